@@ -1,1 +1,3 @@
-//! (being laid)
+//! One place where suites, groups and signature schemes meet RustCrypto.
+
+pub mod key;
