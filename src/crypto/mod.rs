@@ -10,6 +10,7 @@ pub mod kx;
 pub mod mac;
 pub mod sign;
 pub mod suite;
+pub mod verify;
 
 /// The bytes did not verify, or an input was outside what the algorithm is defined for.
 ///

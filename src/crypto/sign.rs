@@ -5,10 +5,10 @@ use rand_core::CryptoRng;
 
 use super::CryptoError;
 use super::key::SigningKey;
+use super::suite::Authentication;
 
 /// The longest signature of any [`SignatureScheme`], in bytes.
-pub const MAX_SIGNATURE: usize = 72;
-
+pub const MAX_SIGNATURE: usize = 512;
 /// A signature, as it stands in CertificateVerify.
 pub type Signature = heapless::Vec<u8, MAX_SIGNATURE>;
 
@@ -20,24 +20,27 @@ pub enum SignatureScheme {
 }
 
 impl SignatureScheme {
+    /// All
+    pub const ALL: [Self; 1] = [Self::EcdsaSecp256r1Sha256];
+    /// From
+    pub fn from_id(id: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.id() == id)
+    }
     /// The IANA number.
     pub const fn id(self) -> u16 {
         match self {
             Self::EcdsaSecp256r1Sha256 => 0x0403,
         }
     }
-
+    /// 13
+    pub const fn in_tls13(self) -> bool {
+        true
+    }
     /// The IANA name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::EcdsaSecp256r1Sha256 => "ecdsa_secp256r1_sha256",
         }
-    }
-}
-
-impl core::fmt::Display for SignatureScheme {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -48,12 +51,12 @@ impl SigningKey {
             Self::EcdsaP256(_) => &[SignatureScheme::EcdsaSecp256r1Sha256],
         }
     }
+    /// A
+    pub fn authentication(&self) -> Authentication {
+        Authentication::Ecdsa
+    }
 
-    /// Signs `message`. ECDSA is hedged: its nonce is derived from key and message (RFC 6979) with `rng` mixed in
-    /// (§3.6 there), so that neither a bad generator nor a fault that repeats a computation gives the key away.
-    ///
-    /// # Errors
-    /// When `scheme` is none of [`SigningKey::schemes`].
+    /// Signs
     pub fn sign(
         &self,
         scheme: SignatureScheme,

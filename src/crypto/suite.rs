@@ -3,63 +3,122 @@
 use super::aead::AeadAlgorithm;
 use super::hash::HashAlgorithm;
 
-/// A cipher suite of TLS 1.3 (RFC 8446 §B.4).
+/// What a TLS 1.2 suite says of the server's signature (RFC 8422 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CipherSuite {
-    /// `TLS_AES_128_GCM_SHA256`.
-    Aes128GcmSha256,
-    /// `TLS_AES_256_GCM_SHA384`.
-    Aes256GcmSha384,
-    /// `TLS_CHACHA20_POLY1305_SHA256`.
-    ChaCha20Poly1305Sha256,
+pub enum Authentication {
+    /// ECDSA or Ed25519.
+    Ecdsa,
+    /// RSA.
+    Rsa,
+}
+
+macro_rules! suites {
+    ($($variant:ident = $id:literal $name:literal $aead:ident $hash:ident $authentication:expr;)*) => {
+        /// A cipher suite of TLS 1.3 (RFC 8446 §B.4) or of TLS 1.2 (RFC 5289, RFC 7905): with forward secrecy and an
+        /// AEAD, every one.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum CipherSuite {
+            $(
+                #[doc = concat!("`", $name, "`.")]
+                $variant,
+            )*
+        }
+
+        impl CipherSuite {
+            /// The suite with an IANA number.
+            pub const fn from_id(id: u16) -> Option<Self> {
+                match id {
+                    $($id => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// The IANA number.
+            pub const fn id(self) -> u16 {
+                match self {
+                    $(Self::$variant => $id,)*
+                }
+            }
+
+            /// The IANA name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The hash of the transcript and of the key schedule.
+            pub const fn hash(self) -> HashAlgorithm {
+                match self {
+                    $(Self::$variant => HashAlgorithm::$hash,)*
+                }
+            }
+
+            /// The AEAD of the records.
+            pub const fn aead(self) -> AeadAlgorithm {
+                match self {
+                    $(Self::$variant => AeadAlgorithm::$aead,)*
+                }
+            }
+
+            /// What a TLS 1.2 suite says of the server's signature; `None` for a suite of TLS 1.3.
+            pub const fn authentication(self) -> Option<Authentication> {
+                match self {
+                    $(Self::$variant => $authentication,)*
+                }
+            }
+        }
+    };
+}
+
+suites! {
+    Aes128GcmSha256 = 0x1301 "TLS_AES_128_GCM_SHA256" Aes128Gcm Sha256 None;
+    Aes256GcmSha384 = 0x1302 "TLS_AES_256_GCM_SHA384" Aes256Gcm Sha384 None;
+    ChaCha20Poly1305Sha256 = 0x1303 "TLS_CHACHA20_POLY1305_SHA256" ChaCha20Poly1305 Sha256 None;
+    EcdheEcdsaAes128GcmSha256 = 0xc02b "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" Aes128Gcm Sha256
+        Some(Authentication::Ecdsa);
+    EcdheEcdsaAes256GcmSha384 = 0xc02c "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384" Aes256Gcm Sha384
+        Some(Authentication::Ecdsa);
+    EcdheEcdsaChaCha20Poly1305Sha256 = 0xcca9 "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256" ChaCha20Poly1305 Sha256
+        Some(Authentication::Ecdsa);
+    EcdheRsaAes128GcmSha256 = 0xc02f "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" Aes128Gcm Sha256
+        Some(Authentication::Rsa);
+    EcdheRsaAes256GcmSha384 = 0xc030 "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" Aes256Gcm Sha384
+        Some(Authentication::Rsa);
+    EcdheRsaChaCha20Poly1305Sha256 = 0xcca8 "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" ChaCha20Poly1305 Sha256
+        Some(Authentication::Rsa);
 }
 
 impl CipherSuite {
-    /// All of them, in the order that a server without another wish prefers.
-    pub const ALL: [CipherSuite; 3] = [
+    /// Those of TLS 1.3, in the order that a side without another wish prefers.
+    pub const TLS13: [CipherSuite; 3] = [Self::Aes128GcmSha256, Self::Aes256GcmSha384, Self::ChaCha20Poly1305Sha256];
+
+    /// Those of TLS 1.2, likewise.
+    pub const TLS12: [CipherSuite; 6] = [
+        Self::EcdheEcdsaAes128GcmSha256,
+        Self::EcdheEcdsaAes256GcmSha384,
+        Self::EcdheEcdsaChaCha20Poly1305Sha256,
+        Self::EcdheRsaAes128GcmSha256,
+        Self::EcdheRsaAes256GcmSha384,
+        Self::EcdheRsaChaCha20Poly1305Sha256,
+    ];
+
+    /// All of them: TLS 1.3 first.
+    pub const ALL: [CipherSuite; 9] = [
         Self::Aes128GcmSha256,
         Self::Aes256GcmSha384,
         Self::ChaCha20Poly1305Sha256,
+        Self::EcdheEcdsaAes128GcmSha256,
+        Self::EcdheEcdsaAes256GcmSha384,
+        Self::EcdheEcdsaChaCha20Poly1305Sha256,
+        Self::EcdheRsaAes128GcmSha256,
+        Self::EcdheRsaAes256GcmSha384,
+        Self::EcdheRsaChaCha20Poly1305Sha256,
     ];
 
-    /// The suite with an IANA number.
-    pub fn from_id(id: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|suite| suite.id() == id)
-    }
-
-    /// The IANA number.
-    pub const fn id(self) -> u16 {
-        match self {
-            Self::Aes128GcmSha256 => 0x1301,
-            Self::Aes256GcmSha384 => 0x1302,
-            Self::ChaCha20Poly1305Sha256 => 0x1303,
-        }
-    }
-
-    /// The IANA name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Aes128GcmSha256 => "TLS_AES_128_GCM_SHA256",
-            Self::Aes256GcmSha384 => "TLS_AES_256_GCM_SHA384",
-            Self::ChaCha20Poly1305Sha256 => "TLS_CHACHA20_POLY1305_SHA256",
-        }
-    }
-
-    /// The hash of the transcript and of HKDF.
-    pub const fn hash(self) -> HashAlgorithm {
-        match self {
-            Self::Aes128GcmSha256 | Self::ChaCha20Poly1305Sha256 => HashAlgorithm::Sha256,
-            Self::Aes256GcmSha384 => HashAlgorithm::Sha384,
-        }
-    }
-
-    /// The AEAD of the records.
-    pub const fn aead(self) -> AeadAlgorithm {
-        match self {
-            Self::Aes128GcmSha256 => AeadAlgorithm::Aes128Gcm,
-            Self::Aes256GcmSha384 => AeadAlgorithm::Aes256Gcm,
-            Self::ChaCha20Poly1305Sha256 => AeadAlgorithm::ChaCha20Poly1305,
-        }
+    /// Whether the suite is one of TLS 1.3.
+    pub const fn is_tls13(self) -> bool {
+        self.authentication().is_none()
     }
 }
 

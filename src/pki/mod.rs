@@ -2,3 +2,5 @@
 
 pub mod cert;
 pub mod pem;
+pub mod text;
+pub mod verify;

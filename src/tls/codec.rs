@@ -62,6 +62,12 @@ impl<'a> Reader<'a> {
         self.take(length.into())
     }
 
+    /// A vector with a length of three bytes.
+    pub(crate) fn vector24(&mut self) -> Result<&'a [u8], InvalidMessage> {
+        let length = self.u24()?;
+        self.take(length)
+    }
+
     /// Nothing may be left.
     pub(crate) fn finish(self) -> Result<(), InvalidMessage> {
         if self.bytes.is_empty() {
@@ -124,6 +130,16 @@ impl<'a> Writer<'a> {
     /// What has been written from position `start` on.
     pub(crate) fn since(&self, start: usize) -> &[u8] {
         self.buffer.get(start..self.length).unwrap_or_default()
+    }
+
+    /// Everything that has been written, to be changed.
+    pub(crate) fn written_mut(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(..self.length).unwrap_or_default()
+    }
+
+    /// Takes back what was written from position `length` on.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {

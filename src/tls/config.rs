@@ -1,27 +1,24 @@
-//! What a server is and what it allows.
+//! What either side is, what it trusts and what it allows.
 
-use super::record::{HEADER_LEN, OVERHEAD};
+use super::record::{HEADER_LEN, MAX_OVERHEAD, MAX_PLAINTEXT};
+use super::session::{MAX_OWN_TICKET, MAX_TICKET, SessionCache, Tickets};
 use crate::crypto::hash::MAX_HASH;
 use crate::crypto::key::SigningKey;
 use crate::crypto::kx::{Group, MAX_PUBLIC};
-use crate::crypto::sign::MAX_SIGNATURE;
+use crate::crypto::sign::{MAX_SIGNATURE, SignatureScheme};
 use crate::crypto::suite::CipherSuite;
+use crate::pki::verify::{Clock, ServerName, Trust};
 
-/// A server's identity and preferences. Borrowed by every connection that is being made.
+/// A certificate chain in DER, leaf first, with the private key of the leaf.
 #[derive(Debug, Clone, Copy)]
-pub struct ServerConfig<'a> {
+pub struct Identity<'a> {
     pub(crate) chain: &'a [&'a [u8]],
     pub(crate) key: &'a SigningKey,
-    pub(crate) suites: &'a [CipherSuite],
-    pub(crate) groups: &'a [Group],
 }
 
-impl<'a> ServerConfig<'a> {
-    /// A server with a certificate chain in DER, leaf first (RFC 8446 §4.4.2), and the private key of the leaf;
-    /// with every suite and group, in our order.
-    ///
+impl<'a> Identity<'a> {
     /// # Errors
-    /// When the chain is empty, or longer than a handshake message can be.
+    /// When the chain is empty, or longer than 64 KiB.
     pub fn new(chain: &'a [&'a [u8]], key: &'a SigningKey) -> Result<Self, ConfigError> {
         if chain.is_empty() {
             return Err(ConfigError::NoCertificate);
@@ -29,46 +26,240 @@ impl<'a> ServerConfig<'a> {
         if chain.iter().map(|certificate| certificate.len() + 5).sum::<usize>() > 0xffff {
             return Err(ConfigError::ChainTooLong);
         }
-        Ok(Self {
-            chain,
-            key,
+        Ok(Self { chain, key })
+    }
+
+    /// The most bytes that its Certificate message takes.
+    fn message_len(&self) -> usize {
+        4 + 1 + 3 + self.chain.iter().map(|certificate| 3 + certificate.len() + 2).sum::<usize>()
+    }
+}
+
+/// Which versions are spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Versions {
+    /// TLS 1.3 and TLS 1.2, the former wherever the peer can.
+    #[default]
+    Both,
+    /// TLS 1.3 only.
+    Tls13,
+    /// TLS 1.2 only.
+    Tls12,
+}
+
+impl Versions {
+    pub(crate) fn tls13(self) -> bool {
+        self != Self::Tls12
+    }
+
+    pub(crate) fn tls12(self) -> bool {
+        self != Self::Tls13
+    }
+}
+
+/// Whether a server asks its clients for certificates, and whose it trusts.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum ClientAuth<'a> {
+    /// Not asked.
+    #[default]
+    Off,
+    /// Asked; who has none is let in, who has a bad one is not.
+    Optional(&'a Trust<'a>),
+    /// Asked, and nobody is let in without.
+    Required(&'a Trust<'a>),
+}
+
+impl<'a> ClientAuth<'a> {
+    pub(crate) fn trust(&self) -> Option<&'a Trust<'a>> {
+        match self {
+            Self::Off => None,
+            Self::Optional(trust) | Self::Required(trust) => Some(trust),
+        }
+    }
+}
+
+/// Where the secrets of a connection are written for an analyser, in the NSS key log format's terms.
+///
+/// Whoever has them can read the connection: this is for debugging only.
+pub trait KeyLog {
+    /// One line: `label client_random secret`.
+    fn log(&self, label: &str, client_random: &[u8; 32], secret: &[u8]);
+}
+
+/// What both sides choose from.
+#[derive(Clone, Copy)]
+pub(crate) struct Preferences<'a> {
+    pub(crate) versions: Versions,
+    pub(crate) suites: &'a [CipherSuite],
+    pub(crate) groups: &'a [Group],
+    pub(crate) schemes: &'a [SignatureScheme],
+    pub(crate) protocols: &'a [&'a [u8]],
+    pub(crate) clock: Clock,
+    pub(crate) key_log: Option<&'a dyn KeyLog>,
+}
+
+impl Preferences<'_> {
+    fn new(clock: Clock) -> Self {
+        Self {
+            versions: Versions::Both,
             suites: &CipherSuite::ALL,
             groups: &Group::ALL,
-        })
+            schemes: &SignatureScheme::ALL,
+            protocols: &[],
+            clock,
+            key_log: None,
+        }
+    }
+}
+
+macro_rules! preference_setters {
+    () => {
+        /// Only these versions.
+        pub fn with_versions(mut self, versions: Versions) -> Self {
+            self.preferences.versions = versions;
+            self
+        }
+
+        /// Only these suites, the preferred first. Those of a version that is not spoken do not count.
+        pub fn with_suites(mut self, suites: &'a [CipherSuite]) -> Self {
+            self.preferences.suites = suites;
+            self
+        }
+
+        /// Only these groups, the preferred first.
+        pub fn with_groups(mut self, groups: &'a [Group]) -> Self {
+            self.preferences.groups = groups;
+            self
+        }
+
+        /// Only these schemes for the peer's signature, the preferred first.
+        pub fn with_schemes(mut self, schemes: &'a [SignatureScheme]) -> Self {
+            self.preferences.schemes = schemes;
+            self
+        }
+
+        /// These application protocols (RFC 7301), the preferred first. With none, ALPN is left alone.
+        pub fn with_protocols(mut self, protocols: &'a [&'a [u8]]) -> Self {
+            self.preferences.protocols = protocols;
+            self
+        }
+
+        /// Writes the secrets of the connections to `key_log`.
+        pub fn with_key_log(mut self, key_log: &'a dyn KeyLog) -> Self {
+            self.preferences.key_log = Some(key_log);
+            self
+        }
+    };
+}
+
+/// A server's identities and preferences.
+#[derive(Clone, Copy)]
+pub struct ServerConfig<'a> {
+    pub(crate) identities: &'a [Identity<'a>],
+    pub(crate) client_auth: ClientAuth<'a>,
+    pub(crate) tickets: Option<&'a Tickets>,
+    pub(crate) preferences: Preferences<'a>,
+}
+
+impl<'a> ServerConfig<'a> {
+    /// A server with these identities, of which the first that suits the client is used, and every version, suite and
+    /// group in our order; without tickets and client authentication.
+    ///
+    /// # Errors
+    /// When there is no identity.
+    pub fn new(identities: &'a [Identity<'a>], clock: Clock) -> Result<Self, ConfigError> {
+        if identities.is_empty() {
+            return Err(ConfigError::NoCertificate);
+        }
+        Ok(Self { identities, client_auth: ClientAuth::Off, tickets: None, preferences: Preferences::new(clock) })
     }
 
-    /// Only these suites, the preferred first.
-    pub fn with_suites(self, suites: &'a [CipherSuite]) -> Self {
-        Self { suites, ..self }
+    preference_setters!();
+
+    /// Asks clients for certificates.
+    pub fn with_client_auth(self, client_auth: ClientAuth<'a>) -> Self {
+        Self { client_auth, ..self }
     }
 
-    /// Only these groups, the preferred first.
-    pub fn with_groups(self, groups: &'a [Group]) -> Self {
-        Self { groups, ..self }
+    /// Gives out tickets, and resumes sessions by them.
+    pub fn with_tickets(self, tickets: &'a Tickets) -> Self {
+        Self { tickets: Some(tickets), ..self }
     }
 
     /// The most bytes that one flight of this server can take: what the outbound buffer has to hold.
     pub fn flight_len(&self) -> usize {
         // A HelloRetryRequest may still wait to be sent when the second ClientHello comes.
-        const HELLO_RETRY_REQUEST: usize = HEADER_LEN + 4 + 2 + 32 + 33 + 2 + 1 + 2 + 6 + 6;
-        const SERVER_HELLO: usize = HELLO_RETRY_REQUEST + 2 + MAX_PUBLIC;
+        const HELLO: usize = 4 + 2 + 32 + 33 + 2 + 1 + 2;
+        const HELLO_RETRY_REQUEST: usize = HELLO + 6 + 6;
         const CHANGE_CIPHER_SPEC: usize = HEADER_LEN + 1;
-        const FIXED: usize = HELLO_RETRY_REQUEST + SERVER_HELLO + 2 * CHANGE_CIPHER_SPEC;
-        let encrypted_extensions = 4 + 2 + 4 + 2 + 2 * self.groups.len();
-        let certificate = 4
-            + 1
-            + 3
-            + self
-                .chain
-                .iter()
-                .map(|certificate| 3 + certificate.len() + 2)
-                .sum::<usize>();
-        let certificate_verify = 4 + 2 + 2 + MAX_SIGNATURE;
-        let finished = 4 + MAX_HASH;
-        let protected = encrypted_extensions + certificate + certificate_verify + finished;
-        let records = protected.div_ceil(super::record::MAX_PLAINTEXT);
-        FIXED + protected + records * (HEADER_LEN + OVERHEAD)
+        const KEY_EXCHANGE: usize = 4 + 2 + MAX_PUBLIC;
+        const EXTENSIONS: usize = 6 + 6 + (4 + 256) + 6 + 5 + 4 + 5 + 6 + 4;
+        const SIGNATURE: usize = 4 + 2 + 2 + MAX_SIGNATURE;
+        const TICKET: usize = 4 + 4 + 4 + 9 + 2 + MAX_OWN_TICKET + 2;
+        let lists = 2 * (self.preferences.groups.len() + self.preferences.schemes.len()) + 32;
+        let certificate = self.identities.iter().map(Identity::message_len).max().unwrap_or_default();
+        let content = HELLO_RETRY_REQUEST
+            + HELLO
+            + KEY_EXCHANGE
+            + EXTENSIONS
+            + lists
+            + certificate
+            + SIGNATURE
+            + (4 + MAX_HASH)
+            + 2 * TICKET;
+        content + protection_len(content)
     }
+}
+
+/// A client's trust and preferences.
+#[derive(Clone, Copy)]
+pub struct ClientConfig<'a> {
+    pub(crate) trust: &'a Trust<'a>,
+    pub(crate) name: Option<ServerName<'a>>,
+    pub(crate) identity: Option<Identity<'a>>,
+    pub(crate) sessions: Option<&'a SessionCache>,
+    pub(crate) preferences: Preferences<'a>,
+}
+
+impl<'a> ClientConfig<'a> {
+    /// A client that trusts `trust` and asks for `name`; with `None` any certificate under that trust will do.
+    pub fn new(trust: &'a Trust<'a>, name: Option<ServerName<'a>>, clock: Clock) -> Self {
+        Self { trust, name, identity: None, sessions: None, preferences: Preferences::new(clock) }
+    }
+
+    preference_setters!();
+
+    /// Authenticates with this identity where a server asks.
+    pub fn with_identity(self, identity: Identity<'a>) -> Self {
+        Self { identity: Some(identity), ..self }
+    }
+
+    /// Resumes the session in `sessions`, and puts new ones there.
+    pub fn with_sessions(self, sessions: &'a SessionCache) -> Self {
+        Self { sessions: Some(sessions), ..self }
+    }
+
+    /// The most bytes that one flight of this client can take: what the outbound buffer has to hold.
+    pub fn flight_len(&self) -> usize {
+        let lists = 2
+            * (self.preferences.suites.len() + self.preferences.groups.len() + self.preferences.schemes.len())
+            + self.preferences.protocols.iter().map(|protocol| protocol.len() + 1).sum::<usize>();
+        // Fixed parts and the headers of every extension; two key shares; a name; a ticket; a cookie.
+        let hello = 512 + lists + 2 * (4 + MAX_PUBLIC) + 256 + (MAX_TICKET + 64) + MAX_COOKIE;
+        let certificate = self.identity.as_ref().map_or(8, Identity::message_len);
+        let second = certificate + (8 + MAX_SIGNATURE) + (5 + MAX_PUBLIC) + (4 + MAX_HASH);
+        // The first hello may still wait to be sent.
+        let content = hello + hello.max(second);
+        content + protection_len(content)
+    }
+}
+
+/// The longest cookie that a client gives back, in bytes.
+pub(crate) const MAX_COOKIE: usize = 512;
+
+/// What headers and protection add to a flight: a few records more than its length asks for, and change_cipher_spec.
+fn protection_len(content: usize) -> usize {
+    (content.div_ceil(MAX_PLAINTEXT) + 4) * (HEADER_LEN + MAX_OVERHEAD) + 2 * (HEADER_LEN + 1)
 }
 
 /// Why a configuration cannot serve.
@@ -82,6 +273,8 @@ pub enum ConfigError {
     InboundTooSmall(usize),
     /// The outbound buffer is smaller than this many bytes.
     OutboundTooSmall(usize),
+    /// The hello could not be made; the text says why.
+    Hello(&'static str),
 }
 
 impl core::fmt::Display for ConfigError {
@@ -91,6 +284,7 @@ impl core::fmt::Display for ConfigError {
             Self::ChainTooLong => f.write_str("the certificate chain is longer than 64 KiB"),
             Self::InboundTooSmall(least) => write!(f, "the inbound buffer needs {least} bytes"),
             Self::OutboundTooSmall(least) => write!(f, "the outbound buffer needs {least} bytes"),
+            Self::Hello(why) => f.write_str(why),
         }
     }
 }

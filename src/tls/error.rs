@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::alert::AlertDescription;
+use crate::pki::verify::CertificateError;
 
 /// Why a connection failed. The alert that goes to the peer follows from it ([`Error::alert`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Error {
     PeerMisbehaved(PeerMisbehaved),
     /// The peer is correct, but there is nothing in common.
     PeerIncompatible(PeerIncompatible),
+    /// The peer's certificate was refused.
+    Certificate(CertificateError),
     /// The peer refused with an alert.
     AlertReceived(AlertDescription),
     /// The peer ended the byte stream without `close_notify` (RFC 8446 §6.1): what came may be cut short.
@@ -94,6 +97,37 @@ pub enum PeerMisbehaved {
     IllegalParameter(&'static str),
     /// The peer's Finished does not match the transcript.
     WrongFinished,
+    /// The peer's signature does not verify with the key in its certificate.
+    WrongSignature,
+    /// The peer signed with a scheme that was not offered, or that does not fit its certificate.
+    WrongSignatureScheme(u16),
+    /// The binder of a PSK does not match the ClientHello (RFC 8446 §4.2.11.2).
+    WrongBinder,
+    /// A server answered an extension that was not offered (RFC 8446 §4.2).
+    UnofferedExtension,
+    /// An extension stands in a message where it may not (RFC 8446 §4.2).
+    MisplacedExtension(u16),
+    /// A server chose the named thing, which was not offered.
+    Unoffered(&'static str),
+    /// A TLS 1.3 server speaks TLS 1.2 although we offered TLS 1.3: somebody changed our hello (RFC 8446 §4.1.3).
+    Downgrade,
+    /// A client fell back to a lower version than both speak (RFC 7507).
+    InappropriateFallback,
+    /// `renegotiation_info` is not empty in a first handshake (RFC 5746 §3.4, §3.6).
+    RenegotiationInfo,
+    /// A session with an extended master secret was to be resumed without, or the other way round (RFC 7627 §5.3).
+    ChangedMasterSecret,
+    /// A server sent no certificate (RFC 8446 §4.4.2.4).
+    NoServerCertificate,
+    /// The client sent no certificate though one is required; whether in TLS 1.3.
+    NoClientCertificate {
+        /// TLS 1.3 has an alert of its own for this.
+        tls13: bool,
+    },
+    /// More certificates in a chain than are looked at.
+    ChainTooLong,
+    /// The peer wants to renegotiate again and again.
+    TooManyRenegotiations,
 }
 
 /// What the two sides do not have in common.
@@ -108,6 +142,8 @@ pub enum PeerIncompatible {
     Group,
     /// No signature scheme that fits our certificate.
     SignatureScheme,
+    /// No application protocol (ALPN).
+    Protocol,
 }
 
 impl Error {
@@ -133,6 +169,14 @@ impl Error {
                 | PeerMisbehaved::MessageAcrossKeyChange
                 | PeerMisbehaved::TooManyEmptyRecords
                 | PeerMisbehaved::TooManyKeyUpdates => Alert::UNEXPECTED_MESSAGE,
+                PeerMisbehaved::UnofferedExtension => Alert::UNSUPPORTED_EXTENSION,
+                PeerMisbehaved::InappropriateFallback => Alert::INAPPROPRIATE_FALLBACK,
+                PeerMisbehaved::RenegotiationInfo | PeerMisbehaved::ChangedMasterSecret => Alert::HANDSHAKE_FAILURE,
+                PeerMisbehaved::NoServerCertificate => Alert::DECODE_ERROR,
+                PeerMisbehaved::NoClientCertificate { tls13: true } => Alert::CERTIFICATE_REQUIRED,
+                PeerMisbehaved::NoClientCertificate { tls13: false } => Alert::HANDSHAKE_FAILURE,
+                PeerMisbehaved::ChainTooLong => Alert::BAD_CERTIFICATE,
+                PeerMisbehaved::TooManyRenegotiations => Alert::NO_RENEGOTIATION,
                 // RFC 8446 §4.2.10: what cannot be deprotected beyond the skipped amount is an ordinary failure.
                 PeerMisbehaved::TooMuchEarlyData => Alert::BAD_RECORD_MAC,
                 PeerMisbehaved::Ssl3 => Alert::PROTOCOL_VERSION,
@@ -146,11 +190,19 @@ impl Error {
                 | PeerMisbehaved::WrongRetryKeyShare
                 | PeerMisbehaved::ChangedClientHello
                 | PeerMisbehaved::EarlyDataAfterRetry
+                | PeerMisbehaved::WrongSignatureScheme(_)
+                | PeerMisbehaved::MisplacedExtension(_)
+                | PeerMisbehaved::Unoffered(_)
+                | PeerMisbehaved::Downgrade
                 | PeerMisbehaved::IllegalParameter(_) => Alert::ILLEGAL_PARAMETER,
-                PeerMisbehaved::WrongFinished => Alert::DECRYPT_ERROR,
+                PeerMisbehaved::WrongFinished | PeerMisbehaved::WrongSignature | PeerMisbehaved::WrongBinder => {
+                    Alert::DECRYPT_ERROR
+                }
             },
+            Error::Certificate(refusal) => certificate_alert(refusal),
             Error::PeerIncompatible(incompatible) => match incompatible {
                 PeerIncompatible::Version(_) => Alert::PROTOCOL_VERSION,
+                PeerIncompatible::Protocol => Alert::NO_APPLICATION_PROTOCOL,
                 PeerIncompatible::CipherSuite | PeerIncompatible::Group | PeerIncompatible::SignatureScheme => {
                     Alert::HANDSHAKE_FAILURE
                 }
@@ -167,6 +219,7 @@ impl fmt::Display for Error {
             Error::InvalidMessage(invalid) => invalid.fmt(f),
             Error::PeerMisbehaved(misbehaved) => misbehaved.fmt(f),
             Error::PeerIncompatible(incompatible) => incompatible.fmt(f),
+            Error::Certificate(refusal) => refusal.fmt(f),
             Error::AlertReceived(alert) => write!(f, "the peer refused: {alert}"),
             Error::Truncated => f.write_str("the peer ended the connection without close_notify"),
             Error::Internal(why) => f.write_str(why),
@@ -222,6 +275,20 @@ impl fmt::Display for PeerMisbehaved {
             Self::EarlyDataAfterRetry => f.write_str("second ClientHello offers early data"),
             Self::IllegalParameter(what) => write!(f, "{what} has a value that is not allowed"),
             Self::WrongFinished => f.write_str("Finished does not match the handshake"),
+            Self::WrongSignature => f.write_str("the signature was not made with the key in the certificate"),
+            Self::WrongSignatureScheme(scheme) => write!(f, "signature scheme {scheme:#06x} was not offered"),
+            Self::WrongBinder => f.write_str("the binder of the ticket does not match the ClientHello"),
+            Self::UnofferedExtension => f.write_str("the server answers an extension that was not offered"),
+            Self::MisplacedExtension(kind) => write!(f, "extension {kind} in a message where it may not stand"),
+            Self::Unoffered(what) => write!(f, "the server chose a {what} that was not offered"),
+            Self::Downgrade => f.write_str("downgraded: the server speaks TLS 1.3, but was made to choose TLS 1.2"),
+            Self::InappropriateFallback => f.write_str("the client fell back to a lower version than both speak"),
+            Self::RenegotiationInfo => f.write_str("renegotiation_info does not fit a first handshake"),
+            Self::ChangedMasterSecret => f.write_str("extended_master_secret differs from the resumed session's"),
+            Self::NoServerCertificate => f.write_str("the server sent no certificate"),
+            Self::NoClientCertificate { .. } => f.write_str("the client sent no certificate, which is required here"),
+            Self::ChainTooLong => f.write_str("too many certificates in the chain"),
+            Self::TooManyRenegotiations => f.write_str("renegotiation asked for again and again"),
         }
     }
 }
@@ -242,7 +309,21 @@ impl fmt::Display for PeerIncompatible {
             Self::CipherSuite => f.write_str("no common cipher suite"),
             Self::Group => f.write_str("no common group"),
             Self::SignatureScheme => f.write_str("no common signature scheme that fits our certificate"),
+            Self::Protocol => f.write_str("no common application protocol (ALPN)"),
         }
+    }
+}
+
+/// The alert for a refused certificate (RFC 8446 §6.2).
+fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
+    match refusal {
+        CertificateError::EmptyChain => AlertDescription::DECODE_ERROR,
+    }
+}
+
+impl From<CertificateError> for Error {
+    fn from(refusal: CertificateError) -> Self {
+        Error::Certificate(refusal)
     }
 }
 

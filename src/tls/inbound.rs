@@ -6,7 +6,7 @@ use super::alert::AlertDescription;
 use super::codec::Reader;
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::msg::HANDSHAKE_HEADER_LEN;
-use super::record::{ContentType, HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, RecordKey};
+use super::record::{ContentType, HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, Protected, RecordKey};
 
 /// The smallest inbound buffer, in bytes: one record of the largest size.
 pub const MIN_INBOUND: usize = HEADER_LEN + MAX_PLAINTEXT + MAX_EXPANSION;
@@ -24,9 +24,26 @@ pub(crate) enum Received {
     /// Application data: see [`Inbound::data`].
     Data,
     /// An alert.
-    Alert(AlertDescription),
+    Alert {
+        /// Whether its level says "warning", which means something in TLS 1.2 only.
+        warning: bool,
+        /// What it says.
+        description: AlertDescription,
+    },
     /// Nothing of use to anybody.
     Nothing,
+}
+
+/// What an unprotected change_cipher_spec does.
+// Held inline: there is no heap.
+#[allow(clippy::large_enum_variant)]
+pub(crate) enum ChangeCipherSpec {
+    /// It may not come now.
+    Refuse,
+    /// It is dropped, as TLS 1.3 wants it between the first ClientHello and the peer's Finished (RFC 8446 §5).
+    Drop,
+    /// It has to come before the next handshake message, and changes to this key (RFC 5246 §7.1).
+    Await(RecordKey),
 }
 
 /// How early data that was not accepted is told from the rest (RFC 8446 §4.2.10).
@@ -49,8 +66,7 @@ pub(crate) struct Inbound<'b> {
     data: Range<usize>,
     raw: Range<usize>,
     key: Option<RecordKey>,
-    /// Whether an unprotected change_cipher_spec is dropped (RFC 8446 §5) or refused.
-    tolerate_ccs: bool,
+    change_cipher_spec: ChangeCipherSpec,
     skip: SkipEarlyData,
     idle_records: u8,
     /// The transport has nothing more.
@@ -65,7 +81,7 @@ impl<'b> Inbound<'b> {
             data: 0..0,
             raw: 0..0,
             key: None,
-            tolerate_ccs: false,
+            change_cipher_spec: ChangeCipherSpec::Refuse,
             skip: SkipEarlyData::No,
             idle_records: 0,
             ended: false,
@@ -157,9 +173,18 @@ impl<'b> Inbound<'b> {
         self.set_key(next)
     }
 
-    /// Whether unprotected change_cipher_spec records are dropped; otherwise they are refused.
-    pub(crate) fn tolerate_ccs(&mut self, tolerate: bool) {
-        self.tolerate_ccs = tolerate;
+    /// What an unprotected change_cipher_spec does from now on.
+    pub(crate) fn on_change_cipher_spec(&mut self, rule: ChangeCipherSpec) -> Result<(), Error> {
+        if matches!(rule, ChangeCipherSpec::Await(_)) && self.in_message() {
+            return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
+        }
+        self.change_cipher_spec = rule;
+        Ok(())
+    }
+
+    /// Whether a change_cipher_spec has to come before the next handshake message.
+    pub(crate) fn awaits_change_cipher_spec(&self) -> bool {
+        matches!(self.change_cipher_spec, ChangeCipherSpec::Await(_))
     }
 
     /// From now on protected records are skipped up to a second ClientHello.
@@ -178,7 +203,11 @@ impl<'b> Inbound<'b> {
             return Ok(None);
         }
         let raw = self.buffer.get(self.raw.clone()).unwrap_or_default();
-        let protected = self.key.is_some() || matches!(self.skip, SkipEarlyData::UntilClientHello(_));
+        let protected = match (&self.key, self.skip) {
+            (Some(key), _) if !key.is_tls13() => Protected::Tls12,
+            (Some(_), _) | (None, SkipEarlyData::UntilClientHello(_)) => Protected::Tls13,
+            (None, _) => Protected::No,
+        };
         let Some(header) = Header::parse(raw, protected)? else {
             return Ok(None);
         };
@@ -199,26 +228,24 @@ impl<'b> Inbound<'b> {
             .map(Some)
     }
 
-    /// The true type and the content's length of a record; `None` when it is to be skipped.
-    fn unprotect(&mut self, header: Header, payload: Range<usize>) -> Result<Option<(ContentType, usize)>, Error> {
+    /// The true type of a record and where in its payload the content stands; `None` when it is to be skipped.
+    fn unprotect(
+        &mut self,
+        header: Header,
+        payload: Range<usize>,
+    ) -> Result<Option<(ContentType, Range<usize>)>, Error> {
         let bytes = self.buffer.get_mut(payload).unwrap_or_default();
+        let unexpected = PeerMisbehaved::UnexpectedRecord(header.content as u8);
         match (header.content, &mut self.key) {
+            (_, Some(key)) if !key.is_tls13() => key.open(header, bytes).map(Some),
             (ContentType::ChangeCipherSpec, _) => {
-                // RFC 8446 §5: exactly this one, unprotected, between the first ClientHello and the peer's Finished.
-                if !self.tolerate_ccs || *bytes != [1] {
-                    return Err(PeerMisbehaved::UnexpectedRecord(header.content as u8).into());
-                }
-                if !self.messages.is_empty() {
-                    return Err(PeerMisbehaved::InterleavedHandshake.into());
-                }
-                self.idle_record()?;
+                let valid = *bytes == [1];
+                self.take_change_cipher_spec(valid)?;
                 Ok(None)
             }
             (ContentType::ApplicationData, Some(key)) => match (key.open(header, bytes), self.skip) {
                 (Err(Error::PeerMisbehaved(PeerMisbehaved::BadRecordMac)), SkipEarlyData::UntilDecrypted(left)) => {
-                    let left = left
-                        .checked_sub(header.length)
-                        .ok_or(PeerMisbehaved::TooMuchEarlyData)?;
+                    let left = left.checked_sub(header.length).ok_or(PeerMisbehaved::TooMuchEarlyData)?;
                     self.skip = SkipEarlyData::UntilDecrypted(left);
                     Ok(None)
                 }
@@ -229,23 +256,46 @@ impl<'b> Inbound<'b> {
                 (result, _) => result.map(Some),
             },
             // A peer that could not read our flight says so without protection; there is nothing else it could do.
-            (ContentType::Alert, Some(_)) if self.tolerate_ccs => Ok(Some((header.content, header.length))),
-            (_, Some(_)) => Err(PeerMisbehaved::UnexpectedRecord(header.content as u8).into()),
+            (ContentType::Alert, Some(_)) if matches!(self.change_cipher_spec, ChangeCipherSpec::Drop) => {
+                Ok(Some((header.content, 0..header.length)))
+            }
+            (_, Some(_)) => Err(unexpected.into()),
             (ContentType::ApplicationData, None) => match self.skip {
                 SkipEarlyData::UntilClientHello(left) => {
-                    let left = left
-                        .checked_sub(header.length)
-                        .ok_or(PeerMisbehaved::TooMuchEarlyData)?;
+                    let left = left.checked_sub(header.length).ok_or(PeerMisbehaved::TooMuchEarlyData)?;
                     self.skip = SkipEarlyData::UntilClientHello(left);
                     Ok(None)
                 }
-                _ => Err(PeerMisbehaved::UnexpectedRecord(header.content as u8).into()),
+                _ => Err(unexpected.into()),
             },
-            (_, None) => {
-                if header.content == ContentType::Handshake {
+            (content, None) => {
+                if content == ContentType::Handshake {
                     self.skip = SkipEarlyData::No;
                 }
-                Ok(Some((header.content, header.length)))
+                Ok(Some((content, 0..header.length)))
+            }
+        }
+    }
+
+    fn take_change_cipher_spec(&mut self, valid: bool) -> Result<(), Error> {
+        // RFC 8446 §5: exactly this one byte.
+        if !valid {
+            return Err(PeerMisbehaved::UnexpectedRecord(ContentType::ChangeCipherSpec as u8).into());
+        }
+        if self.in_message() {
+            return Err(PeerMisbehaved::InterleavedHandshake.into());
+        }
+        match core::mem::replace(&mut self.change_cipher_spec, ChangeCipherSpec::Refuse) {
+            ChangeCipherSpec::Refuse => {
+                Err(PeerMisbehaved::UnexpectedRecord(ContentType::ChangeCipherSpec as u8).into())
+            }
+            ChangeCipherSpec::Drop => {
+                self.change_cipher_spec = ChangeCipherSpec::Drop;
+                self.idle_record()
+            }
+            ChangeCipherSpec::Await(key) => {
+                self.key = Some(key);
+                Ok(())
             }
         }
     }
@@ -277,11 +327,11 @@ impl<'b> Inbound<'b> {
                 Ok(Received::Data)
             }
             ContentType::Alert => {
-                // RFC 8446 §6: the level says nothing; §5.1: an alert is never fragmented nor coalesced.
+                // RFC 8446 §5.1: an alert is never fragmented nor coalesced.
                 match self.buffer.get(range) {
-                    Some(&[_level, description]) => {
+                    Some(&[level, description]) => {
                         self.idle_record()?;
-                        Ok(Received::Alert(AlertDescription(description)))
+                        Ok(Received::Alert { warning: level == 1, description: AlertDescription(description) })
                     }
                     _ => Err(InvalidMessage::IllegalValue("Alert").into()),
                 }

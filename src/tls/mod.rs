@@ -21,6 +21,7 @@ pub mod record;
 mod schedule;
 mod server;
 pub mod stream;
+mod tls12;
 mod transcript;
 
 pub use alert::AlertDescription;

@@ -4,14 +4,14 @@ use super::alert::{self, AlertDescription};
 use super::codec::Writer;
 use super::error::Error;
 use super::msg::{self, KEY_UPDATE};
-use super::record::{ContentType, HEADER_LEN, Header, MAX_PLAINTEXT, OVERHEAD, RecordKey};
+use super::record::{ContentType, HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, RecordKey};
 
 /// The smallest outbound buffer, in bytes. It has to take a whole flight of the handshake, which is checked when the
 /// connection is made: see [`super::config::ServerConfig::flight_len`].
 pub const MIN_OUTBOUND: usize = 1024;
 
-/// Kept free for what must always find room: a KeyUpdate and an alert, both protected.
-const RESERVE: usize = 2 * (HEADER_LEN + OVERHEAD) + 5 + 2;
+/// Kept free for what must always find room: a KeyUpdate and two alerts, protected.
+const RESERVE: usize = 3 * (HEADER_LEN + MAX_OVERHEAD) + 5 + 2 + 2;
 
 /// The outbound buffer: records that wait to be sent.
 ///
@@ -58,6 +58,11 @@ impl<'b> Outbound<'b> {
         self.closed
     }
 
+    /// Puts at most `content` bytes into a record from now on.
+    pub(crate) fn limit_fragments(&mut self, content: usize) {
+        self.max_fragment = self.max_fragment.min(content.max(1));
+    }
+
     /// Uses `key` from the next record on.
     pub(crate) fn set_key(&mut self, key: RecordKey) {
         self.key = Some(key);
@@ -65,7 +70,7 @@ impl<'b> Outbound<'b> {
 
     /// Queues handshake messages, written by `write`, as few records as they fit in. Returns what `write` does.
     pub(crate) fn handshake<R>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>) -> Result<R, Error> {
-        let start = self.end + HEADER_LEN;
+        let start = self.content_start();
         let space = self.buffer.get_mut(start..).unwrap_or_default();
         let mut writer = Writer::new(space);
         let result = write(&mut writer)?;
@@ -95,17 +100,18 @@ impl<'b> Outbound<'b> {
             if !self.has_room_for_key_update() {
                 return Ok(0);
             }
+            // TLS 1.2 has no way to go on; 24 million records are some 390 GB.
             self.key_update()?;
         }
         let length = data
             .len()
             .min(self.max_fragment)
-            .min(self.room().saturating_sub(HEADER_LEN + OVERHEAD));
+            .min(self.room().saturating_sub(HEADER_LEN + MAX_OVERHEAD));
         // Part of a record while a whole one would fit an emptied buffer is waste.
         if length == 0 || (self.end > 0 && length < data.len().min(self.max_fragment)) {
             return Ok(0);
         }
-        let start = self.end + HEADER_LEN;
+        let start = self.content_start();
         let space = self.buffer.get_mut(start..start + length).ok_or(NO_SPACE)?;
         space.copy_from_slice(data.get(..length).ok_or(NO_SPACE)?);
         self.seal_all(ContentType::ApplicationData, length)?;
@@ -138,7 +144,18 @@ impl<'b> Outbound<'b> {
             return;
         }
         self.closed = true;
-        let start = self.end + HEADER_LEN;
+        self.send_alert(description);
+    }
+
+    /// Queues an alert that closes nothing.
+    pub(crate) fn warn(&mut self, description: AlertDescription) {
+        if !self.closed && self.buffer.len().saturating_sub(self.end) >= RESERVE {
+            self.send_alert(description);
+        }
+    }
+
+    fn send_alert(&mut self, description: AlertDescription) {
+        let start = self.content_start();
         if let Some(content) = self.buffer.get_mut(start..start + 2) {
             content.copy_from_slice(&[alert::level(description), description.0]);
             // The reserve makes room for it; without it the peer would have to do without.
@@ -151,26 +168,30 @@ impl<'b> Outbound<'b> {
         self.closed = true;
     }
 
+    /// Where the content of the next record goes.
+    fn content_start(&self) -> usize {
+        self.end + HEADER_LEN + self.key.as_ref().map_or(0, RecordKey::prefix)
+    }
+
     /// What application data may use of the buffer now.
     fn room(&self) -> usize {
         self.buffer.len().saturating_sub(self.end + RESERVE)
     }
 
-    /// Makes records of the content that stands at `end + HEADER_LEN`. Where it is too long for one record the later
+    /// Makes records of the content that stands at `content_start`. Where it is too long for one record the later
     /// fragments first move back to where they will stand, then each is protected in order.
     fn seal_all(&mut self, content: ContentType, length: usize) -> Result<(), Error> {
-        let overhead = HEADER_LEN + if self.key.is_some() { OVERHEAD } else { 0 };
+        let overhead = HEADER_LEN + self.key.as_ref().map_or(0, RecordKey::overhead);
         let fragment = self.max_fragment;
         let count = length.div_ceil(fragment).max(1);
-        let first = self.end;
-        if first + count * overhead + length > self.buffer.len() {
+        let first = self.content_start();
+        if self.end + count * overhead + length > self.buffer.len() {
             return Err(NO_SPACE);
         }
         for index in (1..count).rev() {
-            let from = first + HEADER_LEN + index * fragment;
+            let from = first + index * fragment;
             let size = fragment.min(length - index * fragment);
-            self.buffer
-                .copy_within(from..from + size, first + index * (fragment + overhead) + HEADER_LEN);
+            self.buffer.copy_within(from..from + size, first + index * (fragment + overhead));
         }
         for index in 0..count {
             let size = fragment.min(length - index * fragment);

@@ -1,10 +1,12 @@
 //! The record layer's header and protection (RFC 8446 §5).
 
+use core::ops::Range;
+
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::schedule::TrafficSecret;
-use crate::crypto::aead::{AeadKey, MAX_KEY_LEN, NONCE_LEN, TAG_LEN};
+use crate::crypto::aead::{AeadAlgorithm, AeadKey, MAX_KEY_LEN, NONCE_LEN, TAG_LEN};
 
 /// The length of a record's header, in bytes.
 pub const HEADER_LEN: usize = 5;
@@ -12,8 +14,8 @@ pub const HEADER_LEN: usize = 5;
 pub const MAX_PLAINTEXT: usize = 1 << 14;
 /// The most that protection may add to the content of a record, in bytes (RFC 8446 §5.2).
 pub const MAX_EXPANSION: usize = 256;
-/// What our own protection adds to a record's content, in bytes: the inner content type and the tag.
-pub const OVERHEAD: usize = 1 + TAG_LEN;
+/// The most that our own protection adds to a record's content, in bytes: explicit nonce and tag of TLS 1.2.
+pub const MAX_OVERHEAD: usize = EXPLICIT_NONCE + TAG_LEN;
 
 /// A content type (RFC 8446 §B.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,14 @@ impl ContentType {
     }
 }
 
+/// How the records that come are protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protected {
+    No,
+    Tls13,
+    Tls12,
+}
+
 /// A checked record header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -47,7 +57,7 @@ pub(crate) struct Header {
 impl Header {
     /// Checks as much of a header as has come, so that what is not TLS is refused at its first byte.
     /// `Ok(None)` when more has to come.
-    pub(crate) fn parse(bytes: &[u8], protected: bool) -> Result<Option<Self>, InvalidMessage> {
+    pub(crate) fn parse(bytes: &[u8], protected: Protected) -> Result<Option<Self>, InvalidMessage> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let Some(content) = ContentType::from_byte(first) else {
             return match looks_like_http(bytes) {
@@ -67,10 +77,10 @@ impl Header {
             return Ok(None);
         };
         let length = usize::from(u16::from_be_bytes([high, low]));
-        let limit = if protected && content == ContentType::ApplicationData {
-            MAX_PLAINTEXT + MAX_EXPANSION
-        } else {
-            MAX_PLAINTEXT
+        // TLS 1.2 allows an expansion of 2048 bytes (RFC 5246 §6.2.3), but none of its AEADs makes use of it.
+        let limit = match (protected, content) {
+            (Protected::Tls13, ContentType::ApplicationData) | (Protected::Tls12, _) => MAX_PLAINTEXT + MAX_EXPANSION,
+            _ => MAX_PLAINTEXT,
         };
         if length > limit {
             return Err(InvalidMessage::RecordTooLong(length));
@@ -112,16 +122,26 @@ fn looks_like_http(bytes: &[u8]) -> Option<bool> {
     if undecided { None } else { Some(false) }
 }
 
-/// One direction's record protection of TLS 1.3, with the secret it stems from.
+/// One direction's record protection, of TLS 1.3 or of TLS 1.2.
 pub(crate) struct RecordKey {
-    secret: TrafficSecret,
     key: AeadKey,
     iv: Iv,
     sequence: u64,
+    kind: Kind,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Iv([u8; NONCE_LEN]);
+
+/// How the versions differ.
+enum Kind {
+    /// RFC 8446 §5.2: the secret that the next generation stems from.
+    Tls13(TrafficSecret),
+    /// RFC 5288 §3: four bytes of salt, eight bytes of nonce in the record.
+    Tls12ExplicitNonce,
+    /// RFC 7905 §2: nonces as in TLS 1.3.
+    Tls12,
+}
 
 impl RecordKey {
     /// Derives key and IV from a traffic secret (RFC 8446 §7.3).
@@ -132,18 +152,29 @@ impl RecordKey {
         let key = bytes.get_mut(..suite.aead().key_len()).unwrap_or_default();
         secret.expand("key", key)?;
         secret.expand("iv", &mut iv.0)?;
-        let key = AeadKey::new(suite.aead(), key).map_err(|_| Error::Internal("key of the wrong length"))?;
-        Ok(Self {
-            secret,
-            key,
-            iv,
-            sequence: 0,
-        })
+        let key = AeadKey::new(suite.aead(), key).map_err(|_| WRONG_LENGTH)?;
+        Ok(Self { key, iv, sequence: 0, kind: Kind::Tls13(secret) })
+    }
+
+    /// Takes key and IV as TLS 1.2 derives them (RFC 5246 §6.3); `iv` has [`tls12_iv_len`] bytes.
+    pub(crate) fn new_tls12(aead: AeadAlgorithm, key: &[u8], iv: &[u8]) -> Result<Self, Error> {
+        let key = AeadKey::new(aead, key).map_err(|_| WRONG_LENGTH)?;
+        let mut whole = Iv([0; NONCE_LEN]);
+        whole.0.get_mut(..iv.len()).ok_or(WRONG_LENGTH)?.copy_from_slice(iv);
+        let kind = if tls12_iv_len(aead) == NONCE_LEN { Kind::Tls12 } else { Kind::Tls12ExplicitNonce };
+        Ok(Self { key, iv: whole, sequence: 0, kind })
     }
 
     /// The next generation of this key (RFC 8446 §7.2).
     pub(crate) fn next_generation(&self) -> Result<Self, Error> {
-        Self::new(self.secret.next_generation()?)
+        match &self.kind {
+            Kind::Tls13(secret) => Self::new(secret.next_generation()?),
+            Kind::Tls12ExplicitNonce | Kind::Tls12 => Err(Error::Internal("TLS 1.2 keys are not updated")),
+        }
+    }
+
+    pub(crate) fn is_tls13(&self) -> bool {
+        matches!(self.kind, Kind::Tls13(_))
     }
 
     /// Whether so many records have been protected that the key has to be replaced now (RFC 8446 §5.5).
@@ -151,77 +182,122 @@ impl RecordKey {
         self.sequence >= self.key.algorithm().record_limit()
     }
 
-    /// Protects the record whose content is `record[HEADER_LEN..][..length]`, in place, and returns the length of the
-    /// whole record. `record` has to be [`HEADER_LEN`] + `length` + [`OVERHEAD`] bytes or more.
+    /// How many bytes protection puts before the content, after the header.
+    pub(crate) fn prefix(&self) -> usize {
+        match self.kind {
+            Kind::Tls12ExplicitNonce => EXPLICIT_NONCE,
+            Kind::Tls13(_) | Kind::Tls12 => 0,
+        }
+    }
+
+    /// How many bytes protection adds to the content altogether, without the header.
+    pub(crate) fn overhead(&self) -> usize {
+        match self.kind {
+            Kind::Tls13(_) => 1 + TAG_LEN,
+            Kind::Tls12ExplicitNonce => EXPLICIT_NONCE + TAG_LEN,
+            Kind::Tls12 => TAG_LEN,
+        }
+    }
+
+    /// Protects the record whose content is `record[HEADER_LEN + prefix..][..length]`, in place, and returns the
+    /// length of the whole record. `record` has to be [`HEADER_LEN`] + `length` + [`RecordKey::overhead`] or longer.
     pub(crate) fn seal(&mut self, content: ContentType, length: usize, record: &mut [u8]) -> Result<usize, Error> {
         const NO_SPACE: Error = Error::Internal("no space for the record");
-        let header = Header::emit(ContentType::ApplicationData, length + OVERHEAD);
-        let whole = HEADER_LEN + length + OVERHEAD;
-        let (head, body) = record
-            .get_mut(..whole)
-            .and_then(|record| record.split_first_chunk_mut::<HEADER_LEN>())
-            .ok_or(NO_SPACE)?;
-        let (inner, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(NO_SPACE)?;
-        *head = header;
-        *inner.last_mut().ok_or(NO_SPACE)? = content as u8;
-        *tag = self
-            .key
-            .seal(&self.nonce(), &header, inner)
-            .map_err(|_| Error::Internal("record too long for its protection"))?;
+        let payload_length = length + self.overhead();
+        let whole = HEADER_LEN + payload_length;
+        let (head, body) =
+            record.get_mut(..whole).and_then(|record| record.split_first_chunk_mut::<HEADER_LEN>()).ok_or(NO_SPACE)?;
+        let (nonce_part, body) = body.split_at_mut_checked(self.prefix()).ok_or(NO_SPACE)?;
+        let (text, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(NO_SPACE)?;
+        // The sequence number is as good an explicit nonce as any: it never repeats (RFC 5288 §3).
+        nonce_part.copy_from_slice(self.sequence.to_be_bytes().get(..nonce_part.len()).ok_or(NO_SPACE)?);
+        *tag = if self.is_tls13() {
+            *head = Header::emit(ContentType::ApplicationData, payload_length);
+            *text.last_mut().ok_or(NO_SPACE)? = content as u8;
+            self.key.seal(&self.nonce(self.sequence), head, text)
+        } else {
+            *head = Header::emit(content, payload_length);
+            self.key.seal(&self.nonce(self.sequence), &self.tls12_aad(content as u8, length), text)
+        }
+        .map_err(|_| Error::Internal("record too long for its protection"))?;
         self.advance()?;
         Ok(whole)
     }
 
-    /// Removes the protection of a record's payload, in place. Returns its true content type and the length of its
-    /// content, which stands at the beginning of `payload`.
-    pub(crate) fn open(&mut self, header: Header, payload: &mut [u8]) -> Result<(ContentType, usize), Error> {
+    /// Removes the protection of a record's payload, in place. Returns its true content type and where in `payload`
+    /// its content stands.
+    pub(crate) fn open(&mut self, header: Header, payload: &mut [u8]) -> Result<(ContentType, Range<usize>), Error> {
+        let prefix = self.prefix();
+        let (nonce_part, body) = payload.split_at_mut_checked(prefix).ok_or(PeerMisbehaved::BadRecordMac)?;
+        let (text, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(PeerMisbehaved::BadRecordMac)?;
+        let explicit = nonce_part.first_chunk().map_or(self.sequence, |&nonce| u64::from_be_bytes(nonce));
+        let nonce = self.nonce(explicit);
+        if !self.is_tls13() {
+            let aad = self.tls12_aad(header.content as u8, text.len());
+            self.key.open(&nonce, &aad, text, tag).map_err(|_| PeerMisbehaved::BadRecordMac)?;
+            self.advance()?;
+            if text.len() > MAX_PLAINTEXT {
+                return Err(InvalidMessage::RecordTooLong(text.len()).into());
+            }
+            return Ok((header.content, prefix..prefix + text.len()));
+        }
         let [major, minor] = header.version.to_be_bytes();
         let [.., high, low] = header.length.to_be_bytes();
         let aad = [header.content as u8, major, minor, high, low];
-        let (inner, tag) = payload
-            .split_last_chunk_mut::<TAG_LEN>()
-            .ok_or(PeerMisbehaved::BadRecordMac)?;
-        self.key
-            .open(&self.nonce(), &aad, inner, tag)
-            .map_err(|_| PeerMisbehaved::BadRecordMac)?;
+        self.key.open(&nonce, &aad, text, tag).map_err(|_| PeerMisbehaved::BadRecordMac)?;
         self.advance()?;
         // TLSInnerPlaintext (RFC 8446 §5.2): content, content type, zeros; the last two count towards the limit.
-        if inner.len() > MAX_PLAINTEXT + 1 {
-            return Err(InvalidMessage::RecordTooLong(inner.len()).into());
+        if text.len() > MAX_PLAINTEXT + 1 {
+            return Err(InvalidMessage::RecordTooLong(text.len()).into());
         }
-        let length = inner
-            .iter()
-            .rposition(|&byte| byte != 0)
-            .ok_or(InvalidMessage::NoInnerContentType)?;
-        let content = inner.get(length).copied().unwrap_or_default();
+        let length = text.iter().rposition(|&byte| byte != 0).ok_or(InvalidMessage::NoInnerContentType)?;
+        let content = text.get(length).copied().unwrap_or_default();
         let content = ContentType::from_byte(content).ok_or(PeerMisbehaved::UnexpectedRecord(content))?;
-        Ok((content, length))
+        Ok((content, 0..length))
     }
 
-    /// The per-record nonce (RFC 8446 §5.3).
-    fn nonce(&self) -> [u8; NONCE_LEN] {
+    /// The per-record nonce: RFC 8446 §5.3, RFC 7905 §2; with an explicit part RFC 5288 §3, where the bytes under the
+    /// explicit part are zero, so that exclusive-or is concatenation.
+    fn nonce(&self, number: u64) -> [u8; NONCE_LEN] {
         let mut nonce = self.iv.0;
-        for (byte, number) in nonce.iter_mut().rev().zip(self.sequence.to_le_bytes()) {
+        for (byte, number) in nonce.iter_mut().rev().zip(number.to_le_bytes()) {
             *byte ^= number;
         }
         nonce
     }
 
+    /// RFC 5246 §6.2.3.3: sequence number, type, version, and length of the content.
+    fn tls12_aad(&self, content: u8, length: usize) -> [u8; 13] {
+        let [a, b, c, d, e, f, g, h] = self.sequence.to_be_bytes();
+        let [.., high, low] = length.to_be_bytes();
+        [a, b, c, d, e, f, g, h, content, 3, 3, high, low]
+    }
+
     /// Sequence numbers do not wrap (RFC 8446 §5.3).
     fn advance(&mut self) -> Result<(), Error> {
-        self.sequence = self
-            .sequence
-            .checked_add(1)
-            .ok_or(Error::Internal("sequence numbers used up"))?;
+        self.sequence = self.sequence.checked_add(1).ok_or(Error::Internal("sequence numbers used up"))?;
         Ok(())
     }
 
-    /// Makes the key look used: the next record reaches the limit of the algorithm.
+    /// Makes the key look used.
     #[cfg(test)]
     pub(crate) fn set_sequence(&mut self, sequence: u64) {
         self.sequence = sequence;
     }
 }
+
+/// The explicit part of a TLS 1.2 AES-GCM nonce, in bytes (RFC 5288 §3).
+const EXPLICIT_NONCE: usize = 8;
+
+/// How many bytes of IV TLS 1.2 derives for an AEAD (RFC 5288 §3, RFC 7905 §2).
+pub(crate) const fn tls12_iv_len(aead: AeadAlgorithm) -> usize {
+    match aead {
+        AeadAlgorithm::Aes128Gcm | AeadAlgorithm::Aes256Gcm => NONCE_LEN - EXPLICIT_NONCE,
+        AeadAlgorithm::ChaCha20Poly1305 => NONCE_LEN,
+    }
+}
+
+const WRONG_LENGTH: Error = Error::Internal("key of the wrong length");
 
 impl core::fmt::Debug for RecordKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -235,22 +311,28 @@ mod tests {
     use crate::crypto::suite::CipherSuite;
 
     fn keys(suite: CipherSuite) -> (RecordKey, RecordKey) {
+        if !suite.is_tls13() {
+            let (key, iv) = ([8; 32], [9; 12]);
+            let (key, iv) = (&key[..suite.aead().key_len()], &iv[..tls12_iv_len(suite.aead())]);
+            let make = || RecordKey::new_tls12(suite.aead(), key, iv).unwrap();
+            return (make(), make());
+        }
         let secret = || TrafficSecret::new(suite, &[7; 48][..suite.hash().output_len()]);
         (RecordKey::new(secret()).unwrap(), RecordKey::new(secret()).unwrap())
     }
 
     fn sealed(key: &mut RecordKey, content: ContentType, text: &[u8]) -> Vec<u8> {
-        let mut record = vec![0; HEADER_LEN + text.len() + OVERHEAD];
-        record[HEADER_LEN..][..text.len()].copy_from_slice(text);
+        let mut record = vec![0; HEADER_LEN + text.len() + key.overhead()];
+        record[HEADER_LEN + key.prefix()..][..text.len()].copy_from_slice(text);
         assert_eq!(key.seal(content, text.len(), &mut record).unwrap(), record.len());
         record
     }
 
     fn opened(key: &mut RecordKey, record: &mut [u8]) -> Result<(ContentType, Vec<u8>), Error> {
-        let header = Header::parse(record, true)?.unwrap();
+        let header = Header::parse(record, if key.is_tls13() { Protected::Tls13 } else { Protected::Tls12 })?.unwrap();
         let payload = &mut record[HEADER_LEN..];
-        let (content, length) = key.open(header, payload)?;
-        Ok((content, payload[..length].to_vec()))
+        let (content, range) = key.open(header, payload)?;
+        Ok((content, payload[range].to_vec()))
     }
 
     #[test]
@@ -292,7 +374,7 @@ mod tests {
         // A content type of zero is padding, too.
         let header = Header::emit(ContentType::ApplicationData, 4 + TAG_LEN);
         let mut inner = [0; 4];
-        let tag = sealer.key.seal(&sealer.nonce(), &header, &mut inner).unwrap();
+        let tag = sealer.key.seal(&sealer.nonce(0), &header, &mut inner).unwrap();
         let mut record = [&header[..], &inner, &tag].concat();
         assert_eq!(
             opened(&mut opener, &mut record),
@@ -316,7 +398,7 @@ mod tests {
     fn sequence_numbers_do_not_wrap() {
         let (mut sealer, _) = keys(CipherSuite::ChaCha20Poly1305Sha256);
         sealer.set_sequence(u64::MAX);
-        let mut record = [0; HEADER_LEN + OVERHEAD];
+        let mut record = [0; HEADER_LEN + MAX_OVERHEAD];
         assert!(matches!(
             sealer.seal(ContentType::ApplicationData, 0, &mut record),
             Err(Error::Internal(_))
@@ -325,25 +407,25 @@ mod tests {
 
     #[test]
     fn what_is_not_tls_is_refused_at_once() {
-        assert_eq!(Header::parse(b"", false), Ok(None));
-        assert_eq!(Header::parse(b"GE", false), Ok(None));
-        assert_eq!(Header::parse(b"GET / HTTP/1.1", false), Err(InvalidMessage::Http));
-        assert_eq!(Header::parse(b"GEX", false), Err(InvalidMessage::ContentType(b'G')));
-        assert_eq!(Header::parse(&[0x80], false), Err(InvalidMessage::ContentType(0x80)));
+        assert_eq!(Header::parse(b"", Protected::No), Ok(None));
+        assert_eq!(Header::parse(b"GE", Protected::No), Ok(None));
+        assert_eq!(Header::parse(b"GET / HTTP/1.1", Protected::No), Err(InvalidMessage::Http));
+        assert_eq!(Header::parse(b"GEX", Protected::No), Err(InvalidMessage::ContentType(b'G')));
+        assert_eq!(Header::parse(&[0x80], Protected::No), Err(InvalidMessage::ContentType(0x80)));
         assert_eq!(
-            Header::parse(&[22, 2, 0], false),
+            Header::parse(&[22, 2, 0], Protected::No),
             Err(InvalidMessage::RecordVersion(0x0200))
         );
         assert_eq!(
-            Header::parse(&[22, 3, 1, 0x40, 0x01], false),
+            Header::parse(&[22, 3, 1, 0x40, 0x01], Protected::No),
             Err(InvalidMessage::RecordTooLong(0x4001))
         );
         assert_eq!(
-            Header::parse(&[23, 3, 3, 0x41, 0x01], true),
+            Header::parse(&[23, 3, 3, 0x41, 0x01], Protected::Tls13),
             Err(InvalidMessage::RecordTooLong(0x4101))
         );
         assert!(matches!(
-            Header::parse(&[23, 3, 3, 0x41, 0x00], true),
+            Header::parse(&[23, 3, 3, 0x41, 0x00], Protected::Tls13),
             Ok(Some(Header { length: 0x4100, .. }))
         ));
     }

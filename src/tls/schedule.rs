@@ -32,6 +32,19 @@ impl KeySchedule {
         self.next(zeros.as_ref())
     }
 
+    /// The secret of the binder of a resumption PSK, which is a base key like that of a Finished (RFC 8446 §4.2.11.2).
+    pub(crate) fn binder(&self) -> Result<TrafficSecret, Error> {
+        self.traffic("res binder", &self.suite.hash().hash(&[]))
+    }
+
+    /// The PSK of a ticket with this nonce, from a resumption master secret (RFC 8446 §4.6.1).
+    pub(crate) fn ticket_psk(resumption: &TrafficSecret, nonce: &[u8]) -> Result<HashOutput, Error> {
+        let hash = resumption.suite.hash();
+        let mut psk = HashOutput::zero(hash.output_len());
+        expand_label(hash, &resumption.secret, "resumption", nonce, psk.as_mut())?;
+        Ok(psk)
+    }
+
     /// Derive-Secret: a traffic secret for `label` and the hash of the transcript.
     pub(crate) fn traffic(&self, label: &str, transcript: &HashOutput) -> Result<TrafficSecret, Error> {
         let mut secret = HashOutput::zero(self.suite.hash().output_len());
@@ -79,7 +92,6 @@ impl TrafficSecret {
         self.suite
     }
 
-    #[cfg(test)]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.secret.as_ref()
     }

@@ -1,9 +1,22 @@
-//! ClientHello (RFC 8446 §4.1.2): everything about it is checked once, here.
+//! ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2): everything about it is checked once, here.
 
-use super::extension;
+use super::{
+    CLIENT_HELLO, Extensions, TLS12, TLS13, emit, emit_extension, empty, extension, first_duplicate, first_outside,
+    list16, parse_record_size_limit,
+};
 use crate::crypto::hash::{HashAlgorithm, HashOutput, Hasher};
-use crate::tls::codec::{Reader, U16List};
+use crate::crypto::kx::{Group, KeyPair};
+use crate::crypto::sign::SignatureScheme;
+use crate::crypto::suite::CipherSuite;
+use crate::tls::codec::{Full, Reader, U16List, Writer};
 use crate::tls::error::{Error, InvalidMessage, PeerMisbehaved};
+
+/// `TLS_EMPTY_RENEGOTIATION_INFO_SCSV` (RFC 5746 §3.3).
+const RENEGOTIATION_SCSV: u16 = 0x00ff;
+/// `TLS_FALLBACK_SCSV` (RFC 7507).
+const FALLBACK_SCSV: u16 = 0x5600;
+/// `psk_dhe_ke` (RFC 8446 §4.2.9).
+const PSK_DHE_KE: u8 = 1;
 
 /// A ClientHello whose every structure has been checked.
 #[derive(Debug, Clone)]
@@ -28,10 +41,24 @@ pub struct ClientHello<'a> {
     pub supported_versions: Option<U16List<'a>>,
     /// `key_share`.
     pub key_shares: Option<KeyShares<'a>>,
-    /// Whether `pre_shared_key` is there.
-    pub offers_psk: bool,
-    /// Whether `psk_key_exchange_modes` is there.
-    pub has_psk_modes: bool,
+    /// `application_layer_protocol_negotiation` (RFC 7301 §3.1).
+    pub protocols: Option<Protocols<'a>>,
+    /// `record_size_limit` (RFC 8449 §4).
+    pub record_size_limit: Option<u16>,
+    /// `max_fragment_length`, in bytes (RFC 6066 §4).
+    pub max_fragment_length: Option<usize>,
+    /// Whether `extended_master_secret` is there (RFC 7627 §5.1).
+    pub extended_master_secret: bool,
+    /// `session_ticket` (RFC 5077 §3.2): the ticket, empty where one is asked for.
+    pub session_ticket: Option<&'a [u8]>,
+    /// `renegotiation_info`: its content (RFC 5746 §3.2).
+    pub renegotiation_info: Option<&'a [u8]>,
+    /// Whether `ec_point_formats` is missing or lists the uncompressed one (RFC 8422 §5.1.2).
+    pub uncompressed_points: bool,
+    /// `pre_shared_key`.
+    pub psks: Option<Psks<'a>>,
+    /// `psk_key_exchange_modes`.
+    pub psk_modes: Option<&'a [u8]>,
     /// Whether `early_data` is there.
     pub early_data: bool,
     extensions: Extensions<'a>,
@@ -70,19 +97,41 @@ impl<'a> ClientHello<'a> {
             signature_algorithms: None,
             supported_versions: None,
             key_shares: None,
-            offers_psk: false,
-            has_psk_modes: false,
+            protocols: None,
+            record_size_limit: None,
+            max_fragment_length: None,
+            extended_master_secret: false,
+            session_ticket: None,
+            renegotiation_info: None,
+            uncompressed_points: true,
+            psks: None,
+            psk_modes: None,
             early_data: false,
             extensions,
         };
         for (kind, body) in extensions.iter() {
             // RFC 8446 §4.2.11: pre_shared_key is the last extension.
-            if hello.offers_psk {
+            if hello.psks.is_some() {
                 return Err(PeerMisbehaved::PskNotLast.into());
             }
             hello.note(kind, body)?;
         }
         Ok(hello)
+    }
+
+    /// Whether the client can secure a renegotiation, and so expects `renegotiation_info` (RFC 5746 §3.6).
+    pub(crate) fn secure_renegotiation(&self) -> bool {
+        self.renegotiation_info.is_some() || self.cipher_suites.contains(RENEGOTIATION_SCSV)
+    }
+
+    /// Whether this is the retry of a client that failed with a higher version (RFC 7507).
+    pub(crate) fn is_fallback(&self) -> bool {
+        self.cipher_suites.contains(FALLBACK_SCSV)
+    }
+
+    /// Whether PSKs may be used together with a key exchange.
+    pub(crate) fn psk_dhe_ke(&self) -> bool {
+        self.psk_modes.is_some_and(|modes| modes.contains(&PSK_DHE_KE))
     }
 
     /// The hash of all that may not change between the first and the second ClientHello (RFC 8446 §4.1.2).
@@ -118,26 +167,57 @@ impl<'a> ClientHello<'a> {
             extension::SIGNATURE_ALGORITHMS => {
                 self.signature_algorithms = Some(list16(body, "signature_algorithms")?);
             }
+            extension::SIGNATURE_ALGORITHMS_CERT => {
+                list16(body, "signature_algorithms_cert")?;
+            }
             extension::SUPPORTED_VERSIONS => {
                 let mut reader = Reader::new(body, "supported_versions");
                 self.supported_versions = Some(U16List::parse(reader.vector8()?, "supported_versions")?);
                 reader.finish()?;
             }
             extension::KEY_SHARE => self.key_shares = Some(KeyShares::parse(body)?),
+            extension::ALPN => self.protocols = Some(Protocols::parse(body)?),
+            extension::RECORD_SIZE_LIMIT => self.record_size_limit = Some(parse_record_size_limit(body)?),
+            extension::MAX_FRAGMENT_LENGTH => {
+                let mut reader = Reader::new(body, "max_fragment_length");
+                let code = reader.u8()?;
+                reader.finish()?;
+                if !(1..=4).contains(&code) {
+                    return Err(PeerMisbehaved::IllegalParameter("max_fragment_length").into());
+                }
+                self.max_fragment_length = Some(256 << code);
+            }
+            extension::EXTENDED_MASTER_SECRET => {
+                empty(body, "extended_master_secret")?;
+                self.extended_master_secret = true;
+            }
+            extension::SESSION_TICKET => self.session_ticket = Some(body),
+            extension::RENEGOTIATION_INFO => {
+                let mut reader = Reader::new(body, "renegotiation_info");
+                self.renegotiation_info = Some(reader.vector8()?);
+                reader.finish()?;
+            }
+            extension::EC_POINT_FORMATS => {
+                let mut reader = Reader::new(body, "ec_point_formats");
+                let formats = reader.vector8()?;
+                reader.finish()?;
+                if formats.is_empty() {
+                    return Err(InvalidMessage::IllegalValue("ec_point_formats").into());
+                }
+                self.uncompressed_points = formats.contains(&0);
+            }
             extension::PSK_KEY_EXCHANGE_MODES => {
                 let mut reader = Reader::new(body, "psk_key_exchange_modes");
-                if reader.vector8()?.is_empty() {
+                let modes = reader.vector8()?;
+                reader.finish()?;
+                if modes.is_empty() {
                     return Err(InvalidMessage::IllegalValue("psk_key_exchange_modes").into());
                 }
-                reader.finish()?;
-                self.has_psk_modes = true;
+                self.psk_modes = Some(modes);
             }
-            extension::PRE_SHARED_KEY => {
-                check_pre_shared_key(body)?;
-                self.offers_psk = true;
-            }
+            extension::PRE_SHARED_KEY => self.psks = Some(Psks::parse(body)?),
             extension::EARLY_DATA => {
-                Reader::new(body, "early_data").finish()?;
+                empty(body, "early_data")?;
                 self.early_data = true;
             }
             extension::COOKIE => {
@@ -199,104 +279,6 @@ impl<'a> KeyShares<'a> {
     }
 }
 
-/// A block of extensions, checked to be whole and without duplicates.
-#[derive(Debug, Clone, Copy)]
-struct Extensions<'a>(&'a [u8]);
-
-impl<'a> Extensions<'a> {
-    fn parse(block: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(block, "extensions");
-        while !reader.is_empty() {
-            reader.u16()?;
-            reader.vector16()?;
-        }
-        let extensions = Self(block);
-        // RFC 8446 §4.2: "There MUST NOT be more than one extension of the same type".
-        if let Some(kind) = first_duplicate(extensions.iter().map(|(kind, _)| kind)) {
-            return Err(PeerMisbehaved::DuplicateExtension(kind).into());
-        }
-        Ok(extensions)
-    }
-
-    fn iter(self) -> impl Iterator<Item = (u16, &'a [u8])> + Clone {
-        let mut reader = Reader::new(self.0, "extensions");
-        core::iter::from_fn(move || {
-            let kind = reader.u16().ok()?;
-            Some((kind, reader.vector16().ok()?))
-        })
-    }
-}
-
-/// A set of the numbers of one window out of all 16-bit numbers. A hello can hold thousands of them: window by window
-/// every question about them is answered in linear time and little space.
-struct Window {
-    number: usize,
-    bits: [u8; Window::SIZE / 8],
-}
-
-impl Window {
-    const SIZE: usize = 8192;
-
-    fn all() -> impl Iterator<Item = Self> {
-        (0..=usize::from(u16::MAX) / Self::SIZE).map(|number| Self {
-            number,
-            bits: [0; Self::SIZE / 8],
-        })
-    }
-
-    fn covers(&self, number: u16) -> bool {
-        usize::from(number) / Self::SIZE == self.number
-    }
-
-    fn contains(&self, number: u16) -> bool {
-        let number = usize::from(number) % Self::SIZE;
-        self.bits
-            .get(number / 8)
-            .is_some_and(|byte| byte & (1 << (number % 8)) != 0)
-    }
-
-    fn insert(&mut self, number: u16) {
-        let number = usize::from(number) % Self::SIZE;
-        if let Some(byte) = self.bits.get_mut(number / 8) {
-            *byte |= 1 << (number % 8);
-        }
-    }
-}
-
-/// A number that comes more than once.
-fn first_duplicate(numbers: impl Iterator<Item = u16> + Clone) -> Option<u16> {
-    Window::all().find_map(|mut window| {
-        numbers.clone().find(|&number| {
-            let duplicate = window.covers(number) && window.contains(number);
-            if window.covers(number) {
-                window.insert(number);
-            }
-            duplicate
-        })
-    })
-}
-
-/// A number that `all` does not hold.
-fn first_outside(numbers: impl Iterator<Item = u16> + Clone, all: U16List<'_>) -> Option<u16> {
-    Window::all().find_map(|mut window| {
-        all.iter().for_each(|number| {
-            if window.covers(number) {
-                window.insert(number);
-            }
-        });
-        numbers
-            .clone()
-            .find(|&number| window.covers(number) && !window.contains(number))
-    })
-}
-
-fn list16<'a>(body: &'a [u8], what: &'static str) -> Result<U16List<'a>, Error> {
-    let mut reader = Reader::new(body, what);
-    let list = U16List::parse(reader.vector16()?, what)?;
-    reader.finish()?;
-    Ok(list)
-}
-
 /// `server_name` (RFC 6066 §3): at most one name of each type; only host names are known.
 fn parse_server_name(body: &[u8]) -> Result<Option<&[u8]>, Error> {
     const HOST_NAME: u8 = 0;
@@ -322,32 +304,201 @@ fn parse_server_name(body: &[u8]) -> Result<Option<&[u8]>, Error> {
     Ok(host_name)
 }
 
-/// `pre_shared_key` (RFC 8446 §4.2.11): identities and as many binders.
-fn check_pre_shared_key(body: &[u8]) -> Result<(), Error> {
-    let mut reader = Reader::new(body, "pre_shared_key");
-    let mut identities = Reader::new(reader.vector16()?, "PskIdentity");
-    let mut binders = Reader::new(reader.vector16()?, "PskBinderEntry");
-    reader.finish()?;
-    let mut count = 0_usize;
-    while !identities.is_empty() {
-        if identities.vector16()?.is_empty() {
-            return Err(InvalidMessage::IllegalValue("PskIdentity").into());
+/// The protocols of an ALPN extension (RFC 7301 §3.1).
+#[derive(Debug, Clone, Copy)]
+pub struct Protocols<'a>(&'a [u8]);
+
+impl<'a> Protocols<'a> {
+    fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        const WHAT: &str = "application_layer_protocol_negotiation";
+        let mut reader = Reader::new(body, WHAT);
+        let protocols = Self(reader.vector16()?);
+        reader.finish()?;
+        let mut list = Reader::new(protocols.0, WHAT);
+        if list.is_empty() {
+            return Err(InvalidMessage::IllegalValue(WHAT).into());
         }
-        identities.take(4)?; // obfuscated_ticket_age
-        count += 1;
-    }
-    let mut binder_count = 0_usize;
-    while !binders.is_empty() {
-        if binders.vector8()?.len() < 32 {
-            return Err(InvalidMessage::IllegalValue("PskBinderEntry").into());
+        while !list.is_empty() {
+            if list.vector8()?.is_empty() {
+                return Err(InvalidMessage::IllegalValue(WHAT).into());
+            }
         }
-        binder_count += 1;
+        Ok(protocols)
     }
-    if count == 0 {
-        return Err(InvalidMessage::IllegalValue("pre_shared_key").into());
+
+    /// The protocols, the client's favourite first.
+    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut reader = Reader::new(self.0, "ProtocolName");
+        core::iter::from_fn(move || reader.vector8().ok())
     }
-    if count != binder_count {
-        return Err(PeerMisbehaved::IllegalParameter("pre_shared_key").into());
+}
+
+/// The identities and binders of `pre_shared_key` (RFC 8446 §4.2.11).
+#[derive(Debug, Clone, Copy)]
+pub struct Psks<'a> {
+    identities: &'a [u8],
+    binders: &'a [u8],
+}
+
+impl<'a> Psks<'a> {
+    fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(body, "pre_shared_key");
+        let psks = Self { identities: reader.vector16()?, binders: reader.vector16()? };
+        reader.finish()?;
+        let mut identities = Reader::new(psks.identities, "PskIdentity");
+        let mut count = 0_usize;
+        while !identities.is_empty() {
+            if identities.vector16()?.is_empty() {
+                return Err(InvalidMessage::IllegalValue("PskIdentity").into());
+            }
+            identities.take(4)?; // obfuscated_ticket_age
+            count += 1;
+        }
+        let mut binders = Reader::new(psks.binders, "PskBinderEntry");
+        let mut binder_count = 0_usize;
+        while !binders.is_empty() {
+            if binders.vector8()?.len() < 32 {
+                return Err(InvalidMessage::IllegalValue("PskBinderEntry").into());
+            }
+            binder_count += 1;
+        }
+        if count == 0 {
+            return Err(InvalidMessage::IllegalValue("pre_shared_key").into());
+        }
+        if count != binder_count {
+            return Err(PeerMisbehaved::IllegalParameter("pre_shared_key").into());
+        }
+        Ok(psks)
     }
-    Ok(())
+
+    /// The identities, each with its binder.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let mut identities = Reader::new(self.identities, "PskIdentity");
+        let mut binders = Reader::new(self.binders, "PskBinderEntry");
+        core::iter::from_fn(move || {
+            let identity = identities.vector16().ok()?;
+            identities.take(4).ok()?;
+            Some((identity, binders.vector8().ok()?))
+        })
+    }
+
+    /// How many bytes at the end of the ClientHello the binders do not cover (RFC 8446 §4.2.11.2).
+    pub(crate) fn binders_len(self) -> usize {
+        2 + self.binders.len()
+    }
+}
+
+/// A ClientHello of ours. Emitted twice from the same values, it comes out the same but for what they say.
+pub(crate) struct Offer<'a> {
+    pub(crate) random: &'a [u8; 32],
+    pub(crate) session_id: &'a [u8],
+    pub(crate) tls12: bool,
+    pub(crate) tls13: bool,
+    pub(crate) suites: &'a [CipherSuite],
+    pub(crate) groups: &'a [Group],
+    pub(crate) schemes: &'a [SignatureScheme],
+    pub(crate) server_name: Option<&'a str>,
+    pub(crate) protocols: &'a [&'a [u8]],
+    pub(crate) record_size_limit: u16,
+    pub(crate) key_pairs: &'a [KeyPair],
+    pub(crate) cookie: Option<&'a [u8]>,
+    /// A TLS 1.2 ticket, or an empty one to ask for one.
+    pub(crate) session_ticket: Option<&'a [u8]>,
+    /// A TLS 1.3 ticket, its obfuscated age, and the length of the binder, which is left zero.
+    pub(crate) psk: Option<(&'a [u8], u32, usize)>,
+}
+
+impl Offer<'_> {
+    /// Writes the ClientHello.
+    pub(crate) fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        emit(writer, CLIENT_HELLO, |writer| {
+            writer.u16(TLS12)?;
+            writer.bytes(self.random)?;
+            writer.nested8(|writer| writer.bytes(self.session_id))?;
+            writer.nested16(|writer| {
+                let offered = |suite: &&CipherSuite| if suite.is_tls13() { self.tls13 } else { self.tls12 };
+                self.suites.iter().filter(offered).try_for_each(|suite| writer.u16(suite.id()))
+            })?;
+            writer.nested8(|writer| writer.u8(0))?; // legacy_compression_methods
+            writer.nested16(|writer| self.emit_extensions(writer))
+        })
+    }
+
+    fn emit_extensions(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        if let Some(name) = self.server_name {
+            emit_extension(writer, extension::SERVER_NAME, |writer| {
+                writer.nested16(|writer| {
+                    writer.u8(0)?; // host_name
+                    writer.nested16(|writer| writer.bytes(name.as_bytes()))
+                })
+            })?;
+        }
+        emit_extension(writer, extension::SUPPORTED_GROUPS, |writer| {
+            writer.nested16(|writer| {
+                let offered = |group: &&Group| self.tls13 || group.in_tls12();
+                self.groups.iter().filter(offered).try_for_each(|group| writer.u16(group.id()))
+            })
+        })?;
+        emit_extension(writer, extension::SIGNATURE_ALGORITHMS, |writer| {
+            writer.nested16(|writer| self.schemes.iter().try_for_each(|scheme| writer.u16(scheme.id())))
+        })?;
+        if !self.protocols.is_empty() {
+            emit_extension(writer, extension::ALPN, |writer| {
+                writer.nested16(|writer| {
+                    self.protocols
+                        .iter()
+                        .try_for_each(|protocol| writer.nested8(|writer| writer.bytes(protocol)))
+                })
+            })?;
+        }
+        emit_extension(writer, extension::RECORD_SIZE_LIMIT, |writer| writer.u16(self.record_size_limit))?;
+        if self.tls12 {
+            emit_extension(writer, extension::EC_POINT_FORMATS, |writer| writer.nested8(|writer| writer.u8(0)))?;
+            emit_extension(writer, extension::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
+            emit_extension(writer, extension::RENEGOTIATION_INFO, |writer| writer.nested8(|_| Ok(())))?;
+            if let Some(ticket) = self.session_ticket {
+                emit_extension(writer, extension::SESSION_TICKET, |writer| writer.bytes(ticket))?;
+            }
+        }
+        if self.tls13 {
+            self.emit_tls13_extensions(writer)?;
+        }
+        Ok(())
+    }
+
+    fn emit_tls13_extensions(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| {
+            writer.nested8(|writer| {
+                writer.u16(TLS13)?;
+                if self.tls12 { writer.u16(TLS12) } else { Ok(()) }
+            })
+        })?;
+        if let Some(cookie) = self.cookie {
+            emit_extension(writer, extension::COOKIE, |writer| writer.nested16(|writer| writer.bytes(cookie)))?;
+        }
+        emit_extension(writer, extension::PSK_KEY_EXCHANGE_MODES, |writer| {
+            writer.nested8(|writer| writer.u8(PSK_DHE_KE))
+        })?;
+        emit_extension(writer, extension::KEY_SHARE, |writer| {
+            writer.nested16(|writer| {
+                self.key_pairs.iter().try_for_each(|pair| {
+                    writer.u16(pair.group().id())?;
+                    writer.nested16(|writer| writer.bytes(pair.public_value().as_ref()))
+                })
+            })
+        })?;
+        // RFC 8446 §4.2.11: the last one.
+        if let Some((identity, age, binder)) = self.psk {
+            emit_extension(writer, extension::PRE_SHARED_KEY, |writer| {
+                writer.nested16(|writer| {
+                    writer.nested16(|writer| writer.bytes(identity))?;
+                    writer.bytes(&age.to_be_bytes())
+                })?;
+                writer.nested16(|writer| {
+                    writer.nested8(|writer| (0..binder).try_for_each(|_| writer.u8(0)))
+                })
+            })?;
+        }
+        Ok(())
+    }
 }

@@ -1,75 +1,171 @@
 //! The server's side of the handshake: the states, and what each may receive.
 
+mod tls12;
 mod tls13;
 
-use rand_core::CryptoRng;
+use super::config::{ClientAuth, Identity, ServerConfig};
+use super::error::{Error, PeerIncompatible, PeerMisbehaved};
+use super::handshake::{Context, Message};
+use super::msg::certificate::Chain;
+use super::msg::client_hello::ClientHello;
+use super::msg::server_hello::Answers;
+use super::msg::{
+    CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, FINISHED, SSL3, TLS12, TLS13,
+};
+use crate::crypto::sign::SignatureScheme;
+use crate::pki::verify::{PeerIdentity, Purpose, matches_name};
 
-use super::config::ServerConfig;
-use super::connection::Info;
-use super::error::{Error, PeerMisbehaved};
-use super::msg::{CLIENT_HELLO, FINISHED, HANDSHAKE_HEADER_LEN};
-use super::outbound::Outbound;
-use super::record::RecordKey;
-
-/// What a state works with besides the message.
-pub(crate) struct Context<'x, 'b> {
-    pub(crate) outbound: &'x mut Outbound<'b>,
-    pub(crate) rng: &'x mut dyn CryptoRng,
-    pub(crate) info: &'x mut Info,
-}
-
-/// A state of the handshake, named for the message it waits for. Each holds just what it needs; a message consumes it and yields the next.
+/// A state of the handshake, named for the message it waits for. Each holds just what it needs; a message consumes it
+/// and yields the next.
 // Held inline: there is no heap.
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum State<'a> {
-    /// Waits for the first ClientHello.
+    /// The first ClientHello.
     ClientHello(ServerConfig<'a>),
-    /// A HelloRetryRequest was sent.
+    /// TLS 1.3: the ClientHello that answers a HelloRetryRequest.
     SecondClientHello(tls13::ExpectSecondClientHello<'a>),
-    /// The server's whole flight was sent.
-    Finished(tls13::ExpectFinished),
-}
-
-/// What a message leads to.
-pub(crate) struct Step<'a> {
-    /// The next state, `None` when the handshake is done.
-    pub(crate) state: Option<State<'a>>,
-    /// What changes for the records that come.
-    pub(crate) inbound: InboundChange,
-}
-
-/// What a step changes about the records that come.
-pub(crate) enum InboundChange {
-    /// A HelloRetryRequest was sent; early data is skipped if the client said that it sends some.
-    Retry {
-        /// The ClientHello held `early_data`.
-        early_data: bool,
-    },
-    /// The handshake keys are there.
-    Handshake {
-        /// For the records that come next.
-        key: RecordKey,
-        /// The ClientHello held `early_data`.
-        early_data: bool,
-    },
-    /// The handshake is done.
-    Traffic {
-        /// For the records that come next.
-        key: RecordKey,
-    },
+    /// TLS 1.3: the client's certificate, which was asked for.
+    Certificate(tls13::ExpectCertificate<'a>),
+    /// TLS 1.3: the proof that it has the key.
+    CertificateVerify(tls13::ExpectCertificateVerify<'a>),
+    /// TLS 1.3.
+    Finished(tls13::ExpectFinished<'a>),
+    /// TLS 1.2: the client's certificate, which was asked for.
+    Certificate12(tls12::ExpectCertificate<'a>),
+    /// TLS 1.2.
+    ClientKeyExchange(tls12::ExpectClientKeyExchange<'a>),
+    /// TLS 1.2: the proof that the client has the key of its certificate.
+    CertificateVerify12(tls12::ExpectCertificateVerify<'a>),
+    /// TLS 1.2.
+    Finished12(tls12::ExpectFinished<'a>),
 }
 
 impl<'a> State<'a> {
-    /// Takes a whole handshake message, header included.
-    pub(crate) fn handle(self, message: &[u8], context: &mut Context<'_, '_>) -> Result<Step<'a>, Error> {
-        let kind = message.first().copied().unwrap_or_default();
-        let body = message.get(HANDSHAKE_HEADER_LEN..).unwrap_or_default();
+    /// Takes a message; `None` when the handshake is done.
+    pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
         // The legal edges of the server, all of them.
-        match (self, kind) {
-            (State::ClientHello(config), CLIENT_HELLO) => tls13::client_hello(config, message, body, context),
-            (State::SecondClientHello(state), CLIENT_HELLO) => state.client_hello(message, body, context),
-            (State::Finished(state), FINISHED) => state.finished(message, body),
-            (_, kind) => Err(PeerMisbehaved::UnexpectedHandshake(kind).into()),
+        match (self, message.kind()) {
+            (State::ClientHello(config), CLIENT_HELLO) => client_hello(config, message, context),
+            (State::SecondClientHello(state), CLIENT_HELLO) => state.client_hello(message, context),
+            (State::Certificate(state), CERTIFICATE) => state.certificate(message, context),
+            (State::CertificateVerify(state), CERTIFICATE_VERIFY) => state.certificate_verify(message),
+            (State::Finished(state), FINISHED) => state.finished(message, context),
+            (State::Certificate12(state), CERTIFICATE) => state.certificate(message, context),
+            (State::ClientKeyExchange(state), CLIENT_KEY_EXCHANGE) => state.client_key_exchange(message, context),
+            (State::CertificateVerify12(state), CERTIFICATE_VERIFY) => state.certificate_verify(message, context),
+            (State::Finished12(state), FINISHED) => state.finished(message, context),
+            _ => Err(message.unexpected()),
         }
+    }
+}
+
+/// Chooses the version, and leaves the rest to it.
+fn client_hello<'a>(
+    config: ServerConfig<'a>,
+    message: Message<'_>,
+    context: &mut Context<'_, 'a>,
+) -> Result<Option<State<'a>>, Error> {
+    let hello = ClientHello::parse(message.body())?;
+    context.info.set_server_name(hello.server_name);
+    let versions = config.preferences.versions;
+    // RFC 8446 §E.5.
+    if hello.legacy_version <= SSL3 {
+        return Err(PeerMisbehaved::Ssl3.into());
+    }
+    let (tls13, tls12) = match hello.supported_versions {
+        Some(offered) => (offered.contains(TLS13), offered.contains(TLS12)),
+        None => (false, hello.legacy_version >= TLS12),
+    };
+    if tls13 && versions.tls13() {
+        return tls13::client_hello(config, &hello, message, context);
+    }
+    if tls12 && versions.tls12() {
+        // RFC 7507 §3.
+        if hello.is_fallback() && versions.tls13() {
+            return Err(PeerMisbehaved::InappropriateFallback.into());
+        }
+        return tls12::client_hello(config, &hello, message, context);
+    }
+    let highest = match hello.supported_versions {
+        Some(offered) => offered.iter().filter(|&version| version <= TLS13).max().unwrap_or_default(),
+        None => hello.legacy_version.min(TLS12),
+    };
+    Err(PeerIncompatible::Version(highest).into())
+}
+
+/// The identity for a client: of those with a scheme that `suits` the client, one for the name that it asks for, or
+/// else the first.
+fn choose_identity<'a>(
+    config: &ServerConfig<'a>,
+    hello: &ClientHello<'_>,
+    suits: impl Fn(SignatureScheme) -> bool,
+) -> Result<(Identity<'a>, SignatureScheme), Error> {
+    let offered = hello.signature_algorithms;
+    let usable = || {
+        config.identities.iter().filter_map(|identity| {
+            let scheme = |scheme: &SignatureScheme| {
+                suits(*scheme) && offered.is_some_and(|offered| offered.contains(scheme.id()))
+            };
+            Some((*identity, identity.key.schemes().iter().copied().find(scheme)?))
+        })
+    };
+    let host = hello.server_name.and_then(|name| core::str::from_utf8(name).ok());
+    let named = host.and_then(|host| {
+        usable().find(|(identity, _)| identity.chain.first().is_some_and(|leaf| matches_name(leaf, host)))
+    });
+    Ok(named.or_else(|| usable().next()).ok_or(PeerIncompatible::SignatureScheme)?)
+}
+
+/// What either version answers to the extensions that they share, with what follows from them done.
+fn answers<'a>(
+    config: &'a ServerConfig<'_>,
+    hello: &ClientHello<'_>,
+    tls13: bool,
+    context: &mut Context<'_, '_>,
+) -> Result<Answers<'a>, Error> {
+    let protocol = config.preferences.choose_protocol(hello.protocols)?;
+    context.info.set_protocol(protocol);
+    let mut answers = Answers { protocol, ..Answers::default() };
+    if let Some(limit) = hello.record_size_limit {
+        // In TLS 1.3 the limit counts the content type (RFC 8449 §4).
+        context.outbound.limit_fragments(usize::from(limit) - usize::from(tls13));
+        let ours = context.record_limit;
+        answers.record_size_limit = Some(ours + u16::from(tls13));
+        context.change.max_content = Some(usize::from(ours));
+    } else if let Some(length) = hello.max_fragment_length {
+        // RFC 8449 §5: record_size_limit goes before it; RFC 6066 §4: it holds for both directions.
+        context.outbound.limit_fragments(length);
+        answers.max_fragment_length = Some(length);
+        context.change.max_content = Some(length);
+    }
+    Ok(answers)
+}
+
+/// Verifies a client's chain. `None` when it sent none and may.
+fn check_client(
+    config: &ServerConfig<'_>,
+    chain: &Chain<'_>,
+    tls13: bool,
+) -> Result<Option<PeerIdentity>, Error> {
+    let (trust, required) = match config.client_auth {
+        ClientAuth::Off => return Err(Error::Internal("a certificate that was not asked for")),
+        ClientAuth::Optional(trust) => (trust, false),
+        ClientAuth::Required(trust) => (trust, true),
+    };
+    let Some(leaf) = chain.first() else {
+        return if required { Err(PeerMisbehaved::NoClientCertificate { tls13 }.into()) } else { Ok(None) };
+    };
+    trust.verify(chain, Purpose::Client, config.preferences.clock)?;
+    Ok(Some(PeerIdentity::from_leaf(leaf)?))
+}
+
+/// Whether a session may stand in for the authentication that is asked for now.
+fn session_suffices(config: &ServerConfig<'_>, identity: Option<&PeerIdentity>) -> bool {
+    match (config.client_auth, identity) {
+        // Who is asked for nothing should not be known by an earlier asking.
+        (ClientAuth::Off, identity) => identity.is_none(),
+        (ClientAuth::Optional(_), None) => true,
+        (ClientAuth::Required(_), None) => false,
+        (_, Some(identity)) => config.preferences.clock.now <= identity.not_after,
     }
 }

@@ -1,23 +1,29 @@
 //! The TLS 1.3 server (RFC 8446 §2, §4): from ClientHello to the client's Finished.
 
-use super::{Context, InboundChange, State, Step};
+use super::{State, answers, check_client, choose_identity, session_suffices};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::{Group, PublicValue, SharedSecret};
 use crate::crypto::mac::constant_time_eq;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
-use crate::tls::codec::Full;
-use crate::tls::config::ServerConfig;
+use crate::pki::verify::PeerIdentity;
+use crate::tls::codec::U16List;
+use crate::tls::config::{Identity, ServerConfig};
 use crate::tls::error::{Error, PeerIncompatible, PeerMisbehaved};
+use crate::tls::handshake::{Context, Message, PeerKey, SkipEarlyData, log_secret, no_space};
+use crate::tls::inbound::ChangeCipherSpec;
 use crate::tls::msg::client_hello::{ClientHello, KeyShares};
-use crate::tls::msg::server_hello;
+use crate::tls::msg::server_hello::Answers;
+use crate::tls::msg::{self, certificate, server_hello, ticket};
 use crate::tls::record::RecordKey;
 use crate::tls::schedule::{KeySchedule, TrafficSecret};
-use crate::tls::transcript::Transcript;
+use crate::tls::session::{SessionState, TICKET_LIFETIME, server_name_hash};
+use crate::tls::transcript::{CLIENT_CONTEXT, SERVER_CONTEXT, Transcript, signed_content};
 
-const SSL3: u16 = 0x0300;
-const TLS12: u16 = 0x0303;
-const TLS13: u16 = 0x0304;
+/// How many tickets follow a handshake.
+const TICKETS: u8 = 2;
+/// How many of a client's PSKs are looked at.
+const MAX_PSKS: usize = 4;
 
 /// The server after its HelloRetryRequest.
 pub(crate) struct ExpectSecondClientHello<'a> {
@@ -29,33 +35,47 @@ pub(crate) struct ExpectSecondClientHello<'a> {
     unchanging: HashOutput,
 }
 
-/// The server after its own Finished.
-pub(crate) struct ExpectFinished {
+/// The server after its flight with a CertificateRequest.
+pub(crate) struct ExpectCertificate<'a>(ExpectFinished<'a>);
+
+/// The server with a client's certificate in hand.
+pub(crate) struct ExpectCertificateVerify<'a> {
+    key: PeerKey,
+    finished: ExpectFinished<'a>,
+}
+
+/// The server after its flight.
+pub(crate) struct ExpectFinished<'a> {
+    config: ServerConfig<'a>,
     transcript: Transcript,
     client_handshake: TrafficSecret,
     client_application: TrafficSecret,
+    master: KeySchedule,
+    server_name: HashOutput,
+    identity: Option<PeerIdentity>,
+    /// Whether the client can use tickets.
+    tickets: bool,
 }
 
 /// Answers the first ClientHello: with the whole flight, or with a HelloRetryRequest.
 pub(super) fn client_hello<'a>(
     config: ServerConfig<'a>,
-    message: &[u8],
-    body: &[u8],
-    context: &mut Context<'_, '_>,
-) -> Result<Step<'a>, Error> {
-    let hello = ClientHello::parse(body)?;
-    let offer = Offer::check(&hello)?;
-    let suite = choose_suite(&config, &hello)?;
-    let scheme = choose_scheme(&config, &offer)?;
+    hello: &ClientHello<'_>,
+    message: Message<'_>,
+    context: &mut Context<'_, 'a>,
+) -> Result<Option<State<'a>>, Error> {
+    let offer = Offer::check(hello)?;
+    let suite = choose_suite(&config, hello)?;
     let (group, public) = choose_group(&config, &offer)?;
-    let mut transcript = Transcript::new(suite.hash());
-    transcript.add(message);
+    let mut transcript = Transcript::with(suite.hash());
+    context.info.tls13 = true;
     context.info.suite = Some(suite);
     context.info.group = Some(group);
 
     let Some(public) = public else {
+        transcript.add(message.whole);
         context.info.retried = true;
-        transcript.replace_by_message_hash();
+        transcript.replace_by_message_hash(suite.hash());
         context.outbound.handshake(|writer| {
             server_hello::hello_retry_request(writer, hello.session_id, suite, group).map_err(no_space)?;
             transcript.add(writer.since(0));
@@ -64,40 +84,25 @@ pub(super) fn client_hello<'a>(
         if !hello.session_id.is_empty() {
             context.outbound.change_cipher_spec()?;
         }
+        context.change.boundary = true;
+        context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
+        if hello.early_data {
+            context.change.skip_early_data = Some(SkipEarlyData::UntilClientHello);
+        }
         let unchanging = hello.unchanging_part();
-        return Ok(Step {
-            state: Some(State::SecondClientHello(ExpectSecondClientHello {
-                config,
-                transcript,
-                suite,
-                group,
-                unchanging,
-            })),
-            inbound: InboundChange::Retry {
-                early_data: hello.early_data,
-            },
-        });
+        let state = ExpectSecondClientHello { config, transcript, suite, group, unchanging };
+        return Ok(Some(State::SecondClientHello(state)));
     };
-    let flight = Flight {
-        config,
-        suite,
-        group,
-        scheme,
-        transcript,
-        early_data: hello.early_data,
-        compatible: true,
-    };
-    flight.send(&hello, public, context)
+    Flight { config, suite, group, transcript, retried: false }.send(hello, message, public, context)
 }
 
 impl<'a> ExpectSecondClientHello<'a> {
     pub(super) fn client_hello(
-        mut self,
-        message: &[u8],
-        body: &[u8],
-        context: &mut Context<'_, '_>,
-    ) -> Result<Step<'a>, Error> {
-        let hello = ClientHello::parse(body)?;
+        self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let hello = ClientHello::parse(message.body())?;
         let offer = Offer::check(&hello)?;
         if hello.early_data {
             return Err(PeerMisbehaved::EarlyDataAfterRetry.into());
@@ -111,268 +116,324 @@ impl<'a> ExpectSecondClientHello<'a> {
         if !constant_time_eq(hello.unchanging_part().as_ref(), self.unchanging.as_ref()) {
             return Err(PeerMisbehaved::ChangedClientHello.into());
         }
-        let scheme = choose_scheme(&self.config, &offer)?;
-        self.transcript.add(message);
-        let Self {
-            config,
-            transcript,
-            suite,
-            group,
-            ..
-        } = self;
-        // The change_cipher_spec went out after the HelloRetryRequest (RFC 8446 §D.4).
-        let flight = Flight {
-            config,
-            suite,
-            group,
-            scheme,
-            transcript,
-            early_data: false,
-            compatible: false,
-        };
-        flight.send(&hello, public, context)
+        let Self { config, transcript, suite, group, .. } = self;
+        Flight { config, suite, group, transcript, retried: true }.send(&hello, message, public, context)
     }
 }
 
-impl ExpectFinished {
-    pub(super) fn finished<'a>(mut self, message: &[u8], body: &[u8]) -> Result<Step<'a>, Error> {
-        let length = self.client_handshake.suite().hash().output_len();
-        if body.len() != length {
-            let invalid = if body.len() < length {
-                crate::tls::error::InvalidMessage::MissingData("Finished")
-            } else {
-                crate::tls::error::InvalidMessage::TrailingData("Finished")
-            };
-            return Err(invalid.into());
-        }
-        if !self.client_handshake.is_finished(&self.transcript.hash(), body)? {
+impl<'a> ExpectCertificate<'a> {
+    pub(super) fn certificate(
+        self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let mut finished = self.0;
+        let chain = certificate::parse_tls13(message.body(), &[])?;
+        let identity = check_client(&finished.config, &chain, true)?;
+        finished.transcript.add(message.whole);
+        let Some((identity, leaf)) = identity.zip(chain.first()) else { return Ok(Some(State::Finished(finished))) };
+        // It counts only once the signature has proved that the client has the key; until then nothing is done with it.
+        finished.identity = Some(identity);
+        context.info.peer = Some(identity);
+        Ok(Some(State::CertificateVerify(ExpectCertificateVerify { key: PeerKey::of(leaf)?, finished })))
+    }
+}
+
+impl<'a> ExpectCertificateVerify<'a> {
+    pub(super) fn certificate_verify(mut self, message: Message<'_>) -> Result<Option<State<'a>>, Error> {
+        let finished = &mut self.finished;
+        let hash = finished.transcript.hash(finished.client_handshake.suite().hash());
+        let signature = certificate::parse_verify(message.body())?;
+        let offered = finished.config.preferences.schemes;
+        self.key.check(offered, true, signature, &signed_content(CLIENT_CONTEXT, &hash))?;
+        finished.transcript.add(message.whole);
+        Ok(Some(State::Finished(self.finished)))
+    }
+}
+
+impl<'a> ExpectFinished<'a> {
+    pub(super) fn finished(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let suite = self.client_handshake.suite();
+        let verify_data = msg::parse_finished(message.body(), suite.hash().output_len())?;
+        if !self.client_handshake.is_finished(&self.transcript.hash(suite.hash()), verify_data)? {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
-        self.transcript.add(message);
-        let key = RecordKey::new(self.client_application)?;
-        Ok(Step {
-            state: None,
-            inbound: InboundChange::Traffic { key },
-        })
+        self.transcript.add(message.whole);
+        self.send_tickets(suite, context)?;
+        context.change.boundary = true;
+        context.change.key = Some(RecordKey::new(self.client_application)?);
+        context.change.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
+        Ok(None)
+    }
+
+    fn send_tickets(&self, suite: CipherSuite, context: &mut Context<'_, 'a>) -> Result<(), Error> {
+        let Some(tickets) = self.config.tickets.filter(|_| self.tickets) else { return Ok(()) };
+        let resumption = self.master.traffic("res master", &self.transcript.hash(suite.hash()))?;
+        let rng = &mut *context.rng;
+        for number in 0..TICKETS {
+            let nonce = [number];
+            let state = SessionState {
+                tls13: true,
+                suite,
+                secret: KeySchedule::ticket_psk(&resumption, &nonce)?,
+                issued: self.config.preferences.clock.now,
+                server_name: self.server_name.clone(),
+                identity: self.identity,
+            };
+            let ticket = tickets.seal(&state, rng)?;
+            let mut age_add = [0; 4];
+            rng.fill_bytes(&mut age_add);
+            context.outbound.handshake(|writer| {
+                ticket::emit_tls13(writer, TICKET_LIFETIME, u32::from_be_bytes(age_add), &nonce, &ticket)
+                    .map_err(no_space)
+            })?;
+        }
+        Ok(())
     }
 }
 
-/// Everything decided, the flight to be sent.
+/// A session that the client proved to know.
+struct Resumed {
+    /// Its number in the client's offer.
+    number: u16,
+    state: SessionState,
+}
+
+/// How the server authenticates in a flight.
+enum Authentication<'a> {
+    Resumed(Resumed),
+    Certificate(Identity<'a>, SignatureScheme),
+}
+
+/// Suite and group decided, the flight to be sent.
 struct Flight<'a> {
     config: ServerConfig<'a>,
     suite: CipherSuite,
     group: Group,
-    scheme: SignatureScheme,
     transcript: Transcript,
-    early_data: bool,
-    /// Whether to send change_cipher_spec to a client that expects it.
-    compatible: bool,
+    retried: bool,
 }
 
 impl<'a> Flight<'a> {
     fn send(
         mut self,
         hello: &ClientHello<'_>,
+        message: Message<'_>,
         public: &[u8],
-        context: &mut Context<'_, '_>,
-    ) -> Result<Step<'a>, Error> {
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let authentication = match self.find_session(hello, message)? {
+            Some(resumed) => Authentication::Resumed(resumed),
+            None => {
+                if hello.signature_algorithms.is_none() {
+                    return Err(PeerMisbehaved::MissingExtension("signature_algorithms").into());
+                }
+                let (identity, scheme) = choose_identity(&self.config, hello, SignatureScheme::in_tls13)?;
+                Authentication::Certificate(identity, scheme)
+            }
+        };
+        let psk = match &authentication {
+            Authentication::Resumed(resumed) => Some(resumed.state.secret.clone()),
+            Authentication::Certificate(_, scheme) => {
+                context.info.scheme = Some(*scheme);
+                None
+            }
+        };
+        self.transcript.add(message.whole);
         let (share, shared) = self
             .group
             .respond(public, context.rng)
             .map_err(|_| PeerMisbehaved::InvalidKeyShare(self.group.name()))?;
-        self.send_server_hello(hello, &share, context)?;
-        let (client_handshake, schedule) = self.change_to_handshake_keys(&shared, context)?;
-        self.send_protected_part(&client_handshake.1, context)?;
+        let config = self.config;
+        let answers = answers(&config, hello, true, context)?;
+        let number = match &authentication {
+            Authentication::Resumed(resumed) => Some(resumed.number),
+            Authentication::Certificate(..) => None,
+        };
+        self.send_server_hello(hello, &share, number, context)?;
 
-        let hash = self.transcript.hash();
+        let hash = self.transcript.hash(self.suite.hash());
+        let early = KeySchedule::early(self.suite, psk.as_ref().map(AsRef::as_ref));
+        let schedule = early.handshake(shared.as_ref())?;
+        drop::<SharedSecret>(shared);
+        let log = config.preferences.key_log;
+        let client_handshake = schedule.traffic("c hs traffic", &hash)?;
+        let server_handshake = schedule.traffic("s hs traffic", &hash)?;
+        log_secret(log, "CLIENT_HANDSHAKE_TRAFFIC_SECRET", hello.random, client_handshake.as_bytes());
+        log_secret(log, "SERVER_HANDSHAKE_TRAFFIC_SECRET", hello.random, server_handshake.as_bytes());
+        context.outbound.set_key(RecordKey::new(server_handshake.clone())?);
+        let asked = self.send_protected_part(&server_handshake, &authentication, &answers, context)?;
+
+        let hash = self.transcript.hash(self.suite.hash());
         let master = schedule.master()?;
         let client_application = master.traffic("c ap traffic", &hash)?;
-        context
-            .outbound
-            .set_key(RecordKey::new(master.traffic("s ap traffic", &hash)?)?);
-        let key = RecordKey::new(client_handshake.0.clone())?;
-        Ok(Step {
-            state: Some(State::Finished(ExpectFinished {
-                transcript: self.transcript,
-                client_handshake: client_handshake.0,
-                client_application,
-            })),
-            inbound: InboundChange::Handshake {
-                key,
-                early_data: self.early_data,
-            },
-        })
+        let server_application = master.traffic("s ap traffic", &hash)?;
+        log_secret(log, "CLIENT_TRAFFIC_SECRET_0", hello.random, client_application.as_bytes());
+        log_secret(log, "SERVER_TRAFFIC_SECRET_0", hello.random, server_application.as_bytes());
+        context.outbound.set_key(RecordKey::new(server_application)?);
+
+        context.change.boundary = true;
+        context.change.key = Some(RecordKey::new(client_handshake.clone())?);
+        context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
+        if hello.early_data {
+            context.change.skip_early_data = Some(SkipEarlyData::UntilDecrypted);
+        }
+        let identity = match authentication {
+            Authentication::Resumed(resumed) => {
+                context.info.resumed = true;
+                context.info.peer = resumed.state.identity;
+                resumed.state.identity
+            }
+            Authentication::Certificate(..) => None,
+        };
+        let finished = ExpectFinished {
+            config: self.config,
+            transcript: self.transcript,
+            client_handshake,
+            client_application,
+            master,
+            server_name: server_name_hash(hello.server_name),
+            identity,
+            tickets: hello.psk_dhe_ke(),
+        };
+        Ok(Some(if asked { State::Certificate(ExpectCertificate(finished)) } else { State::Finished(finished) }))
+    }
+
+    /// The first session of the client's offer that is good for this connection, its binder checked
+    /// (RFC 8446 §4.2.11).
+    fn find_session(&self, hello: &ClientHello<'_>, message: Message<'_>) -> Result<Option<Resumed>, Error> {
+        let (Some(tickets), Some(psks)) = (self.config.tickets, hello.psks.filter(|_| hello.psk_dhe_ke())) else {
+            return Ok(None);
+        };
+        for (number, (identity, binder)) in (0..).zip(psks.iter().take(MAX_PSKS)) {
+            let Some(state) = tickets.open(identity, self.config.preferences.clock.now) else { continue };
+            let fits = state.tls13
+                && state.suite.hash() == self.suite.hash()
+                && state.is_for(hello.server_name)
+                && session_suffices(&self.config, state.identity.as_ref());
+            if !fits {
+                continue;
+            }
+            let covered = message.whole.len().saturating_sub(psks.binders_len());
+            let mut transcript = self.transcript.clone();
+            transcript.add(message.whole.get(..covered).unwrap_or_default());
+            let key = KeySchedule::early(self.suite, Some(state.secret.as_ref())).binder()?;
+            if !key.is_finished(&transcript.hash(self.suite.hash()), binder)? {
+                return Err(PeerMisbehaved::WrongBinder.into());
+            }
+            return Ok(Some(Resumed { number, state }));
+        }
+        Ok(None)
     }
 
     fn send_server_hello(
         &mut self,
         hello: &ClientHello<'_>,
         share: &PublicValue,
-        context: &mut Context<'_, '_>,
+        psk: Option<u16>,
+        context: &mut Context<'_, 'a>,
     ) -> Result<(), Error> {
         let mut random = [0; 32];
         context.rng.fill_bytes(&mut random);
         context.outbound.handshake(|writer| {
-            server_hello::server_hello(
-                writer,
-                &random,
-                hello.session_id,
-                self.suite,
-                self.group,
-                share.as_ref(),
-            )
-            .map_err(no_space)?;
+            let share = (self.group, share.as_ref());
+            server_hello::server_hello_tls13(writer, &random, hello.session_id, self.suite, share, psk)
+                .map_err(no_space)?;
             self.transcript.add(writer.since(0));
             Ok(())
         })?;
-        if self.compatible && !hello.session_id.is_empty() {
+        // After a HelloRetryRequest it went out already (RFC 8446 §D.4).
+        if !self.retried && !hello.session_id.is_empty() {
             context.outbound.change_cipher_spec()?;
         }
         Ok(())
     }
 
-    /// Returns the secrets of both sides' handshake traffic, the client's first, and the schedule.
-    fn change_to_handshake_keys(
-        &self,
-        shared: &SharedSecret,
-        context: &mut Context<'_, '_>,
-    ) -> Result<((TrafficSecret, TrafficSecret), KeySchedule), Error> {
-        let hash = self.transcript.hash();
-        let schedule = KeySchedule::early(self.suite, None).handshake(shared.as_ref())?;
-        let client = schedule.traffic("c hs traffic", &hash)?;
-        let server = schedule.traffic("s hs traffic", &hash)?;
-        context.outbound.set_key(RecordKey::new(server.clone())?);
-        Ok(((client, server), schedule))
-    }
-
-    /// EncryptedExtensions to Finished, together.
+    /// EncryptedExtensions to Finished, together. Returns whether a certificate was asked for.
     fn send_protected_part(
         &mut self,
         server_handshake: &TrafficSecret,
-        context: &mut Context<'_, '_>,
-    ) -> Result<(), Error> {
-        let Self {
-            config,
-            transcript,
-            scheme,
-            group,
-            ..
-        } = self;
+        authentication: &Authentication<'a>,
+        answers: &Answers<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<bool, Error> {
+        let Self { config, transcript, group, suite, .. } = self;
+        let hash = suite.hash();
         let rng = &mut *context.rng;
+        let mut asked = false;
         context.outbound.handshake(|writer| {
-            let preferred = config.groups.first() == Some(group);
-            let groups = if preferred { None } else { Some(config.groups) };
-            server_hello::encrypted_extensions(writer, groups).map_err(no_space)?;
-            server_hello::certificate(writer, &[], config.chain).map_err(no_space)?;
-            transcript.add(writer.since(0));
+            let groups = config.preferences.groups;
+            let groups = if groups.first() == Some(group) { None } else { Some(groups) };
+            server_hello::encrypted_extensions(writer, groups, answers).map_err(no_space)?;
+            if let Authentication::Certificate(identity, scheme) = authentication {
+                if config.client_auth.trust().is_some() {
+                    asked = true;
+                    certificate::request_tls13(writer, config.preferences.schemes).map_err(no_space)?;
+                }
+                certificate::certificate_tls13(writer, &[], identity.chain).map_err(no_space)?;
+                transcript.add(writer.since(0));
+
+                let at = writer.len();
+                let content = signed_content(SERVER_CONTEXT, &transcript.hash(hash));
+                let signature = identity
+                    .key
+                    .sign(*scheme, &content, rng)
+                    .map_err(|_| Error::Internal("the private key did not sign"))?;
+                certificate::certificate_verify(writer, *scheme, &signature).map_err(no_space)?;
+                transcript.add(writer.since(at));
+            } else {
+                transcript.add(writer.since(0));
+            }
 
             let at = writer.len();
-            let signature = config
-                .key
-                .sign(*scheme, &signed_content(SERVER_CONTEXT, &transcript.hash()), rng)
-                .map_err(|_| Error::Internal("the private key did not sign"))?;
-            server_hello::certificate_verify(writer, *scheme, &signature).map_err(no_space)?;
+            let verify_data = server_handshake.verify_data(&transcript.hash(hash))?;
+            msg::finished(writer, verify_data.as_ref()).map_err(no_space)?;
             transcript.add(writer.since(at));
-
-            let at = writer.len();
-            let verify_data = server_handshake.verify_data(&transcript.hash())?;
-            server_hello::finished(writer, verify_data.as_ref()).map_err(no_space)?;
-            transcript.add(writer.since(at));
-            Ok(())
+            Ok(asked)
         })
     }
 }
 
-/// What a ClientHello has to hold for TLS 1.3 with certificates (RFC 8446 §9.2).
+/// What a ClientHello has to hold for a key exchange in TLS 1.3 (RFC 8446 §9.2).
 struct Offer<'a> {
-    groups: crate::tls::codec::U16List<'a>,
-    schemes: crate::tls::codec::U16List<'a>,
+    groups: U16List<'a>,
     key_shares: KeyShares<'a>,
 }
 
 impl<'a> Offer<'a> {
     fn check(hello: &ClientHello<'a>) -> Result<Self, Error> {
-        // RFC 8446 §E.5.
-        if hello.legacy_version == SSL3 {
-            return Err(PeerMisbehaved::Ssl3.into());
-        }
-        match hello.supported_versions {
-            Some(versions) if versions.contains(TLS13) => {}
-            Some(versions) => {
-                let highest = versions.iter().filter(|&version| version < TLS13).max();
-                return Err(PeerIncompatible::Version(highest.unwrap_or_default()).into());
-            }
-            None => return Err(PeerIncompatible::Version(hello.legacy_version.min(TLS12)).into()),
-        }
         if hello.compression_methods != [0] {
             return Err(PeerMisbehaved::Compression.into());
         }
-        if hello.offers_psk && !hello.has_psk_modes {
+        if hello.psks.is_some() && hello.psk_modes.is_none() {
             return Err(PeerMisbehaved::MissingExtension("psk_key_exchange_modes").into());
         }
-        let missing = |name| PeerMisbehaved::MissingExtension(name);
-        let groups = hello.supported_groups.ok_or(missing("supported_groups"))?;
-        let schemes = hello.signature_algorithms.ok_or(missing("signature_algorithms"))?;
-        let key_shares = hello.key_shares.ok_or(missing("key_share"))?;
+        let groups = hello.supported_groups.ok_or(PeerMisbehaved::MissingExtension("supported_groups"))?;
+        let key_shares = hello.key_shares.ok_or(PeerMisbehaved::MissingExtension("key_share"))?;
+        if hello.psks.is_none() && hello.signature_algorithms.is_none() {
+            return Err(PeerMisbehaved::MissingExtension("signature_algorithms").into());
+        }
         if let Some(group) = key_shares.first_outside(groups) {
             return Err(PeerMisbehaved::KeyShareOutsideGroups(group).into());
         }
-        Ok(Self {
-            groups,
-            schemes,
-            key_shares,
-        })
+        Ok(Self { groups, key_shares })
     }
 }
 
 fn choose_suite(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<CipherSuite, Error> {
-    let offered = |suite: &CipherSuite| hello.cipher_suites.contains(suite.id());
-    Ok(config
-        .suites
-        .iter()
-        .copied()
-        .find(offered)
-        .ok_or(PeerIncompatible::CipherSuite)?)
-}
-
-fn choose_scheme(config: &ServerConfig<'_>, offer: &Offer<'_>) -> Result<SignatureScheme, Error> {
-    let offered = |scheme: &SignatureScheme| offer.schemes.contains(scheme.id());
-    Ok(config
-        .key
-        .schemes()
-        .iter()
-        .copied()
-        .find(offered)
-        .ok_or(PeerIncompatible::SignatureScheme)?)
+    let common = |suite: &CipherSuite| suite.is_tls13() && hello.cipher_suites.contains(suite.id());
+    Ok(config.preferences.suites.iter().copied().find(common).ok_or(PeerIncompatible::CipherSuite)?)
 }
 
 /// The group, and the client's share for it. A group with a share goes before a better one that costs a round trip.
 fn choose_group<'m>(config: &ServerConfig<'_>, offer: &Offer<'m>) -> Result<(Group, Option<&'m [u8]>), Error> {
-    let common = || {
-        config
-            .groups
-            .iter()
-            .copied()
-            .filter(|group| offer.groups.contains(group.id()))
-    };
+    let common = || config.preferences.groups.iter().copied().filter(|group| offer.groups.contains(group.id()));
     common()
         .find_map(|group| offer.key_shares.get(group.id()).map(|public| (group, Some(public))))
         .or_else(|| common().next().map(|group| (group, None)))
         .ok_or(PeerIncompatible::Group.into())
-}
-
-const SERVER_CONTEXT: &str = "TLS 1.3, server CertificateVerify";
-
-/// The longest that [`signed_content`] gets, in bytes.
-const MAX_SIGNED: usize = 64 + SERVER_CONTEXT.len() + 1 + crate::crypto::hash::MAX_HASH;
-
-/// The content that CertificateVerify signs (RFC 8446 §4.4.3).
-fn signed_content(context: &str, transcript: &HashOutput) -> heapless::Vec<u8, MAX_SIGNED> {
-    let parts = [&[0x20; 64][..], context.as_bytes(), &[0], transcript.as_ref()];
-    parts.into_iter().flatten().copied().collect()
-}
-
-/// The outbound buffer holds any flight, which was checked when the connection was made.
-fn no_space(_: Full) -> Error {
-    Error::Internal("outbound buffer too small for the flight")
 }

@@ -1,0 +1,165 @@
+//! What the handshakes of both roles and versions share.
+
+use rand_core::CryptoRng;
+
+use super::client;
+use super::codec::Full;
+use super::config::{KeyLog, Preferences};
+use super::connection::Info;
+use super::error::{Error, PeerIncompatible, PeerMisbehaved};
+use super::inbound::ChangeCipherSpec;
+use super::msg::HANDSHAKE_HEADER_LEN;
+use super::outbound::Outbound;
+use super::record::RecordKey;
+use super::schedule::TrafficSecret;
+use super::server;
+use super::session::SessionCache;
+use crate::crypto::sign::SignatureScheme;
+use crate::crypto::verify;
+use crate::pki::verify::{PeerIdentity, leaf_public_key};
+
+/// A whole handshake message.
+#[derive(Clone, Copy)]
+pub(crate) struct Message<'m> {
+    /// With its header: what the transcript hashes.
+    pub(crate) whole: &'m [u8],
+}
+
+impl<'m> Message<'m> {
+    /// The type.
+    pub(crate) fn kind(self) -> u8 {
+        self.whole.first().copied().unwrap_or_default()
+    }
+
+    /// What follows the header.
+    pub(crate) fn body(self) -> &'m [u8] {
+        self.whole.get(HANDSHAKE_HEADER_LEN..).unwrap_or_default()
+    }
+
+    /// The error when it may not come now.
+    pub(crate) fn unexpected(self) -> Error {
+        PeerMisbehaved::UnexpectedHandshake(self.kind()).into()
+    }
+}
+
+/// What a state works with besides the message.
+pub(crate) struct Context<'x, 'b> {
+    pub(crate) outbound: &'x mut Outbound<'b>,
+    pub(crate) rng: &'x mut dyn CryptoRng,
+    pub(crate) info: &'x mut Info,
+    pub(crate) change: &'x mut Change<'b>,
+    /// The most content that we take in one record, in bytes; that of the largest record or less.
+    pub(crate) record_limit: u16,
+}
+
+/// What a step changes about the records that come.
+#[derive(Default)]
+pub(crate) struct Change<'a> {
+    /// The next message comes in a record of its own: keys change, or roles do.
+    pub(crate) boundary: bool,
+    /// The key from the next record on.
+    pub(crate) key: Option<RecordKey>,
+    pub(crate) change_cipher_spec: Option<ChangeCipherSpec>,
+    pub(crate) skip_early_data: Option<SkipEarlyData>,
+    /// The most content in a record from now on, in bytes.
+    pub(crate) max_content: Option<usize>,
+    /// What a client needs for the tickets that come later.
+    pub(crate) resumption: Option<Resumption<'a>>,
+}
+
+/// See RFC 8446 §4.2.10.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SkipEarlyData {
+    UntilClientHello,
+    UntilDecrypted,
+}
+
+/// What a client needs for the tickets of TLS 1.3 that come after the handshake.
+pub(crate) struct Resumption<'a> {
+    pub(crate) sessions: &'a SessionCache,
+    pub(crate) secret: TrafficSecret,
+    /// In seconds since 1970.
+    pub(crate) now: u64,
+    pub(crate) identity: Option<PeerIdentity>,
+}
+
+/// A state of either role's handshake.
+// Held inline: there is no heap.
+#[allow(clippy::large_enum_variant)]
+pub(crate) enum State<'a> {
+    Server(server::State<'a>),
+    Client(client::State<'a>),
+}
+
+impl<'a> State<'a> {
+    /// Takes a message; `None` when the handshake is done.
+    pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
+        Ok(match self {
+            Self::Server(state) => state.handle(message, context)?.map(Self::Server),
+            Self::Client(state) => state.handle(message, context)?.map(Self::Client),
+        })
+    }
+}
+
+/// The public key in a peer's certificate, kept until its signature comes.
+pub(crate) struct PeerKey(heapless::Vec<u8, MAX_SPKI>);
+
+/// The longest SubjectPublicKeyInfo, in bytes: RSA-4096 takes 550.
+const MAX_SPKI: usize = 600;
+
+impl PeerKey {
+    /// Takes the key out of a certificate in DER.
+    pub(crate) fn of(certificate: &[u8]) -> Result<Self, Error> {
+        let spki = leaf_public_key(certificate)?;
+        Ok(Self(heapless::Vec::from_slice(spki).map_err(|_| PeerMisbehaved::KeyTooLong)?))
+    }
+
+    /// Checks a signature whose scheme has to be one of `offered`.
+    pub(crate) fn check(
+        &self,
+        offered: &[SignatureScheme],
+        tls13: bool,
+        (scheme, signature): (u16, &[u8]),
+        message: &[u8],
+    ) -> Result<SignatureScheme, Error> {
+        let scheme = offered
+            .iter()
+            .copied()
+            .find(|offer| offer.id() == scheme && (!tls13 || offer.in_tls13()))
+            .ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?;
+        verify::verify(scheme, tls13, &self.0, message, signature).map_err(|_| PeerMisbehaved::WrongSignature)?;
+        Ok(scheme)
+    }
+}
+
+impl Preferences<'_> {
+    /// Chooses a protocol by our preference (RFC 7301 §3.2); `None` where either side leaves ALPN alone.
+    pub(crate) fn choose_protocol(
+        &self,
+        offered: Option<super::msg::client_hello::Protocols<'_>>,
+    ) -> Result<Option<&[u8]>, Error> {
+        let Some(offered) = offered else { return Ok(None) };
+        if self.protocols.is_empty() {
+            return Ok(None);
+        }
+        let common = self.protocols.iter().find(|ours| offered.iter().any(|theirs| theirs == **ours));
+        Ok(Some(common.ok_or(PeerIncompatible::Protocol)?))
+    }
+}
+
+/// Writes a line of the key log, where there is one.
+pub(crate) fn log_secret(
+    key_log: Option<&dyn KeyLog>,
+    label: &str,
+    client_random: &[u8; 32],
+    secret: &[u8],
+) {
+    if let Some(key_log) = key_log {
+        key_log.log(label, client_random, secret);
+    }
+}
+
+/// The outbound buffer holds any flight, which was checked when the connection was made.
+pub(crate) fn no_space(_: Full) -> Error {
+    Error::Internal("outbound buffer too small for the flight")
+}

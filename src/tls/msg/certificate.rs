@@ -1,0 +1,152 @@
+//! Certificate, CertificateVerify and CertificateRequest, of both versions.
+
+use super::{CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, Extensions, emit, emit_extension, extension, list16};
+use crate::crypto::sign::SignatureScheme;
+use crate::tls::codec::{Full, Reader, U16List, Writer};
+use crate::tls::error::{Error, InvalidMessage, PeerMisbehaved};
+
+/// The most certificates that a chain may have.
+pub(crate) const MAX_CHAIN: usize = 10;
+
+/// The certificates of a chain, leaf first.
+pub(crate) type Chain<'a> = heapless::Vec<&'a [u8], MAX_CHAIN>;
+
+/// Certificate of TLS 1.3 (RFC 8446 §4.4.2): `chain` in DER, leaf first.
+pub(crate) fn certificate_tls13(writer: &mut Writer<'_>, context: &[u8], chain: &[&[u8]]) -> Result<(), Full> {
+    emit(writer, CERTIFICATE, |writer| {
+        writer.nested8(|writer| writer.bytes(context))?;
+        writer.nested24(|writer| {
+            chain.iter().try_for_each(|certificate| {
+                writer.nested24(|writer| writer.bytes(certificate))?;
+                writer.nested16(|_| Ok(()))
+            })
+        })
+    })
+}
+
+/// Certificate of TLS 1.2 (RFC 5246 §7.4.2).
+pub(crate) fn certificate_tls12(writer: &mut Writer<'_>, chain: &[&[u8]]) -> Result<(), Full> {
+    emit(writer, CERTIFICATE, |writer| {
+        writer.nested24(|writer| {
+            chain.iter().try_for_each(|certificate| writer.nested24(|writer| writer.bytes(certificate)))
+        })
+    })
+}
+
+/// Checks a Certificate of TLS 1.3, whose context has to be `context`. The chain may be empty.
+pub(crate) fn parse_tls13<'a>(body: &'a [u8], context: &[u8]) -> Result<Chain<'a>, Error> {
+    let mut reader = Reader::new(body, "Certificate");
+    if reader.vector8()? != context {
+        return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
+    }
+    let mut entries = Reader::new(reader.vector24()?, "CertificateEntry");
+    reader.finish()?;
+    let mut chain = Chain::new();
+    while !entries.is_empty() {
+        push(&mut chain, entries.vector24()?)?;
+        // Nothing was offered that a server could answer here (RFC 8446 §4.4.2).
+        if Extensions::parse(entries.vector16()?)?.iter().next().is_some() {
+            return Err(PeerMisbehaved::UnofferedExtension.into());
+        }
+    }
+    Ok(chain)
+}
+
+/// Checks a Certificate of TLS 1.2. The chain may be empty.
+pub(crate) fn parse_tls12(body: &[u8]) -> Result<Chain<'_>, Error> {
+    let mut reader = Reader::new(body, "Certificate");
+    let mut entries = Reader::new(reader.vector24()?, "ASN.1Cert");
+    reader.finish()?;
+    let mut chain = Chain::new();
+    while !entries.is_empty() {
+        push(&mut chain, entries.vector24()?)?;
+    }
+    Ok(chain)
+}
+
+fn push<'a>(chain: &mut Chain<'a>, certificate: &'a [u8]) -> Result<(), Error> {
+    if certificate.is_empty() {
+        return Err(InvalidMessage::IllegalValue("Certificate").into());
+    }
+    chain.push(certificate).map_err(|_| Error::from(PeerMisbehaved::ChainTooLong))
+}
+
+/// CertificateVerify, the same in both versions (RFC 8446 §4.4.3, RFC 5246 §7.4.8).
+pub(crate) fn certificate_verify(
+    writer: &mut Writer<'_>,
+    scheme: SignatureScheme,
+    signature: &[u8],
+) -> Result<(), Full> {
+    emit(writer, CERTIFICATE_VERIFY, |writer| emit_signature(writer, scheme, signature))
+}
+
+/// Checks a CertificateVerify: the scheme's number, and the signature.
+pub(crate) fn parse_verify(body: &[u8]) -> Result<(u16, &[u8]), Error> {
+    let mut reader = Reader::new(body, "CertificateVerify");
+    let signature = parse_signature(&mut reader)?;
+    reader.finish()?;
+    Ok(signature)
+}
+
+/// A digitally-signed struct (RFC 5246 §4.7).
+pub(crate) fn emit_signature(writer: &mut Writer<'_>, scheme: SignatureScheme, signature: &[u8]) -> Result<(), Full> {
+    writer.u16(scheme.id())?;
+    writer.nested16(|writer| writer.bytes(signature))
+}
+
+/// The same, read.
+pub(crate) fn parse_signature<'a>(reader: &mut Reader<'a>) -> Result<(u16, &'a [u8]), InvalidMessage> {
+    Ok((reader.u16()?, reader.vector16()?))
+}
+
+/// CertificateRequest of TLS 1.3 (RFC 8446 §4.3.2), with an empty context.
+pub(crate) fn request_tls13(writer: &mut Writer<'_>, schemes: &[SignatureScheme]) -> Result<(), Full> {
+    emit(writer, CERTIFICATE_REQUEST, |writer| {
+        writer.nested8(|_| Ok(()))?;
+        writer.nested16(|writer| {
+            emit_extension(writer, extension::SIGNATURE_ALGORITHMS, |writer| {
+                writer.nested16(|writer| schemes.iter().try_for_each(|scheme| writer.u16(scheme.id())))
+            })
+        })
+    })
+}
+
+/// Checks a CertificateRequest of TLS 1.3: the context and the schemes.
+pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<(&[u8], U16List<'_>), Error> {
+    let mut reader = Reader::new(body, "CertificateRequest");
+    let context = reader.vector8()?;
+    let extensions = Extensions::parse(reader.vector16()?)?;
+    reader.finish()?;
+    let schemes = extensions
+        .iter()
+        .find(|(kind, _)| *kind == extension::SIGNATURE_ALGORITHMS)
+        .ok_or(PeerMisbehaved::MissingExtension("signature_algorithms"))?;
+    Ok((context, list16(schemes.1, "signature_algorithms")?))
+}
+
+/// `ecdsa_sign` and `rsa_sign` (RFC 8422 §5.5, RFC 5246 §7.4.4).
+const CERTIFICATE_TYPES: [u8; 2] = [64, 1];
+
+/// CertificateRequest of TLS 1.2 (RFC 5246 §7.4.4), naming no CAs.
+pub(crate) fn request_tls12(writer: &mut Writer<'_>, schemes: &[SignatureScheme]) -> Result<(), Full> {
+    emit(writer, CERTIFICATE_REQUEST, |writer| {
+        writer.nested8(|writer| writer.bytes(&CERTIFICATE_TYPES))?;
+        writer.nested16(|writer| schemes.iter().try_for_each(|scheme| writer.u16(scheme.id())))?;
+        writer.nested16(|_| Ok(()))
+    })
+}
+
+/// Checks a CertificateRequest of TLS 1.2: the schemes.
+pub(crate) fn parse_request_tls12(body: &[u8]) -> Result<U16List<'_>, Error> {
+    let mut reader = Reader::new(body, "CertificateRequest");
+    if reader.vector8()?.is_empty() {
+        return Err(InvalidMessage::IllegalValue("certificate_types").into());
+    }
+    let schemes = U16List::parse(reader.vector16()?, "supported_signature_algorithms")?;
+    let mut authorities = Reader::new(reader.vector16()?, "certificate_authorities");
+    while !authorities.is_empty() {
+        authorities.vector16()?;
+    }
+    reader.finish()?;
+    Ok(schemes)
+}

@@ -1,0 +1,433 @@
+//! The TLS 1.2 server (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
+
+use rand_core::CryptoRng;
+
+use super::{State, answers, check_client, choose_identity, session_suffices};
+use crate::crypto::hash::{HashAlgorithm, HashOutput};
+use crate::crypto::kx::{Group, KeyPair};
+use crate::crypto::sign::SignatureScheme;
+use crate::crypto::suite::CipherSuite;
+use crate::pki::verify::PeerIdentity;
+use crate::tls::config::{Identity, ServerConfig};
+use crate::tls::error::{Error, PeerIncompatible, PeerMisbehaved};
+use crate::tls::handshake::{Context, Message, PeerKey, log_secret, no_space};
+use crate::tls::inbound::ChangeCipherSpec;
+use crate::tls::msg::client_hello::ClientHello;
+use crate::tls::msg::server_hello::{DOWNGRADE_TO_TLS12, Tls12Answers};
+use crate::tls::msg::{self, certificate, server_hello, ticket, tls12};
+use crate::tls::record::RecordKey;
+use crate::tls::session::{SessionState, TICKET_LIFETIME, server_name_hash};
+use crate::tls::tls12::{MASTER_SECRET, MasterSecret, Side, VERIFY_DATA};
+use crate::tls::transcript::Transcript;
+
+/// What runs through the whole handshake.
+struct Common<'a> {
+    config: ServerConfig<'a>,
+    transcript: Transcript,
+    suite: CipherSuite,
+    client_random: [u8; 32],
+    server_random: [u8; 32],
+    server_name: HashOutput,
+    extended: bool,
+    /// Whether a ticket goes out before our Finished.
+    ticket: bool,
+    identity: Option<PeerIdentity>,
+}
+
+/// The server after its flight with a CertificateRequest.
+pub(crate) struct ExpectCertificate<'a> {
+    common: Common<'a>,
+    key_pair: KeyPair,
+}
+
+/// The server that waits for the client's share.
+pub(crate) struct ExpectClientKeyExchange<'a> {
+    common: Common<'a>,
+    key_pair: KeyPair,
+    /// The key of the client's certificate, if it sent one.
+    client_key: Option<PeerKey>,
+}
+
+/// The server that waits for the proof of a client's certificate.
+pub(crate) struct ExpectCertificateVerify<'a> {
+    common: Common<'a>,
+    master: MasterSecret,
+    client_key: PeerKey,
+}
+
+/// The server that waits for change_cipher_spec and Finished.
+pub(crate) struct ExpectFinished<'a> {
+    common: Common<'a>,
+    master: MasterSecret,
+    /// Our own direction's key, unless our Finished is out already, as in a resumption.
+    server_key: Option<RecordKey>,
+}
+
+/// Answers the ClientHello: with the full handshake's flight, or with a resumption.
+pub(super) fn client_hello<'a>(
+    config: ServerConfig<'a>,
+    hello: &ClientHello<'_>,
+    message: Message<'_>,
+    context: &mut Context<'_, 'a>,
+) -> Result<Option<State<'a>>, Error> {
+    if !hello.compression_methods.contains(&0) {
+        return Err(PeerMisbehaved::Compression.into());
+    }
+    // RFC 8422 §5.1.2.
+    if !hello.uncompressed_points {
+        return Err(PeerMisbehaved::IllegalParameter("ec_point_formats").into());
+    }
+    // RFC 5746 §3.6.
+    if hello.renegotiation_info.is_some_and(|info| !info.is_empty()) {
+        return Err(PeerMisbehaved::RenegotiationInfo.into());
+    }
+    context.info.tls13 = false;
+    let mut server_random = [0; 32];
+    context.rng.fill_bytes(&mut server_random);
+    if config.preferences.versions.tls13()
+        && let Some(tail) = server_random.last_chunk_mut()
+    {
+        *tail = DOWNGRADE_TO_TLS12;
+    }
+    let mut transcript = Transcript::new();
+    transcript.add(message.whole);
+    let common = |suite| Common {
+        config,
+        transcript,
+        suite,
+        client_random: *hello.random,
+        server_random,
+        server_name: server_name_hash(hello.server_name),
+        extended: hello.extended_master_secret,
+        ticket: hello.session_ticket.is_some() && config.tickets.is_some() && hello.extended_master_secret,
+        identity: None,
+    };
+    if let Some((state, master)) = find_session(&config, hello)? {
+        let mut common = common(master.suite());
+        common.identity = state.identity;
+        // The ticket goes on serving until its time is over.
+        common.ticket = false;
+        context.info.resumed = true;
+        context.info.peer = state.identity;
+        return common.resume(hello, master, context);
+    }
+    let (suite, identity, scheme) = choose(&config, hello)?;
+    let group = choose_group(&config, hello)?;
+    common(suite).send_flight(hello, identity, scheme, group, context)
+}
+
+impl<'a> Common<'a> {
+    fn send_flight(
+        mut self,
+        hello: &ClientHello<'_>,
+        identity: Identity<'a>,
+        scheme: SignatureScheme,
+        group: Group,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        context.info.suite = Some(self.suite);
+        context.info.group = Some(group);
+        context.info.scheme = Some(scheme);
+        let key_pair = KeyPair::generate(group, context.rng);
+        let asked = self.config.client_auth.trust().is_some();
+        self.send_server_hello(hello, &[], context)?;
+        let rng = &mut *context.rng;
+        let Self { transcript, config, .. } = &mut self;
+        let (client_random, server_random) = (self.client_random, self.server_random);
+        context.outbound.handshake(|writer| {
+            certificate::certificate_tls12(writer, identity.chain).map_err(no_space)?;
+            let mut params = [0; MAX_PARAMS];
+            let mut params_writer = crate::tls::codec::Writer::new(&mut params);
+            tls12::emit_params(&mut params_writer, group, key_pair.public_value().as_ref()).map_err(no_space)?;
+            let params = params_writer.since(0);
+            let content = signed_params(&client_random, &server_random, params);
+            let signature = identity
+                .key
+                .sign(scheme, &content, rng)
+                .map_err(|_| Error::Internal("the private key did not sign"))?;
+            tls12::server_key_exchange(writer, params, scheme, &signature).map_err(no_space)?;
+            if asked {
+                let mut schemes = heapless::Vec::<SignatureScheme, 16>::new();
+                schemes.extend(config.preferences.schemes.iter().copied().filter(client_scheme).take(16));
+                certificate::request_tls12(writer, &schemes).map_err(no_space)?;
+            }
+            tls12::server_hello_done(writer).map_err(no_space)?;
+            transcript.add(writer.since(0));
+            Ok(())
+        })?;
+        context.change.boundary = true;
+        Ok(Some(if asked {
+            State::Certificate12(ExpectCertificate { common: self, key_pair })
+        } else {
+            State::ClientKeyExchange(ExpectClientKeyExchange { common: self, key_pair, client_key: None })
+        }))
+    }
+
+    fn resume(
+        mut self,
+        hello: &ClientHello<'_>,
+        master: MasterSecret,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        context.info.suite = Some(self.suite);
+        // RFC 5077 §3.4: the client's session ID given back tells that the ticket was taken.
+        self.send_server_hello(hello, hello.session_id, context)?;
+        self.log(&master);
+        let (client, server) = master.record_keys(&self.client_random, &self.server_random)?;
+        self.send_finished(&master, server, context)?;
+        context.change.boundary = true;
+        context.change.change_cipher_spec = Some(ChangeCipherSpec::Await(client));
+        Ok(Some(State::Finished12(ExpectFinished { common: self, master, server_key: None })))
+    }
+
+    fn send_server_hello(
+        &mut self,
+        hello: &ClientHello<'_>,
+        session_id: &[u8],
+        context: &mut Context<'_, 'a>,
+    ) -> Result<(), Error> {
+        let config = self.config;
+        let answers = Tls12Answers {
+            extended_master_secret: self.extended,
+            renegotiation_info: hello.secure_renegotiation(),
+            session_ticket: self.ticket,
+            ec_point_formats: hello.supported_groups.is_some(),
+            common: answers(&config, hello, false, context)?,
+        };
+        context.outbound.handshake(|writer| {
+            server_hello::server_hello_tls12(writer, &self.server_random, session_id, self.suite, &answers)
+                .map_err(no_space)?;
+            self.transcript.add(writer.since(0));
+            Ok(())
+        })
+    }
+
+    /// change_cipher_spec and Finished, by which our direction changes to `key`.
+    fn send_finished(
+        &mut self,
+        master: &MasterSecret,
+        key: RecordKey,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<(), Error> {
+        context.outbound.change_cipher_spec()?;
+        context.outbound.set_key(key);
+        let verify_data = master.verify_data(Side::Server, &self.transcript.hash(self.suite.hash()));
+        context.outbound.handshake(|writer| {
+            msg::finished(writer, &verify_data).map_err(no_space)?;
+            self.transcript.add(writer.since(0));
+            Ok(())
+        })
+    }
+
+    fn send_ticket(&mut self, master: &MasterSecret, context: &mut Context<'_, 'a>) -> Result<(), Error> {
+        let Some(tickets) = self.config.tickets.filter(|_| self.ticket) else { return Ok(()) };
+        let state = SessionState {
+            tls13: false,
+            suite: self.suite,
+            secret: HashOutput::new(master.as_bytes()),
+            issued: self.config.preferences.clock.now,
+            server_name: self.server_name.clone(),
+            identity: self.identity,
+        };
+        let sealed = tickets.seal(&state, context.rng)?;
+        context.outbound.handshake(|writer| {
+            ticket::emit_tls12(writer, TICKET_LIFETIME, &sealed).map_err(no_space)?;
+            self.transcript.add(writer.since(0));
+            Ok(())
+        })
+    }
+
+    fn log(&self, master: &MasterSecret) {
+        log_secret(self.config.preferences.key_log, "CLIENT_RANDOM", &self.client_random, master.as_bytes());
+    }
+}
+
+impl<'a> ExpectCertificate<'a> {
+    pub(super) fn certificate(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let chain = certificate::parse_tls12(message.body())?;
+        self.common.identity = check_client(&self.common.config, &chain, false)?;
+        context.info.peer = self.common.identity;
+        let client_key = match chain.first() {
+            Some(leaf) => Some(PeerKey::of(leaf)?),
+            None => None,
+        };
+        self.common.transcript.add(message.whole);
+        Ok(Some(State::ClientKeyExchange(ExpectClientKeyExchange {
+            common: self.common,
+            key_pair: self.key_pair,
+            client_key,
+        })))
+    }
+}
+
+impl<'a> ExpectClientKeyExchange<'a> {
+    pub(super) fn client_key_exchange(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let public = tls12::parse_client_key_exchange(message.body())?;
+        let premaster = self
+            .key_pair
+            .complete(public)
+            .map_err(|_| PeerMisbehaved::InvalidKeyShare(self.key_pair.group().name()))?;
+        let common = &mut self.common;
+        common.transcript.add(message.whole);
+        let master = if common.extended {
+            let session_hash = common.transcript.hash(common.suite.hash());
+            MasterSecret::extended(common.suite, premaster.as_ref(), &session_hash)
+        } else {
+            MasterSecret::plain(common.suite, premaster.as_ref(), &common.client_random, &common.server_random)
+        };
+        common.log(&master);
+        match self.client_key {
+            Some(client_key) => Ok(Some(State::CertificateVerify12(ExpectCertificateVerify {
+                common: self.common,
+                master,
+                client_key,
+            }))),
+            None => ExpectFinished::after_key_exchange(self.common, master, context),
+        }
+    }
+}
+
+impl<'a> ExpectCertificateVerify<'a> {
+    pub(super) fn certificate_verify(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let (scheme, signature) = certificate::parse_verify(message.body())?;
+        let known = SignatureScheme::from_id(scheme).filter(client_scheme);
+        let known = known.ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?;
+        let transcript = &mut self.common.transcript;
+        // What is signed are the messages themselves, of which only the hashes are kept.
+        let hash = transcript.hash(client_scheme_hash(known).ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?);
+        let offered = self.common.config.preferences.schemes;
+        self.client_key.check_prehashed(offered, (known, signature), &hash)?;
+        transcript.add(message.whole);
+        ExpectFinished::after_key_exchange(self.common, self.master, context)
+    }
+}
+
+impl<'a> ExpectFinished<'a> {
+    fn after_key_exchange(
+        common: Common<'a>,
+        master: MasterSecret,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let (client, server) = master.record_keys(&common.client_random, &common.server_random)?;
+        context.change.boundary = true;
+        context.change.change_cipher_spec = Some(ChangeCipherSpec::Await(client));
+        Ok(Some(State::Finished12(Self { common, master, server_key: Some(server) })))
+    }
+
+    pub(super) fn finished(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
+        let hash = self.common.transcript.hash(self.common.suite.hash());
+        if !self.master.is_finished(Side::Client, &hash, verify_data) {
+            return Err(PeerMisbehaved::WrongFinished.into());
+        }
+        self.common.transcript.add(message.whole);
+        if let Some(key) = self.server_key {
+            self.common.send_ticket(&self.master, context)?;
+            self.common.send_finished(&self.master, key, context)?;
+        }
+        context.change.boundary = true;
+        Ok(None)
+    }
+}
+
+/// The longest ServerECDHParams, in bytes: P-384's.
+const MAX_PARAMS: usize = 4 + 97;
+
+/// What the signature of a ServerKeyExchange covers (RFC 8422 §5.4).
+pub(in crate::tls) fn signed_params(
+    client: &[u8; 32],
+    server: &[u8; 32],
+    params: &[u8],
+) -> heapless::Vec<u8, { 64 + MAX_PARAMS }> {
+    [&client[..], server, params].into_iter().flatten().copied().take(64 + MAX_PARAMS).collect()
+}
+
+/// The ticket's session, if there is one and it is good for this connection.
+fn find_session(
+    config: &ServerConfig<'_>,
+    hello: &ClientHello<'_>,
+) -> Result<Option<(SessionState, MasterSecret)>, Error> {
+    let (Some(tickets), Some(ticket)) = (config.tickets, hello.session_ticket) else { return Ok(None) };
+    let Some(state) = tickets.open(ticket, config.preferences.clock.now) else { return Ok(None) };
+    let fits = !state.tls13
+        && hello.cipher_suites.contains(state.suite.id())
+        && config.preferences.suites.contains(&state.suite)
+        && state.is_for(hello.server_name)
+        && session_suffices(config, state.identity.as_ref());
+    if !fits {
+        return Ok(None);
+    }
+    // RFC 7627 §5.3: only sessions with an extended master secret get a ticket.
+    if !hello.extended_master_secret {
+        return Err(PeerMisbehaved::ChangedMasterSecret.into());
+    }
+    let Some(secret) = state.secret.as_ref().first_chunk::<MASTER_SECRET>() else { return Ok(None) };
+    let master = MasterSecret::resumed(state.suite, secret);
+    Ok(Some((state, master)))
+}
+
+/// The suite with an identity that goes with it, and the scheme to sign with.
+fn choose<'a>(
+    config: &ServerConfig<'a>,
+    hello: &ClientHello<'_>,
+) -> Result<(CipherSuite, Identity<'a>, SignatureScheme), Error> {
+    let mut why = PeerIncompatible::CipherSuite;
+    for suite in config.preferences.suites.iter().filter(|suite| hello.cipher_suites.contains(suite.id())) {
+        let Some(authentication) = suite.authentication() else { continue };
+        let mut of_kind = *config;
+        let mut identities = heapless::Vec::<Identity<'a>, MAX_IDENTITIES>::new();
+        identities.extend(
+            config
+                .identities
+                .iter()
+                .copied()
+                .filter(|identity| identity.key.authentication() == authentication)
+                .take(MAX_IDENTITIES),
+        );
+        let _ = &mut of_kind;
+        match super::choose_identity_of(&identities, hello, |_| true) {
+            Ok((identity, scheme)) => return Ok((*suite, identity, scheme)),
+            Err(_) if identities.is_empty() => {}
+            Err(_) => why = PeerIncompatible::SignatureScheme,
+        }
+    }
+    Err(why.into())
+}
+
+/// How many identities of one kind are looked at.
+const MAX_IDENTITIES: usize = 8;
+
+fn choose_group(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<Group, Error> {
+    let ours = config.preferences.groups.iter().copied().filter(|group| group.in_tls12());
+    // RFC 8422 §4: a client that lists no groups supports any.
+    let mut common = ours.filter(|group| hello.supported_groups.is_none_or(|groups| groups.contains(group.id())));
+    Ok(common.next().ok_or(PeerIncompatible::Group)?)
+}
+
+/// Whether a client may sign with this scheme: one whose hash the transcript keeps.
+fn client_scheme(scheme: &SignatureScheme) -> bool {
+    client_scheme_hash(*scheme).is_some()
+}
+
+fn client_scheme_hash(scheme: SignatureScheme) -> Option<HashAlgorithm> {
+    scheme.prehash()
+}
+
+#[allow(dead_code)]
+fn unused(_: &dyn CryptoRng) {}

@@ -1,0 +1,159 @@
+//! The key schedule of TLS 1.2 (RFC 5246 §5, §6.3, §8.1; RFC 7627).
+
+use zeroize::Zeroizing;
+
+use super::error::Error;
+use super::record::{RecordKey, tls12_iv_len};
+use crate::crypto::aead::{MAX_KEY_LEN, NONCE_LEN};
+use crate::crypto::hash::{HashAlgorithm, HashOutput};
+use crate::crypto::mac::{constant_time_eq, hmac};
+use crate::crypto::suite::CipherSuite;
+
+/// The length of `verify_data`, in bytes (RFC 5246 §7.4.9).
+pub(crate) const VERIFY_DATA: usize = 12;
+/// The length of the master secret, in bytes (RFC 5246 §8.1).
+pub(crate) const MASTER_SECRET: usize = 48;
+
+/// Whose Finished it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+/// A master secret with the suite that it is for; wiped when dropped.
+#[derive(Clone)]
+pub(crate) struct MasterSecret {
+    suite: CipherSuite,
+    secret: Zeroizing<[u8; MASTER_SECRET]>,
+}
+
+impl MasterSecret {
+    /// The extended master secret (RFC 7627 §4): bound to the whole handshake up to ClientKeyExchange.
+    pub(crate) fn extended(suite: CipherSuite, premaster: &[u8], session_hash: &HashOutput) -> Self {
+        Self::derive(suite, premaster, "extended master secret", &[session_hash.as_ref()])
+    }
+
+    /// The master secret of old (RFC 5246 §8.1), for peers that know no other.
+    pub(crate) fn plain(suite: CipherSuite, premaster: &[u8], client: &[u8; 32], server: &[u8; 32]) -> Self {
+        Self::derive(suite, premaster, "master secret", &[client, server])
+    }
+
+    /// One that a ticket or a session has kept.
+    pub(crate) fn resumed(suite: CipherSuite, secret: &[u8; MASTER_SECRET]) -> Self {
+        Self { suite, secret: Zeroizing::new(*secret) }
+    }
+
+    pub(crate) fn suite(&self) -> CipherSuite {
+        self.suite
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; MASTER_SECRET] {
+        &self.secret
+    }
+
+    /// The keys of both directions (RFC 5246 §6.3), the client's first.
+    pub(crate) fn record_keys(&self, client: &[u8; 32], server: &[u8; 32]) -> Result<(RecordKey, RecordKey), Error> {
+        const SHORT: Error = Error::Internal("key block too short");
+        let aead = self.suite.aead();
+        let (key_len, iv_len) = (aead.key_len(), tls12_iv_len(aead));
+        let mut block = Zeroizing::new([0; 2 * (MAX_KEY_LEN + NONCE_LEN)]);
+        prf(self.suite.hash(), &*self.secret, "key expansion", &[server, client], &mut *block);
+        let (client_key, rest) = block.split_at_checked(key_len).ok_or(SHORT)?;
+        let (server_key, rest) = rest.split_at_checked(key_len).ok_or(SHORT)?;
+        let (client_iv, rest) = rest.split_at_checked(iv_len).ok_or(SHORT)?;
+        let server_iv = rest.get(..iv_len).ok_or(SHORT)?;
+        Ok((
+            RecordKey::new_tls12(aead, client_key, client_iv)?,
+            RecordKey::new_tls12(aead, server_key, server_iv)?,
+        ))
+    }
+
+    /// `verify_data` of a Finished (RFC 5246 §7.4.9).
+    pub(crate) fn verify_data(&self, side: Side, transcript: &HashOutput) -> [u8; VERIFY_DATA] {
+        let label = match side {
+            Side::Client => "client finished",
+            Side::Server => "server finished",
+        };
+        let mut out = [0; VERIFY_DATA];
+        prf(self.suite.hash(), &*self.secret, label, &[transcript.as_ref()], &mut out);
+        out
+    }
+
+    /// Whether `verify_data` is that of a Finished over `transcript`; in constant time.
+    pub(crate) fn is_finished(&self, side: Side, transcript: &HashOutput, verify_data: &[u8]) -> bool {
+        constant_time_eq(&self.verify_data(side, transcript), verify_data)
+    }
+
+    fn derive(suite: CipherSuite, premaster: &[u8], label: &str, seed: &[&[u8]]) -> Self {
+        let mut secret = Zeroizing::new([0; MASTER_SECRET]);
+        prf(suite.hash(), premaster, label, seed, &mut *secret);
+        Self { suite, secret }
+    }
+}
+
+/// The PRF (RFC 5246 §5): P_hash over label and seed, into the whole of `out`. At most four parts of seed are used.
+fn prf(hash: HashAlgorithm, secret: &[u8], label: &str, seed: &[&[u8]], out: &mut [u8]) {
+    let mut parts = heapless::Vec::<&[u8], 5>::new();
+    parts.extend([label.as_bytes()].into_iter().chain(seed.iter().copied().take(4)));
+    let mut a = hmac(hash, secret, &parts);
+    for chunk in out.chunks_mut(hash.output_len()) {
+        let mut with_a = heapless::Vec::<&[u8], 6>::new();
+        with_a.extend([a.as_ref()].into_iter().chain(parts.iter().copied()));
+        let block = hmac(hash, secret, &with_a);
+        for (to, from) in chunk.iter_mut().zip(block.as_ref()) {
+            *to = *from;
+        }
+        a = hmac(hash, secret, &[a.as_ref()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unhex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    }
+
+    // The P_SHA256 and P_SHA384 vectors that the TLS working group's list settled on when TLS 1.2 was new.
+    #[test]
+    fn prf_sha256_vector() {
+        let mut out = [0; 100];
+        prf(
+            HashAlgorithm::Sha256,
+            &unhex("9bbe436ba940f017b17652849a71db35"),
+            "test label",
+            &[&unhex("a0ba9f936cda311827a6f796ffd5198c")],
+            &mut out,
+        );
+        assert_eq!(
+            out.to_vec(),
+            unhex(
+                "e3f229ba727be17b8d122620557cd453c2aab21d07c3d495329b52d4e61edb5a6b301791e90d35c9c9a46b4e14baf9af0fa022
+                 f7077def17abfd3797c0564bab4fbc91666e9def9b97fce34f796789baa48082d122ee42c5a72e5a5110fff70187347b66"
+            )
+        );
+    }
+
+    #[test]
+    fn prf_sha384_vector() {
+        let mut out = [0; 148];
+        prf(
+            HashAlgorithm::Sha384,
+            &unhex("b80b733d6ceefcdc71566ea48e5567df"),
+            "test label",
+            &[&unhex("cd665cf6a8447dd6ff8b27555edb7465")],
+            &mut out,
+        );
+        assert_eq!(
+            out.to_vec(),
+            unhex(
+                "7b0c18e9ced410ed1804f2cfa34a336a1c14dffb4900bb5fd7942107e81c83cde9ca0faa60be9fe34f82b1233c9146a0e534cb
+                 400fed2700884f9dc236f80edd8bfa961144c9e8d792eca722a7b32fc3d416d473ebc2c5fd4abfdad05d9184259b5bf8cd4d90
+                 fa0d31e2dec479e4f1a26066f2eea9a69236a3e52655c9e9aee691c8f3a26854308d5eaa3be85e0990703d73e56f"
+            )
+        );
+    }
+}
