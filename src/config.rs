@@ -109,6 +109,58 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Where the value of `path` is kept. This is the one place that says which key is which field.
+    pub fn slot(&mut self, path: Path) -> Slot<'_> {
+        match path {
+            Path::Vmm | Path::TtySyslog | Path::Ip | Path::Tls | Path::Echo => Slot::Group,
+            Path::TelnetDbgsh => Slot::Flag(&mut self.vmm.telnet_dbgsh),
+            Path::SyslogEnable => Slot::Flag(&mut self.vmm.tty_syslog.enable),
+            Path::SyslogSrc => Slot::OptionalAddress(&mut self.vmm.tty_syslog.src_ipaddr),
+            Path::SyslogDst => Slot::OptionalAddress(&mut self.vmm.tty_syslog.dst_ipaddr),
+            Path::PanicReboot => Slot::Flag(&mut self.vmm.panic_reboot),
+            Path::UseDhcp => Slot::Flag(&mut self.ip.use_dhcp),
+            Path::Ipaddr => Slot::Address(&mut self.ip.ipaddr),
+            Path::Netmask => Slot::Address(&mut self.ip.netmask),
+            Path::Gateway => Slot::OptionalAddress(&mut self.ip.gateway),
+            Path::SrvCert => Slot::Chain(&mut self.tls.srv_cert),
+            Path::SrvKey => Slot::Key(&mut self.tls.srv_key),
+            Path::CaCert => Slot::Chain(&mut self.tls.ca_cert),
+            Path::SrvCertFile => self.slot(Path::SrvCert),
+            Path::SrvKeyFile => self.slot(Path::SrvKey),
+            Path::CaCertFile => self.slot(Path::CaCert),
+            Path::HandshakeTimeout => Slot::Number(&mut self.tls.handshake_timeout),
+            Path::TlsPort => Slot::Port(&mut self.echo.tls_port),
+            Path::PlainPort => Slot::Port(&mut self.echo.plain_port),
+            Path::Connections => Slot::Limit(&mut self.echo.connections),
+            Path::IdleTimeout => Slot::Number(&mut self.echo.idle_timeout),
+        }
+    }
+}
+
+/// The place of a value in a [`Config`].
+#[derive(Debug)]
+pub enum Slot<'a> {
+    /// No value: further keys.
+    Group,
+    /// 0 or 1.
+    Flag(&'a mut bool),
+    /// A port; 0: none.
+    Port(&'a mut u16),
+    /// A limit; 0 is `None`.
+    Limit(&'a mut Option<u16>),
+    /// A number that has a default.
+    Number(&'a mut Option<u32>),
+    /// An address.
+    Address(&'a mut Ipv4Addr),
+    /// An address; 0.0.0.0 is `None`.
+    OptionalAddress(&'a mut Option<Ipv4Addr>),
+    /// Certificates.
+    Chain(&'a mut Chain),
+    /// A private key.
+    Key(&'a mut Option<Key>),
+}
+
 /// Where each key stands in the text.
 #[derive(Debug, Clone)]
 pub struct Places {

@@ -10,7 +10,7 @@ use zeroize::Zeroize;
 
 use super::error::{Error, Fault, Found, Name};
 use super::keys::{Kind, Path, Position};
-use super::{Chain, Config, Key, MAX_CHAIN, MAX_STRING, MAX_TEXT};
+use super::{Chain, Config, Key, MAX_CHAIN, MAX_STRING, MAX_TEXT, Slot};
 use crate::pki::pem::{self, PemError, PemFault};
 
 /// Why a file cannot be read, in words: `cannot read pki/server.pem: No such file or directory`.
@@ -465,16 +465,12 @@ impl<'a> Parser<'a, '_> {
     /// Decodes the PEM in the scratch space into `target`. `path` is the key in the text, `start` where its value is.
     fn set_pem(&mut self, path: Path, target: Path, start: usize) -> Result<(), Error> {
         let text = &self.scratch.bytes;
-        let tls = &mut self.config.tls;
         // An empty string is as good as no key at all.
-        let result = match target {
-            _ if path == target && text.is_empty() => {
-                self.scratch.wipe();
-                return Ok(());
-            }
-            Path::SrvCert => tls.srv_cert.fill(text),
-            Path::CaCert => tls.ca_cert.fill(text),
-            _ => Key::read(text).map(|key| tls.srv_key = Some(key)),
+        let empty = path == target && text.is_empty();
+        let result = match self.config.slot(target) {
+            Slot::Chain(chain) if !empty => chain.fill(text),
+            Slot::Key(slot) if !empty => Key::read(text).map(|key| *slot = Some(key)),
+            _ => Ok(()),
         };
         self.scratch.wipe();
         result.map_err(|(offset, fault)| {
@@ -511,33 +507,21 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn set_number(&mut self, path: Path, number: u32) {
-        let config = &mut *self.config;
-        let flag = number != 0;
-        let short = u16::try_from(number).unwrap_or(u16::MAX);
-        match path {
-            Path::TelnetDbgsh => config.vmm.telnet_dbgsh = flag,
-            Path::PanicReboot => config.vmm.panic_reboot = flag,
-            Path::SyslogEnable => config.vmm.tty_syslog.enable = flag,
-            Path::UseDhcp => config.ip.use_dhcp = flag,
-            Path::HandshakeTimeout => config.tls.handshake_timeout = Some(number),
-            Path::TlsPort => config.echo.tls_port = short,
-            Path::PlainPort => config.echo.plain_port = short,
-            Path::Connections => config.echo.connections = Some(short).filter(|_| flag),
-            Path::IdleTimeout => config.echo.idle_timeout = Some(number),
-            _ => {} // not a number
+        let short = u16::try_from(number).unwrap_or(u16::MAX); // the range of each key has been checked
+        match self.config.slot(path) {
+            Slot::Flag(slot) => *slot = number != 0,
+            Slot::Port(slot) => *slot = short,
+            Slot::Limit(slot) => *slot = Some(short).filter(|&limit| limit != 0),
+            Slot::Number(slot) => *slot = Some(number),
+            _ => {} // not of this kind
         }
     }
 
     fn set_address(&mut self, path: Path, address: Ipv4Addr) {
-        let config = &mut *self.config;
-        let some = Some(address).filter(|address| !address.is_unspecified());
-        match path {
-            Path::SyslogSrc => config.vmm.tty_syslog.src_ipaddr = some,
-            Path::SyslogDst => config.vmm.tty_syslog.dst_ipaddr = some,
-            Path::Ipaddr => config.ip.ipaddr = address,
-            Path::Netmask => config.ip.netmask = address,
-            Path::Gateway => config.ip.gateway = some,
-            _ => {} // not an address
+        match self.config.slot(path) {
+            Slot::Address(slot) => *slot = address,
+            Slot::OptionalAddress(slot) => *slot = Some(address).filter(|address| !address.is_unspecified()),
+            _ => {} // not of this kind
         }
     }
 
@@ -663,7 +647,7 @@ fn parse_number(text: &str) -> Option<u64> {
     })
 }
 
-/// Calls `each` with every byte that `literal` stands for, and with where in `literal` it stands (C11 §6.4.4.4, §6.4.5).
+/// Calls `each` with every byte that `literal` stands for, and where in it that stands (C11 §6.4.4.4, §6.4.5).
 /// An error comes with the place at which it was found.
 fn unescape<E: From<EscapeFault>>(
     literal: &[u8],

@@ -12,7 +12,7 @@ const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10
 /// secp256r1, that is P-256 (RFC 5480 §2.1.1.1).
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 
-/// Algorithms and curves that have a name here but no code yet (RFC 8017 A.1, RFC 4055 §1.2, RFC 8410 §3, RFC 5480 §2.1.1.1).
+/// Algorithms and curves that have a name here but no code yet (RFC 8017 A.1, RFC 8410 §3, RFC 5480 §2.1.1.1).
 const UNSUPPORTED: [(ObjectIdentifier, &str); 8] = [
     (ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1"), "RSA"),
     (ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10"), "RSA-PSS"),

@@ -11,7 +11,7 @@ const END: &[u8] = b"-----END ";
 /// What ends both of these lines.
 const DASHES: &[u8] = b"-----";
 
-/// The blocks of a PEM text, in order. Text before, between and after them is skipped, as `openssl x509 -text` prints it.
+/// The blocks of a PEM text, in order. Text around them, as `openssl x509 -text` prints it, is skipped.
 ///
 /// After an error there is nothing more.
 pub fn blocks(text: &[u8]) -> Blocks<'_> {
