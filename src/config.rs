@@ -17,6 +17,8 @@ mod check;
 mod error;
 mod grammar;
 mod keys;
+#[cfg(test)]
+mod tests;
 
 use core::net::Ipv4Addr;
 

@@ -33,10 +33,16 @@ fn run() -> Result<(), String> {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
     println!("cargo::rerun-if-env-changed=POSTERN_DEFCONFIG");
-    let name = std::env::var("POSTERN_DEFCONFIG").unwrap_or_else(|_| "defconfig".into());
+    let (name, remedy) = match std::env::var("POSTERN_DEFCONFIG") {
+        Ok(name) => (name, "POSTERN_DEFCONFIG names it, relative to the package"),
+        Err(_) => (
+            "defconfig".into(),
+            "Restore it with `git checkout defconfig`, or name another with POSTERN_DEFCONFIG",
+        ),
+    };
     let path = root.join(&name);
     println!("cargo::rerun-if-changed={}", path.display());
-    let text = fs::read(&path).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let text = fs::read(&path).map_err(|error| format!("cannot read {name}: {error}. {remedy}"))?;
 
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -150,7 +156,8 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
             Slot::Chain(chain) => chain.iter().map(|der| strings("CERTIFICATE", der, &indent)).collect(),
             Slot::Key(Some(key)) => strings(&key.label, &key.der, &indent),
         };
-        let _ = writeln!(text, "{indent}.{} = {value},", path.name());
+        let blank = if value.starts_with('\n') { "" } else { " " };
+        let _ = writeln!(text, "{indent}.{} ={blank}{value},", path.name());
     }
 }
 
@@ -212,7 +219,7 @@ fn build_time(now: u64) -> Result<u64, String> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(epoch) => epoch
             .parse()
-            .map_err(|_| format!("SOURCE_DATE_EPOCH is not a number of seconds: {epoch}")),
+            .map_err(|_| format!("SOURCE_DATE_EPOCH is not a number of seconds since 1970: {epoch}")),
         Err(_) => Ok(now),
     }
 }

@@ -34,6 +34,11 @@ impl Scratch {
         Self { bytes: Vec::new() }
     }
 
+    #[cfg(test)]
+    pub(super) fn bytes_are_wiped(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     fn wipe(&mut self) {
         self.bytes.as_mut_slice().zeroize();
         self.bytes.clear();
