@@ -15,6 +15,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384, date_time_ymd,
 };
 
+/// The critical sections of the host, which the base-point table of P-256 asks for.
+#[allow(dead_code)] // and what unit tests need besides
+#[path = "../src/testing.rs"]
+mod testing;
+
 /// A target directory with one package in it.
 struct Build {
     directory: PathBuf,

@@ -8,6 +8,7 @@
 //! * `POSTERN_PKI`: where the throw-away PKI is; empty if the configuration has certificates of its own;
 //! * `POSTERN_BUILD_SCRIPT`: this program, for the tests.
 
+use std::env::VarError;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -35,7 +36,8 @@ fn run() -> Result<(), String> {
     println!("cargo::rerun-if-env-changed=POSTERN_DEFCONFIG");
     let (name, remedy) = match std::env::var("POSTERN_DEFCONFIG") {
         Ok(name) => (name, "POSTERN_DEFCONFIG names it, relative to the package"),
-        Err(_) => (
+        Err(VarError::NotUnicode(name)) => return Err(format!("POSTERN_DEFCONFIG is not UTF-8: {}", name.display())),
+        Err(VarError::NotPresent) => (
             "defconfig".into(),
             "Restore it with `git checkout defconfig`, or name another with POSTERN_DEFCONFIG",
         ),
