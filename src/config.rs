@@ -25,8 +25,8 @@ use core::net::Ipv4Addr;
 use heapless::{String, Vec};
 use zeroize::Zeroize;
 
-pub use error::{At, Error, Fault, Found, Name};
-pub use grammar::{Files, Reason, Scratch};
+pub use error::{At, Error, Fault, FileFault, Found, Name};
+pub use grammar::{Files, Scratch};
 pub use keys::{Kind, Path, Position};
 
 /// The most bytes of a defconfig.

@@ -11,22 +11,21 @@
 use std::env::VarError;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::config::{self, Config, Files, Kind, MAX_STRING, Reason, Scratch, Slot};
+use crate::config::{self, Config, FileFault, Files, Kind, MAX_STRING, Scratch, Slot};
 use crate::pki::throwaway;
 
 /// Does all of it. A fault in the configuration stops the build.
 pub fn bake() {
     if let Err(message) = run() {
-        // One line for cargo, which shows it as an error of this package.
-        println!("cargo::error={}", message.replace('\n', " "));
+        // For cargo, which shows it as an error of this package, and for whoever runs this without cargo.
+        println!("cargo::error={message}");
         eprintln!("{message}");
-        std::process::exit(1);
     }
 }
 
@@ -178,19 +177,15 @@ struct Disk {
 }
 
 impl Files for Disk {
-    fn read(&mut self, name: &str, content: &mut heapless::Vec<u8, MAX_STRING>) -> Result<(), Reason> {
+    fn read(&mut self, name: &str, content: &mut heapless::Vec<u8, MAX_STRING>) -> Result<(), FileFault> {
         let path = self.base.join(name);
         println!("cargo::rerun-if-changed={}", path.display());
-        let reason = match fs::read(&path) {
-            Ok(bytes) => match content.extend_from_slice(&bytes) {
-                Ok(()) => return Ok(()),
-                Err(_) => format!("{name} is larger than {} KiB", MAX_STRING / 1024),
-            },
-            Err(error) => format!("cannot read {name}: {error}"),
-        };
-        let mut short = Reason::new();
-        let _ = reason.chars().try_for_each(|letter| short.push(letter));
-        Err(short)
+        let bytes = fs::read(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => FileFault::Missing,
+            ErrorKind::PermissionDenied => FileFault::Denied,
+            _ => FileFault::System(error.raw_os_error().unwrap_or_default()),
+        })?;
+        content.extend_from_slice(&bytes).map_err(|_| FileFault::TooLarge)
     }
 }
 

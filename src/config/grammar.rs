@@ -8,18 +8,16 @@ use core::net::Ipv4Addr;
 use heapless::{String, Vec};
 use zeroize::Zeroize;
 
-use super::error::{Error, Fault, Found, Name};
+use super::error::{Error, Fault, FileFault, Found, Name};
 use super::keys::{Kind, Path, Position};
 use super::{Chain, Config, Key, MAX_CHAIN, MAX_STRING, MAX_TEXT, Slot};
+use crate::crypto::key::KeyError;
 use crate::pki::pem::{self, PemError, PemFault};
-
-/// Why a file cannot be read, in words: `cannot read pki/server.pem: No such file or directory`.
-pub type Reason = String<200>;
 
 /// Where `_file` keys are read from.
 pub trait Files {
     /// Puts the content of the file `name` into `content` (empty at first), or says why it cannot.
-    fn read(&mut self, name: &str, content: &mut Vec<u8, MAX_STRING>) -> Result<(), Reason>;
+    fn read(&mut self, name: &str, content: &mut Vec<u8, MAX_STRING>) -> Result<(), FileFault>;
 }
 
 /// The space in which strings are joined, wiped after each use. (32 KiB: meant for a static.)
@@ -461,7 +459,10 @@ impl<'a> Parser<'a, '_> {
             Some(_) if !usable => Fault::FileName,
             Some(files) => match files.read(&file, &mut self.scratch.bytes) {
                 Ok(()) => return Ok(()),
-                Err(reason) => Fault::File(reason),
+                Err(fault) => Fault::File {
+                    name: name(&file),
+                    fault,
+                },
             },
         };
         Err(self.lexer.error(start, fault))
@@ -474,7 +475,7 @@ impl<'a> Parser<'a, '_> {
         let empty = path == target && text.is_empty();
         let result = match self.config.slot(target) {
             Slot::Chain(chain) if !empty => chain.fill(text),
-            Slot::Key(slot) if !empty => Key::read(text).map(|key| *slot = Some(key)),
+            Slot::Key(slot) if !empty => slot.insert(Key::empty()).fill(text),
             _ => Ok(()),
         };
         self.scratch.wipe();
@@ -586,26 +587,29 @@ impl Chain {
 }
 
 impl Key {
-    /// Takes the private key of a PEM text.
-    fn read(text: &[u8]) -> Result<Self, Located> {
-        let block = pem::private_key(text).map_err(located)?;
-        let mut key = Key {
+    fn empty() -> Self {
+        Self {
             der: Vec::new(),
             label: String::new(),
-        };
-        key.label
+        }
+    }
+
+    /// Takes the private key of a PEM text.
+    fn fill(&mut self, text: &[u8]) -> Result<(), Located> {
+        let block = pem::private_key(text).map_err(located)?;
+        self.label
             .push_str(block.label)
-            .map_err(|_| (block.offset, Fault::Key(crate::crypto::key::KeyError::Label)))?;
-        let space = key.der.capacity();
-        key.der.resize(space, 0).unwrap_or_default(); // the capacity always fits
+            .map_err(|_| (block.offset, Fault::Key(KeyError::Label)))?;
+        let space = self.der.capacity();
+        self.der.resize(space, 0).unwrap_or_default(); // the capacity always fits
         let length = block
-            .decode(key.der.as_mut_slice())
+            .decode(self.der.as_mut_slice())
             .map_err(|error| match error.fault {
                 PemFault::TooLong => (block.offset, Fault::KeyTooLong),
                 _ => located(error),
             })?;
-        key.der.truncate(length);
-        Ok(key)
+        self.der.truncate(length);
+        Ok(())
     }
 }
 

@@ -734,10 +734,11 @@ fn faults_of_addresses_and_ports() {
 fn files_are_read_where_there_are_any() {
     struct Shelf(String);
     impl Files for Shelf {
-        fn read(&mut self, name: &str, content: &mut Vec8) -> Result<(), Reason> {
+        fn read(&mut self, name: &str, content: &mut Vec8) -> Result<(), FileFault> {
             match name {
                 "pki/ca.pem" => Ok(content.extend_from_slice(self.0.as_bytes()).unwrap()),
-                _ => Err(Reason::try_from("cannot read it: it is not there").unwrap()),
+                "large" => Err(FileFault::TooLarge),
+                _ => Err(FileFault::Missing),
             }
         }
     }
@@ -762,8 +763,13 @@ fn files_are_read_where_there_are_any() {
     assert!(parse(text, "").is_err());
     assert_eq!(
         parse(".tls = {\n  .ca_cert_file = \"other\" }", "").unwrap_err(),
-        "2:19: .tls.ca_cert_file: cannot read it: it is not there. \
+        "2:19: .tls.ca_cert_file: cannot read other: there is no such file. \
          Put the PEM file there, or correct the name: it is relative to the directory of this defconfig"
+    );
+    assert_eq!(
+        parse(".tls.ca_cert_file = \"large\"", "").unwrap_err(),
+        "1:21: .tls.ca_cert_file: cannot read large: it is larger than 32 KiB. \
+         Keep to the PEM blocks, without the text between them"
     );
     for name in ["", "a\\0b", &"a".repeat(257)] {
         assert_eq!(
