@@ -1,8 +1,9 @@
-//! What goes into the image beside its code: the configuration with its certificates, the version.
+//! What goes into the image beside its code: configuration, certificates, version.
 //!
 //! Nothing of this is done for the engine alone (`default-features = false`).
 
 fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
     #[cfg(feature = "image")]
     postern::bake::bake();
 }

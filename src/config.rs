@@ -1,5 +1,6 @@
-//! The defconfig: its grammar, its keys, its errors. Used by build.rs and at boot: one parser.
+//! The defconfig: its grammar, its keys, its errors.
 //!
+//! One parser, used by build.rs and at boot.
 //! A defconfig has the form that BitVisor's has, C designated initialisers:
 //!
 //! ```text

@@ -1,5 +1,6 @@
-//! The build's part of the configuration: read, judge, bake. Part of build.rs, not of the image.
+//! The build's part of the configuration: read, judge, bake.
 //!
+//! This is a part of build.rs, not of the image.
 //! For the image there are `OUT_DIR/defconfig.baked`, the configuration in a form that needs no files, and as
 //! environment variables of the compiler
 //!

@@ -1,3 +1,5 @@
+//! The grammar, the keys, and what is said about each fault.
+
 use core::net::Ipv4Addr;
 use std::boxed::Box;
 use std::format;
@@ -101,7 +103,8 @@ fn every_key_reaches_its_field() {
     let config = read(
         ".vmm = { .telnet_dbgsh = 1, .tty_syslog = { .enable = 1, .src_ipaddr = { 1, 2, 3, 4 }, \
          .dst_ipaddr = { 5, 6, 7, 8 } }, .panic_reboot = 1 }, \
-         .ip = { .use_dhcp = 0, .ipaddr = { 9, 10, 11, 12 }, .netmask = { 255, 0, 0, 0 }, .gateway = { 13, 14, 15, 16 } }, \
+         .ip = { .use_dhcp = 0, .ipaddr = { 9, 10, 11, 12 }, .netmask = { 255, 0, 0, 0 }, \
+         .gateway = { 13, 14, 15, 16 } }, \
          .tls = { .handshake_timeout = 17 }, \
          .echo = { .tls_port = 18, .plain_port = 19, .connections = 20, .idle_timeout = 21 }",
     );
@@ -291,7 +294,8 @@ fn faults_of_keys() {
         ),
         (
             ".tls = { .srv_key_file = \"server.key\" }",
-            "defconfig:1:26: .tls.srv_key_file: files can be named at build time only: at boot there is no file system. \
+            "defconfig:1:26: .tls.srv_key_file: files can be named at build time only: \
+             at boot there is no file system. \
              Put the PEM itself into `.tls.srv_key`",
         ),
     ]);
@@ -365,12 +369,14 @@ fn faults_of_values() {
         ),
         (
             ".tls.ca_cert = { 1 }",
-            "defconfig:1:16: .tls.ca_cert: expected PEM in strings, like `\"-----BEGIN ...\\n\" \"...\\n\"`, found `{`. \
+            "defconfig:1:16: .tls.ca_cert: \
+             expected PEM in strings, like `\"-----BEGIN ...\\n\" \"...\\n\"`, found `{`. \
              Put it between quotation marks; adjacent strings are joined",
         ),
         (
             ".tls.ca_cert_file = ca",
-            "defconfig:1:21: .tls.ca_cert_file: expected the name of a PEM file in a string, like `\"pki/server.pem\"`, \
+            "defconfig:1:21: .tls.ca_cert_file: \
+             expected the name of a PEM file in a string, like `\"pki/server.pem\"`, \
              found `ca`. Put it between quotation marks; adjacent strings are joined",
         ),
         (
@@ -714,11 +720,13 @@ fn faults_of_addresses_and_ports() {
     assert_faults(&[
         (
             ".echo = { .tls_port = 7,\n.plain_port = 7 }",
-            "defconfig:2:1: .echo.plain_port: this port is taken by `.echo.tls_port`. Choose another port, or 0 for none",
+            "defconfig:2:1: .echo.plain_port: this port is taken by `.echo.tls_port`. \
+             Choose another port, or 0 for none",
         ),
         (
             ".vmm.telnet_dbgsh = 1,\n.echo = { .tls_port = 23 }",
-            "defconfig:2:11: .echo.tls_port: port 23 is taken by `.vmm.telnet_dbgsh`. Choose another port, or 0 for none",
+            "defconfig:2:11: .echo.tls_port: port 23 is taken by `.vmm.telnet_dbgsh`. \
+             Choose another port, or 0 for none",
         ),
         (".echo = { .tls_port = 23 }", ""),
         (".echo = { .tls_port = 0, .plain_port = 0 }", ""),
@@ -736,7 +744,9 @@ fn files_are_read_where_there_are_any() {
     impl Files for Shelf {
         fn read(&mut self, name: &str, content: &mut Vec8) -> Result<(), FileFault> {
             match name {
-                "pki/ca.pem" => Ok(content.extend_from_slice(self.0.as_bytes()).unwrap()),
+                "pki/ca.pem" => content
+                    .extend_from_slice(self.0.as_bytes())
+                    .map_err(|_| FileFault::TooLarge),
                 "large" => Err(FileFault::TooLarge),
                 _ => Err(FileFault::Missing),
             }

@@ -1,4 +1,6 @@
-//! Certificates for trying things out, made at build time. Part of build.rs, not of the image.
+//! Certificates for trying things out, made at build time.
+//!
+//! This is a part of build.rs, not of the image.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
