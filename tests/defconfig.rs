@@ -1,4 +1,4 @@
-//! A defconfig on its way into the image: what stops the build, and what the build makes of it.
+//! A defconfig on its way into the image: faults, and what the build makes.
 //!
 //! The build script itself is run here, as cargo runs it, in a directory of its own: a fault costs milliseconds and not
 //! a build.

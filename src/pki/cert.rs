@@ -1,4 +1,4 @@
-//! X.509 certificates: what a certificate says (RFC 5280 §4). Nothing is verified here.
+//! X.509 certificates (RFC 5280 §4): what one says. Nothing is verified here.
 
 use core::fmt::{self, Write};
 use core::net::IpAddr;
