@@ -25,6 +25,9 @@ const RESET_READS: u32 = 100_000;
 /// How long frames may wait in the card, while there is a link, before it is taken to hang.
 const HANG: Duration = Duration::from_secs(2);
 
+/// How old the card's own counters may be when [`Card::stats`] tells them. Reading them takes six register reads.
+const COUNTERS_AGE: Duration = Duration::from_millis(250);
+
 /// Why a card cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
@@ -167,10 +170,11 @@ struct Watch {
     since: Instant,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Hardware {
     missed: u64,
     errors: u64,
+    read: Instant,
 }
 
 impl<R: Registers> E1000e<R> {
@@ -214,11 +218,20 @@ impl<R: Registers> E1000e<R> {
             serviced: interrupt.taken(),
             watch: None,
             stats: Stats::default(),
-            hardware: Cell::default(),
+            hardware: Cell::new(Hardware {
+                missed: 0,
+                errors: 0,
+                read: Instant::MIN,
+            }),
         };
         card.bring_up()?;
-        card.read_hardware();
-        card.hardware.take();
+        // What the counters say of the time before does not count.
+        card.read_hardware(Instant::now());
+        card.hardware.set(Hardware {
+            missed: 0,
+            errors: 0,
+            ..card.hardware.get()
+        });
         card.link = card.read_link();
         card.log_link();
         Ok(card)
@@ -378,8 +391,9 @@ impl<R: Registers> E1000e<R> {
 
     /// Adds up the counters that reading clears. Undersized frames (RUC) are left out: a real card drops them, but
     /// QEMU counts each frame there that it has padded and delivered.
-    fn read_hardware(&self) {
+    fn read_hardware(&self, now: Instant) {
         let mut hardware = self.hardware.get();
+        hardware.read = now;
         hardware.missed += u64::from(self.read(MPC));
         for register in [CRCERRS, RLEC, RFC, ROC, RJC] {
             hardware.errors += u64::from(self.read(register));
@@ -404,7 +418,7 @@ impl<R: Registers> E1000e<R> {
                         self.name
                     );
                     self.stats.tx_dropped += outstanding as u64;
-                    self.read_hardware();
+                    self.read_hardware(now);
                     self.watch = Some(Watch {
                         outstanding,
                         since: now,
@@ -551,8 +565,11 @@ impl<R: Registers> Card for E1000e<R> {
     }
 
     fn stats(&self) -> Stats {
-        self.read_hardware();
-        let Hardware { missed, errors } = self.hardware.get();
+        let now = Instant::now();
+        if now.saturating_duration_since(self.hardware.get().read) > COUNTERS_AGE {
+            self.read_hardware(now);
+        }
+        let Hardware { missed, errors, .. } = self.hardware.get();
         Stats {
             rx_dropped: missed,
             rx_errors: self.stats.rx_errors + errors,

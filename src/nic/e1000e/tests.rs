@@ -44,6 +44,12 @@ fn drain(card: &mut E1000e<Fake>) -> Vec<(Vec<u8>, bool)> {
     frames
 }
 
+/// The counters as of now.
+fn stats(card: &E1000e<Fake>) -> Stats {
+    card.read_hardware(Instant::now());
+    card.stats()
+}
+
 fn send(card: &mut E1000e<Fake>, frame: &[u8]) -> bool {
     card.send(frame.len(), |buffer| buffer.copy_from_slice(frame)).is_some()
 }
@@ -66,9 +72,9 @@ fn comes_up_silent_and_ready() {
     assert!((0..MTA_LEN).all(|index| fake.peek(MTA + 4 * index) == 0));
     assert_eq!((fake.peek(ITR), fake.peek(EITR0), fake.peek(RDTR)), (0, 0, 0));
     assert_eq!(fake.receive_buffers(), 255);
-    assert_eq!(card.stats(), Stats::default());
+    assert_eq!(stats(&card), Stats::default());
     fake.deliver(&frames::arp());
-    assert_eq!(card.stats().interrupts, 0);
+    assert_eq!(stats(&card).interrupts, 0);
     assert!(card.has_work());
 }
 
@@ -123,7 +129,7 @@ fn frames_arrive_whole_and_in_order() {
     assert_eq!(card.received().unwrap().bytes, first);
     let frames = drain(&mut card);
     assert_eq!(frames, sent.map(|frame| (padded(frame), true)));
-    let stats = card.stats();
+    let stats = stats(&card);
     assert_eq!(stats.rx_packets, 5);
     assert_eq!(stats.rx_bytes, 60 + 60 + 1514 + 60 + 1514);
     assert_eq!(stats.rx_errors, 0);
@@ -177,8 +183,8 @@ fn the_rings_go_round_many_times() {
             assert_eq!(fake.sent().len(), burst.min(rings.tx));
             card.service();
         }
-        assert_eq!(card.stats().rx_packets, u64::from(number));
-        assert_eq!((card.stats().rx_dropped, card.stats().tx_dropped), (0, 0));
+        assert_eq!(stats(&card).rx_packets, u64::from(number));
+        assert_eq!((stats(&card).rx_dropped, stats(&card).tx_dropped), (0, 0));
     }
 }
 
@@ -192,8 +198,8 @@ fn a_full_ring_loses_frames_and_recovers() {
     assert_eq!(stored, 63);
     assert_eq!(fake.deliver(&frames::tcp(b"lost")), Delivery::Missed);
     assert_eq!(drain(&mut card).len(), 63);
-    assert_eq!(card.stats().rx_dropped, 2);
-    assert_eq!(card.stats().rx_dropped, 2, "reading the counters twice counts once");
+    assert_eq!(stats(&card).rx_dropped, 2);
+    assert_eq!(stats(&card).rx_dropped, 2, "reading the counters twice counts once");
     assert!(
         fake.receive_buffers() >= 63 - 16,
         "only {} buffers",
@@ -219,21 +225,21 @@ fn damaged_frames_are_dropped_and_counted() {
         assert_eq!(fake.deliver(&frame), Delivery::Stored);
     }
     assert_eq!(drain(&mut card), []);
-    assert_eq!((card.stats().rx_errors, card.stats().rx_checksum_errors), (3, 3));
+    assert_eq!((stats(&card).rx_errors, stats(&card).rx_checksum_errors), (3, 3));
     // Cut short: the packet says that it is longer.
     fake.deliver(&frames::tcp(&[1; 200])[..150]);
-    assert_eq!((drain(&mut card).len(), card.stats().rx_errors), (0, 4));
+    assert_eq!((drain(&mut card).len(), stats(&card).rx_errors), (0, 4));
     // Too long for the card, and for us.
     assert_eq!(fake.deliver(&frames::udp(&[7; 1480])), Delivery::Refused);
     assert_eq!(fake.deliver(&frames::udp(&[7; 1473])), Delivery::Stored);
-    assert_eq!((drain(&mut card).len(), card.stats().rx_errors), (0, 6));
+    assert_eq!((drain(&mut card).len(), stats(&card).rx_errors), (0, 6));
     // A wrong CRC: the card drops it.
     fake.deliver_wrong_crc();
-    assert_eq!((card.stats().rx_errors, card.stats().rx_checksum_errors), (7, 3));
+    assert_eq!((stats(&card).rx_errors, stats(&card).rx_checksum_errors), (7, 3));
     // What comes after them is untouched.
     fake.deliver(&frames::tcp(b"fine"));
     assert_eq!(drain(&mut card), [(padded(frames::tcp(b"fine")), true)]);
-    assert_eq!(card.stats().rx_packets, 1);
+    assert_eq!(stats(&card).rx_packets, 1);
 }
 
 #[test]
@@ -245,7 +251,7 @@ fn frames_larger_than_a_buffer_are_dropped_and_counted_once() {
         fake.deliver(&frames::tcp(b"next"));
         assert_eq!(drain(&mut card).len(), 1);
     }
-    assert_eq!((card.stats().rx_packets, card.stats().rx_errors), (100, 100));
+    assert_eq!((stats(&card).rx_packets, stats(&card).rx_errors), (100, 100));
 }
 
 #[test]
@@ -321,6 +327,12 @@ fn checksums_are_right_on_the_wire() {
 fn the_hot_path_reads_no_register_and_writes_few() {
     let (mut card, fake) = card(LARGE, Signal::MsiX);
     fake.forget_accesses();
+    // The card's own counters were read just now: keep them from growing old in the course of the test.
+    let later = Instant::now() + Duration::from_secs(3600);
+    card.hardware.set(Hardware {
+        read: later,
+        ..card.hardware.get()
+    });
     for _ in 0..64 {
         for _ in 0..10 {
             fake.deliver(&frames::tcp(b"ping"));
@@ -332,6 +344,7 @@ fn the_hot_path_reads_no_register_and_writes_few() {
         }
         card.kick();
         card.kick();
+        assert!(card.stats().rx_packets > 0);
     }
     assert_eq!(fake.sent().len(), 640);
     assert_eq!(fake.reads(), 0);
@@ -351,7 +364,7 @@ fn frames_of_impossible_length_are_refused() {
     card.kick();
     assert_eq!(fake.sent().iter().map(Vec::len).collect::<Vec<_>>(), [14, 1514]);
     assert_eq!(
-        (card.stats().tx_packets, card.stats().tx_bytes, card.stats().tx_dropped),
+        (stats(&card).tx_packets, stats(&card).tx_bytes, stats(&card).tx_dropped),
         (2, 1528, 0)
     );
 }
@@ -378,7 +391,7 @@ fn a_slow_card_makes_the_sender_wait_and_wakes_it() {
             queued += 1;
         }
         assert_eq!(queued, 31);
-        assert_eq!(card.stats().tx_dropped, 1);
+        assert_eq!(stats(&card).tx_dropped, 1);
         assert!(!card.can_send());
         card.arm(&count.clone().into());
         assert_ne!(fake.peek(IMS) & cause, 0);
@@ -428,7 +441,7 @@ fn one_interrupt_then_silence_until_armed_again() {
                 fake.deliver(&frames::tcp(b"ping"));
             }
             assert_eq!(count.take(), 1);
-            assert_eq!(card.stats().interrupts, turn);
+            assert_eq!(stats(&card).interrupts, turn);
             card.service();
             assert_eq!(drain(&mut card).len(), 50);
             // Polled, while nobody waits.
@@ -510,7 +523,7 @@ fn a_card_that_hangs_is_reset() {
     assert_eq!(card.tx.outstanding(), 1);
     card.service();
     assert_eq!(card.tx.outstanding(), 0);
-    assert_eq!(card.stats().tx_dropped, 21);
+    assert_eq!(stats(&card).tx_dropped, 21);
     assert_eq!(fake.sent().len(), 0);
     // Both directions work again.
     send(&mut card, &frames::tcp(b"hello"));
