@@ -3,12 +3,16 @@
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     link_image();
+    note_date();
 }
 
 /// Makes the binary `postern` a freestanding image: no start files, no libraries, our linker script. Nothing else of
 /// the package is touched, so that tests, benches and documentation build as ever.
 fn link_image() {
-    let script = format!("{}/src/boot/link.ld", std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let script = format!(
+        "{}/src/boot/link.ld",
+        std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")
+    );
     println!("cargo::rerun-if-changed={script}");
     println!("cargo::rerun-if-changed=src/boot/entry.s");
     println!("cargo::rerun-if-changed=src/boot/memory.s");
@@ -30,4 +34,16 @@ fn link_image() {
     for argument in arguments {
         println!("cargo::rustc-link-arg-bin=postern={argument}");
     }
+}
+
+/// Tells the code when it was built (`POSTERN_BUILT`, seconds since 1970): no right clock shows an earlier date.
+/// `SOURCE_DATE_EPOCH`, where it is set, makes builds reproducible (<https://reproducible-builds.org/specs/source-date-epoch/>).
+fn note_date() {
+    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    let given = std::env::var("SOURCE_DATE_EPOCH")
+        .ok()
+        .and_then(|given| given.parse::<u64>().ok());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let built = given.unwrap_or_else(|| now.map_or(0, |now| now.as_secs()));
+    println!("cargo::rustc-env=POSTERN_BUILT={built}");
 }
