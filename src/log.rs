@@ -385,7 +385,7 @@ mod tests {
         let mut number = 0;
         let mut seen = 0;
         while let Some(line) = ring.read_from(number) {
-            assert_eq!(line.text, std::format!("line {}", line.number));
+            assert_eq!(line.text.as_str(), std::format!("line {}", line.number));
             assert_eq!(line.uptime.as_micros(), line.number);
             number = line.number + 1;
             seen += 1;
@@ -399,7 +399,7 @@ mod tests {
         for len in 0..=MAX_LINE {
             let text = "y".repeat(len);
             ring.push(Level::Trace, 0, &text);
-            assert_eq!(ring.read_from(len as u64).unwrap().text, text);
+            assert_eq!(ring.read_from(len as u64).unwrap().text.as_str(), text);
         }
     }
 

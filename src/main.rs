@@ -7,7 +7,7 @@ mod boot;
 use boot::Boot;
 use embassy_executor::Spawner;
 use postern::machine::acpi::{Acpi, Firmware};
-use postern::machine::{clock, cpu, executor, interrupts, pci, power, rtc, serial};
+use postern::machine::{clock, cpu, executor, fault, interrupts, pci, power, rtc, serial};
 
 fn main(boot: Boot) -> ! {
     let Boot { info, arena, module } = boot;
@@ -50,6 +50,9 @@ fn main(boot: Boot) -> ! {
             ..
         } = function;
         log::debug!("pci {address}: {vendor:04x}:{device:04x} class {class:06x}");
+    }
+    if let Some(name) = info.value_of("fault") {
+        fault::provoke(name);
     }
     executor::run(|spawner| spawn(spawner), || false)
 }

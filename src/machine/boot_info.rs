@@ -167,7 +167,7 @@ impl BootInfo {
             if kind != TYPE_RAM || start >= end {
                 continue;
             }
-            self.unused += end.saturating_sub(MAX_ADDRESS.max(start));
+            self.unused += (end & !(PAGE - 1)).saturating_sub(MAX_ADDRESS.max(start));
             if start < usable {
                 self.add(Range { start, end: usable });
             }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cpu;
 pub mod descriptors;
 pub mod executor;
+pub mod fault;
 pub mod interrupts;
 pub mod memory;
 pub mod paging;
@@ -17,3 +18,6 @@ pub mod pci;
 pub mod power;
 pub mod rtc;
 pub mod serial;
+
+#[cfg(test)]
+mod memory_routines;
