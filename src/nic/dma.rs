@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 
 use super::ring::Descriptor;
+use crate::machine::memory::Dma;
 
 /// Size of a frame buffer, in bytes. RCTL.BSIZE says the same to the card, which therefore never writes past it.
 pub const BUFFER_SIZE: usize = 2048;
@@ -77,6 +78,14 @@ impl DmaMemory {
         let address = self.address + skip as u64;
         (self.start, self.len, self.address) = (rest, self.len - taken, self.address + taken as u64);
         Some((start, address))
+    }
+}
+
+impl From<Dma> for DmaMemory {
+    fn from(memory: Dma) -> Self {
+        let address = memory.physical();
+        // SAFETY: that is what `Dma` promises.
+        unsafe { Self::new(memory.into_slice(), address) }
     }
 }
 

@@ -14,9 +14,10 @@ use super::interrupt::Interrupt;
 use super::regs::*;
 use super::ring::{Descriptor, MAX_DESCRIPTORS, MIN_DESCRIPTORS, RX_EOP, RxRing, TxRing};
 use super::{Card, Frame, Link, MAX_FRAME, Stats};
+use crate::machine::{interrupts, pci};
 
 /// PCI vendor and device of the 82574L.
-pub const DEVICE: (u16, u16) = (0x8086, 0x10d3);
+pub(super) const DEVICE: (u16, u16) = (0x8086, 0x10d3);
 
 /// How often a register is read while waiting for a reset: each read takes the better part of a microsecond, and the
 /// card needs some milliseconds at most (datasheet 4.5).
@@ -33,7 +34,7 @@ const COUNTERS_AGE: Duration = Duration::from_millis(250);
 pub enum Error {
     /// There is none.
     NotFound,
-    /// The registers are not where they should be: the BAR is too small or not mapped.
+    /// The card does not answer at its BAR.
     NoRegisters,
     /// The reset did not end.
     ResetTimedOut,
@@ -48,15 +49,17 @@ pub enum Error {
         /// Bytes given.
         given: usize,
     },
+    /// Its PCI function cannot be set up.
+    Pci(pci::Error),
+    /// There is no interrupt for it.
+    Interrupt(interrupts::Error),
 }
 
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Error::NotFound => f.write_str("no network card (8086:10d3): add `-nic user,model=e1000e` to QEMU"),
-            Error::NoRegisters => {
-                f.write_str("the network card's registers (BAR 0) are not mapped: check the firmware")
-            }
+            Error::NoRegisters => f.write_str("the network card does not answer at BAR 0: power-cycle the machine"),
             Error::ResetTimedOut => f.write_str("the network card did not finish its reset: power-cycle the machine"),
             Error::NoMac => f.write_str(
                 "the network card has no Ethernet address: add `mac=52:54:00:12:34:56` to its `-nic` option",
@@ -71,6 +74,8 @@ impl core::fmt::Display for Error {
                     "the network card needs {needed} bytes of memory and was given {given}: raise `-m`"
                 )
             }
+            Error::Pci(error) => write!(f, "the network card's PCI function is of no use: {error}"),
+            Error::Interrupt(error) => write!(f, "the network card cannot interrupt: {error}"),
         }
     }
 }
@@ -179,8 +184,9 @@ struct Hardware {
 
 impl<R: Registers> E1000e<R> {
     /// Resets the card behind `registers` and brings it up. From then on it receives, but does not interrupt before
-    /// [`Card::arm`]. Bus mastering must be enabled in its PCI function, and `config.signal` set up there.
-    pub fn new(registers: R, config: Config) -> Result<Self, Error> {
+    /// [`Card::arm`]. `config.signal` is set up in its PCI function; `enable` lets it access memory there, and is called
+    /// after the reset, since firmware may have left it running.
+    pub fn new(registers: R, config: Config, enable: impl FnOnce()) -> Result<Self, Error> {
         let Config {
             name,
             rings,
@@ -224,6 +230,8 @@ impl<R: Registers> E1000e<R> {
                 read: Instant::MIN,
             }),
         };
+        card.reset()?;
+        enable();
         card.bring_up()?;
         // What the counters say of the time before does not count.
         card.read_hardware(Instant::now());
@@ -237,14 +245,14 @@ impl<R: Registers> E1000e<R> {
         Ok(card)
     }
 
-    /// Whether a frame seems to have been received: looks at one descriptor in memory, at no register.
+    /// Whether a frame seems to have been received: looks at one descriptor in memory, at no register. The idle loop,
+    /// which has no hold of the card, asks [`Interrupt::poll`].
     pub fn has_work(&self) -> bool {
         self.current.is_some() || self.rx.completed().is_some()
     }
 
-    /// Resets and starts the card with empty rings (datasheet 4.6).
+    /// Starts the card, after a reset, with empty rings (datasheet 4.6).
     fn bring_up(&mut self) -> Result<(), Error> {
-        self.reset()?;
         self.write(CTRL, self.read(CTRL) | CTRL_SLU);
         self.mac = self.read_mac()?;
         for index in 0..MTA_LEN {
@@ -330,6 +338,7 @@ impl<R: Registers> E1000e<R> {
         self.write(RCTL, RCTL_EN | RCTL_BAM | RCTL_SECRC);
         // Only now may the tail move (datasheet 4.6.5).
         self.write(RDT0, tail);
+        self.interrupt.expect(self.rx.next());
     }
 
     fn set_up_transmitter(&mut self) {
@@ -360,6 +369,7 @@ impl<R: Registers> E1000e<R> {
         if let Some(tail) = self.rx.release() {
             self.write(RDT0, tail);
         }
+        self.interrupt.expect(self.rx.next());
     }
 
     fn read_link(&self) -> Link {
@@ -423,7 +433,7 @@ impl<R: Registers> E1000e<R> {
                         outstanding,
                         since: now,
                     }); // for the next attempt, should this one fail
-                    if let Err(error) = self.bring_up() {
+                    if let Err(error) = self.reset().and_then(|()| self.bring_up()) {
                         log::error!("{}: {error}", self.name);
                     }
                     self.note_link();

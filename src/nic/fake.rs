@@ -42,6 +42,7 @@ struct Card {
     speed: Option<u16>,
     mac: Option<[u8; 6]>,
     present: bool,
+    bus_master: bool,
     stuck: bool,
     /// Frames to be sent stay in the card until `complete`.
     slow: bool,
@@ -67,6 +68,7 @@ impl Fake {
             speed: Some(1000),
             mac: Some(MAC),
             present: true,
+            bus_master: false,
             stuck: false,
             slow: false,
             sent: Vec::new(),
@@ -102,6 +104,13 @@ impl Fake {
     /// From now on, no reset ends.
     pub(super) fn break_reset(&self) {
         self.0.borrow_mut().stuck = true;
+    }
+
+    /// The PCI function lets the card access memory.
+    pub(super) fn enable_bus_master(&self) {
+        let mut card = self.0.borrow_mut();
+        assert_eq!(card.get(RCTL) | card.get(TCTL), 0, "the card runs before it was reset");
+        card.bus_master = true;
     }
 
     /// From now on, all registers read as ones.
@@ -357,6 +366,7 @@ impl Card {
     }
 
     fn check(&self, address: u64, len: u64) -> u64 {
+        assert!(self.bus_master);
         let (start, end) = self.memory;
         assert!(
             address >= start && address.checked_add(len).is_some_and(|last| last <= end),

@@ -1,8 +1,9 @@
 //! The network card: the Intel 82574L ("e1000e"), and what the stack asks of a card.
 //!
-//! [`E1000e`] is the driver. Below it, each apart from the rest: the registers ([`Registers`]), the descriptor rings
-//! (`ring`), the memory shared with the card ([`DmaMemory`]), and checksums (`checksum`). [`Interrupt`] is all that an
-//! interrupt handler needs. A fake card (`fake`) lets everything but [`Mmio`] run in host tests.
+//! [`probe`] finds the cards, and [`E1000e`] drives one. Below it, each apart from the rest: the registers
+//! ([`Registers`]), the descriptor rings (`ring`), the memory shared with the card ([`DmaMemory`]), and checksums
+//! (`checksum`). [`Interrupt`] is all that an interrupt handler or the idle loop needs. A fake card (`fake`) lets
+//! everything but the probe run in host tests.
 #![deny(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
 
 mod checksum;
@@ -11,13 +12,15 @@ mod e1000e;
 #[cfg(test)]
 mod fake;
 mod interrupt;
+mod probe;
 mod regs;
 mod ring;
 
 pub use dma::{BUFFER_SIZE, DmaMemory};
-pub use e1000e::{Config, DEVICE, E1000e, Error, RingSizes, Signal};
+pub use e1000e::{Config, E1000e, Error, RingSizes, Signal};
 pub use interrupt::Interrupt;
-pub use regs::{Mmio, Registers};
+pub use probe::{INTERRUPTS, MAX_CARDS, PciCard, open, probe};
+pub use regs::Registers;
 
 /// What the network stack asks of a network card. Frames are handed over where the card left them, without a copy.
 ///

@@ -2,10 +2,6 @@
 //!
 //! "82574 GbE Controller Family Datasheet", Intel, section 10 (Driver Programming Interface).
 
-use core::ptr::NonNull;
-
-use super::Error;
-
 /// Access to the 32-bit registers of a card.
 ///
 /// Each access leaves the CPU (under a hypervisor: leaves the guest), so the driver makes few of them.
@@ -16,56 +12,15 @@ pub trait Registers {
     fn write(&mut self, offset: u32, value: u32);
 }
 
-/// The registers of a real card, in its memory BAR.
-#[derive(Debug)]
-pub struct Mmio {
-    base: NonNull<u32>,
-    len: usize,
-}
-
-// SAFETY: the registers are reached through this value alone, which may move between threads.
-unsafe impl Send for Mmio {}
-
-impl Mmio {
-    /// The registers that are mapped at `base`, `len` bytes of them (BAR 0 of the 82574L has 128 KiB). Fails with
-    /// [`Error::NoRegisters`] if those are too few to be an 82574L's.
-    ///
-    /// # Safety
-    ///
-    /// `base` is the card's BAR 0, mapped uncached and writable for `len` bytes from now on, 4-byte aligned, and used
-    /// by nobody else.
-    pub unsafe fn new(base: NonNull<u8>, len: usize) -> Result<Self, Error> {
-        if len < BAR_MIN {
-            Err(Error::NoRegisters)
-        } else {
-            Ok(Self { base: base.cast(), len })
-        }
-    }
-
-    /// The address of a register, if it lies inside the BAR.
-    fn register(&self, offset: u32) -> Option<NonNull<u32>> {
-        let offset = offset as usize;
-        if !offset.is_multiple_of(4) || offset.checked_add(4)? > self.len {
-            return None;
-        }
-        // SAFETY: in bounds, as just checked.
-        Some(unsafe { self.base.byte_add(offset) })
-    }
-}
-
-impl Registers for Mmio {
+impl Registers for crate::machine::memory::Registers {
+    #[inline]
     fn read(&self, offset: u32) -> u32 {
-        // A register outside the BAR reads as an absent device does.
-        // SAFETY: `register` gives aligned addresses inside the BAR, which is mapped (see `new`).
-        self.register(offset)
-            .map_or(u32::MAX, |register| unsafe { register.read_volatile() })
+        self.read(offset as usize)
     }
 
+    #[inline]
     fn write(&mut self, offset: u32, value: u32) {
-        if let Some(register) = self.register(offset) {
-            // SAFETY: as in `read`.
-            unsafe { register.write_volatile(value) }
-        }
+        (*self).write(offset as usize, value);
     }
 }
 
@@ -162,7 +117,7 @@ pub(super) const RAH0: u32 = 0x5404;
 /// Multiple Receive Queues Command.
 pub(super) const MRQC: u32 = 0x5818;
 
-/// Bytes of registers that the driver reaches: a BAR smaller than this is not an 82574's.
+/// Bytes of registers that the driver reaches; the BAR has 128 KiB.
 pub(super) const BAR_MIN: usize = 0x6000;
 
 /// CTRL: no new bus-master requests.
@@ -245,27 +200,3 @@ pub(super) const RFCTL_EXTEN: u32 = 1 << 15;
 
 /// RAH: the address is valid.
 pub(super) const RAH_AV: u32 = 1 << 31;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn registers_outside_the_bar_are_not_touched() {
-        let mut memory = vec![0u32; BAR_MIN / 4];
-        let base = NonNull::from(&mut memory[..]).cast();
-        // SAFETY: ordinary memory stands in for the BAR.
-        let mut registers = unsafe { Mmio::new(base, BAR_MIN) }.unwrap();
-        let (last, past) = (BAR_MIN as u32 - 4, BAR_MIN as u32);
-        registers.write(last, 7);
-        registers.write(past, 8);
-        registers.write(u32::MAX - 3, 8);
-        registers.write(2, 9);
-        assert_eq!(registers.read(last), 7);
-        assert_eq!(registers.read(0), 0);
-        assert_eq!(registers.read(past), u32::MAX);
-        assert_eq!(registers.read(u32::MAX), u32::MAX);
-        // SAFETY: as above.
-        assert_eq!(unsafe { Mmio::new(base, BAR_MIN - 1) }.err(), Some(Error::NoRegisters));
-    }
-}

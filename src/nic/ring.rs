@@ -42,6 +42,13 @@ pub(super) struct Descriptor {
     pub(super) high: AtomicU64,
 }
 
+impl Descriptor {
+    /// Whether the card has written this receive descriptor back.
+    pub(super) fn is_received(&self) -> bool {
+        self.high.load(Ordering::Relaxed) as u32 & RX_DD != 0
+    }
+}
+
 /// Extended receive status: Descriptor Done.
 pub(super) const RX_DD: u32 = 1 << 0;
 /// Extended receive status: End Of Packet.
@@ -130,6 +137,11 @@ impl RxRing {
     /// Number of descriptors.
     pub(super) fn len(&self) -> usize {
         self.mask + 1
+    }
+
+    /// The descriptor that is looked at next.
+    pub(super) fn next(&self) -> &'static Descriptor {
+        &self.ring.ring[self.next]
     }
 
     /// What the card says of the oldest descriptor, if it is done with it.

@@ -15,7 +15,7 @@ const LARGE: RingSizes = RingSizes { rx: 256, tx: 256 };
 
 fn card(rings: RingSizes, signal: Signal) -> (E1000e<Fake>, Fake) {
     let (fake, config) = Fake::new(rings, signal);
-    let card = E1000e::new(fake.clone(), config).unwrap();
+    let card = E1000e::new(fake.clone(), config, || fake.enable_bus_master()).unwrap();
     (card, fake)
 }
 
@@ -83,7 +83,7 @@ fn says_why_it_cannot_come_up() {
     let attempt = |prepare: &dyn Fn(&Fake, &mut Config)| {
         let (fake, mut config) = Fake::new(SMALL, Signal::MsiX);
         prepare(&fake, &mut config);
-        E1000e::new(fake, config).err()
+        E1000e::new(fake.clone(), config, || fake.enable_bus_master()).err()
     };
     assert_eq!(attempt(&|fake, _| fake.set_mac(None)), Some(Error::NoMac));
     assert_eq!(attempt(&|fake, _| fake.set_mac(Some([0; 6]))), Some(Error::NoMac));
@@ -453,6 +453,23 @@ fn one_interrupt_then_silence_until_armed_again() {
 }
 
 #[test]
+fn the_idle_loop_sees_a_frame_without_an_interrupt() {
+    let (mut card, fake) = card(SMALL, Signal::MsiX);
+    let count = Arc::new(Count::default());
+    let interrupt = card.interrupt;
+    interrupt.register(&count.clone().into());
+    for _ in 0..100 {
+        assert!(!interrupt.poll());
+        fake.deliver(&frames::arp());
+        assert!(interrupt.poll() && card.has_work());
+        assert_eq!(count.take(), 1);
+        assert_eq!(drain(&mut card).len(), 1);
+    }
+    assert_eq!(interrupt.taken(), 0);
+    assert!(!Interrupt::new().poll());
+}
+
+#[test]
 fn link_changes_are_noticed_at_the_next_service() {
     for signal in [Signal::MsiX, Signal::Msi] {
         let (mut card, fake) = card(SMALL, signal);
@@ -489,7 +506,7 @@ fn an_overrun_does_not_interrupt_for_ever() {
 fn a_card_without_a_link_comes_up_and_waits() {
     let (fake, config) = Fake::new(SMALL, Signal::MsiX);
     fake.set_link(None);
-    let mut card = E1000e::new(fake.clone(), config).unwrap();
+    let mut card = E1000e::new(fake.clone(), config, || fake.enable_bus_master()).unwrap();
     assert_eq!(card.link(), Link::Down);
     let count = Arc::new(Count::default());
     card.arm(&count.clone().into());
