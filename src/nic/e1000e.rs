@@ -175,6 +175,14 @@ struct Watch {
     since: Instant,
 }
 
+/// Bits of ICR and IMS.
+struct Causes {
+    receive: u32,
+    transmit: u32,
+    /// A change of the link, an overrun: always unmasked, but for the time until they are looked at.
+    other: u32,
+}
+
 #[derive(Clone, Copy)]
 struct Hardware {
     missed: u64,
@@ -183,8 +191,8 @@ struct Hardware {
 }
 
 impl<R: Registers> E1000e<R> {
-    /// Resets the card behind `registers` and brings it up. From then on it receives, but does not interrupt before
-    /// [`Card::arm`]. `config.signal` is set up in its PCI function; `enable` lets it access memory there, and is called
+    /// Resets the card behind `registers` and brings it up. From then on it receives, but does not interrupt for
+    /// that before [`Card::arm`]. `config.signal` is set up in its PCI function; `enable` lets it access memory there, and is called
     /// after the reset, since firmware may have left it running.
     pub fn new(registers: R, config: Config, enable: impl FnOnce()) -> Result<Self, Error> {
         let Config {
@@ -261,6 +269,8 @@ impl<R: Registers> E1000e<R> {
         self.set_up_interrupts();
         self.set_up_receiver();
         self.set_up_transmitter();
+        self.interrupt.masked();
+        self.write(IMS, self.causes().other);
         Ok(())
     }
 
@@ -317,6 +327,21 @@ impl<R: Registers> E1000e<R> {
                 self.write(CTRL_EXT, ext | CTRL_EXT_EIAME | CTRL_EXT_PBA_CLR);
             }
             Signal::Msi => self.write(CTRL_EXT, ext),
+        }
+    }
+
+    fn causes(&self) -> Causes {
+        match self.signal {
+            Signal::MsiX => Causes {
+                receive: ICR_RXQ0,
+                transmit: ICR_TXQ0,
+                other: ICR_OTHER,
+            },
+            Signal::Msi => Causes {
+                receive: ICR_RXT0 | ICR_RXDMT0,
+                transmit: ICR_TXDW,
+                other: ICR_LSC | ICR_RXO,
+            },
         }
     }
 
@@ -557,18 +582,17 @@ impl<R: Registers> Card for E1000e<R> {
         // First the cause, then the state: a change after this read interrupts again.
         self.write(ICR, ICR_LSC | ICR_RXO | ICR_OTHER);
         self.note_link();
+        self.write(IMS, self.causes().other);
     }
 
     fn arm(&mut self, waker: &Waker) {
-        self.interrupt.register(waker);
-        let (receive, transmit, other) = match self.signal {
-            Signal::MsiX => (ICR_RXQ0, ICR_TXQ0, ICR_OTHER),
-            Signal::Msi => (ICR_RXT0 | ICR_RXDMT0, ICR_TXDW, ICR_LSC | ICR_RXO),
-        };
-        // What was received until now was polled, and must not interrupt; what comes from here on will, and what comes
-        // in between the caller finds by looking once more. The other causes are cleared where they are looked at.
-        self.write(ICR, receive | transmit);
-        self.write(IMS, receive | other | if self.starved { transmit } else { 0 });
+        let Causes { receive, transmit, .. } = self.causes();
+        if self.interrupt.wait(waker) || self.starved {
+            // What was received until now was polled, and must not interrupt; what comes from here on will, and what
+            // comes in between the caller finds by looking once more.
+            self.write(ICR, receive | transmit);
+            self.write(IMS, receive | if self.starved { transmit } else { 0 });
+        }
         if self.starved && self.can_send() {
             waker.wake_by_ref();
         }

@@ -71,6 +71,9 @@ pub fn open(
 ) -> Result<PciCard, Error> {
     // SAFETY: `E1000e` has the card read and write nothing but the memory in its `Config`.
     let registers = unsafe { function.bar(0) }.map_err(Error::Pci)?;
+    if registers.len() < BAR_MIN {
+        return Err(Error::NoRegisters);
+    }
     let memory = arena.dma(rings.bytes(), BUFFER_SIZE).map_err(|error| Error::Memory {
         needed: rings.bytes(),
         given: error.largest,

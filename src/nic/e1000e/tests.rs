@@ -68,7 +68,7 @@ fn comes_up_silent_and_ready() {
     assert!(!card.has_work());
     assert!(card.received().is_none());
     assert!(card.can_send());
-    assert_eq!(fake.peek(IMS), 0);
+    assert_eq!(fake.peek(IMS), ICR_OTHER);
     assert!((0..MTA_LEN).all(|index| fake.peek(MTA + 4 * index) == 0));
     assert_eq!((fake.peek(ITR), fake.peek(EITR0), fake.peek(RDTR)), (0, 0, 0));
     assert_eq!(fake.receive_buffers(), 255);
@@ -457,7 +457,7 @@ fn the_idle_loop_sees_a_frame_without_an_interrupt() {
     let (mut card, fake) = card(SMALL, Signal::MsiX);
     let count = Arc::new(Count::default());
     let interrupt = card.interrupt;
-    interrupt.register(&count.clone().into());
+    interrupt.wait(&count.clone().into());
     for _ in 0..100 {
         assert!(!interrupt.poll());
         fake.deliver(&frames::arp());
@@ -467,6 +467,58 @@ fn the_idle_loop_sees_a_frame_without_an_interrupt() {
     }
     assert_eq!(interrupt.taken(), 0);
     assert!(!Interrupt::new().poll());
+}
+
+#[test]
+fn an_idle_loop_that_watches_leaves_the_mask_alone() {
+    for signal in [Signal::MsiX, Signal::Msi] {
+        let (mut card, fake) = card(SMALL, signal);
+        let count = Arc::new(Count::default());
+        let interrupt = card.interrupt;
+        assert!(!interrupt.before_sleep(), "nobody waits yet");
+        // Frames come while the loop watches.
+        fake.forget_accesses();
+        for _ in 0..10 {
+            card.arm(&count.clone().into());
+            fake.deliver(&frames::tcp(b"ping"));
+            assert!(interrupt.poll());
+            card.service();
+            assert_eq!(drain(&mut card).len(), 1);
+        }
+        assert_eq!((fake.reads(), fake.all_writes(), interrupt.taken()), (0, 0, 0));
+        assert_eq!(count.take(), 10);
+        // No more: the loop has the interrupt unmasked before it sleeps.
+        card.arm(&count.clone().into());
+        assert!(interrupt.before_sleep());
+        assert_eq!(count.take(), 1);
+        card.arm(&count.clone().into());
+        assert!(!interrupt.before_sleep());
+        fake.deliver(&frames::tcp(b"ping"));
+        assert_eq!((interrupt.taken(), count.take()), (1, 1));
+        card.service();
+        drain(&mut card);
+        // A timer may wake the task; the interrupt stays unmasked then.
+        card.arm(&count.clone().into());
+        assert!(interrupt.before_sleep());
+        card.arm(&count.clone().into());
+        fake.forget_accesses();
+        card.arm(&count.clone().into());
+        assert!(!interrupt.before_sleep());
+        assert_eq!(fake.all_writes(), 0);
+        count.take();
+        fake.deliver(&frames::tcp(b"ping"));
+        assert_eq!(count.take(), 1);
+        // A change of the link is told at any time.
+        card.arm(&count.clone().into());
+        fake.set_link(None);
+        assert_eq!(count.take(), 1);
+        card.service();
+        assert_eq!(card.link(), Link::Down);
+        // A task that does not wait again keeps nobody awake.
+        card.arm(&count.clone().into());
+        assert!(interrupt.before_sleep());
+        assert!(!interrupt.before_sleep());
+    }
 }
 
 #[test]
