@@ -7,10 +7,14 @@ mod boot;
 use boot::Boot;
 use embassy_executor::Spawner;
 use postern::machine::acpi::{Acpi, Firmware};
-use postern::machine::{clock, cpu, executor, fault, interrupts, pci, power, rtc, serial};
+use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, pci, power, rtc, serial};
 
 fn main(boot: Boot) -> ! {
-    let Boot { info, arena, module } = boot;
+    let Boot {
+        info,
+        mut arena,
+        module,
+    } = boot;
     postern::log::init(serial::write);
     let acpi = Acpi::parse(&Firmware { ram: &info.ram }, info.rsdp);
     power::init(&acpi, info.has_word("exit-device"));
@@ -41,7 +45,8 @@ fn main(boot: Boot) -> ! {
     if let Err(error) = apic.and_then(|()| serial::enable_interrupts()) {
         log::warn!("serial console is polled: {error}");
     }
-    for function in pci::scan() {
+    let functions = pci::scan();
+    for function in &functions {
         let pci::Function {
             address,
             vendor,
@@ -50,6 +55,13 @@ fn main(boot: Boot) -> ! {
             ..
         } = function;
         log::debug!("pci {address}: {vendor:04x}:{device:04x} class {class:06x}");
+    }
+    entropy::init(&functions, &mut arena);
+    for (source, (state, bytes)) in entropy::Source::ALL.iter().zip(entropy::status().sources) {
+        log::info!("entropy: {} {state}, {bytes} bytes", source.name());
+    }
+    if let Err(error) = entropy::rng() {
+        log::error!("{error}");
     }
     if let Some(name) = info.value_of("fault") {
         fault::provoke(name);
@@ -60,6 +72,7 @@ fn main(boot: Boot) -> ! {
 fn spawn(spawner: Spawner) {
     spawner.spawn(refine_clock().expect("one of each"));
     spawner.spawn(poll_serial().expect("one of each"));
+    spawner.spawn(keep_entropy_fresh().expect("one of each"));
     spawner.spawn(demo().expect("one of each"));
 }
 
@@ -71,6 +84,11 @@ async fn refine_clock() {
 #[embassy_executor::task]
 async fn poll_serial() {
     serial::poll_input().await;
+}
+
+#[embassy_executor::task]
+async fn keep_entropy_fresh() {
+    entropy::keep_fresh().await;
 }
 
 #[embassy_executor::task]

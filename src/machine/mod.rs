@@ -8,6 +8,7 @@ pub mod boot_info;
 pub mod clock;
 pub mod cpu;
 pub mod descriptors;
+pub mod entropy;
 pub mod executor;
 pub mod fault;
 pub mod interrupts;

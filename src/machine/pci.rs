@@ -6,6 +6,7 @@
 use super::interrupts::Interrupt;
 use super::memory::{Range, Registers};
 use super::paging::MapError;
+use core::cell::OnceCell;
 use core::fmt;
 use heapless::Vec;
 use x86_64::instructions::port::Port;
@@ -41,6 +42,7 @@ pub struct Function {
     pub device: u16,
     /// Class, subclass and programming interface, in bits 23 to 0.
     pub class: u32,
+    bars: OnceCell<[Result<Range, Error>; BARS]>,
 }
 
 /// Why a BAR or an interrupt cannot be had.
@@ -180,12 +182,17 @@ impl Function {
         Ok(())
     }
 
-    /// The addresses behind a BAR. Decoding is off while its size is found out.
+    /// The addresses behind a BAR.
     fn memory_bar(&self, index: u8) -> Result<Range, Error> {
-        if index > 5 {
-            return Err(Error::NoMemoryBar(index));
-        }
-        let at = BAR_0 + 4 * index;
+        let bars = self.bars.get_or_init(|| self.probe());
+        bars.get(usize::from(index))
+            .copied()
+            .unwrap_or(Err(Error::NoMemoryBar(index)))
+    }
+
+    /// Finds the addresses and sizes of all BARs, once for all: decoding is off meanwhile, and switching it takes a
+    /// virtual machine a millisecond.
+    fn probe(&self) -> [Result<Range, Error>; BARS] {
         let command = self.read(COMMAND) as u16;
         self.set_command(0, COMMAND_MEMORY | COMMAND_IO);
         let probe = |at| {
@@ -195,11 +202,21 @@ impl Function {
             write(self.address, at, old);
             (old, mask)
         };
-        let low = probe(at);
-        let wide = low.0 & BAR_WIDTH == BAR_64_BIT && index < 5;
-        let high = if wide { probe(at + 4) } else { (0, u32::MAX) };
+        let mut bars = [const { Err(Error::NoMemoryBar(0)) }; BARS];
+        let mut upper_half = false;
+        for (index, bar) in (0u8..).zip(&mut bars) {
+            *bar = Err(Error::NoMemoryBar(index));
+            if core::mem::replace(&mut upper_half, false) {
+                continue;
+            }
+            let at = BAR_0 + 4 * index;
+            let low = probe(at);
+            upper_half = index < 5 && low.0 & (BAR_IO | BAR_WIDTH) == BAR_64_BIT;
+            let high = if upper_half { probe(at + 4) } else { (0, u32::MAX) };
+            *bar = bar_range(index, low, high);
+        }
         self.set_command(command & (COMMAND_MEMORY | COMMAND_IO), 0);
-        bar_range(index, low, high)
+        bars
     }
 
     fn set_command(&self, set: u16, clear: u16) {
@@ -226,6 +243,9 @@ pub(super) fn write(address: Address, at: u8, value: u32) {
         Port::<u32>::new(CONFIG_DATA).write(value);
     }
 }
+
+/// BARs of an ordinary function.
+const BARS: usize = 6;
 
 const CONFIG_ADDRESS: u16 = 0xcf8;
 const CONFIG_DATA: u16 = 0xcfc;
@@ -303,6 +323,7 @@ fn scan_bus(bus: u8, found: &mut Vec<Function, MAX_FUNCTIONS>, mut bridge: impl 
                 vendor: id as u16,
                 device: (id >> 16) as u16,
                 class: read(address, CLASS) >> 8,
+                bars: OnceCell::new(),
             });
             if function == 0 && header & 0x80 == 0 {
                 break;
