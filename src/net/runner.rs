@@ -133,12 +133,12 @@ impl<C: Card> Runner<C> {
         self.card.kick();
         shared.card.set(self.card.stats());
         let mut next = shared.pool.next_timer.get().min(self.common_at).min(self.grace);
+        let up = matches!(shared.link.get(), Link::Up(_));
         if full {
-            let up = matches!(shared.link.get(), Link::Up(_));
             next = next.min(now + if up { RETRY } else { RETRY_NO_LINK });
         }
         Step {
-            busy: frames > 0 || (!full && (shared.pool.dirty() > 0 || shared.common_dirty.get())),
+            busy: frames > 0 || (!full && shared.pool.dirty() > 0) || (up && shared.common_dirty.get()),
             next,
         }
     }
@@ -636,7 +636,8 @@ impl<C: Card> Runner<C> {
                 slot.with(|socket| while socket.can_recv() && socket.recv(|bytes| (bytes.len(), ())).is_ok() {});
                 match state {
                     State::TimeWait | State::FinWait2 => pool.reclass(index, Class::Done),
-                    State::Closed if gone => pool.release(index),
+                    // The RST is out, or would have to wait for a neighbour who does not answer.
+                    State::Closed if gone || slot.blocked.get() => pool.release(index),
                     _ => {}
                 }
             }

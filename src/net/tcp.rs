@@ -421,6 +421,8 @@ impl Drop for TcpStream {
 /// Leaves a connection to the runner, who will finish it and give the slot back.
 fn orphan(shared: &'static Shared, index: u16, slot: &Slot) {
     slot.owned.set(false);
+    // A connection that was never begun is not begun now.
+    slot.request.set(None);
     slot.generation.set(slot.generation.get().wrapping_add(1));
     slot.deadline.set(shared.now.get().saturating_add(shared.linger));
     shared.pool.reclass(index, Class::Orphan);

@@ -102,17 +102,25 @@ impl Card for FakeCard {
     }
 }
 
-fn insert_checksums(frame: &mut [u8]) {
+pub(super) fn insert_checksums(frame: &mut [u8]) {
     let mut frame = EthernetFrame::new_unchecked(frame);
     if frame.ethertype() != EthernetProtocol::Ipv4 {
         return;
     }
-    let mut packet = Ipv4Packet::new_unchecked(frame.payload_mut());
+    let Ok(mut packet) = Ipv4Packet::new_checked(frame.payload_mut()) else {
+        return;
+    };
     packet.fill_checksum();
     let (from, to, protocol) = (packet.src_addr().into(), packet.dst_addr().into(), packet.next_header());
     match protocol {
-        IpProtocol::Tcp => TcpPacket::new_unchecked(packet.payload_mut()).fill_checksum(&from, &to),
-        IpProtocol::Udp => UdpPacket::new_unchecked(packet.payload_mut()).fill_checksum(&from, &to),
+        IpProtocol::Tcp if packet.payload_mut().len() >= 20 => {
+            TcpPacket::new_unchecked(packet.payload_mut()).fill_checksum(&from, &to)
+        }
+        IpProtocol::Udp => {
+            if let Ok(mut datagram) = UdpPacket::new_checked(packet.payload_mut()) {
+                datagram.fill_checksum(&from, &to);
+            }
+        }
         _ => {}
     }
 }
