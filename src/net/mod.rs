@@ -276,7 +276,7 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
 
     let mut shared = Some(Shared {
         name: config.name,
-        pool: Pool::new(slots, buckets, waiters, config.seed),
+        pool: Pool::new(slots, buckets, waiters, mix(config.seed)),
         common: RefCell::new(common),
         udp,
         dhcp,
@@ -294,7 +294,7 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
         card: Cell::new(crate::nic::Stats::default()),
         now: Cell::new(0),
         linger: config.linger.as_micros() as i64,
-        next_port: Cell::new(mix(config.seed) as u16),
+        next_port: Cell::new((mix(config.seed) >> 48) as u16),
     });
     arena.slice(1, |_| shared.take())?.first()?.as_ref()
 }
@@ -307,10 +307,11 @@ fn cut<T>(from: &mut &'static mut [T], count: usize) -> &'static mut [T] {
     first
 }
 
-/// Spreads a seed over all bits, so that ports do not show the sequence numbers' seed.
+/// Another seed from a seed, so that neither ports nor hash chains follow from sequence numbers at a glance.
 fn mix(seed: u64) -> u64 {
     let seed = (seed ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (seed ^ (seed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53) >> 32
+    let seed = (seed ^ (seed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    seed ^ (seed >> 33)
 }
 
 /// What the runner, the streams and the handles of an interface have in common.

@@ -370,14 +370,7 @@ impl<C: Card> Runner<C> {
                 .poll_egress(Instant::from_micros(now), &mut device, &mut slot.set.borrow_mut());
         }
         self.shared.pool.release(index);
-        self.shared.count(|counters| {
-            *match class {
-                Class::HalfOpen => &mut counters.evicted_half_open,
-                Class::Orphan => &mut counters.evicted_orphan,
-                Class::Unmarked => &mut counters.evicted_unmarked,
-                _ => &mut counters.evicted_done,
-            } += 1;
-        });
+        self.shared.count(|counters| counters.evict(class));
     }
 
     /// An ARP answer came from `neighbour`: who waited for it may go on.
@@ -593,7 +586,8 @@ impl<C: Card> Runner<C> {
     fn settle(&self, index: u16, slot: &Slot, cause: Cause) {
         let shared = self.shared;
         let pool = &shared.pool;
-        let (state, gone) = slot.with(|socket| (socket.state(), socket.remote_endpoint().is_none()));
+        let (state, gone, unread) =
+            slot.with(|socket| (socket.state(), socket.remote_endpoint().is_none(), socket.can_recv()));
         let before = slot.state.replace(state);
         match slot.class() {
             Class::FreeLarge | Class::FreeSmall => {}
@@ -629,6 +623,9 @@ impl<C: Card> Runner<C> {
                     } else if gone {
                         pool.unhash(index);
                     }
+                } else if cause == Cause::Segment && unread && slot.class() == Class::Unmarked {
+                    // Who says nothing is evicted before who does.
+                    pool.touch(index);
                 }
             }
             Class::Orphan | Class::Done => {

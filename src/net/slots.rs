@@ -40,7 +40,7 @@ pub(super) enum Class {
     HalfOpen,
     /// Without an owner, data or FIN still on the way.
     Orphan,
-    /// Open, waiting in `accept` or accepted, not yet worth keeping.
+    /// Open, waiting in `accept` or accepted, not yet worth keeping. In the order in which they last said something.
     Unmarked,
     /// Open and marked as one that counts. Never evicted.
     Marked,
@@ -409,6 +409,15 @@ impl Pool {
             self.list(slot.class.get()).remove(index, |i| self.links(i));
             slot.class.set(class);
             self.list(class).push(index, |i| self.links(i));
+        }
+    }
+
+    /// Makes a slot the youngest of its class.
+    pub(super) fn touch(&self, index: u16) {
+        if let Some(slot) = self.slot(index) {
+            let list = self.list(slot.class.get());
+            list.remove(index, |i| self.links(i));
+            list.push(index, |i| self.links(i));
         }
     }
 

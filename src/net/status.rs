@@ -193,6 +193,15 @@ impl Counters {
         .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
+    pub(super) fn evict(&mut self, class: Class) {
+        *match class {
+            Class::HalfOpen => &mut self.evicted_half_open,
+            Class::Orphan => &mut self.evicted_orphan,
+            Class::Unmarked => &mut self.evicted_unmarked,
+            _ => &mut self.evicted_done,
+        } += 1;
+    }
+
     pub(super) fn drop_frame(&mut self, reason: Reason) {
         *match reason {
             Reason::TooShort => &mut self.too_short,

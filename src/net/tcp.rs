@@ -22,7 +22,7 @@ pub struct TcpListener {
 
 impl TcpListener {
     /// The next connection (in the order in which their handshakes finished). Cancel-safe. Several tasks may wait; each
-    /// connection wakes one.
+    /// connection wakes one. (Up to as many as there are slots, and 32 more; beyond that they keep each other awake.)
     pub async fn accept(&self) -> TcpStream {
         Accept {
             listener: self,
@@ -462,8 +462,9 @@ pub(super) async fn connect(
     let pool = &shared.pool;
     let index = match pool.take(NOBODY) {
         Taken::Free(index) => index,
-        Taken::Victim(index, Class::Done | Class::HalfOpen) => {
+        Taken::Victim(index, class @ (Class::Done | Class::HalfOpen)) => {
             pool.release(index);
+            shared.count(|counters| counters.evict(class));
             index
         }
         Taken::Victim(..) | Taken::Full => return Err(ConnectError::NoSlot),

@@ -100,7 +100,6 @@ pub(super) struct Sent {
 }
 
 pub(super) const SYN_ACK: (bool, bool, bool, bool) = (true, true, false, false);
-pub(super) const ACK: (bool, bool, bool, bool) = (false, true, false, false);
 
 pub(super) fn parse(frame: &[u8]) -> Option<Sent> {
     if frame[12..14] != [8, 0] || frame[23] != 6 {

@@ -156,6 +156,9 @@ pub(super) struct Faults {
     pub(super) damage: u32,
 }
 
+/// Looks at a frame on the wire; false: it is swallowed.
+pub(super) type Tap = Box<dyn FnMut(&[u8]) -> bool>;
+
 /// Hosts on a hub, and the tasks that use them.
 pub(super) struct World {
     pub(super) now: i64,
@@ -165,8 +168,8 @@ pub(super) struct World {
     random: u64,
     /// Frames that went over the wire.
     pub(super) frames: usize,
-    /// Called with each frame before it goes out to the hosts; false: it is swallowed.
-    pub(super) tap: Option<Box<dyn FnMut(&[u8]) -> bool>>,
+    /// Called with each frame before it goes out to the hosts.
+    pub(super) tap: Option<Tap>,
 }
 
 pub(super) const PLAN: Plan = Plan {

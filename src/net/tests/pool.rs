@@ -193,6 +193,28 @@ fn stalled_peers_give_way_to_new_ones_oldest_first_and_their_owners_are_told() {
 }
 
 #[test]
+fn who_says_something_is_evicted_after_those_who_say_nothing() {
+    let (mut world, sent) = lonely(PLAN);
+    let listener = Rc::new(world.netif(0).listen(7).unwrap());
+    introduce(&mut world);
+    let mut first = None;
+    for port in 0..8 {
+        let numbers = handshake(&mut world, &sent, friend(3000 + port), 7).unwrap();
+        first.get_or_insert(numbers);
+    }
+    let (seq, ack) = first.unwrap();
+    world.hosts[0]
+        .port
+        .deliver(tcp(friend(3000), 7, TcpControl::Psh, seq, Some(ack), b"hello"));
+    world.settle();
+    for port in 0..7 {
+        handshake(&mut world, &sent, friend(5000 + port), 7).unwrap();
+    }
+    assert_eq!(now_or_never(listener.accept()).unwrap().peer(), friend(3000));
+    assert_eq!(now_or_never(listener.accept()).unwrap().peer(), friend(5000));
+}
+
+#[test]
 fn an_evicted_peer_is_reset() {
     let (mut world, sent) = lonely(Plan { large: 1, ..PLAN });
     let _listener = world.netif(0).listen(7).unwrap();
@@ -515,6 +537,56 @@ fn the_table_finds_what_is_in_it_and_nothing_else() {
     for number in 0..600 {
         assert_eq!(pool.find(key(number)), present.get(&number).copied());
     }
+}
+
+/// By the real clock: a delayed acknowledgement and a lost frame's retransmission need the runner's own timer.
+#[test]
+fn a_runner_keeps_time_by_itself() {
+    let mut ends = Vec::new();
+    for index in 0..2 {
+        let port = Rc::new(Port::default());
+        port.link.set(Link::Up(1000));
+        port.room.set(256);
+        let card = FakeCard {
+            mac: mac(index),
+            port: port.clone(),
+            present: None,
+        };
+        ends.push((open(card, config(index), PLAN, &mut Leak).unwrap(), port));
+    }
+    let ((theirs, mut other), far) = ends.pop().unwrap();
+    let ((ours, mut runner), near) = ends.pop().unwrap();
+    let listener = theirs.listen(7).unwrap();
+    let mut lose = true;
+    let wire = async {
+        loop {
+            for (from, to) in [(&near, &far), (&far, &near)] {
+                let frames: Vec<_> = from.tx.borrow_mut().drain(..).collect();
+                for frame in frames {
+                    // The first SYN gets lost.
+                    let syn = super::frames::parse(&frame).is_some_and(|sent| sent.flags.0);
+                    if !(syn && std::mem::take(&mut lose)) {
+                        to.deliver(frame);
+                    }
+                }
+            }
+            embassy_futures::yield_now().await;
+        }
+    };
+    let work = async {
+        let server = async { echo(listener.accept().await).await.unwrap() };
+        let client = async {
+            let remote = SocketAddrV4::new(address(1), 7);
+            let mut stream = ours.connect(remote, Duration::from_secs(30)).await.unwrap();
+            assert_eq!(exchange(&mut stream, b"in time").await, b"in time");
+        };
+        embassy_futures::join::join(server, client).await;
+    };
+    let all = embassy_futures::select::select4(runner.run(), other.run(), wire, work);
+    assert!(matches!(
+        crate::testing::block_on(all),
+        embassy_futures::select::Either4::Fourth(_)
+    ));
 }
 
 /// Runners as real tasks, by the real clock, woken only by their wakers. Nothing here may need a timer: the test's
