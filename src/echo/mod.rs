@@ -2,6 +2,7 @@
 //!
 //! * [`pump`] copies one stream to another under back-pressure.
 //! * [`server`] is the service: listening ports, workers, and who is let in when all workers are busy.
+//! * [`secure`] fits [`crate::tls`] to it.
 //! * [`registry`] is the table of live connections that `status` shows; [`tally`] counts what happened, for `counters`.
 //! * [`client`] is the plain echo client that the shell drives.
 //!
@@ -13,6 +14,7 @@ pub mod client;
 pub mod limit;
 pub mod pump;
 pub mod registry;
+pub mod secure;
 pub mod server;
 pub mod tally;
 
@@ -47,7 +49,8 @@ impl fmt::Display for Kind {
 
 /// A TCP connection, as the services use it. Reads and writes are cancel-safe; a read of 0 bytes is the peer's FIN.
 ///
-/// Dropping it sends FIN if the write side was shut, else RST.
+/// Dropping it sends RST, unless the write side was shut: then what was written and FIN are delivered without an owner,
+/// for a bounded time, and what the peer still sends is thrown away, so that no reset overtakes our last words.
 pub trait Transport: Read + Write {
     /// The reading half.
     type Reader<'a>: Read<Error = Self::Error>

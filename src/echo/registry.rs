@@ -7,34 +7,41 @@ use core::ops::Deref;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
-use embassy_time::Instant;
+use embassy_time::{Duration, Instant};
 
 use super::Kind;
 use super::pump::Flow;
 
+/// A silent connection is left in peace for so long: time for a first packet to follow the handshake of TCP.
+pub const SILENT: Duration = Duration::from_millis(20);
+
+/// A TLS handshake that has begun is left in peace for so long: several times what it takes when all workers are busy
+/// with one, or each would be thrown out for the next.
+pub const HANDSHAKE: Duration = Duration::from_secs(2);
+
 /// How far a connection has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// Nobody is here.
     Vacant,
-    /// Before the end of the TLS handshake, or before the first byte. May be evicted.
-    Opening,
+    /// All is said but the end.
+    Closing,
+    /// Nothing was received yet.
+    Silent,
+    /// In the TLS handshake.
+    Handshake,
     /// It counts.
     Established,
-    /// All is said; last packets are awaited. May be evicted.
-    Closing,
-    /// Evicted, and about to notice.
-    Leaving,
 }
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             State::Vacant => "vacant",
-            State::Opening => "opening",
-            State::Established => "established",
             State::Closing => "closing",
-            State::Leaving => "leaving",
+            State::Silent => "silent",
+            State::Handshake => "handshake",
+            State::Established => "established",
         })
     }
 }
@@ -83,7 +90,7 @@ impl Entry {
 
     /// Takes the place for a connection, until the guard is dropped.
     pub fn occupy(&self, kind: Kind, port: u16, peer: SocketAddrV4) -> Guard<'_> {
-        self.state.set(State::Opening);
+        self.state.set(State::Silent);
         self.kind.set(kind);
         self.port.set(port);
         self.peer.set(peer);
@@ -119,14 +126,22 @@ impl Entry {
         self.description.get()
     }
 
-    /// Since when the connection is there, if it may be evicted.
-    pub fn evictable(&self) -> Option<Instant> {
-        matches!(self.state.get(), State::Opening | State::Closing).then(|| self.since.get())
+    /// From when on the connection may be asked to make room for another; `None` if never, or if it was asked already.
+    pub fn evictable_from(&self) -> Option<Instant> {
+        if self.evict.signaled() {
+            return None;
+        }
+        let patience = match self.state.get() {
+            State::Vacant | State::Established => return None,
+            State::Closing => Duration::MIN,
+            State::Silent => SILENT,
+            State::Handshake => HANDSHAKE,
+        };
+        Some(self.since.get().saturating_add(patience))
     }
 
-    /// Tells the connection to make room.
+    /// Asks the connection to make room. Its worker decides: it may just have received something.
     pub fn evict(&self) {
-        self.state.set(State::Leaving);
         self.evict.signal(());
     }
 }
@@ -164,10 +179,15 @@ impl fmt::Display for Entry {
 pub struct Guard<'a>(&'a Entry);
 
 impl Guard<'_> {
-    /// Says how far the connection has come. An evicted one stays that.
+    /// Says how far the connection has come.
     pub fn advance(&self, state: State) {
-        if self.0.state.get() != State::Leaving {
-            self.0.state.set(state);
+        self.0.state.set(state);
+    }
+
+    /// Says that something was received.
+    pub fn heard(&self) {
+        if self.0.state.get() == State::Silent {
+            self.0.state.set(State::Handshake);
         }
     }
 
@@ -176,9 +196,14 @@ impl Guard<'_> {
         self.0.description.set(description);
     }
 
-    /// Waits until the connection is told to make room.
-    pub async fn evicted(&self) {
+    /// Waits until the connection is asked to make room.
+    pub async fn asked(&self) {
         self.0.evict.wait().await;
+    }
+
+    /// Whether it should, having been asked: it still has nothing to show for its time.
+    pub fn yields(&self) -> bool {
+        self.0.evictable_from().is_some_and(|from| from <= Instant::now())
     }
 }
 
@@ -225,19 +250,20 @@ mod tests {
     fn a_place_is_given_back_and_begins_anew() {
         let entry = Entry::new();
         let guard = entry.occupy(Kind::Tls, 1, PEER);
-        assert!(entry.evictable().is_some());
         entry.evict();
-        assert_eq!((entry.evictable(), entry.state()), (None, State::Leaving));
-        guard.advance(State::Established);
-        assert_eq!(entry.state(), State::Leaving);
+        assert_eq!(entry.evictable_from(), None, "nobody is asked twice");
         drop(guard);
         assert_eq!(entry.state(), State::Vacant);
         let guard = entry.occupy(Kind::Plain, 2, PEER);
-        assert!(
-            !guard.0.evict.signaled(),
-            "the next connection must not pay for the last one"
-        );
+        assert!(!guard.0.evict.signaled(), "the next connection must not pay for the last one");
+        assert_eq!(entry.evictable_from(), Some(entry.since() + SILENT));
+        guard.heard();
+        assert_eq!(entry.evictable_from(), Some(entry.since() + HANDSHAKE));
         guard.advance(State::Established);
-        assert_eq!(entry.evictable(), None);
+        guard.heard();
+        assert_eq!((entry.state(), entry.evictable_from()), (State::Established, None));
+        guard.advance(State::Closing);
+        assert_eq!(entry.evictable_from(), Some(entry.since()));
+        assert!(guard.yields());
     }
 }

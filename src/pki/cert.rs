@@ -1,0 +1,533 @@
+//! X.509 certificates: what a certificate says (RFC 5280 §4). Nothing is verified here.
+
+use core::fmt::{self, Write};
+use core::net::IpAddr;
+use core::time::Duration;
+
+use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, UtcTime};
+use der::{DateTime, Decode, Header, Reader, SliceReader, Tag, TagNumber};
+
+/// The most extensions of a certificate.
+pub const MAX_EXTENSIONS: usize = 32;
+/// The most relative distinguished names in a name.
+pub const MAX_RDNS: usize = 32;
+
+/// A certificate, read from its DER. Borrows from it, and holds only what is well-formed.
+#[derive(Debug, Clone)]
+pub struct Certificate<'a> {
+    /// 1, 2 or 3 (§4.1.2.1).
+    pub version: u8,
+    /// The serial number: the bytes of a big-endian two's complement number, at least one (§4.1.2.2).
+    pub serial: &'a [u8],
+    /// Who has signed it.
+    pub issuer: Name<'a>,
+    /// Whose it is.
+    pub subject: Name<'a>,
+    /// The first second of its life.
+    pub not_before: Date,
+    /// The last second of its life.
+    pub not_after: Date,
+    /// The public key.
+    pub public_key: PublicKey<'a>,
+    /// basicConstraints, if there are any (§4.2.1.9): whether it is a CA.
+    pub ca: Option<bool>,
+    /// The signed part, as DER.
+    pub tbs: &'a [u8],
+    /// The algorithm of the signature, as the DER of an AlgorithmIdentifier.
+    pub signature_algorithm: &'a [u8],
+    /// The signature.
+    pub signature: &'a [u8],
+    /// The content of subjectAltName: GeneralNames.
+    alternatives: &'a [u8],
+}
+
+impl<'a> Certificate<'a> {
+    /// Reads a certificate. `der` must hold it and nothing else.
+    pub fn from_der(der: &'a [u8]) -> Result<Self, CertError> {
+        use CertError::Malformed;
+        let (mut outer, rest) = outer(der).map_err(|_| Malformed("not a DER SEQUENCE"))?;
+        if !rest.is_empty() {
+            return Err(Malformed("bytes after its end"));
+        }
+        let tbs = outer.tlv_bytes().map_err(|_| Malformed("tbsCertificate"))?;
+        let signature_algorithm = outer.tlv_bytes().map_err(|_| Malformed("signatureAlgorithm"))?;
+        let signature = octets(&mut outer).map_err(|_| Malformed("signatureValue"))?;
+        outer.finish().map_err(|_| Malformed("bytes after its signature"))?;
+
+        let (mut tbs_reader, _) = self::outer(tbs).map_err(|_| Malformed("tbsCertificate"))?;
+        let r = &mut tbs_reader;
+        let version = version(r).map_err(|_| Malformed("version"))?;
+        let serial = serial(r).map_err(|_| Malformed("serialNumber"))?;
+        if r.tlv_bytes().map_err(|_| Malformed("signature"))? != signature_algorithm {
+            return Err(CertError::SignatureAlgorithms);
+        }
+        algorithm(signature_algorithm).map_err(|_| Malformed("signatureAlgorithm"))?;
+        let issuer = Name::read(r).map_err(|_| Malformed("issuer"))?;
+        let (not_before, not_after) = validity(r).map_err(|_| Malformed("validity"))?;
+        let subject = Name::read(r).map_err(|_| Malformed("subject"))?;
+        let public_key = PublicKey::read(r).map_err(|_| Malformed("subjectPublicKeyInfo"))?;
+        let mut certificate = Self {
+            version,
+            serial,
+            issuer,
+            subject,
+            not_before,
+            not_after,
+            public_key,
+            ca: None,
+            tbs,
+            signature_algorithm,
+            signature,
+            alternatives: &[],
+        };
+        for number in [1, 2] {
+            if version > 1 {
+                let _ = context(r, false, number).map_err(|_| Malformed("unique identifier"))?;
+            }
+        }
+        if version == 3
+            && let Some(mut wrapper) = context(r, true, 3).map_err(|_| Malformed("extensions"))?
+        {
+            let mut extensions = sequence(&mut wrapper).map_err(|_| Malformed("extensions"))?;
+            wrapper.finish().map_err(|_| Malformed("extensions"))?;
+            certificate.read_extensions(&mut extensions)?;
+        }
+        tbs_reader.finish().map_err(|_| Malformed("unknown fields"))?;
+        Ok(certificate)
+    }
+
+    /// The subject's DNS names and IP addresses (subjectAltName, §4.2.1.6). Names of other kinds are left out.
+    pub fn alternatives(&self) -> impl Iterator<Item = Alternative<'a>> {
+        let mut reader = SliceReader::new(self.alternatives).ok();
+        core::iter::from_fn(move || {
+            let reader = reader.as_mut()?;
+            while !reader.is_finished() {
+                // `read_extensions` has seen to it that this succeeds.
+                if let Some(name) = Alternative::read(reader).ok()? {
+                    return Some(name);
+                }
+            }
+            None
+        })
+    }
+
+    /// Whether `now` is within its life.
+    pub fn is_valid_at(&self, now: Date) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
+    fn read_extensions(&mut self, reader: &mut SliceReader<'a>) -> Result<(), CertError> {
+        use CertError::Malformed;
+        let mut seen: heapless::Vec<ObjectIdentifier, MAX_EXTENSIONS> = heapless::Vec::new();
+        while !reader.is_finished() {
+            let (oid, value) = extension(reader).map_err(|_| Malformed("extensions"))?;
+            if seen.contains(&oid) {
+                return Err(CertError::RepeatedExtension);
+            }
+            seen.push(oid).map_err(|_| CertError::TooManyExtensions)?;
+            match oid {
+                BASIC_CONSTRAINTS => {
+                    self.ca = Some(basic_constraints(value).map_err(|_| Malformed("basicConstraints"))?)
+                }
+                SUBJECT_ALT_NAME => {
+                    self.alternatives = alternatives(value).map_err(|_| Malformed("subjectAltName"))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A point in time: seconds since 1970-01-01 00:00:00 UTC, without leap seconds.
+///
+/// Displayed as `2024-02-01`, and in the alternate form (`{:#}`) as `2024-02-01 12:30:00 UTC`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Date(pub u64);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(time) = DateTime::from_unix_duration(Duration::from_secs(self.0)) else {
+            return f.write_str("after the year 9999");
+        };
+        write!(f, "{:04}-{:02}-{:02}", time.year(), time.month(), time.day())?;
+        if f.alternate() {
+            write!(f, " {:02}:{:02}:{:02} UTC", time.hour(), time.minutes(), time.seconds())?;
+        }
+        Ok(())
+    }
+}
+
+/// A distinguished name (§4.1.2.4).
+///
+/// Displayed as RFC 4514 says, most specific part first: `CN=localhost,O=Postern`. Control characters are escaped too,
+/// so that a name can be shown on a terminal whoever made it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Name<'a> {
+    /// Its DER. Equal bytes are equal names (§7.1 would fold case and blanks too; webpki and this compare bytes).
+    pub der: &'a [u8],
+}
+
+impl<'a> Name<'a> {
+    fn read(reader: &mut SliceReader<'a>) -> der::Result<Self> {
+        let name = Self {
+            der: reader.tlv_bytes()?,
+        };
+        let mut count = 0;
+        let (mut rdns, _) = outer(name.der)?;
+        while !rdns.is_finished() {
+            count += 1;
+            if count > MAX_RDNS {
+                return Err(Tag::Sequence.length_error().into());
+            }
+            let mut rdn = set(&mut rdns)?;
+            // SET SIZE (1..MAX)
+            loop {
+                attribute(&mut rdn)?;
+                if rdn.is_finished() {
+                    break;
+                }
+            }
+        }
+        Ok(name)
+    }
+
+    /// Whether it has no parts at all.
+    pub fn is_empty(&self) -> bool {
+        self.rdns().next().is_none()
+    }
+
+    /// The relative distinguished names, in the order of the DER.
+    fn rdns(&self) -> impl Iterator<Item = SliceReader<'a>> {
+        let mut rdns = outer(self.der).ok().map(|(rdns, _)| rdns);
+        core::iter::from_fn(move || rdns.as_mut().and_then(|rdns| set(rdns).ok()))
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.rdns().count();
+        for number in (0..count).rev() {
+            let Some(mut rdn) = self.rdns().nth(number) else {
+                continue;
+            };
+            let mut separator = if number + 1 == count { "" } else { "," };
+            while let (false, Ok((oid, value))) = (rdn.is_finished(), attribute(&mut rdn)) {
+                f.write_str(separator)?;
+                write_attribute(f, oid, value)?;
+                separator = "+";
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Name({self})")
+    }
+}
+
+/// A public key (§4.1.2.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey<'a> {
+    /// The whole SubjectPublicKeyInfo, as DER.
+    pub der: &'a [u8],
+    /// The algorithm.
+    pub algorithm: ObjectIdentifier,
+    /// The curve, or whatever identifier the algorithm has for a parameter.
+    pub parameter: Option<ObjectIdentifier>,
+    /// The key itself: the bits of subjectPublicKey.
+    pub bits: &'a [u8],
+}
+
+impl<'a> PublicKey<'a> {
+    fn read(reader: &mut SliceReader<'a>) -> der::Result<Self> {
+        let der = reader.tlv_bytes()?;
+        let (mut inner, _) = outer(der)?;
+        let (algorithm, parameter) = algorithm(inner.tlv_bytes()?)?;
+        let bits = octets(&mut inner)?;
+        inner.finish()?;
+        Ok(Self {
+            der,
+            algorithm,
+            parameter,
+            bits,
+        })
+    }
+}
+
+/// One of the names that subjectAltName gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alternative<'a> {
+    /// A DNS name, perhaps with a wildcard. ASCII, but otherwise as it was written.
+    Dns(&'a str),
+    /// An IP address.
+    Ip(IpAddr),
+}
+
+impl<'a> Alternative<'a> {
+    /// Reads a GeneralName; `None` if it is of a kind that is not wanted here.
+    fn read(reader: &mut SliceReader<'a>) -> der::Result<Option<Self>> {
+        let header = Header::decode(reader)?;
+        let value = reader.read_slice(header.length())?;
+        let error = || der::Error::from(header.tag().value_error());
+        match header.tag() {
+            Tag::ContextSpecific {
+                constructed: false,
+                number: TagNumber(2),
+            } => {
+                let text = core::str::from_utf8(value)
+                    .ok()
+                    .filter(|text| text.is_ascii())
+                    .ok_or_else(error)?;
+                Ok(Some(Self::Dns(text)))
+            }
+            Tag::ContextSpecific {
+                constructed: false,
+                number: TagNumber(7),
+            } => {
+                let four = <[u8; 4]>::try_from(value).map(IpAddr::from);
+                let ip = four
+                    .or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from))
+                    .map_err(|_| error())?;
+                Ok(Some(Self::Ip(ip)))
+            }
+            Tag::ContextSpecific {
+                number: TagNumber(0..=8),
+                ..
+            } => Ok(None),
+            _ => Err(error()),
+        }
+    }
+}
+
+/// Why a certificate cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertError {
+    /// The DER of what is named here is broken.
+    Malformed(&'static str),
+    /// Outside and inside of the signature it names different algorithms (§4.1.1.2).
+    SignatureAlgorithms,
+    /// An extension occurs twice (§4.2).
+    RepeatedExtension,
+    /// It has more than [`MAX_EXTENSIONS`].
+    TooManyExtensions,
+}
+
+impl fmt::Display for CertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(what) => write!(f, "malformed ({what})"),
+            Self::SignatureAlgorithms => f.write_str("it names two signature algorithms"),
+            Self::RepeatedExtension => f.write_str("it has an extension twice"),
+            Self::TooManyExtensions => write!(f, "it has more than {MAX_EXTENSIONS} extensions"),
+        }
+    }
+}
+
+impl core::error::Error for CertError {}
+
+/// id-ce-basicConstraints (§4.2.1.9).
+const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
+/// id-ce-subjectAltName (§4.2.1.6).
+const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+
+/// The attribute types that have short names (RFC 4514 §3), and emailAddress, which people expect to see.
+const ATTRIBUTES: [(ObjectIdentifier, &str); 10] = [
+    (ObjectIdentifier::new_unwrap("2.5.4.3"), "CN"),
+    (ObjectIdentifier::new_unwrap("2.5.4.7"), "L"),
+    (ObjectIdentifier::new_unwrap("2.5.4.8"), "ST"),
+    (ObjectIdentifier::new_unwrap("2.5.4.10"), "O"),
+    (ObjectIdentifier::new_unwrap("2.5.4.11"), "OU"),
+    (ObjectIdentifier::new_unwrap("2.5.4.6"), "C"),
+    (ObjectIdentifier::new_unwrap("2.5.4.9"), "STREET"),
+    (ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.25"), "DC"),
+    (ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.1"), "UID"),
+    (ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1"), "emailAddress"),
+];
+
+/// The content of the SEQUENCE at the front of `der`, and what comes after it.
+fn outer(der: &[u8]) -> der::Result<(SliceReader<'_>, &[u8])> {
+    let mut reader = SliceReader::new(der)?;
+    let content = sequence(&mut reader)?;
+    let rest = reader.read_slice(reader.remaining_len())?;
+    Ok((content, rest))
+}
+
+fn sequence<'a>(reader: &mut SliceReader<'a>) -> der::Result<SliceReader<'a>> {
+    tagged(reader, Tag::Sequence)
+}
+
+fn set<'a>(reader: &mut SliceReader<'a>) -> der::Result<SliceReader<'a>> {
+    tagged(reader, Tag::Set)
+}
+
+fn tagged<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result<SliceReader<'a>> {
+    let header = Header::decode(reader)?;
+    header.tag().assert_eq(tag)?;
+    SliceReader::new(reader.read_slice(header.length())?)
+}
+
+/// The content of the context-specific field `number`, if it is next.
+fn context<'a>(reader: &mut SliceReader<'a>, constructed: bool, number: u32) -> der::Result<Option<SliceReader<'a>>> {
+    let tag = Tag::ContextSpecific {
+        constructed,
+        number: TagNumber(number),
+    };
+    if reader.is_finished() || Tag::peek(reader)? != tag {
+        return Ok(None);
+    }
+    tagged(reader, tag).map(Some)
+}
+
+/// A BIT STRING of whole bytes.
+fn octets<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
+    BitStringRef::decode(reader)?
+        .as_bytes()
+        .ok_or_else(|| Tag::BitString.value_error().into())
+}
+
+/// An AlgorithmIdentifier (§4.1.1.2): the algorithm, and the parameter if that is an identifier as well.
+fn algorithm(der: &[u8]) -> der::Result<(ObjectIdentifier, Option<ObjectIdentifier>)> {
+    let (mut reader, _) = outer(der)?;
+    let algorithm = ObjectIdentifier::decode(&mut reader)?;
+    let parameter = Option::<AnyRef<'_>>::decode(&mut reader)?;
+    reader.finish()?;
+    Ok((algorithm, parameter.and_then(|parameter| parameter.decode_as().ok())))
+}
+
+fn version(reader: &mut SliceReader<'_>) -> der::Result<u8> {
+    let Some(mut inner) = context(reader, true, 0)? else {
+        return Ok(1);
+    };
+    let number = u8::decode(&mut inner)?;
+    inner.finish()?;
+    match number {
+        0..=2 => Ok(number + 1),
+        _ => Err(Tag::Integer.value_error().into()),
+    }
+}
+
+/// The content of an INTEGER in its shortest form (X.690 §8.3.2).
+fn serial<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
+    let header = Header::decode(reader)?;
+    header.tag().assert_eq(Tag::Integer)?;
+    let bytes = reader.read_slice(header.length())?;
+    match bytes {
+        [] | [0x00, 0x00..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => Err(Tag::Integer.non_canonical_error().into()),
+        _ => Ok(bytes),
+    }
+}
+
+/// Validity (§4.1.2.5).
+fn validity(reader: &mut SliceReader<'_>) -> der::Result<(Date, Date)> {
+    let mut inner = sequence(reader)?;
+    let dates = (time(&mut inner)?, time(&mut inner)?);
+    inner.finish()?;
+    Ok(dates)
+}
+
+fn time(reader: &mut SliceReader<'_>) -> der::Result<Date> {
+    let duration = match Tag::peek(reader)? {
+        Tag::UtcTime => UtcTime::decode(reader)?.to_unix_duration(),
+        _ => GeneralizedTime::decode(reader)?.to_unix_duration(),
+    };
+    Ok(Date(duration.as_secs()))
+}
+
+/// An Extension (§4.2): its identifier and value.
+fn extension<'a>(reader: &mut SliceReader<'a>) -> der::Result<(ObjectIdentifier, &'a [u8])> {
+    let mut inner = sequence(reader)?;
+    let oid = ObjectIdentifier::decode(&mut inner)?;
+    let _critical = Option::<bool>::decode(&mut inner)?;
+    let header = Header::decode(&mut inner)?;
+    header.tag().assert_eq(Tag::OctetString)?;
+    let value = inner.read_slice(header.length())?;
+    inner.finish()?;
+    Ok((oid, value))
+}
+
+fn basic_constraints(der: &[u8]) -> der::Result<bool> {
+    let (mut inner, rest) = outer(der)?;
+    let ca = Option::<bool>::decode(&mut inner)?.unwrap_or(false);
+    let _path_length = Option::<u32>::decode(&mut inner)?;
+    inner.finish()?;
+    SliceReader::new(rest)?.finish()?;
+    Ok(ca)
+}
+
+/// Checks GeneralNames, and takes off the SEQUENCE around them.
+fn alternatives(der: &[u8]) -> der::Result<&[u8]> {
+    let (mut inner, rest) = outer(der)?;
+    SliceReader::new(rest)?.finish()?;
+    let names = inner.clone().read_slice(inner.remaining_len())?;
+    while !inner.is_finished() {
+        Alternative::read(&mut inner)?;
+    }
+    Ok(names)
+}
+
+/// An AttributeTypeAndValue (§4.1.2.4): the type, and the value as DER.
+fn attribute<'a>(reader: &mut SliceReader<'a>) -> der::Result<(ObjectIdentifier, &'a [u8])> {
+    let mut inner = sequence(reader)?;
+    let pair = (ObjectIdentifier::decode(&mut inner)?, inner.tlv_bytes()?);
+    inner.finish()?;
+    Ok(pair)
+}
+
+/// `CN=localhost`, or `1.2.3=#0c0161` where type or value have no text form (RFC 4514 §2.3, §2.4).
+fn write_attribute(f: &mut fmt::Formatter<'_>, oid: ObjectIdentifier, der: &[u8]) -> fmt::Result {
+    let value = AnyRef::from_der(der).map_err(|_| fmt::Error)?;
+    match ATTRIBUTES.iter().find(|(known, _)| *known == oid) {
+        Some((_, name)) => write!(f, "{name}=")?,
+        None => write!(f, "{oid}=")?,
+    }
+    let bytes = value.value();
+    match value.header().tag() {
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString | Tag::VisibleString => {
+            if let Ok(text) = core::str::from_utf8(bytes) {
+                return write_escaped(f, text.chars());
+            }
+        }
+        // T.61 in name, Latin-1 in practice.
+        Tag::TeletexString => return write_escaped(f, bytes.iter().copied().map(char::from)),
+        Tag::BmpString if bytes.len() % 2 == 0 => {
+            let units = bytes
+                .chunks_exact(2)
+                .map(|pair| pair.iter().fold(0, |unit, &byte| unit << 8 | u16::from(byte)));
+            return write_escaped(
+                f,
+                char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)),
+            );
+        }
+        _ => {}
+    }
+    f.write_char('#')?;
+    for byte in der {
+        write!(f, "{byte:02x}")?;
+    }
+    Ok(())
+}
+
+/// Writes a value with the escapes of RFC 4514 §2.4.
+fn write_escaped(f: &mut fmt::Formatter<'_>, text: impl Iterator<Item = char>) -> fmt::Result {
+    let mut text = text.peekable();
+    let mut first = true;
+    while let Some(letter) = text.next() {
+        let last = text.peek().is_none();
+        match letter {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => write!(f, "\\{letter}")?,
+            ' ' if first || last => f.write_str("\\ ")?,
+            '#' if first => f.write_str("\\#")?,
+            _ if letter.is_control() => {
+                for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+                    write!(f, "\\{byte:02X}")?;
+                }
+            }
+            _ => f.write_char(letter)?,
+        }
+        first = false;
+    }
+    Ok(())
+}
