@@ -80,6 +80,7 @@ impl From<ConnectError> for ClientError {
     }
 }
 
+#[allow(clippy::large_enum_variant)] // there is no heap
 enum Request {
     Connect {
         remote: SocketAddrV4,

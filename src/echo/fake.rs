@@ -217,9 +217,12 @@ impl Transport for Stream {
     fn abort(self) {}
 }
 
+/// Connections that wait to be accepted.
+type Backlog = Rc<RefCell<VecDeque<Stream>>>;
+
 #[derive(Default)]
 struct Wire {
-    listening: RefCell<Vec<(u16, Rc<RefCell<VecDeque<Stream>>>)>>,
+    listening: RefCell<Vec<(u16, Backlog)>>,
     outbound: RefCell<VecDeque<Stream>>,
     refuse: Cell<Option<ConnectError>>,
     next_port: Cell<u16>,
@@ -233,7 +236,7 @@ pub(crate) struct FakeNetwork(Rc<Wire>);
 pub(crate) struct FakeListener {
     port: u16,
     wire: Rc<Wire>,
-    backlog: Rc<RefCell<VecDeque<Stream>>>,
+    backlog: Backlog,
 }
 
 impl FakeNetwork {
@@ -270,7 +273,7 @@ impl Network for FakeNetwork {
         if listening.iter().any(|(taken, _)| *taken == port) {
             return Err(ListenError::InUse);
         }
-        let backlog = Rc::default();
+        let backlog = Backlog::default();
         listening.push((port, Rc::clone(&backlog)));
         Ok(FakeListener {
             port,

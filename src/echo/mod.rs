@@ -20,6 +20,8 @@ pub mod tally;
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use core::net::SocketAddrV4;

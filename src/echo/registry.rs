@@ -126,11 +126,20 @@ impl Entry {
         self.description.get()
     }
 
-    /// From when on the connection may be asked to make room for another; `None` if never, or if it was asked already.
-    pub fn evictable_from(&self) -> Option<Instant> {
-        if self.evict.signaled() {
-            return None;
+    /// Says that something was received.
+    pub fn heard(&self) {
+        if self.state.get() == State::Silent {
+            self.state.set(State::Handshake);
         }
+    }
+
+    /// Whether the connection was asked to make room and has not decided yet.
+    pub fn is_asked(&self) -> bool {
+        self.evict.signaled()
+    }
+
+    /// From when on the connection may be asked to make room for another; `None` if never.
+    pub fn evictable_from(&self) -> Option<Instant> {
         let patience = match self.state.get() {
             State::Vacant | State::Established => return None,
             State::Closing => Duration::MIN,
@@ -182,13 +191,6 @@ impl Guard<'_> {
     /// Says how far the connection has come.
     pub fn advance(&self, state: State) {
         self.0.state.set(state);
-    }
-
-    /// Says that something was received.
-    pub fn heard(&self) {
-        if self.0.state.get() == State::Silent {
-            self.0.state.set(State::Handshake);
-        }
     }
 
     /// Says what was negotiated.
@@ -251,11 +253,11 @@ mod tests {
         let entry = Entry::new();
         let guard = entry.occupy(Kind::Tls, 1, PEER);
         entry.evict();
-        assert_eq!(entry.evictable_from(), None, "nobody is asked twice");
+        assert!(entry.is_asked());
         drop(guard);
         assert_eq!(entry.state(), State::Vacant);
         let guard = entry.occupy(Kind::Plain, 2, PEER);
-        assert!(!guard.0.evict.signaled(), "the next connection must not pay for the last one");
+        assert!(!entry.is_asked(), "the next connection must not pay for the last one");
         assert_eq!(entry.evictable_from(), Some(entry.since() + SILENT));
         guard.heard();
         assert_eq!(entry.evictable_from(), Some(entry.since() + HANDSHAKE));

@@ -3,18 +3,19 @@
 //! One task runs [`Service::listen`], which accepts for all ports. As many tasks as memory allows run
 //! [`Service::work`], each with its own TLS buffers; a worker serves one connection at a time, from whichever port. An
 //! accepted connection goes straight to an idle worker. If there is none, the oldest connection that has not come to
-//! anything yet makes room, so that stalled peers, however many, never keep a willing one out; if all are established,
-//! the newcomer is refused.
+//! anything yet makes room, so that stalled peers, however many, never keep a willing one out for long; if all are
+//! established, the newcomer is refused.
 
 use core::cell::Cell;
 use core::fmt;
 use core::net::SocketAddrV4;
+use core::pin::pin;
 
 use embassy_futures::join::join_array;
 use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
-use embassy_time::{Duration, Instant, with_timeout};
+use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_io_async::{BufRead, Error as _, ErrorKind, Write};
 
 use super::limit::Limiter;
@@ -34,8 +35,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// Without a byte read, or without a byte taken by the peer.
     pub idle: Duration,
-    /// From our end of the conversation to the peer's, and for what is in flight to be acknowledged.
-    pub linger: Duration,
+    /// For the peer to take our last words: what is left of the echo, and close_notify.
+    pub goodbye: Duration,
 }
 
 impl Default for Limits {
@@ -43,7 +44,7 @@ impl Default for Limits {
         Limits {
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(300),
-            linger: Duration::from_secs(2),
+            goodbye: Duration::from_secs(2),
         }
     }
 }
@@ -60,9 +61,9 @@ pub trait Secure<S: Transport> {
 
     /// Memory that is unused between sessions; plain connections use it.
     fn scratch(&mut self) -> &mut [u8];
-    /// Makes the handshake. On failure the alert is written and flushed before this returns; the caller ends the
-    /// output, drains the input, and sets the deadline (the future may be dropped at any point).
-    async fn accept<'a>(&'a mut self, stream: &'a mut S) -> Result<Self::Session<'a>, Self::Error>;
+    /// Makes the handshake, and calls [`Entry::heard`] when the first bytes have come. On failure the alert is sent
+    /// before this returns; the caller ends the output, and sets the deadline: the future may be dropped at any point.
+    async fn accept<'a>(&'a mut self, stream: &'a mut S, entry: &'a Entry) -> Result<Self::Session<'a>, Self::Error>;
     /// A short name for the kind of error, by which it is counted.
     fn cause(error: &Self::Error) -> &'static str;
 }
@@ -75,7 +76,7 @@ pub trait Session {
     type Reader<'a>: BufRead<Error = Self::Error>
     where
         Self: 'a;
-    /// The writing half.
+    /// The writing half. After the reading half has failed, a flush sends the alert.
     type Writer<'a>: Write<Error = Self::Error>
     where
         Self: 'a;
@@ -83,9 +84,9 @@ pub trait Session {
     /// What was negotiated.
     fn description(&self) -> Description;
     /// [`Transport::mark_established`] on the stream beneath.
-    fn mark_established(&self);
+    fn mark_established(&mut self);
     /// Both halves, usable at the same time.
-    fn split(&mut self) -> (Self::Reader<'_>, Self::Writer<'_>);
+    fn split(&mut self) -> Result<(Self::Reader<'_>, Self::Writer<'_>), Self::Error>;
     /// Sends close_notify and flushes.
     async fn close(&mut self) -> Result<(), Self::Error>;
 }
@@ -196,6 +197,8 @@ pub struct Service<N: Network + 'static> {
     limits: Limits,
     tally: Tally,
     tls: Cell<Result<(), &'static str>>,
+    /// A worker is free, or a connection has shown that it will not make room.
+    changed: Signal<NoopRawMutex, ()>,
     /// Failures and refusals, which a stranger can cause at will.
     failures: Limiter,
 }
@@ -216,6 +219,7 @@ impl<N: Network> Service<N> {
             limits,
             tally: Tally::new(),
             tls: Cell::new(Err("TLS is not set up yet")),
+            changed: Signal::new(),
             failures: Limiter::new(20, Duration::from_millis(500)),
         }
     }
@@ -340,6 +344,7 @@ impl<N: Network> Service<N> {
         loop {
             if !desk.mailbox.signaled() {
                 desk.idle.set(true);
+                self.changed.signal(());
             }
             let job = desk.mailbox.wait().await;
             self.serve(&desk.entry, job, tls).await;
@@ -350,45 +355,72 @@ impl<N: Network> Service<N> {
         let Some(slot) = self.slots.get(n) else { return };
         loop {
             let listener = slot.listener.wait().await;
-            while let (Some(Port { kind, .. }), Either::First(stream)) =
-                (slot.port.get(), select(listener.accept(), slot.stop.wait()).await)
-            {
-                self.admit(Job { stream, kind });
-            }
+            let accepting = async {
+                while let Some(Port { kind, .. }) = slot.port.get() {
+                    let stream = listener.accept().await;
+                    self.admit(Job { stream, kind }).await;
+                }
+            };
+            select(accepting, slot.stop.wait()).await;
             drop(listener);
             slot.port.set(None);
             slot.stopped.signal(());
         }
     }
 
-    /// Hands a connection to a worker, or refuses it. Never waits: what is accepted is served or gone.
-    fn admit(&self, job: Job<N::Stream>) {
+    /// Hands a connection to a worker, or refuses it.
+    async fn admit(&self, job: Job<N::Stream>) {
         self.tally.accepted.one();
-        if let Some(desk) = self.desks.iter().find(|desk| desk.idle.get()) {
-            desk.idle.set(false);
-            desk.mailbox.signal(job);
-            return;
+        loop {
+            match self.find_place(Instant::now()) {
+                Place::At(desk) => {
+                    desk.idle.set(false);
+                    desk.mailbox.signal(job);
+                    return;
+                }
+                Place::Until(moment) => {
+                    let _ = with_deadline(moment, self.changed.wait()).await;
+                }
+                Place::Nowhere => {
+                    self.tally.refused.one();
+                    self.complain(
+                        job.stream.peer(),
+                        format_args!("refused: all {} workers are busy", self.capacity()),
+                    );
+                    job.stream.abort();
+                    return;
+                }
+            }
         }
-        let evictable = self
-            .desks
-            .iter()
-            .filter(|desk| desk.staffed.get() && !desk.mailbox.signaled());
-        let oldest = evictable
-            .filter_map(|desk| Some((desk.entry.evictable()?, desk)))
-            .min_by_key(|(since, _)| *since);
-        match oldest {
-            Some((_, desk)) => {
-                desk.entry.evict();
-                desk.mailbox.signal(job);
-            }
-            None => {
-                self.tally.refused.one();
-                self.complain(
-                    job.stream.peer(),
-                    format_args!("refused: all {} workers are busy", self.capacity()),
-                );
-                job.stream.abort();
-            }
+    }
+
+    /// Where a new connection may go. Asks one that has not come to anything to make room, if that is what it takes.
+    fn find_place(&self, now: Instant) -> Place<'_, N::Stream> {
+        if let Some(desk) = self.desks.iter().find(|desk| desk.idle.get()) {
+            return Place::At(desk);
+        }
+        // The fallback, should nobody tell.
+        let soon = now.saturating_add(Duration::from_millis(20));
+        let entries = || {
+            self.desks
+                .iter()
+                .filter(|desk| desk.staffed.get())
+                .map(|desk| &desk.entry)
+        };
+        if entries().any(Entry::is_asked) {
+            return Place::Until(soon);
+        }
+        let ripe = |entry: &&Entry| entry.evictable_from().is_some_and(|from| from <= now);
+        if let Some(entry) = entries()
+            .filter(ripe)
+            .min_by_key(|entry| (entry.state(), entry.since()))
+        {
+            entry.evict();
+            return Place::Until(soon);
+        }
+        match entries().all(|entry| entry.state() == State::Established) {
+            true => Place::Nowhere,
+            false => Place::Until(soon),
         }
     }
 
@@ -396,25 +428,34 @@ impl<N: Network> Service<N> {
         let Job { mut stream, kind } = job;
         let peer = stream.peer();
         let guard = entry.occupy(kind, stream.local().port(), peer);
-        let ended = match select(guard.evicted(), self.converse(&guard, kind, &mut stream, tls)).await {
-            Either::First(()) => {
-                self.tally.evicted.one();
-                let age = Instant::now().saturating_duration_since(guard.since()).as_millis();
-                self.complain(
-                    peer,
-                    format_args!("makes room for a newer connection after {age} ms without result"),
-                );
-                Ended::Lost
+        let ended = {
+            let mut conversation = pin!(self.converse(&guard, kind, &mut stream, tls));
+            loop {
+                // In this order: what has arrived meanwhile speaks for the connection.
+                match select(conversation.as_mut(), guard.asked()).await {
+                    Either::First(ended) => break ended,
+                    Either::Second(()) if guard.yields() => break Ended::Evicted,
+                    Either::Second(()) => self.changed.signal(()),
+                }
             }
-            Either::Second(ended) => ended,
         };
-        if let Ended::Lost = ended {
-            stream.abort();
+        if let Ended::Evicted = ended {
+            self.tally.evicted.one();
+            let age = guard.since().elapsed().as_millis();
+            self.complain(
+                peer,
+                format_args!("{} for {age} ms: made room for a newer connection", guard.state()),
+            );
         }
         self.tally.echoed.add(guard.flow().echoed());
+        match ended {
+            // Without an owner, the rest of the words and the end are delivered yet.
+            Ended::InOrder => stream.shutdown(),
+            Ended::Evicted if guard.state() == State::Closing => stream.shutdown(),
+            Ended::Evicted | Ended::Lost => stream.abort(),
+        }
     }
 
-    /// The conversation and, if it ends in order, its end.
     async fn converse<T: Secure<N::Stream>>(
         &self,
         guard: &Guard<'_>,
@@ -422,22 +463,10 @@ impl<N: Network> Service<N> {
         stream: &mut N::Stream,
         tls: &mut T,
     ) -> Ended {
-        let ended = match kind {
+        match kind {
             Kind::Plain => self.plain(guard, stream, tls.scratch()).await,
             Kind::Tls => self.secure(guard, stream, tls).await,
-        };
-        if let Ended::InOrder = ended {
-            guard.advance(State::Closing);
-            stream.shutdown();
-            // The peer's last bytes are taken off, so that no reset overtakes what it has still to read.
-            let _ = with_timeout(self.limits.linger, async {
-                let mut rest = [0; 64];
-                while let Ok(1..) = embedded_io_async::Read::read(stream, &mut rest).await {}
-                stream.drained().await;
-            })
-            .await;
         }
-        ended
     }
 
     async fn plain(&self, guard: &Guard<'_>, stream: &mut N::Stream, buffer: &mut [u8]) -> Ended {
@@ -448,7 +477,7 @@ impl<N: Network> Service<N> {
             Err(_) => return self.failed(guard.peer(), "idle", &format_args!("nothing sent")),
         };
         stream.mark_established();
-        guard.advance(State::Established);
+        self.established(guard);
         let (reader, mut writer) = stream.split();
         let mut reader = Buffered::new(reader, buffer, first);
         if first == 0 {
@@ -462,12 +491,11 @@ impl<N: Network> Service<N> {
 
     async fn secure<T: Secure<N::Stream>>(&self, guard: &Guard<'_>, stream: &mut N::Stream, tls: &mut T) -> Ended {
         let peer = guard.peer();
-        let mut session = match with_timeout(self.limits.handshake, tls.accept(stream)).await {
+        let mut session = match with_timeout(self.limits.handshake, tls.accept(stream, guard)).await {
             Ok(Ok(session)) => session,
             Ok(Err(error)) => {
                 self.tally.fault(T::cause(&error));
                 self.complain(peer, format_args!("handshake failed: {error}"));
-                // The alert is on its way; let it arrive.
                 return Ended::InOrder;
             }
             Err(_) => {
@@ -481,17 +509,31 @@ impl<N: Network> Service<N> {
         };
         self.tally.handshakes.one();
         session.mark_established();
-        guard.advance(State::Established);
+        self.established(guard);
         guard.describe(session.description());
-        let end = {
-            let (mut reader, mut writer) = session.split();
-            pump(&mut reader, &mut writer, self.limits.idle, guard.flow()).await
+        let end = match session.split() {
+            Ok((mut reader, mut writer)) => {
+                let end = pump(&mut reader, &mut writer, self.limits.idle, guard.flow()).await;
+                if let End::Read(_) = end {
+                    // The alert that says why.
+                    guard.advance(State::Closing);
+                    let _ = with_timeout(self.limits.goodbye, writer.flush()).await;
+                }
+                end
+            }
+            Err(error) => End::Read(error),
         };
         if matches!(end, End::Finished | End::Idle) {
             guard.advance(State::Closing);
-            let _ = with_timeout(self.limits.linger, session.close()).await;
+            let _ = with_timeout(self.limits.goodbye, session.close()).await;
         }
         self.pumped(peer, end, T::cause)
+    }
+
+    fn established(&self, guard: &Guard<'_>) {
+        guard.advance(State::Established);
+        // If all are now, whoever waits for a place waits in vain.
+        self.changed.signal(());
     }
 
     fn pumped<E: fmt::Display>(&self, peer: SocketAddrV4, end: End<E, E>, cause: fn(&E) -> &'static str) -> Ended {
@@ -533,333 +575,25 @@ enum Ended {
     InOrder,
     /// Reset it.
     Lost,
+    /// It makes room for another.
+    Evicted,
 }
 
-fn transport_cause(kind: ErrorKind) -> &'static str {
+/// What there is for a new connection.
+enum Place<'a, S> {
+    /// An idle worker.
+    At(&'a Desk<S>),
+    /// Ask again when something has changed, or then.
+    Until(Instant),
+    /// All are established.
+    Nowhere,
+}
+
+pub(super) fn transport_cause(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::ConnectionReset => "connection reset",
         ErrorKind::TimedOut => "connection timed out",
         ErrorKind::NotConnected | ErrorKind::ConnectionAborted => "connection closed",
         _ => "connection failed",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::fake::{FakeNetwork, Half, Stream, beside, settle};
-    use super::*;
-    use crate::net;
-    use crate::testing::block_on;
-    use embedded_io_async::Read;
-    use std::boxed::Box;
-    use std::string::{String, ToString};
-    use std::vec::Vec;
-
-    /// "TLS" whose handshake is the byte `H`, and whose close_notify is the byte `C`.
-    struct FakeTls(Vec<u8>);
-
-    struct FakeSession<'a> {
-        stream: &'a mut Stream,
-        scratch: &'a mut [u8],
-    }
-
-    impl Secure<Stream> for FakeTls {
-        type Error = net::Error;
-        type Session<'a> = FakeSession<'a>;
-
-        fn scratch(&mut self) -> &mut [u8] {
-            &mut self.0
-        }
-        async fn accept<'a>(&'a mut self, stream: &'a mut Stream) -> Result<FakeSession<'a>, net::Error> {
-            let mut hello = [0];
-            stream.read(&mut hello).await?;
-            match &hello {
-                b"H" => Ok(FakeSession {
-                    stream,
-                    scratch: &mut self.0,
-                }),
-                _ => {
-                    stream.write_all(b"A").await?;
-                    Err(net::Error::Closed)
-                }
-            }
-        }
-        fn cause(_: &net::Error) -> &'static str {
-            "no hello"
-        }
-    }
-
-    impl Session for FakeSession<'_> {
-        type Error = net::Error;
-        type Reader<'a>
-            = Buffered<'a, Half>
-        where
-            Self: 'a;
-        type Writer<'a>
-            = Half
-        where
-            Self: 'a;
-
-        fn description(&self) -> Description {
-            Description {
-                version: "TLSv1.3",
-                suite: "FAKE",
-                group: "NONE",
-            }
-        }
-        fn mark_established(&self) {
-            self.stream.mark_established();
-        }
-        fn split(&mut self) -> (Buffered<'_, Half>, Half) {
-            let (reader, writer) = self.stream.split();
-            (Buffered::new(reader, self.scratch, 0), writer)
-        }
-        async fn close(&mut self) -> Result<(), net::Error> {
-            self.stream.write_all(b"C").await
-        }
-    }
-
-    const SHORT: Duration = Duration::from_millis(30);
-
-    /// A service with so many workers, and a peer's view of it.
-    fn served<T>(
-        workers: usize,
-        limits: Limits,
-        work: impl AsyncFnOnce(&Service<FakeNetwork>, &FakeNetwork) -> T,
-    ) -> T {
-        let network = FakeNetwork::default();
-        let desks: Vec<_> = (0..workers).map(|_| Desk::new()).collect();
-        let service = Service::new(std::vec![network.clone()].leak(), desks.leak(), limits);
-        service.set_tls(Ok(()));
-        let mut tasks: Vec<core::pin::Pin<Box<dyn Future<Output = ()> + '_>>> = std::vec![];
-        for _ in 0..workers {
-            tasks.push(Box::pin(async {
-                service.work(&mut FakeTls(std::vec![0; 256])).await;
-            }));
-        }
-        tasks.push(Box::pin(async {
-            service.listen().await;
-        }));
-        block_on(beside(
-            async {
-                settle().await;
-                work(&service, &network).await
-            },
-            tasks,
-        ))
-    }
-
-    async fn say(peer: &Stream, text: &str) -> String {
-        peer.say(text);
-        settle().await;
-        peer.arrived()
-    }
-
-    #[test]
-    fn several_ports_of_both_kinds() {
-        served(3, Limits::default(), async |service, network| {
-            service.start(Kind::Plain, 7, None).unwrap();
-            service.start(Kind::Plain, 8, Some("vm0")).unwrap();
-            service.start(Kind::Tls, 10007, None).unwrap();
-            let (a, b) = (network.dial(7, 100).unwrap(), network.dial(8, 100).unwrap());
-            let c = network.dial(10007, 100).unwrap();
-            assert_eq!(
-                (say(&a, "one").await, say(&b, "two").await),
-                ("one".into(), "two".into())
-            );
-            assert_eq!(say(&c, "Hthree").await, "three");
-            let lines: Vec<_> = service.live().map(ToString::to_string).collect();
-            assert!(lines[0].contains(":7     plain established in 3 out 3"), "{lines:?}");
-            assert!(lines[2].ends_with("TLSv1.3 FAKE NONE"), "{lines:?}");
-            assert_eq!(
-                (service.port(Kind::Plain, 1), service.port(Kind::Tls, 1)),
-                (Some((8, "vm0")), None)
-            );
-            assert_eq!(service.echoed(), 11);
-            let mut out = String::new();
-            let mut at = Some(0);
-            while let Some(from) = at {
-                at = service.write_connection(from, &mut out);
-            }
-            assert_eq!(out.lines().count(), 3);
-        });
-    }
-
-    #[test]
-    fn half_close_is_answered_with_the_rest_and_the_end() {
-        served(1, Limits::default(), async |service, network| {
-            service.start(Kind::Tls, 10007, None).unwrap();
-            service.start(Kind::Plain, 7, None).unwrap();
-            for (port, said, heard) in [
-                (10007, "Hlast words", "last wordsC"),
-                (7, "last words", "last words"),
-                (7, "", ""),
-            ] {
-                let mut peer = network.dial(port, 100).unwrap();
-                peer.say(said);
-                peer.shutdown();
-                settle().await;
-                assert_eq!(peer.arrived(), heard);
-                assert!(peer.finished() && !peer.was_reset(), "port {port}");
-                settle().await;
-                assert_eq!(service.live().count(), 0);
-            }
-            assert_eq!(
-                (service.tally().finished.get(), service.tally().handshakes.get()),
-                (3, 1)
-            );
-            assert_eq!(service.tally().echoed.get(), 20);
-        });
-    }
-
-    #[test]
-    fn starting_says_what_is_in_the_way() {
-        served(1, Limits::default(), async |service, _| {
-            service.start(Kind::Plain, 7, None).unwrap();
-            assert_eq!(
-                service.start(Kind::Tls, 7, None).unwrap_err().to_string(),
-                "port 7 is already in use"
-            );
-            assert_eq!(
-                service.start(Kind::Plain, 9, Some("vm1")),
-                Err(StartError::NoSuchInterface)
-            );
-            service.set_tls(Err("no entropy: the CPU has neither RDSEED nor RDRAND"));
-            let reason = service.start(Kind::Tls, 10007, None).unwrap_err().to_string();
-            assert_eq!(reason, "no entropy: the CPU has neither RDSEED nor RDRAND");
-            for port in 1000..1007 {
-                service.start(Kind::Plain, port, None).unwrap();
-            }
-            assert_eq!(service.start(Kind::Plain, 7, None), Err(StartError::InUse(7)));
-            assert_eq!(service.start(Kind::Plain, 1007, None), Err(StartError::TooMany));
-        });
-    }
-
-    #[test]
-    fn a_stopped_port_is_closed_and_its_connections_go_on() {
-        served(2, Limits::default(), async |service, network| {
-            service.start(Kind::Plain, 7, None).unwrap();
-            let peer = network.dial(7, 100).unwrap();
-            assert_eq!(say(&peer, "a").await, "a");
-            assert_eq!(service.stop(Kind::Tls, 7).await, Err(StopError::NotRunning(7)));
-            service.stop(Kind::Plain, 7).await.unwrap();
-            assert!(network.dial(7, 100).is_none());
-            assert_eq!(service.port(Kind::Plain, 0), None);
-            assert_eq!(say(&peer, "b").await, "b");
-            service.start(Kind::Plain, 7, None).unwrap();
-            assert_eq!(say(&network.dial(7, 100).unwrap(), "c").await, "c");
-            // Stopped before the task has seen the start.
-            service.start(Kind::Plain, 8, None).unwrap();
-            service.stop(Kind::Plain, 8).await.unwrap();
-            assert!(network.dial(8, 100).is_none());
-        });
-    }
-
-    #[test]
-    fn one_beyond_the_cap_is_refused_and_the_rest_go_on() {
-        served(2, Limits::default(), async |service, network| {
-            service.start(Kind::Plain, 7, None).unwrap();
-            let peers: Vec<_> = (0..2).map(|_| network.dial(7, 100).unwrap()).collect();
-            for peer in &peers {
-                assert_eq!(say(peer, "x").await, "x");
-                assert!(peer.established_there());
-            }
-            let beyond = network.dial(7, 100).unwrap();
-            settle().await;
-            assert!(beyond.was_reset());
-            assert_eq!(service.tally().refused.get(), 1);
-            for peer in &peers {
-                assert_eq!(say(peer, "y").await, "y");
-            }
-            drop(peers);
-            settle().await;
-            assert_eq!(say(&network.dial(7, 100).unwrap(), "z").await, "z");
-            assert_eq!(service.tally().faults("connection reset"), 2);
-        });
-    }
-
-    #[test]
-    fn any_number_of_silent_peers_keeps_nobody_out() {
-        served(4, Limits::default(), async |service, network| {
-            service.start(Kind::Tls, 10007, None).unwrap();
-            let good = network.dial(10007, 100).unwrap();
-            assert_eq!(say(&good, "Hello").await, "ello");
-            let mut silent = Vec::new();
-            for n in 0..1000 {
-                silent.push(network.dial(10007, 100).unwrap());
-                if n % 100 == 0 {
-                    settle().await;
-                }
-            }
-            let late = network.dial(10007, 100).unwrap();
-            assert_eq!(say(&late, "Hi").await, "i");
-            assert_eq!(say(&good, "still").await, "still");
-            assert_eq!(silent.iter().filter(|peer| !peer.was_reset()).count(), 2);
-            let tally = service.tally();
-            assert_eq!(
-                (tally.accepted.get(), tally.evicted.get() + tally.refused.get()),
-                (1002, 998)
-            );
-            assert!(
-                tally.refused.get() > 0,
-                "bursts beyond what can be evicted at once are refused"
-            );
-        });
-    }
-
-    #[test]
-    fn a_failed_handshake_leaves_its_alert_and_is_counted() {
-        served(
-            1,
-            Limits {
-                linger: SHORT,
-                ..Limits::default()
-            },
-            async |service, network| {
-                service.start(Kind::Tls, 10007, None).unwrap();
-                let peer = network.dial(10007, 100).unwrap();
-                assert_eq!(say(&peer, "GET / HTTP/1.0").await, "A");
-                assert!(peer.finished() && !peer.was_reset());
-                assert_eq!(service.tally().faults("no hello"), 1);
-                // Its worker lingers, and makes room at once for somebody new.
-                assert_eq!(say(&network.dial(10007, 100).unwrap(), "Hi").await, "i");
-            },
-        );
-    }
-
-    #[test]
-    fn deadlines_free_the_worker() {
-        let limits = Limits {
-            handshake: SHORT,
-            idle: SHORT,
-            linger: SHORT,
-        };
-        served(1, limits, async |service, network| {
-            service.start(Kind::Tls, 10007, None).unwrap();
-            service.start(Kind::Plain, 7, None).unwrap();
-            let gone = async |peer: &Stream| {
-                while !peer.was_reset() && !peer.finished() {
-                    embassy_futures::yield_now().await;
-                }
-                while service.live().count() > 0 {
-                    embassy_futures::yield_now().await;
-                }
-            };
-            let silent = network.dial(10007, 100).unwrap();
-            gone(&silent).await;
-            let idle = network.dial(10007, 100).unwrap();
-            idle.say("Habc");
-            gone(&idle).await;
-            assert_eq!(idle.arrived(), "abcC");
-            let stalled = network.dial(7, 10).unwrap();
-            stalled.say([b'x'; 100]);
-            gone(&stalled).await;
-            assert!(stalled.was_reset());
-            let tally = service.tally();
-            assert_eq!(
-                ["handshake deadline", "idle", "stalled"].map(|cause| tally.faults(cause)),
-                [1, 1, 1]
-            );
-        });
     }
 }

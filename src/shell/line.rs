@@ -15,14 +15,16 @@ pub(super) const LINE: usize = 256;
 /// What one key may send to the terminal: at most one redrawn line of the widest terminal and a list of completions.
 pub(super) type Echo = Text<2048>;
 
+/// Given the text before the cursor, offers each word that may stand in place of its last.
+pub(super) type Completer<'a> = dyn Fn(&str, &mut dyn FnMut(&'static str)) + 'a;
+
 /// What the editor needs to know of its surroundings.
 pub(super) struct Scene<'a> {
     pub(super) prompt: &'a str,
     pub(super) columns: u16,
     /// Whether to show anything. Without it Tab is a blank.
     pub(super) visible: bool,
-    /// Gives the words that may stand where the last word of the text before the cursor stands.
-    pub(super) complete: &'a dyn Fn(&str, &mut dyn FnMut(&'static str)),
+    pub(super) complete: &'a Completer<'a>,
 }
 
 /// What a key led to.
@@ -402,9 +404,12 @@ mod tests {
                         }
                     }
                     c => {
-                        self.cells.resize(self.cells.len().max(self.column + 1), ' ');
-                        self.cells[self.column] = c;
-                        self.column += 1;
+                        // A wide character takes two cells, of which the second stays a blank here.
+                        for cell in core::iter::once(c).chain(core::iter::once(' ')).take(width(c)) {
+                            self.cells.resize(self.cells.len().max(self.column + 1), ' ');
+                            self.cells[self.column] = cell;
+                            self.column += 1;
+                        }
                     }
                 }
             }

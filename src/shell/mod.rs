@@ -18,6 +18,8 @@ mod line;
 mod pager;
 mod server;
 pub mod telnet;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use core::net::SocketAddrV4;

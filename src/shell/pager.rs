@@ -75,7 +75,7 @@ impl<'a, C: Console> Pager<'a, C> {
 
     async fn wait(&mut self) -> Result<(), C::Error> {
         let screen = usize::from(self.console.size().rows).saturating_sub(1);
-        if !self.console.interactive() || self.lines < screen {
+        if self.quit || !self.console.interactive() || self.lines < screen {
             return Ok(());
         }
         write_all(self.console, MORE).await?;

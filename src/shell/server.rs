@@ -34,12 +34,17 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
             Either::First(next) => {
                 ::log::info!("{peer}: debug shell ends: {} takes over", next.peer());
                 waiting = Some(next);
-                goodbye(telnet, Some("\nanother session has taken over\n")).await;
+                goodbye(telnet, Some("\nanother session has taken over\n"))
+                    .await
+                    .shutdown();
             }
             Either::Second(Ok(exit)) => {
                 ::log::info!("{peer}: debug shell ends");
-                goodbye(telnet, None).await;
+                let mut stream = goodbye(telnet, None).await;
+                stream.shutdown();
                 if let Exit::Power(power) = exit {
+                    // The network goes down with the machine.
+                    let _ = with_timeout(GOODBYE, stream.drained()).await;
                     carry_out(host, power);
                 }
             }
@@ -76,8 +81,8 @@ impl fmt::Display for Power {
     }
 }
 
-/// Last words, then FIN, as far as the peer takes part.
-async fn goodbye<S: Transport>(mut telnet: Telnet<S>, words: Option<&str>) {
+/// Last words, as far as the peer takes them. What is left is to shut the stream.
+async fn goodbye<S: Transport>(mut telnet: Telnet<S>, words: Option<&str>) -> S {
     let _ = with_timeout(GOODBYE, async {
         if let Some(words) = words {
             write_text(&mut telnet, words).await?;
@@ -85,7 +90,5 @@ async fn goodbye<S: Transport>(mut telnet: Telnet<S>, words: Option<&str>) {
         telnet.flush().await
     })
     .await;
-    let mut stream = telnet.into_inner();
-    stream.shutdown();
-    let _ = with_timeout(GOODBYE, stream.drained()).await;
+    telnet.into_inner()
 }
