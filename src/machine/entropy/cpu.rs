@@ -21,14 +21,12 @@ pub(super) fn rdrand(buffer: &mut [u8]) -> bool {
 
 #[target_feature(enable = "rdseed")]
 fn seed_step(word: &mut u64) -> bool {
-    // SAFETY: the feature is enabled here.
-    unsafe { _rdseed64_step(word) == 1 }
+    _rdseed64_step(word) == 1
 }
 
 #[target_feature(enable = "rdrand")]
 fn rand_step(word: &mut u64) -> bool {
-    // SAFETY: the feature is enabled here.
-    unsafe { _rdrand64_step(word) == 1 }
+    _rdrand64_step(word) == 1
 }
 
 fn fill(buffer: &mut [u8], attempts: u32, step: impl Fn(&mut u64) -> bool) -> bool {
