@@ -10,6 +10,10 @@
 //!              └──▶ common SocketSet: ARP, ICMP, DHCP, syslog
 //! ```
 //!
+//! What smoltcp leaves open is closed here where that is possible from outside: a SYN reopens TIME_WAIT, neighbours are
+//! asked for at once, DHCP answers that it would stumble over are kept from it. Not closed: a SYN for a connection that
+//! is established on our side only (its peer has restarted) is ignored until our next keepalive finds out.
+//!
 //! Initial sequence numbers and ephemeral ports come from smoltcp's generator, a 64-bit PCG that is seeded once with
 //! [`Config::seed`]. It is not cryptographic: who sees some thirty initial sequence numbers in a row may compute the
 //! seed and predict the rest (RFC 6528 asks for a keyed hash). What must not be forged belongs under TLS.
