@@ -113,7 +113,7 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
     }
 }
 
-/// A transport that tells when the first bytes have come.
+/// A transport that tells when something has come.
 struct Heard<'a, S> {
     stream: &'a mut S,
     entry: &'a Entry,
