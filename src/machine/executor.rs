@@ -19,7 +19,7 @@ pub const WATCH: u64 = 500;
 pub fn run(init: impl FnOnce(Spawner), mut idle_poll: impl FnMut() -> bool) -> ! {
     let executor = raw::Executor::new(core::ptr::null_mut());
     // SAFETY: this function never returns, so the executor lives as long as everything else.
-    let executor: &'static raw::Executor = unsafe { &*(&raw const executor) };
+    let executor: &'static raw::Executor = unsafe { core::mem::transmute(&executor) };
     init(executor.spawner());
     let mut watch_until = 0;
     loop {
