@@ -1,13 +1,42 @@
-//! Links the image.
+//! Links the image, and bakes in what it needs beside its code.
+//!
+//! Nothing of this is done for the engine alone (`default-features = false`).
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    link_image();
-    note_date();
+    #[cfg(feature = "image")]
+    {
+        link_image();
+        postern::bake::bake();
+    }
 }
+
+/// The rooms of the image that serve at build time as well: one parser, one reader of certificates.
+#[cfg(feature = "image")]
+#[allow(dead_code, unused_imports)] // what only the image needs
+#[path = "src"]
+mod postern {
+    #[path = "config/bake.rs"]
+    pub mod bake;
+    pub mod config;
+    #[path = "pki"]
+    pub mod pki {
+        pub mod cert;
+        pub mod pem;
+        pub mod throwaway;
+    }
+    #[path = "crypto"]
+    pub mod crypto {
+        pub mod key;
+    }
+}
+
+#[cfg(feature = "image")]
+use postern::{config, crypto, pki};
 
 /// Makes the binary `postern` a freestanding image: no start files, no libraries, our linker script. Nothing else of
 /// the package is touched, so that tests, benches and documentation build as ever.
+#[cfg(feature = "image")]
 fn link_image() {
     let script = format!(
         "{}/src/boot/link.ld",
@@ -34,16 +63,4 @@ fn link_image() {
     for argument in arguments {
         println!("cargo::rustc-link-arg-bin=postern={argument}");
     }
-}
-
-/// Tells the code when it was built (`POSTERN_BUILT`, seconds since 1970): no right clock shows an earlier date.
-/// `SOURCE_DATE_EPOCH`, where it is set, makes builds reproducible (<https://reproducible-builds.org/specs/source-date-epoch/>).
-fn note_date() {
-    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    let given = std::env::var("SOURCE_DATE_EPOCH")
-        .ok()
-        .and_then(|given| given.parse::<u64>().ok());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let built = given.unwrap_or_else(|| now.map_or(0, |now| now.as_secs()));
-    println!("cargo::rustc-env=POSTERN_BUILT={built}");
 }

@@ -1,8 +1,39 @@
-//! The defconfig: its grammar, its keys, its errors. Used by build.rs and at boot: one parser.
+//! The defconfig: its grammar, its keys, its errors.
+//!
+//! One parser, used by build.rs and at boot.
+//! A defconfig has the form that BitVisor's has, C designated initialisers:
+//!
+//! ```text
+//! .ip = {
+//!     .use_dhcp = 0,
+//!     .ipaddr = { 10, 0, 2, 15 },
+//! },
+//! .tls = { .srv_cert = "-----BEGIN CERTIFICATE-----\n" "MIIC...\n" "-----END CERTIFICATE-----\n" },
+//! ```
+//!
+//! [`Config::parse`] reads the text, [`Config::check`] then judges what the values mean: whether a key belongs to its
+//! certificate, whether dates have passed. Each [`Error`] says where, which key, what is wrong and what to do.
+
+mod check;
+mod error;
+mod grammar;
+mod keys;
+#[cfg(test)]
+mod tests;
 
 use core::net::Ipv4Addr;
-use heapless::{String, Vec};
 
+use heapless::{String, Vec};
+use zeroize::Zeroize;
+
+pub use error::{At, Error, Fault, FileFault, Found, Name};
+pub use grammar::{Files, Scratch};
+pub use keys::{Kind, Path, Position};
+
+/// The most bytes of a defconfig.
+pub const MAX_TEXT: usize = 256 * 1024;
+/// The most bytes of one value's strings, joined, and of a file that a `_file` key names.
+pub const MAX_STRING: usize = 32 * 1024;
 /// The most bytes of DER that the certificates of one PEM may take together.
 pub const MAX_CHAIN_DER: usize = 12 * 1024;
 /// The most certificates in one PEM.
@@ -11,7 +42,7 @@ pub const MAX_CHAIN: usize = 8;
 pub const MAX_KEY_DER: usize = 2560;
 
 /// The whole configuration, with every default filled in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Config {
     /// `.vmm`: the machine and its debug shell.
     pub vmm: Vmm,
@@ -21,6 +52,144 @@ pub struct Config {
     pub tls: Tls,
     /// `.echo`: what starts at boot, and its limits.
     pub echo: Echo,
+    /// Where each key stands in the text.
+    pub places: Places,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// The defaults. (Some 30 KiB: meant for a static.)
+    pub const fn new() -> Self {
+        Self {
+            vmm: Vmm {
+                telnet_dbgsh: false,
+                tty_syslog: Syslog {
+                    enable: false,
+                    src_ipaddr: None,
+                    dst_ipaddr: None,
+                },
+                panic_reboot: false,
+            },
+            ip: Ip {
+                use_dhcp: true,
+                ipaddr: Ipv4Addr::UNSPECIFIED,
+                netmask: Ipv4Addr::UNSPECIFIED,
+                gateway: None,
+            },
+            tls: Tls {
+                srv_cert: Chain::new(),
+                srv_key: None,
+                ca_cert: Chain::new(),
+                handshake_timeout: None,
+            },
+            echo: Echo {
+                tls_port: 0,
+                plain_port: 0,
+                connections: None,
+                idle_timeout: None,
+            },
+            places: Places {
+                at: [None; Path::COUNT],
+            },
+        }
+    }
+
+    /// Puts the defaults back, in place.
+    pub fn reset(&mut self) {
+        self.vmm = Vmm::default();
+        self.ip = Ip::default();
+        self.tls.srv_cert.clear();
+        self.tls.srv_key = None;
+        self.tls.ca_cert.clear();
+        self.tls.handshake_timeout = None;
+        self.echo = Echo::default();
+        self.places = Places::default();
+    }
+}
+
+impl Config {
+    /// Where the value of `path` is kept. This is the one place that says which key is which field.
+    pub fn slot(&mut self, path: Path) -> Slot<'_> {
+        match path {
+            Path::Vmm | Path::TtySyslog | Path::Ip | Path::Tls | Path::Echo => Slot::Group,
+            Path::TelnetDbgsh => Slot::Flag(&mut self.vmm.telnet_dbgsh),
+            Path::SyslogEnable => Slot::Flag(&mut self.vmm.tty_syslog.enable),
+            Path::SyslogSrc => Slot::OptionalAddress(&mut self.vmm.tty_syslog.src_ipaddr),
+            Path::SyslogDst => Slot::OptionalAddress(&mut self.vmm.tty_syslog.dst_ipaddr),
+            Path::PanicReboot => Slot::Flag(&mut self.vmm.panic_reboot),
+            Path::UseDhcp => Slot::Flag(&mut self.ip.use_dhcp),
+            Path::Ipaddr => Slot::Address(&mut self.ip.ipaddr),
+            Path::Netmask => Slot::Address(&mut self.ip.netmask),
+            Path::Gateway => Slot::OptionalAddress(&mut self.ip.gateway),
+            Path::SrvCert => Slot::Chain(&mut self.tls.srv_cert),
+            Path::SrvKey => Slot::Key(&mut self.tls.srv_key),
+            Path::CaCert => Slot::Chain(&mut self.tls.ca_cert),
+            Path::SrvCertFile => self.slot(Path::SrvCert),
+            Path::SrvKeyFile => self.slot(Path::SrvKey),
+            Path::CaCertFile => self.slot(Path::CaCert),
+            Path::HandshakeTimeout => Slot::Number(&mut self.tls.handshake_timeout),
+            Path::TlsPort => Slot::Port(&mut self.echo.tls_port),
+            Path::PlainPort => Slot::Port(&mut self.echo.plain_port),
+            Path::Connections => Slot::Limit(&mut self.echo.connections),
+            Path::IdleTimeout => Slot::Number(&mut self.echo.idle_timeout),
+        }
+    }
+}
+
+/// The place of a value in a [`Config`].
+#[derive(Debug)]
+pub enum Slot<'a> {
+    /// No value: further keys.
+    Group,
+    /// 0 or 1.
+    Flag(&'a mut bool),
+    /// A port; 0: none.
+    Port(&'a mut u16),
+    /// A limit; 0 is `None`.
+    Limit(&'a mut Option<u16>),
+    /// A number that has a default.
+    Number(&'a mut Option<u32>),
+    /// An address.
+    Address(&'a mut Ipv4Addr),
+    /// An address; 0.0.0.0 is `None`.
+    OptionalAddress(&'a mut Option<Ipv4Addr>),
+    /// Certificates.
+    Chain(&'a mut Chain),
+    /// A private key.
+    Key(&'a mut Option<Key>),
+}
+
+/// Where each key stands in the text.
+#[derive(Debug, Clone)]
+pub struct Places {
+    at: [Option<Position>; Path::COUNT],
+}
+
+impl Places {
+    /// Where the key starts, at its dot, if it is set.
+    pub fn get(&self, path: Path) -> Option<Position> {
+        self.at.get(path as usize).copied().flatten()
+    }
+
+    /// Notes where the key starts.
+    fn set(&mut self, path: Path, position: Position) {
+        if let Some(place) = self.at.get_mut(path as usize) {
+            *place = Some(position);
+        }
+    }
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            at: [None; Path::COUNT],
+        }
+    }
 }
 
 /// `.vmm`.
@@ -92,6 +261,20 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// No certificates.
+    pub const fn new() -> Self {
+        Self {
+            der: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Takes all of them out.
+    pub fn clear(&mut self) {
+        self.der.clear();
+        self.ends.clear();
+    }
+
     /// The certificates, in the order of the PEM.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;
@@ -108,12 +291,18 @@ impl Chain {
     }
 }
 
-/// A private key.
+/// A private key. Wiped from memory on drop.
 pub struct Key {
     /// The DER.
     pub der: Vec<u8, MAX_KEY_DER>,
-    /// The PEM's label: `PRIVATE KEY`, `EC PRIVATE KEY` or `RSA PRIVATE KEY`.
-    pub label: String<16>,
+    /// The PEM's label: `PRIVATE KEY`, `EC PRIVATE KEY`, `RSA PRIVATE KEY` and so on.
+    pub label: String<24>,
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.der.as_mut_slice().zeroize();
+    }
 }
 
 impl core::fmt::Debug for Key {

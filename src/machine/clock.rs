@@ -17,7 +17,7 @@ use x86_64::instructions::port::Port;
 /// Ticks of the clock in a second: the tick is the microsecond.
 pub const TICKS: u64 = 1_000_000;
 /// Seconds since 1970 at which this was built.
-pub const BUILT: u64 = parse(env!("POSTERN_BUILT"));
+pub const BUILT: u64 = parse(env!("POSTERN_BUILD_TIME"));
 /// How far behind the build the date may be without being called wrong, in seconds: clocks that run on local time.
 pub const TOLERANCE: u64 = 24 * 60 * 60;
 

@@ -1,1 +1,4 @@
-//! (being laid)
+//! Certificates in, verdicts out: PEM, X.509.
+
+pub mod cert;
+pub mod pem;

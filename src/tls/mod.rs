@@ -1,1 +1,36 @@
-//! (being laid)
+//! The TLS engine: records, messages, key schedule, handshakes. Knows byte streams, not sockets.
+//!
+//! To read first: RFC 8446 (TLS 1.3), above all §4 (handshake), §5 (records), §6 (alerts), §7.1 (key schedule) and
+//! the appendices D.4 (middleboxes) and E.5 (old versions).
+//!
+//! Two layers. [`Connection`] is the protocol as a state machine over two buffers of the caller's, without any
+//! input or output of its own; the tests, the fuzzers and the benches drive it. [`Stream`] runs it over any
+//! [`embedded_io_async`] transport.
+//!
+//! Bytes of the peer are touched in `codec`, `record` and `msg` only; what comes out of there has been checked.
+
+pub mod alert;
+mod codec;
+pub mod config;
+mod connection;
+pub mod error;
+mod inbound;
+pub mod msg;
+mod outbound;
+pub mod record;
+#[cfg(test)]
+mod rfc8448;
+mod schedule;
+mod server;
+pub mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
+mod transcript;
+
+pub use alert::AlertDescription;
+pub use config::{ConfigError, ServerConfig};
+pub use connection::{Connection, Info, Progress};
+pub use error::Error;
+pub use inbound::MIN_INBOUND;
+pub use outbound::MIN_OUTBOUND;
+pub use stream::{ReadHalf, Stream, StreamError, WriteHalf};

@@ -1,0 +1,439 @@
+//! What can be wrong with a defconfig: where, which key, what, and the way out.
+
+use core::fmt;
+
+use heapless::String;
+
+use super::keys::{Kind, Path, Position};
+use super::{MAX_CHAIN, MAX_CHAIN_DER, MAX_KEY_DER, MAX_STRING, MAX_TEXT};
+use crate::crypto::key::KeyError;
+use crate::pki::cert::{CertError, Date};
+use crate::pki::pem::{PemError, PemFault};
+
+/// A fault in a defconfig.
+///
+/// Displayed as `LINE:COLUMN: .key: what. remedy`, with [`Error::at`] as `FILE:LINE:COLUMN: .key: what. remedy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// Where.
+    pub position: Position,
+    /// The key concerned, if there is one; of an unknown key the group around it.
+    pub key: Option<Path>,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+impl Error {
+    /// The error as it is shown to a person who has several files.
+    pub fn at<'a>(&'a self, file: &'a str) -> At<'a> {
+        At { file, error: self }
+    }
+}
+
+/// An [`Error`] with the name of its file.
+#[derive(Debug, Clone, Copy)]
+pub struct At<'a> {
+    file: &'a str,
+    error: &'a Error,
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.position)?;
+        if let Some(key) = self.key {
+            write!(f, "{key}")?;
+        }
+        if let Fault::UnknownKey(name) = &self.fault {
+            write!(f, ".{name}")?;
+        }
+        if self.key.is_some() || matches!(self.fault, Fault::UnknownKey(_)) {
+            f.write_str(": ")?;
+        }
+        self.fault.what(f)?;
+        f.write_str(". ")?;
+        self.fault.remedy(f, self.key)
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// What is wrong with a defconfig.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The text is longer than [`MAX_TEXT`].
+    TextTooLong,
+    /// A byte that begins nothing.
+    StrayByte(u8),
+    /// A string without its closing quotation mark on the same line.
+    UnterminatedString,
+    /// A comment without its `*/`.
+    UnterminatedComment,
+    /// A backslash and what is no escape of C (C11 §6.4.4.4).
+    Escape,
+    /// A value's strings are longer than [`MAX_STRING`] together.
+    StringTooLong,
+    /// Something else was due here.
+    Expected {
+        /// What was due.
+        expected: &'static str,
+        /// What there is.
+        found: Found,
+    },
+    /// No comma between a value and what follows it.
+    MissingComma,
+    /// A `{` that is never closed.
+    UnclosedBrace {
+        /// Where it is.
+        opened: Position,
+    },
+    /// Something after the end of the configuration.
+    AfterEnd(Found),
+    /// A key that there is not.
+    UnknownKey(Name),
+    /// The key has been set before.
+    Duplicate {
+        /// Where.
+        first: Position,
+    },
+    /// The same thing is set by its other form as well.
+    BothForms {
+        /// The other form.
+        other: Path,
+        /// Where.
+        first: Position,
+    },
+    /// The value is not of the key's kind.
+    Type {
+        /// What the key takes.
+        kind: Kind,
+        /// What there is.
+        found: Found,
+    },
+    /// The digits are not a number of C.
+    Number(Name),
+    /// The number is too small or too large.
+    Range {
+        /// As it is written.
+        number: Name,
+        /// What the key takes.
+        kind: Kind,
+    },
+    /// A part of an address is not between 0 and 255.
+    AddressElement(Name),
+    /// An address has not four parts.
+    AddressLength(usize),
+    /// The PEM is broken.
+    Pem(PemError),
+    /// More than [`MAX_CHAIN`] certificates.
+    TooManyCertificates,
+    /// The DER of the certificates is longer than [`MAX_CHAIN_DER`] together.
+    ChainTooLong,
+    /// The DER of the private key is longer than [`MAX_KEY_DER`].
+    KeyTooLong,
+    /// A `_file` key where there are no files.
+    NoFiles,
+    /// The name of the file is empty, too long or not text.
+    FileName,
+    /// The file cannot be read.
+    File {
+        /// Its name.
+        name: Name,
+        /// Why.
+        fault: FileFault,
+    },
+    /// A certificate is no X.509 certificate.
+    Certificate {
+        /// Which of the value's certificates, from 1.
+        number: usize,
+        /// Why.
+        error: CertError,
+    },
+    /// A certificate has expired.
+    Expired {
+        /// Which of the value's certificates, from 1.
+        number: usize,
+        /// When.
+        date: Date,
+    },
+    /// A certificate is not valid yet.
+    NotYetValid {
+        /// Which of the value's certificates, from 1.
+        number: usize,
+        /// When it will be.
+        date: Date,
+        /// What the clock says.
+        now: Date,
+    },
+    /// The clock is before the image was built, so that no date can be judged.
+    Clock {
+        /// What the clock says.
+        now: Date,
+        /// When the image was built.
+        built: Date,
+    },
+    /// There is a certificate but no private key.
+    CertificateWithoutKey,
+    /// There is a private key but no certificate.
+    KeyWithoutCertificate,
+    /// The private key cannot be used.
+    Key(KeyError),
+    /// The private key is that of another certificate.
+    KeyMismatch,
+    /// The private key belongs to this certificate of the chain, from 1, which therefore has to be the first.
+    LeafNotFirst(usize),
+    /// The issuer of this certificate, from 1, is not the one after it.
+    ChainOrder(usize),
+    /// No DHCP, and no address.
+    NoAddress,
+    /// No DHCP, and no netmask.
+    NoNetmask,
+    /// The address is that of a network, a broadcast, the loopback or a multicast group.
+    NotAHost,
+    /// The ones of the netmask are not all to the left.
+    Netmask,
+    /// The gateway is not in the subnet.
+    GatewayOutside,
+    /// The gateway is the machine itself.
+    GatewayIsSelf,
+    /// The port is taken.
+    PortTaken {
+        /// By which key's service.
+        by: Path,
+    },
+    /// Syslog is enabled, but there is nobody to send to.
+    NoSyslogServer,
+}
+
+/// Why a file cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFault {
+    /// There is none of this name.
+    Missing,
+    /// Its permissions forbid it.
+    Denied,
+    /// It is larger than [`MAX_STRING`].
+    TooLarge,
+    /// Another reason, by the operating system's number for it.
+    System(i32),
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is no such file"),
+            Self::Denied => f.write_str("permission denied"),
+            Self::TooLarge => write!(f, "it is larger than {} KiB", MAX_STRING / 1024),
+            Self::System(number) => write!(f, "error {number} of the operating system"),
+        }
+    }
+}
+
+/// A piece of the text, cut to a length that can be shown.
+pub type Name = String<40>;
+
+/// What stands somewhere instead of what was due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The end of the text.
+    End,
+    /// A punctuation mark.
+    Mark(char),
+    /// A string.
+    Text,
+    /// A number.
+    Number(Name),
+    /// A word.
+    Word(Name),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::End => f.write_str("the end of the text"),
+            Self::Mark(mark) => write!(f, "`{mark}`"),
+            Self::Text => f.write_str("a string"),
+            Self::Number(number) => write!(f, "the number {number}"),
+            Self::Word(word) => write!(f, "`{word}`"),
+        }
+    }
+}
+
+impl Fault {
+    /// What is wrong, as the beginning of a sentence.
+    fn what(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TextTooLong => write!(f, "the text is longer than {} KiB", MAX_TEXT / 1024),
+            Self::StrayByte(byte @ 0x21..=0x7e) => write!(f, "`{}` means nothing here", char::from(*byte)),
+            Self::StrayByte(byte) => write!(f, "the byte 0x{byte:02x} means nothing here"),
+            Self::UnterminatedString => f.write_str("the string is not closed on its line"),
+            Self::UnterminatedComment => f.write_str("the comment is not closed"),
+            Self::Escape => f.write_str("this is no escape sequence of C"),
+            Self::StringTooLong => write!(f, "the strings are longer than {} KiB together", MAX_STRING / 1024),
+            Self::Expected { expected, found } => write!(f, "expected {expected}, found {found}"),
+            Self::MissingComma => f.write_str("a comma is missing after this value"),
+            Self::UnclosedBrace { opened } => write!(f, "the `{{` at {opened} is not closed"),
+            Self::AfterEnd(found) => write!(f, "{found} stands after the end of the configuration"),
+            Self::UnknownKey(_) => f.write_str("there is no such key"),
+            Self::Duplicate { first } => write!(f, "this is set twice, first at {first}"),
+            Self::BothForms { other, first } => write!(f, "`{other}` at {first} sets the same"),
+            Self::Type { kind, found } => write!(f, "expected {kind}, found {found}"),
+            Self::Number(number) => write!(f, "`{number}` is not a number"),
+            Self::Range { number, kind } => write!(f, "{number} is out of range: expected {kind}"),
+            Self::AddressElement(number) => write!(f, "{number} does not fit into an address"),
+            Self::AddressLength(count) => write!(f, "an address has four parts, this one has {count}"),
+            Self::Pem(error) => write!(f, "{error}"),
+            Self::TooManyCertificates => write!(f, "there are more than {MAX_CHAIN} certificates in it"),
+            Self::ChainTooLong => write!(f, "the certificates take more than {MAX_CHAIN_DER} bytes together"),
+            Self::KeyTooLong => write!(f, "the private key takes more than {MAX_KEY_DER} bytes"),
+            Self::NoFiles => f.write_str("files can be named at build time only: at boot there is no file system"),
+            Self::FileName => f.write_str("this cannot be the name of a file"),
+            Self::File { name, fault } => write!(f, "cannot read {name}: {fault}"),
+            Self::Certificate { number, error } => write!(f, "certificate {number} is broken: {error}"),
+            Self::Expired { number, date } => write!(f, "certificate {number} expired {date}"),
+            Self::NotYetValid { number, date, now } => {
+                write!(
+                    f,
+                    "certificate {number} is not valid before {date:#}, and now is {now:#}"
+                )
+            }
+            Self::Clock { now, built } => {
+                write!(
+                    f,
+                    "the clock says {now:#}, but this was built {built:#}: no date can be judged"
+                )
+            }
+            Self::CertificateWithoutKey => f.write_str("there is no private key for this certificate"),
+            Self::KeyWithoutCertificate => f.write_str("there is no certificate for this private key"),
+            Self::Key(error) => write!(f, "{error}"),
+            Self::KeyMismatch => f.write_str("this private key does not belong to the certificate"),
+            Self::LeafNotFirst(number) => {
+                write!(
+                    f,
+                    "the private key belongs to certificate {number}, which is not the first"
+                )
+            }
+            Self::ChainOrder(number) => {
+                write!(
+                    f,
+                    "certificate {number} was not issued by certificate {}",
+                    number.saturating_add(1)
+                )
+            }
+            Self::NoAddress => f.write_str("without DHCP the machine has no address"),
+            Self::NoNetmask => f.write_str("without DHCP the machine has no netmask"),
+            Self::NotAHost => f.write_str("a machine cannot have this address"),
+            Self::Netmask => f.write_str("the netmask has a hole in it"),
+            Self::GatewayOutside => f.write_str("the gateway is outside the subnet of `.ip.ipaddr` and `.ip.netmask`"),
+            Self::GatewayIsSelf => f.write_str("the gateway is the machine itself"),
+            Self::PortTaken { by: Path::TelnetDbgsh } => f.write_str("port 23 is taken by `.vmm.telnet_dbgsh`"),
+            Self::PortTaken { by } => write!(f, "this port is taken by `{by}`"),
+            Self::NoSyslogServer => f.write_str("syslog is enabled, but has nobody to send to"),
+        }
+    }
+
+    /// The way out, as a sentence without its full stop.
+    fn remedy(&self, f: &mut fmt::Formatter<'_>, key: Option<Path>) -> fmt::Result {
+        let path = key.map_or("", Path::as_str);
+        f.write_str(match self {
+            Self::TextTooLong => "Take out what is not needed, such as text between certificates",
+            Self::StrayByte(_) => "Take it out; text belongs between quotation marks, a remark behind `//` or `#`",
+            Self::UnterminatedString => "Close it with `\"`; a longer text is several strings, one a line",
+            Self::UnterminatedComment => "Close it with `*/`",
+            Self::Escape => "Write `\\n` for a new line and `\\\\` for a backslash",
+            Self::StringTooLong => "Keep to the PEM blocks, without the text between them",
+            Self::Expected { .. } => "Settings have the form `.name = value,`",
+            Self::MissingComma => "Put a comma here",
+            Self::UnclosedBrace { .. } => "Add a `}`",
+            Self::AfterEnd(_) => "Move it inside the braces, or take it out",
+            Self::UnknownKey(name) => return unknown_key(f, key, name),
+            Self::Duplicate { .. } | Self::BothForms { .. } => "Keep one of the two",
+            Self::Type { kind: Kind::Group, .. } => {
+                let child = Path::children(key).next().map_or("name", Path::name);
+                return write!(f, "Write `{path} = {{ .{child} = ..., }}`");
+            }
+            Self::Type {
+                kind: Kind::Address, ..
+            }
+            | Self::AddressLength(_) => "Write it as four numbers in braces: `{ 10, 0, 2, 15 }`",
+            Self::Type {
+                kind: Kind::Number(..), ..
+            } => "Write the plain number, without quotation marks or braces",
+            Self::Type { .. } => "Put it between quotation marks; adjacent strings are joined",
+            Self::Number(_) => "Write it decimal (10), hexadecimal (0x0a) or octal (012)",
+            Self::Range { .. } => "Choose a number in that range",
+            Self::AddressElement(_) => "Each of the four numbers is from 0 to 255",
+            Self::Pem(error) => return pem_remedy(f, error.fault, path),
+            Self::TooManyCertificates | Self::ChainTooLong => match key {
+                Some(Path::CaCert | Path::CaCertFile) => "Keep the certificate authorities that are needed",
+                _ => "Keep the server's certificate and its intermediates; the root can be left out",
+            },
+            Self::KeyTooLong => "Use a key of another kind, or a smaller one; RSA keys go up to 4096 bits",
+            Self::NoFiles => {
+                let other = key.and_then(Path::other_form).map_or("", Path::as_str);
+                return write!(f, "Put the PEM itself into `{other}`");
+            }
+            Self::FileName => "Name a PEM file, relative to the directory of this defconfig",
+            Self::File {
+                fault: FileFault::TooLarge,
+                ..
+            } => "Keep to the PEM blocks, without the text between them",
+            Self::File { .. } => {
+                "Put the PEM file there, or correct the name: it is relative to the directory of this defconfig"
+            }
+            Self::Certificate { .. } => "Use X.509 certificates as `openssl req -x509` and `openssl x509` make them",
+            Self::Expired { .. } => "Renew it; a longer life is `openssl x509 -days N`",
+            Self::NotYetValid { .. } => "Wait until then, set the clock, or have the certificate issued again",
+            Self::Clock { .. } => "Set the machine's clock",
+            Self::CertificateWithoutKey => "Set `.tls.srv_key` as well",
+            Self::KeyWithoutCertificate => "Set `.tls.srv_cert` as well",
+            Self::Key(KeyError::Unsupported(_)) => {
+                "Use ECDSA on P-256: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
+            }
+            Self::Key(KeyError::Encrypted) => "Decrypt it first: `openssl pkey -in FILE -out NEWFILE`",
+            Self::Key(_) => "Make it anew: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`",
+            Self::KeyMismatch => "Use the key with which the request for the certificate was made",
+            Self::LeafNotFirst(_) => "Put that certificate first, then the one that issued it, and so on",
+            Self::ChainOrder(_) => "Order them: the server's own first, then the one that issued it, and so on",
+            Self::NoAddress | Self::NotAHost => "Set `.ip.ipaddr` to the machine's own, or `.ip.use_dhcp` to 1",
+            Self::NoNetmask => "Set `.ip.netmask`, or `.ip.use_dhcp` to 1",
+            Self::Netmask => "Write ones, then zeroes, like `{ 255, 255, 255, 0 }`",
+            Self::GatewayOutside | Self::GatewayIsSelf => "Use the router's address, or `{ 0, 0, 0, 0 }` for none",
+            Self::PortTaken { .. } => "Choose another port, or 0 for none",
+            Self::NoSyslogServer => "Set `.vmm.tty_syslog.dst_ipaddr`",
+        })
+    }
+}
+
+fn unknown_key(f: &mut fmt::Formatter<'_>, group: Option<Path>, name: &str) -> fmt::Result {
+    if let Some(nearest) = Path::nearest(group, name) {
+        return write!(f, "Did you mean `{nearest}`?");
+    }
+    f.write_str("There are")?;
+    for (number, path) in Path::children(group).enumerate() {
+        write!(f, "{} `{path}`", if number == 0 { "" } else { "," })?;
+    }
+    Ok(())
+}
+
+fn pem_remedy(f: &mut fmt::Formatter<'_>, fault: PemFault, path: &str) -> fmt::Result {
+    f.write_str(match fault {
+        PemFault::NoCertificate | PemFault::NotACertificate => {
+            return write!(f, "`{path}` takes what stands from `-----BEGIN CERTIFICATE-----` on");
+        }
+        PemFault::NoKey | PemFault::NotAKey => {
+            return write!(f, "`{path}` takes what stands from `-----BEGIN PRIVATE KEY-----` on");
+        }
+        PemFault::SecondKey => "Keep the one that belongs to the certificate",
+        PemFault::Begin | PemFault::End => "Each line of the PEM is a line of its own: as strings, each ends in `\\n`",
+        PemFault::NoEnd => "Copy the PEM whole, from `-----BEGIN` to the last dashes of `-----END`",
+        PemFault::Base64 => "Copy the PEM again, whole; as strings, each line ends in `\\n`",
+        PemFault::Encrypted => "Decrypt it first: `openssl pkey -in FILE -out NEWFILE`",
+        PemFault::TooLong => "Keep to the certificates and the key that are needed",
+    })
+}

@@ -1,0 +1,407 @@
+//! PEM: the blocks of a text, and the DER in each (RFC 7468).
+
+use core::fmt;
+
+use pem_rfc7468::Decoder;
+
+/// What a PEM block begins with (RFC 7468 §2).
+const BEGIN: &[u8] = b"-----BEGIN ";
+/// What its last line begins with.
+const END: &[u8] = b"-----END ";
+/// What ends both of these lines.
+const DASHES: &[u8] = b"-----";
+
+/// The blocks of a PEM text, in order. Text around them, as `openssl x509 -text` prints it, is skipped.
+///
+/// After an error there is nothing more.
+pub fn blocks(text: &[u8]) -> Blocks<'_> {
+    Blocks { text, at: 0, number: 0 }
+}
+
+/// The certificates of a PEM text, in order. Blocks of another label are an error: they do not belong there.
+/// A text without any block is an error as well.
+pub fn certificates(text: &[u8]) -> impl Iterator<Item = Result<Block<'_>, PemError>> {
+    let mut none = true;
+    let mut blocks = blocks(text);
+    core::iter::from_fn(move || match blocks.next() {
+        None if none => {
+            none = false;
+            Some(Err(PemError::whole(PemFault::NoCertificate)))
+        }
+        next => {
+            none = false;
+            next.map(|block| block.and_then(Block::assert_certificate))
+        }
+    })
+}
+
+/// The one private key of a PEM text. Certificates and EC parameters beside it are skipped.
+pub fn private_key(text: &[u8]) -> Result<Block<'_>, PemError> {
+    let mut found = None;
+    for block in blocks(text) {
+        let block = block?;
+        match block.label {
+            "CERTIFICATE" | "EC PARAMETERS" => {}
+            label if !label.ends_with("PRIVATE KEY") => return Err(block.error(PemFault::NotAKey)),
+            _ if found.is_some() => return Err(block.error(PemFault::SecondKey)),
+            _ => found = Some(block),
+        }
+    }
+    found.ok_or(PemError::whole(PemFault::NoKey))
+}
+
+/// The iterator over the blocks of a text.
+#[derive(Debug, Clone)]
+pub struct Blocks<'a> {
+    text: &'a [u8],
+    /// Everything before it has been looked at: at most `text.len()`.
+    at: usize,
+    /// How many blocks have begun.
+    number: usize,
+}
+
+/// One block: still text, already delimited.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<'a> {
+    /// The label: `CERTIFICATE`, `PRIVATE KEY`, `EC PRIVATE KEY` and so on.
+    pub label: &'a str,
+    /// Which block of the text it is, from 1.
+    pub number: usize,
+    /// Where in the text, in bytes, its BEGIN line starts.
+    pub offset: usize,
+    /// From BEGIN to the end of the END line.
+    text: &'a [u8],
+}
+
+impl Block<'_> {
+    /// Decodes the block into the front of `out`; the number of bytes is returned.
+    pub fn decode(&self, out: &mut [u8]) -> Result<usize, PemError> {
+        let mut decoder = Decoder::new_detect_wrap(self.text).map_err(|error| self.locate(error))?;
+        let length = decoder.remaining_len();
+        let Some(out) = out.get_mut(..length) else {
+            return Err(self.error(PemFault::TooLong));
+        };
+        decoder.decode(out).map_err(|error| self.locate(error))?;
+        if !decoder.is_finished() || length == 0 {
+            return Err(self.error(PemFault::Base64));
+        }
+        Ok(length)
+    }
+
+    fn assert_certificate(self) -> Result<Self, PemError> {
+        match self.label {
+            "CERTIFICATE" => Ok(self),
+            _ => Err(self.error(PemFault::NotACertificate)),
+        }
+    }
+
+    fn error(&self, fault: PemFault) -> PemError {
+        PemError {
+            number: self.number,
+            offset: self.offset,
+            fault,
+        }
+    }
+
+    /// Turns the decoder's verdict into ours, and finds the place where it has one.
+    fn locate(&self, _: pem_rfc7468::Error) -> PemError {
+        let body = self
+            .text
+            .iter()
+            .position(|&byte| matches!(byte, b'\r' | b'\n'))
+            .unwrap_or(self.text.len());
+        let rest = self.text.get(body..).unwrap_or_default();
+        // RFC 1421 headers, which OpenSSL writes into keys encrypted the old way.
+        if contains(rest, b"Proc-Type:") {
+            return self.error(PemFault::Encrypted);
+        }
+        let stray = rest
+            .iter()
+            .position(|byte| !matches!(byte, b'\r' | b'\n' | b'+' | b'/' | b'=') && !byte.is_ascii_alphanumeric());
+        let stray = stray.filter(|&at| !rest.get(at..).is_some_and(|rest| rest.starts_with(END)));
+        PemError {
+            offset: self.offset.saturating_add(stray.map_or(0, |at| body + at)),
+            ..self.error(PemFault::Base64)
+        }
+    }
+}
+
+impl<'a> Iterator for Blocks<'a> {
+    type Item = Result<Block<'a>, PemError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let result = self.find();
+        if !matches!(result, Some(Ok(_))) {
+            self.at = self.text.len();
+        }
+        result
+    }
+}
+
+impl<'a> Blocks<'a> {
+    fn find(&mut self) -> Option<Result<Block<'a>, PemError>> {
+        let rest = self.text.get(self.at..)?;
+        let begin = self.at + position(rest, BEGIN)?;
+        self.number += 1;
+        let fault = |offset, fault| {
+            Some(Err(PemError {
+                number: self.number,
+                offset,
+                fault,
+            }))
+        };
+        if !self.line_starts_at(begin) {
+            return fault(begin, PemFault::Begin);
+        }
+        let line = line(self.text.get(begin..)?);
+        let Some(label) = line
+            .strip_prefix(BEGIN)
+            .and_then(|rest| rest.strip_suffix(DASHES))
+            .and_then(|label| core::str::from_utf8(label).ok())
+            .filter(|label| {
+                label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ')
+            })
+        else {
+            return fault(begin, PemFault::Begin);
+        };
+        let body = begin + line.len();
+        let rest = self.text.get(body..)?;
+        let Some(end) = position(rest, END).map(|at| body + at) else {
+            return fault(begin, PemFault::NoEnd);
+        };
+        if self.text.get(body..end).is_some_and(|body| contains(body, BEGIN)) {
+            return fault(begin, PemFault::NoEnd);
+        }
+        let last = self::line(self.text.get(end..)?);
+        if !self.line_starts_at(end)
+            || last.strip_prefix(END).and_then(|rest| rest.strip_suffix(DASHES)) != Some(label.as_bytes())
+        {
+            return fault(end, PemFault::End);
+        }
+        self.at = end + last.len();
+        let text = self.text.get(begin..self.at)?;
+        Some(Ok(Block {
+            label,
+            number: self.number,
+            offset: begin,
+            text,
+        }))
+    }
+
+    fn line_starts_at(&self, at: usize) -> bool {
+        at.checked_sub(1)
+            .is_none_or(|before| matches!(self.text.get(before), Some(b'\r' | b'\n')))
+    }
+}
+
+/// What is wrong with a PEM text, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PemError {
+    /// Which block, from 1; 0 if it concerns the text as a whole.
+    pub number: usize,
+    /// Where in the text, in bytes.
+    pub offset: usize,
+    /// What.
+    pub fault: PemFault,
+}
+
+impl PemError {
+    fn whole(fault: PemFault) -> Self {
+        Self {
+            number: 0,
+            offset: 0,
+            fault,
+        }
+    }
+}
+
+/// What is wrong with a PEM text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PemFault {
+    /// There is no certificate in it.
+    NoCertificate,
+    /// There is no private key in it.
+    NoKey,
+    /// A block among the certificates is none.
+    NotACertificate,
+    /// The block is neither a private key nor something that may stand beside one.
+    NotAKey,
+    /// There is a private key already.
+    SecondKey,
+    /// The BEGIN line is not alone on its line, or not complete.
+    Begin,
+    /// The END line is missing.
+    NoEnd,
+    /// The END line is not alone on its line, or names another label.
+    End,
+    /// The base64 between the lines is broken.
+    Base64,
+    /// The key is encrypted with a passphrase.
+    Encrypted,
+    /// It takes more space than there is.
+    TooLong,
+}
+
+impl fmt::Display for PemFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCertificate => "there is no PEM certificate in it",
+            Self::NoKey => "there is no PEM private key in it",
+            Self::NotACertificate => "this PEM block is not a certificate",
+            Self::NotAKey => "this PEM block is not a private key",
+            Self::SecondKey => "there is a second private key in it",
+            Self::Begin => "the BEGIN line of the PEM block is not a line of its own, or is broken",
+            Self::NoEnd => "the PEM block has no END line",
+            Self::End => "the END line of the PEM block is not a line of its own, or does not fit its BEGIN line",
+            Self::Base64 => "the base64 of the PEM block is broken",
+            Self::Encrypted => "the key is encrypted with a passphrase",
+            Self::TooLong => "the PEM block is too long",
+        })
+    }
+}
+
+impl fmt::Display for PemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number {
+            0 => write!(f, "{}", self.fault),
+            number => write!(f, "{} (block {number})", self.fault),
+        }
+    }
+}
+
+impl core::error::Error for PemError {}
+
+/// `text` up to the end of its first line.
+fn line(text: &[u8]) -> &[u8] {
+    text.split(|byte| matches!(byte, b'\r' | b'\n'))
+        .next()
+        .unwrap_or_default()
+}
+
+fn position(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}
+
+fn contains(text: &[u8], what: &[u8]) -> bool {
+    position(text, what).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    const TWO: &[u8] = b"subject=CN = one\n-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n\
+        issuer=CN = two, - ----\r\n-----BEGIN CERTIFICATE-----\r\nBAUG\r\nBw==\r\n-----END CERTIFICATE-----";
+
+    fn decode(block: &Block<'_>) -> Result<Vec<u8>, PemError> {
+        let mut out = [0; 256];
+        let length = block.decode(&mut out)?;
+        Ok(out[..length].to_vec())
+    }
+
+    fn fault(text: &[u8]) -> (PemFault, usize, usize) {
+        let error = match certificates(text)
+            .map(|block| decode(&block?))
+            .collect::<Result<Vec<_>, _>>()
+        {
+            Ok(decoded) => panic!("{decoded:?}"),
+            Err(error) => error,
+        };
+        (error.fault, error.number, error.offset)
+    }
+
+    #[test]
+    fn finds_every_block_between_other_text() {
+        let found: Vec<_> = blocks(TWO).map(Result::unwrap).collect();
+        assert_eq!(
+            found
+                .iter()
+                .map(|block| (block.number, block.offset))
+                .collect::<Vec<_>>(),
+            [(1, 17), (2, 101)]
+        );
+        assert_eq!(decode(&found[0]), Ok([1, 2, 3].to_vec()));
+        assert_eq!(decode(&found[1]), Ok([4, 5, 6, 7].to_vec()));
+        assert_eq!(certificates(TWO).count(), 2);
+    }
+
+    #[test]
+    fn lines_may_have_any_one_width() {
+        for text in [
+            &b"-----BEGIN X-----\nAQIDBAUGBwgJ\n-----END X-----\n"[..],
+            b"-----BEGIN X-----\nAQID\nBAUG\nBwgJ\n-----END X-----\n",
+            b"-----BEGIN X-----\nAQIDBAUG\nBwgJ\n-----END X-----\n",
+        ] {
+            assert_eq!(decode(&blocks(text).next().unwrap().unwrap()), Ok((1..=9).collect()));
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_block_and_place() {
+        assert_eq!(fault(b""), (PemFault::NoCertificate, 0, 0));
+        assert_eq!(fault(b"AQID"), (PemFault::NoCertificate, 0, 0));
+        assert_eq!(fault(b" -----BEGIN CERTIFICATE-----\n"), (PemFault::Begin, 1, 1));
+        assert_eq!(fault(b"-----BEGIN CERTIFICATE----\n"), (PemFault::Begin, 1, 0));
+        assert_eq!(fault(b"-----BEGIN CERTIFICATE-----AQID\n"), (PemFault::Begin, 1, 0));
+        assert_eq!(fault(b"-----BEGIN CERTIFICATE-----"), (PemFault::NoEnd, 1, 0));
+        assert_eq!(
+            fault(b"-----BEGIN CERTIFICATE-----\nAQID\n-----END CERT-----\n"),
+            (PemFault::End, 1, 33)
+        );
+        assert_eq!(
+            fault(b"-----BEGIN CERTIFICATE-----\nAQID-----END CERTIFICATE-----\n"),
+            (PemFault::End, 1, 32)
+        );
+        assert_eq!(
+            fault(b"-----BEGIN KEY-----\nAQID\n-----END KEY-----\n"),
+            (PemFault::NotACertificate, 1, 0)
+        );
+        let without_end = [&TWO[..50], TWO].concat();
+        assert_eq!(fault(&without_end), (PemFault::NoEnd, 1, 17));
+        for broken in ["AQ$D", "AQ D", "AQID\nAQ$D", "AQID\n\nAQ$D"] {
+            let text = std::format!("-----BEGIN CERTIFICATE-----\n{broken}\n-----END CERTIFICATE-----\n");
+            let at = 28 + text[28..].find(['$', ' ']).unwrap();
+            assert_eq!(fault(text.as_bytes()), (PemFault::Base64, 1, at), "{text}");
+        }
+        for broken in ["", "A", "AQI", "AQ==AQ==", "AQID\nAQIDAQID", "AR=="] {
+            let text = std::format!("-----BEGIN CERTIFICATE-----\n{broken}\n-----END CERTIFICATE-----\n");
+            assert_eq!(fault(text.as_bytes()), (PemFault::Base64, 1, 0), "{text}");
+        }
+        let mut small = [0; 2];
+        let block = blocks(TWO).next().unwrap().unwrap();
+        assert_eq!(block.decode(&mut small).unwrap_err().fault, PemFault::TooLong);
+    }
+
+    #[test]
+    fn nothing_follows_an_error() {
+        let mut blocks = blocks(b"-----BEGIN X-----\n-----BEGIN Y-----\nAQID\n-----END Y-----\n");
+        assert!(blocks.next().unwrap().is_err());
+        assert!(blocks.next().is_none());
+    }
+
+    #[test]
+    fn a_private_key_is_found_beside_certificates() {
+        let key = b"-----BEGIN EC PARAMETERS-----\nAQID\n-----END EC PARAMETERS-----\n\
+            -----BEGIN EC PRIVATE KEY-----\nBAUG\n-----END EC PRIVATE KEY-----\n";
+        let all = [TWO, b"\n", key].concat();
+        let block = private_key(&all).unwrap();
+        assert_eq!((block.label, block.number), ("EC PRIVATE KEY", 4));
+        assert_eq!(
+            private_key(&[&all[..], key].concat()).unwrap_err().fault,
+            PemFault::SecondKey
+        );
+        assert_eq!(private_key(TWO).unwrap_err().fault, PemFault::NoKey);
+        let public = b"-----BEGIN PUBLIC KEY-----\nAQID\n-----END PUBLIC KEY-----\n";
+        assert_eq!(private_key(public).unwrap_err().fault, PemFault::NotAKey);
+        let old = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAQID\n\
+            -----END RSA PRIVATE KEY-----\n";
+        assert_eq!(
+            decode(&private_key(old).unwrap()).unwrap_err().fault,
+            PemFault::Encrypted
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! Reading and writing the presentation language of TLS (RFC 8446 §3).
+
+use super::error::InvalidMessage;
+
+/// A cursor over the bytes of one structure, whose name goes into the errors.
+#[derive(Clone)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    what: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8], what: &'static str) -> Self {
+        Self { bytes, what }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The next `count` bytes.
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], InvalidMessage> {
+        let (head, tail) = self
+            .bytes
+            .split_at_checked(count)
+            .ok_or(InvalidMessage::MissingData(self.what))?;
+        self.bytes = tail;
+        Ok(head)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], InvalidMessage> {
+        let (head, tail) = self
+            .bytes
+            .split_first_chunk()
+            .ok_or(InvalidMessage::MissingData(self.what))?;
+        self.bytes = tail;
+        Ok(head)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, InvalidMessage> {
+        Ok(u8::from_be_bytes(*self.array()?))
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, InvalidMessage> {
+        Ok(u16::from_be_bytes(*self.array()?))
+    }
+
+    pub(crate) fn u24(&mut self) -> Result<usize, InvalidMessage> {
+        let &[high, middle, low] = self.array()?;
+        Ok(usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low))
+    }
+
+    /// A vector with a length of one byte.
+    pub(crate) fn vector8(&mut self) -> Result<&'a [u8], InvalidMessage> {
+        let length = self.u8()?;
+        self.take(length.into())
+    }
+
+    /// A vector with a length of two bytes.
+    pub(crate) fn vector16(&mut self) -> Result<&'a [u8], InvalidMessage> {
+        let length = self.u16()?;
+        self.take(length.into())
+    }
+
+    /// Nothing may be left.
+    pub(crate) fn finish(self) -> Result<(), InvalidMessage> {
+        if self.bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(InvalidMessage::TrailingData(self.what))
+        }
+    }
+}
+
+/// A list of 16-bit numbers, checked to be whole when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct U16List<'a>(&'a [u8]);
+
+impl<'a> U16List<'a> {
+    /// Takes the body of a vector. It must hold at least one number, and no half one.
+    pub(crate) fn parse(bytes: &'a [u8], what: &'static str) -> Result<Self, InvalidMessage> {
+        if bytes.is_empty() || !bytes.len().is_multiple_of(2) {
+            return Err(InvalidMessage::IllegalValue(what));
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The numbers.
+    pub fn iter(self) -> impl Iterator<Item = u16> + 'a {
+        self.0.as_chunks::<2>().0.iter().map(|&pair| u16::from_be_bytes(pair))
+    }
+
+    /// The list as it stands on the wire, without its length.
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Whether `number` is there.
+    pub fn contains(self, number: u16) -> bool {
+        self.iter().any(|other| other == number)
+    }
+}
+
+/// What is written does not fit into the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// A cursor that writes into a buffer.
+pub(crate) struct Writer<'a> {
+    buffer: &'a mut [u8],
+    length: usize,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
+        Self { buffer, length: 0 }
+    }
+
+    /// How many bytes have been written.
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// What has been written from position `start` on.
+    pub(crate) fn since(&self, start: usize) -> &[u8] {
+        self.buffer.get(start..self.length).unwrap_or_default()
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let end = self.length.checked_add(bytes.len()).ok_or(Full)?;
+        self.buffer
+            .get_mut(self.length..end)
+            .ok_or(Full)?
+            .copy_from_slice(bytes);
+        self.length = end;
+        Ok(())
+    }
+
+    pub(crate) fn u8(&mut self, number: u8) -> Result<(), Full> {
+        self.bytes(&[number])
+    }
+
+    pub(crate) fn u16(&mut self, number: u16) -> Result<(), Full> {
+        self.bytes(&number.to_be_bytes())
+    }
+
+    /// A vector with a length of one byte, its body written by `body`.
+    pub(crate) fn nested8(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
+        self.nested(1, body)
+    }
+
+    /// A vector with a length of two bytes, its body written by `body`.
+    pub(crate) fn nested16(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
+        self.nested(2, body)
+    }
+
+    /// A vector with a length of three bytes, its body written by `body`.
+    pub(crate) fn nested24(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
+        self.nested(3, body)
+    }
+
+    fn nested(&mut self, width: usize, body: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
+        let at = self.length;
+        self.bytes(&[0; 3][..width])?;
+        body(self)?;
+        let length = (self.length - at - width).to_be_bytes();
+        let (high, low) = length.split_at(length.len() - width);
+        if high.iter().any(|&byte| byte != 0) {
+            return Err(Full);
+        }
+        self.buffer.get_mut(at..at + width).ok_or(Full)?.copy_from_slice(low);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_never_reads_past_its_end() {
+        let mut reader = Reader::new(&[0, 5, 1, 2], "test");
+        assert_eq!(reader.vector16(), Err(InvalidMessage::MissingData("test")));
+        let mut reader = Reader::new(&[3, 1, 2, 3, 9], "test");
+        assert_eq!(reader.vector8(), Ok(&[1, 2, 3][..]));
+        assert_eq!(reader.clone().finish(), Err(InvalidMessage::TrailingData("test")));
+        assert_eq!(reader.u8(), Ok(9));
+        assert_eq!(reader.u24(), Err(InvalidMessage::MissingData("test")));
+        assert_eq!(reader.finish(), Ok(()));
+    }
+
+    #[test]
+    fn lists_are_whole_and_not_empty() {
+        assert!(U16List::parse(&[], "list").is_err());
+        assert!(U16List::parse(&[1], "list").is_err());
+        let list = U16List::parse(&[0x13, 0x01, 0x13, 0x02], "list").unwrap();
+        assert!(list.contains(0x1302));
+        assert!(!list.contains(0x0113));
+    }
+
+    #[test]
+    fn nested_vectors_get_their_lengths() {
+        let mut buffer = [0; 16];
+        let mut writer = Writer::new(&mut buffer);
+        writer
+            .nested24(|w| w.nested16(|w| w.nested8(|w| w.u16(0xabcd))))
+            .unwrap();
+        assert_eq!(writer.since(0), [0, 0, 5, 0, 3, 2, 0xab, 0xcd]);
+    }
+
+    #[test]
+    fn a_writer_stops_at_the_end_of_its_buffer() {
+        let mut buffer = [0; 4];
+        assert_eq!(Writer::new(&mut buffer).bytes(&[0; 5]), Err(Full));
+        let mut long = [0; 300];
+        assert_eq!(Writer::new(&mut long).nested8(|w| w.bytes(&[0; 256])), Err(Full));
+    }
+}

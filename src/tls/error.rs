@@ -1,0 +1,265 @@
+//! What can go wrong with a connection, and the alert that says so to the peer.
+
+use core::fmt;
+
+use super::alert::AlertDescription;
+
+/// Why a connection failed. The alert that goes to the peer follows from it ([`Error::alert`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are not what the presentation language of TLS allows.
+    InvalidMessage(InvalidMessage),
+    /// The message is well formed, but the peer may not send it, or not now.
+    PeerMisbehaved(PeerMisbehaved),
+    /// The peer is correct, but there is nothing in common.
+    PeerIncompatible(PeerIncompatible),
+    /// The peer refused with an alert.
+    AlertReceived(AlertDescription),
+    /// The peer ended the byte stream without `close_notify` (RFC 8446 §6.1): what came may be cut short.
+    Truncated,
+    /// Our side cannot go on; the text says why.
+    Internal(&'static str),
+}
+
+/// What was wrong with the encoding of a record or a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidMessage {
+    /// The first byte of a record is no content type of TLS.
+    ContentType(u8),
+    /// The bytes are those of an HTTP request.
+    Http,
+    /// The version field of a record is none of SSL 3 to TLS 1.3.
+    RecordVersion(u16),
+    /// A record is longer than its type may be (RFC 8446 §5.1, §5.2), in bytes.
+    RecordTooLong(usize),
+    /// A record of a type that may not be empty is empty.
+    EmptyRecord,
+    /// The inner plaintext has no content type: nothing but zeros (RFC 8446 §5.4).
+    NoInnerContentType,
+    /// A handshake message is longer than the buffer for it, in bytes.
+    HandshakeTooLong(usize),
+    /// The named structure ends too early.
+    MissingData(&'static str),
+    /// The named structure is followed by bytes that do not belong to it.
+    TrailingData(&'static str),
+    /// The named field has a value that its syntax does not allow.
+    IllegalValue(&'static str),
+}
+
+/// How a peer broke the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerMisbehaved {
+    /// The record's authentication tag is wrong.
+    BadRecordMac,
+    /// A record of this content type may not come now.
+    UnexpectedRecord(u8),
+    /// A handshake message of this type may not come now.
+    UnexpectedHandshake(u8),
+    /// Another record came between the fragments of a handshake message (RFC 8446 §5.1).
+    InterleavedHandshake,
+    /// A handshake message went on past a change of keys (RFC 8446 §5.1).
+    MessageAcrossKeyChange,
+    /// Too many records in a row that bring nothing on: empty ones, change_cipher_spec, warnings.
+    TooManyEmptyRecords,
+    /// Too many KeyUpdates in a row without data between them.
+    TooManyKeyUpdates,
+    /// More undecipherable early data than is skipped (RFC 8446 §4.2.10).
+    TooMuchEarlyData,
+    /// `legacy_version` or another version is that of SSL 3.0 (RFC 8446 §E.5).
+    Ssl3,
+    /// An extension came twice (RFC 8446 §4.2).
+    DuplicateExtension(u16),
+    /// `pre_shared_key` is not the last extension (RFC 8446 §4.2.11).
+    PskNotLast,
+    /// The extension that another requires is missing.
+    MissingExtension(&'static str),
+    /// A key share was offered twice for one group.
+    DuplicateKeyShare(u16),
+    /// A key share is for a group that `supported_groups` does not list.
+    KeyShareOutsideGroups(u16),
+    /// A key share is no public value of its group.
+    InvalidKeyShare(&'static str),
+    /// `legacy_compression_methods` is not just "null" (RFC 8446 §4.1.2).
+    Compression,
+    /// The second ClientHello does not bring the one share that was asked for.
+    WrongRetryKeyShare,
+    /// The second ClientHello differs from the first where it may not (RFC 8446 §4.1.2).
+    ChangedClientHello,
+    /// The second ClientHello offers early data (RFC 8446 §4.2.10).
+    EarlyDataAfterRetry,
+    /// The named field has a value that is not allowed there.
+    IllegalParameter(&'static str),
+    /// The peer's Finished does not match the transcript.
+    WrongFinished,
+}
+
+/// What the two sides do not have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerIncompatible {
+    /// No version: the highest that the peer offers.
+    Version(u16),
+    /// No cipher suite.
+    CipherSuite,
+    /// No group for the key exchange.
+    Group,
+    /// No signature scheme that fits our certificate.
+    SignatureScheme,
+}
+
+impl Error {
+    /// The alert that tells the peer, where there is one to be sent.
+    pub fn alert(&self) -> Option<AlertDescription> {
+        use AlertDescription as Alert;
+        Some(match self {
+            Error::InvalidMessage(invalid) => match invalid {
+                InvalidMessage::ContentType(_) | InvalidMessage::Http => Alert::UNEXPECTED_MESSAGE,
+                InvalidMessage::RecordVersion(_) => Alert::PROTOCOL_VERSION,
+                InvalidMessage::RecordTooLong(_) => Alert::RECORD_OVERFLOW,
+                InvalidMessage::EmptyRecord | InvalidMessage::NoInnerContentType => Alert::UNEXPECTED_MESSAGE,
+                InvalidMessage::HandshakeTooLong(_) => Alert::DECODE_ERROR,
+                InvalidMessage::MissingData(_) | InvalidMessage::TrailingData(_) | InvalidMessage::IllegalValue(_) => {
+                    Alert::DECODE_ERROR
+                }
+            },
+            Error::PeerMisbehaved(misbehaved) => match misbehaved {
+                PeerMisbehaved::BadRecordMac => Alert::BAD_RECORD_MAC,
+                PeerMisbehaved::UnexpectedRecord(_)
+                | PeerMisbehaved::UnexpectedHandshake(_)
+                | PeerMisbehaved::InterleavedHandshake
+                | PeerMisbehaved::MessageAcrossKeyChange
+                | PeerMisbehaved::TooManyEmptyRecords
+                | PeerMisbehaved::TooManyKeyUpdates => Alert::UNEXPECTED_MESSAGE,
+                // RFC 8446 §4.2.10: what cannot be deprotected beyond the skipped amount is an ordinary failure.
+                PeerMisbehaved::TooMuchEarlyData => Alert::BAD_RECORD_MAC,
+                PeerMisbehaved::Ssl3 => Alert::PROTOCOL_VERSION,
+                PeerMisbehaved::MissingExtension(_) => Alert::MISSING_EXTENSION,
+                PeerMisbehaved::DuplicateExtension(_)
+                | PeerMisbehaved::PskNotLast
+                | PeerMisbehaved::DuplicateKeyShare(_)
+                | PeerMisbehaved::KeyShareOutsideGroups(_)
+                | PeerMisbehaved::InvalidKeyShare(_)
+                | PeerMisbehaved::Compression
+                | PeerMisbehaved::WrongRetryKeyShare
+                | PeerMisbehaved::ChangedClientHello
+                | PeerMisbehaved::EarlyDataAfterRetry
+                | PeerMisbehaved::IllegalParameter(_) => Alert::ILLEGAL_PARAMETER,
+                PeerMisbehaved::WrongFinished => Alert::DECRYPT_ERROR,
+            },
+            Error::PeerIncompatible(incompatible) => match incompatible {
+                PeerIncompatible::Version(_) => Alert::PROTOCOL_VERSION,
+                PeerIncompatible::CipherSuite | PeerIncompatible::Group | PeerIncompatible::SignatureScheme => {
+                    Alert::HANDSHAKE_FAILURE
+                }
+            },
+            Error::Internal(_) => Alert::INTERNAL_ERROR,
+            Error::AlertReceived(_) | Error::Truncated => return None,
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::InvalidMessage(invalid) => invalid.fmt(f),
+            Error::PeerMisbehaved(misbehaved) => misbehaved.fmt(f),
+            Error::PeerIncompatible(incompatible) => incompatible.fmt(f),
+            Error::AlertReceived(alert) => write!(f, "the peer refused: {alert}"),
+            Error::Truncated => f.write_str("the peer ended the connection without close_notify"),
+            Error::Internal(why) => f.write_str(why),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl fmt::Display for InvalidMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ContentType(byte) => write!(f, "not TLS: a record cannot begin with byte {byte:#04x}"),
+            Self::Http => f.write_str("not TLS: this is an HTTP request"),
+            Self::RecordVersion(version) => write!(f, "not TLS: record version {version:#06x}"),
+            Self::RecordTooLong(length) => write!(f, "record of {length} bytes is over the limit"),
+            Self::EmptyRecord => f.write_str("empty record of a type that may not be empty"),
+            Self::NoInnerContentType => f.write_str("encrypted record without a content type inside"),
+            Self::HandshakeTooLong(length) => write!(f, "handshake message of {length} bytes is over the limit"),
+            Self::MissingData(what) => write!(f, "{what} ends too early"),
+            Self::TrailingData(what) => write!(f, "{what} has bytes left over"),
+            Self::IllegalValue(what) => write!(f, "{what} has an illegal value"),
+        }
+    }
+}
+
+impl fmt::Display for PeerMisbehaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadRecordMac => f.write_str("record does not authenticate"),
+            Self::UnexpectedRecord(kind) => write!(f, "unexpected record of type {kind}"),
+            Self::UnexpectedHandshake(kind) => write!(f, "unexpected handshake message of type {kind}"),
+            Self::InterleavedHandshake => f.write_str("another record between the fragments of a handshake message"),
+            Self::MessageAcrossKeyChange => f.write_str("handshake message goes on past a change of keys"),
+            Self::TooManyEmptyRecords => f.write_str("too many records that bring nothing on"),
+            Self::TooManyKeyUpdates => f.write_str("too many key updates without data"),
+            Self::TooMuchEarlyData => f.write_str("too much early data"),
+            Self::Ssl3 => f.write_str("SSL 3.0 is not spoken here"),
+            Self::DuplicateExtension(kind) => write!(f, "extension {kind} twice"),
+            Self::PskNotLast => f.write_str("pre_shared_key is not the last extension"),
+            Self::MissingExtension(name) => write!(f, "extension {name} is missing"),
+            Self::DuplicateKeyShare(group) => write!(f, "two key shares for group {group:#06x}"),
+            Self::KeyShareOutsideGroups(group) => {
+                write!(
+                    f,
+                    "key share for group {group:#06x}, which supported_groups does not list"
+                )
+            }
+            Self::InvalidKeyShare(group) => write!(f, "key share is no public value of {group}"),
+            Self::Compression => f.write_str("compression methods other than null"),
+            Self::WrongRetryKeyShare => f.write_str("second ClientHello without the key share that was asked for"),
+            Self::ChangedClientHello => f.write_str("second ClientHello differs from the first where it may not"),
+            Self::EarlyDataAfterRetry => f.write_str("second ClientHello offers early data"),
+            Self::IllegalParameter(what) => write!(f, "{what} has a value that is not allowed"),
+            Self::WrongFinished => f.write_str("Finished does not match the handshake"),
+        }
+    }
+}
+
+impl fmt::Display for PeerIncompatible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => {
+                f.write_str("no common version: the peer offers at most ")?;
+                match version {
+                    0x0301 => f.write_str("TLS 1.0"),
+                    0x0302 => f.write_str("TLS 1.1"),
+                    0x0303 => f.write_str("TLS 1.2"),
+                    0x0304 => f.write_str("TLS 1.3"),
+                    other => write!(f, "version {other:#06x}"),
+                }
+            }
+            Self::CipherSuite => f.write_str("no common cipher suite"),
+            Self::Group => f.write_str("no common group"),
+            Self::SignatureScheme => f.write_str("no common signature scheme that fits our certificate"),
+        }
+    }
+}
+
+impl From<InvalidMessage> for Error {
+    fn from(invalid: InvalidMessage) -> Self {
+        Error::InvalidMessage(invalid)
+    }
+}
+
+impl From<PeerMisbehaved> for Error {
+    fn from(misbehaved: PeerMisbehaved) -> Self {
+        Error::PeerMisbehaved(misbehaved)
+    }
+}
+
+impl From<PeerIncompatible> for Error {
+    fn from(incompatible: PeerIncompatible) -> Self {
+        Error::PeerIncompatible(incompatible)
+    }
+}

@@ -1,0 +1,354 @@
+//! The sending side: from handshake messages and data to records.
+
+use super::alert::{self, AlertDescription};
+use super::codec::Writer;
+use super::error::Error;
+use super::msg::{self, KEY_UPDATE};
+use super::record::{ContentType, HEADER_LEN, Header, MAX_PLAINTEXT, OVERHEAD, RecordKey};
+
+/// The smallest outbound buffer, in bytes. It has to take a whole flight of the handshake, which is checked when the
+/// connection is made: see [`super::config::ServerConfig::flight_len`].
+pub const MIN_OUTBOUND: usize = 1024;
+
+/// Kept free for what must always find room: a KeyUpdate and an alert, both protected.
+const RESERVE: usize = 2 * (HEADER_LEN + OVERHEAD) + 5 + 2;
+
+/// The outbound buffer: records that wait to be sent.
+///
+/// `start <= end <= buffer.len()`
+pub(crate) struct Outbound<'b> {
+    buffer: &'b mut [u8],
+    start: usize,
+    end: usize,
+    key: Option<RecordKey>,
+    /// The most content in a record.
+    max_fragment: usize,
+    /// close_notify or a fatal alert has been queued: nothing may follow.
+    closed: bool,
+}
+
+impl<'b> Outbound<'b> {
+    pub(crate) fn new(buffer: &'b mut [u8]) -> Self {
+        Self {
+            buffer,
+            start: 0,
+            end: 0,
+            key: None,
+            max_fragment: MAX_PLAINTEXT,
+            closed: false,
+        }
+    }
+
+    /// The records that wait to be sent.
+    pub(crate) fn pending(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Notes that `count` bytes of [`Outbound::pending`] have been sent.
+    pub(crate) fn sent(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Whether nothing more may be written.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Uses `key` from the next record on.
+    pub(crate) fn set_key(&mut self, key: RecordKey) {
+        self.key = Some(key);
+    }
+
+    /// Queues handshake messages, written by `write`, as few records as they fit in. Returns what `write` does.
+    pub(crate) fn handshake<R>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>) -> Result<R, Error> {
+        // RFC 8446 §6.1: nothing follows close_notify, not even the handshake that the peer would have us go on with.
+        if self.closed {
+            return Err(Error::Internal("the connection is closed for writing"));
+        }
+        let start = self.end + HEADER_LEN;
+        let space = self.buffer.get_mut(start..).unwrap_or_default();
+        let mut writer = Writer::new(space);
+        let result = write(&mut writer)?;
+        let length = writer.len();
+        self.seal_all(ContentType::Handshake, length)?;
+        Ok(result)
+    }
+
+    /// Queues the change_cipher_spec of the middlebox compatibility mode (RFC 8446 §D.4).
+    pub(crate) fn change_cipher_spec(&mut self) -> Result<(), Error> {
+        let record = self
+            .buffer
+            .get_mut(self.end..self.end + HEADER_LEN + 1)
+            .ok_or(NO_SPACE)?;
+        let (header, content) = record.split_at_mut(HEADER_LEN);
+        header.copy_from_slice(&Header::emit(ContentType::ChangeCipherSpec, 1));
+        content.copy_from_slice(&[1]);
+        self.end += HEADER_LEN + 1;
+        Ok(())
+    }
+
+    /// Queues as much of `data` as fits into one record and the buffer, and returns how much that was; 0 when
+    /// something has to be sent first.
+    pub(crate) fn data(&mut self, data: &[u8]) -> Result<usize, Error> {
+        if self.key.as_ref().is_some_and(RecordKey::exhausted) {
+            // RFC 8446 §5.5: the limit counts the KeyUpdate, too.
+            if !self.has_room_for_key_update() {
+                return Ok(0);
+            }
+            self.key_update()?;
+        }
+        let length = data
+            .len()
+            .min(self.max_fragment)
+            .min(self.room().saturating_sub(HEADER_LEN + OVERHEAD));
+        // Part of a record while a whole one would fit an emptied buffer is waste.
+        if length == 0 || (self.end > 0 && length < data.len().min(self.max_fragment)) {
+            return Ok(0);
+        }
+        let start = self.end + HEADER_LEN;
+        let space = self.buffer.get_mut(start..start + length).ok_or(NO_SPACE)?;
+        space.copy_from_slice(data.get(..length).ok_or(NO_SPACE)?);
+        self.seal_all(ContentType::ApplicationData, length)?;
+        Ok(length)
+    }
+
+    /// Whether a KeyUpdate finds room and leaves the reserve for an alert.
+    pub(crate) fn has_room_for_key_update(&self) -> bool {
+        self.buffer.len().saturating_sub(self.end) >= RESERVE
+    }
+
+    /// Queues a KeyUpdate that asks for none in return, and changes to the next key (RFC 8446 §4.6.3).
+    pub(crate) fn key_update(&mut self) -> Result<(), Error> {
+        const UPDATE_NOT_REQUESTED: u8 = 0;
+        self.handshake(|writer| {
+            msg::emit(writer, KEY_UPDATE, |writer| writer.u8(UPDATE_NOT_REQUESTED)).map_err(|_| NO_SPACE)
+        })?;
+        let next = self
+            .key
+            .as_ref()
+            .ok_or(Error::Internal("no key to update"))?
+            .next_generation()?;
+        self.key = Some(next);
+        Ok(())
+    }
+
+    /// Queues an alert and closes this side. Nothing happens when it is closed already.
+    pub(crate) fn alert(&mut self, description: AlertDescription) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        let start = self.end + HEADER_LEN;
+        if let Some(content) = self.buffer.get_mut(start..start + 2) {
+            content.copy_from_slice(&[alert::level(description), description.0]);
+            // The reserve makes room for it; without it the peer would have to do without.
+            let _ = self.seal_all(ContentType::Alert, 2);
+        }
+    }
+
+    /// Closes this side without a word.
+    pub(crate) fn close_silently(&mut self) {
+        self.closed = true;
+    }
+
+    /// What application data may use of the buffer now.
+    fn room(&self) -> usize {
+        self.buffer.len().saturating_sub(self.end + RESERVE)
+    }
+
+    /// Makes records of the content that stands at `end + HEADER_LEN`. Where it is too long for one record the later
+    /// fragments first move back to where they will stand, then each is protected in order.
+    fn seal_all(&mut self, content: ContentType, length: usize) -> Result<(), Error> {
+        let overhead = HEADER_LEN + if self.key.is_some() { OVERHEAD } else { 0 };
+        let fragment = self.max_fragment;
+        let count = length.div_ceil(fragment).max(1);
+        let first = self.end;
+        if first + count * overhead + length > self.buffer.len() {
+            return Err(NO_SPACE);
+        }
+        for index in (1..count).rev() {
+            let from = first + HEADER_LEN + index * fragment;
+            let size = fragment.min(length - index * fragment);
+            self.buffer
+                .copy_within(from..from + size, first + index * (fragment + overhead) + HEADER_LEN);
+        }
+        for index in 0..count {
+            let size = fragment.min(length - index * fragment);
+            let record = self.buffer.get_mut(self.end..).ok_or(NO_SPACE)?;
+            self.end += match &mut self.key {
+                Some(key) => key.seal(content, size, record)?,
+                None => {
+                    let header = Header::emit(content, size);
+                    record.get_mut(..HEADER_LEN).ok_or(NO_SPACE)?.copy_from_slice(&header);
+                    HEADER_LEN + size
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The buffer was smaller than a flight, which is checked when the connection is made.
+const NO_SPACE: Error = Error::Internal("outbound buffer too small");
+
+#[cfg(test)]
+mod tests {
+    use super::super::schedule::TrafficSecret;
+    use super::*;
+    use crate::crypto::suite::CipherSuite;
+
+    fn key(suite: CipherSuite) -> RecordKey {
+        RecordKey::new(TrafficSecret::new(suite, &[7; 48][..suite.hash().output_len()])).unwrap()
+    }
+
+    /// Opens every record that waits, with `key`, and takes them off.
+    fn opened(outbound: &mut Outbound<'_>, key: &mut RecordKey) -> Vec<(ContentType, Vec<u8>)> {
+        let mut bytes = outbound.pending().to_vec();
+        outbound.sent(bytes.len());
+        let mut records = Vec::new();
+        let mut rest = &mut bytes[..];
+        while !rest.is_empty() {
+            let header = Header::parse(rest, true).unwrap().unwrap();
+            let (record, after) = rest.split_at_mut(HEADER_LEN + header.length);
+            let (content, length) = key.open(header, &mut record[HEADER_LEN..]).unwrap();
+            records.push((content, record[HEADER_LEN..][..length].to_vec()));
+            if content == ContentType::Handshake {
+                *key = key.next_generation().unwrap();
+            }
+            rest = after;
+        }
+        records
+    }
+
+    #[test]
+    fn a_key_is_replaced_before_its_limit_is_passed() {
+        for suite in [CipherSuite::Aes128GcmSha256, CipherSuite::Aes256GcmSha384] {
+            let mut buffer = [0; 1024];
+            let mut outbound = Outbound::new(&mut buffer);
+            let limit = suite.aead().record_limit();
+            let mut sealer = key(suite);
+            let mut opener = key(suite);
+            sealer.set_sequence(limit - 2);
+            opener.set_sequence(limit - 2);
+            outbound.set_key(sealer);
+            for text in [b"one", b"two", b"six"] {
+                assert_eq!(outbound.data(text), Ok(3));
+            }
+            let data = |text: &[u8]| (ContentType::ApplicationData, text.to_vec());
+            assert_eq!(
+                opened(&mut outbound, &mut opener),
+                [
+                    data(b"one"),
+                    // RFC 8446 §5.5: the KeyUpdate itself is the last record that the key protects.
+                    (ContentType::Handshake, vec![KEY_UPDATE, 0, 0, 1, 0]),
+                    data(b"two"),
+                    data(b"six"),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn an_alert_and_a_key_update_find_room_however_full_the_buffer_is() {
+        let suite = CipherSuite::ChaCha20Poly1305Sha256;
+        let text = [0x5a; 4096];
+        for size in (MIN_OUTBOUND..MIN_OUTBOUND + 120).step_by(7) {
+            for length in [1, 2, 10, 22, 23, 24, 25, 100, 500, 900, 4096] {
+                let mut buffer = vec![0; size];
+                let mut outbound = Outbound::new(&mut buffer);
+                outbound.set_key(key(suite));
+                let mut count = 0;
+                loop {
+                    match outbound.data(&text[..length]).unwrap() {
+                        0 => break,
+                        taken => count += taken,
+                    }
+                }
+                assert!(count > 0);
+                assert!(outbound.has_room_for_key_update());
+                outbound.key_update().unwrap();
+                outbound.alert(AlertDescription::BAD_RECORD_MAC);
+                let records = opened(&mut outbound, &mut key(suite));
+                let sent: usize = records
+                    .iter()
+                    .filter(|record| record.0 == ContentType::ApplicationData)
+                    .map(|record| record.1.len())
+                    .sum();
+                assert_eq!(sent, count);
+                let [.., update, alert] = &records[..] else { panic!() };
+                assert_eq!(*update, (ContentType::Handshake, vec![KEY_UPDATE, 0, 0, 1, 0]));
+                assert_eq!(*alert, (ContentType::Alert, vec![2, 20]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_flight_longer_than_a_record_comes_out_whole() {
+        let suite = CipherSuite::Aes128GcmSha256;
+        let text: Vec<u8> = (0..MAX_PLAINTEXT * 3).map(|index| (index / 251) as u8).collect();
+        for length in [
+            0,
+            1,
+            MAX_PLAINTEXT - 1,
+            MAX_PLAINTEXT,
+            MAX_PLAINTEXT + 1,
+            2 * MAX_PLAINTEXT,
+            3 * MAX_PLAINTEXT - 5,
+        ] {
+            for protected in [false, true] {
+                let overhead = HEADER_LEN + if protected { OVERHEAD } else { 0 };
+                let records = length.div_ceil(MAX_PLAINTEXT).max(1);
+                let mut buffer = vec![0; length + records * overhead];
+                let mut outbound = Outbound::new(&mut buffer);
+                let mut opener = key(suite);
+                if protected {
+                    outbound.set_key(key(suite));
+                }
+                outbound
+                    .handshake(|writer| writer.bytes(&text[..length]).map_err(|_| NO_SPACE))
+                    .unwrap();
+                let mut bytes = outbound.pending().to_vec();
+                let mut rest = &mut bytes[..];
+                let mut back = Vec::new();
+                while !rest.is_empty() {
+                    let header = Header::parse(rest, protected).unwrap().unwrap();
+                    let (record, after) = rest.split_at_mut(HEADER_LEN + header.length);
+                    let payload = &mut record[HEADER_LEN..];
+                    let size = if protected {
+                        opener.open(header, payload).unwrap().1
+                    } else {
+                        header.length
+                    };
+                    back.extend_from_slice(&payload[..size]);
+                    rest = after;
+                }
+                assert!(back == text[..length]);
+                // One byte less and it does not fit, which is an error and no panic.
+                let mut buffer = vec![0; length + records * overhead - 1];
+                let mut outbound = Outbound::new(&mut buffer);
+                if protected {
+                    outbound.set_key(key(suite));
+                }
+                outbound
+                    .handshake(|writer| writer.bytes(&text[..length]).map_err(|_| NO_SPACE))
+                    .unwrap_err();
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_follows_the_last_alert() {
+        let mut buffer = [0; 1024];
+        let mut outbound = Outbound::new(&mut buffer);
+        outbound.alert(AlertDescription::CLOSE_NOTIFY);
+        outbound.alert(AlertDescription::DECODE_ERROR);
+        assert!(outbound.is_closed());
+        let late = outbound.handshake(|writer| writer.bytes(&[2, 0, 0, 0]).map_err(|_| NO_SPACE));
+        assert!(matches!(late, Err(Error::Internal(_))));
+        assert_eq!(outbound.pending(), [21, 3, 3, 0, 2, 1, 0]);
+    }
+}

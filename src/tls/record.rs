@@ -1,0 +1,350 @@
+//! The record layer's header and protection (RFC 8446 §5).
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::error::{Error, InvalidMessage, PeerMisbehaved};
+use super::schedule::TrafficSecret;
+use crate::crypto::aead::{AeadKey, MAX_KEY_LEN, NONCE_LEN, TAG_LEN};
+
+/// The length of a record's header, in bytes.
+pub const HEADER_LEN: usize = 5;
+/// The most content in one record, in bytes (RFC 8446 §5.1).
+pub const MAX_PLAINTEXT: usize = 1 << 14;
+/// The most that protection may add to the content of a record, in bytes (RFC 8446 §5.2).
+pub const MAX_EXPANSION: usize = 256;
+/// What our own protection adds to a record's content, in bytes: the inner content type and the tag.
+pub const OVERHEAD: usize = 1 + TAG_LEN;
+
+/// A content type (RFC 8446 §B.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContentType {
+    ChangeCipherSpec = 20,
+    Alert = 21,
+    Handshake = 22,
+    ApplicationData = 23,
+}
+
+impl ContentType {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            20 => Self::ChangeCipherSpec,
+            21 => Self::Alert,
+            22 => Self::Handshake,
+            23 => Self::ApplicationData,
+            _ => return None,
+        })
+    }
+}
+
+/// A checked record header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) content: ContentType,
+    pub(crate) version: u16,
+    pub(crate) length: usize,
+}
+
+impl Header {
+    /// Checks as much of a header as has come, so that what is not TLS is refused at its first byte.
+    /// `Ok(None)` when more has to come.
+    pub(crate) fn parse(bytes: &[u8], protected: bool) -> Result<Option<Self>, InvalidMessage> {
+        let Some(&first) = bytes.first() else { return Ok(None) };
+        let Some(content) = ContentType::from_byte(first) else {
+            return match looks_like_http(bytes) {
+                Some(true) => Err(InvalidMessage::Http),
+                None => Ok(None),
+                Some(false) => Err(InvalidMessage::ContentType(first)),
+            };
+        };
+        // Versions are ignored but for their major number (RFC 8446 §5.1), which tells TLS from something else.
+        if let Some(&major) = bytes.get(1)
+            && major != 3
+        {
+            let minor = bytes.get(2).copied().unwrap_or_default();
+            return Err(InvalidMessage::RecordVersion(u16::from_be_bytes([major, minor])));
+        }
+        let Some(&[_, major, minor, high, low]) = bytes.first_chunk::<HEADER_LEN>() else {
+            return Ok(None);
+        };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let limit = if protected && content == ContentType::ApplicationData {
+            MAX_PLAINTEXT + MAX_EXPANSION
+        } else {
+            MAX_PLAINTEXT
+        };
+        if length > limit {
+            return Err(InvalidMessage::RecordTooLong(length));
+        }
+        Ok(Some(Self {
+            content,
+            version: u16::from_be_bytes([major, minor]),
+            length,
+        }))
+    }
+
+    /// The header of a record that we send. `legacy_record_version` is always that of TLS 1.2 (RFC 8446 §5.1).
+    pub(crate) fn emit(content: ContentType, length: usize) -> [u8; HEADER_LEN] {
+        let [.., high, low] = length.to_be_bytes();
+        [content as u8, 3, 3, high, low]
+    }
+}
+
+/// Whether the first bytes are those of an HTTP request; `None` while they could still become so.
+fn looks_like_http(bytes: &[u8]) -> Option<bool> {
+    let mut undecided = false;
+    for method in [
+        &b"GET "[..],
+        b"POST ",
+        b"HEAD ",
+        b"PUT ",
+        b"OPTIONS ",
+        b"CONNECT ",
+        b"DELETE ",
+    ] {
+        let common = method.len().min(bytes.len());
+        if method.get(..common) == bytes.get(..common) {
+            if common == method.len() {
+                return Some(true);
+            }
+            undecided = true;
+        }
+    }
+    if undecided { None } else { Some(false) }
+}
+
+/// One direction's record protection of TLS 1.3, with the secret it stems from.
+pub(crate) struct RecordKey {
+    secret: TrafficSecret,
+    key: AeadKey,
+    iv: Iv,
+    sequence: u64,
+}
+
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Iv([u8; NONCE_LEN]);
+
+impl RecordKey {
+    /// Derives key and IV from a traffic secret (RFC 8446 §7.3).
+    pub(crate) fn new(secret: TrafficSecret) -> Result<Self, Error> {
+        let suite = secret.suite();
+        let mut bytes = zeroize::Zeroizing::new([0; MAX_KEY_LEN]);
+        let mut iv = Iv([0; NONCE_LEN]);
+        let key = bytes.get_mut(..suite.aead().key_len()).unwrap_or_default();
+        secret.expand("key", key)?;
+        secret.expand("iv", &mut iv.0)?;
+        let key = AeadKey::new(suite.aead(), key).map_err(|_| Error::Internal("key of the wrong length"))?;
+        Ok(Self {
+            secret,
+            key,
+            iv,
+            sequence: 0,
+        })
+    }
+
+    /// The next generation of this key (RFC 8446 §7.2).
+    pub(crate) fn next_generation(&self) -> Result<Self, Error> {
+        Self::new(self.secret.next_generation()?)
+    }
+
+    /// Whether the next record is the last that this key may protect (RFC 8446 §5.5): it has to be a KeyUpdate.
+    pub(crate) fn exhausted(&self) -> bool {
+        self.sequence.saturating_add(1) >= self.key.algorithm().record_limit()
+    }
+
+    /// Protects the record whose content is `record[HEADER_LEN..][..length]`, in place, and returns the length of the
+    /// whole record. `record` has to be [`HEADER_LEN`] + `length` + [`OVERHEAD`] bytes or more.
+    pub(crate) fn seal(&mut self, content: ContentType, length: usize, record: &mut [u8]) -> Result<usize, Error> {
+        const NO_SPACE: Error = Error::Internal("no space for the record");
+        let header = Header::emit(ContentType::ApplicationData, length + OVERHEAD);
+        let whole = HEADER_LEN + length + OVERHEAD;
+        let (head, body) = record
+            .get_mut(..whole)
+            .and_then(|record| record.split_first_chunk_mut::<HEADER_LEN>())
+            .ok_or(NO_SPACE)?;
+        let (inner, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(NO_SPACE)?;
+        *head = header;
+        *inner.last_mut().ok_or(NO_SPACE)? = content as u8;
+        *tag = self
+            .key
+            .seal(&self.nonce(), &header, inner)
+            .map_err(|_| Error::Internal("record too long for its protection"))?;
+        self.advance()?;
+        Ok(whole)
+    }
+
+    /// Removes the protection of a record's payload, in place. Returns its true content type and the length of its
+    /// content, which stands at the beginning of `payload`.
+    pub(crate) fn open(&mut self, header: Header, payload: &mut [u8]) -> Result<(ContentType, usize), Error> {
+        let [major, minor] = header.version.to_be_bytes();
+        let [.., high, low] = header.length.to_be_bytes();
+        let aad = [header.content as u8, major, minor, high, low];
+        let (inner, tag) = payload
+            .split_last_chunk_mut::<TAG_LEN>()
+            .ok_or(PeerMisbehaved::BadRecordMac)?;
+        self.key
+            .open(&self.nonce(), &aad, inner, tag)
+            .map_err(|_| PeerMisbehaved::BadRecordMac)?;
+        self.advance()?;
+        // TLSInnerPlaintext (RFC 8446 §5.2): content, content type, zeros; the last two count towards the limit.
+        if inner.len() > MAX_PLAINTEXT + 1 {
+            return Err(InvalidMessage::RecordTooLong(inner.len()).into());
+        }
+        let length = inner
+            .iter()
+            .rposition(|&byte| byte != 0)
+            .ok_or(InvalidMessage::NoInnerContentType)?;
+        let content = inner.get(length).copied().unwrap_or_default();
+        let content = ContentType::from_byte(content).ok_or(PeerMisbehaved::UnexpectedRecord(content))?;
+        Ok((content, length))
+    }
+
+    /// The per-record nonce (RFC 8446 §5.3).
+    fn nonce(&self) -> [u8; NONCE_LEN] {
+        let mut nonce = self.iv.0;
+        for (byte, number) in nonce.iter_mut().rev().zip(self.sequence.to_le_bytes()) {
+            *byte ^= number;
+        }
+        nonce
+    }
+
+    /// Sequence numbers do not wrap (RFC 8446 §5.3).
+    fn advance(&mut self) -> Result<(), Error> {
+        self.sequence = self
+            .sequence
+            .checked_add(1)
+            .ok_or(Error::Internal("sequence numbers used up"))?;
+        Ok(())
+    }
+
+    /// Makes the key look used: the next record reaches the limit of the algorithm.
+    #[cfg(test)]
+    pub(crate) fn set_sequence(&mut self, sequence: u64) {
+        self.sequence = sequence;
+    }
+}
+
+impl core::fmt::Debug for RecordKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "RecordKey({:?}, record {})", self.key, self.sequence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::suite::CipherSuite;
+
+    fn keys(suite: CipherSuite) -> (RecordKey, RecordKey) {
+        let secret = || TrafficSecret::new(suite, &[7; 48][..suite.hash().output_len()]);
+        (RecordKey::new(secret()).unwrap(), RecordKey::new(secret()).unwrap())
+    }
+
+    fn sealed(key: &mut RecordKey, content: ContentType, text: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; HEADER_LEN + text.len() + OVERHEAD];
+        record[HEADER_LEN..][..text.len()].copy_from_slice(text);
+        assert_eq!(key.seal(content, text.len(), &mut record).unwrap(), record.len());
+        record
+    }
+
+    fn opened(key: &mut RecordKey, record: &mut [u8]) -> Result<(ContentType, Vec<u8>), Error> {
+        let header = Header::parse(record, true)?.unwrap();
+        let payload = &mut record[HEADER_LEN..];
+        let (content, length) = key.open(header, payload)?;
+        Ok((content, payload[..length].to_vec()))
+    }
+
+    #[test]
+    fn records_come_back_in_order_only() {
+        for suite in CipherSuite::ALL {
+            let (mut sealer, mut opener) = keys(suite);
+            let mut first = sealed(&mut sealer, ContentType::ApplicationData, b"first");
+            let mut second = sealed(&mut sealer, ContentType::Handshake, b"second");
+            let replayed = first.clone();
+            assert_eq!(
+                opened(&mut opener, &mut first),
+                Ok((ContentType::ApplicationData, b"first".to_vec()))
+            );
+            assert_eq!(
+                opened(&mut opener, &mut replayed.clone()),
+                Err(Error::PeerMisbehaved(PeerMisbehaved::BadRecordMac))
+            );
+            assert_eq!(
+                opened(&mut opener, &mut second),
+                Ok((ContentType::Handshake, b"second".to_vec()))
+            );
+        }
+    }
+
+    #[test]
+    fn the_header_is_authenticated() {
+        let (mut sealer, mut opener) = keys(CipherSuite::Aes128GcmSha256);
+        let mut record = sealed(&mut sealer, ContentType::ApplicationData, b"text");
+        record[2] = 1;
+        assert_eq!(
+            opened(&mut opener, &mut record),
+            Err(Error::PeerMisbehaved(PeerMisbehaved::BadRecordMac))
+        );
+    }
+
+    #[test]
+    fn nothing_but_padding_is_refused() {
+        let (sealer, mut opener) = keys(CipherSuite::Aes128GcmSha256);
+        // A content type of zero is padding, too.
+        let header = Header::emit(ContentType::ApplicationData, 4 + TAG_LEN);
+        let mut inner = [0; 4];
+        let tag = sealer.key.seal(&sealer.nonce(), &header, &mut inner).unwrap();
+        let mut record = [&header[..], &inner, &tag].concat();
+        assert_eq!(
+            opened(&mut opener, &mut record),
+            Err(InvalidMessage::NoInnerContentType.into())
+        );
+    }
+
+    #[test]
+    fn an_inner_plaintext_over_the_limit_is_refused() {
+        let (mut sealer, mut opener) = keys(CipherSuite::Aes128GcmSha256);
+        let mut record = sealed(&mut sealer, ContentType::ApplicationData, &[1; MAX_PLAINTEXT]);
+        assert_eq!(opened(&mut opener, &mut record).unwrap().1.len(), MAX_PLAINTEXT);
+        let mut record = sealed(&mut sealer, ContentType::ApplicationData, &[1; MAX_PLAINTEXT + 1]);
+        assert_eq!(
+            opened(&mut opener, &mut record),
+            Err(InvalidMessage::RecordTooLong(MAX_PLAINTEXT + 2).into())
+        );
+    }
+
+    #[test]
+    fn sequence_numbers_do_not_wrap() {
+        let (mut sealer, _) = keys(CipherSuite::ChaCha20Poly1305Sha256);
+        sealer.set_sequence(u64::MAX);
+        let mut record = [0; HEADER_LEN + OVERHEAD];
+        assert!(matches!(
+            sealer.seal(ContentType::ApplicationData, 0, &mut record),
+            Err(Error::Internal(_))
+        ));
+    }
+
+    #[test]
+    fn what_is_not_tls_is_refused_at_once() {
+        assert_eq!(Header::parse(b"", false), Ok(None));
+        assert_eq!(Header::parse(b"GE", false), Ok(None));
+        assert_eq!(Header::parse(b"GET / HTTP/1.1", false), Err(InvalidMessage::Http));
+        assert_eq!(Header::parse(b"GEX", false), Err(InvalidMessage::ContentType(b'G')));
+        assert_eq!(Header::parse(&[0x80], false), Err(InvalidMessage::ContentType(0x80)));
+        assert_eq!(
+            Header::parse(&[22, 2, 0], false),
+            Err(InvalidMessage::RecordVersion(0x0200))
+        );
+        assert_eq!(
+            Header::parse(&[22, 3, 1, 0x40, 0x01], false),
+            Err(InvalidMessage::RecordTooLong(0x4001))
+        );
+        assert_eq!(
+            Header::parse(&[23, 3, 3, 0x41, 0x01], true),
+            Err(InvalidMessage::RecordTooLong(0x4101))
+        );
+        assert!(matches!(
+            Header::parse(&[23, 3, 3, 0x41, 0x00], true),
+            Ok(Some(Header { length: 0x4100, .. }))
+        ));
+    }
+}

@@ -1,0 +1,336 @@
+//! A connection over an async transport.
+
+use embedded_io_async::{BufRead, ErrorKind, ErrorType, Read, Write};
+use rand_core::CryptoRng;
+
+use super::connection::{Connection, Info, Link, Progress, Receiver, Sender};
+use super::error::Error;
+
+/// TLS over `T`.
+///
+/// Reads and writes are cancel-safe if those of `T` are: a future that is dropped has lost nothing and will repeat
+/// nothing, and a read or write may simply be tried again. Written data is buffered; [`Write::flush`] sends it.
+///
+/// After an error the alert has been sent as far as `T` took it. The owner then shuts the write side of
+/// [`Stream::transport`] and reads until its end, for a bounded time, so that a reset does not swallow the alert.
+pub struct Stream<'a, T> {
+    transport: T,
+    connection: Connection<'a>,
+}
+
+impl<'a, T: Read + Write> Stream<'a, T> {
+    /// Puts a connection upon a transport. Nothing is sent or received yet.
+    pub fn new(transport: T, connection: Connection<'a>) -> Self {
+        Self { transport, connection }
+    }
+
+    /// What was agreed upon.
+    pub fn info(&self) -> &Info {
+        self.connection.info()
+    }
+
+    /// The transport below.
+    pub fn transport(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// Runs the handshake to its end.
+    ///
+    /// # Errors
+    /// Of the protocol, with the alert sent, or of the transport.
+    pub async fn handshake(&mut self, rng: &mut dyn CryptoRng) -> Result<(), StreamError<T::Error>> {
+        while self.connection.is_handshaking() {
+            let result = self.connection.advance(rng);
+            let flushed = self.flush().await;
+            match result? {
+                Progress::NeedInput if self.connection.is_handshaking() => {}
+                _ => {
+                    flushed?;
+                    continue;
+                }
+            }
+            flushed?;
+            match self
+                .transport
+                .read(self.connection.space())
+                .await
+                .map_err(StreamError::Transport)?
+            {
+                0 => self.connection.received_end(),
+                count => self.connection.received(count),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends our side: sends what is buffered, and `close_notify`. Reading may go on.
+    ///
+    /// # Errors
+    /// Of the transport.
+    pub async fn close(&mut self) -> Result<(), StreamError<T::Error>> {
+        self.connection.close();
+        self.flush().await
+    }
+
+    /// The two directions as halves that can be used at the same time. `halves` splits the transport likewise.
+    ///
+    /// # Errors
+    /// When the handshake is not done.
+    pub fn split<'s, R: Read, W: Write>(
+        &'s mut self,
+        halves: impl FnOnce(&'s mut T) -> (R, W),
+    ) -> Result<(ReadHalf<'s, 'a, R>, WriteHalf<'s, 'a, W>), Error> {
+        let (receiver, sender, link) = self
+            .connection
+            .split()
+            .ok_or(Error::Internal("no data before the handshake is done"))?;
+        let (reader, writer) = halves(&mut self.transport);
+        Ok((
+            ReadHalf {
+                receiver,
+                link,
+                transport: reader,
+            },
+            WriteHalf {
+                sender,
+                link,
+                transport: writer,
+            },
+        ))
+    }
+}
+
+impl<T: ErrorType> ErrorType for Stream<'_, T> {
+    type Error = StreamError<T::Error>;
+}
+
+impl<T: Read + Write> Read for Stream<'_, T> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        read_from(self, buffer).await
+    }
+}
+
+impl<T: Read + Write> BufRead for Stream<'_, T> {
+    async fn fill_buf(&mut self) -> Result<&[u8], Self::Error> {
+        let result = async {
+            let (receiver, _, link) = self
+                .connection
+                .split()
+                .ok_or(Error::Internal("no data before the handshake is done"))?;
+            fill(receiver, link, &mut self.transport).await
+        }
+        .await;
+        if let Err(error) = result {
+            // The read failed already; whether the alert gets out does not change what is said of it.
+            let _ = self.flush().await;
+            return Err(error);
+        }
+        Ok(self.connection.data())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.connection.consume(count);
+    }
+}
+
+impl<T: Read + Write> Write for Stream<'_, T> {
+    async fn write(&mut self, data: &[u8]) -> Result<usize, Self::Error> {
+        let (_, sender, link) = self
+            .connection
+            .split()
+            .ok_or(Error::Internal("no data before the handshake is done"))?;
+        write(sender, link, &mut self.transport, data).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        if let Some((_, sender, link)) = self.connection.split() {
+            sender.settle(link);
+        }
+        while !self.connection.pending().is_empty() {
+            let count = self
+                .transport
+                .write(self.connection.pending())
+                .await
+                .map_err(StreamError::Transport)?;
+            if count == 0 {
+                return Err(StreamError::WriteZero);
+            }
+            self.connection.sent(count);
+        }
+        self.transport.flush().await.map_err(StreamError::Transport)
+    }
+}
+
+/// The receiving direction of a [`Stream`].
+pub struct ReadHalf<'s, 'a, R> {
+    receiver: &'s mut Receiver<'a>,
+    link: &'s Link,
+    transport: R,
+}
+
+impl<R: ErrorType> ErrorType for ReadHalf<'_, '_, R> {
+    type Error = StreamError<R::Error>;
+}
+
+impl<R: Read> Read for ReadHalf<'_, '_, R> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        read_from(self, buffer).await
+    }
+}
+
+impl<R: Read> BufRead for ReadHalf<'_, '_, R> {
+    async fn fill_buf(&mut self) -> Result<&[u8], Self::Error> {
+        fill(self.receiver, self.link, &mut self.transport).await?;
+        Ok(self.receiver.data())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.receiver.consume(count);
+    }
+}
+
+/// The sending direction of a [`Stream`]. When the [`ReadHalf`] has failed, the next write or flush here sends the
+/// alert that says so to the peer, and a write fails with the same error.
+pub struct WriteHalf<'s, 'a, W> {
+    sender: &'s mut Sender<'a>,
+    link: &'s Link,
+    transport: W,
+}
+
+impl<W: Write> WriteHalf<'_, '_, W> {
+    /// Ends our side: sends what is buffered, and `close_notify`.
+    ///
+    /// # Errors
+    /// Of the transport.
+    pub async fn close(&mut self) -> Result<(), StreamError<W::Error>> {
+        self.sender.settle(self.link);
+        self.sender.close();
+        self.flush().await
+    }
+}
+
+impl<W: ErrorType> ErrorType for WriteHalf<'_, '_, W> {
+    type Error = StreamError<W::Error>;
+}
+
+impl<W: Write> Write for WriteHalf<'_, '_, W> {
+    async fn write(&mut self, data: &[u8]) -> Result<usize, Self::Error> {
+        write(self.sender, self.link, &mut self.transport, data).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        self.sender.settle(self.link);
+        while !self.sender.pending().is_empty() {
+            send(self.sender, &mut self.transport).await?;
+        }
+        self.transport.flush().await.map_err(StreamError::Transport)
+    }
+}
+
+/// Why a read or write failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamError<E> {
+    /// The protocol.
+    Tls(Error),
+    /// The transport below.
+    Transport(E),
+    /// The transport took nothing.
+    WriteZero,
+}
+
+impl<E> From<Error> for StreamError<E> {
+    fn from(error: Error) -> Self {
+        Self::Tls(error)
+    }
+}
+
+impl<E: core::fmt::Display> core::fmt::Display for StreamError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Tls(error) => error.fmt(f),
+            Self::Transport(error) => error.fmt(f),
+            Self::WriteZero => f.write_str("the transport takes no more bytes"),
+        }
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for StreamError<E> {}
+
+impl<E: embedded_io_async::Error> embedded_io_async::Error for StreamError<E> {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Tls(Error::AlertReceived(_)) => ErrorKind::ConnectionAborted,
+            Self::Tls(_) => ErrorKind::InvalidData,
+            Self::Transport(error) => error.kind(),
+            Self::WriteZero => ErrorKind::WriteZero,
+        }
+    }
+}
+
+async fn read_from<B: BufRead>(reader: &mut B, buffer: &mut [u8]) -> Result<usize, B::Error> {
+    if buffer.is_empty() {
+        return Ok(0);
+    }
+    let data = reader.fill_buf().await?;
+    let count = data.len().min(buffer.len());
+    for (to, from) in buffer.iter_mut().zip(data) {
+        *to = *from;
+    }
+    reader.consume(count);
+    Ok(count)
+}
+
+/// Receives until there is data, or the end.
+async fn fill<R: Read>(
+    receiver: &mut Receiver<'_>,
+    link: &Link,
+    transport: &mut R,
+) -> Result<(), StreamError<R::Error>> {
+    while receiver.advance(link)? == Progress::NeedInput {
+        // Only bytes that have been read move on, so a dropped read loses nothing.
+        match transport.read(receiver.space()).await.map_err(StreamError::Transport)? {
+            0 => receiver.received_end(),
+            count => receiver.received(count),
+        }
+    }
+    Ok(())
+}
+
+/// Protects some of `data`, after sending what is in the way. Once protected it counts as written: nothing is awaited
+/// after that, so a dropped write has either written nothing or returned.
+async fn write<W: Write>(
+    sender: &mut Sender<'_>,
+    link: &Link,
+    transport: &mut W,
+    data: &[u8],
+) -> Result<usize, StreamError<W::Error>> {
+    if data.is_empty() {
+        return Ok(0);
+    }
+    loop {
+        let count = sender.write(link, data)?;
+        if count > 0 {
+            return Ok(count);
+        }
+        if sender.pending().is_empty() {
+            return Err(Error::Internal("outbound buffer too small for a record").into());
+        }
+        while !sender.pending().is_empty() {
+            send(sender, transport).await?;
+        }
+    }
+}
+
+async fn send<W: Write>(sender: &mut Sender<'_>, transport: &mut W) -> Result<(), StreamError<W::Error>> {
+    match transport
+        .write(sender.pending())
+        .await
+        .map_err(StreamError::Transport)?
+    {
+        0 => Err(StreamError::WriteZero),
+        count => {
+            sender.sent(count);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What the tests share: a throw-away PKI, and handshakes between Postern and rustls in memory.
+
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+
+use chacha20::ChaCha20Rng;
+use postern::crypto::key::SigningKey;
+use postern::tls::{Connection, Error, Progress, ServerConfig};
+use rand_core::SeedableRng as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+
+/// A CA and a server certificate for `localhost` under it, both ECDSA P-256.
+pub struct Pki {
+    /// The CA's certificate in DER.
+    pub ca: Vec<u8>,
+    /// The server's certificate in DER.
+    pub server: Vec<u8>,
+    /// The server's private key.
+    pub key: SigningKey,
+}
+
+impl Pki {
+    /// Makes one.
+    pub fn new() -> Self {
+        let ca_key = rcgen::KeyPair::generate().unwrap();
+        let mut ca = rcgen::CertificateParams::new([]).unwrap();
+        ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        ca.distinguished_name.push(rcgen::DnType::CommonName, "Test CA");
+        let issuer = rcgen::CertifiedIssuer::self_signed(ca, ca_key).unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut server = rcgen::CertificateParams::new(["localhost".to_string()]).unwrap();
+        server.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
+        let server = server.signed_by(&key, &issuer).unwrap();
+        Self {
+            ca: issuer.der().to_vec(),
+            server: server.der().to_vec(),
+            key: SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap(),
+        }
+    }
+
+    /// A rustls client that trusts the CA, with `provider`'s suites and groups.
+    pub fn client(&self, provider: rustls::crypto::CryptoProvider) -> rustls::ClientConnection {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from(self.ca.clone())).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        rustls::ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap()
+    }
+}
+
+impl Default for Pki {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A generator that gives the same numbers for the same seed.
+pub fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+/// Moves bytes between a rustls client and our server, `chunk` bytes at a time, until neither has more to say.
+pub fn exchange(
+    client: &mut rustls::ClientConnection,
+    server: &mut Connection<'_>,
+    rng: &mut ChaCha20Rng,
+    chunk: usize,
+) -> Result<Progress, Error> {
+    let mut progress = Progress::NeedInput;
+    loop {
+        let mut moved = false;
+        let mut to_server = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut to_server).unwrap();
+        }
+        let mut left = &to_server[..];
+        while !left.is_empty() {
+            let space = server.space();
+            let count = left.len().min(chunk).min(space.len());
+            assert_ne!(count, 0, "no space although all data was consumed");
+            space[..count].copy_from_slice(&left[..count]);
+            left = &left[count..];
+            server.received(count);
+            progress = server.advance(rng)?;
+            moved = true;
+            assert!(
+                progress != Progress::Data || left.is_empty(),
+                "exchange() is for handshakes"
+            );
+        }
+        let to_client = server.pending().to_vec();
+        server.sent(to_client.len());
+        for piece in to_client.chunks(chunk) {
+            let mut piece = piece;
+            while !piece.is_empty() {
+                client.read_tls(&mut piece).unwrap();
+                client.process_new_packets().unwrap();
+            }
+            moved = true;
+        }
+        if !moved {
+            return Ok(progress);
+        }
+    }
+}
+
+/// Sends `text` from the client, echoes it in the server, and checks that the client gets the same.
+pub fn echo(client: &mut rustls::ClientConnection, server: &mut Connection<'_>, rng: &mut ChaCha20Rng, text: &[u8]) {
+    let mut sent = 0;
+    let mut back = Vec::new();
+    while back.len() < text.len() {
+        if sent < text.len() {
+            sent += client.writer().write(&text[sent..]).unwrap();
+        }
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        let mut left = &wire[..];
+        loop {
+            let space = server.space();
+            let count = left.len().min(space.len());
+            space[..count].copy_from_slice(&left[..count]);
+            left = &left[count..];
+            server.received(count);
+            while server.advance(rng).unwrap() == Progress::Data {
+                let data = server.data().to_vec();
+                server.consume(data.len());
+                let mut rest = &data[..];
+                while !rest.is_empty() {
+                    let count = server.write(rest).unwrap();
+                    rest = &rest[count..];
+                    let pending = server.pending().to_vec();
+                    server.sent(pending.len());
+                    let mut pending = &pending[..];
+                    while !pending.is_empty() {
+                        client.read_tls(&mut pending).unwrap();
+                        client.process_new_packets().unwrap();
+                    }
+                    let mut buffer = [0; 20000];
+                    while let Ok(count) = client.reader().read(&mut buffer) {
+                        if count == 0 {
+                            break;
+                        }
+                        back.extend_from_slice(&buffer[..count]);
+                    }
+                }
+            }
+            if left.is_empty() {
+                break;
+            }
+        }
+    }
+    assert_eq!(back, text);
+}
+
+/// A server's configuration for `pki`; `chain` has to outlive it.
+pub fn config<'a>(chain: &'a [&'a [u8]], pki: &'a Pki) -> ServerConfig<'a> {
+    ServerConfig::new(chain, &pki.key).unwrap()
+}

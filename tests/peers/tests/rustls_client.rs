@@ -1,0 +1,47 @@
+//! Our server against rustls's client, in memory.
+
+use postern::crypto::kx::Group;
+use postern::crypto::suite::CipherSuite;
+use postern::tls::{Connection, MIN_INBOUND, Progress};
+use postern_peers::{Pki, config, echo, exchange, rng};
+use rustls::crypto::ring;
+
+#[test]
+fn every_suite_and_group_with_and_without_a_retry() {
+    let pki = Pki::new();
+    let chain = [&pki.server[..]];
+    for suite in CipherSuite::ALL {
+        for group in Group::ALL {
+            for first in Group::ALL {
+                for chunk in [1, 7, 100_000] {
+                    let mut provider = ring::default_provider();
+                    provider
+                        .cipher_suites
+                        .retain(|other| u16::from(other.suite()) == suite.id());
+                    let mut groups: Vec<_> = ring::ALL_KX_GROUPS.to_vec();
+                    // The client sends a share for its first group only; another choice of ours makes a retry.
+                    groups.sort_by_key(|other| u16::from(other.name()) != first.id());
+                    provider.kx_groups = groups;
+                    let (mut inbound, mut outbound) = (vec![0; MIN_INBOUND + 2048], vec![0; 17000]);
+                    let config = config(&chain, &pki).with_groups(std::slice::from_ref(&group));
+                    let mut server = Connection::server(config, &mut inbound, &mut outbound).unwrap();
+                    let mut client = pki.client(provider);
+                    let mut rng = rng(1);
+                    let progress = exchange(&mut client, &mut server, &mut rng, chunk).unwrap();
+                    assert_eq!(progress, Progress::NeedInput);
+                    assert!(!client.is_handshaking() && !server.is_handshaking());
+                    assert_eq!(server.info().suite, Some(suite));
+                    assert_eq!(server.info().group, Some(group));
+                    assert_eq!(server.info().retried, group != first);
+                    echo(&mut client, &mut server, &mut rng, b"ping");
+                    echo(&mut client, &mut server, &mut rng, &vec![0x5a; 200_000]);
+                    client.send_close_notify();
+                    assert_eq!(
+                        exchange(&mut client, &mut server, &mut rng, chunk),
+                        Ok(Progress::Closed)
+                    );
+                }
+            }
+        }
+    }
+}
