@@ -1,5 +1,6 @@
 //! Symbols that compiled code and crates expect somebody to define.
 
+use core::alloc::{GlobalAlloc, Layout};
 use core::task::Waker;
 use postern::machine::{clock, executor, panic};
 
@@ -37,6 +38,22 @@ unsafe impl critical_section::Impl for NoPreemption {
 
     #[inline]
     unsafe fn release(_: critical_section::RawRestoreState) {}
+}
+
+/// There is no heap. Crates may be built with their `alloc` features all the same, when tests are built beside the
+/// image and features are united, and then want an allocator to be named; nothing of them allocates.
+struct NoHeap;
+
+#[global_allocator]
+static HEAP: NoHeap = NoHeap;
+
+// SAFETY: it gives nothing, so that nothing can be wrong with what it gives.
+unsafe impl GlobalAlloc for NoHeap {
+    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
+        core::ptr::null_mut()
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 }
 
 struct Clock;

@@ -296,12 +296,12 @@ impl Scale {
     #[inline]
     fn ticks(&self, tsc: u64) -> u64 {
         let cycles = tsc.saturating_sub(self.tsc);
-        self.ticks + (u128::from(cycles) * u128::from(self.factor) >> 32) as u64
+        self.ticks + ((u128::from(cycles) * u128::from(self.factor)) >> 32) as u64
     }
 
     fn tsc(&self, ticks: u64) -> u64 {
         let ticks = ticks.saturating_sub(self.ticks);
-        let cycles = u128::from(ticks) * u128::from(self.inverse) >> 20;
+        let cycles = (u128::from(ticks) * u128::from(self.inverse)) >> 20;
         self.tsc.saturating_add(u64::try_from(cycles).unwrap_or(u64::MAX))
     }
 }

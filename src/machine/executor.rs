@@ -26,7 +26,7 @@ pub fn run(
 ) -> ! {
     let executor = raw::Executor::new(core::ptr::null_mut());
     // SAFETY: this function never returns, so the executor lives as long as everything else.
-    let executor: &'static raw::Executor = unsafe { &*(&raw const executor) };
+    let executor: &'static raw::Executor = unsafe { core::mem::transmute(&executor) };
     init(executor.spawner());
     let mut watch_until = 0;
     loop {

@@ -133,7 +133,7 @@ impl Arena {
         let memory = self.take(len, align)?;
         memory.fill(MaybeUninit::new(0));
         // SAFETY: every byte was just written.
-        Ok(unsafe { memory.assume_init_mut() })
+        Ok(unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), len) })
     }
 
     /// `len` values, each made by `init` from its index.
@@ -150,7 +150,7 @@ impl Arena {
             place.write(init(index));
         }
         // SAFETY: every element was just written.
-        Ok(unsafe { memory.assume_init_mut() })
+        Ok(unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), len) })
     }
 
     /// One value.

@@ -91,7 +91,7 @@ impl Mapper {
 
     /// Maps `range`, whole pages, one to one. What is mapped for the same purpose already stays as it is.
     pub fn map(&mut self, range: Range, kind: Kind) -> Result<(), MapError> {
-        if (range.start | range.end) % PAGE != 0 || range.end > 1 << 47 {
+        if !(range.start | range.end).is_multiple_of(PAGE) || range.end > 1 << 47 {
             return Err(MapError::BadRange);
         }
         if range.start == 0 && !range.is_empty() {

@@ -193,6 +193,11 @@ impl Function {
     /// Finds the addresses and sizes of all BARs, once for all: decoding is off meanwhile, and switching it takes a
     /// virtual machine a millisecond.
     fn probe(&self) -> [Result<Range, Error>; BARS] {
+        let mut bars = core::array::from_fn(|index| Err(Error::NoMemoryBar(index as u8)));
+        if read(self.address, HEADER_TYPE) >> 16 & 0x7f != 0 {
+            // A bridge has other things there.
+            return bars;
+        }
         let command = self.read(COMMAND) as u16;
         self.set_command(0, COMMAND_MEMORY | COMMAND_IO);
         let probe = |at| {
@@ -202,10 +207,8 @@ impl Function {
             write(self.address, at, old);
             (old, mask)
         };
-        let mut bars = [const { Err(Error::NoMemoryBar(0)) }; BARS];
         let mut upper_half = false;
         for (index, bar) in (0u8..).zip(&mut bars) {
-            *bar = Err(Error::NoMemoryBar(index));
             if core::mem::replace(&mut upper_half, false) {
                 continue;
             }

@@ -9,14 +9,20 @@ const RDSEED_ATTEMPTS: u32 = 1000;
 
 /// Fills `buffer` by RDSEED. False where there is none, or it gives nothing.
 pub(super) fn rdseed(buffer: &mut [u8]) -> bool {
-    // SAFETY: only called where CPUID has RDSEED, as checked here.
-    super::super::cpu::has("rdseed") && fill(buffer, RDSEED_ATTEMPTS, |word| unsafe { seed_step(word) })
+    super::super::cpu::has("rdseed")
+        && fill(buffer, RDSEED_ATTEMPTS, |word| {
+            // SAFETY: the CPU has it.
+            unsafe { seed_step(word) }
+        })
 }
 
 /// Fills `buffer` by RDRAND. False where there is none, or it gives nothing.
 pub(super) fn rdrand(buffer: &mut [u8]) -> bool {
-    // SAFETY: only called where CPUID has RDRAND, as checked here.
-    super::super::cpu::has("rdrand") && fill(buffer, RDRAND_ATTEMPTS, |word| unsafe { rand_step(word) })
+    super::super::cpu::has("rdrand")
+        && fill(buffer, RDRAND_ATTEMPTS, |word| {
+            // SAFETY: the CPU has it.
+            unsafe { rand_step(word) }
+        })
 }
 
 #[target_feature(enable = "rdseed")]
