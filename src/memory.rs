@@ -75,6 +75,10 @@ impl net::Arena for Memory {
     fn slice<T: 'static>(&mut self, count: usize, init: impl FnMut(usize) -> T) -> Option<&'static mut [T]> {
         self.0.slice(count, init).ok()
     }
+
+    fn buffer(&mut self, count: usize) -> Option<&'static mut [u8]> {
+        self.0.buffer(count).ok()
+    }
 }
 
 /// How many connections there are, and what they get.
@@ -144,7 +148,7 @@ impl Plan {
         len: usize,
         memory: &mut Memory,
     ) -> Result<impl Iterator<Item = &'static mut [u8]> + use<>, Short> {
-        let mut all = memory.slice(self.connections * len, |_| 0_u8)?;
+        let mut all = memory.0.buffer(self.connections * len).map_err(Short)?;
         Ok(core::iter::repeat_with(move || {
             let (buffer, rest) = core::mem::take(&mut all).split_at_mut_checked(len).unwrap_or_default();
             all = rest;

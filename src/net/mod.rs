@@ -204,6 +204,11 @@ impl Plan {
 pub trait Arena {
     /// `count` values for ever, each made by `init` from its index. `None` when the memory does not suffice.
     fn slice<T: 'static>(&mut self, count: usize, init: impl FnMut(usize) -> T) -> Option<&'static mut [T]>;
+
+    /// `count` bytes for ever, with any content.
+    fn buffer(&mut self, count: usize) -> Option<&'static mut [u8]> {
+        self.slice(count, |_| 0)
+    }
 }
 
 /// Why an interface could not be opened.
@@ -242,10 +247,7 @@ pub fn open<C: Card>(
 fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'static Shared> {
     let count = plan.slots();
     let mut storage = arena.slice(count, |_| SocketStorage::EMPTY)?;
-    let mut bytes = arena.slice(
-        2 * (plan.large * plan.large_buffer + plan.small * plan.small_buffer),
-        |_| 0u8,
-    )?;
+    let mut bytes = arena.buffer(2 * (plan.large * plan.large_buffer + plan.small * plan.small_buffer))?;
     let micros = |duration: Duration| smoltcp::time::Duration::from_micros(duration.as_micros());
     let slots = arena.slice(count, |index| {
         let large = index < plan.large;
