@@ -91,7 +91,11 @@ suites! {
 
 impl CipherSuite {
     /// Those of TLS 1.3, in the order that a side without another wish prefers.
-    pub const TLS13: [CipherSuite; 3] = [Self::Aes128GcmSha256, Self::Aes256GcmSha384, Self::ChaCha20Poly1305Sha256];
+    pub const TLS13: [CipherSuite; 3] = [
+        Self::Aes128GcmSha256,
+        Self::Aes256GcmSha384,
+        Self::ChaCha20Poly1305Sha256,
+    ];
 
     /// Those of TLS 1.2, likewise.
     pub const TLS12: [CipherSuite; 6] = [

@@ -72,11 +72,11 @@ impl core::fmt::Debug for AlertDescription {
     }
 }
 
-/// The level that goes with `description` on the wire: warning (1) for the two closure alerts, fatal (2) for the rest
-/// (RFC 8446 §6).
+/// The level that goes with `description` on the wire: warning (1) for the closure alerts and for
+/// `no_renegotiation`, fatal (2) for the rest (RFC 8446 §6, RFC 5246 §7.2.2).
 pub(crate) const fn level(description: AlertDescription) -> u8 {
     match description {
-        AlertDescription::CLOSE_NOTIFY | AlertDescription::USER_CANCELED => 1,
+        AlertDescription::CLOSE_NOTIFY | AlertDescription::USER_CANCELED | AlertDescription::NO_RENEGOTIATION => 1,
         _ => 2,
     }
 }

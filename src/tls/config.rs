@@ -31,7 +31,13 @@ impl<'a> Identity<'a> {
 
     /// The most bytes that its Certificate message takes.
     fn message_len(&self) -> usize {
-        4 + 1 + 3 + self.chain.iter().map(|certificate| 3 + certificate.len() + 2).sum::<usize>()
+        4 + 1
+            + 3
+            + self
+                .chain
+                .iter()
+                .map(|certificate| 3 + certificate.len() + 2)
+                .sum::<usize>()
     }
 }
 
@@ -171,7 +177,12 @@ impl<'a> ServerConfig<'a> {
         if identities.is_empty() {
             return Err(ConfigError::NoCertificate);
         }
-        Ok(Self { identities, client_auth: ClientAuth::Off, tickets: None, preferences: Preferences::new(clock) })
+        Ok(Self {
+            identities,
+            client_auth: ClientAuth::Off,
+            tickets: None,
+            preferences: Preferences::new(clock),
+        })
     }
 
     preference_setters!();
@@ -183,7 +194,10 @@ impl<'a> ServerConfig<'a> {
 
     /// Gives out tickets, and resumes sessions by them.
     pub fn with_tickets(self, tickets: &'a Tickets) -> Self {
-        Self { tickets: Some(tickets), ..self }
+        Self {
+            tickets: Some(tickets),
+            ..self
+        }
     }
 
     /// The most bytes that one flight of this server can take: what the outbound buffer has to hold.
@@ -191,13 +205,17 @@ impl<'a> ServerConfig<'a> {
         // A HelloRetryRequest may still wait to be sent when the second ClientHello comes.
         const HELLO: usize = 4 + 2 + 32 + 33 + 2 + 1 + 2;
         const HELLO_RETRY_REQUEST: usize = HELLO + 6 + 6;
-        const CHANGE_CIPHER_SPEC: usize = HEADER_LEN + 1;
         const KEY_EXCHANGE: usize = 4 + 2 + MAX_PUBLIC;
         const EXTENSIONS: usize = 6 + 6 + (4 + 256) + 6 + 5 + 4 + 5 + 6 + 4;
         const SIGNATURE: usize = 4 + 2 + 2 + MAX_SIGNATURE;
         const TICKET: usize = 4 + 4 + 4 + 9 + 2 + MAX_OWN_TICKET + 2;
         let lists = 2 * (self.preferences.groups.len() + self.preferences.schemes.len()) + 32;
-        let certificate = self.identities.iter().map(Identity::message_len).max().unwrap_or_default();
+        let certificate = self
+            .identities
+            .iter()
+            .map(Identity::message_len)
+            .max()
+            .unwrap_or_default();
         let content = HELLO_RETRY_REQUEST
             + HELLO
             + KEY_EXCHANGE
@@ -224,26 +242,43 @@ pub struct ClientConfig<'a> {
 impl<'a> ClientConfig<'a> {
     /// A client that trusts `trust` and asks for `name`; with `None` any certificate under that trust will do.
     pub fn new(trust: &'a Trust<'a>, name: Option<ServerName<'a>>, clock: Clock) -> Self {
-        Self { trust, name, identity: None, sessions: None, preferences: Preferences::new(clock) }
+        Self {
+            trust,
+            name,
+            identity: None,
+            sessions: None,
+            preferences: Preferences::new(clock),
+        }
     }
 
     preference_setters!();
 
     /// Authenticates with this identity where a server asks.
     pub fn with_identity(self, identity: Identity<'a>) -> Self {
-        Self { identity: Some(identity), ..self }
+        Self {
+            identity: Some(identity),
+            ..self
+        }
     }
 
     /// Resumes the session in `sessions`, and puts new ones there.
     pub fn with_sessions(self, sessions: &'a SessionCache) -> Self {
-        Self { sessions: Some(sessions), ..self }
+        Self {
+            sessions: Some(sessions),
+            ..self
+        }
     }
 
     /// The most bytes that one flight of this client can take: what the outbound buffer has to hold.
     pub fn flight_len(&self) -> usize {
         let lists = 2
             * (self.preferences.suites.len() + self.preferences.groups.len() + self.preferences.schemes.len())
-            + self.preferences.protocols.iter().map(|protocol| protocol.len() + 1).sum::<usize>();
+            + self
+                .preferences
+                .protocols
+                .iter()
+                .map(|protocol| protocol.len() + 1)
+                .sum::<usize>();
         // Fixed parts and the headers of every extension; two key shares; a name; a ticket; a cookie.
         let hello = 512 + lists + 2 * (4 + MAX_PUBLIC) + 256 + (MAX_TICKET + 64) + MAX_COOKIE;
         let certificate = self.identity.as_ref().map_or(8, Identity::message_len);

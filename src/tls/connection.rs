@@ -5,33 +5,74 @@ use core::cell::Cell;
 use rand_core::CryptoRng;
 
 use super::alert::AlertDescription;
-use super::config::{ConfigError, ServerConfig};
+use super::client;
+use super::config::{ClientConfig, ConfigError, ServerConfig};
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
+use super::handshake::{Change, Context, Message, Resumption, SkipEarlyData, State};
 use super::inbound::{Inbound, MIN_INBOUND, Received};
-use super::msg::{HANDSHAKE_HEADER_LEN, KEY_UPDATE};
+use super::msg::ticket::NewSessionTicket;
+use super::msg::{CLIENT_HELLO, HELLO_REQUEST, KEY_UPDATE, NEW_SESSION_TICKET};
 use super::outbound::{MIN_OUTBOUND, Outbound};
+use super::record::ContentType;
+use super::schedule::KeySchedule;
 use super::server;
+use super::session::{ClientSession, MAX_TICKET};
 use crate::crypto::kx::Group;
+use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
+use crate::pki::verify::PeerIdentity;
 
 /// How many KeyUpdates may come in a row without data between them.
 const MAX_KEY_UPDATES: u8 = 32;
+/// How many tickets a server may send on one connection.
+const MAX_TICKETS: u8 = 32;
+/// How often a TLS 1.2 peer may ask for a renegotiation, which it does not get.
+const MAX_RENEGOTIATIONS: u8 = 4;
+
+/// The longest application protocol that is remembered, in bytes.
+pub const MAX_PROTOCOL: usize = 32;
+/// The longest server name that is remembered, in bytes.
+pub const MAX_SERVER_NAME: usize = 64;
 
 /// What was agreed upon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Info {
+    /// Whether it is TLS 1.3; otherwise TLS 1.2. Meaningful once there is a suite.
+    pub tls13: bool,
     /// The cipher suite, once chosen.
     pub suite: Option<CipherSuite>,
-    /// The group of the key exchange, once chosen.
+    /// The group of the key exchange, once chosen; none in a resumption of TLS 1.2.
     pub group: Option<Group>,
+    /// The scheme of the server's signature; none in a resumption.
+    pub scheme: Option<SignatureScheme>,
     /// Whether it took a HelloRetryRequest.
     pub retried: bool,
+    /// Whether a session was resumed.
+    pub resumed: bool,
+    /// Who the peer proved to be, if it did. Good only when the handshake is done.
+    pub peer: Option<PeerIdentity>,
+    /// The application protocol (ALPN), cut to [`MAX_PROTOCOL`] bytes.
+    pub protocol: Option<heapless::Vec<u8, MAX_PROTOCOL>>,
+    /// The name of the server that the client asked for, cut to [`MAX_SERVER_NAME`] bytes.
+    pub server_name: Option<heapless::Vec<u8, MAX_SERVER_NAME>>,
 }
 
 impl Info {
-    /// The version's name: there is only this one.
+    /// The version's name, as OpenSSL writes it; empty before it is chosen.
     pub const fn version(&self) -> &'static str {
-        "TLSv1.3"
+        match (self.suite, self.tls13) {
+            (None, _) => "",
+            (Some(_), true) => "TLSv1.3",
+            (Some(_), false) => "TLSv1.2",
+        }
+    }
+
+    pub(crate) fn set_protocol(&mut self, protocol: Option<&[u8]>) {
+        self.protocol = protocol.map(|protocol| protocol.iter().copied().take(MAX_PROTOCOL).collect());
+    }
+
+    pub(crate) fn set_server_name(&mut self, name: Option<&[u8]>) {
+        self.server_name = name.map(|name| name.iter().copied().take(MAX_SERVER_NAME).collect());
     }
 }
 
@@ -60,12 +101,13 @@ pub struct Connection<'a> {
     link: Link,
     handshake: Handshake<'a>,
     info: Info,
+    record_limit: u16,
 }
 
 // Held inline: there is no heap.
 #[allow(clippy::large_enum_variant)]
 enum Handshake<'a> {
-    Server(server::State<'a>),
+    UnderWay(State<'a>),
     Done,
     Failed,
 }
@@ -81,25 +123,65 @@ impl<'a> Connection<'a> {
         inbound: &'a mut [u8],
         outbound: &'a mut [u8],
     ) -> Result<Self, ConfigError> {
-        let least = config.flight_len().max(MIN_OUTBOUND);
+        let mut connection = Self::new(config.flight_len(), true, inbound, outbound)?;
+        connection.handshake = Handshake::UnderWay(State::Server(server::State::ClientHello(config)));
+        Ok(connection)
+    }
+
+    /// A connection whose ClientHello waits in [`Connection::pending`].
+    ///
+    /// # Errors
+    /// When `inbound` is smaller than [`MIN_INBOUND`] bytes, or `outbound` smaller than [`MIN_OUTBOUND`] or than
+    /// [`ClientConfig::flight_len`]; and when the hello cannot be made.
+    pub fn client(
+        config: ClientConfig<'a>,
+        inbound: &'a mut [u8],
+        outbound: &'a mut [u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self, ConfigError> {
+        let mut connection = Self::new(config.flight_len(), false, inbound, outbound)?;
+        let outbound = &mut connection.sender.outbound;
+        let state = client::start(config, connection.record_limit, outbound, rng).map_err(|error| match error {
+            Error::Internal(why) => ConfigError::Hello(why),
+            _ => ConfigError::Hello("the hello could not be made"),
+        })?;
+        connection.handshake = Handshake::UnderWay(State::Client(state));
+        Ok(connection)
+    }
+
+    fn new(
+        flight_len: usize,
+        server: bool,
+        inbound: &'a mut [u8],
+        outbound: &'a mut [u8],
+    ) -> Result<Self, ConfigError> {
+        let least = flight_len.max(MIN_OUTBOUND);
         if inbound.len() < MIN_INBOUND {
             return Err(ConfigError::InboundTooSmall(MIN_INBOUND));
         }
         if outbound.len() < least {
             return Err(ConfigError::OutboundTooSmall(least));
         }
+        let inbound = Inbound::new(inbound);
+        let record_limit = inbound.record_limit();
         Ok(Self {
             receiver: Receiver {
-                inbound: Inbound::new(inbound),
+                inbound,
+                server,
+                tls13: false,
                 key_updates: 0,
+                tickets: 0,
+                renegotiations: 0,
+                resumption: None,
                 end: None,
             },
             sender: Sender {
                 outbound: Outbound::new(outbound),
             },
             link: Link::default(),
-            handshake: Handshake::Server(server::State::ClientHello(config)),
+            handshake: Handshake::Failed,
             info: Info::default(),
+            record_limit,
         })
     }
 
@@ -157,12 +239,10 @@ impl<'a> Connection<'a> {
     /// bytes have to be sent first.
     ///
     /// # Errors
-    /// Before the handshake is done, and after [`Connection::close`] or a failure.
+    /// Before the handshake is done, after [`Connection::close`], and after a failure, which it gives again.
     pub fn write(&mut self, data: &[u8]) -> Result<usize, Error> {
-        if self.is_handshaking() {
-            return Err(Error::Internal("no data before the handshake is done"));
-        }
-        self.sender.write(&self.link, data)
+        let (_, sender, link) = self.split()?;
+        sender.write(link, data)
     }
 
     /// The bytes that are to be sent.
@@ -181,12 +261,15 @@ impl<'a> Connection<'a> {
     }
 
     /// The two directions, which from now on need nothing of each other but the [`Link`] between them.
-    /// `None` while the handshake is under way.
-    pub(crate) fn split(&mut self) -> Option<(&mut Receiver<'a>, &mut Sender<'a>, &Link)> {
-        if self.is_handshaking() {
-            return None;
+    ///
+    /// # Errors
+    /// While the handshake is under way, and after a failure, which it gives again.
+    pub(crate) fn split(&mut self) -> Result<(&mut Receiver<'a>, &mut Sender<'a>, &Link), Error> {
+        match (&self.handshake, self.receiver.end) {
+            (Handshake::Done, _) => Ok((&mut self.receiver, &mut self.sender, &self.link)),
+            (_, Some(Err(error))) => Err(error),
+            _ => Err(Error::Internal("no data before the handshake is done")),
         }
-        Some((&mut self.receiver, &mut self.sender, &self.link))
     }
 
     fn step(&mut self, rng: &mut dyn CryptoRng) -> Result<Progress, Error> {
@@ -198,22 +281,33 @@ impl<'a> Connection<'a> {
                 return end.map(|()| Progress::Closed);
             }
             if let Some(message) = self.receiver.inbound.message()? {
-                let length = message.len();
-                let state = match core::mem::replace(&mut self.handshake, Handshake::Failed) {
-                    Handshake::Server(state) => state,
-                    Handshake::Done | Handshake::Failed => return Err(Error::Internal("no handshake under way")),
+                let message = Message { whole: message };
+                let length = message.whole.len();
+                // RFC 5246 §7.1: change_cipher_spec goes before the message that is protected by what it changes to.
+                if self.receiver.inbound.awaits_change_cipher_spec() {
+                    return Err(message.unexpected());
+                }
+                let Handshake::UnderWay(state) = core::mem::replace(&mut self.handshake, Handshake::Failed) else {
+                    return Err(Error::Internal("no handshake under way"));
                 };
-                let mut context = server::Context {
+                let mut change = Change::default();
+                let mut context = Context {
                     outbound: &mut self.sender.outbound,
                     rng: &mut *rng,
                     info: &mut self.info,
+                    change: &mut change,
+                    record_limit: self.record_limit,
                 };
-                let step = state.handle(message, &mut context)?;
+                let next = state.handle(message, &mut context)?;
                 self.receiver.inbound.consume_message(length);
-                self.receiver.change(step.inbound)?;
-                self.handshake = match step.state {
-                    Some(state) => Handshake::Server(state),
-                    None => Handshake::Done,
+                self.receiver.change(change)?;
+                self.handshake = match next {
+                    Some(state) => Handshake::UnderWay(state),
+                    None => {
+                        self.receiver.tls13 = self.info.tls13;
+                        self.receiver.inbound.allow_data();
+                        Handshake::Done
+                    }
                 };
                 continue;
             }
@@ -221,21 +315,19 @@ impl<'a> Connection<'a> {
                 None if self.receiver.transport_ended() => return Err(Error::Truncated),
                 None => return Ok(Progress::NeedInput),
                 Some(Received::Handshake | Received::Nothing) => {}
-                // No application data before the peer's Finished.
+                // Inbound lets none through before the handshake is done.
                 Some(Received::Data) => {
-                    return Err(PeerMisbehaved::UnexpectedRecord(ContentTypeNumber::APPLICATION_DATA).into());
+                    return Err(PeerMisbehaved::UnexpectedRecord(ContentType::ApplicationData as u8).into());
                 }
-                Some(Received::Alert(AlertDescription::USER_CANCELED)) => {}
-                Some(Received::Alert(alert)) => return Err(Error::AlertReceived(alert)),
+                Some(Received::Alert { warning, description }) => match description {
+                    AlertDescription::USER_CANCELED => {}
+                    // RFC 5246 §7.2.2: a warning does not end a TLS 1.2 connection.
+                    alert if warning && !self.info.tls13 && alert != AlertDescription::CLOSE_NOTIFY => {}
+                    alert => return Err(Error::AlertReceived(alert)),
+                },
             }
         }
     }
-}
-
-struct ContentTypeNumber;
-
-impl ContentTypeNumber {
-    const APPLICATION_DATA: u8 = super::record::ContentType::ApplicationData as u8;
 }
 
 /// What the two directions tell each other.
@@ -243,6 +335,8 @@ impl ContentTypeNumber {
 pub(crate) struct Link {
     /// The peer asked for a KeyUpdate of ours, due before the next data (RFC 8446 §4.6.3).
     key_update_due: Cell<bool>,
+    /// The peer asked for a renegotiation, which is to be declined.
+    refusal_due: Cell<bool>,
     /// The receiver failed with this; the sender owes the peer the alert.
     failure: Cell<Option<Error>>,
 }
@@ -256,12 +350,18 @@ impl Link {
 /// The receiving direction.
 pub(crate) struct Receiver<'a> {
     inbound: Inbound<'a>,
+    server: bool,
+    tls13: bool,
     key_updates: u8,
+    tickets: u8,
+    renegotiations: u8,
+    /// What a client needs to keep the tickets that come.
+    resumption: Option<Resumption<'a>>,
     /// How it ended: with `close_notify`, or by an error.
     end: Option<Result<(), Error>>,
 }
 
-impl Receiver<'_> {
+impl<'a> Receiver<'a> {
     pub(crate) fn space(&mut self) -> &mut [u8] {
         self.inbound.space()
     }
@@ -306,15 +406,33 @@ impl Receiver<'_> {
         loop {
             if let Some(message) = self.inbound.message()? {
                 let length = message.len();
-                let kind = message.first().copied().unwrap_or_default();
-                let request = match (kind, message.get(HANDSHAKE_HEADER_LEN..).unwrap_or_default()) {
-                    (KEY_UPDATE, &[request]) => request,
-                    (KEY_UPDATE, []) => return Err(InvalidMessage::MissingData("KeyUpdate").into()),
-                    (KEY_UPDATE, _) => return Err(InvalidMessage::TrailingData("KeyUpdate").into()),
-                    (kind, _) => return Err(PeerMisbehaved::UnexpectedHandshake(kind).into()),
+                let message = Message { whole: message };
+                // Everything that may come after the handshake.
+                let update = match (message.kind(), self.tls13, self.server) {
+                    (KEY_UPDATE, true, _) => Some(parse_key_update(message.body())?),
+                    (NEW_SESSION_TICKET, true, false) => {
+                        let ticket = NewSessionTicket::parse_tls13(message.body())?;
+                        keep(&ticket, self.resumption.as_ref())?;
+                        self.tickets += 1;
+                        None
+                    }
+                    (HELLO_REQUEST, false, false) | (CLIENT_HELLO, false, true) => {
+                        self.renegotiations += 1;
+                        link.refusal_due.set(true);
+                        None
+                    }
+                    _ => return Err(message.unexpected()),
                 };
+                if self.tickets > MAX_TICKETS {
+                    return Err(PeerMisbehaved::TooManyEmptyRecords.into());
+                }
+                if self.renegotiations > MAX_RENEGOTIATIONS {
+                    return Err(PeerMisbehaved::TooManyRenegotiations.into());
+                }
                 self.inbound.consume_message(length);
-                self.key_update(request, link)?;
+                if let Some(request) = update {
+                    self.key_update(request, link)?;
+                }
                 continue;
             }
             match self.inbound.next()? {
@@ -325,9 +443,12 @@ impl Receiver<'_> {
                     self.key_updates = 0;
                     return Ok(Progress::Data);
                 }
-                Some(Received::Alert(AlertDescription::CLOSE_NOTIFY)) => return Ok(Progress::Closed),
-                Some(Received::Alert(AlertDescription::USER_CANCELED)) => {}
-                Some(Received::Alert(alert)) => return Err(Error::AlertReceived(alert)),
+                Some(Received::Alert { warning, description }) => match description {
+                    AlertDescription::CLOSE_NOTIFY => return Ok(Progress::Closed),
+                    AlertDescription::USER_CANCELED => {}
+                    _ if warning && !self.tls13 => {}
+                    alert => return Err(Error::AlertReceived(alert)),
+                },
             }
         }
     }
@@ -345,28 +466,26 @@ impl Receiver<'_> {
         self.inbound.update_key()
     }
 
-    fn change(&mut self, change: server::InboundChange) -> Result<(), Error> {
-        match change {
-            server::InboundChange::Retry { early_data } => {
-                if self.inbound.in_message() {
-                    return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
-                }
-                self.inbound.tolerate_ccs(true);
-                if early_data {
-                    self.inbound.skip_early_data_until_client_hello();
-                }
-            }
-            server::InboundChange::Handshake { key, early_data } => {
-                self.inbound.tolerate_ccs(true);
-                self.inbound.set_key(key)?;
-                if early_data {
-                    self.inbound.skip_early_data_until_decrypted();
-                }
-            }
-            server::InboundChange::Traffic { key } => {
-                self.inbound.tolerate_ccs(false);
-                self.inbound.set_key(key)?;
-            }
+    fn change(&mut self, change: Change<'a>) -> Result<(), Error> {
+        if change.boundary && self.inbound.in_message() {
+            return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
+        }
+        if let Some(key) = change.key {
+            self.inbound.set_key(key)?;
+        }
+        if let Some(rule) = change.change_cipher_spec {
+            self.inbound.on_change_cipher_spec(rule)?;
+        }
+        match change.skip_early_data {
+            Some(SkipEarlyData::UntilClientHello) => self.inbound.skip_early_data_until_client_hello(),
+            Some(SkipEarlyData::UntilDecrypted) => self.inbound.skip_early_data_until_decrypted(),
+            None => {}
+        }
+        if let Some(limit) = change.max_content {
+            self.inbound.limit_content(limit);
+        }
+        if let Some(resumption) = change.resumption {
+            self.resumption = Some(resumption);
         }
         Ok(())
     }
@@ -374,6 +493,36 @@ impl Receiver<'_> {
     fn transport_ended(&self) -> bool {
         self.inbound.ended()
     }
+}
+
+fn parse_key_update(body: &[u8]) -> Result<u8, InvalidMessage> {
+    match body {
+        &[request] => Ok(request),
+        [] => Err(InvalidMessage::MissingData("KeyUpdate")),
+        _ => Err(InvalidMessage::TrailingData("KeyUpdate")),
+    }
+}
+
+/// Puts a ticket where the client wants its sessions, if it wants them.
+fn keep(ticket: &NewSessionTicket<'_>, resumption: Option<&Resumption<'_>>) -> Result<(), Error> {
+    // RFC 8446 §4.6.1: at most seven days; zero means that it is to be thrown away.
+    const LONGEST: u32 = 604_800;
+    let Some(resumption) = resumption else { return Ok(()) };
+    let bytes = heapless::Vec::<u8, MAX_TICKET>::from_slice(ticket.ticket);
+    let (Ok(bytes), 1..) = (bytes, ticket.lifetime) else {
+        return Ok(());
+    };
+    resumption.sessions.store(ClientSession {
+        tls13: true,
+        suite: resumption.secret.suite(),
+        secret: KeySchedule::ticket_psk(&resumption.secret, ticket.nonce)?,
+        ticket: bytes,
+        lifetime: ticket.lifetime.min(LONGEST),
+        age_add: ticket.age_add,
+        received: resumption.now,
+        identity: resumption.identity,
+    });
+    Ok(())
 }
 
 /// The sending direction.
@@ -408,8 +557,11 @@ impl Sender<'_> {
         self.outbound.data(data)
     }
 
-    /// Queues the alert that is owed for a failure of the other direction.
+    /// Queues the alerts that are owed for what the other direction has seen.
     pub(crate) fn settle(&mut self, link: &Link) {
+        if link.refusal_due.take() {
+            self.outbound.warn(AlertDescription::NO_RENEGOTIATION);
+        }
         if let Some(error) = link.failure.get() {
             self.fail(&error);
         }

@@ -126,6 +126,8 @@ pub enum PeerMisbehaved {
     },
     /// More certificates in a chain than are looked at.
     ChainTooLong,
+    /// The public key in a certificate is longer than any that is supported.
+    KeyTooLong,
     /// The peer wants to renegotiate again and again.
     TooManyRenegotiations,
 }
@@ -175,7 +177,7 @@ impl Error {
                 PeerMisbehaved::NoServerCertificate => Alert::DECODE_ERROR,
                 PeerMisbehaved::NoClientCertificate { tls13: true } => Alert::CERTIFICATE_REQUIRED,
                 PeerMisbehaved::NoClientCertificate { tls13: false } => Alert::HANDSHAKE_FAILURE,
-                PeerMisbehaved::ChainTooLong => Alert::BAD_CERTIFICATE,
+                PeerMisbehaved::ChainTooLong | PeerMisbehaved::KeyTooLong => Alert::BAD_CERTIFICATE,
                 PeerMisbehaved::TooManyRenegotiations => Alert::NO_RENEGOTIATION,
                 // RFC 8446 §4.2.10: what cannot be deprotected beyond the skipped amount is an ordinary failure.
                 PeerMisbehaved::TooMuchEarlyData => Alert::BAD_RECORD_MAC,
@@ -287,6 +289,7 @@ impl fmt::Display for PeerMisbehaved {
             Self::ChangedMasterSecret => f.write_str("extended_master_secret differs from the resumed session's"),
             Self::NoServerCertificate => f.write_str("the server sent no certificate"),
             Self::NoClientCertificate { .. } => f.write_str("the client sent no certificate, which is required here"),
+            Self::KeyTooLong => f.write_str("the public key in the certificate is too long"),
             Self::ChainTooLong => f.write_str("too many certificates in the chain"),
             Self::TooManyRenegotiations => f.write_str("renegotiation asked for again and again"),
         }

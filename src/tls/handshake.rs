@@ -14,6 +14,7 @@ use super::record::RecordKey;
 use super::schedule::TrafficSecret;
 use super::server;
 use super::session::SessionCache;
+use crate::crypto::hash::HashOutput;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::verify;
 use crate::pki::verify::{PeerIdentity, leaf_public_key};
@@ -111,7 +112,9 @@ impl PeerKey {
     /// Takes the key out of a certificate in DER.
     pub(crate) fn of(certificate: &[u8]) -> Result<Self, Error> {
         let spki = leaf_public_key(certificate)?;
-        Ok(Self(heapless::Vec::from_slice(spki).map_err(|_| PeerMisbehaved::KeyTooLong)?))
+        Ok(Self(
+            heapless::Vec::from_slice(spki).map_err(|_| PeerMisbehaved::KeyTooLong)?,
+        ))
     }
 
     /// Checks a signature whose scheme has to be one of `offered`.
@@ -130,30 +133,42 @@ impl PeerKey {
         verify::verify(scheme, tls13, &self.0, message, signature).map_err(|_| PeerMisbehaved::WrongSignature)?;
         Ok(scheme)
     }
+
+    /// The same in TLS 1.2 for a message of which only the hash is there.
+    pub(crate) fn check_prehashed(
+        &self,
+        offered: &[SignatureScheme],
+        (scheme, signature): (SignatureScheme, &[u8]),
+        hash: &HashOutput,
+    ) -> Result<(), Error> {
+        if !offered.contains(&scheme) {
+            return Err(PeerMisbehaved::WrongSignatureScheme(scheme.id()).into());
+        }
+        let result = verify::verify_prehashed(scheme, &self.0, hash, signature);
+        Ok(result.map_err(|_| PeerMisbehaved::WrongSignature)?)
+    }
 }
 
-impl Preferences<'_> {
+impl<'a> Preferences<'a> {
     /// Chooses a protocol by our preference (RFC 7301 §3.2); `None` where either side leaves ALPN alone.
     pub(crate) fn choose_protocol(
         &self,
         offered: Option<super::msg::client_hello::Protocols<'_>>,
-    ) -> Result<Option<&[u8]>, Error> {
+    ) -> Result<Option<&'a [u8]>, Error> {
         let Some(offered) = offered else { return Ok(None) };
         if self.protocols.is_empty() {
             return Ok(None);
         }
-        let common = self.protocols.iter().find(|ours| offered.iter().any(|theirs| theirs == **ours));
+        let common = self
+            .protocols
+            .iter()
+            .find(|ours| offered.iter().any(|theirs| theirs == **ours));
         Ok(Some(common.ok_or(PeerIncompatible::Protocol)?))
     }
 }
 
 /// Writes a line of the key log, where there is one.
-pub(crate) fn log_secret(
-    key_log: Option<&dyn KeyLog>,
-    label: &str,
-    client_random: &[u8; 32],
-    secret: &[u8],
-) {
+pub(crate) fn log_secret(key_log: Option<&dyn KeyLog>, label: &str, client_random: &[u8; 32], secret: &[u8]) {
     if let Some(key_log) = key_log {
         key_log.log(label, client_random, secret);
     }

@@ -10,24 +10,32 @@
 //! Bytes of the peer are touched in `codec`, `record` and `msg` only; what comes out of there has been checked.
 
 pub mod alert;
+mod client;
 mod codec;
 pub mod config;
 mod connection;
 pub mod error;
+mod handshake;
 mod inbound;
 pub mod msg;
 mod outbound;
 pub mod record;
+#[cfg(test)]
+mod rfc8448;
 mod schedule;
 mod server;
+pub mod session;
 pub mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tls12;
 mod transcript;
 
 pub use alert::AlertDescription;
-pub use config::{ConfigError, ServerConfig};
-pub use connection::{Connection, Info, Progress};
+pub use config::{ClientAuth, ClientConfig, ConfigError, Identity, KeyLog, ServerConfig, Versions};
+pub use connection::{Connection, Info, MAX_PROTOCOL, MAX_SERVER_NAME, Progress};
 pub use error::Error;
-pub use inbound::MIN_INBOUND;
+pub use inbound::{FULL_INBOUND, MIN_INBOUND};
 pub use outbound::MIN_OUTBOUND;
+pub use session::{SessionCache, Tickets};
 pub use stream::{ReadHalf, Stream, StreamError, WriteHalf};

@@ -153,7 +153,12 @@ impl RecordKey {
         secret.expand("key", key)?;
         secret.expand("iv", &mut iv.0)?;
         let key = AeadKey::new(suite.aead(), key).map_err(|_| WRONG_LENGTH)?;
-        Ok(Self { key, iv, sequence: 0, kind: Kind::Tls13(secret) })
+        Ok(Self {
+            key,
+            iv,
+            sequence: 0,
+            kind: Kind::Tls13(secret),
+        })
     }
 
     /// Takes key and IV as TLS 1.2 derives them (RFC 5246 §6.3); `iv` has [`tls12_iv_len`] bytes.
@@ -161,8 +166,17 @@ impl RecordKey {
         let key = AeadKey::new(aead, key).map_err(|_| WRONG_LENGTH)?;
         let mut whole = Iv([0; NONCE_LEN]);
         whole.0.get_mut(..iv.len()).ok_or(WRONG_LENGTH)?.copy_from_slice(iv);
-        let kind = if tls12_iv_len(aead) == NONCE_LEN { Kind::Tls12 } else { Kind::Tls12ExplicitNonce };
-        Ok(Self { key, iv: whole, sequence: 0, kind })
+        let kind = if tls12_iv_len(aead) == NONCE_LEN {
+            Kind::Tls12
+        } else {
+            Kind::Tls12ExplicitNonce
+        };
+        Ok(Self {
+            key,
+            iv: whole,
+            sequence: 0,
+            kind,
+        })
     }
 
     /// The next generation of this key (RFC 8446 §7.2).
@@ -177,9 +191,9 @@ impl RecordKey {
         matches!(self.kind, Kind::Tls13(_))
     }
 
-    /// Whether so many records have been protected that the key has to be replaced now (RFC 8446 §5.5).
+    /// Whether the next record is the last that this key may protect (RFC 8446 §5.5): it has to be a KeyUpdate.
     pub(crate) fn exhausted(&self) -> bool {
-        self.sequence >= self.key.algorithm().record_limit()
+        self.sequence.saturating_add(1) >= self.key.algorithm().record_limit()
     }
 
     /// How many bytes protection puts before the content, after the header.
@@ -205,8 +219,10 @@ impl RecordKey {
         const NO_SPACE: Error = Error::Internal("no space for the record");
         let payload_length = length + self.overhead();
         let whole = HEADER_LEN + payload_length;
-        let (head, body) =
-            record.get_mut(..whole).and_then(|record| record.split_first_chunk_mut::<HEADER_LEN>()).ok_or(NO_SPACE)?;
+        let (head, body) = record
+            .get_mut(..whole)
+            .and_then(|record| record.split_first_chunk_mut::<HEADER_LEN>())
+            .ok_or(NO_SPACE)?;
         let (nonce_part, body) = body.split_at_mut_checked(self.prefix()).ok_or(NO_SPACE)?;
         let (text, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(NO_SPACE)?;
         // The sequence number is as good an explicit nonce as any: it never repeats (RFC 5288 §3).
@@ -217,7 +233,8 @@ impl RecordKey {
             self.key.seal(&self.nonce(self.sequence), head, text)
         } else {
             *head = Header::emit(content, payload_length);
-            self.key.seal(&self.nonce(self.sequence), &self.tls12_aad(content as u8, length), text)
+            self.key
+                .seal(&self.nonce(self.sequence), &self.tls12_aad(content as u8, length), text)
         }
         .map_err(|_| Error::Internal("record too long for its protection"))?;
         self.advance()?;
@@ -228,13 +245,21 @@ impl RecordKey {
     /// its content stands.
     pub(crate) fn open(&mut self, header: Header, payload: &mut [u8]) -> Result<(ContentType, Range<usize>), Error> {
         let prefix = self.prefix();
-        let (nonce_part, body) = payload.split_at_mut_checked(prefix).ok_or(PeerMisbehaved::BadRecordMac)?;
-        let (text, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(PeerMisbehaved::BadRecordMac)?;
-        let explicit = nonce_part.first_chunk().map_or(self.sequence, |&nonce| u64::from_be_bytes(nonce));
+        let (nonce_part, body) = payload
+            .split_at_mut_checked(prefix)
+            .ok_or(PeerMisbehaved::BadRecordMac)?;
+        let (text, tag) = body
+            .split_last_chunk_mut::<TAG_LEN>()
+            .ok_or(PeerMisbehaved::BadRecordMac)?;
+        let explicit = nonce_part
+            .first_chunk()
+            .map_or(self.sequence, |&nonce| u64::from_be_bytes(nonce));
         let nonce = self.nonce(explicit);
         if !self.is_tls13() {
             let aad = self.tls12_aad(header.content as u8, text.len());
-            self.key.open(&nonce, &aad, text, tag).map_err(|_| PeerMisbehaved::BadRecordMac)?;
+            self.key
+                .open(&nonce, &aad, text, tag)
+                .map_err(|_| PeerMisbehaved::BadRecordMac)?;
             self.advance()?;
             if text.len() > MAX_PLAINTEXT {
                 return Err(InvalidMessage::RecordTooLong(text.len()).into());
@@ -244,13 +269,18 @@ impl RecordKey {
         let [major, minor] = header.version.to_be_bytes();
         let [.., high, low] = header.length.to_be_bytes();
         let aad = [header.content as u8, major, minor, high, low];
-        self.key.open(&nonce, &aad, text, tag).map_err(|_| PeerMisbehaved::BadRecordMac)?;
+        self.key
+            .open(&nonce, &aad, text, tag)
+            .map_err(|_| PeerMisbehaved::BadRecordMac)?;
         self.advance()?;
         // TLSInnerPlaintext (RFC 8446 §5.2): content, content type, zeros; the last two count towards the limit.
         if text.len() > MAX_PLAINTEXT + 1 {
             return Err(InvalidMessage::RecordTooLong(text.len()).into());
         }
-        let length = text.iter().rposition(|&byte| byte != 0).ok_or(InvalidMessage::NoInnerContentType)?;
+        let length = text
+            .iter()
+            .rposition(|&byte| byte != 0)
+            .ok_or(InvalidMessage::NoInnerContentType)?;
         let content = text.get(length).copied().unwrap_or_default();
         let content = ContentType::from_byte(content).ok_or(PeerMisbehaved::UnexpectedRecord(content))?;
         Ok((content, 0..length))
@@ -275,7 +305,10 @@ impl RecordKey {
 
     /// Sequence numbers do not wrap (RFC 8446 §5.3).
     fn advance(&mut self) -> Result<(), Error> {
-        self.sequence = self.sequence.checked_add(1).ok_or(Error::Internal("sequence numbers used up"))?;
+        self.sequence = self
+            .sequence
+            .checked_add(1)
+            .ok_or(Error::Internal("sequence numbers used up"))?;
         Ok(())
     }
 
@@ -329,7 +362,15 @@ mod tests {
     }
 
     fn opened(key: &mut RecordKey, record: &mut [u8]) -> Result<(ContentType, Vec<u8>), Error> {
-        let header = Header::parse(record, if key.is_tls13() { Protected::Tls13 } else { Protected::Tls12 })?.unwrap();
+        let header = Header::parse(
+            record,
+            if key.is_tls13() {
+                Protected::Tls13
+            } else {
+                Protected::Tls12
+            },
+        )?
+        .unwrap();
         let payload = &mut record[HEADER_LEN..];
         let (content, range) = key.open(header, payload)?;
         Ok((content, payload[range].to_vec()))
@@ -370,7 +411,7 @@ mod tests {
 
     #[test]
     fn nothing_but_padding_is_refused() {
-        let (mut sealer, mut opener) = keys(CipherSuite::Aes128GcmSha256);
+        let (sealer, mut opener) = keys(CipherSuite::Aes128GcmSha256);
         // A content type of zero is padding, too.
         let header = Header::emit(ContentType::ApplicationData, 4 + TAG_LEN);
         let mut inner = [0; 4];
@@ -409,9 +450,18 @@ mod tests {
     fn what_is_not_tls_is_refused_at_once() {
         assert_eq!(Header::parse(b"", Protected::No), Ok(None));
         assert_eq!(Header::parse(b"GE", Protected::No), Ok(None));
-        assert_eq!(Header::parse(b"GET / HTTP/1.1", Protected::No), Err(InvalidMessage::Http));
-        assert_eq!(Header::parse(b"GEX", Protected::No), Err(InvalidMessage::ContentType(b'G')));
-        assert_eq!(Header::parse(&[0x80], Protected::No), Err(InvalidMessage::ContentType(0x80)));
+        assert_eq!(
+            Header::parse(b"GET / HTTP/1.1", Protected::No),
+            Err(InvalidMessage::Http)
+        );
+        assert_eq!(
+            Header::parse(b"GEX", Protected::No),
+            Err(InvalidMessage::ContentType(b'G'))
+        );
+        assert_eq!(
+            Header::parse(&[0x80], Protected::No),
+            Err(InvalidMessage::ContentType(0x80))
+        );
         assert_eq!(
             Header::parse(&[22, 2, 0], Protected::No),
             Err(InvalidMessage::RecordVersion(0x0200))

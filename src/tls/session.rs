@@ -83,7 +83,13 @@ impl Tickets {
     /// # Errors
     /// Never, with the algorithm used here.
     pub fn new(rng: &mut dyn CryptoRng, now: u64) -> Result<Self, Error> {
-        Ok(Self { keys: RefCell::new(Keys { current: TicketKey::generate(rng)?, previous: None, since: now }) })
+        Ok(Self {
+            keys: RefCell::new(Keys {
+                current: TicketKey::generate(rng)?,
+                previous: None,
+                since: now,
+            }),
+        })
     }
 
     /// Throws all keys away and makes a new one: no ticket given out so far is good any more.
@@ -91,7 +97,11 @@ impl Tickets {
     /// # Errors
     /// Never, with the algorithm used here.
     pub fn revoke(&self, rng: &mut dyn CryptoRng, now: u64) -> Result<(), Error> {
-        let fresh = Keys { current: TicketKey::generate(rng)?, previous: None, since: now };
+        let fresh = Keys {
+            current: TicketKey::generate(rng)?,
+            previous: None,
+            since: now,
+        };
         *self.keys.borrow_mut() = fresh;
         Ok(())
     }
@@ -131,7 +141,10 @@ impl Tickets {
         let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>()?;
         let (sealed, tag) = rest.split_last_chunk::<TAG_LEN>()?;
         let keys = self.keys.borrow();
-        let key = [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten().find(|key| key.name == *name)?;
+        let key = [Some(&keys.current), keys.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|key| key.name == *name)?;
         let mut plain = zeroize::Zeroizing::new([0; MAX_STATE]);
         let plain = plain.get_mut(..sealed.len())?;
         plain.copy_from_slice(sealed);
@@ -155,7 +168,9 @@ impl SessionState {
         writer.nested8(|writer| writer.bytes(self.secret.as_ref()))?;
         writer.bytes(&self.issued.to_be_bytes())?;
         writer.bytes(self.server_name.as_ref())?;
-        let Some(identity) = &self.identity else { return writer.u8(0) };
+        let Some(identity) = &self.identity else {
+            return writer.u8(0);
+        };
         writer.u8(1)?;
         writer.bytes(&identity.fingerprint)?;
         writer.bytes(&identity.not_after.to_be_bytes())?;
@@ -180,7 +195,14 @@ impl SessionState {
             })
         };
         reader.finish()?;
-        Ok(Self { tls13, suite, secret, issued, server_name, identity })
+        Ok(Self {
+            tls13,
+            suite,
+            secret,
+            issued,
+            server_name,
+            identity,
+        })
     }
 
     /// Whether the session is for this server name.
@@ -201,7 +223,9 @@ pub struct SessionCache {
 impl SessionCache {
     /// An empty one.
     pub const fn new() -> Self {
-        Self { session: RefCell::new(None) }
+        Self {
+            session: RefCell::new(None),
+        }
     }
 
     /// Whether there is a session to resume.
@@ -229,7 +253,11 @@ impl SessionCache {
 
 impl core::fmt::Debug for SessionCache {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "SessionCache({})", if self.is_empty() { "empty" } else { "one session" })
+        write!(
+            f,
+            "SessionCache({})",
+            if self.is_empty() { "empty" } else { "one session" }
+        )
     }
 }
 

@@ -41,7 +41,10 @@ impl MasterSecret {
 
     /// One that a ticket or a session has kept.
     pub(crate) fn resumed(suite: CipherSuite, secret: &[u8; MASTER_SECRET]) -> Self {
-        Self { suite, secret: Zeroizing::new(*secret) }
+        Self {
+            suite,
+            secret: Zeroizing::new(*secret),
+        }
     }
 
     pub(crate) fn suite(&self) -> CipherSuite {
@@ -58,7 +61,13 @@ impl MasterSecret {
         let aead = self.suite.aead();
         let (key_len, iv_len) = (aead.key_len(), tls12_iv_len(aead));
         let mut block = Zeroizing::new([0; 2 * (MAX_KEY_LEN + NONCE_LEN)]);
-        prf(self.suite.hash(), &*self.secret, "key expansion", &[server, client], &mut *block);
+        prf(
+            self.suite.hash(),
+            &*self.secret,
+            "key expansion",
+            &[server, client],
+            &mut *block,
+        );
         let (client_key, rest) = block.split_at_checked(key_len).ok_or(SHORT)?;
         let (server_key, rest) = rest.split_at_checked(key_len).ok_or(SHORT)?;
         let (client_iv, rest) = rest.split_at_checked(iv_len).ok_or(SHORT)?;
@@ -76,7 +85,13 @@ impl MasterSecret {
             Side::Server => "server finished",
         };
         let mut out = [0; VERIFY_DATA];
-        prf(self.suite.hash(), &*self.secret, label, &[transcript.as_ref()], &mut out);
+        prf(
+            self.suite.hash(),
+            &*self.secret,
+            label,
+            &[transcript.as_ref()],
+            &mut out,
+        );
         out
     }
 
@@ -92,15 +107,34 @@ impl MasterSecret {
     }
 }
 
+/// The longest ServerECDHParams, in bytes: those of P-384.
+pub(crate) const MAX_PARAMS: usize = 4 + 97;
+
+/// What the signature of a ServerKeyExchange covers (RFC 8422 §5.4).
+pub(crate) fn signed_params(
+    client: &[u8; 32],
+    server: &[u8; 32],
+    params: &[u8],
+) -> heapless::Vec<u8, { 64 + MAX_PARAMS }> {
+    [&client[..], server, params]
+        .into_iter()
+        .flatten()
+        .copied()
+        .take(64 + MAX_PARAMS)
+        .collect()
+}
+
 /// The PRF (RFC 5246 §5): P_hash over label and seed, into the whole of `out`. At most four parts of seed are used.
 fn prf(hash: HashAlgorithm, secret: &[u8], label: &str, seed: &[&[u8]], out: &mut [u8]) {
     let mut parts = heapless::Vec::<&[u8], 5>::new();
     parts.extend([label.as_bytes()].into_iter().chain(seed.iter().copied().take(4)));
     let mut a = hmac(hash, secret, &parts);
     for chunk in out.chunks_mut(hash.output_len()) {
-        let mut with_a = heapless::Vec::<&[u8], 6>::new();
-        with_a.extend([a.as_ref()].into_iter().chain(parts.iter().copied()));
-        let block = hmac(hash, secret, &with_a);
+        let block = {
+            let mut with_a = heapless::Vec::<&[u8], 6>::new();
+            with_a.extend([a.as_ref()].into_iter().chain(parts.iter().copied()));
+            hmac(hash, secret, &with_a)
+        };
         for (to, from) in chunk.iter_mut().zip(block.as_ref()) {
             *to = *from;
         }
@@ -114,7 +148,10 @@ mod tests {
 
     fn unhex(text: &str) -> Vec<u8> {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+        digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
     }
 
     // The P_SHA256 and P_SHA384 vectors that the TLS working group's list settled on when TLS 1.2 was new.

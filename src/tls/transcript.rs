@@ -49,7 +49,9 @@ impl Transcript {
             HashAlgorithm::Sha384 => &self.sha384,
         };
         // An empty output matches nothing: whoever asks for the wrong function fails the handshake.
-        hasher.as_ref().map_or(HashOutput::zero(0), |hasher| hasher.clone().finish())
+        hasher
+            .as_ref()
+            .map_or(HashOutput::zero(0), |hasher| hasher.clone().finish())
     }
 
     /// Replaces the ClientHello that was answered with a HelloRetryRequest by the synthetic `message_hash`.

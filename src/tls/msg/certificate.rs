@@ -1,6 +1,8 @@
 //! Certificate, CertificateVerify and CertificateRequest, of both versions.
 
-use super::{CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, Extensions, emit, emit_extension, extension, list16};
+use super::{
+    CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, Extensions, emit, emit_extension, extension, list16,
+};
 use crate::crypto::sign::SignatureScheme;
 use crate::tls::codec::{Full, Reader, U16List, Writer};
 use crate::tls::error::{Error, InvalidMessage, PeerMisbehaved};
@@ -28,7 +30,9 @@ pub(crate) fn certificate_tls13(writer: &mut Writer<'_>, context: &[u8], chain: 
 pub(crate) fn certificate_tls12(writer: &mut Writer<'_>, chain: &[&[u8]]) -> Result<(), Full> {
     emit(writer, CERTIFICATE, |writer| {
         writer.nested24(|writer| {
-            chain.iter().try_for_each(|certificate| writer.nested24(|writer| writer.bytes(certificate)))
+            chain
+                .iter()
+                .try_for_each(|certificate| writer.nested24(|writer| writer.bytes(certificate)))
         })
     })
 }
@@ -68,7 +72,9 @@ fn push<'a>(chain: &mut Chain<'a>, certificate: &'a [u8]) -> Result<(), Error> {
     if certificate.is_empty() {
         return Err(InvalidMessage::IllegalValue("Certificate").into());
     }
-    chain.push(certificate).map_err(|_| Error::from(PeerMisbehaved::ChainTooLong))
+    chain
+        .push(certificate)
+        .map_err(|_| Error::from(PeerMisbehaved::ChainTooLong))
 }
 
 /// CertificateVerify, the same in both versions (RFC 8446 §4.4.3, RFC 5246 §7.4.8).
@@ -77,7 +83,9 @@ pub(crate) fn certificate_verify(
     scheme: SignatureScheme,
     signature: &[u8],
 ) -> Result<(), Full> {
-    emit(writer, CERTIFICATE_VERIFY, |writer| emit_signature(writer, scheme, signature))
+    emit(writer, CERTIFICATE_VERIFY, |writer| {
+        emit_signature(writer, scheme, signature)
+    })
 }
 
 /// Checks a CertificateVerify: the scheme's number, and the signature.

@@ -343,7 +343,10 @@ pub struct Psks<'a> {
 impl<'a> Psks<'a> {
     fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(body, "pre_shared_key");
-        let psks = Self { identities: reader.vector16()?, binders: reader.vector16()? };
+        let psks = Self {
+            identities: reader.vector16()?,
+            binders: reader.vector16()?,
+        };
         reader.finish()?;
         let mut identities = Reader::new(psks.identities, "PskIdentity");
         let mut count = 0_usize;
@@ -417,7 +420,10 @@ impl Offer<'_> {
             writer.nested8(|writer| writer.bytes(self.session_id))?;
             writer.nested16(|writer| {
                 let offered = |suite: &&CipherSuite| if suite.is_tls13() { self.tls13 } else { self.tls12 };
-                self.suites.iter().filter(offered).try_for_each(|suite| writer.u16(suite.id()))
+                self.suites
+                    .iter()
+                    .filter(offered)
+                    .try_for_each(|suite| writer.u16(suite.id()))
             })?;
             writer.nested8(|writer| writer.u8(0))?; // legacy_compression_methods
             writer.nested16(|writer| self.emit_extensions(writer))
@@ -436,7 +442,10 @@ impl Offer<'_> {
         emit_extension(writer, extension::SUPPORTED_GROUPS, |writer| {
             writer.nested16(|writer| {
                 let offered = |group: &&Group| self.tls13 || group.in_tls12();
-                self.groups.iter().filter(offered).try_for_each(|group| writer.u16(group.id()))
+                self.groups
+                    .iter()
+                    .filter(offered)
+                    .try_for_each(|group| writer.u16(group.id()))
             })
         })?;
         emit_extension(writer, extension::SIGNATURE_ALGORITHMS, |writer| {
@@ -451,11 +460,17 @@ impl Offer<'_> {
                 })
             })?;
         }
-        emit_extension(writer, extension::RECORD_SIZE_LIMIT, |writer| writer.u16(self.record_size_limit))?;
+        emit_extension(writer, extension::RECORD_SIZE_LIMIT, |writer| {
+            writer.u16(self.record_size_limit)
+        })?;
         if self.tls12 {
-            emit_extension(writer, extension::EC_POINT_FORMATS, |writer| writer.nested8(|writer| writer.u8(0)))?;
+            emit_extension(writer, extension::EC_POINT_FORMATS, |writer| {
+                writer.nested8(|writer| writer.u8(0))
+            })?;
             emit_extension(writer, extension::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
-            emit_extension(writer, extension::RENEGOTIATION_INFO, |writer| writer.nested8(|_| Ok(())))?;
+            emit_extension(writer, extension::RENEGOTIATION_INFO, |writer| {
+                writer.nested8(|_| Ok(()))
+            })?;
             if let Some(ticket) = self.session_ticket {
                 emit_extension(writer, extension::SESSION_TICKET, |writer| writer.bytes(ticket))?;
             }
@@ -474,7 +489,9 @@ impl Offer<'_> {
             })
         })?;
         if let Some(cookie) = self.cookie {
-            emit_extension(writer, extension::COOKIE, |writer| writer.nested16(|writer| writer.bytes(cookie)))?;
+            emit_extension(writer, extension::COOKIE, |writer| {
+                writer.nested16(|writer| writer.bytes(cookie))
+            })?;
         }
         emit_extension(writer, extension::PSK_KEY_EXCHANGE_MODES, |writer| {
             writer.nested8(|writer| writer.u8(PSK_DHE_KE))
@@ -494,9 +511,7 @@ impl Offer<'_> {
                     writer.nested16(|writer| writer.bytes(identity))?;
                     writer.bytes(&age.to_be_bytes())
                 })?;
-                writer.nested16(|writer| {
-                    writer.nested8(|writer| (0..binder).try_for_each(|_| writer.u8(0)))
-                })
+                writer.nested16(|writer| writer.nested8(|writer| (0..binder).try_for_each(|_| writer.u8(0))))
             })?;
         }
         Ok(())

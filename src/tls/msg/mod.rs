@@ -65,7 +65,6 @@ pub(crate) mod extension {
     pub(crate) const SUPPORTED_VERSIONS: u16 = 43;
     pub(crate) const COOKIE: u16 = 44;
     pub(crate) const PSK_KEY_EXCHANGE_MODES: u16 = 45;
-    pub(crate) const CERTIFICATE_AUTHORITIES: u16 = 47;
     pub(crate) const SIGNATURE_ALGORITHMS_CERT: u16 = 50;
     pub(crate) const KEY_SHARE: u16 = 51;
     pub(crate) const RENEGOTIATION_INFO: u16 = 0xff01;
@@ -145,7 +144,10 @@ impl Window {
     const SIZE: usize = 8192;
 
     fn all() -> impl Iterator<Item = Self> {
-        (0..=usize::from(u16::MAX) / Self::SIZE).map(|number| Self { number, bits: [0; Self::SIZE / 8] })
+        (0..=usize::from(u16::MAX) / Self::SIZE).map(|number| Self {
+            number,
+            bits: [0; Self::SIZE / 8],
+        })
     }
 
     fn covers(&self, number: u16) -> bool {
@@ -154,7 +156,9 @@ impl Window {
 
     fn contains(&self, number: u16) -> bool {
         let number = usize::from(number) % Self::SIZE;
-        self.bits.get(number / 8).is_some_and(|byte| byte & (1 << (number % 8)) != 0)
+        self.bits
+            .get(number / 8)
+            .is_some_and(|byte| byte & (1 << (number % 8)) != 0)
     }
 
     fn insert(&mut self, number: u16) {
@@ -168,7 +172,10 @@ impl Window {
 /// A number that comes more than once.
 fn first_duplicate(numbers: impl Iterator<Item = u16> + Clone) -> Option<u16> {
     Window::all().find_map(|mut window| {
-        numbers.clone().filter(|&number| usize::from(number) / Window::SIZE == window.number).find(|&number| {
+        numbers.clone().find(|&number| {
+            if !window.covers(number) {
+                return false;
+            }
             let duplicate = window.contains(number);
             window.insert(number);
             duplicate
@@ -184,7 +191,9 @@ fn first_outside(numbers: impl Iterator<Item = u16> + Clone, all: U16List<'_>) -
                 window.insert(number);
             }
         });
-        numbers.clone().find(|&number| window.covers(number) && !window.contains(number))
+        numbers
+            .clone()
+            .find(|&number| window.covers(number) && !window.contains(number))
     })
 }
 

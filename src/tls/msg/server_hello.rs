@@ -30,11 +30,12 @@ pub(crate) fn server_hello_tls13(
     psk: Option<u16>,
 ) -> Result<(), Full> {
     hello(writer, random, session_id, suite, |writer| {
-        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| writer.u16(TLS13))?;
+        // In the order of RFC 8448's traces, which can then be compared byte for byte.
         emit_extension(writer, extension::KEY_SHARE, |writer| {
             writer.u16(group.id())?;
             writer.nested16(|writer| writer.bytes(key_share))
         })?;
+        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| writer.u16(TLS13))?;
         match psk {
             Some(number) => emit_extension(writer, extension::PRE_SHARED_KEY, |writer| writer.u16(number)),
             None => Ok(()),
@@ -50,8 +51,8 @@ pub(crate) fn hello_retry_request(
     group: Group,
 ) -> Result<(), Full> {
     hello(writer, &HELLO_RETRY_REQUEST_RANDOM, session_id, suite, |writer| {
-        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| writer.u16(TLS13))?;
-        emit_extension(writer, extension::KEY_SHARE, |writer| writer.u16(group.id()))
+        emit_extension(writer, extension::KEY_SHARE, |writer| writer.u16(group.id()))?;
+        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| writer.u16(TLS13))
     })
 }
 
@@ -106,7 +107,9 @@ pub(crate) fn server_hello_tls12(
 ) -> Result<(), Full> {
     hello(writer, random, session_id, suite, |writer| {
         if answers.renegotiation_info {
-            emit_extension(writer, extension::RENEGOTIATION_INFO, |writer| writer.nested8(|_| Ok(())))?;
+            emit_extension(writer, extension::RENEGOTIATION_INFO, |writer| {
+                writer.nested8(|_| Ok(()))
+            })?;
         }
         if answers.extended_master_secret {
             emit_extension(writer, extension::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
@@ -115,7 +118,9 @@ pub(crate) fn server_hello_tls12(
             emit_extension(writer, extension::SESSION_TICKET, |_| Ok(()))?;
         }
         if answers.ec_point_formats {
-            emit_extension(writer, extension::EC_POINT_FORMATS, |writer| writer.nested8(|writer| writer.u8(0)))?;
+            emit_extension(writer, extension::EC_POINT_FORMATS, |writer| {
+                writer.nested8(|writer| writer.u8(0))
+            })?;
         }
         answers.common.emit(writer)
     })

@@ -52,7 +52,12 @@ impl<'a> NewSessionTicket<'a> {
         if ticket.is_empty() {
             return Err(InvalidMessage::IllegalValue("ticket").into());
         }
-        Ok(Self { lifetime, age_add, nonce, ticket })
+        Ok(Self {
+            lifetime,
+            age_add,
+            nonce,
+            ticket,
+        })
     }
 
     /// Of TLS 1.2: lifetime in seconds and ticket, which may be empty (RFC 5077 §3.3).

@@ -37,7 +37,9 @@ pub(crate) fn server_hello_done(writer: &mut Writer<'_>) -> Result<(), Full> {
 
 /// ClientKeyExchange.
 pub(crate) fn client_key_exchange(writer: &mut Writer<'_>, public: &[u8]) -> Result<(), Full> {
-    emit(writer, CLIENT_KEY_EXCHANGE, |writer| writer.nested8(|writer| writer.bytes(public)))
+    emit(writer, CLIENT_KEY_EXCHANGE, |writer| {
+        writer.nested8(|writer| writer.bytes(public))
+    })
 }
 
 /// A checked ServerKeyExchange.
@@ -59,10 +61,18 @@ impl<'a> ServerKeyExchange<'a> {
         }
         let group = reader.u16()?;
         let public = reader.vector8()?;
-        let params = body.get(..4 + public.len()).ok_or(InvalidMessage::MissingData("ServerKeyExchange"))?;
+        let params = body
+            .get(..4 + public.len())
+            .ok_or(InvalidMessage::MissingData("ServerKeyExchange"))?;
         let (scheme, signature) = parse_signature(&mut reader)?;
         reader.finish()?;
-        Ok(Self { params, group, public, scheme, signature })
+        Ok(Self {
+            params,
+            group,
+            public,
+            scheme,
+            signature,
+        })
     }
 }
 

@@ -9,9 +9,7 @@ use super::handshake::{Context, Message};
 use super::msg::certificate::Chain;
 use super::msg::client_hello::ClientHello;
 use super::msg::server_hello::Answers;
-use super::msg::{
-    CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, FINISHED, SSL3, TLS12, TLS13,
-};
+use super::msg::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, FINISHED, SSL3, TLS12, TLS13};
 use crate::crypto::sign::SignatureScheme;
 use crate::pki::verify::{PeerIdentity, Purpose, matches_name};
 
@@ -87,24 +85,28 @@ fn client_hello<'a>(
         return tls12::client_hello(config, &hello, message, context);
     }
     let highest = match hello.supported_versions {
-        Some(offered) => offered.iter().filter(|&version| version <= TLS13).max().unwrap_or_default(),
+        Some(offered) => offered
+            .iter()
+            .filter(|&version| version <= TLS13)
+            .max()
+            .unwrap_or_default(),
         None => hello.legacy_version.min(TLS12),
     };
     Err(PeerIncompatible::Version(highest).into())
 }
 
-/// The identity for a client: of those with a scheme that `suits` the client, one for the name that it asks for, or
-/// else the first.
+/// The identity for a client: of those that are `suitable` and have a scheme that suits the client, one for the name
+/// that it asks for, or else the first.
 fn choose_identity<'a>(
     config: &ServerConfig<'a>,
     hello: &ClientHello<'_>,
-    suits: impl Fn(SignatureScheme) -> bool,
+    suitable: impl Fn(&Identity<'a>, SignatureScheme) -> bool,
 ) -> Result<(Identity<'a>, SignatureScheme), Error> {
     let offered = hello.signature_algorithms;
     let usable = || {
         config.identities.iter().filter_map(|identity| {
             let scheme = |scheme: &SignatureScheme| {
-                suits(*scheme) && offered.is_some_and(|offered| offered.contains(scheme.id()))
+                suitable(identity, *scheme) && offered.is_some_and(|offered| offered.contains(scheme.id()))
             };
             Some((*identity, identity.key.schemes().iter().copied().find(scheme)?))
         })
@@ -113,22 +115,29 @@ fn choose_identity<'a>(
     let named = host.and_then(|host| {
         usable().find(|(identity, _)| identity.chain.first().is_some_and(|leaf| matches_name(leaf, host)))
     });
-    Ok(named.or_else(|| usable().next()).ok_or(PeerIncompatible::SignatureScheme)?)
+    Ok(named
+        .or_else(|| usable().next())
+        .ok_or(PeerIncompatible::SignatureScheme)?)
 }
 
 /// What either version answers to the extensions that they share, with what follows from them done.
 fn answers<'a>(
-    config: &'a ServerConfig<'_>,
+    config: &ServerConfig<'a>,
     hello: &ClientHello<'_>,
     tls13: bool,
     context: &mut Context<'_, '_>,
 ) -> Result<Answers<'a>, Error> {
     let protocol = config.preferences.choose_protocol(hello.protocols)?;
     context.info.set_protocol(protocol);
-    let mut answers = Answers { protocol, ..Answers::default() };
+    let mut answers = Answers {
+        protocol,
+        ..Answers::default()
+    };
     if let Some(limit) = hello.record_size_limit {
         // In TLS 1.3 the limit counts the content type (RFC 8449 §4).
-        context.outbound.limit_fragments(usize::from(limit) - usize::from(tls13));
+        context
+            .outbound
+            .limit_fragments(usize::from(limit) - usize::from(tls13));
         let ours = context.record_limit;
         answers.record_size_limit = Some(ours + u16::from(tls13));
         context.change.max_content = Some(usize::from(ours));
@@ -142,18 +151,18 @@ fn answers<'a>(
 }
 
 /// Verifies a client's chain. `None` when it sent none and may.
-fn check_client(
-    config: &ServerConfig<'_>,
-    chain: &Chain<'_>,
-    tls13: bool,
-) -> Result<Option<PeerIdentity>, Error> {
+fn check_client(config: &ServerConfig<'_>, chain: &Chain<'_>, tls13: bool) -> Result<Option<PeerIdentity>, Error> {
     let (trust, required) = match config.client_auth {
         ClientAuth::Off => return Err(Error::Internal("a certificate that was not asked for")),
         ClientAuth::Optional(trust) => (trust, false),
         ClientAuth::Required(trust) => (trust, true),
     };
     let Some(leaf) = chain.first() else {
-        return if required { Err(PeerMisbehaved::NoClientCertificate { tls13 }.into()) } else { Ok(None) };
+        return if required {
+            Err(PeerMisbehaved::NoClientCertificate { tls13 }.into())
+        } else {
+            Ok(None)
+        };
     };
     trust.verify(chain, Purpose::Client, config.preferences.clock)?;
     Ok(Some(PeerIdentity::from_leaf(leaf)?))

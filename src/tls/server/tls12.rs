@@ -1,8 +1,6 @@
 //! The TLS 1.2 server (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
 
-use rand_core::CryptoRng;
-
-use super::{State, answers, check_client, choose_identity, session_suffices};
+use super::{State, answers, check_client, session_suffices};
 use crate::crypto::hash::{HashAlgorithm, HashOutput};
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::SignatureScheme;
@@ -17,7 +15,7 @@ use crate::tls::msg::server_hello::{DOWNGRADE_TO_TLS12, Tls12Answers};
 use crate::tls::msg::{self, certificate, server_hello, ticket, tls12};
 use crate::tls::record::RecordKey;
 use crate::tls::session::{SessionState, TICKET_LIFETIME, server_name_hash};
-use crate::tls::tls12::{MASTER_SECRET, MasterSecret, Side, VERIFY_DATA};
+use crate::tls::tls12::{MASTER_SECRET, MAX_PARAMS, MasterSecret, Side, VERIFY_DATA, signed_params};
 use crate::tls::transcript::Transcript;
 
 /// What runs through the whole handshake.
@@ -132,15 +130,20 @@ impl<'a> Common<'a> {
         let asked = self.config.client_auth.trust().is_some();
         self.send_server_hello(hello, &[], context)?;
         let rng = &mut *context.rng;
-        let Self { transcript, config, .. } = &mut self;
-        let (client_random, server_random) = (self.client_random, self.server_random);
+        let Self {
+            transcript,
+            config,
+            client_random,
+            server_random,
+            ..
+        } = &mut self;
         context.outbound.handshake(|writer| {
             certificate::certificate_tls12(writer, identity.chain).map_err(no_space)?;
             let mut params = [0; MAX_PARAMS];
             let mut params_writer = crate::tls::codec::Writer::new(&mut params);
             tls12::emit_params(&mut params_writer, group, key_pair.public_value().as_ref()).map_err(no_space)?;
             let params = params_writer.since(0);
-            let content = signed_params(&client_random, &server_random, params);
+            let content = signed_params(client_random, server_random, params);
             let signature = identity
                 .key
                 .sign(scheme, &content, rng)
@@ -148,7 +151,15 @@ impl<'a> Common<'a> {
             tls12::server_key_exchange(writer, params, scheme, &signature).map_err(no_space)?;
             if asked {
                 let mut schemes = heapless::Vec::<SignatureScheme, 16>::new();
-                schemes.extend(config.preferences.schemes.iter().copied().filter(client_scheme).take(16));
+                schemes.extend(
+                    config
+                        .preferences
+                        .schemes
+                        .iter()
+                        .copied()
+                        .filter(client_scheme)
+                        .take(16),
+                );
                 certificate::request_tls12(writer, &schemes).map_err(no_space)?;
             }
             tls12::server_hello_done(writer).map_err(no_space)?;
@@ -159,7 +170,11 @@ impl<'a> Common<'a> {
         Ok(Some(if asked {
             State::Certificate12(ExpectCertificate { common: self, key_pair })
         } else {
-            State::ClientKeyExchange(ExpectClientKeyExchange { common: self, key_pair, client_key: None })
+            State::ClientKeyExchange(ExpectClientKeyExchange {
+                common: self,
+                key_pair,
+                client_key: None,
+            })
         }))
     }
 
@@ -177,7 +192,11 @@ impl<'a> Common<'a> {
         self.send_finished(&master, server, context)?;
         context.change.boundary = true;
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Await(client));
-        Ok(Some(State::Finished12(ExpectFinished { common: self, master, server_key: None })))
+        Ok(Some(State::Finished12(ExpectFinished {
+            common: self,
+            master,
+            server_key: None,
+        })))
     }
 
     fn send_server_hello(
@@ -220,7 +239,9 @@ impl<'a> Common<'a> {
     }
 
     fn send_ticket(&mut self, master: &MasterSecret, context: &mut Context<'_, 'a>) -> Result<(), Error> {
-        let Some(tickets) = self.config.tickets.filter(|_| self.ticket) else { return Ok(()) };
+        let Some(tickets) = self.config.tickets.filter(|_| self.ticket) else {
+            return Ok(());
+        };
         let state = SessionState {
             tls13: false,
             suite: self.suite,
@@ -238,7 +259,12 @@ impl<'a> Common<'a> {
     }
 
     fn log(&self, master: &MasterSecret) {
-        log_secret(self.config.preferences.key_log, "CLIENT_RANDOM", &self.client_random, master.as_bytes());
+        log_secret(
+            self.config.preferences.key_log,
+            "CLIENT_RANDOM",
+            &self.client_random,
+            master.as_bytes(),
+        );
     }
 }
 
@@ -281,7 +307,12 @@ impl<'a> ExpectClientKeyExchange<'a> {
             let session_hash = common.transcript.hash(common.suite.hash());
             MasterSecret::extended(common.suite, premaster.as_ref(), &session_hash)
         } else {
-            MasterSecret::plain(common.suite, premaster.as_ref(), &common.client_random, &common.server_random)
+            MasterSecret::plain(
+                common.suite,
+                premaster.as_ref(),
+                &common.client_random,
+                &common.server_random,
+            )
         };
         common.log(&master);
         match self.client_key {
@@ -323,7 +354,11 @@ impl<'a> ExpectFinished<'a> {
         let (client, server) = master.record_keys(&common.client_random, &common.server_random)?;
         context.change.boundary = true;
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Await(client));
-        Ok(Some(State::Finished12(Self { common, master, server_key: Some(server) })))
+        Ok(Some(State::Finished12(Self {
+            common,
+            master,
+            server_key: Some(server),
+        })))
     }
 
     pub(super) fn finished(
@@ -346,25 +381,17 @@ impl<'a> ExpectFinished<'a> {
     }
 }
 
-/// The longest ServerECDHParams, in bytes: P-384's.
-const MAX_PARAMS: usize = 4 + 97;
-
-/// What the signature of a ServerKeyExchange covers (RFC 8422 §5.4).
-pub(in crate::tls) fn signed_params(
-    client: &[u8; 32],
-    server: &[u8; 32],
-    params: &[u8],
-) -> heapless::Vec<u8, { 64 + MAX_PARAMS }> {
-    [&client[..], server, params].into_iter().flatten().copied().take(64 + MAX_PARAMS).collect()
-}
-
 /// The ticket's session, if there is one and it is good for this connection.
 fn find_session(
     config: &ServerConfig<'_>,
     hello: &ClientHello<'_>,
 ) -> Result<Option<(SessionState, MasterSecret)>, Error> {
-    let (Some(tickets), Some(ticket)) = (config.tickets, hello.session_ticket) else { return Ok(None) };
-    let Some(state) = tickets.open(ticket, config.preferences.clock.now) else { return Ok(None) };
+    let (Some(tickets), Some(ticket)) = (config.tickets, hello.session_ticket) else {
+        return Ok(None);
+    };
+    let Some(state) = tickets.open(ticket, config.preferences.clock.now) else {
+        return Ok(None);
+    };
     let fits = !state.tls13
         && hello.cipher_suites.contains(state.suite.id())
         && config.preferences.suites.contains(&state.suite)
@@ -377,7 +404,9 @@ fn find_session(
     if !hello.extended_master_secret {
         return Err(PeerMisbehaved::ChangedMasterSecret.into());
     }
-    let Some(secret) = state.secret.as_ref().first_chunk::<MASTER_SECRET>() else { return Ok(None) };
+    let Some(secret) = state.secret.as_ref().first_chunk::<MASTER_SECRET>() else {
+        return Ok(None);
+    };
     let master = MasterSecret::resumed(state.suite, secret);
     Ok(Some((state, master)))
 }
@@ -388,33 +417,32 @@ fn choose<'a>(
     hello: &ClientHello<'_>,
 ) -> Result<(CipherSuite, Identity<'a>, SignatureScheme), Error> {
     let mut why = PeerIncompatible::CipherSuite;
-    for suite in config.preferences.suites.iter().filter(|suite| hello.cipher_suites.contains(suite.id())) {
-        let Some(authentication) = suite.authentication() else { continue };
-        let mut of_kind = *config;
-        let mut identities = heapless::Vec::<Identity<'a>, MAX_IDENTITIES>::new();
-        identities.extend(
-            config
-                .identities
-                .iter()
-                .copied()
-                .filter(|identity| identity.key.authentication() == authentication)
-                .take(MAX_IDENTITIES),
-        );
-        let _ = &mut of_kind;
-        match super::choose_identity_of(&identities, hello, |_| true) {
+    for suite in config
+        .preferences
+        .suites
+        .iter()
+        .filter(|suite| hello.cipher_suites.contains(suite.id()))
+    {
+        let Some(authentication) = suite.authentication() else {
+            continue;
+        };
+        let of_kind = |identity: &Identity<'a>| identity.key.authentication() == authentication;
+        match super::choose_identity(config, hello, |identity, _| of_kind(identity)) {
             Ok((identity, scheme)) => return Ok((*suite, identity, scheme)),
-            Err(_) if identities.is_empty() => {}
-            Err(_) => why = PeerIncompatible::SignatureScheme,
+            Err(_) if config.identities.iter().any(of_kind) => why = PeerIncompatible::SignatureScheme,
+            Err(_) => {}
         }
     }
     Err(why.into())
 }
 
-/// How many identities of one kind are looked at.
-const MAX_IDENTITIES: usize = 8;
-
 fn choose_group(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<Group, Error> {
-    let ours = config.preferences.groups.iter().copied().filter(|group| group.in_tls12());
+    let ours = config
+        .preferences
+        .groups
+        .iter()
+        .copied()
+        .filter(|group| group.in_tls12());
     // RFC 8422 §4: a client that lists no groups supports any.
     let mut common = ours.filter(|group| hello.supported_groups.is_none_or(|groups| groups.contains(group.id())));
     Ok(common.next().ok_or(PeerIncompatible::Group)?)
@@ -428,6 +456,3 @@ fn client_scheme(scheme: &SignatureScheme) -> bool {
 fn client_scheme_hash(scheme: SignatureScheme) -> Option<HashAlgorithm> {
     scheme.prehash()
 }
-
-#[allow(dead_code)]
-fn unused(_: &dyn CryptoRng) {}

@@ -90,10 +90,23 @@ pub(super) fn client_hello<'a>(
             context.change.skip_early_data = Some(SkipEarlyData::UntilClientHello);
         }
         let unchanging = hello.unchanging_part();
-        let state = ExpectSecondClientHello { config, transcript, suite, group, unchanging };
+        let state = ExpectSecondClientHello {
+            config,
+            transcript,
+            suite,
+            group,
+            unchanging,
+        };
         return Ok(Some(State::SecondClientHello(state)));
     };
-    Flight { config, suite, group, transcript, retried: false }.send(hello, message, public, context)
+    Flight {
+        config,
+        suite,
+        group,
+        transcript,
+        retried: false,
+    }
+    .send(hello, message, public, context)
 }
 
 impl<'a> ExpectSecondClientHello<'a> {
@@ -116,8 +129,21 @@ impl<'a> ExpectSecondClientHello<'a> {
         if !constant_time_eq(hello.unchanging_part().as_ref(), self.unchanging.as_ref()) {
             return Err(PeerMisbehaved::ChangedClientHello.into());
         }
-        let Self { config, transcript, suite, group, .. } = self;
-        Flight { config, suite, group, transcript, retried: true }.send(&hello, message, public, context)
+        let Self {
+            config,
+            transcript,
+            suite,
+            group,
+            ..
+        } = self;
+        Flight {
+            config,
+            suite,
+            group,
+            transcript,
+            retried: true,
+        }
+        .send(&hello, message, public, context)
     }
 }
 
@@ -131,11 +157,16 @@ impl<'a> ExpectCertificate<'a> {
         let chain = certificate::parse_tls13(message.body(), &[])?;
         let identity = check_client(&finished.config, &chain, true)?;
         finished.transcript.add(message.whole);
-        let Some((identity, leaf)) = identity.zip(chain.first()) else { return Ok(Some(State::Finished(finished))) };
+        let Some((identity, leaf)) = identity.zip(chain.first()) else {
+            return Ok(Some(State::Finished(finished)));
+        };
         // It counts only once the signature has proved that the client has the key; until then nothing is done with it.
         finished.identity = Some(identity);
         context.info.peer = Some(identity);
-        Ok(Some(State::CertificateVerify(ExpectCertificateVerify { key: PeerKey::of(leaf)?, finished })))
+        Ok(Some(State::CertificateVerify(ExpectCertificateVerify {
+            key: PeerKey::of(leaf)?,
+            finished,
+        })))
     }
 }
 
@@ -145,7 +176,8 @@ impl<'a> ExpectCertificateVerify<'a> {
         let hash = finished.transcript.hash(finished.client_handshake.suite().hash());
         let signature = certificate::parse_verify(message.body())?;
         let offered = finished.config.preferences.schemes;
-        self.key.check(offered, true, signature, &signed_content(CLIENT_CONTEXT, &hash))?;
+        self.key
+            .check(offered, true, signature, &signed_content(CLIENT_CONTEXT, &hash))?;
         finished.transcript.add(message.whole);
         Ok(Some(State::Finished(self.finished)))
     }
@@ -159,7 +191,10 @@ impl<'a> ExpectFinished<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let suite = self.client_handshake.suite();
         let verify_data = msg::parse_finished(message.body(), suite.hash().output_len())?;
-        if !self.client_handshake.is_finished(&self.transcript.hash(suite.hash()), verify_data)? {
+        if !self
+            .client_handshake
+            .is_finished(&self.transcript.hash(suite.hash()), verify_data)?
+        {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
         self.transcript.add(message.whole);
@@ -171,7 +206,9 @@ impl<'a> ExpectFinished<'a> {
     }
 
     fn send_tickets(&self, suite: CipherSuite, context: &mut Context<'_, 'a>) -> Result<(), Error> {
-        let Some(tickets) = self.config.tickets.filter(|_| self.tickets) else { return Ok(()) };
+        let Some(tickets) = self.config.tickets.filter(|_| self.tickets) else {
+            return Ok(());
+        };
         let resumption = self.master.traffic("res master", &self.transcript.hash(suite.hash()))?;
         let rng = &mut *context.rng;
         for number in 0..TICKETS {
@@ -232,7 +269,7 @@ impl<'a> Flight<'a> {
                 if hello.signature_algorithms.is_none() {
                     return Err(PeerMisbehaved::MissingExtension("signature_algorithms").into());
                 }
-                let (identity, scheme) = choose_identity(&self.config, hello, SignatureScheme::in_tls13)?;
+                let (identity, scheme) = choose_identity(&self.config, hello, |_, scheme| scheme.in_tls13())?;
                 Authentication::Certificate(identity, scheme)
             }
         };
@@ -263,8 +300,18 @@ impl<'a> Flight<'a> {
         let log = config.preferences.key_log;
         let client_handshake = schedule.traffic("c hs traffic", &hash)?;
         let server_handshake = schedule.traffic("s hs traffic", &hash)?;
-        log_secret(log, "CLIENT_HANDSHAKE_TRAFFIC_SECRET", hello.random, client_handshake.as_bytes());
-        log_secret(log, "SERVER_HANDSHAKE_TRAFFIC_SECRET", hello.random, server_handshake.as_bytes());
+        log_secret(
+            log,
+            "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+            hello.random,
+            client_handshake.as_bytes(),
+        );
+        log_secret(
+            log,
+            "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+            hello.random,
+            server_handshake.as_bytes(),
+        );
         context.outbound.set_key(RecordKey::new(server_handshake.clone())?);
         let asked = self.send_protected_part(&server_handshake, &authentication, &answers, context)?;
 
@@ -272,8 +319,18 @@ impl<'a> Flight<'a> {
         let master = schedule.master()?;
         let client_application = master.traffic("c ap traffic", &hash)?;
         let server_application = master.traffic("s ap traffic", &hash)?;
-        log_secret(log, "CLIENT_TRAFFIC_SECRET_0", hello.random, client_application.as_bytes());
-        log_secret(log, "SERVER_TRAFFIC_SECRET_0", hello.random, server_application.as_bytes());
+        log_secret(
+            log,
+            "CLIENT_TRAFFIC_SECRET_0",
+            hello.random,
+            client_application.as_bytes(),
+        );
+        log_secret(
+            log,
+            "SERVER_TRAFFIC_SECRET_0",
+            hello.random,
+            server_application.as_bytes(),
+        );
         context.outbound.set_key(RecordKey::new(server_application)?);
 
         context.change.boundary = true;
@@ -300,7 +357,11 @@ impl<'a> Flight<'a> {
             identity,
             tickets: hello.psk_dhe_ke(),
         };
-        Ok(Some(if asked { State::Certificate(ExpectCertificate(finished)) } else { State::Finished(finished) }))
+        Ok(Some(if asked {
+            State::Certificate(ExpectCertificate(finished))
+        } else {
+            State::Finished(finished)
+        }))
     }
 
     /// The first session of the client's offer that is good for this connection, its binder checked
@@ -310,7 +371,9 @@ impl<'a> Flight<'a> {
             return Ok(None);
         };
         for (number, (identity, binder)) in (0..).zip(psks.iter().take(MAX_PSKS)) {
-            let Some(state) = tickets.open(identity, self.config.preferences.clock.now) else { continue };
+            let Some(state) = tickets.open(identity, self.config.preferences.clock.now) else {
+                continue;
+            };
             let fits = state.tls13
                 && state.suite.hash() == self.suite.hash()
                 && state.is_for(hello.server_name)
@@ -361,13 +424,23 @@ impl<'a> Flight<'a> {
         answers: &Answers<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<bool, Error> {
-        let Self { config, transcript, group, suite, .. } = self;
+        let Self {
+            config,
+            transcript,
+            group,
+            suite,
+            ..
+        } = self;
         let hash = suite.hash();
         let rng = &mut *context.rng;
         let mut asked = false;
         context.outbound.handshake(|writer| {
             let groups = config.preferences.groups;
-            let groups = if groups.first() == Some(group) { None } else { Some(groups) };
+            let groups = if groups.first() == Some(group) {
+                None
+            } else {
+                Some(groups)
+            };
             server_hello::encrypted_extensions(writer, groups, answers).map_err(no_space)?;
             if let Authentication::Certificate(identity, scheme) = authentication {
                 if config.client_auth.trust().is_some() {
@@ -412,7 +485,9 @@ impl<'a> Offer<'a> {
         if hello.psks.is_some() && hello.psk_modes.is_none() {
             return Err(PeerMisbehaved::MissingExtension("psk_key_exchange_modes").into());
         }
-        let groups = hello.supported_groups.ok_or(PeerMisbehaved::MissingExtension("supported_groups"))?;
+        let groups = hello
+            .supported_groups
+            .ok_or(PeerMisbehaved::MissingExtension("supported_groups"))?;
         let key_shares = hello.key_shares.ok_or(PeerMisbehaved::MissingExtension("key_share"))?;
         if hello.psks.is_none() && hello.signature_algorithms.is_none() {
             return Err(PeerMisbehaved::MissingExtension("signature_algorithms").into());
@@ -426,12 +501,25 @@ impl<'a> Offer<'a> {
 
 fn choose_suite(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<CipherSuite, Error> {
     let common = |suite: &CipherSuite| suite.is_tls13() && hello.cipher_suites.contains(suite.id());
-    Ok(config.preferences.suites.iter().copied().find(common).ok_or(PeerIncompatible::CipherSuite)?)
+    Ok(config
+        .preferences
+        .suites
+        .iter()
+        .copied()
+        .find(common)
+        .ok_or(PeerIncompatible::CipherSuite)?)
 }
 
 /// The group, and the client's share for it. A group with a share goes before a better one that costs a round trip.
 fn choose_group<'m>(config: &ServerConfig<'_>, offer: &Offer<'m>) -> Result<(Group, Option<&'m [u8]>), Error> {
-    let common = || config.preferences.groups.iter().copied().filter(|group| offer.groups.contains(group.id()));
+    let common = || {
+        config
+            .preferences
+            .groups
+            .iter()
+            .copied()
+            .filter(|group| offer.groups.contains(group.id()))
+    };
     common()
         .find_map(|group| offer.key_shares.get(group.id()).map(|public| (group, Some(public))))
         .or_else(|| common().next().map(|group| (group, None)))

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use chacha20::ChaCha20Rng;
 use postern::crypto::key::SigningKey;
-use postern::tls::{Connection, Error, Progress, ServerConfig};
+use postern::pki::verify::Clock;
+use postern::tls::{Connection, Error, Identity, Progress, ServerConfig};
 use rand_core::SeedableRng as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 
@@ -17,6 +18,8 @@ pub struct Pki {
     pub server: Vec<u8>,
     /// The server's private key.
     pub key: SigningKey,
+    /// The same as PKCS#8 in DER.
+    pub key_der: Vec<u8>,
 }
 
 impl Pki {
@@ -35,18 +38,29 @@ impl Pki {
             ca: issuer.der().to_vec(),
             server: server.der().to_vec(),
             key: SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap(),
+            key_der: key.serialize_der(),
         }
     }
 
-    /// A rustls client that trusts the CA, with `provider`'s suites and groups.
-    pub fn client(&self, provider: rustls::crypto::CryptoProvider) -> rustls::ClientConnection {
+    /// What a rustls client needs that trusts the CA, with `provider`'s suites and groups.
+    pub fn client_config(&self, provider: rustls::crypto::CryptoProvider, tls13: bool) -> rustls::ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from(self.ca.clone())).unwrap();
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_protocol_versions(&[&rustls::version::TLS13])
+        let version = if tls13 {
+            &rustls::version::TLS13
+        } else {
+            &rustls::version::TLS12
+        };
+        rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[version])
             .unwrap()
             .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_no_client_auth()
+    }
+
+    /// A rustls client of TLS 1.3 that trusts the CA, with `provider`'s suites and groups.
+    pub fn client(&self, provider: rustls::crypto::CryptoProvider) -> rustls::ClientConnection {
+        let config = self.client_config(provider, true);
         rustls::ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap()
     }
 }
@@ -159,5 +173,99 @@ pub fn echo(client: &mut rustls::ClientConnection, server: &mut Connection<'_>, 
 
 /// A server's configuration for `pki`; `chain` has to outlive it.
 pub fn config<'a>(chain: &'a [&'a [u8]], pki: &'a Pki) -> ServerConfig<'a> {
-    ServerConfig::new(chain, &pki.key).unwrap()
+    let identity = Identity::new(chain, &pki.key).unwrap();
+    ServerConfig::new(Box::leak(Box::new([identity])), clock()).unwrap()
+}
+
+/// The present time.
+pub fn clock() -> Clock {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    Clock { now, floor: 0 }
+}
+
+/// Moves bytes between one of ours and rustls, `chunk` bytes at a time, until neither has more to say.
+pub fn drive(
+    ours: &mut Connection<'_>,
+    theirs: &mut rustls::Connection,
+    rng: &mut ChaCha20Rng,
+    chunk: usize,
+) -> Result<Progress, Error> {
+    let mut progress = ours.advance(rng)?;
+    loop {
+        let mut moved = false;
+        let pending = ours.pending().to_vec();
+        ours.sent(pending.len());
+        for mut piece in pending.chunks(chunk) {
+            while !piece.is_empty() {
+                theirs.read_tls(&mut piece).unwrap();
+                if let Err(error) = theirs.process_new_packets() {
+                    eprintln!("rustls: {error}");
+                }
+            }
+            moved = true;
+        }
+        let mut back = Vec::new();
+        while theirs.wants_write() {
+            theirs.write_tls(&mut back).unwrap();
+        }
+        let mut left = &back[..];
+        while !left.is_empty() {
+            let space = ours.space();
+            let count = left.len().min(chunk).min(space.len());
+            assert_ne!(count, 0, "no space although all data was consumed");
+            space[..count].copy_from_slice(&left[..count]);
+            left = &left[count..];
+            ours.received(count);
+            progress = ours.advance(rng)?;
+            moved = true;
+            assert!(
+                progress != Progress::Data || left.is_empty(),
+                "drive() is for handshakes"
+            );
+        }
+        if !moved {
+            return Ok(progress);
+        }
+    }
+}
+
+/// Moves bytes between a client and a server of ours, until neither has more to say.
+pub fn drive_ours(
+    client: &mut Connection<'_>,
+    server: &mut Connection<'_>,
+    rng: &mut ChaCha20Rng,
+) -> (Result<Progress, Error>, Result<Progress, Error>) {
+    let mut results = (client.advance(rng), server.advance(rng));
+    loop {
+        let to_server = transfer(client, server, rng, &mut results.1);
+        let to_client = transfer(server, client, rng, &mut results.0);
+        if !to_server && !to_client {
+            return results;
+        }
+    }
+}
+
+fn transfer(
+    from: &mut Connection<'_>,
+    to: &mut Connection<'_>,
+    rng: &mut ChaCha20Rng,
+    result: &mut Result<Progress, Error>,
+) -> bool {
+    let mut left = from.pending().to_vec();
+    from.sent(left.len());
+    let mut moved = false;
+    while !left.is_empty() && result.is_ok() {
+        let space = to.space();
+        let count = left.len().min(space.len());
+        assert_ne!(count, 0, "no space although all data was consumed");
+        space[..count].copy_from_slice(&left[..count]);
+        left.drain(..count);
+        to.received(count);
+        *result = to.advance(rng);
+        moved = true;
+    }
+    moved
 }

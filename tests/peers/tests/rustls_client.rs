@@ -2,17 +2,20 @@
 
 use postern::crypto::kx::Group;
 use postern::crypto::suite::CipherSuite;
-use postern::tls::{Connection, MIN_INBOUND, Progress};
+use postern::tls::{Connection, FULL_INBOUND, Progress};
 use postern_peers::{Pki, config, echo, exchange, rng};
 use rustls::crypto::ring;
+
+/// Those that rustls has with ring.
+const GROUPS: [Group; 3] = [Group::X25519, Group::Secp256r1, Group::Secp384r1];
 
 #[test]
 fn every_suite_and_group_with_and_without_a_retry() {
     let pki = Pki::new();
     let chain = [&pki.server[..]];
-    for suite in CipherSuite::ALL {
-        for group in Group::ALL {
-            for first in Group::ALL {
+    for suite in CipherSuite::TLS13 {
+        for group in GROUPS {
+            for first in GROUPS {
                 for chunk in [1, 7, 100_000] {
                     let mut provider = ring::default_provider();
                     provider
@@ -22,7 +25,7 @@ fn every_suite_and_group_with_and_without_a_retry() {
                     // The client sends a share for its first group only; another choice of ours makes a retry.
                     groups.sort_by_key(|other| u16::from(other.name()) != first.id());
                     provider.kx_groups = groups;
-                    let (mut inbound, mut outbound) = (vec![0; MIN_INBOUND + 2048], vec![0; 17000]);
+                    let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND + 2048], vec![0; 17000]);
                     let config = config(&chain, &pki).with_groups(std::slice::from_ref(&group));
                     let mut server = Connection::server(config, &mut inbound, &mut outbound).unwrap();
                     let mut client = pki.client(provider);

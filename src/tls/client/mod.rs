@@ -1,0 +1,415 @@
+//! The client's side of the handshake: the states, and what each may receive.
+
+mod tls12;
+mod tls13;
+
+use rand_core::CryptoRng;
+
+use super::config::ClientConfig;
+use super::error::{Error, PeerIncompatible, PeerMisbehaved};
+use super::handshake::{Context, Message, no_space};
+use super::inbound::ChangeCipherSpec;
+use super::msg::certificate::Chain;
+use super::msg::client_hello::Offer;
+use super::msg::server_hello::{Answers, DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, ServerHello};
+use super::msg::{
+    CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, ENCRYPTED_EXTENSIONS, FINISHED, NEW_SESSION_TICKET,
+    SERVER_HELLO, SERVER_HELLO_DONE, SERVER_KEY_EXCHANGE, TLS12, TLS13,
+};
+use super::outbound::Outbound;
+use super::schedule::KeySchedule;
+use super::session::ClientSession;
+use super::transcript::Transcript;
+use crate::crypto::kx::{Group, KeyPair};
+use crate::crypto::suite::CipherSuite;
+use crate::pki::verify::{PeerIdentity, Purpose, ServerName};
+
+/// A state of the handshake, named for the message it waits for. Each holds just what it needs; a message consumes it
+/// and yields the next.
+// Held inline: there is no heap.
+#[allow(clippy::large_enum_variant)]
+pub(crate) enum State<'a> {
+    /// ServerHello or HelloRetryRequest.
+    ServerHello(ExpectServerHello<'a>),
+    /// TLS 1.3.
+    EncryptedExtensions(tls13::ExpectEncryptedExtensions<'a>),
+    /// TLS 1.3: the server's certificate, or a request for ours before it.
+    CertificateOrRequest(tls13::ExpectCertificate<'a>),
+    /// TLS 1.3: the server's certificate after a request for ours.
+    Certificate(tls13::ExpectCertificate<'a>),
+    /// TLS 1.3.
+    CertificateVerify(tls13::ExpectCertificateVerify<'a>),
+    /// TLS 1.3.
+    Finished(tls13::ExpectFinished<'a>),
+    /// TLS 1.2: the server's certificate.
+    Certificate12(tls12::ExpectCertificate<'a>),
+    /// TLS 1.2.
+    ServerKeyExchange(tls12::ExpectServerKeyExchange<'a>),
+    /// TLS 1.2: ServerHelloDone, or a request for our certificate before it.
+    DoneOrRequest(tls12::ExpectDone<'a>),
+    /// TLS 1.2: ServerHelloDone after a request for our certificate.
+    Done(tls12::ExpectDone<'a>),
+    /// TLS 1.2: the ticket that the server promised.
+    Ticket12(tls12::ExpectFinished<'a>),
+    /// TLS 1.2.
+    Finished12(tls12::ExpectFinished<'a>),
+}
+
+impl<'a> State<'a> {
+    /// Takes a message; `None` when the handshake is done.
+    pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
+        // The legal edges of the client, all of them.
+        match (self, message.kind()) {
+            (State::ServerHello(state), SERVER_HELLO) => state.server_hello(message, context),
+            (State::EncryptedExtensions(state), ENCRYPTED_EXTENSIONS) => state.encrypted_extensions(message, context),
+            (State::CertificateOrRequest(state), CERTIFICATE_REQUEST) => state.certificate_request(message),
+            (State::CertificateOrRequest(state) | State::Certificate(state), CERTIFICATE) => {
+                state.certificate(message, context)
+            }
+            (State::CertificateVerify(state), CERTIFICATE_VERIFY) => state.certificate_verify(message, context),
+            (State::Finished(state), FINISHED) => state.finished(message, context),
+            (State::Certificate12(state), CERTIFICATE) => state.certificate(message, context),
+            (State::ServerKeyExchange(state), SERVER_KEY_EXCHANGE) => state.server_key_exchange(message, context),
+            (State::DoneOrRequest(state), CERTIFICATE_REQUEST) => state.certificate_request(message),
+            (State::DoneOrRequest(state) | State::Done(state), SERVER_HELLO_DONE) => state.done(message, context),
+            (State::Ticket12(state), NEW_SESSION_TICKET) => state.ticket(message, context),
+            (State::Finished12(state), FINISHED) => state.finished(message, context),
+            _ => Err(message.unexpected()),
+        }
+    }
+}
+
+/// What runs through the whole handshake.
+struct Common<'a> {
+    config: ClientConfig<'a>,
+    transcript: Transcript,
+    random: [u8; 32],
+    session_id: [u8; 32],
+}
+
+/// The client after its hello.
+pub(crate) struct ExpectServerHello<'a> {
+    common: Common<'a>,
+    key_pairs: heapless::Vec<KeyPair, 2>,
+    session: Option<ClientSession>,
+    record_limit: u16,
+    /// What a HelloRetryRequest has fixed.
+    retried: Option<(CipherSuite, Group)>,
+}
+
+/// Sends the ClientHello.
+pub(crate) fn start<'a>(
+    config: ClientConfig<'a>,
+    record_limit: u16,
+    outbound: &mut Outbound<'_>,
+    rng: &mut dyn CryptoRng,
+) -> Result<State<'a>, Error> {
+    let preferences = config.preferences;
+    let mut common = Common {
+        config,
+        transcript: Transcript::new(),
+        random: [0; 32],
+        session_id: [0; 32],
+    };
+    rng.fill_bytes(&mut common.random);
+    // As RFC 8446 §D.4 advises; in TLS 1.2 it tells a resumption by ticket (RFC 5077 §3.4).
+    rng.fill_bytes(&mut common.session_id);
+    let mut key_pairs = heapless::Vec::new();
+    if preferences.versions.tls13() {
+        // The favourite; and beside the large hybrid, which not every server knows, the next one.
+        let mut groups = preferences.groups.iter().copied();
+        let first = groups.next();
+        let second = groups.next().filter(|_| first.is_some_and(|group| !group.in_tls12()));
+        key_pairs.extend(
+            [first, second]
+                .into_iter()
+                .flatten()
+                .map(|group| KeyPair::generate(group, rng)),
+        );
+    }
+    let offered = |session: &ClientSession| {
+        preferences.suites.contains(&session.suite)
+            && if session.tls13 {
+                preferences.versions.tls13()
+            } else {
+                preferences.versions.tls12()
+            }
+    };
+    let session = config
+        .sessions
+        .and_then(|sessions| sessions.take(preferences.clock.now))
+        .filter(offered);
+    let state = ExpectServerHello {
+        common,
+        key_pairs,
+        session,
+        record_limit,
+        retried: None,
+    };
+    state.send(None, outbound)
+}
+
+impl<'a> ExpectServerHello<'a> {
+    /// Sends the hello, the first or the second.
+    fn send(mut self, cookie: Option<&[u8]>, outbound: &mut Outbound<'_>) -> Result<State<'a>, Error> {
+        let Common {
+            config,
+            transcript,
+            random,
+            session_id,
+        } = &mut self.common;
+        let preferences = &config.preferences;
+        let ticket = |tls13| {
+            self.session
+                .as_ref()
+                .filter(|session| session.tls13 == tls13)
+                .map(|session| (session, &session.ticket[..]))
+        };
+        let psk = ticket(true);
+        // Where tickets are wanted and none is there, one is asked for.
+        let session_ticket = config
+            .sessions
+            .map(|_| ticket(false).map_or(&[][..], |(_, ticket)| ticket));
+        let now = preferences.clock.now;
+        let offer = Offer {
+            random,
+            session_id: &session_id[..],
+            tls12: preferences.versions.tls12(),
+            tls13: preferences.versions.tls13(),
+            suites: preferences.suites,
+            groups: preferences.groups,
+            schemes: preferences.schemes,
+            server_name: match config.name {
+                Some(ServerName::Dns(name)) => Some(name),
+                _ => None,
+            },
+            protocols: preferences.protocols,
+            record_size_limit: self.record_limit + u16::from(preferences.versions.tls13()),
+            key_pairs: &self.key_pairs,
+            cookie,
+            session_ticket,
+            psk: psk.map(|(session, ticket)| {
+                let age = now.saturating_sub(session.received).saturating_mul(1000);
+                let age = u32::try_from(age).unwrap_or(u32::MAX);
+                (
+                    ticket,
+                    age.wrapping_add(session.age_add),
+                    session.suite.hash().output_len(),
+                )
+            }),
+        };
+        outbound.handshake(|writer| {
+            offer.emit(writer).map_err(no_space)?;
+            if let Some((session, _)) = psk {
+                let hash = session.suite.hash();
+                let binders = 2 + 1 + hash.output_len();
+                let covered = writer.len().saturating_sub(binders);
+                let mut truncated = transcript.clone();
+                truncated.add(writer.since(0).get(..covered).unwrap_or_default());
+                let key = KeySchedule::early(session.suite, Some(session.secret.as_ref())).binder()?;
+                let binder = key.verify_data(&truncated.hash(hash))?;
+                let place = writer.written_mut().get_mut(covered + 3..).unwrap_or_default();
+                for (to, from) in place.iter_mut().zip(binder.as_ref()) {
+                    *to = *from;
+                }
+            }
+            transcript.add(writer.since(0));
+            Ok(())
+        })?;
+        Ok(State::ServerHello(self))
+    }
+
+    fn server_hello(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<State<'a>>, Error> {
+        let hello = ServerHello::parse(message.body())?;
+        let versions = self.common.config.preferences.versions;
+        if hello.compression != 0 {
+            return Err(PeerMisbehaved::Unoffered("compression method").into());
+        }
+        match hello.selected_version {
+            Some(TLS13) if versions.tls13() => {
+                if hello.version != TLS12 {
+                    return Err(PeerMisbehaved::IllegalParameter("legacy_version").into());
+                }
+                if hello.session_id != self.common.session_id {
+                    return Err(PeerMisbehaved::IllegalParameter("legacy_session_id_echo").into());
+                }
+                if let Some(kind) = hello.only_tls12 {
+                    return Err(PeerMisbehaved::MisplacedExtension(kind).into());
+                }
+                let suite = self.chosen_suite(&hello, true)?;
+                if hello.is_retry() {
+                    self.retry(&hello, suite, message, context)
+                } else {
+                    self.tls13(&hello, suite, message, context)
+                }
+            }
+            Some(_) => Err(PeerMisbehaved::IllegalParameter("selected_version").into()),
+            None if hello.version != TLS12 || !versions.tls12() => Err(PeerIncompatible::Version(hello.version).into()),
+            // A HelloRetryRequest is TLS 1.3 and nothing else.
+            None if self.retried.is_some() || hello.is_retry() => {
+                Err(PeerMisbehaved::IllegalParameter("selected_version").into())
+            }
+            None => {
+                // RFC 8446 §4.1.3.
+                let sentinel = hello.random.last_chunk();
+                if versions.tls13()
+                    && (sentinel == Some(&DOWNGRADE_TO_TLS12) || sentinel == Some(&DOWNGRADE_BELOW_TLS12))
+                {
+                    return Err(PeerMisbehaved::Downgrade.into());
+                }
+                if let Some(kind) = hello.only_tls13 {
+                    return Err(PeerMisbehaved::MisplacedExtension(kind).into());
+                }
+                if hello.key_share.is_some() {
+                    return Err(PeerMisbehaved::MisplacedExtension(super::msg::extension::KEY_SHARE).into());
+                }
+                let suite = self.chosen_suite(&hello, false)?;
+                tls12::server_hello(self.common, self.session, suite, &hello, message, context)
+            }
+        }
+    }
+
+    fn chosen_suite(&self, hello: &ServerHello<'_>, tls13: bool) -> Result<CipherSuite, Error> {
+        let offered =
+            |suite: &CipherSuite| suite.is_tls13() == tls13 && self.common.config.preferences.suites.contains(suite);
+        Ok(CipherSuite::from_id(hello.suite)
+            .filter(offered)
+            .ok_or(PeerMisbehaved::Unoffered("cipher suite"))?)
+    }
+
+    /// Answers a HelloRetryRequest (RFC 8446 §4.1.4).
+    fn retry(
+        mut self,
+        hello: &ServerHello<'_>,
+        suite: CipherSuite,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        if self.retried.is_some() {
+            return Err(message.unexpected());
+        }
+        if hello.psk.is_some() {
+            return Err(PeerMisbehaved::MisplacedExtension(super::msg::extension::PRE_SHARED_KEY).into());
+        }
+        let preferences = self.common.config.preferences;
+        let group = match hello.key_share {
+            Some(&[high, low]) => {
+                let group = Group::from_id(u16::from_be_bytes([high, low]));
+                let group = group.filter(|group| preferences.groups.contains(group));
+                let group = group.ok_or(PeerMisbehaved::Unoffered("group"))?;
+                // It has to be one that there was no share for.
+                if self.key_pairs.iter().any(|pair| pair.group() == group) {
+                    return Err(PeerMisbehaved::IllegalParameter("selected_group").into());
+                }
+                self.key_pairs.clear();
+                let _ = self.key_pairs.push(KeyPair::generate(group, context.rng));
+                group
+            }
+            Some(_) => return Err(super::error::InvalidMessage::IllegalValue("key_share").into()),
+            // A retry that would change nothing is illegal.
+            None if hello.cookie.is_none() => return Err(PeerMisbehaved::IllegalParameter("HelloRetryRequest").into()),
+            None => {
+                let first = self.key_pairs.first().map(KeyPair::group);
+                first.ok_or(PeerMisbehaved::IllegalParameter("HelloRetryRequest"))?
+            }
+        };
+        if hello
+            .cookie
+            .is_some_and(|cookie| cookie.len() > super::config::MAX_COOKIE)
+        {
+            return Err(PeerMisbehaved::IllegalParameter("cookie").into());
+        }
+        self.common.transcript.replace_by_message_hash(suite.hash());
+        self.common.transcript.add(message.whole);
+        // A session for another hash cannot be resumed with this suite (RFC 8446 §4.1.4).
+        self.session = self
+            .session
+            .filter(|session| session.tls13 && session.suite.hash() == suite.hash());
+        context.info.retried = true;
+        context.change.boundary = true;
+        context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
+        context.outbound.change_cipher_spec()?;
+        self.retried = Some((suite, group));
+        self.send(hello.cookie, context.outbound).map(Some)
+    }
+
+    fn tls13(
+        mut self,
+        hello: &ServerHello<'_>,
+        suite: CipherSuite,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        if hello.cookie.is_some() {
+            return Err(PeerMisbehaved::MisplacedExtension(super::msg::extension::COOKIE).into());
+        }
+        let mut share = super::codec::Reader::new(
+            hello.key_share.ok_or(PeerMisbehaved::MissingExtension("key_share"))?,
+            "KeyShareEntry",
+        );
+        let (group, public) = (share.u16()?, share.vector16()?);
+        share.finish()?;
+        let pair = self.key_pairs.iter().find(|pair| pair.group().id() == group);
+        let pair = pair.ok_or(PeerMisbehaved::Unoffered("group"))?;
+        if let Some((promised, group)) = self.retried {
+            if promised != suite {
+                return Err(PeerMisbehaved::IllegalParameter("cipher_suite after HelloRetryRequest").into());
+            }
+            if pair.group() != group {
+                return Err(PeerMisbehaved::IllegalParameter("key_share after HelloRetryRequest").into());
+            }
+        }
+        let session = match (hello.psk, self.session.take().filter(|session| session.tls13)) {
+            (None, _) => None,
+            (Some(0), Some(session)) if session.suite.hash() == suite.hash() => Some(session),
+            (Some(_), _) => return Err(PeerMisbehaved::Unoffered("PSK").into()),
+        };
+        context.info.tls13 = true;
+        context.info.suite = Some(suite);
+        context.info.group = Some(pair.group());
+        let shared = pair
+            .complete(public)
+            .map_err(|_| PeerMisbehaved::InvalidKeyShare(pair.group().name()))?;
+        self.common.transcript.choose(suite.hash());
+        self.common.transcript.add(message.whole);
+        tls13::after_hello(self.common, suite, &shared, session, context)
+    }
+}
+
+/// Verifies a server's chain.
+fn check_server(config: &ClientConfig<'_>, chain: &Chain<'_>) -> Result<PeerIdentity, Error> {
+    let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
+    config
+        .trust
+        .verify(chain, Purpose::Server(config.name), config.preferences.clock)?;
+    Ok(PeerIdentity::from_leaf(leaf)?)
+}
+
+/// Takes what either version's server answers to the extensions that they share.
+fn take_answers(
+    config: &ClientConfig<'_>,
+    answers: &Answers<'_>,
+    tls13: bool,
+    context: &mut Context<'_, '_>,
+) -> Result<(), Error> {
+    if answers.server_name && !matches!(config.name, Some(ServerName::Dns(_))) {
+        return Err(PeerMisbehaved::UnofferedExtension.into());
+    }
+    if let Some(protocol) = answers.protocol {
+        if config.preferences.protocols.is_empty() {
+            return Err(PeerMisbehaved::UnofferedExtension.into());
+        }
+        if !config.preferences.protocols.contains(&protocol) {
+            return Err(PeerMisbehaved::Unoffered("application protocol").into());
+        }
+        context.info.set_protocol(Some(protocol));
+    }
+    if let Some(limit) = answers.record_size_limit {
+        // In TLS 1.3 the limit counts the content type (RFC 8449 §4).
+        context
+            .outbound
+            .limit_fragments(usize::from(limit) - usize::from(tls13));
+        context.change.max_content = Some(usize::from(context.record_limit));
+    }
+    Ok(())
+}

@@ -1,0 +1,346 @@
+//! The TLS 1.2 client (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
+
+use super::{Common, State, check_server, take_answers};
+use crate::crypto::hash::HashOutput;
+use crate::crypto::kx::{Group, KeyPair};
+use crate::crypto::sign::SignatureScheme;
+use crate::crypto::suite::CipherSuite;
+use crate::pki::verify::PeerIdentity;
+use crate::tls::codec::U16List;
+use crate::tls::error::{Error, PeerMisbehaved};
+use crate::tls::handshake::{Context, Message, PeerKey, log_secret, no_space};
+use crate::tls::inbound::ChangeCipherSpec;
+use crate::tls::msg::server_hello::ServerHello;
+use crate::tls::msg::ticket::NewSessionTicket;
+use crate::tls::msg::tls12::ServerKeyExchange;
+use crate::tls::msg::{self, certificate, tls12};
+use crate::tls::record::RecordKey;
+use crate::tls::session::{ClientSession, TICKET_LIFETIME};
+use crate::tls::tls12::{MASTER_SECRET, MasterSecret, Side, VERIFY_DATA, signed_params};
+
+/// What runs through the handshake from the ServerHello on.
+struct Agreed<'a> {
+    common: Common<'a>,
+    suite: CipherSuite,
+    server_random: [u8; 32],
+    extended: bool,
+    /// Whether the server will send a ticket.
+    ticket: bool,
+    identity: Option<PeerIdentity>,
+}
+
+/// The client after ServerHello.
+pub(crate) struct ExpectCertificate<'a>(Agreed<'a>);
+
+/// The client with the server's certificate in hand, verified.
+pub(crate) struct ExpectServerKeyExchange<'a> {
+    agreed: Agreed<'a>,
+    key: PeerKey,
+}
+
+/// The client with the server's share in hand.
+pub(crate) struct ExpectDone<'a> {
+    agreed: Agreed<'a>,
+    group: Group,
+    public: heapless::Vec<u8, 97>,
+    /// Whether our certificate was asked for, and the scheme that we shall sign with if there is one.
+    request: Option<Option<SignatureScheme>>,
+}
+
+/// The client that waits for the server's change_cipher_spec and Finished.
+pub(crate) struct ExpectFinished<'a> {
+    agreed: Agreed<'a>,
+    master: MasterSecret,
+    /// The server's direction's key, used from its change_cipher_spec on.
+    server_key: Option<RecordKey>,
+    /// Our own direction's key, unless our Finished is out already, as in a full handshake.
+    client_key: Option<RecordKey>,
+    /// The ticket that the server has sent, and its lifetime in seconds.
+    new_ticket: Option<(u32, heapless::Vec<u8, { crate::tls::session::MAX_TICKET }>)>,
+    /// The session that is resumed: it stays good when no new ticket comes.
+    old: Option<ClientSession>,
+}
+
+/// Takes a ServerHello of TLS 1.2.
+pub(super) fn server_hello<'a>(
+    mut common: Common<'a>,
+    session: Option<ClientSession>,
+    suite: CipherSuite,
+    hello: &ServerHello<'_>,
+    message: Message<'_>,
+    context: &mut Context<'_, 'a>,
+) -> Result<Option<State<'a>>, Error> {
+    let answers = &hello.tls12;
+    if hello.renegotiated {
+        return Err(PeerMisbehaved::RenegotiationInfo.into());
+    }
+    if answers.session_ticket && common.config.sessions.is_none() {
+        return Err(PeerMisbehaved::UnofferedExtension.into());
+    }
+    take_answers(&common.config, &answers.common, false, context)?;
+    context.info.tls13 = false;
+    context.info.suite = Some(suite);
+    common.transcript.add(message.whole);
+    let mut agreed = Agreed {
+        common,
+        suite,
+        server_random: *hello.random,
+        extended: answers.extended_master_secret,
+        ticket: answers.session_ticket,
+        identity: None,
+    };
+    // RFC 5077 §3.4: our session ID given back tells that the ticket was taken.
+    let resumed = session.filter(|session| !session.tls13 && hello.session_id == agreed.common.session_id);
+    let Some(session) = resumed else {
+        context.change.boundary = false;
+        return Ok(Some(State::Certificate12(ExpectCertificate(agreed))));
+    };
+    if session.suite != suite {
+        return Err(PeerMisbehaved::Unoffered("cipher suite").into());
+    }
+    // RFC 7627 §5.3: only sessions with an extended master secret are kept.
+    if !agreed.extended {
+        return Err(PeerMisbehaved::ChangedMasterSecret.into());
+    }
+    let secret = session.secret.as_ref().first_chunk::<MASTER_SECRET>();
+    let master = MasterSecret::resumed(suite, secret.ok_or(Error::Internal("session without a secret"))?);
+    agreed.identity = session.identity;
+    context.info.resumed = true;
+    context.info.peer = session.identity;
+    let (client, server) = agreed.keys(&master)?;
+    let state = ExpectFinished {
+        agreed,
+        master,
+        server_key: Some(server),
+        client_key: Some(client),
+        new_ticket: None,
+        old: Some(session),
+    };
+    state.wait(context)
+}
+
+impl<'a> Agreed<'a> {
+    /// The record keys of client and server.
+    fn keys(&self, master: &MasterSecret) -> Result<(RecordKey, RecordKey), Error> {
+        let log = self.common.config.preferences.key_log;
+        log_secret(log, "CLIENT_RANDOM", &self.common.random, master.as_bytes());
+        master.record_keys(&self.common.random, &self.server_random)
+    }
+
+    /// change_cipher_spec and Finished, by which our direction changes to `key`.
+    fn send_finished(
+        &mut self,
+        master: &MasterSecret,
+        key: RecordKey,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<(), Error> {
+        context.outbound.change_cipher_spec()?;
+        context.outbound.set_key(key);
+        let transcript = &mut self.common.transcript;
+        let verify_data = master.verify_data(Side::Client, &transcript.hash(self.suite.hash()));
+        context.outbound.handshake(|writer| {
+            msg::finished(writer, &verify_data).map_err(no_space)?;
+            transcript.add(writer.since(0));
+            Ok(())
+        })
+    }
+}
+
+impl<'a> ExpectCertificate<'a> {
+    pub(super) fn certificate(
+        self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let mut agreed = self.0;
+        let chain = certificate::parse_tls12(message.body())?;
+        let identity = check_server(&agreed.common.config, &chain)?;
+        let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
+        let key = PeerKey::of(leaf)?;
+        agreed.identity = Some(identity);
+        context.info.peer = Some(identity);
+        agreed.common.transcript.add(message.whole);
+        Ok(Some(State::ServerKeyExchange(ExpectServerKeyExchange { agreed, key })))
+    }
+}
+
+impl<'a> ExpectServerKeyExchange<'a> {
+    pub(super) fn server_key_exchange(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let agreed = &mut self.agreed;
+        let preferences = agreed.common.config.preferences;
+        let exchange = ServerKeyExchange::parse(message.body())?;
+        let offered = |group: &Group| group.in_tls12() && preferences.groups.contains(group);
+        let group = Group::from_id(exchange.group)
+            .filter(offered)
+            .ok_or(PeerMisbehaved::Unoffered("group"))?;
+        // The suite promises a kind of signature (RFC 8422 §2).
+        let kind = SignatureScheme::from_id(exchange.scheme).map(SignatureScheme::authentication);
+        if kind != agreed.suite.authentication() {
+            return Err(PeerMisbehaved::WrongSignatureScheme(exchange.scheme).into());
+        }
+        let content = signed_params(&agreed.common.random, &agreed.server_random, exchange.params);
+        let signature = (exchange.scheme, exchange.signature);
+        context.info.scheme = Some(self.key.check(preferences.schemes, false, signature, &content)?);
+        context.info.group = Some(group);
+        let public = heapless::Vec::from_slice(exchange.public);
+        let public = public.map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
+        agreed.common.transcript.add(message.whole);
+        Ok(Some(State::DoneOrRequest(ExpectDone {
+            agreed: self.agreed,
+            group,
+            public,
+            request: None,
+        })))
+    }
+}
+
+impl<'a> ExpectDone<'a> {
+    pub(super) fn certificate_request(mut self, message: Message<'_>) -> Result<Option<State<'a>>, Error> {
+        let schemes = certificate::parse_request_tls12(message.body())?;
+        self.request = Some(self.choose_scheme(schemes));
+        self.agreed.common.transcript.add(message.whole);
+        Ok(Some(State::Done(self)))
+    }
+
+    pub(super) fn done(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<State<'a>>, Error> {
+        tls12::parse_server_hello_done(message.body())?;
+        let Self {
+            mut agreed,
+            group,
+            public,
+            request,
+        } = self;
+        agreed.common.transcript.add(message.whole);
+        let pair = KeyPair::generate(group, context.rng);
+        let premaster = pair
+            .complete(&public)
+            .map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
+        let identity = agreed.common.config.identity.zip(request.flatten());
+        let Agreed {
+            common,
+            suite,
+            server_random,
+            extended,
+            ..
+        } = &mut agreed;
+        let Common { transcript, random, .. } = common;
+        context.outbound.handshake(|writer| {
+            if request.is_some() {
+                let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
+                certificate::certificate_tls12(writer, chain).map_err(no_space)?;
+            }
+            tls12::client_key_exchange(writer, pair.public_value().as_ref()).map_err(no_space)?;
+            transcript.add(writer.since(0));
+            Ok(())
+        })?;
+        let master = if *extended {
+            MasterSecret::extended(*suite, premaster.as_ref(), &transcript.hash(suite.hash()))
+        } else {
+            MasterSecret::plain(*suite, premaster.as_ref(), random, server_random)
+        };
+        if let Some((identity, scheme)) = identity {
+            let hash = transcript.hash(scheme.prehash().ok_or(Error::Internal("no hash for the signature"))?);
+            let signature = identity
+                .key
+                .sign_prehashed(scheme, &hash, context.rng)
+                .map_err(|_| Error::Internal("the private key did not sign"))?;
+            context.outbound.handshake(|writer| {
+                certificate::certificate_verify(writer, scheme, &signature).map_err(no_space)?;
+                transcript.add(writer.since(0));
+                Ok(())
+            })?;
+        }
+        let (client, server) = agreed.keys(&master)?;
+        agreed.send_finished(&master, client, context)?;
+        let state = ExpectFinished {
+            agreed,
+            master,
+            server_key: Some(server),
+            client_key: None,
+            new_ticket: None,
+            old: None,
+        };
+        state.wait(context)
+    }
+
+    fn choose_scheme(&self, offered: U16List<'_>) -> Option<SignatureScheme> {
+        let identity = self.agreed.common.config.identity.as_ref()?;
+        let usable = |scheme: &SignatureScheme| scheme.prehash().is_some() && offered.contains(scheme.id());
+        identity.key.schemes().iter().copied().find(usable)
+    }
+}
+
+impl<'a> ExpectFinished<'a> {
+    /// Waits for the promised ticket, or for change_cipher_spec.
+    fn wait(mut self, context: &mut Context<'_, 'a>) -> Result<Option<State<'a>>, Error> {
+        if self.agreed.ticket {
+            return Ok(Some(State::Ticket12(self)));
+        }
+        context.change.boundary = true;
+        context.change.change_cipher_spec = self.server_key.take().map(ChangeCipherSpec::Await);
+        Ok(Some(State::Finished12(self)))
+    }
+
+    pub(super) fn ticket(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let (lifetime, ticket) = NewSessionTicket::parse_tls12(message.body())?;
+        self.agreed.common.transcript.add(message.whole);
+        // RFC 5077 §3.3: an empty one means that there is none after all. One that is too long is not kept.
+        if !ticket.is_empty() {
+            self.new_ticket = heapless::Vec::from_slice(ticket).ok().map(|ticket| (lifetime, ticket));
+        }
+        self.agreed.ticket = false;
+        self.wait(context)
+    }
+
+    pub(super) fn finished(
+        self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let Self {
+            mut agreed,
+            master,
+            client_key,
+            new_ticket,
+            old,
+            ..
+        } = self;
+        let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
+        let hash = agreed.common.transcript.hash(agreed.suite.hash());
+        if !master.is_finished(Side::Server, &hash, verify_data) {
+            return Err(PeerMisbehaved::WrongFinished.into());
+        }
+        agreed.common.transcript.add(message.whole);
+        if let Some(key) = client_key {
+            agreed.send_finished(&master, key, context)?;
+        }
+        context.change.boundary = true;
+        if let (Some(sessions), true) = (agreed.common.config.sessions, agreed.extended) {
+            let now = agreed.common.config.preferences.clock.now;
+            match (new_ticket, old) {
+                (Some((lifetime, ticket)), _) => sessions.store(ClientSession {
+                    tls13: false,
+                    suite: agreed.suite,
+                    secret: HashOutput::new(master.as_bytes()),
+                    ticket,
+                    // RFC 5077 §3.3: zero leaves it to us.
+                    lifetime: if lifetime == 0 { TICKET_LIFETIME } else { lifetime },
+                    age_add: 0,
+                    received: now,
+                    identity: agreed.identity,
+                }),
+                (None, Some(old)) => sessions.store(old),
+                (None, None) => {}
+            }
+        }
+        Ok(None)
+    }
+}

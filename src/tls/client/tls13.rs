@@ -1,0 +1,284 @@
+//! The TLS 1.3 client (RFC 8446 §2, §4): from ServerHello to its own Finished.
+
+use super::{Common, State, check_server, take_answers};
+use crate::crypto::kx::SharedSecret;
+use crate::crypto::sign::SignatureScheme;
+use crate::crypto::suite::CipherSuite;
+use crate::pki::verify::PeerIdentity;
+use crate::tls::codec::U16List;
+use crate::tls::error::{Error, PeerMisbehaved};
+use crate::tls::handshake::{Context, Message, PeerKey, Resumption, log_secret, no_space};
+use crate::tls::inbound::ChangeCipherSpec;
+use crate::tls::msg::server_hello::Answers;
+use crate::tls::msg::{self, certificate};
+use crate::tls::record::RecordKey;
+use crate::tls::schedule::{KeySchedule, TrafficSecret};
+use crate::tls::session::ClientSession;
+use crate::tls::transcript::{CLIENT_CONTEXT, SERVER_CONTEXT, signed_content};
+
+/// What runs through the protected part of the handshake.
+struct Protected<'a> {
+    common: Common<'a>,
+    suite: CipherSuite,
+    schedule: KeySchedule,
+    client_handshake: TrafficSecret,
+    server_handshake: TrafficSecret,
+    identity: Option<PeerIdentity>,
+}
+
+/// What a server's CertificateRequest asks for.
+struct Request {
+    context: heapless::Vec<u8, 255>,
+    /// The scheme that we shall sign with; `None`: we have nothing that would do.
+    scheme: Option<SignatureScheme>,
+}
+
+/// The client after ServerHello.
+pub(crate) struct ExpectEncryptedExtensions<'a> {
+    protected: Protected<'a>,
+    resumed: bool,
+}
+
+/// The client that waits for the server's certificate.
+pub(crate) struct ExpectCertificate<'a> {
+    protected: Protected<'a>,
+    request: Option<Request>,
+}
+
+/// The client with the server's certificate in hand, verified.
+pub(crate) struct ExpectCertificateVerify<'a> {
+    protected: Protected<'a>,
+    request: Option<Request>,
+    key: PeerKey,
+}
+
+/// The client that has only the server's Finished to wait for.
+pub(crate) struct ExpectFinished<'a> {
+    protected: Protected<'a>,
+    request: Option<Request>,
+}
+
+/// Changes to the handshake keys.
+pub(super) fn after_hello<'a>(
+    common: Common<'a>,
+    suite: CipherSuite,
+    shared: &SharedSecret,
+    session: Option<ClientSession>,
+    context: &mut Context<'_, 'a>,
+) -> Result<Option<State<'a>>, Error> {
+    let psk = session.as_ref().map(|session| session.secret.as_ref());
+    let schedule = KeySchedule::early(suite, psk).handshake(shared.as_ref())?;
+    let hash = common.transcript.hash(suite.hash());
+    let client_handshake = schedule.traffic("c hs traffic", &hash)?;
+    let server_handshake = schedule.traffic("s hs traffic", &hash)?;
+    let log = common.config.preferences.key_log;
+    log_secret(
+        log,
+        "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+        &common.random,
+        client_handshake.as_bytes(),
+    );
+    log_secret(
+        log,
+        "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+        &common.random,
+        server_handshake.as_bytes(),
+    );
+    context.change.boundary = true;
+    context.change.key = Some(RecordKey::new(server_handshake.clone())?);
+    context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
+    // With middlebox compatibility ours goes before the first protected record, alerts included (RFC 8446 §D.4); after
+    // a HelloRetryRequest it went out before the second hello.
+    if !context.info.retried {
+        context.outbound.change_cipher_spec()?;
+    }
+    context.outbound.set_key(RecordKey::new(client_handshake.clone())?);
+    let identity = session.as_ref().and_then(|session| session.identity);
+    if session.is_some() {
+        context.info.resumed = true;
+        context.info.peer = identity;
+    }
+    let protected = Protected {
+        common,
+        suite,
+        schedule,
+        client_handshake,
+        server_handshake,
+        identity,
+    };
+    Ok(Some(State::EncryptedExtensions(ExpectEncryptedExtensions {
+        protected,
+        resumed: session.is_some(),
+    })))
+}
+
+impl<'a> ExpectEncryptedExtensions<'a> {
+    pub(super) fn encrypted_extensions(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let answers = Answers::parse_encrypted_extensions(message.body())?;
+        take_answers(&self.protected.common.config, &answers, true, context)?;
+        let protected = &mut self.protected;
+        protected.common.transcript.add(message.whole);
+        Ok(Some(if self.resumed {
+            State::Finished(ExpectFinished {
+                protected: self.protected,
+                request: None,
+            })
+        } else {
+            State::CertificateOrRequest(ExpectCertificate {
+                protected: self.protected,
+                request: None,
+            })
+        }))
+    }
+}
+
+impl<'a> ExpectCertificate<'a> {
+    pub(super) fn certificate_request(mut self, message: Message<'_>) -> Result<Option<State<'a>>, Error> {
+        let (context, schemes) = certificate::parse_request_tls13(message.body())?;
+        // RFC 8446 §4.3.2: empty but in post-handshake authentication.
+        if !context.is_empty() {
+            return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
+        }
+        let scheme = self.choose_scheme(schemes);
+        self.request = Some(Request {
+            context: heapless::Vec::new(),
+            scheme,
+        });
+        self.protected.common.transcript.add(message.whole);
+        Ok(Some(State::Certificate(self)))
+    }
+
+    pub(super) fn certificate(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let chain = certificate::parse_tls13(message.body(), &[])?;
+        let protected = &mut self.protected;
+        let identity = check_server(&protected.common.config, &chain)?;
+        let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
+        let key = PeerKey::of(leaf)?;
+        protected.identity = Some(identity);
+        context.info.peer = Some(identity);
+        protected.common.transcript.add(message.whole);
+        let Self { protected, request } = self;
+        Ok(Some(State::CertificateVerify(ExpectCertificateVerify {
+            protected,
+            request,
+            key,
+        })))
+    }
+
+    fn choose_scheme(&self, offered: U16List<'_>) -> Option<SignatureScheme> {
+        let identity = self.protected.common.config.identity.as_ref()?;
+        let usable = |scheme: &SignatureScheme| scheme.in_tls13() && offered.contains(scheme.id());
+        identity.key.schemes().iter().copied().find(usable)
+    }
+}
+
+impl<'a> ExpectCertificateVerify<'a> {
+    pub(super) fn certificate_verify(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let Protected { common, suite, .. } = &mut self.protected;
+        let signature = certificate::parse_verify(message.body())?;
+        let content = signed_content(SERVER_CONTEXT, &common.transcript.hash(suite.hash()));
+        let scheme = self
+            .key
+            .check(common.config.preferences.schemes, true, signature, &content)?;
+        context.info.scheme = Some(scheme);
+        common.transcript.add(message.whole);
+        let Self { protected, request, .. } = self;
+        Ok(Some(State::Finished(ExpectFinished { protected, request })))
+    }
+}
+
+impl<'a> ExpectFinished<'a> {
+    pub(super) fn finished(
+        self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let Self { protected, request } = self;
+        let Protected {
+            mut common,
+            suite,
+            schedule,
+            client_handshake,
+            server_handshake,
+            identity,
+        } = protected;
+        let hash = suite.hash();
+        let verify_data = msg::parse_finished(message.body(), hash.output_len())?;
+        if !server_handshake.is_finished(&common.transcript.hash(hash), verify_data)? {
+            return Err(PeerMisbehaved::WrongFinished.into());
+        }
+        common.transcript.add(message.whole);
+
+        // RFC 8446 §7.1: these secrets cover the handshake up to the server's Finished.
+        let master = schedule.master()?;
+        let covered = common.transcript.hash(hash);
+        let client = master.traffic("c ap traffic", &covered)?;
+        let server = master.traffic("s ap traffic", &covered)?;
+        let log = common.config.preferences.key_log;
+        log_secret(log, "CLIENT_TRAFFIC_SECRET_0", &common.random, client.as_bytes());
+        log_secret(log, "SERVER_TRAFFIC_SECRET_0", &common.random, server.as_bytes());
+
+        send_flight(&mut common, suite, &client_handshake, request, context)?;
+        context.outbound.set_key(RecordKey::new(client)?);
+        context.change.boundary = true;
+        context.change.key = Some(RecordKey::new(server)?);
+        context.change.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
+        if let Some(sessions) = common.config.sessions {
+            context.change.resumption = Some(Resumption {
+                sessions,
+                secret: master.traffic("res master", &common.transcript.hash(hash))?,
+                now: common.config.preferences.clock.now,
+                identity,
+            });
+        }
+        Ok(None)
+    }
+}
+
+/// Certificate and CertificateVerify, if asked for, and Finished.
+fn send_flight<'a>(
+    common: &mut Common<'a>,
+    suite: CipherSuite,
+    client_handshake: &TrafficSecret,
+    request: Option<Request>,
+    context: &mut Context<'_, 'a>,
+) -> Result<(), Error> {
+    let Common { config, transcript, .. } = common;
+    let hash = suite.hash();
+    let rng = &mut *context.rng;
+    context.outbound.handshake(|writer| {
+        if let Some(Request { context, scheme }) = request {
+            let identity = config.identity.zip(scheme);
+            let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
+            certificate::certificate_tls13(writer, &context, chain).map_err(no_space)?;
+            transcript.add(writer.since(0));
+            if let Some((identity, scheme)) = identity {
+                let at = writer.len();
+                let content = signed_content(CLIENT_CONTEXT, &transcript.hash(hash));
+                let signature = identity
+                    .key
+                    .sign(scheme, &content, rng)
+                    .map_err(|_| Error::Internal("the private key did not sign"))?;
+                certificate::certificate_verify(writer, scheme, &signature).map_err(no_space)?;
+                transcript.add(writer.since(at));
+            }
+        }
+        let at = writer.len();
+        let verify_data = client_handshake.verify_data(&transcript.hash(hash))?;
+        msg::finished(writer, verify_data.as_ref()).map_err(no_space)?;
+        transcript.add(writer.since(at));
+        Ok(())
+    })
+}
