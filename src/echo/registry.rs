@@ -15,8 +15,10 @@ use super::pump::Flow;
 /// A silent connection is left in peace for so long: time for a first packet to follow the handshake of TCP.
 pub const SILENT: Duration = Duration::from_millis(20);
 
-/// A TLS handshake that has begun is left in peace for so long: several times what it takes when all workers are busy
-/// with one, or each would be thrown out for the next.
+/// A TLS handshake is left in peace for so long after the peer was last heard: a round trip, and the peer's own work.
+pub const QUIET: Duration = Duration::from_millis(300);
+
+/// A TLS handshake is left in peace no longer than this, whatever trickles in.
 pub const HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// How far a connection has come.
@@ -64,6 +66,7 @@ pub struct Entry {
     peer: Cell<SocketAddrV4>,
     port: Cell<u16>,
     since: Cell<Instant>,
+    heard: Cell<Instant>,
     description: Cell<Description>,
     flow: Flow,
     evict: Signal<NoopRawMutex, ()>,
@@ -78,6 +81,7 @@ impl Entry {
             peer: Cell::new(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
             port: Cell::new(0),
             since: Cell::new(Instant::MIN),
+            heard: Cell::new(Instant::MIN),
             description: Cell::new(Description {
                 version: "",
                 suite: "",
@@ -126,8 +130,9 @@ impl Entry {
         self.description.get()
     }
 
-    /// Says that something was received.
+    /// Says that something was received, in the handshake.
     pub fn heard(&self) {
+        self.heard.set(Instant::now());
         if self.state.get() == State::Silent {
             self.state.set(State::Handshake);
         }
@@ -140,13 +145,18 @@ impl Entry {
 
     /// From when on the connection may be asked to make room for another; `None` if never.
     pub fn evictable_from(&self) -> Option<Instant> {
-        let patience = match self.state.get() {
-            State::Vacant | State::Established => return None,
-            State::Closing => Duration::MIN,
-            State::Silent => SILENT,
-            State::Handshake => HANDSHAKE,
-        };
-        Some(self.since.get().saturating_add(patience))
+        let since = self.since.get();
+        match self.state.get() {
+            State::Vacant | State::Established => None,
+            State::Closing => Some(since),
+            State::Silent => Some(since.saturating_add(SILENT)),
+            State::Handshake => Some(
+                self.heard
+                    .get()
+                    .saturating_add(QUIET)
+                    .min(since.saturating_add(HANDSHAKE)),
+            ),
+        }
     }
 
     /// Asks the connection to make room. Its worker decides: it may just have received something.
@@ -260,7 +270,14 @@ mod tests {
         assert!(!entry.is_asked(), "the next connection must not pay for the last one");
         assert_eq!(entry.evictable_from(), Some(entry.since() + SILENT));
         guard.heard();
-        assert_eq!(entry.evictable_from(), Some(entry.since() + HANDSHAKE));
+        let heard = entry.heard.get();
+        assert_eq!(entry.evictable_from(), Some(heard + QUIET));
+        entry.heard.set(entry.since() + Duration::from_secs(5));
+        assert_eq!(
+            entry.evictable_from(),
+            Some(entry.since() + HANDSHAKE),
+            "trickling in does not help for ever"
+        );
         guard.advance(State::Established);
         guard.heard();
         assert_eq!((entry.state(), entry.evictable_from()), (State::Established, None));

@@ -11,10 +11,10 @@ use crate::tls::{ConfigError, Connection, Error, MIN_INBOUND, ReadHalf, ServerCo
 
 /// The TLS server role with the buffers of one worker.
 pub struct TlsWorker<'b, R> {
-    config: ServerConfig<'b>,
+    /// What TLS needs; without it the worker serves plain connections only.
+    server: Option<(ServerConfig<'b>, R)>,
     inbound: &'b mut [u8],
     outbound: &'b mut [u8],
-    rng: R,
 }
 
 impl<'b, R: CryptoRng> TlsWorker<'b, R> {
@@ -30,11 +30,19 @@ impl<'b, R: CryptoRng> TlsWorker<'b, R> {
     ) -> Result<Self, ConfigError> {
         Connection::server(config, &mut *inbound, &mut *outbound)?;
         Ok(TlsWorker {
-            config,
+            server: Some((config, rng)),
             inbound,
             outbound,
-            rng,
         })
+    }
+
+    /// A worker for plain connections, where TLS cannot be served. `buffer` is what it copies through.
+    pub fn plain(buffer: &'b mut [u8]) -> Self {
+        TlsWorker {
+            server: None,
+            inbound: buffer,
+            outbound: &mut [],
+        }
     }
 }
 
@@ -51,11 +59,12 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
     }
 
     async fn accept<'a>(&'a mut self, stream: &'a mut S, entry: &'a Entry) -> Result<TlsSession<'a, S>, Self::Error> {
+        let (config, rng) = self.server.as_mut().ok_or(Error::Internal("TLS cannot be served"))?;
         // The buffers were found large enough at the start, for the same configuration.
-        let connection = Connection::server(self.config, self.inbound, self.outbound)
+        let connection = Connection::server(*config, self.inbound, self.outbound)
             .map_err(|_| Error::Internal("the buffers have become too small"))?;
         let mut stream = Stream::new(Heard { stream, entry }, connection);
-        stream.handshake(&mut self.rng).await?;
+        stream.handshake(rng).await?;
         Ok(TlsSession(stream))
     }
 
@@ -104,7 +113,7 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
     }
 }
 
-/// A transport that tells when the first bytes have come.
+/// A transport that tells when something has come.
 struct Heard<'a, S> {
     stream: &'a mut S,
     entry: &'a Entry,

@@ -61,7 +61,7 @@ pub trait Secure<S: Transport> {
 
     /// Memory that is unused between sessions; plain connections use it.
     fn scratch(&mut self) -> &mut [u8];
-    /// Makes the handshake, and calls [`Entry::heard`] when the first bytes have come. On failure the alert is sent
+    /// Makes the handshake, and calls [`Entry::heard`] when bytes have come. On failure the alert is sent
     /// before this returns; the caller ends the output, and sets the deadline: the future may be dropped at any point.
     async fn accept<'a>(&'a mut self, stream: &'a mut S, entry: &'a Entry) -> Result<Self::Session<'a>, Self::Error>;
     /// A short name for the kind of error, by which it is counted.

@@ -16,7 +16,14 @@ pub const WATCH: u64 = 500;
 /// Runs the machine: `init` spawns the first tasks. When nothing is ready, `idle_poll` is asked again and again, for
 /// up to [`WATCH`] after it last said yes or a device last interrupted, whether there is work on the card; if there
 /// is, it has woken who is to do it. Interrupts are masked meanwhile, so that the card has no cause to send any.
-pub fn run(init: impl FnOnce(Spawner), mut idle_poll: impl FnMut() -> bool) -> ! {
+///
+/// When it is about to sleep, `before_sleep` is asked whether something has to be run first, such as whoever is to
+/// unmask the card's interrupt.
+pub fn run(
+    init: impl FnOnce(Spawner),
+    mut idle_poll: impl FnMut() -> bool,
+    mut before_sleep: impl FnMut() -> bool,
+) -> ! {
     let executor = raw::Executor::new(core::ptr::null_mut());
     // SAFETY: this function never returns, so the executor lives as long as everything else.
     let executor: &'static raw::Executor = unsafe { core::mem::transmute(&executor) };
@@ -41,7 +48,7 @@ pub fn run(init: impl FnOnce(Spawner), mut idle_poll: impl FnMut() -> bool) -> !
             watch_until = clock::now() + WATCH;
             continue;
         }
-        if READY.load(Ordering::Relaxed) || !clock::arm() {
+        if READY.load(Ordering::Relaxed) || before_sleep() || !clock::arm() {
             continue;
         }
         let before = clock::now();

@@ -136,6 +136,17 @@ impl Arena {
         Ok(unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), len) })
     }
 
+    /// `len` bytes for a buffer, holding whatever the RAM holds. Clearing tens of megabytes would take longer than the
+    /// rest of the boot.
+    pub fn buffer(&mut self, len: usize) -> Result<&'static mut [u8], OutOfMemory> {
+        let memory = self.take(len, 1)?.as_mut_ptr().cast::<u8>();
+        // SAFETY: this does nothing; but as far as the compiler knows it may have written the memory that it is given
+        // the address of, which therefore holds bytes, if unknown ones.
+        unsafe { core::arch::asm!("/* {0} */", in(reg) memory, options(nostack, preserves_flags)) };
+        // SAFETY: `take` gave that many bytes to nobody else, for good, and every byte is a valid `u8`.
+        Ok(unsafe { slice::from_raw_parts_mut(memory, len) })
+    }
+
     /// `len` values, each made by `init` from its index.
     pub fn slice<T>(&mut self, len: usize, mut init: impl FnMut(usize) -> T) -> Result<&'static mut [T], OutOfMemory> {
         let largest = self.largest();

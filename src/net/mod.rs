@@ -10,6 +10,10 @@
 //!              └──▶ common SocketSet: ARP, ICMP, DHCP, syslog
 //! ```
 //!
+//! What smoltcp leaves open is closed here where that is possible from outside: a SYN reopens TIME_WAIT, neighbours are
+//! asked for at once, DHCP answers that it would stumble over are kept from it. Not closed: a SYN for a connection that
+//! is established on our side only (its peer has restarted) is ignored until our next keepalive finds out.
+//!
 //! Initial sequence numbers and ephemeral ports come from smoltcp's generator, a 64-bit PCG that is seeded once with
 //! [`Config::seed`]. It is not cryptographic: who sees some thirty initial sequence numbers in a row may compute the
 //! seed and predict the rest (RFC 6528 asks for a keyed hash). What must not be forged belongs under TLS.
@@ -200,6 +204,11 @@ impl Plan {
 pub trait Arena {
     /// `count` values for ever, each made by `init` from its index. `None` when the memory does not suffice.
     fn slice<T: 'static>(&mut self, count: usize, init: impl FnMut(usize) -> T) -> Option<&'static mut [T]>;
+
+    /// `count` bytes for ever, with any content.
+    fn buffer(&mut self, count: usize) -> Option<&'static mut [u8]> {
+        self.slice(count, |_| 0)
+    }
 }
 
 /// Why an interface could not be opened.
@@ -238,10 +247,7 @@ pub fn open<C: Card>(
 fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'static Shared> {
     let count = plan.slots();
     let mut storage = arena.slice(count, |_| SocketStorage::EMPTY)?;
-    let mut bytes = arena.slice(
-        2 * (plan.large * plan.large_buffer + plan.small * plan.small_buffer),
-        |_| 0u8,
-    )?;
+    let mut bytes = arena.buffer(2 * (plan.large * plan.large_buffer + plan.small * plan.small_buffer))?;
     let micros = |duration: Duration| smoltcp::time::Duration::from_micros(duration.as_micros());
     let slots = arena.slice(count, |index| {
         let large = index < plan.large;

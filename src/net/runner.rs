@@ -50,7 +50,7 @@ pub struct Runner<C: Card> {
 /// What a poll has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
-    /// Whether there may be more to do at once.
+    /// Whether anything was done, so that there may be more to do at once or soon.
     pub(super) busy: bool,
     /// When the next timer runs out, in microseconds.
     pub(super) next: i64,
@@ -129,7 +129,7 @@ impl<C: Card> Runner<C> {
         }
         self.timers(now);
         self.common(now);
-        let full = self.egress(now);
+        let (served, full) = self.egress(now);
         self.card.kick();
         shared.card.set(self.card.stats());
         let mut next = shared.pool.next_timer.get().min(self.common_at).min(self.grace);
@@ -138,7 +138,8 @@ impl<C: Card> Runner<C> {
             next = next.min(now + if up { RETRY } else { RETRY_NO_LINK });
         }
         Step {
-            busy: frames > 0 || (!full && shared.pool.dirty() > 0) || (up && shared.common_dirty.get()),
+            // Who has sent something may have an answer soon.
+            busy: frames > 0 || (!full && (served > 0 || shared.pool.dirty() > 0)) || (up && shared.common_dirty.get()),
             next,
         }
     }
@@ -485,23 +486,24 @@ impl<C: Card> Runner<C> {
         }
     }
 
-    /// Sends what the dirty slots have. True if the card is full.
-    fn egress(&mut self, now: i64) -> bool {
+    /// Sends what the dirty slots have: how many slots were served, and whether the card is full.
+    fn egress(&mut self, now: i64) -> (usize, bool) {
+        let pool = &self.shared.pool;
+        let mut served = 0;
         // Those that become dirty meanwhile wait for the next round.
-        for _ in 0..self.shared.pool.dirty() {
-            let Some(index) = self.shared.pool.next_dirty() else {
-                break;
-            };
-            let Some(slot) = self.shared.pool.slot(index) else {
+        for _ in 0..pool.dirty() {
+            let Some(index) = pool.next_dirty() else { break };
+            let Some(slot) = pool.slot(index).filter(|slot| !slot.is_free()) else {
                 continue;
             };
-            if !slot.is_free() && self.egress_slot(index, slot, now) {
-                self.shared.pool.mark_quietly(index);
+            if self.egress_slot(index, slot, now) {
+                pool.mark_quietly(index);
                 self.shared.count(|counters| counters.no_buffer += 1);
-                return true;
+                return (served, true);
             }
+            served += 1;
         }
-        false
+        (served, false)
     }
 
     /// Sends what one slot has. True if the card is full.

@@ -385,7 +385,7 @@ fn a_lease_survives_a_pulled_cable_if_the_server_gives_the_same_again() {
             world.pass(2_000_000);
             assert_eq!(world.netif(0).address(), None);
         } else {
-            server.serve(&mut world, 5_000_000);
+            server.serve(&mut world, 45_000_000);
             (ours, theirs) = world.run(async move {
                 ours.write_all(b"x").await.unwrap();
                 assert_eq!(theirs.read(&mut [0; 9]).await, Ok(1));
