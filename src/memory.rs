@@ -11,7 +11,7 @@ use postern::machine::memory::{Arena, OutOfMemory};
 use postern::net;
 use postern::tls::record::MAX_PLAINTEXT;
 
-use crate::settings::Identity;
+use crate::settings::{self, Identity};
 
 /// The most connections that are ever served at a time.
 const MAX_CONNECTIONS: usize = 1024;
@@ -130,7 +130,7 @@ impl Plan {
         let inbound = self.buffers(WORKER_INBOUND, memory)?;
         let outbound = self.buffers(outbound, memory)?;
         Ok(inbound.zip(outbound).map(move |(inbound, outbound)| match server {
-            Some(Identity { config, rng }) => match TlsWorker::new(config, inbound, outbound, rng) {
+            Some(Identity { config, rng }) => match TlsWorker::new(config, settings::now, inbound, outbound, rng) {
                 Ok(worker) => worker,
                 // The sizes above are the ones that it asks for.
                 Err(error) => {

@@ -5,7 +5,8 @@ use postern::config::{Config, Scratch};
 use postern::log;
 use postern::machine::{clock, entropy};
 use postern::net::{self, Netif, syslog};
-use postern::tls::ServerConfig;
+use postern::pki::verify::Clock;
+use postern::tls::{self, ServerConfig, Tickets};
 use rand_core::Rng as _;
 
 use crate::memory::Memory;
@@ -81,8 +82,24 @@ pub(crate) fn identity(config: &'static Config, memory: &mut Memory) -> Result<I
     let chain = memory
         .slice(count, |_| certificates.next().unwrap_or_default())
         .map_err(|_| SHORT)?;
-    let config = ServerConfig::new(chain, key).map_err(|_| "the certificate chain cannot be used")?;
-    Ok(Identity { config, rng })
+    let mut rng = rng;
+    let identity = tls::Identity::new(chain, key).map_err(|_| "the certificate chain cannot be used")?;
+    let identities = memory.value([identity]).map_err(|_| SHORT)?;
+    let tickets = Tickets::new(&mut rng, now().now).map_err(|_| "tickets cannot be sealed")?;
+    let tickets = memory.value(tickets).map_err(|_| SHORT)?;
+    let config = ServerConfig::new(identities, now()).map_err(|_| "the certificate chain cannot be used")?;
+    Ok(Identity {
+        config: config.with_tickets(tickets),
+        rng,
+    })
+}
+
+/// The time by which certificates are judged. A clock that is wrong tells a time that no certificate outlives.
+pub(crate) fn now() -> Clock {
+    Clock {
+        now: clock::unix_time().unwrap_or(0),
+        floor: clock::BUILT,
+    }
 }
 
 /// The address of the card with that number: the first has the configured one, others ask DHCP.

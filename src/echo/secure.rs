@@ -6,31 +6,35 @@ use rand_core::CryptoRng;
 use super::Transport;
 use super::registry::{Description, Entry};
 use super::server::{Secure, Session};
+use crate::pki::verify::Clock;
 use crate::tls::error::{InvalidMessage, PeerIncompatible};
-use crate::tls::{ConfigError, Connection, Error, MIN_INBOUND, ReadHalf, ServerConfig, Stream, StreamError, WriteHalf};
+use crate::tls::{
+    ConfigError, Connection, Error, FULL_INBOUND, ReadHalf, ServerConfig, Stream, StreamError, WriteHalf,
+};
 
 /// The TLS server role with the buffers of one worker.
 pub struct TlsWorker<'b, R> {
     /// What TLS needs; without it the worker serves plain connections only.
-    server: Option<(ServerConfig<'b>, R)>,
+    server: Option<(ServerConfig<'b>, fn() -> Clock, R)>,
     inbound: &'b mut [u8],
     outbound: &'b mut [u8],
 }
 
 impl<'b, R: CryptoRng> TlsWorker<'b, R> {
-    /// A worker for `config`.
+    /// A worker for `config`; every connection is judged by the time that `clock` tells.
     ///
     /// # Errors
     /// When a buffer is smaller than [`Connection::server`] demands.
     pub fn new(
         config: ServerConfig<'b>,
+        clock: fn() -> Clock,
         inbound: &'b mut [u8],
         outbound: &'b mut [u8],
         rng: R,
     ) -> Result<Self, ConfigError> {
         Connection::server(config, &mut *inbound, &mut *outbound)?;
         Ok(TlsWorker {
-            server: Some((config, rng)),
+            server: Some((config, clock, rng)),
             inbound,
             outbound,
         })
@@ -59,9 +63,9 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
     }
 
     async fn accept<'a>(&'a mut self, stream: &'a mut S, entry: &'a Entry) -> Result<TlsSession<'a, S>, Self::Error> {
-        let (config, rng) = self.server.as_mut().ok_or(Error::Internal("TLS cannot be served"))?;
+        let (config, clock, rng) = self.server.as_mut().ok_or(Error::Internal("TLS cannot be served"))?;
         // The buffers were found large enough at the start, for the same configuration.
-        let connection = Connection::server(*config, self.inbound, self.outbound)
+        let connection = Connection::server(config.with_clock(clock()), self.inbound, self.outbound)
             .map_err(|_| Error::Internal("the buffers have become too small"))?;
         let mut stream = Stream::new(Heard { stream, entry }, connection);
         stream.handshake(rng).await?;
@@ -151,7 +155,9 @@ fn cause(error: &Error) -> &'static str {
         Error::PeerIncompatible(PeerIncompatible::Version(_)) => "no common TLS version",
         Error::PeerIncompatible(PeerIncompatible::CipherSuite) => "no common cipher suite",
         Error::PeerIncompatible(PeerIncompatible::Group) => "no common group",
+        Error::PeerIncompatible(PeerIncompatible::Protocol) => "no common application protocol",
         Error::PeerIncompatible(_) => "no common signature scheme",
+        Error::Certificate(_) => "certificate refused",
         Error::AlertReceived(_) => "alert received",
         Error::Truncated => "no close_notify",
         Error::Internal(_) => "internal",
@@ -161,7 +167,7 @@ fn cause(error: &Error) -> &'static str {
 }
 
 /// Bytes of inbound buffer that [`TlsWorker::new`] needs.
-pub const INBOUND: usize = MIN_INBOUND;
+pub const INBOUND: usize = FULL_INBOUND;
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +177,7 @@ mod tests {
     use super::*;
     use crate::crypto::key::SigningKey;
     use crate::testing::block_on;
+    use crate::tls::Identity;
     use crate::tls::testing::Script;
     use std::vec::Vec;
 
@@ -181,9 +188,10 @@ mod tests {
         let certificate = params.self_signed(&key).unwrap();
         let chain = [&certificate.der()[..]];
         let key = SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap();
-        let config = ServerConfig::new(&chain, &key).unwrap();
+        let identities = [Identity::new(&chain, &key).unwrap()];
+        let config = ServerConfig::new(&identities, Clock::default()).unwrap();
         let (mut inbound, mut outbound) = (vec![0; INBOUND], vec![0; 17_000]);
-        let mut worker = TlsWorker::new(config, &mut inbound, &mut outbound, Script(vec![])).unwrap();
+        let mut worker = TlsWorker::new(config, Clock::default, &mut inbound, &mut outbound, Script(vec![])).unwrap();
         let (mut peer, mut stream) = connection(40_000, 10007, 65_536);
         peer.say(hello);
         peer.shutdown();
@@ -219,8 +227,9 @@ mod tests {
         let key = rcgen::KeyPair::generate().unwrap();
         let key = SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap();
         let chain: [&[u8]; 1] = [&[0; 500]];
-        let config = ServerConfig::new(&chain, &key).unwrap();
-        let error = TlsWorker::new(config, &mut [0; 100], &mut [0; 17_000], Script(vec![])).err();
-        assert_eq!(error, Some(ConfigError::InboundTooSmall(INBOUND)));
+        let identities = [Identity::new(&chain, &key).unwrap()];
+        let config = ServerConfig::new(&identities, Clock::default()).unwrap();
+        let error = TlsWorker::new(config, Clock::default, &mut [0; 100], &mut [0; 17_000], Script(vec![])).err();
+        assert_eq!(error, Some(ConfigError::InboundTooSmall(crate::tls::MIN_INBOUND)));
     }
 }

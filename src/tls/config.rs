@@ -120,6 +120,12 @@ impl Preferences<'_> {
 
 macro_rules! preference_setters {
     () => {
+        /// With this time.
+        pub fn with_clock(mut self, clock: Clock) -> Self {
+            self.preferences.clock = clock;
+            self
+        }
+
         /// Only these versions.
         pub fn with_versions(mut self, versions: Versions) -> Self {
             self.preferences.versions = versions;

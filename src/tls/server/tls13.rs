@@ -241,6 +241,8 @@ struct Resumed {
 }
 
 /// How the server authenticates in a flight.
+// Held inline: there is no heap.
+#[allow(clippy::large_enum_variant)]
 enum Authentication<'a> {
     Resumed(Resumed),
     Certificate(Identity<'a>, SignatureScheme),
