@@ -204,7 +204,11 @@ fn complete_x25519(secret: &x25519_dalek::StaticSecret, peer: &[u8]) -> Result<S
 
 /// RFC 8446 §4.2.8.2: the uncompressed form only. That the point is on the curve is checked where it is read.
 fn uncompressed(peer: &[u8], coordinate: usize) -> Result<(), CryptoError> {
-    if peer.len() == 1 + 2 * coordinate && peer.first() == Some(&4) { Ok(()) } else { Err(CryptoError) }
+    if peer.len() == 1 + 2 * coordinate && peer.first() == Some(&4) {
+        Ok(())
+    } else {
+        Err(CryptoError)
+    }
 }
 
 /// A public value, as it stands in a key share.
@@ -220,7 +224,9 @@ impl PublicValue {
 
     // Every public value above is at most MAX_PUBLIC bytes long.
     fn joined(first: &[u8], second: &[u8]) -> Self {
-        Self { bytes: first.iter().chain(second).copied().take(MAX_PUBLIC).collect() }
+        Self {
+            bytes: first.iter().chain(second).copied().take(MAX_PUBLIC).collect(),
+        }
     }
 }
 
@@ -243,7 +249,10 @@ impl SharedSecret {
     }
 
     fn joined(first: &[u8], second: &[u8]) -> Self {
-        let mut secret = Self { bytes: [0; MAX_SHARED], len: (first.len() + second.len()).min(MAX_SHARED) };
+        let mut secret = Self {
+            bytes: [0; MAX_SHARED],
+            len: (first.len() + second.len()).min(MAX_SHARED),
+        };
         for (to, from) in secret.bytes.iter_mut().zip(first.iter().chain(second)) {
             *to = *from;
         }

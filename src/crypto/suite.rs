@@ -3,6 +3,15 @@
 use super::aead::AeadAlgorithm;
 use super::hash::HashAlgorithm;
 
+/// What a TLS 1.2 suite says of the server's signature (RFC 8422 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// ECDSA or Ed25519.
+    Ecdsa,
+    /// RSA.
+    Rsa,
+}
+
 /// A cipher suite of TLS 1.3 (RFC 8446 §B.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CipherSuite {

@@ -342,6 +342,7 @@ fn choose_scheme(config: &ServerConfig<'_>, offer: &Offer<'_>) -> Result<Signatu
         .schemes()
         .iter()
         .copied()
+        .filter(|scheme| scheme.in_tls13())
         .find(offered)
         .ok_or(PeerIncompatible::SignatureScheme)?)
 }
