@@ -1,83 +1,160 @@
 //! Signature schemes, and signing with the private keys of [`super::key`].
 
-use p256::ecdsa::signature::RandomizedSigner as _;
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::signature::hazmat::RandomizedPrehashSigner as _;
 use rand_core::CryptoRng;
 
 use super::CryptoError;
+use super::hash::{HashAlgorithm, HashOutput};
 use super::key::SigningKey;
 use super::suite::Authentication;
 
-/// The longest signature of any [`SignatureScheme`], in bytes.
+/// The longest signature of any [`SignatureScheme`], in bytes: RSA with 4096 bits.
 pub const MAX_SIGNATURE: usize = 512;
+
 /// A signature, as it stands in CertificateVerify.
 pub type Signature = heapless::Vec<u8, MAX_SIGNATURE>;
 
 /// A signature scheme (RFC 8446 §4.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureScheme {
-    /// `ecdsa_secp256r1_sha256`.
+    /// `ecdsa_secp256r1_sha256`. In TLS 1.2: ECDSA with SHA-256 on any curve.
     EcdsaSecp256r1Sha256,
+    /// `ecdsa_secp384r1_sha384`. In TLS 1.2: ECDSA with SHA-384 on any curve.
+    EcdsaSecp384r1Sha384,
+    /// `ed25519`.
+    Ed25519,
+    /// `rsa_pss_rsae_sha256`.
+    RsaPssRsaeSha256,
+    /// `rsa_pss_rsae_sha384`.
+    RsaPssRsaeSha384,
+    /// `rsa_pss_rsae_sha512`.
+    RsaPssRsaeSha512,
+    /// `rsa_pkcs1_sha256`: for TLS 1.2 and for certificates.
+    RsaPkcs1Sha256,
+    /// `rsa_pkcs1_sha384`: for TLS 1.2 and for certificates.
+    RsaPkcs1Sha384,
+    /// `rsa_pkcs1_sha512`: for TLS 1.2 and for certificates.
+    RsaPkcs1Sha512,
 }
 
+use SignatureScheme::*;
+
 impl SignatureScheme {
-    /// All
-    pub const ALL: [Self; 1] = [Self::EcdsaSecp256r1Sha256];
-    /// From
+    /// All of them, in the order that we offer them.
+    pub const ALL: [SignatureScheme; 9] = [
+        EcdsaSecp256r1Sha256,
+        Ed25519,
+        EcdsaSecp384r1Sha384,
+        RsaPssRsaeSha256,
+        RsaPssRsaeSha384,
+        RsaPssRsaeSha512,
+        RsaPkcs1Sha256,
+        RsaPkcs1Sha384,
+        RsaPkcs1Sha512,
+    ];
+
+    /// The scheme with an IANA number.
     pub fn from_id(id: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.id() == id)
+        Self::ALL.into_iter().find(|scheme| scheme.id() == id)
     }
+
     /// The IANA number.
     pub const fn id(self) -> u16 {
         match self {
-            Self::EcdsaSecp256r1Sha256 => 0x0403,
+            EcdsaSecp256r1Sha256 => 0x0403,
+            EcdsaSecp384r1Sha384 => 0x0503,
+            Ed25519 => 0x0807,
+            RsaPssRsaeSha256 => 0x0804,
+            RsaPssRsaeSha384 => 0x0805,
+            RsaPssRsaeSha512 => 0x0806,
+            RsaPkcs1Sha256 => 0x0401,
+            RsaPkcs1Sha384 => 0x0501,
+            RsaPkcs1Sha512 => 0x0601,
         }
     }
-    /// Which kind of key makes such signatures.
-    pub const fn authentication(self) -> Authentication {
-        Authentication::Ecdsa
-    }
-    /// 13
-    pub const fn in_tls13(self) -> bool {
-        true
-    }
-    /// The hash by which a message may be signed in TLS 1.2 without the message: one that transcripts keep.
-    pub const fn prehash(self) -> Option<super::hash::HashAlgorithm> {
-        Some(super::hash::HashAlgorithm::Sha256)
-    }
+
     /// The IANA name.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::EcdsaSecp256r1Sha256 => "ecdsa_secp256r1_sha256",
+            EcdsaSecp256r1Sha256 => "ecdsa_secp256r1_sha256",
+            EcdsaSecp384r1Sha384 => "ecdsa_secp384r1_sha384",
+            Ed25519 => "ed25519",
+            RsaPssRsaeSha256 => "rsa_pss_rsae_sha256",
+            RsaPssRsaeSha384 => "rsa_pss_rsae_sha384",
+            RsaPssRsaeSha512 => "rsa_pss_rsae_sha512",
+            RsaPkcs1Sha256 => "rsa_pkcs1_sha256",
+            RsaPkcs1Sha384 => "rsa_pkcs1_sha384",
+            RsaPkcs1Sha512 => "rsa_pkcs1_sha512",
         }
+    }
+
+    /// Whether TLS 1.3 allows it in CertificateVerify: PKCS#1 v1.5 it does not (RFC 8446 §4.2.3).
+    pub const fn in_tls13(self) -> bool {
+        !matches!(self, RsaPkcs1Sha256 | RsaPkcs1Sha384 | RsaPkcs1Sha512)
+    }
+
+    /// Which suites of TLS 1.2 such a signature goes with (RFC 8422 §2, §5.10).
+    pub const fn authentication(self) -> Authentication {
+        match self {
+            EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384 | Ed25519 => Authentication::Ecdsa,
+            _ => Authentication::Rsa,
+        }
+    }
+
+    /// The hash with which the message itself is not needed: a client's CertificateVerify of TLS 1.2 covers all
+    /// messages before it, of which only these two hashes are kept.
+    pub const fn prehash(self) -> Option<HashAlgorithm> {
+        match self {
+            EcdsaSecp256r1Sha256 | RsaPssRsaeSha256 | RsaPkcs1Sha256 => Some(HashAlgorithm::Sha256),
+            EcdsaSecp384r1Sha384 | RsaPssRsaeSha384 | RsaPkcs1Sha384 => Some(HashAlgorithm::Sha384),
+            Ed25519 | RsaPssRsaeSha512 | RsaPkcs1Sha512 => None,
+        }
+    }
+}
+
+impl core::fmt::Display for SignatureScheme {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
     }
 }
 
 impl SigningKey {
-    /// The schemes that this key can sign TLS 1.3 handshakes with, the best first.
+    /// The schemes that this key can sign handshakes with, the best first. Not all are for TLS 1.3:
+    /// [`SignatureScheme::in_tls13`] tells.
     pub fn schemes(&self) -> &'static [SignatureScheme] {
         match self {
-            Self::EcdsaP256(_) => &[SignatureScheme::EcdsaSecp256r1Sha256],
+            Self::EcdsaP256(_) => &[EcdsaSecp256r1Sha256],
+            Self::EcdsaP384(_) => &[EcdsaSecp384r1Sha384],
+            Self::Ed25519(_) => &[Ed25519],
+            #[cfg(feature = "rsa")]
+            Self::Rsa(_) => &[
+                RsaPssRsaeSha256,
+                RsaPssRsaeSha384,
+                RsaPssRsaeSha512,
+                RsaPkcs1Sha256,
+                RsaPkcs1Sha384,
+                RsaPkcs1Sha512,
+            ],
         }
     }
-    /// A
+
+    /// Which suites of TLS 1.2 the key goes with (RFC 8422 §2, §5.10).
     pub fn authentication(&self) -> Authentication {
-        Authentication::Ecdsa
+        match self {
+            Self::EcdsaP256(_) | Self::EcdsaP384(_) | Self::Ed25519(_) => Authentication::Ecdsa,
+            #[cfg(feature = "rsa")]
+            Self::Rsa(_) => Authentication::Rsa,
+        }
     }
 
-    /// Signs
-    pub fn sign_prehashed(
-        &self,
-        _scheme: SignatureScheme,
-        hash: &super::hash::HashOutput,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Signature, CryptoError> {
-        use p256::ecdsa::signature::hazmat::RandomizedPrehashSigner as _;
-        let Self::EcdsaP256(key) = self;
-        let signature: p256::ecdsa::DerSignature =
-            key.sign_prehash_with_rng(rng, hash.as_ref()).map_err(|_| CryptoError)?;
-        Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
-    }
-    /// Signs
+    /// Signs `message`. ECDSA is hedged: its nonce is derived from key and message (RFC 6979) with `rng` mixed in
+    /// (§3.6 there), so that neither a bad generator nor a fault that repeats a computation gives the key away.
+    /// RSA takes salt and blinding from `rng`, and checks the result before it is given out; it needs a heap for the
+    /// time of the call. Ed25519 uses no randomness.
+    ///
+    /// # Errors
+    /// When `scheme` is none of [`SigningKey::schemes`], or an RSA computation went wrong.
     pub fn sign(
         &self,
         scheme: SignatureScheme,
@@ -85,11 +162,46 @@ impl SigningKey {
         rng: &mut dyn CryptoRng,
     ) -> Result<Signature, CryptoError> {
         match (self, scheme) {
-            (Self::EcdsaP256(key), SignatureScheme::EcdsaSecp256r1Sha256) => {
+            (Self::EcdsaP256(_), EcdsaSecp256r1Sha256) => {
+                self.sign_prehashed(scheme, &HashAlgorithm::Sha256.hash(message), rng)
+            }
+            (Self::EcdsaP384(_), EcdsaSecp384r1Sha384) => {
+                self.sign_prehashed(scheme, &HashAlgorithm::Sha384.hash(message), rng)
+            }
+            (Self::Ed25519(key), Ed25519) => {
+                let signature = key.try_sign(message).map_err(|_| CryptoError)?;
+                Signature::from_slice(&signature.to_bytes()).map_err(|_| CryptoError)
+            }
+            #[cfg(feature = "rsa")]
+            (Self::Rsa(key), scheme) => super::rsa::sign(key, scheme, message, rng),
+            _ => Err(CryptoError),
+        }
+    }
+
+    /// As [`SigningKey::sign`], for a message of which only the hash is there: that of [`SignatureScheme::prehash`].
+    ///
+    /// # Errors
+    /// As there, and when the scheme wants the message itself.
+    pub fn sign_prehashed(
+        &self,
+        scheme: SignatureScheme,
+        hash: &HashOutput,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Signature, CryptoError> {
+        match (self, scheme) {
+            (Self::EcdsaP256(key), EcdsaSecp256r1Sha256) => {
                 let signature: p256::ecdsa::DerSignature =
-                    key.try_sign_with_rng(rng, message).map_err(|_| CryptoError)?;
+                    key.sign_prehash_with_rng(rng, hash.as_ref()).map_err(|_| CryptoError)?;
                 Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
             }
+            (Self::EcdsaP384(key), EcdsaSecp384r1Sha384) => {
+                let signature: p384::ecdsa::DerSignature =
+                    key.sign_prehash_with_rng(rng, hash.as_ref()).map_err(|_| CryptoError)?;
+                Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
+            }
+            #[cfg(feature = "rsa")]
+            (Self::Rsa(key), scheme) => super::rsa::sign_prehashed(key, scheme, hash, rng),
+            _ => Err(CryptoError),
         }
     }
 }

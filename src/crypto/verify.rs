@@ -1,33 +1,214 @@
-//! stub
+//! Signatures of others, verified: those of handshakes and those of certificates.
+
+use der::Decode as _;
+use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use p256::pkcs8::SubjectPublicKeyInfoRef;
+use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
+
 use super::CryptoError;
+use super::hash::{HashAlgorithm, HashOutput};
+use super::key::{EC_PUBLIC_KEY, ED25519, P256, P384, RSA};
 use super::sign::SignatureScheme;
-/// stub
+
+/// Verifies the signature of a handshake. `spki` is the signer's SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7).
+///
+/// In TLS 1.3 an ECDSA scheme names hash and curve (RFC 8446 §4.2.3); before, it names the hash, and the curve may be
+/// P-256 or P-384 (RFC 8422 §5.10). PKCS#1 v1.5 is refused in TLS 1.3.
+///
+/// # Errors
+/// When the signature is wrong; when the key is malformed, of another kind than the scheme wants, or RSA of less than
+/// 2048 or more than 4096 bits; when the scheme is not for this version; and for RSA without the feature `rsa`.
 pub fn verify(
-    _scheme: SignatureScheme,
-    _tls13: bool,
+    scheme: SignatureScheme,
+    tls13: bool,
     spki: &[u8],
     message: &[u8],
     signature: &[u8],
 ) -> Result<(), CryptoError> {
-    use p256::ecdsa::signature::Verifier as _;
-    use p256::pkcs8::DecodePublicKey as _;
-    let key = p256::PublicKey::from_public_key_der(spki).map_err(|_| CryptoError)?;
-    let key = p256::ecdsa::VerifyingKey::from(key);
-    let signature = p256::ecdsa::DerSignature::try_from(signature).map_err(|_| CryptoError)?;
-    key.verify(message, &signature).map_err(|_| CryptoError)
+    let (check, key) = choose(scheme, tls13, spki)?;
+    check.run(key, message, signature)
 }
 
-/// stub
+/// The same in TLS 1.2 for a message of which only the hash is there: that of [`SignatureScheme::prehash`].
+///
+/// # Errors
+/// As those of [`verify`], and when the scheme wants the message itself.
 pub fn verify_prehashed(
-    _scheme: SignatureScheme,
+    scheme: SignatureScheme,
     spki: &[u8],
-    hash: &super::hash::HashOutput,
+    hash: &HashOutput,
     signature: &[u8],
 ) -> Result<(), CryptoError> {
-    use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
-    use p256::pkcs8::DecodePublicKey as _;
-    let key = p256::PublicKey::from_public_key_der(spki).map_err(|_| CryptoError)?;
-    let key = p256::ecdsa::VerifyingKey::from(key);
-    let signature = p256::ecdsa::DerSignature::try_from(signature).map_err(|_| CryptoError)?;
-    key.verify_prehash(hash.as_ref(), &signature).map_err(|_| CryptoError)
+    let expected = scheme.prehash().ok_or(CryptoError)?;
+    if hash.as_ref().len() != expected.output_len() {
+        return Err(CryptoError);
+    }
+    let (check, key) = choose(scheme, false, spki)?;
+    check.run_prehashed(key, hash, signature)
 }
+
+/// How to verify with a scheme and a key, and the content of subjectPublicKey.
+fn choose(scheme: SignatureScheme, tls13: bool, spki: &[u8]) -> Result<(Check, &[u8]), CryptoError> {
+    use SignatureScheme::*;
+    let spki = SubjectPublicKeyInfoRef::from_der(spki).map_err(|_| CryptoError)?;
+    let key = spki.subject_public_key.as_bytes().ok_or(CryptoError)?;
+    let kind = match spki.algorithm.oid {
+        EC_PUBLIC_KEY => match spki.algorithm.parameters_oid().map_err(|_| CryptoError)? {
+            P256 => Key::P256,
+            P384 => Key::P384,
+            _ => return Err(CryptoError),
+        },
+        ED25519 if spki.algorithm.parameters.is_none() => Key::Ed25519,
+        RSA if spki.algorithm.parameters.is_some_and(|any| any.is_null()) => Key::Rsa,
+        _ => return Err(CryptoError),
+    };
+    if tls13 && !scheme.in_tls13() {
+        return Err(CryptoError);
+    }
+    let check = match (scheme, kind) {
+        (EcdsaSecp256r1Sha256, Key::P256) => Check::P256(HashAlgorithm::Sha256),
+        (EcdsaSecp384r1Sha384, Key::P384) => Check::P384(HashAlgorithm::Sha384),
+        (EcdsaSecp256r1Sha256, Key::P384) if !tls13 => Check::P384(HashAlgorithm::Sha256),
+        (EcdsaSecp384r1Sha384, Key::P256) if !tls13 => Check::P256(HashAlgorithm::Sha384),
+        (Ed25519, Key::Ed25519) => Check::Ed25519,
+        (EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384 | Ed25519, _) => return Err(CryptoError),
+        (rsa, Key::Rsa) => Check::Rsa(rsa),
+        _ => return Err(CryptoError),
+    };
+    Ok((check, key))
+}
+
+/// The algorithms of the signatures on certificates and revocation lists, for webpki. RSA is there with feature `rsa`.
+pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
+    &Algorithm {
+        check: Check::P256(HashAlgorithm::Sha256),
+        key: alg_id::ECDSA_P256,
+        signature: alg_id::ECDSA_SHA256,
+    },
+    &Algorithm {
+        check: Check::P256(HashAlgorithm::Sha384),
+        key: alg_id::ECDSA_P256,
+        signature: alg_id::ECDSA_SHA384,
+    },
+    &Algorithm {
+        check: Check::P384(HashAlgorithm::Sha256),
+        key: alg_id::ECDSA_P384,
+        signature: alg_id::ECDSA_SHA256,
+    },
+    &Algorithm {
+        check: Check::P384(HashAlgorithm::Sha384),
+        key: alg_id::ECDSA_P384,
+        signature: alg_id::ECDSA_SHA384,
+    },
+    &Algorithm {
+        check: Check::Ed25519,
+        key: alg_id::ED25519,
+        signature: alg_id::ED25519,
+    },
+    #[cfg(feature = "rsa")]
+    &rsa(SignatureScheme::RsaPkcs1Sha256, alg_id::RSA_PKCS1_SHA256),
+    #[cfg(feature = "rsa")]
+    &rsa(SignatureScheme::RsaPkcs1Sha384, alg_id::RSA_PKCS1_SHA384),
+    #[cfg(feature = "rsa")]
+    &rsa(SignatureScheme::RsaPkcs1Sha512, alg_id::RSA_PKCS1_SHA512),
+    #[cfg(feature = "rsa")]
+    &rsa(SignatureScheme::RsaPssRsaeSha256, alg_id::RSA_PSS_SHA256),
+    #[cfg(feature = "rsa")]
+    &rsa(SignatureScheme::RsaPssRsaeSha384, alg_id::RSA_PSS_SHA384),
+    #[cfg(feature = "rsa")]
+    &rsa(SignatureScheme::RsaPssRsaeSha512, alg_id::RSA_PSS_SHA512),
+];
+
+/// What kind of key a SubjectPublicKeyInfo holds.
+enum Key {
+    P256,
+    P384,
+    Ed25519,
+    Rsa,
+}
+
+/// One way to verify a signature.
+#[derive(Debug)]
+enum Check {
+    P256(HashAlgorithm),
+    P384(HashAlgorithm),
+    Ed25519,
+    /// With one of the schemes of RSA.
+    #[cfg_attr(not(feature = "rsa"), allow(dead_code))]
+    Rsa(SignatureScheme),
+}
+
+impl Check {
+    /// `key` is the content of subjectPublicKey.
+    fn run(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        match self {
+            Self::P256(hash) | Self::P384(hash) => self.run_prehashed(key, &hash.hash(message), signature),
+            Self::Ed25519 => {
+                let key = key.try_into().map_err(|_| CryptoError)?;
+                let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| CryptoError)?;
+                let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| CryptoError)?;
+                // Strict: points of small order, which fit several messages, are refused (RFC 8032 §8.9 leaves it open).
+                key.verify_strict(message, &signature).map_err(|_| CryptoError)
+            }
+            #[cfg(feature = "rsa")]
+            Self::Rsa(scheme) => super::rsa::verify(key, *scheme, message, signature),
+            #[cfg(not(feature = "rsa"))]
+            Self::Rsa(_) => Err(CryptoError),
+        }
+    }
+
+    /// The same with the hash of the message.
+    fn run_prehashed(&self, key: &[u8], hash: &HashOutput, signature: &[u8]) -> Result<(), CryptoError> {
+        match self {
+            Self::P256(_) => {
+                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
+                let signature = p256::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
+                key.verify_prehash(hash.as_ref(), &signature).map_err(|_| CryptoError)
+            }
+            Self::P384(_) => {
+                let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
+                let signature = p384::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
+                key.verify_prehash(hash.as_ref(), &signature).map_err(|_| CryptoError)
+            }
+            Self::Ed25519 => Err(CryptoError),
+            #[cfg(feature = "rsa")]
+            Self::Rsa(scheme) => super::rsa::verify_prehashed(key, *scheme, hash, signature),
+            #[cfg(not(feature = "rsa"))]
+            Self::Rsa(_) => Err(CryptoError),
+        }
+    }
+}
+
+/// A [`Check`], and the identifiers by which certificates ask for it.
+#[derive(Debug)]
+struct Algorithm {
+    check: Check,
+    key: AlgorithmIdentifier,
+    signature: AlgorithmIdentifier,
+}
+
+#[cfg(feature = "rsa")]
+const fn rsa(scheme: SignatureScheme, signature: AlgorithmIdentifier) -> Algorithm {
+    Algorithm {
+        check: Check::Rsa(scheme),
+        key: alg_id::RSA_ENCRYPTION,
+        signature,
+    }
+}
+
+impl SignatureVerificationAlgorithm for Algorithm {
+    fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        self.check.run(key, message, signature).map_err(|_| InvalidSignature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.key
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.signature
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,8 @@ pub struct Certificate<'a> {
     pub signature: &'a [u8],
     /// The content of subjectAltName: GeneralNames.
     alternatives: &'a [u8],
+    /// The content of Extensions.
+    extensions: &'a [u8],
 }
 
 impl<'a> Certificate<'a> {
@@ -79,6 +81,7 @@ impl<'a> Certificate<'a> {
             signature_algorithm,
             signature,
             alternatives: &[],
+            extensions: &[],
         };
         for number in [1, 2] {
             if version > 1 {
@@ -90,6 +93,7 @@ impl<'a> Certificate<'a> {
         {
             let mut extensions = sequence(&mut wrapper).map_err(|_| Malformed("extensions"))?;
             wrapper.finish().map_err(|_| Malformed("extensions"))?;
+            certificate.extensions = self::rest(&extensions).map_err(|_| Malformed("extensions"))?;
             certificate.read_extensions(&mut extensions)?;
         }
         tbs_reader.finish().map_err(|_| Malformed("unknown fields"))?;
@@ -111,6 +115,18 @@ impl<'a> Certificate<'a> {
         })
     }
 
+    /// The extensions (§4.2), in the order of the DER.
+    pub(super) fn extensions(&self) -> impl Iterator<Item = Extension<'a>> {
+        let mut reader = SliceReader::new(self.extensions).ok();
+        // `read_extensions` has seen to it that all of them can be read.
+        core::iter::from_fn(move || {
+            reader
+                .as_mut()
+                .filter(|reader| !reader.is_finished())
+                .and_then(|reader| extension(reader).ok())
+        })
+    }
+
     /// Whether `now` is within its life.
     pub fn is_valid_at(&self, now: Date) -> bool {
         (self.not_before..=self.not_after).contains(&now)
@@ -120,7 +136,7 @@ impl<'a> Certificate<'a> {
         use CertError::Malformed;
         let mut seen: heapless::Vec<ObjectIdentifier, MAX_EXTENSIONS> = heapless::Vec::new();
         while !reader.is_finished() {
-            let (oid, value) = extension(reader).map_err(|_| Malformed("extensions"))?;
+            let Extension { oid, value, .. } = extension(reader).map_err(|_| Malformed("extensions"))?;
             if seen.contains(&oid) {
                 return Err(CertError::RepeatedExtension);
             }
@@ -169,7 +185,7 @@ pub struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    fn read(reader: &mut SliceReader<'a>) -> der::Result<Self> {
+    pub(super) fn read(reader: &mut SliceReader<'a>) -> der::Result<Self> {
         let name = Self {
             der: reader.tlv_bytes()?,
         };
@@ -195,6 +211,26 @@ impl<'a> Name<'a> {
     /// Whether it has no parts at all.
     pub fn is_empty(&self) -> bool {
         self.rdns().next().is_none()
+    }
+
+    /// The common name: of several the most specific. `None` as well if it has other characters than ASCII.
+    pub fn common_name(&self) -> Option<&'a str> {
+        let mut found = None;
+        for mut rdn in self.rdns() {
+            while let (false, Ok((oid, value))) = (rdn.is_finished(), attribute(&mut rdn)) {
+                if oid == COMMON_NAME {
+                    found = AnyRef::from_der(value).ok();
+                }
+            }
+        }
+        let value = found.filter(|value| {
+            let tag = value.header().tag();
+            matches!(
+                tag,
+                Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::TeletexString
+            )
+        })?;
+        core::str::from_utf8(value.value()).ok().filter(|text| text.is_ascii())
     }
 
     /// The relative distinguished names, in the order of the DER.
@@ -329,13 +365,16 @@ impl fmt::Display for CertError {
 impl core::error::Error for CertError {}
 
 /// id-ce-basicConstraints (§4.2.1.9).
-const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
+pub(super) const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 /// id-ce-subjectAltName (§4.2.1.6).
-const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+pub(super) const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+
+/// id-at-commonName (§4.1.2.4).
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// The attribute types that have short names (RFC 4514 §3), and emailAddress, which people expect to see.
 const ATTRIBUTES: [(ObjectIdentifier, &str); 10] = [
-    (ObjectIdentifier::new_unwrap("2.5.4.3"), "CN"),
+    (COMMON_NAME, "CN"),
     (ObjectIdentifier::new_unwrap("2.5.4.7"), "L"),
     (ObjectIdentifier::new_unwrap("2.5.4.8"), "ST"),
     (ObjectIdentifier::new_unwrap("2.5.4.10"), "O"),
@@ -348,14 +387,20 @@ const ATTRIBUTES: [(ObjectIdentifier, &str); 10] = [
 ];
 
 /// The content of the SEQUENCE at the front of `der`, and what comes after it.
-fn outer(der: &[u8]) -> der::Result<(SliceReader<'_>, &[u8])> {
+pub(super) fn outer(der: &[u8]) -> der::Result<(SliceReader<'_>, &[u8])> {
     let mut reader = SliceReader::new(der)?;
     let content = sequence(&mut reader)?;
     let rest = reader.read_slice(reader.remaining_len())?;
     Ok((content, rest))
 }
 
-fn sequence<'a>(reader: &mut SliceReader<'a>) -> der::Result<SliceReader<'a>> {
+/// What `reader` has not read yet.
+pub(super) fn rest<'a>(reader: &SliceReader<'a>) -> der::Result<&'a [u8]> {
+    let mut reader = reader.clone();
+    reader.read_slice(reader.remaining_len())
+}
+
+pub(super) fn sequence<'a>(reader: &mut SliceReader<'a>) -> der::Result<SliceReader<'a>> {
     tagged(reader, Tag::Sequence)
 }
 
@@ -370,7 +415,11 @@ fn tagged<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result<SliceReader
 }
 
 /// The content of the context-specific field `number`, if it is next.
-fn context<'a>(reader: &mut SliceReader<'a>, constructed: bool, number: u32) -> der::Result<Option<SliceReader<'a>>> {
+pub(super) fn context<'a>(
+    reader: &mut SliceReader<'a>,
+    constructed: bool,
+    number: u32,
+) -> der::Result<Option<SliceReader<'a>>> {
     let tag = Tag::ContextSpecific {
         constructed,
         number: TagNumber(number),
@@ -382,7 +431,7 @@ fn context<'a>(reader: &mut SliceReader<'a>, constructed: bool, number: u32) -> 
 }
 
 /// A BIT STRING of whole bytes.
-fn octets<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
+pub(super) fn octets<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
     BitStringRef::decode(reader)?
         .as_bytes()
         .ok_or_else(|| Tag::BitString.value_error().into())
@@ -410,7 +459,7 @@ fn version(reader: &mut SliceReader<'_>) -> der::Result<u8> {
 }
 
 /// The content of an INTEGER in its shortest form (X.690 §8.3.2).
-fn serial<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
+pub(super) fn serial<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
     let header = Header::decode(reader)?;
     header.tag().assert_eq(Tag::Integer)?;
     let bytes = reader.read_slice(header.length())?;
@@ -428,7 +477,7 @@ fn validity(reader: &mut SliceReader<'_>) -> der::Result<(Date, Date)> {
     Ok(dates)
 }
 
-fn time(reader: &mut SliceReader<'_>) -> der::Result<Date> {
+pub(super) fn time(reader: &mut SliceReader<'_>) -> der::Result<Date> {
     let duration = match Tag::peek(reader)? {
         Tag::UtcTime => UtcTime::decode(reader)?.to_unix_duration(),
         _ => GeneralizedTime::decode(reader)?.to_unix_duration(),
@@ -436,16 +485,23 @@ fn time(reader: &mut SliceReader<'_>) -> der::Result<Date> {
     Ok(Date(duration.as_secs()))
 }
 
-/// An Extension (§4.2): its identifier and value.
-fn extension<'a>(reader: &mut SliceReader<'a>) -> der::Result<(ObjectIdentifier, &'a [u8])> {
+/// An Extension (§4.2).
+pub(super) struct Extension<'a> {
+    pub(super) oid: ObjectIdentifier,
+    pub(super) critical: bool,
+    /// The content of extnValue.
+    pub(super) value: &'a [u8],
+}
+
+pub(super) fn extension<'a>(reader: &mut SliceReader<'a>) -> der::Result<Extension<'a>> {
     let mut inner = sequence(reader)?;
     let oid = ObjectIdentifier::decode(&mut inner)?;
-    let _critical = Option::<bool>::decode(&mut inner)?;
+    let critical = Option::<bool>::decode(&mut inner)?.unwrap_or(false);
     let header = Header::decode(&mut inner)?;
     header.tag().assert_eq(Tag::OctetString)?;
     let value = inner.read_slice(header.length())?;
     inner.finish()?;
-    Ok((oid, value))
+    Ok(Extension { oid, critical, value })
 }
 
 fn basic_constraints(der: &[u8]) -> der::Result<bool> {
@@ -461,7 +517,7 @@ fn basic_constraints(der: &[u8]) -> der::Result<bool> {
 fn alternatives(der: &[u8]) -> der::Result<&[u8]> {
     let (mut inner, rest) = outer(der)?;
     SliceReader::new(rest)?.finish()?;
-    let names = inner.clone().read_slice(inner.remaining_len())?;
+    let names = self::rest(&inner)?;
     while !inner.is_finished() {
         Alternative::read(&mut inner)?;
     }

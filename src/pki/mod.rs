@@ -1,6 +1,13 @@
-//! Certificates in, verdicts out: PEM, X.509.
+//! Certificates in, verdicts out: PEM, X.509, chains, names, dates, purposes, revocation.
 
 pub mod cert;
+mod crl;
+mod error;
+mod name;
 pub mod pem;
+mod pinned;
+mod signed;
+mod strict;
 pub mod text;
+mod usage;
 pub mod verify;

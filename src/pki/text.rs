@@ -1,19 +1,159 @@
-//! stub
-/// stub
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Text<const N: usize>([u8; N], u8);
+//! Short texts that errors carry by value.
+
+use core::fmt::{self, Write};
+
+/// What a text that was cut ends in.
+const ELLIPSIS: &str = "…";
+
+/// A text of at most `N` bytes of UTF-8 (`N` is at most 255), held inline. What is too long is cut, and ends in `…`.
+///
+/// It may come from a peer and go to a terminal: control characters, and those that turn the direction of writing, are
+/// escaped as `\u{1b}`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Text<const N: usize = 96> {
+    bytes: [u8; N],
+    len: u8,
+}
+
 impl<const N: usize> Text<N> {
-    /// stub
-    pub fn new(s: &str) -> Self {
-        let mut t = Self([0; N], 0);
-        for b in s.bytes().take(N) {
-            t.0[t.1 as usize] = b;
-            t.1 += 1;
-        }
-        t
+    /// The front of `text`.
+    pub fn new(text: &str) -> Self {
+        Self::of(format_args!("{text}"))
     }
-    /// stub
+
+    /// The front of what `value` displays.
+    pub fn of(value: impl fmt::Display) -> Self {
+        const { assert!(N <= u8::MAX as usize && N >= ELLIPSIS.len()) };
+        let mut text = Self { bytes: [0; N], len: 0 };
+        // Fails when the text is full, which is no error.
+        let _ = write!(text, "{value}");
+        text
+    }
+
+    /// The text.
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.0[..self.1 as usize]).unwrap_or_default()
+        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        core::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends `piece` whole or not at all.
+    fn push(&mut self, piece: &str) -> fmt::Result {
+        let start = usize::from(self.len);
+        let end = start.checked_add(piece.len()).ok_or(fmt::Error)?;
+        let room = self.bytes.get_mut(start..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(piece.as_bytes());
+        self.len = u8::try_from(end).map_err(|_| fmt::Error)?;
+        Ok(())
+    }
+
+    /// Makes room for the ellipsis, and writes it.
+    fn cut(&mut self) {
+        let most = N.saturating_sub(ELLIPSIS.len());
+        let kept = self
+            .as_str()
+            .char_indices()
+            .map(|(at, _)| at)
+            .take_while(|&at| at <= most);
+        let kept = kept.last().unwrap_or(0);
+        self.len = if usize::from(self.len) <= most {
+            self.len
+        } else {
+            u8::try_from(kept).unwrap_or(0)
+        };
+        let _ = self.push(ELLIPSIS);
+    }
+}
+
+impl<const N: usize> Write for Text<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for letter in text.chars() {
+            let pushed = if is_harmful(letter) {
+                let mut escaped = Text::<12> { bytes: [0; 12], len: 0 };
+                write!(escaped.raw(), "{}", letter.escape_unicode()).and_then(|()| self.push(escaped.as_str()))
+            } else {
+                self.push(letter.encode_utf8(&mut [0; 4]))
+            };
+            if pushed.is_err() {
+                self.cut();
+                return Err(fmt::Error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<const N: usize> Text<N> {
+    fn raw(&mut self) -> Raw<'_, N> {
+        Raw(self)
+    }
+}
+
+/// Writes without escapes.
+struct Raw<'a, const N: usize>(&'a mut Text<N>);
+
+impl<const N: usize> Write for Raw<'_, N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push(text)
+    }
+}
+
+impl<const N: usize> fmt::Display for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Whether a terminal would obey this character rather than show it, or show what follows in another order.
+fn is_harmful(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn what_fits_is_kept() {
+        let text = Text::<8>::new("localhos");
+        assert_eq!((text.as_str(), text.is_empty()), ("localhos", false));
+        assert_eq!(text.to_string(), "localhos");
+        assert_eq!(
+            std::format!("{text:?} {:>4}|", Text::<8>::new("a")),
+            "\"localhos\"    a|"
+        );
+        assert!(Text::<8>::new("").is_empty());
+        assert_eq!(text, Text::of("localhos"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_between_characters() {
+        assert_eq!(Text::<8>::new("localhost").as_str(), "local…");
+        assert_eq!(Text::<8>::new("ééééé").as_str(), "éé…");
+        assert_eq!(Text::<3>::new("abcd").as_str(), "…");
+        assert_eq!(Text::<8>::new("abcd中中").as_str(), "abcd…");
+        assert_eq!(Text::<9>::new("abcdef\u{1b}").as_str(), "abcdef…");
+        assert_eq!(Text::<96>::new(&"x".repeat(500)).as_str().len(), 96);
+    }
+
+    #[test]
+    fn terminals_are_not_commanded() {
+        assert_eq!(
+            Text::<64>::new("a\u{1b}[2J\n\u{9b}\u{202e}b").as_str(),
+            "a\\u{1b}[2J\\u{a}\\u{9b}\\u{202e}b"
+        );
     }
 }

@@ -1,88 +1,206 @@
-//! stub
+//! Verdicts on chains of certificates: who a peer is, and whether to believe it.
+//!
+//! Checked are the signatures up to a configured CA, dates, purposes, constraints, critical extensions, revocation by the
+//! configured lists, and the name where one is expected. No memory is allocated (but by RSA, see feature `rsa`).
+//! The dates of the configured CAs themselves are not looked at here: being configured, they are trusted as they are
+//! (RFC 5280 §6.1.1 d).
+
+use der::asn1::ObjectIdentifier;
+
+use super::cert::Certificate;
+pub use super::error::CertificateError;
+pub use super::name::ServerName;
 use super::text::Text;
-/// stub
+use super::{crl, name, pinned, strict, usage};
+use crate::crypto::hash::HashAlgorithm;
+
+/// The most CAs that can be configured.
+pub const MAX_ANCHORS: usize = 16;
+/// The most revocation lists that can be configured.
+pub const MAX_CRLS: usize = 8;
+/// The most certificates that a peer may send.
+pub const MAX_CHAIN: usize = 10;
+
+/// Whom to trust, and how far.
 #[derive(Debug, Clone, Copy)]
 pub struct Trust<'a> {
     anchors: &'a [&'a [u8]],
+    crls: &'a [&'a [u8]],
+    mode: Mode,
 }
+
+/// How chains are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// As RFC 5280 and RFC 9525 have it: X.509 v3, names in subjectAltName, leaves that are no CA.
+    #[default]
+    Strict,
+    /// Besides, a leaf that a configured CA has signed itself may be X.509 v1, have its name in CN if there is no
+    /// subjectAltName, and say CA:TRUE. All else is checked as in [`Mode::Strict`].
+    Pinned,
+}
+
 impl<'a> Trust<'a> {
-    /// stub
+    /// Trust in these CAs: certificates in DER, self-signed or not, v1 or v3; at most [`MAX_ANCHORS`].
     pub const fn new(anchors: &'a [&'a [u8]]) -> Self {
-        Self { anchors }
+        Self {
+            anchors,
+            crls: &[],
+            mode: Mode::Strict,
+        }
     }
-    /// stub
-    pub fn verify(&self, chain: &[&[u8]], _purpose: Purpose<'_>, _clock: Clock) -> Result<(), CertificateError> {
-        if chain.is_empty() || self.anchors.is_empty() {
-            return Err(CertificateError::EmptyChain);
+
+    /// With revocation lists in DER (RFC 5280 §5; v1 or v2), at most [`MAX_CRLS`]. A list must be signed by the issuer it
+    /// names, and be up to date when it is asked. An issuer without a list has revoked nothing.
+    pub const fn with_crls(self, crls: &'a [&'a [u8]]) -> Self {
+        Self { crls, ..self }
+    }
+
+    /// With another mode than [`Mode::Strict`].
+    pub const fn with_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// Whether the configured CAs and lists can be read at all: what configuration ought to refuse before a peer does.
+    ///
+    /// # Errors
+    /// [`CertificateError::NoTrustAnchors`], [`CertificateError::TooManyConfigured`],
+    /// [`CertificateError::MalformedTrustAnchor`] or [`CertificateError::MalformedCrl`].
+    pub fn check(&self) -> Result<(), CertificateError> {
+        if self.anchors.is_empty() {
+            return Err(CertificateError::NoTrustAnchors);
+        }
+        if self.anchors.len() > MAX_ANCHORS || self.crls.len() > MAX_CRLS {
+            return Err(CertificateError::TooManyConfigured);
+        }
+        for der in self.anchors {
+            Certificate::from_der(der).map_err(|_| CertificateError::MalformedTrustAnchor)?;
+        }
+        for der in self.crls {
+            crl::Crl::from_der(der)?;
         }
         Ok(())
     }
-}
-/// stub
-#[derive(Debug, Clone, Copy)]
-pub enum Purpose<'a> {
-    /// stub
-    Server(Option<ServerName<'a>>),
-    /// stub
-    Client,
-}
-/// stub
-#[derive(Debug, Clone, Copy)]
-pub enum ServerName<'a> {
-    /// stub
-    Dns(&'a str),
-    /// stub
-    Ip(core::net::IpAddr),
-}
-/// stub
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Clock {
-    /// stub
-    pub now: u64,
-    /// stub
-    pub floor: u64,
-}
-/// stub
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CertificateError {
-    /// stub
-    EmptyChain,
-}
-impl core::fmt::Display for CertificateError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("stub")
+
+    /// Judges `chain`, certificates in DER as the peer has sent them, its own first.
+    ///
+    /// # Errors
+    /// The first thing that is wrong. In [`Mode::Pinned`], where the leaf names a configured CA as its issuer, that is
+    /// what the pinned rule finds; else what the strict one does.
+    pub fn verify(&self, chain: &[&[u8]], purpose: Purpose<'_>, clock: Clock) -> Result<(), CertificateError> {
+        let leaf = chain.first().ok_or(CertificateError::EmptyChain)?;
+        self.check()?;
+        let Clock { now, floor } = clock;
+        if now < floor {
+            return Err(CertificateError::ClockWrong { now, floor });
+        }
+        if chain.len() > MAX_CHAIN {
+            return Err(CertificateError::PathTooLong);
+        }
+        let leaf = Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
+        let Err(error) = strict::judge(self, chain, &leaf, purpose, now) else {
+            return Ok(());
+        };
+        if self.mode == Mode::Strict {
+            return Err(error);
+        }
+        match pinned::judge(self, &leaf, purpose, now) {
+            pinned::Verdict::Good => Ok(()),
+            pinned::Verdict::Refused(reason) => Err(reason),
+            // Another version would not help where nobody knows the issuer.
+            pinned::Verdict::NotApplicable if error == CertificateError::V1Certificate && chain.len() == 1 => {
+                Err(CertificateError::UnknownIssuer {
+                    issuer: Text::of(leaf.issuer),
+                })
+            }
+            pinned::Verdict::NotApplicable => Err(error),
+        }
+    }
+
+    pub(super) const fn anchors(&self) -> &'a [&'a [u8]] {
+        self.anchors
+    }
+
+    pub(super) const fn crls(&self) -> &'a [&'a [u8]] {
+        self.crls
     }
 }
-/// stub
+
+/// What a peer is to be, which its certificate must be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose<'a> {
+    /// A server, of this name if it matters.
+    Server(Option<ServerName<'a>>),
+    /// A client.
+    Client,
+}
+
+impl Purpose<'_> {
+    pub(super) const fn oid(&self) -> ObjectIdentifier {
+        match self {
+            Self::Server(_) => usage::SERVER,
+            Self::Client => usage::CLIENT,
+        }
+    }
+}
+
+/// The time, and how far it can be believed. In seconds since 1970-01-01 00:00:00 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Clock {
+    /// What the clock shows.
+    pub now: u64,
+    /// When this was built: a clock that shows an earlier time is wrong.
+    pub floor: u64,
+}
+
+/// Who a peer is: what is kept of its certificate for as long as the session lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerIdentity {
-    /// stub
+    /// SHA-256 of its SubjectPublicKeyInfo.
     pub fingerprint: [u8; 32],
-    /// stub
+    /// The last second of its certificate's life, since 1970-01-01 00:00:00 UTC.
     pub not_after: u64,
-    /// stub
+    /// The subject of its certificate, or the first name in subjectAltName where that is empty.
     pub subject: Text<96>,
 }
+
 impl PeerIdentity {
-    /// stub
+    /// The identity in a certificate. Nothing is verified.
+    ///
+    /// # Errors
+    /// [`CertificateError::Malformed`].
     pub fn from_leaf(der: &[u8]) -> Result<Self, CertificateError> {
-        let _ = der;
+        let leaf = Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
+        let mut fingerprint = [0; 32];
+        let hash = HashAlgorithm::Sha256.hash(leaf.public_key.der);
+        for (to, from) in fingerprint.iter_mut().zip(hash.as_ref()) {
+            *to = *from;
+        }
         Ok(Self {
-            fingerprint: [0; 32],
-            not_after: u64::MAX,
-            subject: Text::new("stub"),
+            fingerprint,
+            not_after: leaf.not_after.0,
+            subject: name::subject(&leaf),
         })
     }
 }
-/// stub
+
+/// The SubjectPublicKeyInfo of a certificate, as DER. Nothing is verified.
+///
+/// # Errors
+/// [`CertificateError::Malformed`].
 pub fn leaf_public_key(der: &[u8]) -> Result<&[u8], CertificateError> {
-    Ok(super::cert::Certificate::from_der(der)
-        .map_err(|_| CertificateError::EmptyChain)?
-        .public_key
-        .der)
+    let leaf = Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
+    Ok(leaf.public_key.der)
 }
-/// stub
-pub fn matches_name(_leaf: &[u8], _host: &str) -> bool {
-    true
+
+/// Whether a certificate of ours gives the name `host` (a DNS name or an IP address): in subjectAltName, or as the common
+/// name if it has none. A wildcard stands for the left-most label.
+pub fn matches_name(leaf_der: &[u8], host: &str) -> bool {
+    let (Ok(leaf), Some(host)) = (Certificate::from_der(leaf_der), ServerName::parse(host)) else {
+        return false;
+    };
+    name::gives(&leaf, host)
 }
+
+#[cfg(test)]
+mod tests;

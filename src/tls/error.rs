@@ -317,10 +317,33 @@ impl fmt::Display for PeerIncompatible {
     }
 }
 
-/// The alert for a refused certificate (RFC 8446 §6.2).
+/// The alert for a refused certificate (RFC 8446 §6.2). What is wrong with our own configuration is ours to mend: the
+/// peer learns only that we cannot judge.
 fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
+    use AlertDescription as Alert;
+    use CertificateError as Refusal;
     match refusal {
-        CertificateError::EmptyChain => AlertDescription::DECODE_ERROR,
+        Refusal::EmptyChain => Alert::DECODE_ERROR,
+        Refusal::NoTrustAnchors
+        | Refusal::TooManyConfigured
+        | Refusal::MalformedTrustAnchor
+        | Refusal::MalformedCrl
+        | Refusal::ClockWrong { .. } => Alert::INTERNAL_ERROR,
+        Refusal::Expired { .. } | Refusal::NotYetValid { .. } => Alert::CERTIFICATE_EXPIRED,
+        Refusal::UnknownIssuer { .. } => Alert::UNKNOWN_CA,
+        Refusal::Revoked { .. } => Alert::CERTIFICATE_REVOKED,
+        Refusal::BadSignature => Alert::DECRYPT_ERROR,
+        Refusal::WrongPurpose { .. }
+        | Refusal::KeyMayNotSign
+        | Refusal::V1Certificate
+        | Refusal::CaUsedAsEndEntity
+        | Refusal::UnsupportedSignatureAlgorithm
+        | Refusal::UnsupportedCriticalExtension => Alert::UNSUPPORTED_CERTIFICATE,
+        Refusal::CrlExpired { .. }
+        | Refusal::CrlBadSignature
+        | Refusal::UnsupportedCrl
+        | Refusal::CrlIssuerMayNotSign => Alert::CERTIFICATE_UNKNOWN,
+        _ => Alert::BAD_CERTIFICATE,
     }
 }
 

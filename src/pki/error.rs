@@ -1,0 +1,181 @@
+//! Why a chain of certificates is refused.
+
+use core::fmt;
+
+use super::cert::Date;
+use super::text::Text;
+
+/// Why a chain of certificates is refused, with the facts that a person needs to put it right.
+///
+/// Points in time are seconds since 1970-01-01 00:00:00 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// The peer has sent no certificate.
+    EmptyChain,
+    /// No CA is configured, so nobody can vouch for anybody.
+    NoTrustAnchors,
+    /// More CAs or revocation lists are configured than [`super::verify::MAX_ANCHORS`] or
+    /// [`super::verify::MAX_CRLS`].
+    TooManyConfigured,
+    /// A configured CA certificate cannot be read.
+    MalformedTrustAnchor,
+    /// The clock shows a time before the build: dates cannot be judged.
+    ClockWrong {
+        /// What the clock shows.
+        now: u64,
+        /// When the build was.
+        floor: u64,
+    },
+    /// A certificate of the peer is no well-formed DER, or contradicts itself.
+    Malformed,
+    /// A certificate is X.509 version 1 (or 2), which has no extensions.
+    V1Certificate,
+    /// The peer's own certificate is that of a CA.
+    CaUsedAsEndEntity,
+    /// A certificate has been issued by one that is not that of a CA.
+    NotACa {
+        /// The subject of that issuer.
+        subject: Text,
+    },
+    /// A certificate has expired.
+    Expired {
+        /// The last second of its life.
+        not_after: u64,
+        /// What the clock shows.
+        now: u64,
+    },
+    /// A certificate is not valid yet.
+    NotYetValid {
+        /// The first second of its life.
+        not_before: u64,
+        /// What the clock shows.
+        now: u64,
+    },
+    /// The chain ends with an issuer that is none of the configured CAs.
+    UnknownIssuer {
+        /// That issuer.
+        issuer: Text,
+    },
+    /// The signature on a certificate was not made by the key of its issuer, or the certificate was changed.
+    BadSignature,
+    /// A certificate is signed with an algorithm, or a kind or size of key, that is not supported.
+    UnsupportedSignatureAlgorithm,
+    /// A certificate has a critical extension that is not understood, so it must be refused (RFC 5280 §4.2).
+    UnsupportedCriticalExtension,
+    /// A certificate is for other purposes (extendedKeyUsage, RFC 5280 §4.2.1.12).
+    WrongPurpose {
+        /// The purpose it is needed for.
+        wanted: &'static str,
+        /// Those it states.
+        present: Text,
+    },
+    /// The key in the peer's certificate is not for signatures (keyUsage, RFC 8446 §4.4.2.2).
+    KeyMayNotSign,
+    /// The certificate does not name the peer that was wanted.
+    NotValidForName {
+        /// The name or address that was wanted.
+        wanted: Text,
+        /// Those that the certificate gives.
+        present: Text,
+    },
+    /// A CA may not issue certificates with such a name (RFC 5280 §4.2.1.10).
+    NameConstraintViolation,
+    /// The chain is longer than one of its CAs allows (RFC 5280 §4.2.1.9), or than [`super::verify::MAX_CHAIN`].
+    PathTooLong,
+    /// So many chains can be built from the peer's certificates that the search was given up.
+    TooComplex,
+    /// A certificate has been revoked by its issuer.
+    Revoked {
+        /// Its serial number, in hexadecimal.
+        serial: Text,
+    },
+    /// The issuer's revocation list is out of date, so nobody knows what has been revoked since.
+    CrlExpired {
+        /// When the next list was due.
+        next_update: u64,
+        /// What the clock shows.
+        now: u64,
+    },
+    /// A configured revocation list cannot be read.
+    MalformedCrl,
+    /// A revocation list was not signed by the key of the issuer whose name it bears.
+    CrlBadSignature,
+    /// A revocation list is of a kind that is not supported: delta, indirect, or for some reasons only.
+    UnsupportedCrl,
+    /// The issuer's certificate does not allow it to sign revocation lists.
+    CrlIssuerMayNotSign,
+}
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyChain => f.write_str("no certificate was sent"),
+            Self::NoTrustAnchors => f.write_str("no CA certificate is configured to verify against"),
+            Self::TooManyConfigured => f.write_str("too many CA certificates or revocation lists are configured"),
+            Self::MalformedTrustAnchor => f.write_str("a configured CA certificate is malformed"),
+            Self::ClockWrong { now, floor } => write!(
+                f,
+                "the clock is wrong: it shows {}, before this build of {}, so dates cannot be judged",
+                Date(*now),
+                Date(*floor)
+            ),
+            Self::Malformed => f.write_str("certificate malformed"),
+            Self::V1Certificate => f.write_str(
+                "certificate is X.509 version 1, without extensions: issue it anew with a subjectAltName \
+                 (openssl x509 -req needs -extfile beside -extensions), or choose pinned verification",
+            ),
+            Self::CaUsedAsEndEntity => f.write_str(
+                "certificate is that of a CA: issue it anew with basicConstraints CA:FALSE, \
+                 or choose pinned verification",
+            ),
+            Self::NotACa { subject } => write!(f, "issuer is not a CA: {subject}"),
+            Self::Expired { not_after, now } => {
+                write!(f, "certificate expired {} (it is {} now)", Date(*not_after), Date(*now))
+            }
+            Self::NotYetValid { not_before, now } => {
+                write!(
+                    f,
+                    "certificate not valid before {} (it is {} now)",
+                    Date(*not_before),
+                    Date(*now)
+                )
+            }
+            Self::UnknownIssuer { issuer } => write!(f, "issuer unknown: {issuer}"),
+            Self::BadSignature => f.write_str("certificate's signature is not that of its issuer"),
+            Self::UnsupportedSignatureAlgorithm => {
+                f.write_str("certificate is signed with an algorithm or key that is not supported")
+            }
+            Self::UnsupportedCriticalExtension => {
+                f.write_str("certificate has a critical extension that is not understood")
+            }
+            Self::WrongPurpose { wanted, present } => {
+                write!(f, "certificate is not for {wanted}, but for {present}")
+            }
+            Self::KeyMayNotSign => f.write_str("certificate's keyUsage does not include digitalSignature"),
+            Self::NotValidForName { wanted, present } => {
+                write!(f, "certificate is not for {wanted}, but for {present}")
+            }
+            Self::NameConstraintViolation => f.write_str("certificate has a name that its issuer may not give"),
+            Self::PathTooLong => f.write_str("certificate chain is longer than allowed"),
+            Self::TooComplex => f.write_str("certificate chain is too complex"),
+            Self::Revoked { serial } => write!(f, "certificate revoked: serial number {serial}"),
+            Self::CrlExpired { next_update, now } => {
+                write!(
+                    f,
+                    "revocation list expired {} (it is {} now)",
+                    Date(*next_update),
+                    Date(*now)
+                )
+            }
+            Self::MalformedCrl => f.write_str("a configured revocation list is malformed"),
+            Self::CrlBadSignature => f.write_str("revocation list's signature is not that of the issuer"),
+            Self::UnsupportedCrl => {
+                f.write_str("revocation list is of a kind that is not supported (delta, indirect or partial)")
+            }
+            Self::CrlIssuerMayNotSign => f.write_str("issuer may not sign revocation lists (keyUsage lacks cRLSign)"),
+        }
+    }
+}
+
+impl core::error::Error for CertificateError {}

@@ -1,0 +1,172 @@
+//! The name of a peer, and whether a certificate gives it (RFC 9525, RFC 5280 §4.2.1.6).
+
+use core::fmt::{self, Write as _};
+use core::net::IpAddr;
+
+use rustls_pki_types::DnsName;
+
+use super::cert::{Alternative, Certificate, SUBJECT_ALT_NAME};
+use super::error::CertificateError;
+use super::text::Text;
+
+/// Who a peer is expected to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerName<'a> {
+    /// A DNS name.
+    Dns(&'a str),
+    /// An IP address.
+    Ip(IpAddr),
+}
+
+impl<'a> ServerName<'a> {
+    /// Reads a DNS name, or an IP address in its text form. `None` if it is neither.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        match text.parse() {
+            Ok(ip) => Some(Self::Ip(ip)),
+            Err(_) => DnsName::try_from(text).ok().map(|_| Self::Dns(text)),
+        }
+    }
+}
+
+impl fmt::Display for ServerName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => f.write_str(name),
+            Self::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
+
+/// Whether `certificate` gives `name` in its subjectAltName, or as its common name if it has no subjectAltName.
+pub(super) fn gives(certificate: &Certificate<'_>, name: ServerName<'_>) -> bool {
+    if has_alternatives(certificate) {
+        certificate.alternatives().any(|alternative| match (alternative, name) {
+            (Alternative::Dns(pattern), ServerName::Dns(name)) => matches(pattern, name),
+            (Alternative::Ip(given), ServerName::Ip(ip)) => given == ip,
+            _ => false,
+        })
+    } else {
+        certificate.subject.common_name().is_some_and(|common| match name {
+            ServerName::Dns(name) => matches(common, name),
+            ServerName::Ip(ip) => common.parse() == Ok(ip),
+        })
+    }
+}
+
+/// [`CertificateError::NotValidForName`]. `common_name` tells whether the common name would have counted.
+pub(super) fn mismatch(certificate: &Certificate<'_>, name: ServerName<'_>, common_name: bool) -> CertificateError {
+    let mut present = Text::new("");
+    let mut separator = "";
+    for alternative in certificate.alternatives() {
+        let _ = match alternative {
+            Alternative::Dns(name) => write!(present, "{separator}{name}"),
+            Alternative::Ip(ip) => write!(present, "{separator}{ip}"),
+        };
+        separator = ", ";
+    }
+    if present.is_empty() {
+        present = match certificate.subject.common_name() {
+            Some(common) if common_name && !has_alternatives(certificate) => Text::of(format_args!("CN={common}")),
+            Some(common) => Text::of(format_args!(
+                "nobody (it needs a subjectAltName; CN={common} does not count)"
+            )),
+            None => Text::new("nobody (it needs a subjectAltName)"),
+        };
+    }
+    CertificateError::NotValidForName {
+        wanted: Text::of(name),
+        present,
+    }
+}
+
+/// The subject of a certificate for people to read, or its first alternative name if it is empty.
+pub(super) fn subject(certificate: &Certificate<'_>) -> Text {
+    match certificate.alternatives().next() {
+        Some(Alternative::Dns(name)) if certificate.subject.is_empty() => Text::new(name),
+        Some(Alternative::Ip(ip)) if certificate.subject.is_empty() => Text::of(ip),
+        _ => Text::of(certificate.subject),
+    }
+}
+
+fn has_alternatives(certificate: &Certificate<'_>) -> bool {
+    certificate
+        .extensions()
+        .any(|extension| extension.oid == SUBJECT_ALT_NAME)
+}
+
+/// Whether `name` is the DNS name `pattern`, or one label below it where that begins with `*.` (RFC 9525 §6.3). At least
+/// two labels must follow the asterisk. A dot at the end of `name` changes nothing.
+fn matches(pattern: &str, name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() {
+        return false;
+    }
+    match pattern.strip_prefix("*.") {
+        Some(parent) => {
+            parent.contains('.')
+                && name
+                    .split_once('.')
+                    .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(parent))
+        }
+        None => !pattern.contains('*') && pattern.eq_ignore_ascii_case(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read() {
+        assert_eq!(ServerName::parse("localhost"), Some(ServerName::Dns("localhost")));
+        assert_eq!(ServerName::parse("a.example."), Some(ServerName::Dns("a.example.")));
+        assert_eq!(
+            ServerName::parse("10.0.2.15"),
+            Some(ServerName::Ip([10, 0, 2, 15].into()))
+        );
+        assert!(matches!(ServerName::parse("::1"), Some(ServerName::Ip(IpAddr::V6(_)))));
+        for bad in [
+            "",
+            ".",
+            "a b",
+            "a..b",
+            "*.example.com",
+            "1.2.3",
+            "10.0.2.256",
+            "a\u{1b}b",
+            &"x".repeat(254),
+        ] {
+            assert_eq!(ServerName::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn wildcards_stand_for_one_label() {
+        for (pattern, name) in [
+            ("localhost", "LOCALHOST"),
+            ("a.example", "a.example."),
+            ("*.example.com", "www.example.com"),
+            ("*.example.com", "WWW.Example.COM."),
+        ] {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("localhost", "localhos"),
+            ("", ""),
+            ("", "."),
+            ("*", "localhost"),
+            ("*", "*"),
+            ("*.com", "example.com"),
+            ("*.example.com", "example.com"),
+            ("*.example.com", ".example.com"),
+            ("*.example.com", "a.b.example.com"),
+            ("*.example.com", "www.example.com.evil"),
+            ("w*.example.com", "www.example.com"),
+            ("*.*.example.com", "a.b.example.com"),
+            ("www.*.com", "www.example.com"),
+            ("a.example.", "a.example"),
+        ] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Chains as RFC 5280 has them, judged by webpki, its verdicts put into our words.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use rustls_pki_types::{CertificateDer, DnsName, TrustAnchor, UnixTime};
+use webpki::{
+    BorrowedCertRevocationList, CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage,
+    RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath, anchor_from_trusted_cert,
+};
+
+use super::cert::Certificate;
+use super::crl::{self, Crl};
+use super::error::CertificateError;
+use super::name::{self, ServerName};
+use super::text::Text;
+use super::usage::Usage;
+use super::verify::{MAX_ANCHORS, MAX_CHAIN, MAX_CRLS, Purpose, Trust};
+use crate::crypto::verify::ALGORITHMS;
+
+/// Judges a chain. `leaf` is its first certificate, already read.
+pub(super) fn judge(
+    trust: &Trust<'_>,
+    chain: &[&[u8]],
+    leaf: &Certificate<'_>,
+    purpose: Purpose<'_>,
+    now: u64,
+) -> Result<(), CertificateError> {
+    let ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> =
+        chain.iter().map(|der| CertificateDer::from(*der)).collect();
+    let (leaf_der, intermediates) = ders.split_first().ok_or(CertificateError::EmptyChain)?;
+    let anchor_ders: heapless::Vec<CertificateDer<'_>, MAX_ANCHORS> =
+        trust.anchors().iter().map(|der| CertificateDer::from(*der)).collect();
+    let mut anchors: heapless::Vec<TrustAnchor<'_>, MAX_ANCHORS> = heapless::Vec::new();
+    for der in &anchor_ders {
+        let anchor = anchor_from_trusted_cert(der).map_err(|_| CertificateError::MalformedTrustAnchor)?;
+        anchors.push(anchor).map_err(|_| CertificateError::TooManyConfigured)?;
+    }
+    let mut lists: heapless::Vec<CertRevocationList<'_>, MAX_CRLS> = heapless::Vec::new();
+    for der in trust.crls() {
+        if Crl::from_der(der)?.version == 2 {
+            let list = BorrowedCertRevocationList::from_der(der).map_err(crl_error)?;
+            lists
+                .push(list.into())
+                .map_err(|_| CertificateError::TooManyConfigured)?;
+        }
+    }
+    let lists: heapless::Vec<&CertRevocationList<'_>, MAX_CRLS> = lists.iter().collect();
+    // A list speaks for its issuer; who has made none has revoked nothing.
+    let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
+        options
+            .with_status_policy(UnknownStatusPolicy::Allow)
+            .with_expiration_policy(ExpirationPolicy::Enforce)
+            .build()
+    });
+    let usage = match purpose {
+        Purpose::Server(_) => KeyUsage::server_auth(),
+        Purpose::Client => KeyUsage::client_auth(),
+    };
+
+    let explain = |error| explain(error, trust, chain, leaf, purpose, now);
+    let end_entity = EndEntityCert::try_from(leaf_der).map_err(explain)?;
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
+    let path = end_entity
+        .verify_for_usage(ALGORITHMS, &anchors, intermediates, time, usage, revocation, None)
+        .map_err(explain)?;
+    check_old_crls(trust, &anchors, &path, leaf, now)?;
+    if !Usage::of(leaf)?.may_sign() {
+        return Err(CertificateError::KeyMayNotSign);
+    }
+    let Purpose::Server(Some(wanted)) = purpose else {
+        return Ok(());
+    };
+    let mismatch = || name::mismatch(leaf, wanted, false);
+    let wanted = match wanted {
+        ServerName::Dns(name) => DnsName::try_from(name).map_err(|_| mismatch())?.into(),
+        ServerName::Ip(IpAddr::V4(ip)) => rustls_pki_types::Ipv4Addr::from(ip.octets()).into(),
+        ServerName::Ip(IpAddr::V6(ip)) => rustls_pki_types::Ipv6Addr::from(ip.segments()).into(),
+    };
+    end_entity
+        .verify_is_valid_for_subject_name(&wanted)
+        .map_err(|error| match error {
+            Error::CertNotValidForName(_) => mismatch(),
+            other => explain(other),
+        })
+}
+
+/// Asks the lists of version 1, which webpki cannot read, about every certificate of a path that webpki has built.
+fn check_old_crls(
+    trust: &Trust<'_>,
+    anchors: &[TrustAnchor<'_>],
+    path: &VerifiedPath<'_>,
+    leaf: &Certificate<'_>,
+    now: u64,
+) -> Result<(), CertificateError> {
+    if trust.crls().is_empty() {
+        return Ok(());
+    }
+    let check = |certificate: &Certificate<'_>, issuer: &Certificate<'_>| {
+        crl::check(trust.crls(), certificate, issuer, now, |crl| crl.version == 1)
+    };
+    let mut ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> = heapless::Vec::new();
+    for intermediate in path.intermediate_certificates() {
+        ders.push(intermediate.der())
+            .map_err(|_| CertificateError::PathTooLong)?;
+    }
+    let mut certificate = leaf.clone();
+    for der in &ders {
+        let issuer = Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
+        check(&certificate, &issuer)?;
+        certificate = issuer;
+    }
+    let anchor = anchors
+        .iter()
+        .zip(trust.anchors())
+        .find(|(anchor, _)| core::ptr::eq(*anchor, path.anchor()))
+        .and_then(|(_, der)| Certificate::from_der(der).ok())
+        .ok_or(CertificateError::MalformedTrustAnchor)?;
+    check(&certificate, &anchor)
+}
+
+/// Our word for webpki's, with the facts that webpki does not give without a heap.
+#[allow(deprecated)] // the old forms of two errors, should webpki still use them
+fn explain(
+    error: Error,
+    trust: &Trust<'_>,
+    chain: &[&[u8]],
+    leaf: &Certificate<'_>,
+    purpose: Purpose<'_>,
+    now: u64,
+) -> CertificateError {
+    let mut certificates = chain.iter().filter_map(|der| Certificate::from_der(der).ok());
+    match error {
+        Error::CertExpired { not_after, .. } => CertificateError::Expired {
+            not_after: not_after.as_secs(),
+            now,
+        },
+        Error::CertNotValidYet { not_before, .. } => CertificateError::NotYetValid {
+            not_before: not_before.as_secs(),
+            now,
+        },
+        Error::UnsupportedCertVersion => CertificateError::V1Certificate,
+        Error::CaUsedAsEndEntity => CertificateError::CaUsedAsEndEntity,
+        Error::EndEntityUsedAsCa => {
+            let culprit = certificates.skip(1).find(|issuer| issuer.ca != Some(true));
+            CertificateError::NotACa {
+                subject: Text::of(culprit.unwrap_or(leaf.clone()).subject),
+            }
+        }
+        Error::UnknownIssuer => CertificateError::UnknownIssuer {
+            issuer: unknown_issuer(chain, leaf),
+        },
+        Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        Error::UnsupportedSignatureAlgorithm
+        | Error::UnsupportedSignatureAlgorithmContext(_)
+        | Error::UnsupportedSignatureAlgorithmForPublicKey
+        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
+        | Error::UnsupportedCrlSignatureAlgorithm
+        | Error::UnsupportedCrlSignatureAlgorithmContext(_)
+        | Error::UnsupportedCrlSignatureAlgorithmForPublicKey
+        | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => {
+            CertificateError::UnsupportedSignatureAlgorithm
+        }
+        Error::UnsupportedCriticalExtension => CertificateError::UnsupportedCriticalExtension,
+        Error::RequiredEkuNotFound | Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => {
+            let purpose = purpose.oid();
+            certificates
+                .find_map(|certificate| Usage::of(&certificate).ok().filter(|usage| !usage.is_for(purpose)))
+                .map_or(CertificateError::Malformed, |usage| usage.wrong_purpose(purpose))
+        }
+        Error::NameConstraintViolation => CertificateError::NameConstraintViolation,
+        Error::PathLenConstraintViolated | Error::MaximumPathDepthExceeded => CertificateError::PathTooLong,
+        Error::MaximumSignatureChecksExceeded
+        | Error::MaximumPathBuildCallsExceeded
+        | Error::MaximumNameConstraintComparisonsExceeded => CertificateError::TooComplex,
+        Error::CertRevoked => {
+            let lists = |certificate: &Certificate<'_>, der: &[u8]| {
+                Crl::from_der(der).is_ok_and(|crl| crl.lists(certificate) == Ok(true))
+            };
+            let culprit = certificates.find(|certificate| trust.crls().iter().any(|der| lists(certificate, der)));
+            crl::revoked(&culprit.unwrap_or(leaf.clone()))
+        }
+        Error::CrlExpired { next_update, .. } => CertificateError::CrlExpired {
+            next_update: next_update.as_secs(),
+            now,
+        },
+        Error::InvalidCrlSignatureForPublicKey => CertificateError::CrlBadSignature,
+        Error::IssuerNotCrlSigner => CertificateError::CrlIssuerMayNotSign,
+        Error::UnsupportedRevocationReason | Error::InvalidCrlNumber => CertificateError::MalformedCrl,
+        Error::UnsupportedIndirectCrl => CertificateError::UnsupportedCrl,
+        _ => CertificateError::Malformed,
+    }
+}
+
+/// What webpki says when it reads a list.
+fn crl_error(error: Error) -> CertificateError {
+    match error {
+        Error::UnsupportedDeltaCrl
+        | Error::UnsupportedIndirectCrl
+        | Error::UnsupportedCriticalExtension
+        | Error::UnsupportedCrlIssuingDistributionPoint
+        | Error::UnsupportedRevocationReasonsPartitioning => CertificateError::UnsupportedCrl,
+        _ => CertificateError::MalformedCrl,
+    }
+}
+
+/// Follows the chain upwards as far as it goes.
+fn unknown_issuer(chain: &[&[u8]], leaf: &Certificate<'_>) -> Text {
+    let mut last = leaf.clone();
+    for _ in 0..MAX_CHAIN {
+        let next = chain
+            .iter()
+            .skip(1)
+            .filter_map(|der| Certificate::from_der(der).ok())
+            .find(|issuer| issuer.subject == last.issuer && issuer.public_key != last.public_key);
+        match next {
+            Some(issuer) => last = issuer,
+            None => break,
+        }
+    }
+    Text::of(last.issuer)
+}

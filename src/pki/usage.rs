@@ -1,0 +1,133 @@
+//! What a certificate may be used for, and what in it must be understood.
+
+use core::fmt::Write as _;
+
+use der::asn1::{BitStringRef, ObjectIdentifier};
+use der::{Decode as _, Reader as _, SliceReader};
+
+use super::cert::{BASIC_CONSTRAINTS, Certificate, SUBJECT_ALT_NAME, outer, rest};
+use super::error::CertificateError;
+use super::text::Text;
+
+/// id-ce-keyUsage (RFC 5280 §4.2.1.3).
+const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
+/// id-ce-extKeyUsage (§4.2.1.12).
+const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
+/// id-ce-nameConstraints (§4.2.1.10).
+const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
+
+/// What an extendedKeyUsage may name (§4.2.1.12).
+const PURPOSES: [(ObjectIdentifier, &str); 7] = [
+    (SERVER, "server authentication"),
+    (CLIENT, "client authentication"),
+    (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3"), "code signing"),
+    (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.4"), "e-mail protection"),
+    (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8"), "time stamping"),
+    (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.9"), "OCSP signing"),
+    (ObjectIdentifier::new_unwrap("2.5.29.37.0"), "any purpose"),
+];
+/// id-kp-serverAuth.
+pub(super) const SERVER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+/// id-kp-clientAuth.
+pub(super) const CLIENT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
+
+/// The extensions of a certificate that limit it.
+pub(super) struct Usage<'a> {
+    /// The first eight bits of keyUsage, the first one highest.
+    key_usage: Option<u8>,
+    /// The content of extendedKeyUsage: identifiers.
+    purposes: Option<&'a [u8]>,
+    /// Whether there are nameConstraints.
+    pub(super) name_constraints: bool,
+    /// Whether there is a critical extension that a leaf is not understood with.
+    pub(super) unknown_critical: bool,
+}
+
+impl<'a> Usage<'a> {
+    pub(super) fn of(certificate: &Certificate<'a>) -> Result<Self, CertificateError> {
+        let mut usage = Self {
+            key_usage: None,
+            purposes: None,
+            name_constraints: false,
+            unknown_critical: false,
+        };
+        for extension in certificate.extensions() {
+            match extension.oid {
+                KEY_USAGE => {
+                    let bits = BitStringRef::from_der(extension.value).map_err(|_| CertificateError::Malformed)?;
+                    usage.key_usage = Some(bits.raw_bytes().first().copied().unwrap_or(0));
+                }
+                EXTENDED_KEY_USAGE => {
+                    usage.purposes = Some(purposes(extension.value).map_err(|_| CertificateError::Malformed)?);
+                }
+                NAME_CONSTRAINTS => {
+                    usage.name_constraints = true;
+                    usage.unknown_critical |= extension.critical;
+                }
+                BASIC_CONSTRAINTS | SUBJECT_ALT_NAME => {}
+                _ => usage.unknown_critical |= extension.critical,
+            }
+        }
+        Ok(usage)
+    }
+
+    /// Whether the key may sign handshakes: digitalSignature is set, or nothing is said.
+    pub(super) fn may_sign(&self) -> bool {
+        self.key_usage.is_none_or(|bits| bits & 0x80 != 0)
+    }
+
+    /// Whether the key may sign revocation lists: cRLSign is set, or nothing is said.
+    pub(super) fn may_sign_crls(&self) -> bool {
+        self.key_usage.is_none_or(|bits| bits & 0x02 != 0)
+    }
+
+    /// Whether it may be used for `purpose`: it is stated, or nothing is. As with webpki, "any purpose" is none.
+    pub(super) fn is_for(&self, purpose: ObjectIdentifier) -> bool {
+        self.purposes.is_none() || self.purposes().any(|stated| stated == purpose)
+    }
+
+    /// [`CertificateError::WrongPurpose`], where `purpose` was wanted.
+    pub(super) fn wrong_purpose(&self, purpose: ObjectIdentifier) -> CertificateError {
+        let name = |wanted| {
+            PURPOSES
+                .iter()
+                .find(|(known, _)| *known == wanted)
+                .map(|(_, name)| *name)
+        };
+        let mut present = Text::new("");
+        for (number, stated) in self.purposes().enumerate() {
+            let separator = if number == 0 { "" } else { ", " };
+            let _ = match name(stated) {
+                Some(name) => write!(present, "{separator}{name}"),
+                None => write!(present, "{separator}{stated}"),
+            };
+        }
+        CertificateError::WrongPurpose {
+            wanted: name(purpose).unwrap_or("this purpose"),
+            present: if present.is_empty() {
+                Text::new("nothing")
+            } else {
+                present
+            },
+        }
+    }
+
+    fn purposes(&self) -> impl Iterator<Item = ObjectIdentifier> {
+        let mut reader = self.purposes.and_then(|purposes| SliceReader::new(purposes).ok());
+        core::iter::from_fn(move || {
+            let reader = reader.as_mut().filter(|reader| !reader.is_finished())?;
+            ObjectIdentifier::decode(reader).ok()
+        })
+    }
+}
+
+/// Checks an extendedKeyUsage, and takes off the SEQUENCE around it.
+fn purposes(der: &[u8]) -> der::Result<&[u8]> {
+    let (mut inner, trailing) = outer(der)?;
+    SliceReader::new(trailing)?.finish()?;
+    let purposes = rest(&inner)?;
+    while !inner.is_finished() {
+        let _: ObjectIdentifier = ObjectIdentifier::decode(&mut inner)?;
+    }
+    Ok(purposes)
+}

@@ -1,0 +1,229 @@
+//! Certificates as people make them with OpenSSL's command line: the guide's commands, and `openssl ca -gencrl`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::*;
+
+const ROOT: &str = "\
+distinguished_name = req_distinguished_name
+x509_extensions = v3_ca
+prompt = no
+[ req_distinguished_name ]
+CN = RootCA
+[ v3_ca ]
+basicConstraints = critical, CA:TRUE
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid:always, issuer:always
+keyUsage = critical, cRLSign, digitalSignature, keyCertSign
+";
+
+const SERVER: &str = "\
+[req]
+default_bits = 2048
+distinguished_name = req_distinguished_name
+x509_extensions = v3_server
+prompt = no
+[ req_distinguished_name ]
+C = JP
+ST = TOKYO
+L = TOKYO
+O = ABCCOMPANY
+CN = *
+[ v3_server ]
+basicConstraints = critical, CA:TRUE
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid:always, issuer:always
+keyUsage = critical, nonRepudiation, digitalSignature, keyEncipherment, keyAgreement
+extendedKeyUsage = critical, serverAuth
+[ good ]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:localhost, IP:10.0.2.15
+";
+
+const CA: &str = "\
+[ ca ]
+default_ca = ours
+[ ours ]
+database = index.txt
+default_md = sha256
+default_crl_days = 30
+";
+
+fn now() -> Clock {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    Clock {
+        now,
+        floor: NOW - 365 * DAY,
+    }
+}
+
+/// The guide's CA and certificate request, with keys that `genpkey` makes of `algorithm`.
+fn guide(algorithm: &str) -> Dir {
+    let dir = Dir::new();
+    dir.write("RootCA.cnf", ROOT);
+    dir.write("server.cnf", SERVER);
+    dir.openssl(&std::format!("genpkey -algorithm {algorithm} -out RootCA.key"));
+    dir.openssl("req -new -x509 -days 3650 -key RootCA.key -out RootCA.pem -config RootCA.cnf");
+    dir.openssl(&std::format!("genpkey -algorithm {algorithm} -out server.key"));
+    dir.openssl("req -new -key server.key -out server.csr -config server.cnf");
+    dir
+}
+
+/// The guide's last command, with `options` at its end.
+fn issue(dir: &Dir, options: &str) -> Vec<u8> {
+    dir.openssl(&std::format!(
+        "x509 -req -days 365 -in server.csr -CA RootCA.pem -CAkey RootCA.key -CAcreateserial -out server.pem {options}"
+    ));
+    dir.openssl("x509 -in server.pem -outform DER -out server.der");
+    dir.read("server.der")
+}
+
+fn root_der(dir: &Dir) -> Vec<u8> {
+    dir.openssl("x509 -in RootCA.pem -outform DER -out RootCA.der");
+    dir.read("RootCA.der")
+}
+
+/// Lets the guide's certificate through, revokes it, and has it refused.
+fn follow_the_guide(algorithm: &str) {
+    let dir = guide(algorithm);
+    let root = root_der(&dir);
+    let anchors = [&root[..]];
+    let trust = Trust::new(&anchors);
+    let both = |trust: Trust<'_>, leaf: &[u8], purpose: Purpose<'_>| {
+        let judge = |trust: Trust<'_>| trust.verify(&[leaf], purpose, now());
+        (judge(trust), judge(trust.with_mode(Mode::Pinned)))
+    };
+
+    let leaf = issue(&dir, "-extensions v3_server");
+    // OpenSSL before 3.4 makes version 1 of this, as the extensions are in no file that it was given.
+    if Certificate::from_der(&leaf).unwrap().version == 1 {
+        assert_eq!(
+            both(trust, &leaf, ANY_SERVER),
+            (Err(CertificateError::V1Certificate), Ok(()))
+        );
+    } else {
+        assert_eq!(both(trust, &leaf, ANY_SERVER), (Ok(()), Ok(())));
+    }
+    let (_, named) = both(trust, &leaf, server("localhost"));
+    assert_eq!(
+        named.unwrap_err().to_string(),
+        "certificate is not for localhost, but for CN=*"
+    );
+
+    let as_meant = issue(&dir, "-extfile server.cnf -extensions v3_server");
+    assert_eq!(
+        both(trust, &as_meant, ANY_SERVER),
+        (Err(CertificateError::CaUsedAsEndEntity), Ok(()))
+    );
+    assert!(matches!(
+        both(trust, &as_meant, Purpose::Client).1,
+        Err(CertificateError::WrongPurpose { .. })
+    ));
+
+    let good = issue(&dir, "-extfile server.cnf -extensions good");
+    for name in ["localhost", "10.0.2.15"] {
+        assert_eq!(both(trust, &good, server(name)), (Ok(()), Ok(())));
+    }
+
+    // `openssl ca` makes lists of version 1 unless it is told otherwise.
+    dir.write("ca.cnf", CA);
+    dir.write("index.txt", "");
+    dir.write(
+        "v2.cnf",
+        std::format!("{CA}crl_extensions = crl\n[ crl ]\nauthorityKeyIdentifier = keyid\n"),
+    );
+    dir.openssl("ca -config ca.cnf -keyfile RootCA.key -cert RootCA.pem -revoke server.pem");
+    for (config, version) in [("ca.cnf", 1), ("v2.cnf", 2)] {
+        dir.openssl(&std::format!(
+            "ca -config {config} -keyfile RootCA.key -cert RootCA.pem -gencrl -out crl.pem"
+        ));
+        dir.openssl("crl -in crl.pem -outform DER -out crl.der");
+        let crl = dir.read("crl.der");
+        assert_eq!(crl::Crl::from_der(&crl).unwrap().version, version);
+        let crls = [&crl[..]];
+        let (strict, pinned) = both(trust.with_crls(&crls), &good, ANY_SERVER);
+        assert!(matches!(strict, Err(CertificateError::Revoked { .. })), "{strict:?}");
+        assert_eq!(strict, pinned);
+        assert_eq!(both(trust.with_crls(&crls), &as_meant, ANY_SERVER).1, Ok(()));
+    }
+}
+
+#[test]
+fn the_guide_works_with_ecdsa() {
+    follow_the_guide("EC -pkeyopt ec_paramgen_curve:P-256");
+}
+
+#[cfg(feature = "rsa")]
+#[test]
+fn the_guide_works_with_rsa() {
+    follow_the_guide("RSA");
+}
+
+#[cfg(feature = "rsa")]
+#[test]
+fn rsa_pss_certificates_pass() {
+    let dir = guide("RSA");
+    let root = root_der(&dir);
+    for hash in ["sha256", "sha384", "sha512"] {
+        let leaf = issue(
+            &dir,
+            &std::format!(
+                "-extfile server.cnf -extensions good -{hash} -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest"
+            ),
+        );
+        let verdict = Trust::new(&[&root]).verify(&[&leaf], server("localhost"), now());
+        assert_eq!(verdict, Ok(()), "{hash}");
+    }
+}
+
+#[test]
+fn ed25519_works_and_weak_or_strange_algorithms_do_not() {
+    let text = "certificate is signed with an algorithm or key that is not supported";
+    for (algorithm, options, good) in [
+        ("ED25519", "", true),
+        ("EC -pkeyopt ec_paramgen_curve:P-384", "-sha256", true),
+        ("EC -pkeyopt ec_paramgen_curve:P-521", "", false),
+        ("EC -pkeyopt ec_paramgen_curve:P-256", "-sha1", false),
+        ("EC -pkeyopt ec_paramgen_curve:P-256", "-sha512", false),
+        ("RSA -pkeyopt rsa_keygen_bits:1024", "", false),
+        ("RSA", "-sha256", cfg!(feature = "rsa")),
+        ("RSA", "-sha1", false),
+    ] {
+        let dir = guide(algorithm);
+        let root = root_der(&dir);
+        let leaf = issue(&dir, &std::format!("-extfile server.cnf -extensions good {options}"));
+        for mode in [Mode::Strict, Mode::Pinned] {
+            let verdict = Trust::new(&[&root]).with_mode(mode).verify(&[&leaf], ANY_SERVER, now());
+            match verdict {
+                Ok(()) => assert!(good, "{algorithm} {options}"),
+                // A key that is too short fails as the signature does.
+                Err(CertificateError::BadSignature) if algorithm.ends_with("1024") => {}
+                Err(error) => assert_eq!(
+                    (error.to_string().as_str(), good),
+                    (text, false),
+                    "{algorithm} {options}"
+                ),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_root_of_version_1_is_as_good() {
+    let dir = guide("EC -pkeyopt ec_paramgen_curve:P-256");
+    dir.openssl("req -new -key RootCA.key -out RootCA.csr -config RootCA.cnf");
+    dir.openssl("x509 -req -days 365 -in RootCA.csr -signkey RootCA.key -out RootCA.pem");
+    let root = root_der(&dir);
+    let leaf = issue(&dir, "-extfile server.cnf -extensions good");
+    assert_eq!(
+        Trust::new(&[&root]).verify(&[&leaf], server("localhost"), now()),
+        Ok(())
+    );
+    let leaf = issue(&dir, "");
+    let trust = Trust::new(&[&root])
+        .with_mode(Mode::Pinned)
+        .verify(&[&leaf], ANY_SERVER, now());
+    assert_eq!(trust, Ok(()));
+}
