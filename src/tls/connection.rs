@@ -367,6 +367,7 @@ impl Receiver<'_> {
             server::InboundChange::Traffic { key } => {
                 self.inbound.tolerate_ccs(false);
                 self.inbound.set_key(key)?;
+                self.inbound.allow_data();
             }
         }
         Ok(())
