@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod hello;
+pub mod pipe;
 pub mod probe;
 
 use std::io::{Read as _, Write as _};

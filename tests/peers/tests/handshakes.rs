@@ -2,7 +2,7 @@
 
 use postern::crypto::kx::Group;
 use postern::crypto::suite::CipherSuite;
-use postern::tls::Progress;
+use postern::tls::{ConfigError, Connection, MIN_INBOUND, MIN_OUTBOUND, Progress, ServerConfig};
 use postern_peers::client::Client;
 use postern_peers::hello::{
     COOKIE, EARLY_DATA, Hello, KEY_SHARE, PADDING, PRE_SHARED_KEY, SECP256R1, SERVER_NAME, SIGNATURE_ALGORITHMS,
@@ -263,4 +263,51 @@ fn padding_inside_records_is_taken_off() {
     assert_eq!(probe.feed(&record), Ok(Progress::NeedInput));
     client.write.as_mut().unwrap().update();
     works(&mut client, &mut probe);
+}
+
+#[test]
+fn the_outbound_buffer_may_be_as_small_as_flight_len_says() {
+    let pki = postern_peers::pki();
+    for size in (0..40).chain([1000, 15_000, 16_000, 16_384, 17_000, 40_000, 64_000]) {
+        let filler = vec![0x30; size];
+        let chain = [&pki.server[..], &filler];
+        for suite in CipherSuite::ALL {
+            for groups in [Group::ALL, [Group::Secp256r1, Group::X25519]] {
+                let suites = [suite];
+                let config = ServerConfig::new(&chain, &pki.key)
+                    .unwrap()
+                    .with_suites(&suites)
+                    .with_groups(&groups);
+                let least = config.flight_len().max(MIN_OUTBOUND);
+                let mut buffers = Buffers::sized(MIN_INBOUND, least);
+                let mut probe = Probe::new(config, &mut buffers);
+                let mut client = Client::new(SECP256R1);
+                client.handshake(&mut probe);
+                works(&mut client, &mut probe);
+
+                let (mut inbound, mut outbound) = (vec![0; MIN_INBOUND], vec![0; least - 1]);
+                assert_eq!(
+                    Connection::server(config, &mut inbound, &mut outbound).err(),
+                    Some(ConfigError::OutboundTooSmall(least))
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn configurations_that_cannot_serve() {
+    let pki = postern_peers::pki();
+    assert_eq!(ServerConfig::new(&[], &pki.key).err(), Some(ConfigError::NoCertificate));
+    let long = vec![0x30; 0xffff - 4];
+    assert_eq!(
+        ServerConfig::new(&[&long], &pki.key).err(),
+        Some(ConfigError::ChainTooLong)
+    );
+    ServerConfig::new(&[&long[1..]], &pki.key).unwrap();
+    let (mut inbound, mut outbound) = (vec![0; MIN_INBOUND - 1], vec![0; 17000]);
+    assert_eq!(
+        Connection::server(server_config(), &mut inbound, &mut outbound).err(),
+        Some(ConfigError::InboundTooSmall(MIN_INBOUND))
+    );
 }
