@@ -7,6 +7,7 @@ pub mod client;
 pub mod hello;
 pub mod pipe;
 pub mod probe;
+pub mod tools;
 
 use std::io::{Read as _, Write as _};
 use std::sync::{Arc, LazyLock};
@@ -27,6 +28,8 @@ pub struct Pki {
     pub key: SigningKey,
     /// The server's public key: an uncompressed point.
     pub public: Vec<u8>,
+    /// The CA's certificate, the server's, and the server's key, in PEM.
+    pub pem: [String; 3],
 }
 
 impl Pki {
@@ -46,6 +49,7 @@ impl Pki {
             server: server.der().to_vec(),
             key: SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap(),
             public: key.public_key_raw().to_vec(),
+            pem: [issuer.pem(), server.pem(), key.serialize_pem()],
         }
     }
 
