@@ -51,6 +51,14 @@ fn what_may_not_change() {
         |hello| hello.with(0x0a0a, [0]),
         |hello| hello.with(0x5555, [1, 2, 4]),
         |hello| hello.and(0x5556, []),
+        |hello| {
+            hello.changed(|hello| {
+                hello
+                    .extensions
+                    .iter_mut()
+                    .for_each(|extension| extension.0 ^= u16::from(extension.0 == 0x5555))
+            })
+        },
         |hello| hello.changed(|hello| hello.extensions.swap(0, 1)),
         // The bytes of two extensions, cut elsewhere.
         |hello| hello.without(0x5555).and(0x5555, [1, 2]).and(3, []),
