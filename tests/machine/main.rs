@@ -1,0 +1,7 @@
+//! The whole machine: the image in QEMU, and peers that treat it well and badly.
+#![cfg(feature = "image")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod boot;
