@@ -1,5 +1,6 @@
-//! The defconfig: its grammar, its keys, its errors. Used by build.rs and at boot: one parser.
+//! The defconfig: its grammar, its keys, its errors.
 //!
+//! One parser, used by build.rs and at boot.
 //! A defconfig has the form that BitVisor's has, C designated initialisers:
 //!
 //! ```text
@@ -17,14 +18,16 @@ mod check;
 mod error;
 mod grammar;
 mod keys;
+#[cfg(test)]
+mod tests;
 
 use core::net::Ipv4Addr;
 
 use heapless::{String, Vec};
 use zeroize::Zeroize;
 
-pub use error::{At, Error, Fault, Found, Name};
-pub use grammar::{Files, Reason, Scratch};
+pub use error::{At, Error, Fault, FileFault, Found, Name};
+pub use grammar::{Files, Scratch};
 pub use keys::{Kind, Path, Position};
 
 /// The most bytes of a defconfig.
@@ -107,6 +110,58 @@ impl Config {
         self.echo = Echo::default();
         self.places = Places::default();
     }
+}
+
+impl Config {
+    /// Where the value of `path` is kept. This is the one place that says which key is which field.
+    pub fn slot(&mut self, path: Path) -> Slot<'_> {
+        match path {
+            Path::Vmm | Path::TtySyslog | Path::Ip | Path::Tls | Path::Echo => Slot::Group,
+            Path::TelnetDbgsh => Slot::Flag(&mut self.vmm.telnet_dbgsh),
+            Path::SyslogEnable => Slot::Flag(&mut self.vmm.tty_syslog.enable),
+            Path::SyslogSrc => Slot::OptionalAddress(&mut self.vmm.tty_syslog.src_ipaddr),
+            Path::SyslogDst => Slot::OptionalAddress(&mut self.vmm.tty_syslog.dst_ipaddr),
+            Path::PanicReboot => Slot::Flag(&mut self.vmm.panic_reboot),
+            Path::UseDhcp => Slot::Flag(&mut self.ip.use_dhcp),
+            Path::Ipaddr => Slot::Address(&mut self.ip.ipaddr),
+            Path::Netmask => Slot::Address(&mut self.ip.netmask),
+            Path::Gateway => Slot::OptionalAddress(&mut self.ip.gateway),
+            Path::SrvCert => Slot::Chain(&mut self.tls.srv_cert),
+            Path::SrvKey => Slot::Key(&mut self.tls.srv_key),
+            Path::CaCert => Slot::Chain(&mut self.tls.ca_cert),
+            Path::SrvCertFile => self.slot(Path::SrvCert),
+            Path::SrvKeyFile => self.slot(Path::SrvKey),
+            Path::CaCertFile => self.slot(Path::CaCert),
+            Path::HandshakeTimeout => Slot::Number(&mut self.tls.handshake_timeout),
+            Path::TlsPort => Slot::Port(&mut self.echo.tls_port),
+            Path::PlainPort => Slot::Port(&mut self.echo.plain_port),
+            Path::Connections => Slot::Limit(&mut self.echo.connections),
+            Path::IdleTimeout => Slot::Number(&mut self.echo.idle_timeout),
+        }
+    }
+}
+
+/// The place of a value in a [`Config`].
+#[derive(Debug)]
+pub enum Slot<'a> {
+    /// No value: further keys.
+    Group,
+    /// 0 or 1.
+    Flag(&'a mut bool),
+    /// A port; 0: none.
+    Port(&'a mut u16),
+    /// A limit; 0 is `None`.
+    Limit(&'a mut Option<u16>),
+    /// A number that has a default.
+    Number(&'a mut Option<u32>),
+    /// An address.
+    Address(&'a mut Ipv4Addr),
+    /// An address; 0.0.0.0 is `None`.
+    OptionalAddress(&'a mut Option<Ipv4Addr>),
+    /// Certificates.
+    Chain(&'a mut Chain),
+    /// A private key.
+    Key(&'a mut Option<Key>),
 }
 
 /// Where each key stands in the text.

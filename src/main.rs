@@ -1,1 +1,207 @@
-fn main() {}
+//! The image: boot, bring-up, tasks.
+#![no_std]
+#![no_main]
+
+mod boot;
+mod host;
+mod memory;
+mod settings;
+
+use boot::Boot;
+use embassy_executor::Spawner;
+use host::Machine;
+use memory::{Memory, Plan};
+use postern::config::Config;
+use postern::echo::Kind;
+use postern::echo::client::Client;
+use postern::echo::secure::TlsWorker;
+use postern::echo::server::{Desk, Limits, Service};
+use postern::machine::acpi::{Acpi, Firmware};
+use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, panic, pci, power, rtc, serial};
+use postern::net::{self, Netif, TcpStream};
+use postern::nic::{self, PciCard};
+use postern::{log, shell};
+use settings::Identity;
+
+fn main(boot: Boot) -> ! {
+    let Boot { info, arena, module } = boot;
+    let mut memory = Memory(arena);
+    log::init(serial::write);
+    let acpi = Acpi::parse(&Firmware { ram: &info.ram }, info.rsdp);
+    power::init(&acpi, info.has_word("exit-device"));
+    let apic = interrupts::init(&acpi);
+    clock::init(&acpi);
+    introduce(&info, &memory);
+    if let Err(error) = apic.and_then(|()| serial::enable_interrupts()) {
+        ::log::warn!("serial console is polled: {error}");
+    }
+    if let Some(fault) = info.module_fault {
+        ::log::warn!("boot module refused: {fault}");
+    }
+    let config = settings::load(module, &mut memory);
+    if config.vmm.panic_reboot {
+        panic::set_policy(panic::Policy::Reset);
+    }
+    let mut functions = pci::scan();
+    entropy::init(&functions, &mut memory.0);
+    report_entropy();
+    let cards = nic::probe(&mut functions, &mut memory.0, info.ram_bytes());
+    let identity = settings::identity(config, &mut memory);
+    if let Some(name) = info.value_of("fault") {
+        fault::provoke(name);
+    }
+    let ram = info.ram_bytes();
+    executor::run(
+        |spawner| {
+            if let Err(error) = start(spawner, config, identity, cards, memory, ram) {
+                ::log::error!("{error}: give the machine more memory (-m)");
+            }
+        },
+        || {
+            nic::INTERRUPTS
+                .iter()
+                .fold(false, |any, interrupt| interrupt.poll() | any)
+        },
+        || {
+            let ask = |any, interrupt: &nic::Interrupt| interrupt.before_sleep() | any;
+            nic::INTERRUPTS.iter().fold(false, ask)
+        },
+    )
+}
+
+/// Says what this is and where it runs.
+fn introduce(info: &postern::machine::boot_info::BootInfo, memory: &Memory) {
+    ::log::info!("postern {}", env!("POSTERN_VERSION"));
+    match cpu::hypervisor() {
+        Some(hypervisor) => ::log::info!("cpu: {} under {hypervisor}, {}", cpu::brand(), cpu::Features),
+        None => ::log::info!("cpu: {}, {}", cpu::brand(), cpu::Features),
+    }
+    let (rate, source) = clock::rate();
+    ::log::info!("clock: {} kHz ({source:?})", rate / 1000);
+    match clock::unix_time() {
+        Ok(now) => ::log::info!("date: {}", rtc::Date::of(now)),
+        Err(error) => ::log::warn!("date: {error}"),
+    }
+    let (all, free) = (info.ram_bytes() / 1024, memory.0.left() / 1024);
+    ::log::info!("memory: {all} KiB, {free} KiB free");
+}
+
+fn report_entropy() {
+    for (source, (state, bytes)) in entropy::Source::ALL.iter().zip(entropy::status().sources) {
+        ::log::info!("entropy: {} {state}, {bytes} bytes", source.name());
+    }
+    if let Err(error) = entropy::rng() {
+        ::log::error!("{error}");
+    }
+}
+
+/// Divides the memory and spawns every task.
+fn start(
+    spawner: Spawner,
+    config: &'static Config,
+    identity: Result<Identity, &'static str>,
+    cards: heapless::Vec<(&'static str, PciCard), { nic::MAX_CARDS }>,
+    mut memory: Memory,
+    ram: u64,
+) -> Result<(), memory::Short> {
+    let plan = Plan::of(&memory, config.echo.connections);
+    let netifs = bring_up(spawner, config, cards, &plan, &mut memory)?;
+    let desks = memory.slice(plan.connections, |_| Desk::<TcpStream>::new())?;
+    let limits = Limits {
+        handshake: settings::seconds(config.tls.handshake_timeout, 10),
+        idle: settings::seconds(config.echo.idle_timeout, 3600),
+        ..Limits::default()
+    };
+    let service: &'static Service<Netif> = memory.value(Service::new(netifs, desks, limits))?;
+    service.set_tls(identity.as_ref().map(|_| ()).map_err(|why| *why));
+    let mut workers = plan.workers(&identity, &mut memory)?;
+    memory.spawn(spawner, plan.connections, |_| work(service, workers.next()))?;
+    let client: &'static Client = memory.value(Client::new())?;
+    let machine: &'static Machine = memory.value(Machine {
+        netifs,
+        service,
+        client,
+        ram,
+        free: memory.0.left(),
+    })?;
+
+    memory.spawn(spawner, 1, |_| service.listen())?;
+    memory.spawn(spawner, 1, |_| client.run(netifs))?;
+    memory.spawn(spawner, 1, |_| shell::serial(serial::Console, machine))?;
+    memory.spawn(spawner, 1, |_| clock::refine())?;
+    memory.spawn(spawner, 1, |_| serial::poll_input())?;
+    memory.spawn(spawner, 1, |_| entropy::keep_fresh())?;
+    if config.vmm.telnet_dbgsh {
+        memory.spawn(spawner, netifs.len(), |n| telnet(netifs.get(n), machine))?;
+    }
+    if let (Some(settings), Some(&netif)) = (
+        net::syslog::Settings::from_config(&config.vmm.tty_syslog),
+        netifs.first(),
+    ) {
+        memory.spawn(spawner, 1, |_| settings::send_log(netif, settings))?;
+    }
+    for (kind, port) in [(Kind::Tls, config.echo.tls_port), (Kind::Plain, config.echo.plain_port)] {
+        if port != 0
+            && let Err(error) = service.start(kind, port, None)
+        {
+            ::log::error!("{kind} echo server on port {port} not started: {error}");
+        }
+    }
+    ::log::info!(
+        "ready after {} ms, {} connections at a time",
+        clock::now() / 1000,
+        plan.connections
+    );
+    Ok(())
+}
+
+/// Makes an interface of each card, and a task for each.
+fn bring_up(
+    spawner: Spawner,
+    config: &'static Config,
+    cards: heapless::Vec<(&'static str, PciCard), { nic::MAX_CARDS }>,
+    plan: &Plan,
+    memory: &mut Memory,
+) -> Result<&'static [Netif], memory::Short> {
+    let mut netifs = heapless::Vec::<Netif, { nic::MAX_CARDS }>::new();
+    for (number, (name, card)) in cards.into_iter().enumerate() {
+        let settings = net::Config {
+            // The idle loop watches the card.
+            spin: embassy_time::Duration::from_ticks(0),
+            ..net::Config::new(name, settings::address(config, number), settings::seed())
+        };
+        match net::open(card, settings, plan.net(number), memory) {
+            Ok((netif, runner)) => {
+                let mut runner = Some(runner);
+                memory.spawn(spawner, 1, |_| serve(runner.take()))?;
+                let _ = netifs.push(netif);
+            }
+            Err(error) => ::log::error!("{name}: {error:?}"),
+        }
+    }
+    Ok(memory.value(netifs)?)
+}
+
+/// The task of an interface.
+async fn serve(runner: Option<net::Runner<PciCard>>) {
+    if let Some(mut runner) = runner {
+        runner.run().await;
+    }
+}
+
+async fn work(service: &'static Service<Netif>, worker: Option<TlsWorker<'static, entropy::Rng>>) {
+    if let Some(mut worker) = worker {
+        service.work(&mut worker).await;
+    }
+}
+
+/// The debug shell on telnet. Its places are kept for it, however many connections the echo servers have.
+async fn telnet(netif: Option<&'static Netif>, machine: &'static Machine) {
+    const PORT: u16 = 23;
+    const RESERVED: usize = 4;
+    let Some(netif) = netif else { return };
+    match netif.listen_reserved(PORT, RESERVED) {
+        Ok(listener) => shell::telnet_server(&listener, machine).await,
+        Err(error) => ::log::error!("debug shell on {}: {error:?}", netif.name()),
+    }
+}

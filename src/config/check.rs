@@ -1,4 +1,4 @@
-//! What a configuration means: keys, certificates, dates, addresses and ports that fit together.
+//! What a configuration means: do keys, dates, addresses and ports fit?
 
 use core::net::Ipv4Addr;
 

@@ -4,7 +4,6 @@ use core::fmt;
 
 use heapless::String;
 
-use super::grammar::Reason;
 use super::keys::{Kind, Path, Position};
 use super::{MAX_CHAIN, MAX_CHAIN_DER, MAX_KEY_DER, MAX_STRING, MAX_TEXT};
 use crate::crypto::key::KeyError;
@@ -142,7 +141,12 @@ pub enum Fault {
     /// The name of the file is empty, too long or not text.
     FileName,
     /// The file cannot be read.
-    File(Reason),
+    File {
+        /// Its name.
+        name: Name,
+        /// Why.
+        fault: FileFault,
+    },
     /// A certificate is no X.509 certificate.
     Certificate {
         /// Which of the value's certificates, from 1.
@@ -206,6 +210,30 @@ pub enum Fault {
     NoSyslogServer,
 }
 
+/// Why a file cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFault {
+    /// There is none of this name.
+    Missing,
+    /// Its permissions forbid it.
+    Denied,
+    /// It is larger than [`MAX_STRING`].
+    TooLarge,
+    /// Another reason, by the operating system's number for it.
+    System(i32),
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is no such file"),
+            Self::Denied => f.write_str("permission denied"),
+            Self::TooLarge => write!(f, "it is larger than {} KiB", MAX_STRING / 1024),
+            Self::System(number) => write!(f, "error {number} of the operating system"),
+        }
+    }
+}
+
 /// A piece of the text, cut to a length that can be shown.
 pub type Name = String<40>;
 
@@ -265,7 +293,7 @@ impl Fault {
             Self::KeyTooLong => write!(f, "the private key takes more than {MAX_KEY_DER} bytes"),
             Self::NoFiles => f.write_str("files can be named at build time only: at boot there is no file system"),
             Self::FileName => f.write_str("this cannot be the name of a file"),
-            Self::File(reason) => f.write_str(reason),
+            Self::File { name, fault } => write!(f, "cannot read {name}: {fault}"),
             Self::Certificate { number, error } => write!(f, "certificate {number} is broken: {error}"),
             Self::Expired { number, date } => write!(f, "certificate {number} expired {date}"),
             Self::NotYetValid { number, date, now } => {
@@ -351,7 +379,11 @@ impl Fault {
                 return write!(f, "Put the PEM itself into `{other}`");
             }
             Self::FileName => "Name a PEM file, relative to the directory of this defconfig",
-            Self::File(_) => {
+            Self::File {
+                fault: FileFault::TooLarge,
+                ..
+            } => "Keep to the PEM blocks, without the text between them",
+            Self::File { .. } => {
                 "Put the PEM file there, or correct the name: it is relative to the directory of this defconfig"
             }
             Self::Certificate { .. } => "Use X.509 certificates as `openssl req -x509` and `openssl x509` make them",

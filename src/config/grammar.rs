@@ -8,18 +8,16 @@ use core::net::Ipv4Addr;
 use heapless::{String, Vec};
 use zeroize::Zeroize;
 
-use super::error::{Error, Fault, Found, Name};
+use super::error::{Error, Fault, FileFault, Found, Name};
 use super::keys::{Kind, Path, Position};
-use super::{Chain, Config, Key, MAX_CHAIN, MAX_STRING, MAX_TEXT};
+use super::{Chain, Config, Key, MAX_CHAIN, MAX_STRING, MAX_TEXT, Slot};
+use crate::crypto::key::KeyError;
 use crate::pki::pem::{self, PemError, PemFault};
-
-/// Why a file cannot be read, in words: `cannot read pki/server.pem: No such file or directory`.
-pub type Reason = String<200>;
 
 /// Where `_file` keys are read from.
 pub trait Files {
     /// Puts the content of the file `name` into `content` (empty at first), or says why it cannot.
-    fn read(&mut self, name: &str, content: &mut Vec<u8, MAX_STRING>) -> Result<(), Reason>;
+    fn read(&mut self, name: &str, content: &mut Vec<u8, MAX_STRING>) -> Result<(), FileFault>;
 }
 
 /// The space in which strings are joined, wiped after each use. (32 KiB: meant for a static.)
@@ -32,6 +30,11 @@ impl Scratch {
     /// Empty space.
     pub const fn new() -> Self {
         Self { bytes: Vec::new() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_are_wiped(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     fn wipe(&mut self) {
@@ -456,7 +459,10 @@ impl<'a> Parser<'a, '_> {
             Some(_) if !usable => Fault::FileName,
             Some(files) => match files.read(&file, &mut self.scratch.bytes) {
                 Ok(()) => return Ok(()),
-                Err(reason) => Fault::File(reason),
+                Err(fault) => Fault::File {
+                    name: name(&file),
+                    fault,
+                },
             },
         };
         Err(self.lexer.error(start, fault))
@@ -465,16 +471,12 @@ impl<'a> Parser<'a, '_> {
     /// Decodes the PEM in the scratch space into `target`. `path` is the key in the text, `start` where its value is.
     fn set_pem(&mut self, path: Path, target: Path, start: usize) -> Result<(), Error> {
         let text = &self.scratch.bytes;
-        let tls = &mut self.config.tls;
         // An empty string is as good as no key at all.
-        let result = match target {
-            _ if path == target && text.is_empty() => {
-                self.scratch.wipe();
-                return Ok(());
-            }
-            Path::SrvCert => tls.srv_cert.fill(text),
-            Path::CaCert => tls.ca_cert.fill(text),
-            _ => Key::read(text).map(|key| tls.srv_key = Some(key)),
+        let empty = path == target && text.is_empty();
+        let result = match self.config.slot(target) {
+            Slot::Chain(chain) if !empty => chain.fill(text),
+            Slot::Key(slot) if !empty => slot.insert(Key::empty()).fill(text),
+            _ => Ok(()),
         };
         self.scratch.wipe();
         result.map_err(|(offset, fault)| {
@@ -511,33 +513,21 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn set_number(&mut self, path: Path, number: u32) {
-        let config = &mut *self.config;
-        let flag = number != 0;
-        let short = u16::try_from(number).unwrap_or(u16::MAX);
-        match path {
-            Path::TelnetDbgsh => config.vmm.telnet_dbgsh = flag,
-            Path::PanicReboot => config.vmm.panic_reboot = flag,
-            Path::SyslogEnable => config.vmm.tty_syslog.enable = flag,
-            Path::UseDhcp => config.ip.use_dhcp = flag,
-            Path::HandshakeTimeout => config.tls.handshake_timeout = Some(number),
-            Path::TlsPort => config.echo.tls_port = short,
-            Path::PlainPort => config.echo.plain_port = short,
-            Path::Connections => config.echo.connections = Some(short).filter(|_| flag),
-            Path::IdleTimeout => config.echo.idle_timeout = Some(number),
-            _ => {} // not a number
+        let short = u16::try_from(number).unwrap_or(u16::MAX); // the range of each key has been checked
+        match self.config.slot(path) {
+            Slot::Flag(slot) => *slot = number != 0,
+            Slot::Port(slot) => *slot = short,
+            Slot::Limit(slot) => *slot = Some(short).filter(|&limit| limit != 0),
+            Slot::Number(slot) => *slot = Some(number),
+            _ => {} // not of this kind
         }
     }
 
     fn set_address(&mut self, path: Path, address: Ipv4Addr) {
-        let config = &mut *self.config;
-        let some = Some(address).filter(|address| !address.is_unspecified());
-        match path {
-            Path::SyslogSrc => config.vmm.tty_syslog.src_ipaddr = some,
-            Path::SyslogDst => config.vmm.tty_syslog.dst_ipaddr = some,
-            Path::Ipaddr => config.ip.ipaddr = address,
-            Path::Netmask => config.ip.netmask = address,
-            Path::Gateway => config.ip.gateway = some,
-            _ => {} // not an address
+        match self.config.slot(path) {
+            Slot::Address(slot) => *slot = address,
+            Slot::OptionalAddress(slot) => *slot = Some(address).filter(|address| !address.is_unspecified()),
+            _ => {} // not of this kind
         }
     }
 
@@ -597,26 +587,29 @@ impl Chain {
 }
 
 impl Key {
-    /// Takes the private key of a PEM text.
-    fn read(text: &[u8]) -> Result<Self, Located> {
-        let block = pem::private_key(text).map_err(located)?;
-        let mut key = Key {
+    fn empty() -> Self {
+        Self {
             der: Vec::new(),
             label: String::new(),
-        };
-        key.label
+        }
+    }
+
+    /// Takes the private key of a PEM text.
+    fn fill(&mut self, text: &[u8]) -> Result<(), Located> {
+        let block = pem::private_key(text).map_err(located)?;
+        self.label
             .push_str(block.label)
-            .map_err(|_| (block.offset, Fault::Key(crate::crypto::key::KeyError::Label)))?;
-        let space = key.der.capacity();
-        key.der.resize(space, 0).unwrap_or_default(); // the capacity always fits
+            .map_err(|_| (block.offset, Fault::Key(KeyError::Label)))?;
+        let space = self.der.capacity();
+        self.der.resize(space, 0).unwrap_or_default(); // the capacity always fits
         let length = block
-            .decode(key.der.as_mut_slice())
+            .decode(self.der.as_mut_slice())
             .map_err(|error| match error.fault {
                 PemFault::TooLong => (block.offset, Fault::KeyTooLong),
                 _ => located(error),
             })?;
-        key.der.truncate(length);
-        Ok(key)
+        self.der.truncate(length);
+        Ok(())
     }
 }
 
@@ -663,7 +656,7 @@ fn parse_number(text: &str) -> Option<u64> {
     })
 }
 
-/// Calls `each` with every byte that `literal` stands for, and with where in `literal` it stands (C11 §6.4.4.4, §6.4.5).
+/// Calls `each` with every byte that `literal` stands for, and where in it that stands (C11 §6.4.4.4, §6.4.5).
 /// An error comes with the place at which it was found.
 fn unescape<E: From<EscapeFault>>(
     literal: &[u8],

@@ -1,1 +1,163 @@
-//! (being laid)
+//! The echo services: what is received goes back, over plain TCP and over TLS.
+//!
+//! * [`pump`] copies one stream to another under back-pressure.
+//! * [`server`] is the service: listening ports, workers, and who is let in when all workers are busy.
+//! * [`secure`] fits [`crate::tls`] to it.
+//! * [`registry`] is the table of live connections that `status` shows; [`tally`] counts what happened, for `counters`.
+//! * [`client`] is the plain echo client that the shell drives.
+//!
+//! Everything here is generic over the small traits below, so that it runs on the host over in-memory pipes and in the
+//! image over [`crate::net`]. One executor runs all tasks: shared state is in `Cell`s, never borrowed across an await.
+#![allow(async_fn_in_trait)] // one executor, one core: no future here is ever sent anywhere
+
+pub mod client;
+pub mod limit;
+pub mod pump;
+pub mod registry;
+pub mod secure;
+pub mod server;
+pub mod tally;
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+use core::net::SocketAddrV4;
+
+use embassy_time::Duration;
+use embedded_io_async::{Read, Write};
+
+use crate::net;
+
+/// What a port speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// TLS over TCP.
+    Tls,
+    /// TCP alone.
+    Plain,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::Tls => "tls",
+            Kind::Plain => "plain",
+        })
+    }
+}
+
+/// A TCP connection, as the services use it. Reads and writes are cancel-safe; a read of 0 bytes is the peer's FIN.
+///
+/// Dropping it sends RST, unless the write side was shut: then what was written and FIN are delivered without an owner,
+/// for a bounded time, and what the peer still sends is thrown away, so that no reset overtakes our last words.
+pub trait Transport: Read + Write {
+    /// The reading half.
+    type Reader<'a>: Read<Error = Self::Error>
+    where
+        Self: 'a;
+    /// The writing half.
+    type Writer<'a>: Write<Error = Self::Error>
+    where
+        Self: 'a;
+
+    /// The other end.
+    fn peer(&self) -> SocketAddrV4;
+    /// Our end.
+    fn local(&self) -> SocketAddrV4;
+    /// Protects the connection from eviction by the network when its slots run out.
+    fn mark_established(&self);
+    /// Both halves, usable at the same time.
+    fn split(&mut self) -> (Self::Reader<'_>, Self::Writer<'_>);
+    /// Sends FIN after what is queued.
+    fn shutdown(&mut self);
+    /// Waits until all is acknowledged, FIN included, or the connection is gone.
+    async fn drained(&mut self);
+    /// Sends RST and gives the slot back.
+    fn abort(self)
+    where
+        Self: Sized;
+}
+
+/// A listening port; dropping it closes the port.
+pub trait Listener {
+    /// What it accepts.
+    type Stream: Transport;
+    /// The next connection. Cancel-safe.
+    async fn accept(&self) -> Self::Stream;
+}
+
+/// A network interface, as the services use it.
+pub trait Network {
+    /// Its listening ports.
+    type Listener: Listener<Stream = Self::Stream>;
+    /// Its connections.
+    type Stream: Transport;
+
+    /// The interface's name, such as `vm0`.
+    fn name(&self) -> &'static str;
+    /// Starts listening on `port`.
+    fn listen(&self, port: u16) -> Result<Self::Listener, net::ListenError>;
+    /// Opens a connection; waits at most `timeout`.
+    async fn connect(&self, remote: SocketAddrV4, timeout: Duration) -> Result<Self::Stream, net::ConnectError>;
+}
+
+/// Finds an interface by its name, or the first one where none is asked for.
+pub fn find_network<'a, N: Network>(networks: &'a [N], name: Option<&str>) -> Option<&'a N> {
+    match name {
+        None => networks.first(),
+        Some(name) => networks.iter().find(|network| network.name() == name),
+    }
+}
+
+impl Network for net::Netif {
+    type Listener = net::TcpListener;
+    type Stream = net::TcpStream;
+
+    fn name(&self) -> &'static str {
+        self.name()
+    }
+    fn listen(&self, port: u16) -> Result<net::TcpListener, net::ListenError> {
+        self.listen(port)
+    }
+    async fn connect(&self, remote: SocketAddrV4, timeout: Duration) -> Result<net::TcpStream, net::ConnectError> {
+        self.connect(remote, timeout).await
+    }
+}
+
+impl Listener for net::TcpListener {
+    type Stream = net::TcpStream;
+
+    async fn accept(&self) -> net::TcpStream {
+        self.accept().await
+    }
+}
+
+impl Transport for net::TcpStream {
+    type Reader<'a> = net::ReadHalf<'a>;
+    type Writer<'a> = net::WriteHalf<'a>;
+
+    fn peer(&self) -> SocketAddrV4 {
+        self.peer()
+    }
+    fn local(&self) -> SocketAddrV4 {
+        self.local()
+    }
+    fn mark_established(&self) {
+        self.mark_established();
+    }
+    fn split(&mut self) -> (net::ReadHalf<'_>, net::WriteHalf<'_>) {
+        self.split()
+    }
+    fn shutdown(&mut self) {
+        self.shutdown();
+    }
+    async fn drained(&mut self) {
+        self.drained().await;
+    }
+    fn abort(self) {
+        self.abort();
+    }
+}

@@ -1,33 +1,418 @@
 //! TCP/IP on smoltcp, as async streams.
+//!
+//! [`open`] makes two things of a card: a [`Runner`], whose `run` is the interface's task, and a [`Netif`], the handle
+//! that everybody else copies around. Streams and listeners share the sockets with the runner through cells: all tasks
+//! of an interface run on one executor thread, and nothing is borrowed across an `await`.
+//!
+//! ```text
+//!   card ─▶ filter ─▶ table ─▶ slot: SocketSet of one TCP socket ◀─ TcpStream
+//!              │                 ▲ timers, dirty list
+//!              └──▶ common SocketSet: ARP, ICMP, DHCP, syslog
+//! ```
+//!
+//! What smoltcp leaves open is closed here where that is possible from outside: a SYN reopens TIME_WAIT, neighbours are
+//! asked for at once, DHCP answers that it would stumble over are kept from it. Not closed: a SYN for a connection that
+//! is established on our side only (its peer has restarted) is ignored until our next keepalive finds out.
+//!
+//! Initial sequence numbers and ephemeral ports come from smoltcp's generator, a 64-bit PCG that is seeded once with
+//! [`Config::seed`]. It is not cryptographic: who sees some thirty initial sequence numbers in a row may compute the
+//! seed and predict the rest (RFC 6528 asks for a keyed hash). What must not be forged belongs under TLS.
 
+mod arp;
+mod device;
+mod dhcp;
+mod filter;
+mod runner;
+mod slots;
+mod status;
+pub mod syslog;
+mod tcp;
+
+#[cfg(test)]
+mod tests;
+
+use core::cell::{Cell, RefCell};
 use core::net::{Ipv4Addr, SocketAddrV4};
+
+use embassy_time::Duration;
+use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
+use smoltcp::socket::tcp::{Socket, SocketBuffer};
+use smoltcp::socket::udp;
+use smoltcp::wire::Ipv4Cidr;
+
+use crate::config;
+use crate::nic::{Card, Link};
+pub use runner::Runner;
+use slots::{Class, NONE, Pool, Slot, Waiter};
+pub use smoltcp::socket::tcp::State;
+pub use status::{ConnectionInfo, Counters, DhcpState, ListenerInfo, Status};
+pub use tcp::{ReadHalf, TcpListener, TcpStream, WriteHalf};
+
+/// How an interface gets its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address {
+    /// From a DHCP server.
+    Dhcp,
+    /// A fixed one.
+    Static {
+        /// The address.
+        address: Ipv4Addr,
+        /// The length of the network's prefix in bits, 0 to 32.
+        prefix: u8,
+        /// The router; `None`: no way out of the network.
+        gateway: Option<Ipv4Addr>,
+    },
+}
+
+/// Why an address cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressError {
+    /// The address is no host's: unspecified, broadcast, multicast or loopback.
+    NotAHost,
+    /// The netmask has a one after a zero.
+    NotAMask,
+    /// The gateway is not in the network, or is no host's address.
+    Gateway,
+}
+
+impl Address {
+    /// The address that the configuration asks for.
+    pub fn from_config(ip: &config::Ip) -> Result<Self, AddressError> {
+        if ip.use_dhcp {
+            return Ok(Self::Dhcp);
+        }
+        let mask = u32::from(ip.netmask);
+        if mask.leading_ones() + mask.trailing_zeros() < 32 || mask == 0 {
+            return Err(AddressError::NotAMask);
+        }
+        let prefix = mask.count_ones() as u8;
+        let cidr = Ipv4Cidr::new(ip.ipaddr, prefix);
+        if !is_host(ip.ipaddr, Some(cidr)) {
+            return Err(AddressError::NotAHost);
+        }
+        if ip
+            .gateway
+            .is_some_and(|gateway| !cidr.contains_addr(&gateway) || !is_host(gateway, Some(cidr)))
+        {
+            return Err(AddressError::Gateway);
+        }
+        Ok(Self::Static {
+            address: ip.ipaddr,
+            prefix,
+            gateway: ip.gateway,
+        })
+    }
+}
+
+/// Whether a single host can have `address` (in `network`).
+fn is_host(address: Ipv4Addr, network: Option<Ipv4Cidr>) -> bool {
+    !(address.is_unspecified()
+        || address.is_broadcast()
+        || address.is_multicast()
+        || address.is_loopback()
+        || network.and_then(|cidr| cidr.broadcast()) == Some(address))
+}
+
+/// How an interface behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Its name, `vm0` for the first card.
+    pub name: &'static str,
+    /// How it gets its address.
+    pub address: Address,
+    /// Where initial sequence numbers and ephemeral ports begin: different at each boot, best from the entropy source.
+    pub seed: u64,
+    /// A peer that says nothing for so long is asked whether it is still there.
+    pub keepalive: Duration,
+    /// A peer that answers nothing for so long is gone.
+    pub timeout: Duration,
+    /// A handshake that was begun by a peer may take so long.
+    pub half_open: Duration,
+    /// A connection whose owner has dropped it may take so long to deliver what was written.
+    pub linger: Duration,
+    /// An acknowledgement waits so long for data to travel with; zero: not at all.
+    pub ack_delay: Duration,
+    /// After the last frame the runner polls so long before it sleeps. Interrupts under QEMU are up to 128 us late;
+    /// who answers within this time does not need one.
+    pub spin: Duration,
+}
+
+impl Config {
+    /// The usual times for an interface `name`.
+    pub const fn new(name: &'static str, address: Address, seed: u64) -> Self {
+        Self {
+            name,
+            address,
+            seed,
+            keepalive: Duration::from_secs(20),
+            timeout: Duration::from_secs(65),
+            half_open: Duration::from_secs(5),
+            linger: Duration::from_secs(20),
+            ack_delay: Duration::from_millis(10),
+            spin: Duration::from_micros(500),
+        }
+    }
+}
+
+/// How many connection slots an interface has, and how large their buffers are.
+///
+/// A new connection gets large buffers while there are some, so a few connections are fast and many are possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Slots with large buffers.
+    pub large: usize,
+    /// Slots with small buffers.
+    pub small: usize,
+    /// Bytes of a large buffer; each slot has two, in and out.
+    pub large_buffer: usize,
+    /// Bytes of a small buffer; each slot has two.
+    pub small_buffer: usize,
+}
+
+/// The most connection slots of an interface.
+pub const MAX_SLOTS: usize = 4096;
+
+impl Plan {
+    /// Divides `budget` bytes so that `connections` find place, if it is enough for that many.
+    pub fn for_memory(budget: usize, connections: usize) -> Self {
+        let overhead = size_of::<Slot>() + size_of::<SocketStorage<'_>>() + size_of::<Waiter>() + 8;
+        let (large_buffer, small_buffer) = if budget >= 16 << 20 {
+            (64 << 10, 8 << 10)
+        } else {
+            (32 << 10, 4 << 10)
+        };
+        let (per_large, per_small) = (2 * large_buffer + overhead, 2 * small_buffer + overhead);
+        let connections = connections.clamp(1, MAX_SLOTS).min((budget / per_small).max(1));
+        // Everybody gets a small slot first; what is left turns as many as possible into large ones.
+        let left = budget.saturating_sub(connections * per_small);
+        let large = (left / (per_large - per_small)).min(connections);
+        Self {
+            large,
+            small: connections - large,
+            large_buffer,
+            small_buffer,
+        }
+    }
+
+    /// The number of slots.
+    pub const fn slots(&self) -> usize {
+        self.large + self.small
+    }
+}
+
+/// Where memory comes from, once, at boot.
+pub trait Arena {
+    /// `count` values for ever, each made by `init` from its index. `None` when the memory does not suffice.
+    fn slice<T: 'static>(&mut self, count: usize, init: impl FnMut(usize) -> T) -> Option<&'static mut [T]>;
+
+    /// `count` bytes for ever, with any content.
+    fn buffer(&mut self, count: usize) -> Option<&'static mut [u8]> {
+        self.slice(count, |_| 0)
+    }
+}
+
+/// Why an interface could not be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenError {
+    /// The arena is exhausted.
+    Memory,
+    /// The plan has no slots, more than [`MAX_SLOTS`], or buffers under 1 KiB or over 1 MiB.
+    Plan,
+    /// The card's address is no unicast address.
+    Mac,
+}
+
+/// Datagrams that may wait to be sent, and their bytes.
+const UDP_QUEUE: usize = 16;
+const UDP_BYTES: usize = 8 * 1024;
+/// Places for tasks that wait in `accept`, beyond one for each slot.
+const EXTRA_WAITERS: usize = 32;
+
+/// Makes an interface of a card.
+pub fn open<C: Card>(
+    card: C,
+    config: Config,
+    plan: Plan,
+    arena: &mut impl Arena,
+) -> Result<(Netif, Runner<C>), OpenError> {
+    let sizes = [plan.large_buffer, plan.small_buffer];
+    if plan.slots() == 0 || plan.slots() > MAX_SLOTS || sizes.iter().any(|size| !(1 << 10..=1 << 20).contains(size)) {
+        return Err(OpenError::Plan);
+    }
+    let shared = shared(&config, plan, arena).ok_or(OpenError::Memory)?;
+    let netif = Netif { shared };
+    Ok((netif, Runner::new(card, config, shared).ok_or(OpenError::Mac)?))
+}
+
+fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'static Shared> {
+    let count = plan.slots();
+    let mut storage = arena.slice(count, |_| SocketStorage::EMPTY)?;
+    let mut bytes = arena.buffer(2 * (plan.large * plan.large_buffer + plan.small * plan.small_buffer))?;
+    let micros = |duration: Duration| smoltcp::time::Duration::from_micros(duration.as_micros());
+    let slots = arena.slice(count, |index| {
+        let large = index < plan.large;
+        let size = if large { plan.large_buffer } else { plan.small_buffer };
+        let mut socket = Socket::new(
+            SocketBuffer::new(cut(&mut bytes, size)),
+            SocketBuffer::new(cut(&mut bytes, size)),
+        );
+        socket.set_nagle_enabled(false);
+        socket.set_ack_delay((config.ack_delay.as_ticks() > 0).then(|| micros(config.ack_delay)));
+        socket.set_keep_alive(Some(micros(config.keepalive)));
+        socket.set_timeout(Some(micros(config.timeout)));
+        Slot::new(cut(&mut storage, 1), socket, large)
+    })?;
+    let buckets = arena.slice((2 * count).next_power_of_two(), |_| Cell::new(NONE))?;
+    let waiters = arena.slice(count + EXTRA_WAITERS, |_| Waiter::new())?;
+
+    let mut common = SocketSet::new(arena.slice(2, |_| SocketStorage::EMPTY)?);
+    let (no_packets, no_bytes) = (
+        arena.slice(0, |_| udp::PacketMetadata::EMPTY)?,
+        arena.slice(0, |_| 0u8)?,
+    );
+    let (packets, bytes) = (
+        arena.slice(UDP_QUEUE, |_| udp::PacketMetadata::EMPTY)?,
+        arena.slice(UDP_BYTES, |_| 0u8)?,
+    );
+    let udp = common.add(udp::Socket::new(
+        udp::PacketBuffer::new(no_packets, no_bytes),
+        udp::PacketBuffer::new(packets, bytes),
+    ));
+    let dhcp = (config.address == Address::Dhcp).then(|| common.add(dhcp::socket()));
+
+    let mut shared = Some(Shared {
+        name: config.name,
+        pool: Pool::new(slots, buckets, waiters, mix(config.seed)),
+        common: RefCell::new(common),
+        udp,
+        dhcp,
+        common_dirty: Cell::new(true),
+        link: Cell::new(Link::Down),
+        address: Cell::new(None),
+        gateway: Cell::new(None),
+        dhcp_state: Cell::new(if dhcp.is_some() {
+            DhcpState::Searching
+        } else {
+            DhcpState::Off
+        }),
+        configured: RefCell::new(embassy_sync::waitqueue::MultiWakerRegistration::new()),
+        counters: RefCell::new(Counters::default()),
+        card: Cell::new(crate::nic::Stats::default()),
+        now: Cell::new(0),
+        linger: config.linger.as_micros() as i64,
+        next_port: Cell::new((mix(config.seed) >> 48) as u16),
+    });
+    arena.slice(1, |_| shared.take())?.first()?.as_ref()
+}
+
+/// Cuts the first `count` values off (fewer if there are fewer).
+fn cut<T>(from: &mut &'static mut [T], count: usize) -> &'static mut [T] {
+    let all = core::mem::take(from);
+    let (first, rest) = all.split_at_mut(count.min(all.len()));
+    *from = rest;
+    first
+}
+
+/// Another seed from a seed, so that neither ports nor hash chains follow from sequence numbers at a glance.
+fn mix(seed: u64) -> u64 {
+    let seed = (seed ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let seed = (seed ^ (seed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    seed ^ (seed >> 33)
+}
+
+/// What the runner, the streams and the handles of an interface have in common.
+struct Shared {
+    name: &'static str,
+    pool: Pool,
+    common: RefCell<SocketSet<'static>>,
+    udp: SocketHandle,
+    dhcp: Option<SocketHandle>,
+    /// Whether something in `common` may have to be sent.
+    common_dirty: Cell<bool>,
+    link: Cell<Link>,
+    address: Cell<Option<Ipv4Cidr>>,
+    gateway: Cell<Option<Ipv4Addr>>,
+    dhcp_state: Cell<DhcpState>,
+    configured: RefCell<embassy_sync::waitqueue::MultiWakerRegistration<4>>,
+    counters: RefCell<Counters>,
+    card: Cell<crate::nic::Stats>,
+    /// The time of the runner's last poll, in microseconds.
+    now: Cell<i64>,
+    /// In microseconds.
+    linger: i64,
+    next_port: Cell<u16>,
+}
+
+impl Shared {
+    fn count(&self, count: impl FnOnce(&mut Counters)) {
+        count(&mut self.counters.borrow_mut());
+    }
+
+    /// Where a packet to `remote` goes first; `None` without a route.
+    fn next_hop(&self, remote: Ipv4Addr) -> Option<Ipv4Addr> {
+        let cidr = self.address.get()?;
+        if cidr.contains_addr(&remote) {
+            Some(remote)
+        } else {
+            self.gateway.get()
+        }
+    }
+}
 
 /// A handle to one network interface (`vm0`, `vm1`, ...) and its stack.
 #[derive(Clone, Copy)]
-pub struct Netif {}
+pub struct Netif {
+    shared: &'static Shared,
+}
 
 impl Netif {
     /// The interface's name, `vm0` for the first card.
     pub fn name(&self) -> &'static str {
-        todo!()
+        self.shared.name
     }
+
     /// Starts listening on `port`. Every connection slot of the interface can serve every listening port.
     pub fn listen(&self, port: u16) -> Result<TcpListener, ListenError> {
-        let _ = port;
-        todo!()
+        self.listen_reserved(port, 0)
     }
-    /// Opens a connection; waits at most `timeout` for the handshake.
-    pub async fn connect(
-        &self,
-        remote: SocketAddrV4,
-        timeout: embassy_time::Duration,
-    ) -> Result<TcpStream, ConnectError> {
-        let _ = (remote, timeout);
-        todo!()
+
+    /// Like [`Netif::listen`], with `reserved` slots that no other port can take: whatever happens there, so many
+    /// connections to this one find place. (For the debug shell.)
+    pub fn listen_reserved(&self, port: u16, reserved: usize) -> Result<TcpListener, ListenError> {
+        TcpListener::new(self.shared, port, reserved)
     }
+
+    /// Opens a connection; waits at most `timeout` for the handshake. It counts as marked (see
+    /// [`TcpStream::mark_established`]). Cancel-safe: a dropped attempt gives its slot back.
+    pub async fn connect(&self, remote: SocketAddrV4, timeout: Duration) -> Result<TcpStream, ConnectError> {
+        tcp::connect(self.shared, remote, timeout).await
+    }
+
     /// The present address, if there is one.
     pub fn address(&self) -> Option<Ipv4Addr> {
-        todo!()
+        self.shared.address.get().map(|cidr| cidr.address())
+    }
+
+    /// Waits until there is an address. At most four tasks at a time wait efficiently.
+    pub async fn configured(&self) -> Ipv4Addr {
+        core::future::poll_fn(|context| match self.address() {
+            Some(address) => core::task::Poll::Ready(address),
+            None => {
+                self.shared.configured.borrow_mut().register(context.waker());
+                core::task::Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// How many connections are marked as established.
+    pub fn established(&self) -> usize {
+        self.shared.pool.count(Class::Marked)
+    }
+
+    /// How many connection slots there are.
+    pub fn slots(&self) -> usize {
+        self.shared.pool.len()
     }
 }
 
@@ -38,9 +423,21 @@ pub enum ListenError {
     InUse,
     /// Port 0.
     InvalidPort,
-    /// The table of listening ports is full.
+    /// The table of listening ports is full, or there are fewer slots than are reserved by now.
     TooMany,
 }
+
+impl core::fmt::Display for ListenError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            ListenError::InUse => "port in use",
+            ListenError::InvalidPort => "invalid port",
+            ListenError::TooMany => "too many listening ports",
+        })
+    }
+}
+
+impl core::error::Error for ListenError {}
 
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +446,27 @@ pub enum ConnectError {
     Refused,
     /// No answer in time.
     TimedOut,
-    /// The interface has no address yet, or no route to there.
+    /// The interface has no address yet, or no route to there, or nobody answers to ARP.
     Unreachable,
     /// All connection slots are taken.
     NoSlot,
     /// The link is down.
     NoLink,
 }
+
+impl core::fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            ConnectError::Refused => "connection refused",
+            ConnectError::TimedOut => "connection timed out",
+            ConnectError::Unreachable => "host unreachable",
+            ConnectError::NoSlot => "too many connections",
+            ConnectError::NoLink => "link down",
+        })
+    }
+}
+
+impl core::error::Error for ConnectError {}
 
 /// What went wrong on an open connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +477,10 @@ pub enum Error {
     TimedOut,
     /// We have closed the write side, or aborted.
     Closed,
+    /// The slot was needed for another connection before this one was marked as established.
+    Evicted,
+    /// The interface has lost the address that the connection used.
+    AddressLost,
 }
 
 impl core::fmt::Display for Error {
@@ -74,6 +489,8 @@ impl core::fmt::Display for Error {
             Error::Reset => "connection reset by peer",
             Error::TimedOut => "connection timed out",
             Error::Closed => "connection closed",
+            Error::Evicted => "connection evicted for a newer one",
+            Error::AddressLost => "local address lost",
         })
     }
 }
@@ -86,92 +503,7 @@ impl embedded_io_async::Error for Error {
             Error::Reset => embedded_io_async::ErrorKind::ConnectionReset,
             Error::TimedOut => embedded_io_async::ErrorKind::TimedOut,
             Error::Closed => embedded_io_async::ErrorKind::NotConnected,
+            Error::Evicted | Error::AddressLost => embedded_io_async::ErrorKind::ConnectionAborted,
         }
-    }
-}
-
-/// A listening port. Dropping it closes the port; connections already accepted go on.
-pub struct TcpListener {}
-
-impl TcpListener {
-    /// The next connection (in the order in which their handshakes finished). Cancel-safe. Several tasks may wait.
-    pub async fn accept(&self) -> TcpStream {
-        todo!()
-    }
-    /// The port.
-    pub fn port(&self) -> u16 {
-        todo!()
-    }
-}
-
-/// An open connection. Reads and writes are cancel-safe. Dropping it sends FIN if the write side was shut, else RST.
-pub struct TcpStream {}
-
-impl TcpStream {
-    /// The other end.
-    pub fn peer(&self) -> SocketAddrV4 {
-        todo!()
-    }
-    /// Our end.
-    pub fn local(&self) -> SocketAddrV4 {
-        todo!()
-    }
-    /// Marks the connection as one that counts: until then it is the first to be evicted when slots run out.
-    pub fn mark_established(&self) {
-        todo!()
-    }
-    /// Reading and writing halves, usable at the same time.
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        todo!()
-    }
-    /// Sends FIN after what is queued. Reading goes on.
-    pub fn shutdown(&mut self) {
-        todo!()
-    }
-    /// Waits until everything written, FIN included, is acknowledged, or the connection is gone.
-    pub async fn drained(&mut self) {
-        todo!()
-    }
-    /// Sends RST and gives the slot back.
-    pub fn abort(self) {
-        todo!()
-    }
-}
-
-/// The reading half.
-pub struct ReadHalf<'a>(&'a TcpStream);
-/// The writing half.
-pub struct WriteHalf<'a>(&'a TcpStream);
-
-macro_rules! todo_io {
-    ($($t:ty),*) => {$(
-        impl embedded_io_async::ErrorType for $t { type Error = Error; }
-    )*};
-}
-todo_io!(TcpStream, ReadHalf<'_>, WriteHalf<'_>);
-impl embedded_io_async::Read for TcpStream {
-    async fn read(&mut self, _: &mut [u8]) -> Result<usize, Error> {
-        todo!()
-    }
-}
-impl embedded_io_async::Write for TcpStream {
-    async fn write(&mut self, _: &[u8]) -> Result<usize, Error> {
-        todo!()
-    }
-    async fn flush(&mut self) -> Result<(), Error> {
-        todo!()
-    }
-}
-impl embedded_io_async::Read for ReadHalf<'_> {
-    async fn read(&mut self, _: &mut [u8]) -> Result<usize, Error> {
-        todo!()
-    }
-}
-impl embedded_io_async::Write for WriteHalf<'_> {
-    async fn write(&mut self, _: &[u8]) -> Result<usize, Error> {
-        todo!()
-    }
-    async fn flush(&mut self) -> Result<(), Error> {
-        todo!()
     }
 }

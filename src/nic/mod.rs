@@ -1,4 +1,26 @@
 //! The network card: the Intel 82574L ("e1000e"), and what the stack asks of a card.
+//!
+//! [`probe`] finds the cards, and [`E1000e`] drives one. Below it, each apart from the rest: the registers
+//! ([`Registers`]), the descriptor rings (`ring`), the memory shared with the card ([`DmaMemory`]), and checksums
+//! (`checksum`). [`Interrupt`] is all that an interrupt handler or the idle loop needs. A fake card (`fake`) lets
+//! everything but the probe run in host tests.
+#![deny(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
+
+mod checksum;
+mod dma;
+mod e1000e;
+#[cfg(test)]
+mod fake;
+mod interrupt;
+mod probe;
+mod regs;
+mod ring;
+
+pub use dma::{BUFFER_SIZE, DmaMemory};
+pub use e1000e::{Config, E1000e, Error, RingSizes, Signal};
+pub use interrupt::Interrupt;
+pub use probe::{INTERRUPTS, MAX_CARDS, PciCard, open, probe};
+pub use regs::Registers;
 
 /// What the network stack asks of a network card. Frames are handed over where the card left them, without a copy.
 ///
@@ -11,14 +33,15 @@ pub trait Card {
     fn link(&self) -> Link;
     /// The oldest frame received and not yet released. Called again before [`Card::release`] it gives the same frame.
     fn received(&mut self) -> Option<Frame<'_>>;
-    /// Gives the buffer of the oldest frame back to the card (published in batches, at the latest by [`Card::kick`]).
+    /// Gives the buffer of the oldest frame back to the card, which learns of it in batches, so that it is never left
+    /// without buffers for long. Without effect before [`Card::received`] has shown a frame.
     fn release(&mut self);
     /// Whether [`Card::send`] would find a free buffer.
     fn can_send(&mut self) -> bool;
     /// Queues a frame of `len` bytes (at most [`MAX_FRAME`]), written by `fill` straight into the card's buffer, and
     /// has its checksums inserted. `None`, with `fill` not called, when no buffer is free or `len` is out of range.
     fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R>;
-    /// Tells the card of everything queued and released since the last kick: one register write each at most.
+    /// Tells the card of everything queued since the last kick, in one register write; in none if there is nothing.
     fn kick(&mut self);
     /// Acknowledges interrupt causes and notes link changes (logging them). Called once per poll of the stack.
     fn service(&mut self);

@@ -11,7 +11,7 @@ const END: &[u8] = b"-----END ";
 /// What ends both of these lines.
 const DASHES: &[u8] = b"-----";
 
-/// The blocks of a PEM text, in order. Text before, between and after them is skipped, as `openssl x509 -text` prints it.
+/// The blocks of a PEM text, in order. Text around them, as `openssl x509 -text` prints it, is skipped.
 ///
 /// After an error there is nothing more.
 pub fn blocks(text: &[u8]) -> Blocks<'_> {
@@ -286,4 +286,122 @@ fn position(text: &[u8], what: &[u8]) -> Option<usize> {
 
 fn contains(text: &[u8], what: &[u8]) -> bool {
     position(text, what).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    const TWO: &[u8] = b"subject=CN = one\n-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n\
+        issuer=CN = two, - ----\r\n-----BEGIN CERTIFICATE-----\r\nBAUG\r\nBw==\r\n-----END CERTIFICATE-----";
+
+    fn decode(block: &Block<'_>) -> Result<Vec<u8>, PemError> {
+        let mut out = [0; 256];
+        let length = block.decode(&mut out)?;
+        Ok(out[..length].to_vec())
+    }
+
+    fn fault(text: &[u8]) -> (PemFault, usize, usize) {
+        let error = match certificates(text)
+            .map(|block| decode(&block?))
+            .collect::<Result<Vec<_>, _>>()
+        {
+            Ok(decoded) => panic!("{decoded:?}"),
+            Err(error) => error,
+        };
+        (error.fault, error.number, error.offset)
+    }
+
+    #[test]
+    fn finds_every_block_between_other_text() {
+        let found: Vec<_> = blocks(TWO).map(Result::unwrap).collect();
+        assert_eq!(
+            found
+                .iter()
+                .map(|block| (block.number, block.offset))
+                .collect::<Vec<_>>(),
+            [(1, 17), (2, 101)]
+        );
+        assert_eq!(decode(&found[0]), Ok([1, 2, 3].to_vec()));
+        assert_eq!(decode(&found[1]), Ok([4, 5, 6, 7].to_vec()));
+        assert_eq!(certificates(TWO).count(), 2);
+    }
+
+    #[test]
+    fn lines_may_have_any_one_width() {
+        for text in [
+            &b"-----BEGIN X-----\nAQIDBAUGBwgJ\n-----END X-----\n"[..],
+            b"-----BEGIN X-----\nAQID\nBAUG\nBwgJ\n-----END X-----\n",
+            b"-----BEGIN X-----\nAQIDBAUG\nBwgJ\n-----END X-----\n",
+        ] {
+            assert_eq!(decode(&blocks(text).next().unwrap().unwrap()), Ok((1..=9).collect()));
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_block_and_place() {
+        assert_eq!(fault(b""), (PemFault::NoCertificate, 0, 0));
+        assert_eq!(fault(b"AQID"), (PemFault::NoCertificate, 0, 0));
+        assert_eq!(fault(b" -----BEGIN CERTIFICATE-----\n"), (PemFault::Begin, 1, 1));
+        assert_eq!(fault(b"-----BEGIN CERTIFICATE----\n"), (PemFault::Begin, 1, 0));
+        assert_eq!(fault(b"-----BEGIN CERTIFICATE-----AQID\n"), (PemFault::Begin, 1, 0));
+        assert_eq!(fault(b"-----BEGIN CERTIFICATE-----"), (PemFault::NoEnd, 1, 0));
+        assert_eq!(
+            fault(b"-----BEGIN CERTIFICATE-----\nAQID\n-----END CERT-----\n"),
+            (PemFault::End, 1, 33)
+        );
+        assert_eq!(
+            fault(b"-----BEGIN CERTIFICATE-----\nAQID-----END CERTIFICATE-----\n"),
+            (PemFault::End, 1, 32)
+        );
+        assert_eq!(
+            fault(b"-----BEGIN KEY-----\nAQID\n-----END KEY-----\n"),
+            (PemFault::NotACertificate, 1, 0)
+        );
+        let without_end = [&TWO[..50], TWO].concat();
+        assert_eq!(fault(&without_end), (PemFault::NoEnd, 1, 17));
+        for broken in ["AQ$D", "AQ D", "AQID\nAQ$D", "AQID\n\nAQ$D"] {
+            let text = std::format!("-----BEGIN CERTIFICATE-----\n{broken}\n-----END CERTIFICATE-----\n");
+            let at = 28 + text[28..].find(['$', ' ']).unwrap();
+            assert_eq!(fault(text.as_bytes()), (PemFault::Base64, 1, at), "{text}");
+        }
+        for broken in ["", "A", "AQI", "AQ==AQ==", "AQID\nAQIDAQID", "AR=="] {
+            let text = std::format!("-----BEGIN CERTIFICATE-----\n{broken}\n-----END CERTIFICATE-----\n");
+            assert_eq!(fault(text.as_bytes()), (PemFault::Base64, 1, 0), "{text}");
+        }
+        let mut small = [0; 2];
+        let block = blocks(TWO).next().unwrap().unwrap();
+        assert_eq!(block.decode(&mut small).unwrap_err().fault, PemFault::TooLong);
+    }
+
+    #[test]
+    fn nothing_follows_an_error() {
+        let mut blocks = blocks(b"-----BEGIN X-----\n-----BEGIN Y-----\nAQID\n-----END Y-----\n");
+        assert!(blocks.next().unwrap().is_err());
+        assert!(blocks.next().is_none());
+    }
+
+    #[test]
+    fn a_private_key_is_found_beside_certificates() {
+        let key = b"-----BEGIN EC PARAMETERS-----\nAQID\n-----END EC PARAMETERS-----\n\
+            -----BEGIN EC PRIVATE KEY-----\nBAUG\n-----END EC PRIVATE KEY-----\n";
+        let all = [TWO, b"\n", key].concat();
+        let block = private_key(&all).unwrap();
+        assert_eq!((block.label, block.number), ("EC PRIVATE KEY", 4));
+        assert_eq!(
+            private_key(&[&all[..], key].concat()).unwrap_err().fault,
+            PemFault::SecondKey
+        );
+        assert_eq!(private_key(TWO).unwrap_err().fault, PemFault::NoKey);
+        let public = b"-----BEGIN PUBLIC KEY-----\nAQID\n-----END PUBLIC KEY-----\n";
+        assert_eq!(private_key(public).unwrap_err().fault, PemFault::NotAKey);
+        let old = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAQID\n\
+            -----END RSA PRIVATE KEY-----\n";
+        assert_eq!(
+            decode(&private_key(old).unwrap()).unwrap_err().fault,
+            PemFault::Encrypted
+        );
+    }
 }

@@ -1,1 +1,332 @@
-//! (being laid)
+//! The debug shell, on telnet and on the serial console.
+//!
+//! It follows BitVisor's: the prompt `> `, `echoctl` and `echoctl_tls` with prompts of their own that an empty line
+//! leaves, the same usage text and the same words when a server starts. What it reads and drives is a [`Host`]; nothing
+//! calls the shell.
+//!
+//! * [`run`] is one session on one [`Console`].
+//! * [`telnet_server`] and [`serial`] give sessions to those who come.
+//! * [`telnet`] is the protocol; the line editor, the pager and the table of commands have a file each.
+#![allow(async_fn_in_trait)] // one executor, one core: no future here is ever sent anywhere
+
+mod command;
+mod console;
+mod echoctl;
+mod history;
+mod keys;
+mod line;
+mod pager;
+mod server;
+pub mod telnet;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+use core::net::SocketAddrV4;
+
+use embassy_futures::select::{Either, select};
+
+pub use console::{Console, Serial, Size, Text};
+pub use server::{serial, telnet_server};
+
+use crate::echo::Kind;
+use crate::echo::client::ClientError;
+use crate::echo::server::{StartError, StopError};
+use command::{Action, Help, Request, Spec, Usage, Wrong};
+use console::{Input, write_text};
+use keys::Keys;
+use line::{Echo, Editor, Event, Scene};
+use pager::{Pager, Piece};
+
+/// What `status`, `counters` and their like show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// Uptime, memory, entropy sources, addresses, link, listeners, each connection.
+    Status,
+    /// What was counted since boot.
+    Counters,
+    /// Interfaces and addresses.
+    Ip,
+    /// Date and time.
+    Date,
+    /// Name and version.
+    Version,
+}
+
+/// What ends the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Start again.
+    Reboot,
+    /// Switch off.
+    Off,
+}
+
+/// The machine, as the shell sees it.
+pub trait Host {
+    /// Writes the piece of a report that begins at `piece`, and says where the next begins; `None` after the last.
+    ///
+    /// The first is 0. A report comes in pieces so that it may be longer than any buffer: at most 1,024 bytes of whole
+    /// lines each, say one for a section and one for a connection. What the numbers mean is the host's affair.
+    fn report(&self, report: Report, piece: usize, out: &mut dyn fmt::Write) -> Option<usize>;
+
+    /// The number that the next record of the log will have.
+    fn log_end(&self) -> u64;
+    /// Writes the oldest record that is still there and whose number is `from` or more, as one line without its end;
+    /// gives the number after it, or `None` if there is no such record.
+    fn log_record(&self, from: u64, out: &mut dyn fmt::Write) -> Option<u64>;
+    /// Waits until a record numbered `from` exists. Cancel-safe.
+    async fn log_grown(&self, from: u64);
+
+    /// Starts an echo server; on success the port is listening.
+    fn server_start(&self, kind: Kind, port: u16, netif: Option<&str>) -> Result<(), StartError>;
+    /// Stops an echo server; on success the port is closed. Connections go on.
+    async fn server_stop(&self, kind: Kind, port: u16) -> Result<(), StopError>;
+    /// The n-th listening port of that kind.
+    fn server_port(&self, kind: Kind, n: usize) -> Option<u16>;
+
+    /// Connects the plain echo client, which stays connected when the session ends. Cancel-safe.
+    async fn client_connect(&self, remote: SocketAddrV4, netif: Option<&str>) -> Result<(), ClientError>;
+    /// Sends from the plain echo client.
+    async fn client_send(&self, text: &[u8]) -> Result<(), ClientError>;
+    /// Closes the plain echo client's connection.
+    async fn client_close(&self) -> Result<(), ClientError>;
+
+    /// Restarts or switches off. It returns only if the machine would not.
+    fn power(&self, power: Power);
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The input ended.
+    End,
+    /// By `exit` or Control-D.
+    Exit,
+    /// By `reboot` or `poweroff`, which whoever runs the session carries out after the goodbye.
+    Power(Power),
+}
+
+/// Runs one session until it ends. Dropping it at any point is fine.
+pub async fn run<C: Console, H: Host>(console: &mut C, host: &H) -> Result<Exit, C::Error> {
+    let mut session = Session {
+        console,
+        host,
+        input: Input::new(),
+        keys: Keys::new(),
+        editor: Editor::new(),
+    };
+    let exit = session.top().await;
+    session.console.flush().await?;
+    exit
+}
+
+/// A session: who is there, and what was typed.
+struct Session<'a, C, H> {
+    console: &'a mut C,
+    host: &'a H,
+    input: Input,
+    keys: Keys,
+    editor: Editor,
+}
+
+/// What `read_line` came back with.
+enum Line {
+    Typed,
+    /// Nothing to be done with it; ask again.
+    Nothing,
+    /// Control-D.
+    End,
+    /// The input has ended.
+    Closed,
+}
+
+impl<C: Console, H: Host> Session<'_, C, H> {
+    async fn top(&mut self) -> Result<Exit, C::Error> {
+        loop {
+            match self.read_line("> ", command::TOP).await? {
+                Line::Typed => {}
+                Line::Nothing => continue,
+                Line::End => return Ok(Exit::Exit),
+                Line::Closed => return Ok(Exit::End),
+            }
+            // Taken out of the editor: a command may need the session as a whole.
+            let line = self.line();
+            let request = match command::parse(command::TOP, &line) {
+                Ok(request) => request,
+                Err(wrong) => {
+                    self.explain(wrong, command::TOP, "").await?;
+                    continue;
+                }
+            };
+            if let Some(exit) = self.execute(request).await? {
+                return Ok(exit);
+            }
+        }
+    }
+
+    async fn execute(&mut self, request: Request<'_>) -> Result<Option<Exit>, C::Error> {
+        match request.action {
+            Action::Help => self.help(command::TOP).await?,
+            Action::Status => self.report(Report::Status).await?,
+            Action::Counters => self.report(Report::Counters).await?,
+            Action::Ip => self.report(Report::Ip).await?,
+            Action::Date => self.report(Report::Date).await?,
+            Action::Version => self.report(Report::Version).await?,
+            Action::Log => self.log(&request).await?,
+            Action::EnterPlain => return self.echoctl(Kind::Plain).await,
+            Action::EnterTls => return self.echoctl(Kind::Tls).await,
+            Action::Reboot => {
+                self.print(format_args!("Rebooting.\n")).await?;
+                return Ok(Some(Exit::Power(Power::Reboot)));
+            }
+            Action::PowerOff => {
+                self.print(format_args!("Switching off.\n")).await?;
+                return Ok(Some(Exit::Power(Power::Off)));
+            }
+            Action::Exit => return Ok(Some(Exit::Exit)),
+            // These are not in the table of this prompt.
+            Action::ClientConnect
+            | Action::ClientSend
+            | Action::ClientClose
+            | Action::ServerStart
+            | Action::ServerStop => {}
+        }
+        Ok(None)
+    }
+
+    async fn report(&mut self, report: Report) -> Result<(), C::Error> {
+        let mut pager = Pager::new(self.console, &mut self.input);
+        let mut next = Some(0);
+        while let Some(at) = next.filter(|_| !pager.quit()) {
+            let mut piece = Piece::new();
+            next = self.host.report(report, at, &mut piece);
+            pager.show(&piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn help(&mut self, specs: &'static [Spec]) -> Result<(), C::Error> {
+        Pager::new(self.console, &mut self.input).print(Help(specs)).await
+    }
+
+    /// `log`, `log N` and `log follow`.
+    async fn log(&mut self, request: &Request<'_>) -> Result<(), C::Error> {
+        let from = match request.argument(0) {
+            None => 0,
+            Some("follow") => return self.follow().await,
+            Some(number) => match number.parse::<u64>() {
+                Ok(last) => self.host.log_end().saturating_sub(last),
+                Err(_) => {
+                    self.print(format_args!("'{number}' is neither a number nor 'follow'.\n"))
+                        .await?;
+                    return self.usage(command::TOP, request.spec.words).await;
+                }
+            },
+        };
+        // Only what is there now: records that the showing itself makes must not keep it going.
+        let end = self.host.log_end();
+        let mut pager = Pager::new(self.console, &mut self.input);
+        let mut at = from;
+        while at < end && !pager.quit() {
+            let mut piece = Piece::new();
+            let Some(next) = self.host.log_record(at, &mut piece) else {
+                break;
+            };
+            // A number that does not grow would never end.
+            at = next.max(at + 1);
+            let _ = fmt::Write::write_str(&mut piece, "\n");
+            pager.show(&piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn follow(&mut self) -> Result<(), C::Error> {
+        self.print(format_args!("Following the log; any key ends it.\n"))
+            .await?;
+        let mut at = self.host.log_end();
+        loop {
+            self.console.flush().await?;
+            match select(self.input.byte(self.console), self.host.log_grown(at)).await {
+                Either::First(key) => {
+                    key?;
+                    return Ok(());
+                }
+                Either::Second(()) => {}
+            }
+            let mut piece = Piece::new();
+            match self.host.log_record(at, &mut piece) {
+                Some(next) => {
+                    at = next.max(at + 1);
+                    self.print(format_args!("{}\n", piece.as_str())).await?;
+                }
+                // Said to be there and is not: let the others run rather than ask at once.
+                None => embassy_time::Timer::after_millis(100).await,
+            }
+        }
+    }
+
+    /// Shows the prompt and reads a line, which [`Self::line`] then gives.
+    async fn read_line(&mut self, prompt: &str, specs: &'static [Spec]) -> Result<Line, C::Error> {
+        self.editor.begin();
+        write_text(self.console, prompt).await?;
+        loop {
+            // Everything is sent before waiting; `byte` waits only if nothing was typed ahead.
+            if self.input.is_empty() {
+                self.console.flush().await?;
+            }
+            let Some(byte) = self.input.byte(self.console).await? else {
+                write_text(self.console, "\n").await?;
+                return Ok(Line::Closed);
+            };
+            let Some(key) = self.keys.push(byte) else { continue };
+            let scene = Scene {
+                prompt,
+                columns: self.console.size().columns,
+                visible: self.console.interactive(),
+                complete: &|before, offer| command::complete(specs, before, offer),
+            };
+            let mut echo = Echo::new();
+            let event = self.editor.key(key, &scene, &mut echo);
+            console::write_all(self.console, echo.as_str().as_bytes()).await?;
+            return Ok(match event {
+                Event::Editing => continue,
+                Event::Line => Line::Typed,
+                Event::End => Line::End,
+                Event::Abandoned => Line::Nothing,
+                Event::TooLong => {
+                    self.print(format_args!("A line has at most {} bytes; ignored.\n", line::LINE))
+                        .await?;
+                    Line::Nothing
+                }
+            });
+        }
+    }
+
+    fn line(&self) -> heapless::String<{ line::LINE }> {
+        heapless::String::try_from(self.editor.line()).unwrap_or_default()
+    }
+
+    async fn explain(&mut self, wrong: Wrong<'_>, specs: &'static [Spec], hint: &str) -> Result<(), C::Error> {
+        match wrong {
+            Wrong::Empty => Ok(()),
+            Wrong::Unknown(word) => {
+                self.print(format_args!(
+                    "'{word}' is not a command here; 'help' lists them{hint}.\n"
+                ))
+                .await
+            }
+            Wrong::Usage(line) => self.usage(specs, line).await,
+        }
+    }
+
+    async fn usage(&mut self, specs: &'static [Spec], line: &str) -> Result<(), C::Error> {
+        self.print(format_args!("{}", Usage { specs, line })).await
+    }
+
+    async fn print(&mut self, text: fmt::Arguments<'_>) -> Result<(), C::Error> {
+        let mut piece = Piece::new();
+        let _ = fmt::Write::write_fmt(&mut piece, text);
+        write_text(self.console, piece.as_str()).await
+    }
+}

@@ -13,8 +13,9 @@ pub const MIN_INBOUND: usize = HEADER_LEN + MAX_PLAINTEXT + MAX_EXPANSION;
 
 /// How many records in a row may bring nothing on: empty ones, change_cipher_spec, warnings.
 const MAX_IDLE_RECORDS: u8 = 32;
-/// How much early data is skipped, in bytes. No ticket of ours allows any, so this is only courtesy.
-const MAX_SKIPPED_EARLY_DATA: usize = MAX_PLAINTEXT;
+/// How much early data is skipped, in bytes on the wire, so that empty records count as well. No ticket of ours allows
+/// any; but other servers' tickets commonly allow 2^14 bytes of content (RFC 8446 §4.2.10).
+const MAX_SKIPPED_EARLY_DATA: usize = 2 * MAX_PLAINTEXT;
 
 /// What a record brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +218,7 @@ impl<'b> Inbound<'b> {
             (ContentType::ApplicationData, Some(key)) => match (key.open(header, bytes), self.skip) {
                 (Err(Error::PeerMisbehaved(PeerMisbehaved::BadRecordMac)), SkipEarlyData::UntilDecrypted(left)) => {
                     let left = left
-                        .checked_sub(header.length)
+                        .checked_sub(HEADER_LEN + header.length)
                         .ok_or(PeerMisbehaved::TooMuchEarlyData)?;
                     self.skip = SkipEarlyData::UntilDecrypted(left);
                     Ok(None)
@@ -234,7 +235,7 @@ impl<'b> Inbound<'b> {
             (ContentType::ApplicationData, None) => match self.skip {
                 SkipEarlyData::UntilClientHello(left) => {
                     let left = left
-                        .checked_sub(header.length)
+                        .checked_sub(HEADER_LEN + header.length)
                         .ok_or(PeerMisbehaved::TooMuchEarlyData)?;
                     self.skip = SkipEarlyData::UntilClientHello(left);
                     Ok(None)
@@ -314,5 +315,182 @@ impl<'b> Inbound<'b> {
     /// own, which needs its header beside it.
     fn longest_message(&self) -> usize {
         self.buffer.len().saturating_sub(HEADER_LEN + MAX_EXPANSION)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::OVERHEAD;
+    use super::super::schedule::TrafficSecret;
+    use super::*;
+    use crate::crypto::suite::CipherSuite;
+
+    fn key(byte: u8) -> RecordKey {
+        RecordKey::new(TrafficSecret::new(CipherSuite::Aes128GcmSha256, &[byte; 32])).unwrap()
+    }
+
+    fn plain(content: u8, payload: &[u8]) -> Vec<u8> {
+        let [.., high, low] = payload.len().to_be_bytes();
+        [&[content, 3, 3, high, low], payload].concat()
+    }
+
+    fn sealed(key: &mut RecordKey, content: ContentType, text: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; HEADER_LEN + text.len() + OVERHEAD];
+        record[HEADER_LEN..][..text.len()].copy_from_slice(text);
+        key.seal(content, text.len(), &mut record).unwrap();
+        record
+    }
+
+    /// Feeds `bytes` as far as there is space and gives what comes of it, up to the first error.
+    fn feed(inbound: &mut Inbound<'_>, mut bytes: &[u8]) -> Result<Vec<Received>, Error> {
+        let mut received = Vec::new();
+        while !bytes.is_empty() {
+            let space = inbound.space();
+            let count = space.len().min(bytes.len());
+            assert_ne!(count, 0);
+            space[..count].copy_from_slice(&bytes[..count]);
+            inbound.received(count);
+            bytes = &bytes[count..];
+            while let Some(what) = inbound.next()? {
+                received.push(what);
+                inbound.consume(usize::MAX);
+            }
+        }
+        Ok(received)
+    }
+
+    /// A generator of numbers that look random (SplitMix64).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) % limit as u64) as usize
+        }
+    }
+
+    #[test]
+    fn there_is_space_whenever_input_is_needed() {
+        for seed in 0..60 {
+            let mut numbers = Numbers(seed);
+            let mut sealer = key(1);
+            // Data records of any size, now and then a message that goes over several records.
+            let mut wire = Vec::new();
+            let (mut data, mut messages) = (Vec::new(), Vec::new());
+            for number in 0..20 {
+                if numbers.below(3) == 0 {
+                    let length = numbers.below(MAX_PLAINTEXT - 4);
+                    let [.., high, low] = length.to_be_bytes();
+                    let message = [&[24, 0, high, low][..], &vec![number; length]].concat();
+                    for piece in message.chunks(1 + numbers.below(6000)) {
+                        wire.extend(sealed(&mut sealer, ContentType::Handshake, piece));
+                    }
+                    messages.extend(message);
+                } else {
+                    let text = vec![number; numbers.below(MAX_PLAINTEXT + 1)];
+                    wire.extend(sealed(&mut sealer, ContentType::ApplicationData, &text));
+                    data.extend(text);
+                }
+            }
+            let size = MIN_INBOUND + if seed % 2 == 0 { 0 } else { numbers.below(5000) };
+            let mut buffer = vec![0; size];
+            let mut inbound = Inbound::new(&mut buffer);
+            inbound.set_key(key(1)).unwrap();
+            let (mut got_data, mut got_messages) = (Vec::new(), Vec::new());
+            let mut rest = &wire[..];
+            loop {
+                while let Some(message) = inbound.message().unwrap() {
+                    let length = message.len();
+                    got_messages.extend_from_slice(message);
+                    inbound.consume_message(length);
+                }
+                if inbound.next().unwrap().is_none() {
+                    if rest.is_empty() {
+                        break;
+                    }
+                    let space = inbound.space();
+                    assert!(!space.is_empty(), "seed {seed}");
+                    let count = space.len().min(rest.len()).min(1 + numbers.below(4000));
+                    space[..count].copy_from_slice(&rest[..count]);
+                    inbound.received(count);
+                    rest = &rest[count..];
+                }
+                while !inbound.data().is_empty() {
+                    let count = 1 + numbers.below(inbound.data().len());
+                    got_data.extend_from_slice(&inbound.data()[..count]);
+                    inbound.consume(count);
+                }
+            }
+            assert!(got_data == data && got_messages == messages, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn early_data_is_skipped_up_to_a_limit_whatever_its_records_look_like() {
+        let setups: [fn(&mut Inbound<'_>); 2] = [
+            |inbound| inbound.skip_early_data_until_client_hello(),
+            |inbound| {
+                inbound.set_key(key(1)).unwrap();
+                inbound.skip_early_data_until_decrypted();
+            },
+        ];
+        for setup in setups {
+            // What a client may send whose ticket allowed the usual 2^14 bytes: one record, or many small ones.
+            for size in [1, 100, 1024, MAX_PLAINTEXT] {
+                let mut buffer = vec![0; MIN_INBOUND];
+                let mut inbound = Inbound::new(&mut buffer);
+                setup(&mut inbound);
+                let mut other = key(2);
+                for piece in [0; MAX_PLAINTEXT].chunks(size).take(200) {
+                    let record = sealed(&mut other, ContentType::ApplicationData, piece);
+                    assert_eq!(feed(&mut inbound, &record), Ok(vec![Received::Nothing]));
+                }
+            }
+            // There is an end to it, for records with nothing in them as well.
+            for size in [0, 1, 16, 17, 5000, MAX_PLAINTEXT + MAX_EXPANSION] {
+                let mut buffer = vec![0; MIN_INBOUND];
+                let mut inbound = Inbound::new(&mut buffer);
+                setup(&mut inbound);
+                let record = plain(23, &vec![0x5a; size]);
+                let error = (0..100_000).find_map(|_| feed(&mut inbound, &record).err());
+                assert_eq!(error, Some(PeerMisbehaved::TooMuchEarlyData.into()), "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn skipping_ends_at_the_first_record_that_decrypts() {
+        let mut buffer = vec![0; MIN_INBOUND];
+        let mut inbound = Inbound::new(&mut buffer);
+        inbound.set_key(key(1)).unwrap();
+        inbound.skip_early_data_until_decrypted();
+        let early = sealed(&mut key(2), ContentType::ApplicationData, b"early");
+        let finished = sealed(&mut key(1), ContentType::Handshake, b"finished");
+        assert_eq!(feed(&mut inbound, &early), Ok(vec![Received::Nothing]));
+        assert_eq!(feed(&mut inbound, &finished), Ok(vec![Received::Handshake]));
+        assert_eq!(feed(&mut inbound, &early), Err(PeerMisbehaved::BadRecordMac.into()));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_at_its_header() {
+        let mut buffer = vec![0; MIN_INBOUND];
+        let mut inbound = Inbound::new(&mut buffer);
+        feed(&mut inbound, &plain(22, &[1, 0, 0x40, 0])).unwrap();
+        assert_eq!(
+            inbound.message(),
+            Err(InvalidMessage::HandshakeTooLong(4 + MAX_PLAINTEXT).into())
+        );
+
+        let mut buffer = vec![0; MIN_INBOUND];
+        let mut inbound = Inbound::new(&mut buffer);
+        feed(&mut inbound, &plain(22, &[&[1, 0, 0x3f, 0xfc][..], &[0; 300]].concat())).unwrap();
+        assert_eq!(inbound.message(), Ok(None));
+        assert_eq!(
+            feed(&mut inbound, &[22, 3, 3, 0x40, 0]),
+            Err(InvalidMessage::HandshakeTooLong(304 + MAX_PLAINTEXT).into())
+        );
     }
 }

@@ -18,9 +18,13 @@ mod inbound;
 pub mod msg;
 mod outbound;
 pub mod record;
+#[cfg(test)]
+mod rfc8448;
 mod schedule;
 mod server;
 pub mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
 mod transcript;
 
 pub use alert::AlertDescription;

@@ -65,6 +65,10 @@ impl<'b> Outbound<'b> {
 
     /// Queues handshake messages, written by `write`, as few records as they fit in. Returns what `write` does.
     pub(crate) fn handshake<R>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>) -> Result<R, Error> {
+        // RFC 8446 §6.1: nothing follows close_notify, not even the handshake that the peer would have us go on with.
+        if self.closed {
+            return Err(Error::Internal("the connection is closed for writing"));
+        }
         let start = self.end + HEADER_LEN;
         let space = self.buffer.get_mut(start..).unwrap_or_default();
         let mut writer = Writer::new(space);
@@ -91,7 +95,7 @@ impl<'b> Outbound<'b> {
     /// something has to be sent first.
     pub(crate) fn data(&mut self, data: &[u8]) -> Result<usize, Error> {
         if self.key.as_ref().is_some_and(RecordKey::exhausted) {
-            // RFC 8446 §5.5: before the limit, not after it.
+            // RFC 8446 §5.5: the limit counts the KeyUpdate, too.
             if !self.has_room_for_key_update() {
                 return Ok(0);
             }
@@ -190,3 +194,161 @@ impl<'b> Outbound<'b> {
 
 /// The buffer was smaller than a flight, which is checked when the connection is made.
 const NO_SPACE: Error = Error::Internal("outbound buffer too small");
+
+#[cfg(test)]
+mod tests {
+    use super::super::schedule::TrafficSecret;
+    use super::*;
+    use crate::crypto::suite::CipherSuite;
+
+    fn key(suite: CipherSuite) -> RecordKey {
+        RecordKey::new(TrafficSecret::new(suite, &[7; 48][..suite.hash().output_len()])).unwrap()
+    }
+
+    /// Opens every record that waits, with `key`, and takes them off.
+    fn opened(outbound: &mut Outbound<'_>, key: &mut RecordKey) -> Vec<(ContentType, Vec<u8>)> {
+        let mut bytes = outbound.pending().to_vec();
+        outbound.sent(bytes.len());
+        let mut records = Vec::new();
+        let mut rest = &mut bytes[..];
+        while !rest.is_empty() {
+            let header = Header::parse(rest, true).unwrap().unwrap();
+            let (record, after) = rest.split_at_mut(HEADER_LEN + header.length);
+            let (content, length) = key.open(header, &mut record[HEADER_LEN..]).unwrap();
+            records.push((content, record[HEADER_LEN..][..length].to_vec()));
+            if content == ContentType::Handshake {
+                *key = key.next_generation().unwrap();
+            }
+            rest = after;
+        }
+        records
+    }
+
+    #[test]
+    fn a_key_is_replaced_before_its_limit_is_passed() {
+        for suite in [CipherSuite::Aes128GcmSha256, CipherSuite::Aes256GcmSha384] {
+            let mut buffer = [0; 1024];
+            let mut outbound = Outbound::new(&mut buffer);
+            let limit = suite.aead().record_limit();
+            let mut sealer = key(suite);
+            let mut opener = key(suite);
+            sealer.set_sequence(limit - 2);
+            opener.set_sequence(limit - 2);
+            outbound.set_key(sealer);
+            for text in [b"one", b"two", b"six"] {
+                assert_eq!(outbound.data(text), Ok(3));
+            }
+            let data = |text: &[u8]| (ContentType::ApplicationData, text.to_vec());
+            assert_eq!(
+                opened(&mut outbound, &mut opener),
+                [
+                    data(b"one"),
+                    // RFC 8446 §5.5: the KeyUpdate itself is the last record that the key protects.
+                    (ContentType::Handshake, vec![KEY_UPDATE, 0, 0, 1, 0]),
+                    data(b"two"),
+                    data(b"six"),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn an_alert_and_a_key_update_find_room_however_full_the_buffer_is() {
+        let suite = CipherSuite::ChaCha20Poly1305Sha256;
+        let text = [0x5a; 4096];
+        for size in (MIN_OUTBOUND..MIN_OUTBOUND + 120).step_by(7) {
+            for length in [1, 2, 10, 22, 23, 24, 25, 100, 500, 900, 4096] {
+                let mut buffer = vec![0; size];
+                let mut outbound = Outbound::new(&mut buffer);
+                outbound.set_key(key(suite));
+                let mut count = 0;
+                loop {
+                    match outbound.data(&text[..length]).unwrap() {
+                        0 => break,
+                        taken => count += taken,
+                    }
+                }
+                assert!(count > 0);
+                assert!(outbound.has_room_for_key_update());
+                outbound.key_update().unwrap();
+                outbound.alert(AlertDescription::BAD_RECORD_MAC);
+                let records = opened(&mut outbound, &mut key(suite));
+                let sent: usize = records
+                    .iter()
+                    .filter(|record| record.0 == ContentType::ApplicationData)
+                    .map(|record| record.1.len())
+                    .sum();
+                assert_eq!(sent, count);
+                let [.., update, alert] = &records[..] else { panic!() };
+                assert_eq!(*update, (ContentType::Handshake, vec![KEY_UPDATE, 0, 0, 1, 0]));
+                assert_eq!(*alert, (ContentType::Alert, vec![2, 20]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_flight_longer_than_a_record_comes_out_whole() {
+        let suite = CipherSuite::Aes128GcmSha256;
+        let text: Vec<u8> = (0..MAX_PLAINTEXT * 3).map(|index| (index / 251) as u8).collect();
+        for length in [
+            0,
+            1,
+            MAX_PLAINTEXT - 1,
+            MAX_PLAINTEXT,
+            MAX_PLAINTEXT + 1,
+            2 * MAX_PLAINTEXT,
+            3 * MAX_PLAINTEXT - 5,
+        ] {
+            for protected in [false, true] {
+                let overhead = HEADER_LEN + if protected { OVERHEAD } else { 0 };
+                let records = length.div_ceil(MAX_PLAINTEXT).max(1);
+                let mut buffer = vec![0; length + records * overhead];
+                let mut outbound = Outbound::new(&mut buffer);
+                let mut opener = key(suite);
+                if protected {
+                    outbound.set_key(key(suite));
+                }
+                outbound
+                    .handshake(|writer| writer.bytes(&text[..length]).map_err(|_| NO_SPACE))
+                    .unwrap();
+                let mut bytes = outbound.pending().to_vec();
+                let mut rest = &mut bytes[..];
+                let mut back = Vec::new();
+                while !rest.is_empty() {
+                    let header = Header::parse(rest, protected).unwrap().unwrap();
+                    let (record, after) = rest.split_at_mut(HEADER_LEN + header.length);
+                    let payload = &mut record[HEADER_LEN..];
+                    let size = if protected {
+                        opener.open(header, payload).unwrap().1
+                    } else {
+                        header.length
+                    };
+                    back.extend_from_slice(&payload[..size]);
+                    rest = after;
+                }
+                assert!(back == text[..length]);
+                // One byte less and it does not fit, which is an error and no panic.
+                let mut buffer = vec![0; length + records * overhead - 1];
+                let mut outbound = Outbound::new(&mut buffer);
+                if protected {
+                    outbound.set_key(key(suite));
+                }
+                outbound
+                    .handshake(|writer| writer.bytes(&text[..length]).map_err(|_| NO_SPACE))
+                    .unwrap_err();
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_follows_the_last_alert() {
+        let mut buffer = [0; 1024];
+        let mut outbound = Outbound::new(&mut buffer);
+        outbound.alert(AlertDescription::CLOSE_NOTIFY);
+        outbound.alert(AlertDescription::DECODE_ERROR);
+        assert!(outbound.is_closed());
+        let late = outbound.handshake(|writer| writer.bytes(&[2, 0, 0, 0]).map_err(|_| NO_SPACE));
+        assert!(matches!(late, Err(Error::Internal(_))));
+        assert_eq!(outbound.pending(), [21, 3, 3, 0, 2, 1, 0]);
+    }
+}

@@ -146,9 +146,9 @@ impl RecordKey {
         Self::new(self.secret.next_generation()?)
     }
 
-    /// Whether so many records have been protected that the key has to be replaced now (RFC 8446 §5.5).
+    /// Whether the next record is the last that this key may protect (RFC 8446 §5.5): it has to be a KeyUpdate.
     pub(crate) fn exhausted(&self) -> bool {
-        self.sequence >= self.key.algorithm().record_limit()
+        self.sequence.saturating_add(1) >= self.key.algorithm().record_limit()
     }
 
     /// Protects the record whose content is `record[HEADER_LEN..][..length]`, in place, and returns the length of the
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn nothing_but_padding_is_refused() {
-        let (mut sealer, mut opener) = keys(CipherSuite::Aes128GcmSha256);
+        let (sealer, mut opener) = keys(CipherSuite::Aes128GcmSha256);
         // A content type of zero is padding, too.
         let header = Header::emit(ContentType::ApplicationData, 4 + TAG_LEN);
         let mut inner = [0; 4];

@@ -48,6 +48,11 @@ impl KeySchedule {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.secret.as_ref()
+    }
+
     fn next(self, input: &[u8]) -> Result<Self, Error> {
         let hash = self.suite.hash();
         let mut salt = HashOutput::zero(hash.output_len());

@@ -103,8 +103,9 @@ fn hello(
         writer.u16(suite.id())?;
         writer.u8(0)?; // legacy_compression_method
         writer.nested16(|writer| {
-            emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| writer.u16(TLS13))?;
-            key_share(writer)
+            // In the order of RFC 8448's traces, which can then be compared byte for byte.
+            key_share(writer)?;
+            emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| writer.u16(TLS13))
         })
     })
 }

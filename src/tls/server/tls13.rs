@@ -376,3 +376,19 @@ fn signed_content(context: &str, transcript: &HashOutput) -> heapless::Vec<u8, M
 fn no_space(_: Full) -> Error {
     Error::Internal("outbound buffer too small for the flight")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::hash::HashAlgorithm;
+
+    #[test]
+    fn the_signed_content_is_that_of_rfc_8446_4_4_3() {
+        // The RFC's example: 32 bytes of 01 in the place of the transcript hash.
+        let signed = signed_content(SERVER_CONTEXT, &HashOutput::new(&[1; 32]));
+        let text = "TLS 1.3, server CertificateVerify";
+        assert_eq!(signed[..], [&[0x20; 64][..], text.as_bytes(), &[0], &[1; 32]].concat());
+        let longest = signed_content(SERVER_CONTEXT, &HashAlgorithm::Sha384.hash(&[]));
+        assert_eq!(longest.len(), MAX_SIGNED);
+    }
+}

@@ -1,0 +1,83 @@
+//! Keeps a flood of events from drowning the log.
+
+use core::cell::Cell;
+use core::fmt;
+
+use embassy_time::{Duration, Instant};
+
+/// Lets a burst through and then one event an interval; counts the rest.
+pub struct Limiter {
+    burst: u32,
+    interval: Duration,
+    /// Events that may pass now, `<= burst`.
+    tokens: Cell<u32>,
+    /// When the last token was added.
+    refilled: Cell<Instant>,
+    suppressed: Cell<u64>,
+}
+
+impl Limiter {
+    /// `burst` events at once, then one every `interval`.
+    pub const fn new(burst: u32, interval: Duration) -> Self {
+        Limiter {
+            burst,
+            interval,
+            tokens: Cell::new(burst),
+            refilled: Cell::new(Instant::MIN),
+            suppressed: Cell::new(0),
+        }
+    }
+
+    /// Whether an event at `now` may pass; if so, how many were held back since the last that did.
+    pub fn pass(&self, now: Instant) -> Option<u64> {
+        let interval = self.interval.as_ticks().max(1);
+        let gained = now.as_ticks().saturating_sub(self.refilled.get().as_ticks()) / interval;
+        if gained > 0 {
+            let tokens = gained.saturating_add(self.tokens.get().into()).min(self.burst.into());
+            self.tokens.set(u32::try_from(tokens).unwrap_or(self.burst));
+            let whole = gained.saturating_mul(interval);
+            self.refilled.set(Instant::from_ticks(
+                self.refilled.get().as_ticks().saturating_add(whole),
+            ));
+        }
+        match self.tokens.get().checked_sub(1) {
+            Some(left) => {
+                self.tokens.set(left);
+                Some(self.suppressed.replace(0))
+            }
+            None => {
+                self.suppressed.set(self.suppressed.get().saturating_add(1));
+                None
+            }
+        }
+    }
+
+    /// Logs what may pass, and how much could not.
+    pub fn log(&self, level: ::log::Level, message: fmt::Arguments<'_>) {
+        match self.pass(Instant::now()) {
+            None => {}
+            Some(0) => ::log::log!(level, "{message}"),
+            Some(held) => ::log::log!(level, "{message} ({held} messages like this were left out)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_then_one_an_interval_and_the_rest_is_counted() {
+        let limiter = Limiter::new(3, Duration::from_secs(1));
+        let at = |ms| limiter.pass(Instant::from_millis(ms));
+        assert_eq!(
+            [at(10_000), at(10_000), at(10_000), at(10_000), at(10_900)],
+            [Some(0), Some(0), Some(0), None, None]
+        );
+        assert_eq!([at(11_000), at(11_000), at(12_500)], [Some(2), None, Some(1)]);
+        assert_eq!(
+            [at(60_000), at(60_000), at(60_000), at(60_000)],
+            [Some(0), Some(0), Some(0), None]
+        );
+    }
+}

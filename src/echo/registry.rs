@@ -1,0 +1,288 @@
+//! The table of live connections.
+
+use core::cell::Cell;
+use core::fmt;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::ops::Deref;
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::{Duration, Instant};
+
+use super::Kind;
+use super::pump::Flow;
+
+/// A silent connection is left in peace for so long: time for a first packet to follow the handshake of TCP.
+pub const SILENT: Duration = Duration::from_millis(20);
+
+/// A TLS handshake is left in peace for so long after the peer was last heard: a round trip, and the peer's own work.
+pub const QUIET: Duration = Duration::from_millis(300);
+
+/// A TLS handshake is left in peace no longer than this, whatever trickles in.
+pub const HANDSHAKE: Duration = Duration::from_secs(2);
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Nobody is here.
+    Vacant,
+    /// All is said but the end.
+    Closing,
+    /// Nothing was received yet.
+    Silent,
+    /// In the TLS handshake.
+    Handshake,
+    /// It counts.
+    Established,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            State::Vacant => "vacant",
+            State::Closing => "closing",
+            State::Silent => "silent",
+            State::Handshake => "handshake",
+            State::Established => "established",
+        })
+    }
+}
+
+/// What was negotiated, by its registered names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Such as `TLSv1.3`.
+    pub version: &'static str,
+    /// Such as `TLS_AES_128_GCM_SHA256`.
+    pub suite: &'static str,
+    /// Such as `X25519`.
+    pub group: &'static str,
+}
+
+/// A place for one connection. It belongs to one worker, and everybody may look.
+pub struct Entry {
+    state: Cell<State>,
+    kind: Cell<Kind>,
+    peer: Cell<SocketAddrV4>,
+    port: Cell<u16>,
+    since: Cell<Instant>,
+    heard: Cell<Instant>,
+    description: Cell<Description>,
+    flow: Flow,
+    evict: Signal<NoopRawMutex, ()>,
+}
+
+impl Entry {
+    /// A vacant place.
+    pub const fn new() -> Self {
+        Entry {
+            state: Cell::new(State::Vacant),
+            kind: Cell::new(Kind::Plain),
+            peer: Cell::new(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
+            port: Cell::new(0),
+            since: Cell::new(Instant::MIN),
+            heard: Cell::new(Instant::MIN),
+            description: Cell::new(Description {
+                version: "",
+                suite: "",
+                group: "",
+            }),
+            flow: Flow::new(),
+            evict: Signal::new(),
+        }
+    }
+
+    /// Takes the place for a connection, until the guard is dropped.
+    pub fn occupy(&self, kind: Kind, port: u16, peer: SocketAddrV4) -> Guard<'_> {
+        self.state.set(State::Silent);
+        self.kind.set(kind);
+        self.port.set(port);
+        self.peer.set(peer);
+        self.since.set(Instant::now());
+        self.description.set(Description::default());
+        self.flow.reset();
+        self.evict.reset();
+        Guard(self)
+    }
+
+    /// How far the connection has come.
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> SocketAddrV4 {
+        self.peer.get()
+    }
+
+    /// When the connection was taken up.
+    pub fn since(&self) -> Instant {
+        self.since.get()
+    }
+
+    /// Bytes received and sent back.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// What was negotiated; empty before that, and on plain connections.
+    pub fn description(&self) -> Description {
+        self.description.get()
+    }
+
+    /// Says that something was received, in the handshake.
+    pub fn heard(&self) {
+        self.heard.set(Instant::now());
+        if self.state.get() == State::Silent {
+            self.state.set(State::Handshake);
+        }
+    }
+
+    /// Whether the connection was asked to make room and has not decided yet.
+    pub fn is_asked(&self) -> bool {
+        self.evict.signaled()
+    }
+
+    /// From when on the connection may be asked to make room for another; `None` if never.
+    pub fn evictable_from(&self) -> Option<Instant> {
+        let since = self.since.get();
+        match self.state.get() {
+            State::Vacant | State::Established => None,
+            State::Closing => Some(since),
+            State::Silent => Some(since.saturating_add(SILENT)),
+            State::Handshake => Some(
+                self.heard
+                    .get()
+                    .saturating_add(QUIET)
+                    .min(since.saturating_add(HANDSHAKE)),
+            ),
+        }
+    }
+
+    /// Asks the connection to make room. Its worker decides: it may just have received something.
+    pub fn evict(&self) {
+        self.evict.signal(());
+    }
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One line, for `status`.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut peer = heapless::String::<24>::new();
+        // The longest address has 21 characters.
+        let _ = fmt::Write::write_fmt(&mut peer, format_args!("{}", self.peer.get()));
+        let Description { version, suite, group } = self.description.get();
+        write!(
+            f,
+            "  {peer:<21} :{:<5} {:<5} {:<11}",
+            self.port.get(),
+            self.kind.get(),
+            self.state.get()
+        )?;
+        write!(f, " in {} out {}", self.flow.received(), self.flow.echoed())?;
+        write!(f, " {} s", self.since.get().elapsed().as_secs())?;
+        [version, suite, group]
+            .iter()
+            .filter(|name| !name.is_empty())
+            .try_for_each(|name| write!(f, " {name}"))
+    }
+}
+
+/// A place taken; gives it back when dropped.
+pub struct Guard<'a>(&'a Entry);
+
+impl Guard<'_> {
+    /// Says how far the connection has come.
+    pub fn advance(&self, state: State) {
+        self.0.state.set(state);
+    }
+
+    /// Says what was negotiated.
+    pub fn describe(&self, description: Description) {
+        self.0.description.set(description);
+    }
+
+    /// Waits until the connection is asked to make room.
+    pub async fn asked(&self) {
+        self.0.evict.wait().await;
+    }
+
+    /// Whether it should, having been asked: it still has nothing to show for its time.
+    pub fn yields(&self) -> bool {
+        self.0.evictable_from().is_some_and(|from| from <= Instant::now())
+    }
+}
+
+impl Deref for Guard<'_> {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        self.0
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.state.set(State::Vacant);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 2), 43210);
+
+    #[test]
+    fn a_line_tells_all() {
+        let entry = Entry::new();
+        let guard = entry.occupy(Kind::Tls, 10007, PEER);
+        guard.advance(State::Established);
+        guard.describe(Description {
+            version: "TLSv1.3",
+            suite: "TLS_AES_128_GCM_SHA256",
+            group: "X25519",
+        });
+        let line = entry.to_string();
+        assert!(
+            line.starts_with("  10.0.2.2:43210        :10007 tls   established in 0 out 0 "),
+            "{line}"
+        );
+        assert!(line.ends_with(" s TLSv1.3 TLS_AES_128_GCM_SHA256 X25519"), "{line}");
+    }
+
+    #[test]
+    fn a_place_is_given_back_and_begins_anew() {
+        let entry = Entry::new();
+        let guard = entry.occupy(Kind::Tls, 1, PEER);
+        entry.evict();
+        assert!(entry.is_asked());
+        drop(guard);
+        assert_eq!(entry.state(), State::Vacant);
+        let guard = entry.occupy(Kind::Plain, 2, PEER);
+        assert!(!entry.is_asked(), "the next connection must not pay for the last one");
+        assert_eq!(entry.evictable_from(), Some(entry.since() + SILENT));
+        guard.heard();
+        let heard = entry.heard.get();
+        assert_eq!(entry.evictable_from(), Some(heard + QUIET));
+        entry.heard.set(entry.since() + Duration::from_secs(5));
+        assert_eq!(
+            entry.evictable_from(),
+            Some(entry.since() + HANDSHAKE),
+            "trickling in does not help for ever"
+        );
+        guard.advance(State::Established);
+        guard.heard();
+        assert_eq!((entry.state(), entry.evictable_from()), (State::Established, None));
+        guard.advance(State::Closing);
+        assert_eq!(entry.evictable_from(), Some(entry.since()));
+        assert!(guard.yields());
+    }
+}

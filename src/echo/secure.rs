@@ -1,0 +1,164 @@
+//! Fits the TLS engine to the echo service.
+
+use embedded_io_async::{ErrorType, Read, Write};
+use rand_core::CryptoRng;
+
+use super::Transport;
+use super::registry::{Description, Entry};
+use super::server::{Secure, Session};
+use crate::tls::error::{InvalidMessage, PeerIncompatible};
+use crate::tls::{ConfigError, Connection, Error, MIN_INBOUND, ReadHalf, ServerConfig, Stream, StreamError, WriteHalf};
+
+/// The TLS server role with the buffers of one worker.
+pub struct TlsWorker<'b, R> {
+    /// What TLS needs; without it the worker serves plain connections only.
+    server: Option<(ServerConfig<'b>, R)>,
+    inbound: &'b mut [u8],
+    outbound: &'b mut [u8],
+}
+
+impl<'b, R: CryptoRng> TlsWorker<'b, R> {
+    /// A worker for `config`.
+    ///
+    /// # Errors
+    /// When a buffer is smaller than [`Connection::server`] demands.
+    pub fn new(
+        config: ServerConfig<'b>,
+        inbound: &'b mut [u8],
+        outbound: &'b mut [u8],
+        rng: R,
+    ) -> Result<Self, ConfigError> {
+        Connection::server(config, &mut *inbound, &mut *outbound)?;
+        Ok(TlsWorker {
+            server: Some((config, rng)),
+            inbound,
+            outbound,
+        })
+    }
+
+    /// A worker for plain connections, where TLS cannot be served. `buffer` is what it copies through.
+    pub fn plain(buffer: &'b mut [u8]) -> Self {
+        TlsWorker {
+            server: None,
+            inbound: buffer,
+            outbound: &mut [],
+        }
+    }
+}
+
+impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
+    type Error = StreamError<S::Error>;
+    type Session<'a>
+        = TlsSession<'a, S>
+    where
+        Self: 'a,
+        S: 'a;
+
+    fn scratch(&mut self) -> &mut [u8] {
+        self.inbound
+    }
+
+    async fn accept<'a>(&'a mut self, stream: &'a mut S, entry: &'a Entry) -> Result<TlsSession<'a, S>, Self::Error> {
+        let (config, rng) = self.server.as_mut().ok_or(Error::Internal("TLS cannot be served"))?;
+        // The buffers were found large enough at the start, for the same configuration.
+        let connection = Connection::server(*config, self.inbound, self.outbound)
+            .map_err(|_| Error::Internal("the buffers have become too small"))?;
+        let mut stream = Stream::new(Heard { stream, entry }, connection);
+        stream.handshake(rng).await?;
+        Ok(TlsSession(stream))
+    }
+
+    fn cause(error: &Self::Error) -> &'static str {
+        match error {
+            StreamError::Tls(error) => cause(error),
+            StreamError::Transport(error) => super::server::transport_cause(embedded_io_async::Error::kind(error)),
+            StreamError::WriteZero => "connection failed",
+        }
+    }
+}
+
+/// A TLS connection after its handshake.
+pub struct TlsSession<'a, S: Transport>(Stream<'a, Heard<'a, S>>);
+
+impl<'a, S: Transport> Session for TlsSession<'a, S> {
+    type Error = StreamError<S::Error>;
+    type Reader<'s>
+        = ReadHalf<'s, 'a, S::Reader<'s>>
+    where
+        Self: 's;
+    type Writer<'s>
+        = WriteHalf<'s, 'a, S::Writer<'s>>
+    where
+        Self: 's;
+
+    fn description(&self) -> Description {
+        let info = self.0.info();
+        Description {
+            version: info.version(),
+            suite: info.suite.map_or("", |suite| suite.name()),
+            group: info.group.map_or("", |group| group.name()),
+        }
+    }
+
+    fn mark_established(&mut self) {
+        self.0.transport().stream.mark_established();
+    }
+
+    fn split(&mut self) -> Result<(Self::Reader<'_>, Self::Writer<'_>), Self::Error> {
+        Ok(self.0.split(|transport| transport.stream.split())?)
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.0.close().await
+    }
+}
+
+/// A transport that tells when something has come.
+struct Heard<'a, S> {
+    stream: &'a mut S,
+    entry: &'a Entry,
+}
+
+impl<S: ErrorType> ErrorType for Heard<'_, S> {
+    type Error = S::Error;
+}
+
+impl<S: Read> Read for Heard<'_, S> {
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, S::Error> {
+        let count = self.stream.read(buf).await?;
+        if count > 0 {
+            self.entry.heard();
+        }
+        Ok(count)
+    }
+}
+
+impl<S: Write> Write for Heard<'_, S> {
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, S::Error> {
+        self.stream.write(buf).await
+    }
+    async fn flush(&mut self) -> Result<(), S::Error> {
+        self.stream.flush().await
+    }
+}
+
+fn cause(error: &Error) -> &'static str {
+    match error {
+        Error::InvalidMessage(InvalidMessage::Http) => "HTTP on a TLS port",
+        Error::InvalidMessage(InvalidMessage::ContentType(_) | InvalidMessage::RecordVersion(_)) => "not TLS",
+        Error::InvalidMessage(_) => "invalid TLS message",
+        Error::PeerMisbehaved(_) => "TLS rules broken",
+        Error::PeerIncompatible(PeerIncompatible::Version(_)) => "no common TLS version",
+        Error::PeerIncompatible(PeerIncompatible::CipherSuite) => "no common cipher suite",
+        Error::PeerIncompatible(PeerIncompatible::Group) => "no common group",
+        Error::PeerIncompatible(_) => "no common signature scheme",
+        Error::AlertReceived(_) => "alert received",
+        Error::Truncated => "no close_notify",
+        Error::Internal(_) => "internal",
+        #[allow(unreachable_patterns)] // the enumeration grows
+        _ => "other TLS error",
+    }
+}
+
+/// Bytes of inbound buffer that [`TlsWorker::new`] needs.
+pub const INBOUND: usize = MIN_INBOUND;

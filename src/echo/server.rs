@@ -1,0 +1,599 @@
+//! The echo service: listening ports, workers, and who is let in when all workers are busy.
+//!
+//! One task runs [`Service::listen`], which accepts for all ports. As many tasks as memory allows run
+//! [`Service::work`], each with its own TLS buffers; a worker serves one connection at a time, from whichever port. An
+//! accepted connection goes straight to an idle worker. If there is none, the oldest connection that has not come to
+//! anything yet makes room, so that stalled peers, however many, never keep a willing one out for long; if all are
+//! established, the newcomer is refused.
+
+use core::cell::Cell;
+use core::fmt;
+use core::net::SocketAddrV4;
+use core::pin::pin;
+
+use embassy_futures::join::join_array;
+use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::{Duration, Instant, with_deadline, with_timeout};
+use embedded_io_async::{BufRead, Error as _, ErrorKind, Write};
+
+use super::limit::Limiter;
+use super::pump::{Buffered, End, pump};
+use super::registry::{Description, Entry, Guard, State};
+use super::tally::Tally;
+use super::{Kind, Listener, Network, Transport, find_network};
+use crate::net::ListenError;
+
+/// Ports that can be listened on at a time.
+pub const LISTENERS: usize = 8;
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From accepting a TLS connection to the end of its handshake.
+    pub handshake: Duration,
+    /// Without a byte read, or without a byte taken by the peer.
+    pub idle: Duration,
+    /// For the peer to take our last words: what is left of the echo, and close_notify.
+    pub goodbye: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(300),
+            goodbye: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The TLS server role with the buffers of one worker.
+pub trait Secure<S: Transport> {
+    /// What can go wrong, in the handshake and after.
+    type Error: embedded_io_async::Error;
+    /// A connection after its handshake.
+    type Session<'a>: Session<Error = Self::Error>
+    where
+        Self: 'a,
+        S: 'a;
+
+    /// Memory that is unused between sessions; plain connections use it.
+    fn scratch(&mut self) -> &mut [u8];
+    /// Makes the handshake, and calls [`Entry::heard`] when bytes have come. On failure the alert is sent
+    /// before this returns; the caller ends the output, and sets the deadline: the future may be dropped at any point.
+    async fn accept<'a>(&'a mut self, stream: &'a mut S, entry: &'a Entry) -> Result<Self::Session<'a>, Self::Error>;
+    /// A short name for the kind of error, by which it is counted.
+    fn cause(error: &Self::Error) -> &'static str;
+}
+
+/// A TLS connection after its handshake.
+pub trait Session {
+    /// What can go wrong.
+    type Error: embedded_io_async::Error;
+    /// The reading half: at its end, the peer has sent close_notify.
+    type Reader<'a>: BufRead<Error = Self::Error>
+    where
+        Self: 'a;
+    /// The writing half. After the reading half has failed, a flush sends the alert.
+    type Writer<'a>: Write<Error = Self::Error>
+    where
+        Self: 'a;
+
+    /// What was negotiated.
+    fn description(&self) -> Description;
+    /// [`Transport::mark_established`] on the stream beneath.
+    fn mark_established(&mut self);
+    /// Both halves, usable at the same time.
+    fn split(&mut self) -> Result<(Self::Reader<'_>, Self::Writer<'_>), Self::Error>;
+    /// Sends close_notify and flushes.
+    async fn close(&mut self) -> Result<(), Self::Error>;
+}
+
+/// Why a server could not be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartError {
+    /// Somebody listens there already.
+    InUse(u16),
+    /// Port 0.
+    InvalidPort,
+    /// All [`LISTENERS`] places, or the network's own, are taken.
+    TooMany,
+    /// No interface has that name.
+    NoSuchInterface,
+    /// There is no interface at all.
+    NoInterface,
+    /// TLS cannot be served; the reason was given to [`Service::set_tls`].
+    NoTls(&'static str),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::InUse(port) => write!(f, "port {port} is already in use"),
+            StartError::InvalidPort => f.write_str("port 0 cannot be listened on"),
+            StartError::TooMany => f.write_str("too many ports are listened on; stop one first"),
+            StartError::NoSuchInterface => f.write_str("there is no network interface of that name"),
+            StartError::NoInterface => f.write_str("there is no network interface"),
+            StartError::NoTls(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+/// Why a server could not be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopError {
+    /// None of that kind runs on that port.
+    NotRunning(u16),
+}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StopError::NotRunning(port) => write!(f, "no server of this kind is running on port {port}"),
+        }
+    }
+}
+
+impl core::error::Error for StopError {}
+
+/// A worker's place: what `status` shows of it, and where connections are handed to it.
+pub struct Desk<S> {
+    entry: Entry,
+    mailbox: Signal<NoopRawMutex, Job<S>>,
+    /// A worker has taken this place.
+    staffed: Cell<bool>,
+    /// The worker waits, and nothing is in the mailbox.
+    idle: Cell<bool>,
+}
+
+impl<S> Desk<S> {
+    /// An empty place.
+    pub const fn new() -> Self {
+        Desk {
+            entry: Entry::new(),
+            mailbox: Signal::new(),
+            staffed: Cell::new(false),
+            idle: Cell::new(false),
+        }
+    }
+}
+
+impl<S> Default for Desk<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+struct Job<S> {
+    stream: S,
+    kind: Kind,
+}
+
+/// What a place for a listening port is used for.
+#[derive(Clone, Copy)]
+struct Port {
+    kind: Kind,
+    port: u16,
+    netif: &'static str,
+    stopping: bool,
+}
+
+struct Slot<L> {
+    port: Cell<Option<Port>>,
+    listener: Signal<NoopRawMutex, L>,
+    stop: Signal<NoopRawMutex, ()>,
+    stopped: Signal<NoopRawMutex, ()>,
+}
+
+/// The service. `N` are the interfaces it listens on.
+pub struct Service<N: Network + 'static> {
+    networks: &'static [N],
+    desks: &'static [Desk<N::Stream>],
+    slots: [Slot<N::Listener>; LISTENERS],
+    limits: Limits,
+    tally: Tally,
+    tls: Cell<Result<(), &'static str>>,
+    /// A worker is free, or a connection has shown that it will not make room.
+    changed: Signal<NoopRawMutex, ()>,
+    /// Failures and refusals, which a stranger can cause at will.
+    failures: Limiter,
+}
+
+impl<N: Network> Service<N> {
+    /// A service without ports and workers. Each of `desks` is for one worker and so for one connection at a time.
+    pub fn new(networks: &'static [N], desks: &'static [Desk<N::Stream>], limits: Limits) -> Self {
+        let slot = |_| Slot {
+            port: Cell::new(None),
+            listener: Signal::new(),
+            stop: Signal::new(),
+            stopped: Signal::new(),
+        };
+        Service {
+            networks,
+            desks,
+            slots: core::array::from_fn(slot),
+            limits,
+            tally: Tally::new(),
+            tls: Cell::new(Err("TLS is not set up yet")),
+            changed: Signal::new(),
+            failures: Limiter::new(20, Duration::from_millis(500)),
+        }
+    }
+
+    /// Says whether TLS can be served, and if not, why (`no entropy: ...`, `no server certificate configured: ...`).
+    pub fn set_tls(&self, ready: Result<(), &'static str>) {
+        self.tls.set(ready);
+    }
+
+    /// Starts listening. On success connections are accepted from now on.
+    pub fn start(&self, kind: Kind, port: u16, netif: Option<&str>) -> Result<(), StartError> {
+        if kind == Kind::Tls {
+            self.tls.get().map_err(StartError::NoTls)?;
+        }
+        let absent = if self.networks.is_empty() {
+            StartError::NoInterface
+        } else {
+            StartError::NoSuchInterface
+        };
+        let network = find_network(self.networks, netif).ok_or(absent)?;
+        let slot = self.slots.iter().find(|slot| slot.port.get().is_none());
+        let listener = network.listen(port).map_err(|error| match error {
+            ListenError::InUse => StartError::InUse(port),
+            ListenError::InvalidPort => StartError::InvalidPort,
+            ListenError::TooMany => StartError::TooMany,
+        })?;
+        // Asked last: a port in use is the better reason where both hold.
+        let slot = slot.ok_or(StartError::TooMany)?;
+        slot.port.set(Some(Port {
+            kind,
+            port,
+            netif: network.name(),
+            stopping: false,
+        }));
+        slot.stop.reset();
+        slot.stopped.reset();
+        slot.listener.signal(listener);
+        ::log::info!("{kind} echo server listens on port {port} of {}", network.name());
+        Ok(())
+    }
+
+    /// Stops listening, on all interfaces. On return the port is closed; connections go on.
+    pub async fn stop(&self, kind: Kind, port: u16) -> Result<(), StopError> {
+        let mut found = false;
+        for slot in &self.slots {
+            let Some(running) = slot.port.get() else { continue };
+            if running.stopping || (running.kind, running.port) != (kind, port) {
+                continue;
+            }
+            found = true;
+            slot.port.set(Some(Port {
+                stopping: true,
+                ..running
+            }));
+            slot.stop.signal(());
+            slot.stopped.wait().await;
+            ::log::info!("{kind} echo server on port {port} of {} stopped", running.netif);
+        }
+        if found {
+            Ok(())
+        } else {
+            Err(StopError::NotRunning(port))
+        }
+    }
+
+    /// The n-th port of that kind that is listened on, with its interface.
+    pub fn port(&self, kind: Kind, n: usize) -> Option<(u16, &'static str)> {
+        let ports = self.slots.iter().filter_map(|slot| slot.port.get());
+        ports
+            .filter(|port| !port.stopping && port.kind == kind)
+            .map(|port| (port.port, port.netif))
+            .nth(n)
+    }
+
+    /// What was counted.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Bytes sent back so far, by connections that ended and those that go on.
+    pub fn echoed(&self) -> u64 {
+        self.live().fold(self.tally.echoed.get(), |sum, entry| {
+            sum.saturating_add(entry.flow().echoed())
+        })
+    }
+
+    /// How many connections can be served at a time: the workers that run.
+    pub fn capacity(&self) -> usize {
+        self.desks.iter().filter(|desk| desk.staffed.get()).count()
+    }
+
+    /// The live connections.
+    pub fn live(&self) -> impl Iterator<Item = &Entry> {
+        self.desks
+            .iter()
+            .map(|desk| &desk.entry)
+            .filter(|entry| entry.state() != State::Vacant)
+    }
+
+    /// Writes the line of the first live connection whose place is `from` or later; gives the place after it.
+    pub fn write_connection(&self, from: usize, out: &mut dyn fmt::Write) -> Option<usize> {
+        let mut rest = self.desks.iter().enumerate().skip(from);
+        let (place, desk) = rest.find(|(_, desk)| desk.entry.state() != State::Vacant)?;
+        let _ = writeln!(out, "{}", desk.entry);
+        Some(place + 1)
+    }
+
+    /// Accepts on all ports, for ever. One task runs this.
+    pub async fn listen(&self) -> ! {
+        join_array(core::array::from_fn::<_, LISTENERS, _>(|n| self.accept_from(n))).await;
+        core::future::pending().await
+    }
+
+    /// Serves connections for ever. Each worker task runs this, with TLS buffers of its own. Workers are to be started
+    /// before ports.
+    pub async fn work<T: Secure<N::Stream>>(&self, tls: &mut T) -> ! {
+        let Some(desk) = self.desks.iter().find(|desk| !desk.staffed.replace(true)) else {
+            ::log::error!("more echo workers than places");
+            core::future::pending::<()>().await;
+            unreachable!("pending never ends")
+        };
+        loop {
+            if !desk.mailbox.signaled() {
+                desk.idle.set(true);
+                self.changed.signal(());
+            }
+            let job = desk.mailbox.wait().await;
+            self.serve(&desk.entry, job, tls).await;
+        }
+    }
+
+    async fn accept_from(&self, n: usize) {
+        let Some(slot) = self.slots.get(n) else { return };
+        loop {
+            let listener = slot.listener.wait().await;
+            let accepting = async {
+                while let Some(Port { kind, .. }) = slot.port.get() {
+                    let stream = listener.accept().await;
+                    self.admit(Job { stream, kind }).await;
+                }
+            };
+            select(accepting, slot.stop.wait()).await;
+            drop(listener);
+            slot.port.set(None);
+            slot.stopped.signal(());
+        }
+    }
+
+    /// Hands a connection to a worker, or refuses it.
+    async fn admit(&self, job: Job<N::Stream>) {
+        self.tally.accepted.one();
+        loop {
+            match self.find_place(Instant::now()) {
+                Place::At(desk) => {
+                    desk.idle.set(false);
+                    desk.mailbox.signal(job);
+                    return;
+                }
+                Place::Until(moment) => {
+                    let _ = with_deadline(moment, self.changed.wait()).await;
+                }
+                Place::Nowhere => {
+                    self.tally.refused.one();
+                    self.complain(
+                        job.stream.peer(),
+                        format_args!("refused: all {} workers are busy", self.capacity()),
+                    );
+                    job.stream.abort();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Where a new connection may go. Asks one that has not come to anything to make room, if that is what it takes.
+    fn find_place(&self, now: Instant) -> Place<'_, N::Stream> {
+        if let Some(desk) = self.desks.iter().find(|desk| desk.idle.get()) {
+            return Place::At(desk);
+        }
+        // The fallback, should nobody tell.
+        let soon = now.saturating_add(Duration::from_millis(20));
+        let entries = || {
+            self.desks
+                .iter()
+                .filter(|desk| desk.staffed.get())
+                .map(|desk| &desk.entry)
+        };
+        if entries().any(Entry::is_asked) {
+            return Place::Until(soon);
+        }
+        let ripe = |entry: &&Entry| entry.evictable_from().is_some_and(|from| from <= now);
+        if let Some(entry) = entries()
+            .filter(ripe)
+            .min_by_key(|entry| (entry.state(), entry.since()))
+        {
+            entry.evict();
+            return Place::Until(soon);
+        }
+        match entries().all(|entry| entry.state() == State::Established) {
+            true => Place::Nowhere,
+            false => Place::Until(soon),
+        }
+    }
+
+    async fn serve<T: Secure<N::Stream>>(&self, entry: &Entry, job: Job<N::Stream>, tls: &mut T) {
+        let Job { mut stream, kind } = job;
+        let peer = stream.peer();
+        let guard = entry.occupy(kind, stream.local().port(), peer);
+        let ended = {
+            let mut conversation = pin!(self.converse(&guard, kind, &mut stream, tls));
+            loop {
+                // In this order: what has arrived meanwhile speaks for the connection.
+                match select(conversation.as_mut(), guard.asked()).await {
+                    Either::First(ended) => break ended,
+                    Either::Second(()) if guard.yields() => break Ended::Evicted,
+                    Either::Second(()) => self.changed.signal(()),
+                }
+            }
+        };
+        if let Ended::Evicted = ended {
+            self.tally.evicted.one();
+            let age = guard.since().elapsed().as_millis();
+            self.complain(
+                peer,
+                format_args!("{} for {age} ms: made room for a newer connection", guard.state()),
+            );
+        }
+        self.tally.echoed.add(guard.flow().echoed());
+        match ended {
+            // Without an owner, the rest of the words and the end are delivered yet.
+            Ended::InOrder => stream.shutdown(),
+            Ended::Evicted if guard.state() == State::Closing => stream.shutdown(),
+            Ended::Evicted | Ended::Lost => stream.abort(),
+        }
+    }
+
+    async fn converse<T: Secure<N::Stream>>(
+        &self,
+        guard: &Guard<'_>,
+        kind: Kind,
+        stream: &mut N::Stream,
+        tls: &mut T,
+    ) -> Ended {
+        match kind {
+            Kind::Plain => self.plain(guard, stream, tls.scratch()).await,
+            Kind::Tls => self.secure(guard, stream, tls).await,
+        }
+    }
+
+    async fn plain(&self, guard: &Guard<'_>, stream: &mut N::Stream, buffer: &mut [u8]) -> Ended {
+        // The first bytes tell a peer that means it from one that only connected.
+        let first = match with_timeout(self.limits.idle, embedded_io_async::Read::read(stream, buffer)).await {
+            Ok(Ok(count)) => count,
+            Ok(Err(error)) => return self.failed(guard.peer(), transport_cause(error.kind()), &error),
+            Err(_) => return self.failed(guard.peer(), "idle", &format_args!("nothing sent")),
+        };
+        stream.mark_established();
+        self.established(guard);
+        let (reader, mut writer) = stream.split();
+        let mut reader = Buffered::new(reader, buffer, first);
+        if first == 0 {
+            // The end came at once.
+            self.tally.finished.one();
+            return Ended::InOrder;
+        }
+        let end = pump(&mut reader, &mut writer, self.limits.idle, guard.flow()).await;
+        self.pumped(guard.peer(), end, |error| transport_cause(error.kind()))
+    }
+
+    async fn secure<T: Secure<N::Stream>>(&self, guard: &Guard<'_>, stream: &mut N::Stream, tls: &mut T) -> Ended {
+        let peer = guard.peer();
+        let mut session = match with_timeout(self.limits.handshake, tls.accept(stream, guard)).await {
+            Ok(Ok(session)) => session,
+            Ok(Err(error)) => {
+                self.tally.fault(T::cause(&error));
+                self.complain(peer, format_args!("handshake failed: {error}"));
+                return Ended::InOrder;
+            }
+            Err(_) => {
+                let seconds = self.limits.handshake.as_secs();
+                return self.failed(
+                    peer,
+                    "handshake deadline",
+                    &format_args!("handshake not finished in {seconds} s"),
+                );
+            }
+        };
+        self.tally.handshakes.one();
+        session.mark_established();
+        self.established(guard);
+        guard.describe(session.description());
+        let end = match session.split() {
+            Ok((mut reader, mut writer)) => {
+                let end = pump(&mut reader, &mut writer, self.limits.idle, guard.flow()).await;
+                if let End::Read(_) = end {
+                    // The alert that says why.
+                    guard.advance(State::Closing);
+                    let _ = with_timeout(self.limits.goodbye, writer.flush()).await;
+                }
+                end
+            }
+            Err(error) => End::Read(error),
+        };
+        if matches!(end, End::Finished | End::Idle) {
+            guard.advance(State::Closing);
+            let _ = with_timeout(self.limits.goodbye, session.close()).await;
+        }
+        self.pumped(peer, end, T::cause)
+    }
+
+    fn established(&self, guard: &Guard<'_>) {
+        guard.advance(State::Established);
+        // If all are now, whoever waits for a place waits in vain.
+        self.changed.signal(());
+    }
+
+    fn pumped<E: fmt::Display>(&self, peer: SocketAddrV4, end: End<E, E>, cause: fn(&E) -> &'static str) -> Ended {
+        let idle = self.limits.idle.as_secs();
+        match end {
+            End::Finished => {
+                self.tally.finished.one();
+                Ended::InOrder
+            }
+            End::Idle => {
+                self.failed(peer, "idle", &format_args!("nothing came for {idle} s"));
+                Ended::InOrder
+            }
+            End::Stalled => self.failed(peer, "stalled", &format_args!("nothing was taken for {idle} s")),
+            End::Read(error) | End::Write(error) => {
+                self.tally.fault(cause(&error));
+                self.complain(peer, format_args!("connection failed: {error}"));
+                // An alert may be on its way; a connection that is gone makes this end at once.
+                Ended::InOrder
+            }
+        }
+    }
+
+    fn failed(&self, peer: SocketAddrV4, cause: &'static str, why: &dyn fmt::Display) -> Ended {
+        self.tally.fault(cause);
+        self.complain(peer, format_args!("{why}"));
+        Ended::Lost
+    }
+
+    /// Logs what a peer did, but no flood of it.
+    fn complain(&self, peer: SocketAddrV4, what: fmt::Arguments<'_>) {
+        self.failures.log(::log::Level::Warn, format_args!("{peer}: {what}"));
+    }
+}
+
+/// How a conversation ended.
+enum Ended {
+    /// Close the connection properly.
+    InOrder,
+    /// Reset it.
+    Lost,
+    /// It makes room for another.
+    Evicted,
+}
+
+/// What there is for a new connection.
+enum Place<'a, S> {
+    /// An idle worker.
+    At(&'a Desk<S>),
+    /// Ask again when something has changed, or then.
+    Until(Instant),
+    /// All are established.
+    Nowhere,
+}
+
+pub(super) fn transport_cause(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ConnectionReset => "connection reset",
+        ErrorKind::TimedOut => "connection timed out",
+        ErrorKind::NotConnected | ErrorKind::ConnectionAborted => "connection closed",
+        _ => "connection failed",
+    }
+}

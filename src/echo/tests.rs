@@ -1,0 +1,351 @@
+//! The echo service as its peers see it.
+
+use super::fake::{FakeNetwork, Half, Stream, beside, settle};
+use super::pump::Buffered;
+use super::registry::{Description, Entry, SILENT};
+use super::server::{Desk, Limits, Secure, Service, Session, StartError, StopError};
+use super::{Kind, Transport};
+use crate::net;
+use crate::testing::block_on;
+use embassy_time::Duration;
+use embedded_io_async::{Read, Write};
+use std::boxed::Box;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+/// "TLS" whose handshake is the byte `H`, and whose close_notify is the byte `C`.
+struct FakeTls(Vec<u8>);
+
+struct FakeSession<'a> {
+    stream: &'a mut Stream,
+    scratch: &'a mut [u8],
+}
+
+impl Secure<Stream> for FakeTls {
+    type Error = net::Error;
+    type Session<'a> = FakeSession<'a>;
+
+    fn scratch(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+    async fn accept<'a>(&'a mut self, stream: &'a mut Stream, entry: &'a Entry) -> Result<FakeSession<'a>, net::Error> {
+        let mut hello = [0];
+        stream.read(&mut hello).await?;
+        entry.heard();
+        match &hello {
+            b"H" => Ok(FakeSession {
+                stream,
+                scratch: &mut self.0,
+            }),
+            _ => {
+                stream.write_all(b"A").await?;
+                Err(net::Error::Closed)
+            }
+        }
+    }
+    fn cause(_: &net::Error) -> &'static str {
+        "no hello"
+    }
+}
+
+impl Session for FakeSession<'_> {
+    type Error = net::Error;
+    type Reader<'a>
+        = Buffered<'a, Half>
+    where
+        Self: 'a;
+    type Writer<'a>
+        = Half
+    where
+        Self: 'a;
+
+    fn description(&self) -> Description {
+        Description {
+            version: "TLSv1.3",
+            suite: "FAKE",
+            group: "NONE",
+        }
+    }
+    fn mark_established(&mut self) {
+        self.stream.mark_established();
+    }
+    fn split(&mut self) -> Result<(Buffered<'_, Half>, Half), net::Error> {
+        let (reader, writer) = self.stream.split();
+        Ok((Buffered::new(reader, self.scratch, 0), writer))
+    }
+    async fn close(&mut self) -> Result<(), net::Error> {
+        self.stream.write_all(b"C").await
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(30);
+
+/// A service with so many workers, and a peer's view of it.
+fn served<T>(workers: usize, limits: Limits, work: impl AsyncFnOnce(&Service<FakeNetwork>, &FakeNetwork) -> T) -> T {
+    let network = FakeNetwork::default();
+    let desks: Vec<_> = (0..workers).map(|_| Desk::new()).collect();
+    let service = Service::new(std::vec![network.clone()].leak(), desks.leak(), limits);
+    service.set_tls(Ok(()));
+    let mut tasks: Vec<core::pin::Pin<Box<dyn Future<Output = ()> + '_>>> = std::vec![];
+    for _ in 0..workers {
+        tasks.push(Box::pin(async {
+            service.work(&mut FakeTls(std::vec![0; 256])).await;
+        }));
+    }
+    tasks.push(Box::pin(async {
+        service.listen().await;
+    }));
+    block_on(beside(
+        async {
+            settle().await;
+            work(&service, &network).await
+        },
+        tasks,
+    ))
+}
+
+async fn say(peer: &Stream, text: &str) -> String {
+    peer.say(text);
+    settle().await;
+    peer.arrived()
+}
+
+#[test]
+fn several_ports_of_both_kinds() {
+    served(3, Limits::default(), async |service, network| {
+        service.start(Kind::Plain, 7, None).unwrap();
+        service.start(Kind::Plain, 8, Some("vm0")).unwrap();
+        service.start(Kind::Tls, 10007, None).unwrap();
+        let (a, b) = (network.dial(7, 100).unwrap(), network.dial(8, 100).unwrap());
+        let c = network.dial(10007, 100).unwrap();
+        assert_eq!(
+            (say(&a, "one").await, say(&b, "two").await),
+            ("one".into(), "two".into())
+        );
+        assert_eq!(say(&c, "Hthree").await, "three");
+        let lines: Vec<_> = service.live().map(ToString::to_string).collect();
+        assert!(lines[0].contains(":7     plain established in 3 out 3"), "{lines:?}");
+        assert!(lines[2].ends_with("TLSv1.3 FAKE NONE"), "{lines:?}");
+        assert_eq!(
+            (service.port(Kind::Plain, 1), service.port(Kind::Tls, 1)),
+            (Some((8, "vm0")), None)
+        );
+        assert_eq!(service.echoed(), 11);
+        let mut out = String::new();
+        let mut at = Some(0);
+        while let Some(from) = at {
+            at = service.write_connection(from, &mut out);
+        }
+        assert_eq!(out.lines().count(), 3);
+    });
+}
+
+#[test]
+fn half_close_is_answered_with_the_rest_and_the_end() {
+    served(1, Limits::default(), async |service, network| {
+        service.start(Kind::Tls, 10007, None).unwrap();
+        service.start(Kind::Plain, 7, None).unwrap();
+        for (port, said, heard) in [
+            (10007, "Hlast words", "last wordsC"),
+            (7, "last words", "last words"),
+            (7, "", ""),
+        ] {
+            let mut peer = network.dial(port, 100).unwrap();
+            peer.say(said);
+            peer.shutdown();
+            settle().await;
+            assert_eq!(peer.arrived(), heard);
+            assert!(peer.finished() && !peer.was_reset(), "port {port}");
+            settle().await;
+            assert_eq!(service.live().count(), 0);
+        }
+        assert_eq!(
+            (service.tally().finished.get(), service.tally().handshakes.get()),
+            (3, 1)
+        );
+        assert_eq!(service.tally().echoed.get(), 20);
+    });
+}
+
+#[test]
+fn starting_says_what_is_in_the_way() {
+    served(1, Limits::default(), async |service, _| {
+        service.start(Kind::Plain, 7, None).unwrap();
+        assert_eq!(
+            service.start(Kind::Tls, 7, None).unwrap_err().to_string(),
+            "port 7 is already in use"
+        );
+        assert_eq!(
+            service.start(Kind::Plain, 9, Some("vm1")),
+            Err(StartError::NoSuchInterface)
+        );
+        service.set_tls(Err("no entropy: the CPU has neither RDSEED nor RDRAND"));
+        let reason = service.start(Kind::Tls, 10007, None).unwrap_err().to_string();
+        assert_eq!(reason, "no entropy: the CPU has neither RDSEED nor RDRAND");
+        for port in 1000..1007 {
+            service.start(Kind::Plain, port, None).unwrap();
+        }
+        assert_eq!(service.start(Kind::Plain, 7, None), Err(StartError::InUse(7)));
+        assert_eq!(service.start(Kind::Plain, 1007, None), Err(StartError::TooMany));
+    });
+}
+
+#[test]
+fn a_stopped_port_is_closed_and_its_connections_go_on() {
+    served(2, Limits::default(), async |service, network| {
+        service.start(Kind::Plain, 7, None).unwrap();
+        let peer = network.dial(7, 100).unwrap();
+        assert_eq!(say(&peer, "a").await, "a");
+        assert_eq!(service.stop(Kind::Tls, 7).await, Err(StopError::NotRunning(7)));
+        service.stop(Kind::Plain, 7).await.unwrap();
+        assert!(network.dial(7, 100).is_none());
+        assert_eq!(service.port(Kind::Plain, 0), None);
+        assert_eq!(say(&peer, "b").await, "b");
+        service.start(Kind::Plain, 7, None).unwrap();
+        assert_eq!(say(&network.dial(7, 100).unwrap(), "c").await, "c");
+        // Stopped before the task has seen the start.
+        service.start(Kind::Plain, 8, None).unwrap();
+        service.stop(Kind::Plain, 8).await.unwrap();
+        assert!(network.dial(8, 100).is_none());
+    });
+}
+
+#[test]
+fn one_beyond_the_cap_is_refused_and_the_rest_go_on() {
+    served(2, Limits::default(), async |service, network| {
+        service.start(Kind::Plain, 7, None).unwrap();
+        let peers: Vec<_> = (0..2).map(|_| network.dial(7, 100).unwrap()).collect();
+        for peer in &peers {
+            assert_eq!(say(peer, "x").await, "x");
+            assert!(peer.established_there());
+        }
+        let beyond = network.dial(7, 100).unwrap();
+        settle().await;
+        assert!(beyond.was_reset());
+        assert_eq!(service.tally().refused.get(), 1);
+        for peer in &peers {
+            assert_eq!(say(peer, "y").await, "y");
+        }
+        drop(peers);
+        settle().await;
+        assert_eq!(say(&network.dial(7, 100).unwrap(), "z").await, "z");
+        assert_eq!(service.tally().faults("connection reset"), 2);
+    });
+}
+
+#[test]
+fn any_number_of_silent_peers_keeps_nobody_out() {
+    served(4, Limits::default(), async |service, network| {
+        service.start(Kind::Tls, 10007, None).unwrap();
+        let good = network.dial(10007, 100).unwrap();
+        assert_eq!(say(&good, "Hello").await, "ello");
+        let silent: Vec<_> = (0..60).map(|_| network.dial(10007, 100).unwrap()).collect();
+        let late = network.dial(10007, 100).unwrap();
+        late.say("Hi");
+        let mut heard = String::new();
+        while heard.is_empty() {
+            embassy_futures::yield_now().await;
+            heard = late.arrived();
+        }
+        assert_eq!((heard.as_str(), say(&good, "still").await.as_str()), ("i", "still"));
+        assert_eq!(silent.iter().filter(|peer| !peer.was_reset()).count(), 2);
+        let tally = service.tally();
+        assert_eq!(
+            [&tally.accepted, &tally.evicted, &tally.refused].map(|count| count.get()),
+            [62, 58, 0]
+        );
+    });
+}
+
+#[test]
+fn a_peer_that_has_just_spoken_is_not_evicted() {
+    served(1, Limits::default(), async |service, network| {
+        service.start(Kind::Tls, 10007, None).unwrap();
+        let first = network.dial(10007, 100).unwrap();
+        settle().await;
+        // Older than anybody's patience, but its first words have arrived when it is asked to go.
+        let since = service.live().next().unwrap().since();
+        while since.elapsed() < SILENT {
+            embassy_futures::yield_now().await;
+        }
+        first.say("Hello");
+        let second = network.dial(10007, 100).unwrap();
+        settle().await;
+        assert_eq!(first.arrived(), "ello");
+        settle().await;
+        assert!(second.was_reset());
+        assert_eq!((service.tally().evicted.get(), service.tally().refused.get()), (0, 1));
+    });
+}
+
+#[test]
+fn stopping_a_port_does_not_wait_for_a_place() {
+    served(1, Limits::default(), async |service, network| {
+        service.start(Kind::Tls, 10007, None).unwrap();
+        let first = network.dial(10007, 100).unwrap();
+        settle().await;
+        service.live().next().unwrap().heard();
+        let second = network.dial(10007, 100).unwrap();
+        settle().await;
+        assert!(!second.was_reset(), "a handshake is under way: it waits");
+        service.stop(Kind::Tls, 10007).await.unwrap();
+        assert!(second.was_reset());
+        assert_eq!(say(&first, "Hello").await, "ello");
+    });
+}
+
+#[test]
+fn a_failed_handshake_leaves_its_alert_and_is_counted() {
+    served(
+        1,
+        Limits {
+            goodbye: SHORT,
+            ..Limits::default()
+        },
+        async |service, network| {
+            service.start(Kind::Tls, 10007, None).unwrap();
+            let peer = network.dial(10007, 100).unwrap();
+            assert_eq!(say(&peer, "GET / HTTP/1.0").await, "A");
+            assert!(peer.finished() && !peer.was_reset());
+            assert_eq!(service.tally().faults("no hello"), 1);
+            // Its worker lingers, and makes room at once for somebody new.
+            assert_eq!(say(&network.dial(10007, 100).unwrap(), "Hi").await, "i");
+        },
+    );
+}
+
+#[test]
+fn deadlines_free_the_worker() {
+    let limits = Limits {
+        handshake: SHORT,
+        idle: SHORT,
+        goodbye: SHORT,
+    };
+    served(1, limits, async |service, network| {
+        service.start(Kind::Tls, 10007, None).unwrap();
+        service.start(Kind::Plain, 7, None).unwrap();
+        let gone = async |peer: &Stream| {
+            while !peer.was_reset() && !peer.finished() {
+                embassy_futures::yield_now().await;
+            }
+            while service.live().count() > 0 {
+                embassy_futures::yield_now().await;
+            }
+        };
+        let silent = network.dial(10007, 100).unwrap();
+        gone(&silent).await;
+        let idle = network.dial(10007, 100).unwrap();
+        idle.say("Habc");
+        gone(&idle).await;
+        assert_eq!(idle.arrived(), "abcC");
+        let stalled = network.dial(7, 10).unwrap();
+        stalled.say([b'x'; 100]);
+        gone(&stalled).await;
+        assert!(stalled.was_reset());
+        let tally = service.tally();
+        assert_eq!(
+            ["handshake deadline", "idle", "stalled"].map(|cause| tally.faults(cause)),
+            [1, 1, 1]
+        );
+    });
+}

@@ -1,0 +1,286 @@
+//! The machine as the debug shell sees it: reports, and what the commands drive.
+
+use core::fmt::{self, Write};
+use core::net::SocketAddrV4;
+
+use postern::echo::Kind;
+use postern::echo::client::{Client, ClientError};
+use postern::echo::server::{Service, StartError, StopError};
+use postern::log;
+use postern::machine::{clock, cpu, entropy, executor, power, rtc};
+use postern::net::{DhcpState, Netif};
+use postern::nic::Link;
+use postern::shell::{Host, Power, Report};
+
+/// Everything that the shell reads and drives.
+pub(crate) struct Machine {
+    pub(crate) netifs: &'static [Netif],
+    pub(crate) service: &'static Service<Netif>,
+    pub(crate) client: &'static Client,
+    /// All the RAM, in bytes.
+    pub(crate) ram: u64,
+    /// What was left of it after the start, in bytes.
+    pub(crate) free: usize,
+}
+
+impl Machine {
+    fn status(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
+        let interfaces = 2..2 + self.netifs.len();
+        let ports = interfaces.end;
+        let connections = ports + 1;
+        match piece {
+            0 => drop(self.overview(out)),
+            1 => drop(entropy_report(out)),
+            piece if interfaces.contains(&piece) => {
+                if let Some(netif) = self.netifs.get(piece - interfaces.start) {
+                    let _ = interface(netif, out);
+                }
+            }
+            piece if piece == ports => drop(self.ports(out)),
+            piece => {
+                let next = self.service.write_connection(piece - connections, out)?;
+                return Some(connections + next);
+            }
+        }
+        Some(piece + 1)
+    }
+
+    fn overview(&self, out: &mut dyn Write) -> fmt::Result {
+        version(out)?;
+        writeln!(out, "uptime: {}", Uptime(clock::now()))?;
+        date(out)?;
+        let times = executor::times();
+        let busy = clock::now().saturating_sub(times.asleep).saturating_sub(times.watching);
+        writeln!(
+            out,
+            "cpu: busy {} ms, watching the card {} ms, asleep {} ms",
+            busy / 1000,
+            times.watching / 1000,
+            times.asleep / 1000
+        )?;
+        writeln!(
+            out,
+            "memory: {} KiB, {} KiB not needed",
+            self.ram / 1024,
+            self.free / 1024
+        )
+    }
+
+    fn ports(&self, out: &mut dyn Write) -> fmt::Result {
+        for kind in [Kind::Tls, Kind::Plain] {
+            for (port, netif) in (0..).map_while(|n| self.service.port(kind, n)) {
+                writeln!(out, "{kind} echo server on port {port} of {netif}")?;
+            }
+        }
+        if let Some(peer) = self.client.peer() {
+            writeln!(out, "plain echo client connected to {peer}")?;
+        }
+        writeln!(
+            out,
+            "connections: {} of {}",
+            self.service.live().count(),
+            self.service.capacity()
+        )
+    }
+
+    fn counters(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
+        let Some(netif) = piece.checked_sub(1) else {
+            let _ = write!(out, "echo:\n{}", self.service.tally());
+            return Some(1);
+        };
+        // Two pieces for each interface: what the card counts, and what the stack does.
+        let _ = match (self.netifs.get(netif / 2)?, netif % 2) {
+            (netif, 0) => card_counters(netif, out),
+            (netif, _) => stack_counters(netif, out),
+        };
+        Some(piece + 1)
+    }
+
+    fn ip(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
+        if piece == 0 && self.netifs.is_empty() {
+            let _ = writeln!(out, "there is no network card");
+        }
+        let _ = interface(self.netifs.get(piece)?, out);
+        Some(piece + 1)
+    }
+}
+
+impl Host for Machine {
+    fn report(&self, report: Report, piece: usize, out: &mut dyn Write) -> Option<usize> {
+        match report {
+            Report::Status => self.status(piece, out),
+            Report::Counters => self.counters(piece, out),
+            Report::Ip => self.ip(piece, out),
+            Report::Date => {
+                let _ = date(out);
+                None
+            }
+            Report::Version => {
+                let _ = version(out);
+                None
+            }
+        }
+    }
+
+    fn log_end(&self) -> u64 {
+        log::next_number()
+    }
+
+    fn log_record(&self, from: u64, out: &mut dyn Write) -> Option<u64> {
+        let line = log::read_from(from)?;
+        let _ = write!(out, "{line}");
+        Some(line.number + 1)
+    }
+
+    async fn log_grown(&self, from: u64) {
+        log::news(from).await;
+    }
+
+    fn server_start(&self, kind: Kind, port: u16, netif: Option<&str>) -> Result<(), StartError> {
+        self.service.start(kind, port, netif)
+    }
+
+    async fn server_stop(&self, kind: Kind, port: u16) -> Result<(), StopError> {
+        self.service.stop(kind, port).await
+    }
+
+    fn server_port(&self, kind: Kind, n: usize) -> Option<u16> {
+        self.service.port(kind, n).map(|(port, _)| port)
+    }
+
+    async fn client_connect(&self, remote: SocketAddrV4, netif: Option<&str>) -> Result<(), ClientError> {
+        self.client.connect(remote, netif).await
+    }
+
+    async fn client_send(&self, text: &[u8]) -> Result<(), ClientError> {
+        self.client.send(text).await
+    }
+
+    async fn client_close(&self) -> Result<(), ClientError> {
+        self.client.close().await
+    }
+
+    fn power(&self, power: Power) {
+        match power {
+            Power::Reboot => power::reboot(),
+            Power::Off => power::poweroff(),
+        }
+    }
+}
+
+fn version(out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "postern {}", env!("POSTERN_VERSION"))
+}
+
+fn date(out: &mut dyn Write) -> fmt::Result {
+    match clock::unix_time() {
+        Ok(now) => writeln!(out, "date: {} UTC", rtc::Date::of(now)),
+        Err(error) => writeln!(out, "date: {error}"),
+    }
+}
+
+fn entropy_report(out: &mut dyn Write) -> fmt::Result {
+    let status = entropy::status();
+    for (source, (state, bytes)) in entropy::Source::ALL.iter().zip(status.sources) {
+        writeln!(out, "entropy: {} {state}, {bytes} bytes", source.name())?;
+    }
+    match entropy::rng() {
+        Ok(_) => writeln!(
+            out,
+            "generator: seeded {} times, {} bytes given",
+            status.seeded, status.given
+        )?,
+        Err(error) => writeln!(out, "{error}: no TLS")?,
+    }
+    writeln!(out, "cpu features: {}", cpu::Features)
+}
+
+fn interface(netif: &Netif, out: &mut dyn Write) -> fmt::Result {
+    let status = netif.status();
+    write!(out, "{}: ", status.name)?;
+    match status.link {
+        Link::Up(speed) => write!(out, "link up, {speed} Mbit/s")?,
+        Link::Down => write!(out, "link down")?,
+    }
+    match status.address {
+        Some((address, prefix)) => write!(out, ", {address}/{prefix}")?,
+        None => write!(out, ", no address")?,
+    }
+    match status.gateway {
+        Some(gateway) => write!(out, ", gateway {gateway}")?,
+        None => write!(out, ", no gateway")?,
+    }
+    writeln!(
+        out,
+        "{}",
+        match status.dhcp {
+            DhcpState::Off => " (static)",
+            DhcpState::Searching => " (DHCP: searching)",
+            DhcpState::Bound => " (DHCP)",
+        }
+    )?;
+    let card = status.card;
+    writeln!(
+        out,
+        "  in {} packets, {} bytes, {} dropped, {} damaged; out {} packets, {} bytes, {} dropped",
+        card.rx_packets,
+        card.rx_bytes,
+        card.rx_dropped,
+        card.rx_errors,
+        card.tx_packets,
+        card.tx_bytes,
+        card.tx_dropped
+    )?;
+    writeln!(
+        out,
+        "  slots: {} in all, {} free, {} half open, {} open, {} established, {} closing",
+        status.slots, status.free, status.half_open, status.unmarked, status.established, status.closing
+    )
+}
+
+fn card_counters(netif: &Netif, out: &mut dyn Write) -> fmt::Result {
+    let card = netif.status().card;
+    writeln!(out, "{}, card:", netif.name())?;
+    for (name, count) in [
+        ("packets in", card.rx_packets),
+        ("bytes in", card.rx_bytes),
+        ("packets out", card.tx_packets),
+        ("bytes out", card.tx_bytes),
+        ("in, dropped for want of a buffer", card.rx_dropped),
+        ("in, damaged", card.rx_errors),
+        ("in, wrong checksum", card.rx_checksum_errors),
+        ("out, dropped for want of a buffer", card.tx_dropped),
+        ("interrupts", card.interrupts),
+    ] {
+        writeln!(out, "  {name:<40} {count}")?;
+    }
+    Ok(())
+}
+
+fn stack_counters(netif: &Netif, out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "{}, stack:", netif.name())?;
+    netif
+        .counters()
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .try_for_each(|(name, count)| writeln!(out, "  {name:<40} {count}"))
+}
+
+/// Microseconds as days, hours, minutes, seconds.
+struct Uptime(u64);
+
+impl fmt::Display for Uptime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / 1_000_000;
+        let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+        if days > 0 {
+            write!(f, "{days} d ")?;
+        }
+        write!(
+            f,
+            "{hours:02}:{minutes:02}:{:02}.{:03}",
+            seconds % 60,
+            self.0 / 1000 % 1000
+        )
+    }
+}

@@ -1,0 +1,443 @@
+//! The few things wanted from ACPI: power registers, the PM timer, the interrupt controllers.
+//!
+//! Nothing is interpreted but fixed tables, and one package (`_S5_`) is found in the DSDT by its name. Offsets are
+//! those of ACPI 6.5: RSDP 5.2.5.3, FADT 5.2.9, MADT 5.2.12, `_S5_` 7.4.2.
+
+use super::boot_info::PhysicalMemory;
+use super::memory::{self, Range};
+use heapless::Vec;
+
+/// The most interrupt source overrides that are kept.
+pub const MAX_OVERRIDES: usize = 16;
+
+/// What the tables say. `Default` is a machine without ACPI.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acpi {
+    /// The PM timer, 3.579545 MHz.
+    pub pm_timer: Option<PmTimer>,
+    /// Port of the PM1a control register.
+    pub pm1a_control: Option<u16>,
+    /// Port of the PM1b control register.
+    pub pm1b_control: Option<u16>,
+    /// The sleep control register of hardware-reduced ACPI.
+    pub sleep_control: Option<Register>,
+    /// SLP_TYPa and SLP_TYPb for S5.
+    pub s5: Option<(u8, u8)>,
+    /// The reset register and what to write there.
+    pub reset: Option<(Register, u8)>,
+    /// The RTC's register that holds the century; 0: none.
+    pub century: u8,
+    /// Physical address of the I/O APIC that has interrupt 0 of the system.
+    pub io_apic: Option<u32>,
+    /// ISA interrupts that are not what they seem.
+    pub overrides: Vec<Override, MAX_OVERRIDES>,
+}
+
+/// The PM timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PmTimer {
+    /// Its port, read as 32 bits.
+    pub port: u16,
+    /// Whether it counts to 32 bits rather than 24.
+    pub wide: bool,
+}
+
+/// A register somewhere (Generic Address Structure, 5.2.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Register {
+    /// In which space.
+    pub space: Space,
+    /// At which address there.
+    pub address: u64,
+}
+
+/// An address space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// Physical memory.
+    Memory,
+    /// I/O ports.
+    Io,
+}
+
+/// An ISA interrupt that arrives elsewhere, or otherwise, than its number says (5.2.12.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Override {
+    /// The ISA interrupt.
+    pub irq: u8,
+    /// The input of the I/O APICs where it arrives.
+    pub input: u32,
+    /// Active low rather than high.
+    pub active_low: bool,
+    /// Level-triggered rather than edge-triggered.
+    pub level: bool,
+}
+
+impl Acpi {
+    /// Reads the tables. `rsdp`: where the loader says the root pointer is, or 0.
+    pub fn parse(memory: &impl PhysicalMemory, rsdp: u64) -> Self {
+        let mut acpi = Self::default();
+        let Some(rsdp) = root_pointer(memory, rsdp) else {
+            return acpi;
+        };
+        let (root, entry_size) = match u64_at(rsdp, 24) {
+            Some(xsdt) if u8_at(rsdp, 15) >= Some(2) && xsdt != 0 => (Some(xsdt), 8),
+            _ => (u32_at(rsdp, 16).map(u64::from), 4),
+        };
+        let signature = if entry_size == 8 { b"XSDT" } else { b"RSDT" };
+        let root = root
+            .and_then(|root| table(memory, root))
+            .filter(|root| root.starts_with(signature));
+        for entry in root
+            .and_then(|root| root.get(HEADER..))
+            .unwrap_or_default()
+            .chunks_exact(entry_size)
+        {
+            let address = u64_at(entry, 0).or(u32_at(entry, 0).map(u64::from));
+            let Some(found) = address.and_then(|address| table(memory, address)) else {
+                continue;
+            };
+            match found.first_chunk() {
+                Some(b"FACP") => acpi.read_fadt(memory, found),
+                Some(b"APIC") => acpi.read_madt(found),
+                _ => {}
+            }
+        }
+        acpi
+    }
+
+    fn read_fadt(&mut self, memory: &impl PhysicalMemory, fadt: &[u8]) {
+        let port = |offset| {
+            u32_at(fadt, offset)
+                .and_then(|port| u16::try_from(port).ok())
+                .filter(|&port| port != 0)
+        };
+        let flags = u32_at(fadt, 112).unwrap_or(0);
+        let reduced = flags >> 20 & 1 == 1;
+        if !reduced {
+            self.pm1a_control = port(64);
+            self.pm1b_control = port(68);
+            self.pm_timer = port(76).filter(|_| u8_at(fadt, 91) == Some(4)).map(|port| PmTimer {
+                port,
+                wide: flags >> 8 & 1 == 1,
+            });
+        } else {
+            self.sleep_control = register(fadt, 244);
+        }
+        self.century = u8_at(fadt, 108).unwrap_or(0);
+        if flags >> 10 & 1 == 1 {
+            self.reset = register(fadt, 116).zip(u8_at(fadt, 128));
+        }
+        let dsdt = u64_at(fadt, 140)
+            .filter(|&dsdt| dsdt != 0)
+            .or(u32_at(fadt, 40).map(u64::from));
+        self.s5 = dsdt.and_then(|dsdt| table(memory, dsdt)).and_then(sleep_types);
+    }
+
+    fn read_madt(&mut self, madt: &[u8]) {
+        let mut entries = madt.get(HEADER + 8..).unwrap_or_default();
+        while let Some(len) = u8_at(entries, 1).map(usize::from).filter(|&len| len >= 2) {
+            let Some((entry, rest)) = entries.split_at_checked(len) else {
+                return;
+            };
+            match u8_at(entry, 0) {
+                // I/O APIC
+                Some(1) if u32_at(entry, 8) == Some(0) => self.io_apic = u32_at(entry, 4),
+                // Interrupt source override
+                Some(2) => {
+                    if let (Some(irq), Some(input), Some(flags)) = (u8_at(entry, 3), u32_at(entry, 4), u8_at(entry, 8))
+                    {
+                        let _ = self.overrides.push(Override {
+                            irq,
+                            input,
+                            active_low: flags & 3 == 3,
+                            level: flags >> 2 & 3 == 3,
+                        });
+                    }
+                }
+                _ => {}
+            }
+            entries = rest;
+        }
+    }
+}
+
+/// The memory in which firmware leaves its tables: anywhere but in the RAM that is ours.
+#[derive(Debug, Clone, Copy)]
+pub struct Firmware<'a> {
+    /// Usable RAM, which is handed out and so is no place for tables.
+    pub ram: &'a [Range],
+}
+
+impl PhysicalMemory for Firmware<'_> {
+    fn bytes(&self, address: u64, len: usize) -> Option<&[u8]> {
+        let range = Range::new(address, address.checked_add(len as u64)?);
+        if self.ram.iter().any(|ram| ram.overlaps(range)) {
+            return None;
+        }
+        // SAFETY: not in usable RAM, so that nobody here writes it; only addresses that firmware named are asked for.
+        unsafe { memory::firmware(address, len) }
+    }
+}
+
+/// The size of the header that all tables share.
+const HEADER: usize = 36;
+/// The most bytes of a table that is read.
+const MAX_TABLE: u32 = 1 << 20;
+/// Where the root pointer lies on a PC, on a 16-byte boundary (5.2.5.1).
+const BIOS_AREA: Range = Range::new(0xe_0000, 0x10_0000);
+
+fn root_pointer(memory: &impl PhysicalMemory, rsdp: u64) -> Option<&[u8]> {
+    let at = |address| {
+        let pointer = memory.bytes(address, 36)?;
+        (pointer.starts_with(b"RSD PTR ") && sum(pointer.get(..20)?) == 0).then_some(pointer)
+    };
+    if rsdp != 0
+        && let Some(pointer) = at(rsdp)
+    {
+        return Some(pointer);
+    }
+    let area = memory.bytes(BIOS_AREA.start, BIOS_AREA.len() as usize)?;
+    let offsets = (0..area.len()).step_by(16);
+    let mut found = offsets.filter(|&offset| area.get(offset..).is_some_and(|rest| rest.starts_with(b"RSD PTR ")));
+    found.find_map(|offset| at(BIOS_AREA.start + offset as u64))
+}
+
+/// A whole table, if it is there and its checksum is right.
+fn table(memory: &impl PhysicalMemory, address: u64) -> Option<&[u8]> {
+    let len = u32_at(memory.bytes(address, HEADER)?, 4)?;
+    if len < HEADER as u32 || len > MAX_TABLE {
+        return None;
+    }
+    memory.bytes(address, len as usize).filter(|table| sum(table) == 0)
+}
+
+/// SLP_TYPa and SLP_TYPb of `Name (_S5_, Package { … })` in AML (ACPI 6.5, 20.2): the name, PackageOp, a length of 1
+/// to 4 bytes, the number of elements, and then two small integers.
+fn sleep_types(dsdt: &[u8]) -> Option<(u8, u8)> {
+    let mut rest = dsdt;
+    loop {
+        let at = rest.windows(5).position(|window| window == b"_S5_\x12")?;
+        rest = rest.get(at + 5..)?;
+        let skip = 1 + usize::from(rest.first()? >> 6);
+        let elements = rest.get(skip + 1..)?;
+        if let Some((a, more)) = small_integer(elements) {
+            return Some((a, small_integer(more).map_or(a, |(b, _)| b)));
+        }
+    }
+}
+
+fn small_integer(aml: &[u8]) -> Option<(u8, &[u8])> {
+    match aml {
+        [0x00, rest @ ..] => Some((0, rest)),
+        [0x01, rest @ ..] => Some((1, rest)),
+        // SLP_TYPx has three bits.
+        [0x0a, value @ 0..=7, rest @ ..] => Some((*value, rest)),
+        _ => None,
+    }
+}
+
+fn register(table: &[u8], at: usize) -> Option<Register> {
+    let space = match u8_at(table, at)? {
+        0 => Space::Memory,
+        1 => Space::Io,
+        _ => return None,
+    };
+    let address = u64_at(table, at + 4).filter(|&address| address != 0)?;
+    Some(Register { space, address })
+}
+
+fn sum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |sum, &byte| sum.wrapping_add(byte))
+}
+
+fn u8_at(bytes: &[u8], at: usize) -> Option<u8> {
+    bytes.get(at).copied()
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Tables(std::vec::Vec<(u64, std::vec::Vec<u8>)>);
+
+    impl PhysicalMemory for Tables {
+        fn bytes(&self, address: u64, len: usize) -> Option<&[u8]> {
+            self.0.iter().find_map(|(start, bytes)| {
+                let offset = usize::try_from(address.checked_sub(*start)?).ok()?;
+                bytes.get(offset..offset.checked_add(len)?)
+            })
+        }
+    }
+
+    fn table_of(signature: &[u8; 4], body: &[u8]) -> std::vec::Vec<u8> {
+        let mut table = std::vec![0; HEADER];
+        table[..4].copy_from_slice(signature);
+        table[4..8].copy_from_slice(&((HEADER + body.len()) as u32).to_le_bytes());
+        table.extend_from_slice(body);
+        table[9] = 0u8.wrapping_sub(sum(&table));
+        table
+    }
+
+    fn rsdp(revision: u8, rsdt: u32, xsdt: u64) -> std::vec::Vec<u8> {
+        let mut rsdp = std::vec![0; 36];
+        rsdp[..8].copy_from_slice(b"RSD PTR ");
+        rsdp[15] = revision;
+        rsdp[16..20].copy_from_slice(&rsdt.to_le_bytes());
+        rsdp[24..32].copy_from_slice(&xsdt.to_le_bytes());
+        rsdp[8] = 0u8.wrapping_sub(sum(&rsdp[..20]));
+        rsdp
+    }
+
+    /// A body with `values` at their offsets in the table.
+    fn body(len: usize, values: &[(usize, &[u8])]) -> std::vec::Vec<u8> {
+        let mut body = std::vec![0; len - HEADER];
+        for (at, value) in values {
+            body[at - HEADER..at - HEADER + value.len()].copy_from_slice(value);
+        }
+        body
+    }
+
+    fn q35() -> Tables {
+        let fadt = body(
+            244,
+            &[
+                (40, &0x3000u32.to_le_bytes()),
+                (64, &0x604u32.to_le_bytes()),
+                (76, &0x608u32.to_le_bytes()),
+                (91, &[4]),
+                (108, &[0x32]),
+                (112, &(1u32 << 10).to_le_bytes()),
+                (116, &[1, 8, 0, 0, 0xf9, 0x0c]),
+                (128, &[0x0f]),
+            ],
+        );
+        let dsdt = b"..._S5_X\x08_S5_\x12\x06\x04\x0a\x05\x01\x00\x00";
+        let mut madt = std::vec![0; 8];
+        madt.extend_from_slice(&[0, 8, 0, 0, 1, 0, 0, 0]);
+        madt.extend_from_slice(&[1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]);
+        madt.extend_from_slice(&[2, 10, 0, 0, 2, 0, 0, 0, 0, 0]);
+        madt.extend_from_slice(&[2, 10, 0, 9, 9, 0, 0, 0, 0x0d, 0]);
+        let root: std::vec::Vec<u8> = [0x2000u32, 0x4000].iter().flat_map(|n| n.to_le_bytes()).collect();
+        Tables(std::vec![
+            (0x500, rsdp(0, 0x1000, 0)),
+            (0x1000, table_of(b"RSDT", &root)),
+            (0x2000, table_of(b"FACP", &fadt)),
+            (0x3000, table_of(b"DSDT", dsdt)),
+            (0x4000, table_of(b"APIC", &madt)),
+        ])
+    }
+
+    #[test]
+    fn an_ordinary_pc_is_understood() {
+        let acpi = Acpi::parse(&q35(), 0x500);
+        let timer = PmTimer {
+            port: 0x608,
+            wide: false,
+        };
+        assert_eq!(
+            (acpi.pm_timer, acpi.pm1a_control, acpi.pm1b_control),
+            (Some(timer), Some(0x604), None)
+        );
+        assert_eq!(
+            (acpi.s5, acpi.century, acpi.io_apic),
+            (Some((5, 1)), 0x32, Some(0xfec0_0000))
+        );
+        let reset = Register {
+            space: Space::Io,
+            address: 0xcf9,
+        };
+        assert_eq!((acpi.reset, acpi.sleep_control), (Some((reset, 0x0f)), None));
+        assert_eq!(acpi.overrides.len(), 2);
+        assert_eq!((acpi.overrides[0].irq, acpi.overrides[0].input), (0, 2));
+        assert!(acpi.overrides[1].level && !acpi.overrides[1].active_low);
+    }
+
+    #[test]
+    fn hardware_reduced_acpi_has_a_sleep_register_and_no_ports() {
+        let fadt = body(
+            268,
+            &[
+                (64, &0x604u32.to_le_bytes()),
+                (112, &(1u32 << 20).to_le_bytes()),
+                (140, &0x3000u64.to_le_bytes()),
+                (244, &[0, 8, 0, 0, 0, 2, 0xa0, 0xfe]),
+            ],
+        );
+        let tables = Tables(std::vec![
+            (0x500, rsdp(2, 0, 0x1000)),
+            (0x1000, table_of(b"XSDT", &0x2000u64.to_le_bytes())),
+            (0x2000, table_of(b"FACP", &fadt)),
+            (0x3000, table_of(b"DSDT", b"_S5_\x12\x04\x01\x0a\x05")),
+        ]);
+        let acpi = Acpi::parse(&tables, 0x500);
+        let register = Register {
+            space: Space::Memory,
+            address: 0xfea0_0200,
+        };
+        assert_eq!(
+            (acpi.sleep_control, acpi.pm1a_control, acpi.s5),
+            (Some(register), None, Some((5, 5)))
+        );
+    }
+
+    #[test]
+    fn the_root_pointer_is_searched_for_where_the_loader_does_not_know_it() {
+        let mut tables = q35();
+        let mut area = std::vec![0; 0x2_0000];
+        area[0x1230..0x1230 + 36].copy_from_slice(&rsdp(0, 0x1000, 0));
+        // One that only looks like it comes first.
+        area[0x100..0x108].copy_from_slice(b"RSD PTR ");
+        area[0x110] = 1;
+        tables.0[0] = (BIOS_AREA.start, area);
+        assert_eq!(Acpi::parse(&tables, 0).pm1a_control, Some(0x604));
+        assert_eq!(Acpi::parse(&tables, 0x500).pm1a_control, Some(0x604));
+    }
+
+    #[test]
+    fn damaged_tables_are_ignored_one_by_one() {
+        for damaged in 0..5 {
+            let mut tables = q35();
+            tables.0[damaged].1[10] ^= 0xff;
+            let acpi = Acpi::parse(&tables, 0x500);
+            assert_eq!(acpi.pm1a_control.is_some(), damaged > 2, "{damaged}");
+            assert_eq!(acpi.s5.is_some(), damaged > 3, "{damaged}");
+            assert_eq!(acpi.io_apic.is_some(), damaged == 2 || damaged == 3, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn tables_cut_anywhere_do_no_harm() {
+        for index in 0..5 {
+            for len in 0..q35().0[index].1.len() {
+                let mut tables = q35();
+                tables.0[index].1.truncate(len);
+                // With the length put right, so that the parser goes on.
+                if index > 0 && len >= HEADER {
+                    let table = &mut tables.0[index].1;
+                    table[4..8].copy_from_slice(&(len as u32).to_le_bytes());
+                    table[9] = 0;
+                    table[9] = 0u8.wrapping_sub(sum(table));
+                }
+                Acpi::parse(&tables, 0x500);
+            }
+        }
+    }
+
+    #[test]
+    fn sleep_types_are_found_only_in_packages() {
+        assert_eq!(sleep_types(b"_S5_\x12\x06\x04\x00\x01\x00"), Some((0, 1)));
+        assert_eq!(sleep_types(b"_S5_\x12\x46\x00\x04\x0a\x07\x0a\x06"), Some((7, 6)));
+        assert_eq!(sleep_types(b"_S5_\x12\x06\x04\x0a\xff"), None);
+        assert_eq!(sleep_types(b"_S5_\x12"), None);
+        assert_eq!(sleep_types(b""), None);
+    }
+}

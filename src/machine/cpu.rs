@@ -1,0 +1,154 @@
+//! What the CPU is and can do, by CPUID.
+
+use core::arch::x86_64::{__cpuid, CpuidResult};
+use core::fmt;
+
+/// Instruction set extensions that matter to the ciphers, to entropy and to the clock, as CPUID shows them.
+pub const EXTENSIONS: [Extension; 12] = [
+    Extension::new("aes", 1, Register::Ecx, 25),
+    Extension::new("pclmulqdq", 1, Register::Ecx, 1),
+    Extension::new("avx", 1, Register::Ecx, 28),
+    Extension::new("avx2", 7, Register::Ebx, 5),
+    Extension::new("sha_ni", 7, Register::Ebx, 29),
+    Extension::new("vaes", 7, Register::Ecx, 9),
+    Extension::new("bmi2", 7, Register::Ebx, 8),
+    Extension::new("adx", 7, Register::Ebx, 19),
+    Extension::new("rdrand", 1, Register::Ecx, 30),
+    Extension::new("rdseed", 7, Register::Ebx, 18),
+    Extension::new("tsc_deadline", 1, Register::Ecx, 24),
+    Extension::new("pdpe1gb", 0x8000_0001, Register::Edx, 26),
+];
+
+/// An extension: its usual name and where CPUID shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Extension {
+    /// The name, as in Linux's /proc/cpuinfo.
+    pub name: &'static str,
+    leaf: u32,
+    register: Register,
+    bit: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Register {
+    Ebx,
+    Ecx,
+    Edx,
+}
+
+impl Extension {
+    const fn new(name: &'static str, leaf: u32, register: Register, bit: u32) -> Self {
+        Self {
+            name,
+            leaf,
+            register,
+            bit,
+        }
+    }
+
+    /// Whether this CPU has it.
+    pub fn is_present(&self) -> bool {
+        let Some(result) = leaf(self.leaf) else {
+            return false;
+        };
+        let register = match self.register {
+            Register::Ebx => result.ebx,
+            Register::Ecx => result.ecx,
+            Register::Edx => result.edx,
+        };
+        register >> self.bit & 1 == 1
+    }
+}
+
+/// Whether the CPU has the extension of that name (one of [`EXTENSIONS`]).
+pub fn has(name: &str) -> bool {
+    EXTENSIONS
+        .iter()
+        .any(|extension| extension.name == name && extension.is_present())
+}
+
+/// A CPUID leaf (subleaf 0), if the CPU has it.
+pub fn leaf(number: u32) -> Option<CpuidResult> {
+    let highest = __cpuid(number & 0xffff_0000).eax;
+    (number <= highest && highest >> 16 == number >> 16).then(|| __cpuid(number))
+}
+
+/// The signature of the hypervisor, such as `KVMKVMKVM` or `TCGTCGTCGTCG`; `None` on bare hardware.
+pub fn hypervisor() -> Option<Name<12>> {
+    let under = leaf(1).is_some_and(|leaf| leaf.ecx >> 31 == 1);
+    let id = under.then(|| leaf(0x4000_0000)).flatten()?;
+    Some(Name::of(&[id.ebx, id.ecx, id.edx]))
+}
+
+/// The CPU's own name, such as `Intel(R) Xeon(R) …`.
+pub fn brand() -> Name<48> {
+    let mut words = [0; 12];
+    for (number, words) in (0x8000_0002..=0x8000_0004).zip(words.chunks_exact_mut(4)) {
+        if let Some(part) = leaf(number) {
+            words.copy_from_slice(&[part.eax, part.ebx, part.ecx, part.edx]);
+        }
+    }
+    Name::of(&words)
+}
+
+/// The names of the extensions that this CPU has, with blanks between them, when displayed.
+#[derive(Debug, Clone, Copy)]
+pub struct Features;
+
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let present = EXTENSIONS.iter().filter(|extension| extension.is_present());
+        for (index, extension) in present.enumerate() {
+            let blank = if index == 0 { "" } else { " " };
+            write!(f, "{blank}{}", extension.name)?;
+        }
+        Ok(())
+    }
+}
+
+/// A name of at most `N` bytes that CPUID gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name<const N: usize>([u8; N]);
+
+impl<const N: usize> Name<N> {
+    fn of(words: &[u32]) -> Self {
+        let mut name = [0; N];
+        for (word, bytes) in words.iter().zip(name.chunks_exact_mut(4)) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        Self(name)
+    }
+
+    /// The name, without blanks and zeros around it; empty where it is not ASCII.
+    pub fn as_str(&self) -> &str {
+        let name = core::str::from_utf8(&self.0).unwrap_or_default();
+        name.trim_matches(|c: char| c == '\0' || c == ' ')
+    }
+}
+
+impl<const N: usize> fmt::Display for Name<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_trimmed() {
+        let word = |text: &[u8; 4]| u32::from_le_bytes(*text);
+        let name = Name::<12>::of(&[word(b"  KV"), word(b"MKVM"), word(b"\0\0\0\0")]);
+        assert_eq!(name.as_str(), "KVMKVM");
+    }
+
+    #[test]
+    fn what_the_standard_library_detects_is_seen() {
+        assert_eq!(has("aes"), std::is_x86_feature_detected!("aes"));
+        assert_eq!(has("rdrand"), std::is_x86_feature_detected!("rdrand"));
+        assert_eq!(has("bmi2"), std::is_x86_feature_detected!("bmi2"));
+        assert!(!has("nonsense"));
+        assert!(leaf(0x3fff_ffff).is_none());
+    }
+}

@@ -1,0 +1,402 @@
+//! Segments, stacks for exceptions, and the interrupt table; exceptions end in a panic that names them.
+
+use super::memory::{Arena, OutOfMemory, Range};
+use core::arch::{global_asm, naked_asm};
+use core::cell::Cell;
+use core::fmt;
+use critical_section::Mutex;
+use x86_64::VirtAddr;
+use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
+use x86_64::instructions::tables::load_tss;
+use x86_64::registers::control::Cr2;
+use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
+use x86_64::structures::idt::InterruptDescriptorTable;
+use x86_64::structures::tss::TaskStateSegment;
+
+/// The first interrupt vector of devices; those below are exceptions.
+pub(super) const FIRST_VECTOR: u8 = 32;
+/// How many vectors devices (and the timer) may have.
+pub(super) const VECTORS: usize = 32;
+/// The vector of interrupts that vanished before they were taken. They are not acknowledged.
+pub(super) const SPURIOUS_VECTOR: u8 = 0xff;
+
+/// The stacks, each with an unmapped page below it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stacks {
+    /// Interrupts: nothing is ever pushed there but what the CPU pushes.
+    pub interrupt: Range,
+    /// Exceptions other than the two below.
+    pub fault: Range,
+    /// Double faults.
+    pub double_fault: Range,
+    /// NMI and machine checks.
+    pub nmi: Range,
+    /// Everything else.
+    pub main: Range,
+}
+
+/// Loads segments, interrupt stacks and interrupt table of our own.
+///
+/// # Safety
+///
+/// The stacks are mapped, writable, and used by nobody else. To be called once, on the main stack.
+pub unsafe fn init(arena: &mut Arena, stacks: Stacks) -> Result<(), OutOfMemory> {
+    critical_section::with(|cs| STACKS.borrow(cs).set(Some(stacks)));
+    let tss = arena.value(TaskStateSegment::new())?;
+    // Compiled code keeps data below the stack pointer (the red zone), where the CPU would push the interrupt frame:
+    // so every vector switches stacks.
+    for (index, stack) in [stacks.interrupt, stacks.fault, stacks.double_fault, stacks.nmi]
+        .iter()
+        .enumerate()
+    {
+        tss.interrupt_stack_table[index] = VirtAddr::new_truncate(stack.end);
+    }
+    let gdt = arena.value(GlobalDescriptorTable::new())?;
+    let code = gdt.append(Descriptor::kernel_code_segment());
+    let data = gdt.append(Descriptor::kernel_data_segment());
+    let task = gdt.append(Descriptor::tss_segment(tss));
+    gdt.load();
+    // SAFETY: the selectors are of the table just loaded, of the same flat segments as before.
+    unsafe {
+        CS::set_reg(code);
+        for set in [DS::set_reg, ES::set_reg, SS::set_reg] {
+            set(data);
+        }
+        load_tss(task);
+    }
+    let idt = arena.value(InterruptDescriptorTable::new())?;
+    fill(idt);
+    idt.load();
+    Ok(())
+}
+
+/// Set by the stub of each device vector, and by nothing else; cleared by `interrupts::dispatch`.
+pub(super) static PENDING: [core::sync::atomic::AtomicU8; VECTORS] =
+    [const { core::sync::atomic::AtomicU8::new(0) }; VECTORS];
+
+static STACKS: Mutex<Cell<Option<Stacks>>> = Mutex::new(Cell::new(None));
+
+const IST_INTERRUPT: u16 = 0;
+const IST_FAULT: u16 = 1;
+const IST_DOUBLE_FAULT: u16 = 2;
+const IST_NMI: u16 = 3;
+
+/// The distance between two stubs, in bytes.
+const STUB: u64 = 16;
+
+// Device interrupts set their flag and return. They touch no register, no lock and no data but the flag: code in the
+// main loop can never be interrupted by code, so there is no preemption to guard against anywhere.
+global_asm!(
+    ".section .text.postern_interrupt_stubs, \"ax\", @progbits",
+    ".globl postern_interrupt_stubs",
+    ".p2align 4",
+    "postern_interrupt_stubs:",
+    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+    ".p2align 4",
+    "mov byte ptr [rip + {pending} + \\n], 1",
+    "iretq",
+    ".endr",
+    // Exceptions leave vector, error code (0 where the CPU pushes none) and the CPU's frame to `exception`.
+    ".section .text.postern_exception_stubs, \"ax\", @progbits",
+    ".globl postern_exception_stubs",
+    ".p2align 4",
+    "postern_exception_stubs:",
+    ".irp n, 0,1,2,3,4,5,6,7,9,15,16,18,19,20,22,23,24,25,26,27,28,31",
+    ".org postern_exception_stubs + 16 * \\n",
+    "push 0",
+    "push \\n",
+    "jmp {common}",
+    ".endr",
+    ".section .text.postern_exception_stubs_with_code, \"ax\", @progbits",
+    ".globl postern_exception_stubs_with_code",
+    ".p2align 4",
+    "postern_exception_stubs_with_code:",
+    ".irp n, 8,10,11,12,13,14,17,21,29,30",
+    ".org postern_exception_stubs_with_code + 16 * \\n",
+    "push \\n",
+    "jmp {common}",
+    ".endr",
+    pending = sym PENDING,
+    common = sym exception_common,
+);
+
+unsafe extern "C" {
+    static postern_interrupt_stubs: u8;
+    static postern_exception_stubs: u8;
+    static postern_exception_stubs_with_code: u8;
+}
+
+#[unsafe(naked)]
+extern "C" fn exception_common() -> ! {
+    naked_asm!(
+        "cld",
+        "mov rdi, rsp",
+        "and rsp, -16",
+        "call {exception}",
+        "ud2",
+        exception = sym exception,
+    )
+}
+
+#[unsafe(naked)]
+extern "C" fn spurious() {
+    naked_asm!("iretq")
+}
+
+fn fill(idt: &mut InterruptDescriptorTable) {
+    let plain =
+        |vector: u64| VirtAddr::new_truncate((&raw const postern_exception_stubs).addr() as u64 + STUB * vector);
+    let coded = |vector: u64| {
+        VirtAddr::new_truncate((&raw const postern_exception_stubs_with_code).addr() as u64 + STUB * vector)
+    };
+    let device = |index: u64| VirtAddr::new_truncate((&raw const postern_interrupt_stubs).addr() as u64 + STUB * index);
+    // SAFETY: every address is that of a stub for just that vector, which returns with IRETQ or not at all; the stacks
+    // are distinct, so that a fault in one handler does not run over another's frame.
+    unsafe {
+        idt.divide_error.set_handler_addr(plain(0)).set_stack_index(IST_FAULT);
+        idt.debug.set_handler_addr(plain(1)).set_stack_index(IST_FAULT);
+        idt.non_maskable_interrupt
+            .set_handler_addr(plain(2))
+            .set_stack_index(IST_NMI);
+        idt.breakpoint.set_handler_addr(plain(3)).set_stack_index(IST_FAULT);
+        idt.overflow.set_handler_addr(plain(4)).set_stack_index(IST_FAULT);
+        idt.bound_range_exceeded
+            .set_handler_addr(plain(5))
+            .set_stack_index(IST_FAULT);
+        idt.invalid_opcode.set_handler_addr(plain(6)).set_stack_index(IST_FAULT);
+        idt.device_not_available
+            .set_handler_addr(plain(7))
+            .set_stack_index(IST_FAULT);
+        idt.double_fault
+            .set_handler_addr(coded(8))
+            .set_stack_index(IST_DOUBLE_FAULT);
+        idt.invalid_tss.set_handler_addr(coded(10)).set_stack_index(IST_FAULT);
+        idt.segment_not_present
+            .set_handler_addr(coded(11))
+            .set_stack_index(IST_FAULT);
+        idt.stack_segment_fault
+            .set_handler_addr(coded(12))
+            .set_stack_index(IST_FAULT);
+        idt.general_protection_fault
+            .set_handler_addr(coded(13))
+            .set_stack_index(IST_FAULT);
+        idt.page_fault.set_handler_addr(coded(14)).set_stack_index(IST_FAULT);
+        idt.x87_floating_point
+            .set_handler_addr(plain(16))
+            .set_stack_index(IST_FAULT);
+        idt.alignment_check
+            .set_handler_addr(coded(17))
+            .set_stack_index(IST_FAULT);
+        idt.machine_check.set_handler_addr(plain(18)).set_stack_index(IST_NMI);
+        idt.simd_floating_point
+            .set_handler_addr(plain(19))
+            .set_stack_index(IST_FAULT);
+        idt.virtualization
+            .set_handler_addr(plain(20))
+            .set_stack_index(IST_FAULT);
+        idt.cp_protection_exception
+            .set_handler_addr(coded(21))
+            .set_stack_index(IST_FAULT);
+        idt.hv_injection_exception
+            .set_handler_addr(plain(28))
+            .set_stack_index(IST_FAULT);
+        idt.vmm_communication_exception
+            .set_handler_addr(coded(29))
+            .set_stack_index(IST_FAULT);
+        idt.security_exception
+            .set_handler_addr(coded(30))
+            .set_stack_index(IST_FAULT);
+        for index in 0..VECTORS as u8 {
+            idt[FIRST_VECTOR + index]
+                .set_handler_addr(device(index.into()))
+                .set_stack_index(IST_INTERRUPT);
+        }
+        let spurious = VirtAddr::from_ptr(spurious as *const ());
+        idt[SPURIOUS_VECTOR]
+            .set_handler_addr(spurious)
+            .set_stack_index(IST_INTERRUPT);
+    }
+}
+
+/// What the stubs and the CPU leave on the stack.
+#[repr(C)]
+#[derive(Debug)]
+struct Frame {
+    vector: u64,
+    code: u64,
+    rip: u64,
+    cs: u64,
+    flags: u64,
+    rsp: u64,
+    ss: u64,
+}
+
+extern "C" fn exception(frame: &Frame) -> ! {
+    // A fault that is no page fault leaves an old address there.
+    let address = Cr2::read_raw();
+    let stacks = critical_section::with(|cs| STACKS.borrow(cs).get());
+    panic!("{}", Report { frame, address, stacks })
+}
+
+struct Report<'a> {
+    frame: &'a Frame,
+    address: u64,
+    stacks: Option<Stacks>,
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frame = self.frame;
+        if matches!(frame.vector, 8 | 14)
+            && let Some(stack) = self.stacks.and_then(|stacks| stacks.guarding(self.address))
+        {
+            write!(f, "stack overflow ({stack} stack): ")?;
+        }
+        write!(f, "exception {} ({})", frame.vector, name(frame.vector))?;
+        write!(
+            f,
+            ", error code {:#x}, rip {:#x}, rsp {:#x}",
+            frame.code, frame.rip, frame.rsp
+        )?;
+        if frame.vector == 14 {
+            let access = match frame.code {
+                code if code & 16 != 0 => "execution",
+                code if code & 2 != 0 => "write",
+                _ => "read",
+            };
+            let why = if frame.code & 1 != 0 {
+                "not permitted"
+            } else {
+                "nothing there"
+            };
+            write!(f, ", {access} at {:#x}: {why}", self.address)?;
+        }
+        // Bytes 10 and 11 of the report say where CR2 pointed, also where it need not matter.
+        if frame.vector == 8 {
+            write!(f, ", cr2 {:#x}", self.address)?;
+        }
+        Ok(())
+    }
+}
+
+impl Stacks {
+    /// The stack below which `address` lies, within the unmapped page.
+    fn guarding(&self, address: u64) -> Option<&'static str> {
+        let stacks = [
+            ("interrupt", self.interrupt),
+            ("fault", self.fault),
+            ("double fault", self.double_fault),
+            ("NMI", self.nmi),
+            ("main", self.main),
+        ];
+        let below = |stack: Range| Range::new(stack.start - super::memory::PAGE, stack.start);
+        let found = stacks
+            .into_iter()
+            .find(|&(_, stack)| below(stack).contains(Range::new(address, address + 1)));
+        found.map(|(name, _)| name)
+    }
+}
+
+/// The exceptions' names (Intel SDM volume 3, table 7-1).
+fn name(vector: u64) -> &'static str {
+    match vector {
+        0 => "divide error",
+        1 => "debug",
+        2 => "non-maskable interrupt",
+        3 => "breakpoint",
+        4 => "overflow",
+        5 => "bound range exceeded",
+        6 => "invalid opcode",
+        7 => "device not available",
+        8 => "double fault",
+        10 => "invalid TSS",
+        11 => "segment not present",
+        12 => "stack-segment fault",
+        13 => "general protection",
+        14 => "page fault",
+        16 => "x87 floating-point",
+        17 => "alignment check",
+        18 => "machine check",
+        19 => "SIMD floating-point",
+        20 => "virtualization",
+        21 => "control protection",
+        28 => "hypervisor injection",
+        29 => "VMM communication",
+        30 => "security",
+        _ => "reserved",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(vector: u64, code: u64, address: u64) -> std::string::String {
+        let frame = Frame {
+            vector,
+            code,
+            rip: 0x10_1234,
+            cs: 8,
+            flags: 0,
+            rsp: 0x20_0008,
+            ss: 16,
+        };
+        let stack = |n: u64| Range::new(0x20_1000 + n * 0x2000, 0x20_2000 + n * 0x2000);
+        let stacks = Stacks {
+            interrupt: stack(0),
+            fault: stack(1),
+            double_fault: stack(2),
+            nmi: stack(3),
+            main: stack(4),
+        };
+        let stacks = Some(stacks);
+        let report = Report {
+            frame: &frame,
+            address,
+            stacks,
+        };
+        std::format!("{report}")
+    }
+
+    #[test]
+    fn an_exception_is_reported_with_all_that_is_known() {
+        assert_eq!(
+            report(13, 0x18, 0),
+            "exception 13 (general protection), error code 0x18, rip 0x101234, rsp 0x200008"
+        );
+        let fault =
+            "exception 14 (page fault), error code 0x2, rip 0x101234, rsp 0x200008, write at 0x8: nothing there";
+        assert_eq!(report(14, 2, 8), fault);
+        assert!(report(14, 0x11, 0x5000).ends_with("execution at 0x5000: not permitted"));
+    }
+
+    #[test]
+    fn a_fault_below_a_stack_is_an_overflow_of_that_stack() {
+        assert!(report(14, 2, 0x20_8fff).starts_with("stack overflow (main stack): exception 14"));
+        assert!(report(8, 0, 0x20_0000).starts_with("stack overflow (interrupt stack): exception 8"));
+        assert!(report(14, 2, 0x20_9000).starts_with("exception 14"));
+        assert!(report(13, 2, 0x20_8fff).starts_with("exception 13"));
+    }
+
+    #[test]
+    fn stubs_lie_where_the_table_expects_them() {
+        let device = (&raw const postern_interrupt_stubs).addr();
+        let plain = (&raw const postern_exception_stubs).addr();
+        let coded = (&raw const postern_exception_stubs_with_code).addr();
+        // SAFETY: code of this program, read.
+        let byte = |at: usize| unsafe { (at as *const u8).read() };
+        for index in 0..VECTORS {
+            // MOV r/m8, imm8 with its RIP-relative operand, then REX.W IRET.
+            assert_eq!((byte(device + 16 * index), byte(device + 16 * index + 7)), (0xc6, 0x48));
+        }
+        for vector in [0, 3, 6, 16, 28] {
+            assert_eq!(
+                [0, 1, 2, 3].map(|n| byte(plain + 16 * vector + n)),
+                [0x6a, 0, 0x6a, vector as u8]
+            );
+        }
+        for vector in [8, 13, 14, 30] {
+            assert_eq!([0, 1].map(|n| byte(coded + 16 * vector + n)), [0x6a, vector as u8]);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Health tests of a raw entropy source: repetition count and adaptive proportion.
+//!
+//! NIST SP 800-90B, 4.4. A sample is a byte. The sources here are conditioned and claim full entropy; the tests assume
+//! half of that, 4 bits a sample, and are set so that a source which is as good as assumed fails once in 2^40 samples.
+
+use core::fmt;
+
+/// Samples that a source must pass before it counts (SP 800-90B, 4.3, requirement 2: at least 1024).
+pub const START_UP: usize = 1024;
+
+/// How a source failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The same sample came [`REPETITIONS`] times in a row.
+    Repetition,
+    /// One sample made up [`PROPORTION`] of [`WINDOW`].
+    Proportion,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Repetition => "repetition count test failed",
+            Self::Proportion => "adaptive proportion test failed",
+        })
+    }
+}
+
+/// Cutoff of the repetition count test (4.4.1): 1 + 40 bits / 4 bits.
+pub const REPETITIONS: u32 = 11;
+/// Window of the adaptive proportion test for samples that are not bits (4.4.2).
+pub const WINDOW: u32 = 512;
+/// Its cutoff: 1 + the quantile, at 1 - 2^-40, of the binomial distribution of 512 samples with probability 2^-4.
+pub const PROPORTION: u32 = 78;
+
+/// Both tests, running.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    last: Option<u8>,
+    repetitions: u32,
+    /// The first sample of the window.
+    first: u8,
+    /// How often it has come in the window.
+    count: u32,
+    /// Samples in the window so far, `< WINDOW`.
+    seen: u32,
+}
+
+impl Health {
+    /// Tests that have seen nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            last: None,
+            repetitions: 0,
+            first: 0,
+            count: 0,
+            seen: 0,
+        }
+    }
+
+    /// Takes the next samples.
+    pub fn test(&mut self, samples: &[u8]) -> Result<(), Fault> {
+        samples.iter().try_for_each(|&sample| self.test_one(sample))
+    }
+
+    fn test_one(&mut self, sample: u8) -> Result<(), Fault> {
+        self.repetitions = if self.last == Some(sample) {
+            self.repetitions + 1
+        } else {
+            1
+        };
+        self.last = Some(sample);
+        if self.repetitions >= REPETITIONS {
+            return Err(Fault::Repetition);
+        }
+        if self.seen == 0 {
+            self.first = sample;
+            self.count = 0;
+        }
+        self.count += u32::from(sample == self.first);
+        self.seen = (self.seen + 1) % WINDOW;
+        if self.count >= PROPORTION {
+            return Err(Fault::Proportion);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chacha20::ChaCha20Rng;
+    use rand_core::{Rng, SeedableRng};
+
+    #[test]
+    fn a_good_source_passes() {
+        let mut health = Health::new();
+        let mut rng = ChaCha20Rng::from_seed([7; 32]);
+        let mut samples = [0; 4096];
+        for _ in 0..256 {
+            rng.fill_bytes(&mut samples);
+            assert_eq!(health.test(&samples), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_stuck_fails_just_at_the_cutoff() {
+        let stuck = [0xff; REPETITIONS as usize];
+        let (last, fewer) = stuck.split_last().unwrap();
+        let mut health = Health::new();
+        assert_eq!(health.test(&[1, 2, 3]), Ok(()));
+        assert_eq!(health.test(fewer), Ok(()));
+        assert_eq!(health.test(&[*last]), Err(Fault::Repetition));
+        assert_eq!(Health::new().test(&[0; START_UP]), Err(Fault::Repetition));
+    }
+
+    #[test]
+    fn a_source_that_favours_one_sample_fails_just_at_the_cutoff() {
+        // Every fourth sample is the same: 78 of them in 309.
+        let biased = |n: u32| if n.is_multiple_of(4) { 0 } else { (n % 251) as u8 + 1 };
+        let samples: std::vec::Vec<u8> = (0..4 * (PROPORTION - 1) + 1).map(biased).collect();
+        let (last, fewer) = samples.split_last().unwrap();
+        let mut health = Health::new();
+        assert_eq!(health.test(fewer), Ok(()));
+        assert_eq!(health.test(&[*last]), Err(Fault::Proportion));
+    }
+
+    #[test]
+    fn a_window_forgets_the_one_before() {
+        // 70 times in each window is suspicious, and not enough.
+        let samples = |n: u32| {
+            if n % WINDOW < 140 && n.is_multiple_of(2) {
+                0
+            } else {
+                (n % 251) as u8 + 1
+            }
+        };
+        let samples: std::vec::Vec<u8> = (0..4 * WINDOW).map(samples).collect();
+        assert_eq!(Health::new().test(&samples), Ok(()));
+    }
+
+    #[test]
+    fn the_cutoff_of_the_proportion_test_is_the_quantile_it_should_be() {
+        let p = f64::powi(2.0, -4);
+        let mut term = f64::powi(1.0 - p, WINDOW as i32);
+        let mut terms = std::vec::Vec::new();
+        for k in 0..=WINDOW {
+            terms.push(term);
+            term *= f64::from(WINDOW - k) / f64::from(k + 1) * p / (1.0 - p);
+        }
+        let above = |k: u32| terms[k as usize + 1..].iter().rev().sum::<f64>();
+        let rate = f64::powi(2.0, -40);
+        assert!(above(PROPORTION - 1) <= rate && above(PROPORTION - 2) > rate);
+    }
+}

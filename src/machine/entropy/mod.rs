@@ -1,0 +1,529 @@
+//! Random numbers: from whichever sources exist, tested, into a generator that fails closed.
+//!
+//! RDSEED, RDRAND and a virtio entropy device, each watched by health tests ([`health`]), go through SHA-256 into the
+//! key of a ChaCha20 generator. The generator erases fast: each time it makes numbers it first makes its next key, and
+//! what was handed out is wiped, so that whoever sees its state learns nothing about the past. Sources are mixed in
+//! again every ten minutes, and after each MiB. Without a healthy source there is no generator at all ([`NoEntropy`]).
+
+pub mod health;
+
+mod cpu;
+mod virtio;
+
+use super::memory::Arena;
+use super::pci::Function;
+use chacha20::ChaCha20Rng;
+use core::cell::RefCell;
+use core::convert::Infallible;
+use core::fmt;
+use critical_section::Mutex;
+use embassy_time::{Duration, Instant, Timer};
+use health::{Fault, Health, START_UP};
+use rand_core::{Rng as _, SeedableRng, TryCryptoRng, TryRng};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// The generator, for whoever needs random numbers. All handles are of the one generator.
+#[derive(Debug, Clone, Copy)]
+pub struct Rng(());
+
+/// There is no source of entropy that is present and healthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoEntropy;
+
+impl fmt::Display for NoEntropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no entropy: the CPU has neither RDSEED nor RDRAND, and there is no virtio entropy device")
+    }
+}
+
+impl core::error::Error for NoEntropy {}
+
+/// Where entropy comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The CPU's entropy source.
+    Rdseed,
+    /// The CPU's generator.
+    Rdrand,
+    /// The host, by a virtio entropy device.
+    Virtio,
+}
+
+impl Source {
+    /// All of them.
+    pub const ALL: [Source; 3] = [Source::Rdseed, Source::Rdrand, Source::Virtio];
+
+    /// Its name, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rdseed => "rdseed",
+            Self::Rdrand => "rdrand",
+            Self::Virtio => "virtio-rng",
+        }
+    }
+}
+
+/// How a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// It does not exist here.
+    #[default]
+    Absent,
+    /// It exists, and has not passed the start-up test yet.
+    Starting,
+    /// It is in use.
+    Healthy,
+    /// It failed a health test, and is not used again.
+    Failed(Fault),
+    /// It exists and gives nothing, or cannot be driven.
+    Silent,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("absent"),
+            Self::Starting => f.write_str("starting"),
+            Self::Healthy => f.write_str("healthy"),
+            Self::Failed(fault) => fault.fmt(f),
+            Self::Silent => f.write_str("gives nothing"),
+        }
+    }
+}
+
+/// Sources and generator, for `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Status {
+    /// Each source's state, and the bytes taken from it, in the order of [`Source::ALL`].
+    pub sources: [(State, u64); 3],
+    /// How often the generator was seeded; 0: there is none.
+    pub seeded: u64,
+    /// Bytes that it gave.
+    pub given: u64,
+}
+
+/// The generator, if there is enough entropy for one.
+pub fn rng() -> Result<Rng, NoEntropy> {
+    with(|pool| if pool.seeded > 0 { Ok(Rng(())) } else { Err(NoEntropy) })
+}
+
+/// Finds the sources, tests them, and seeds the generator. A device on the bus is waited for only where the CPU has
+/// nothing to offer, and [`PATIENCE`] at the most; if it answers later, it counts from then on ([`keep_fresh`]).
+pub fn init(functions: &[Function], arena: &mut Arena) {
+    let device = virtio::find(functions, arena);
+    with(|pool| {
+        pool.present(Source::Rdseed, super::cpu::has("rdseed"));
+        pool.present(Source::Rdrand, super::cpu::has("rdrand"));
+        pool.present(Source::Virtio, device.is_some());
+    });
+    match device {
+        Some(Ok(mut device)) => {
+            device.request(virtio::REQUEST);
+            critical_section::with(|cs| DEVICE.borrow_ref_mut(cs).replace(device));
+        }
+        Some(Err(reason)) => {
+            log::warn!("entropy: the virtio device cannot be used: {reason}");
+            with(|pool| pool.silent(Source::Virtio));
+        }
+        None => {}
+    }
+    gather(START_UP);
+    let start = Instant::now();
+    while rng().is_err() && with(|pool| pool.is_starting(Source::Virtio)) && start.elapsed() < PATIENCE {
+        core::hint::spin_loop();
+        gather(0);
+    }
+}
+
+/// Mixes the sources in again, now and then. To be run as a task.
+pub async fn keep_fresh() -> ! {
+    loop {
+        let starting = with(|pool| pool.is_starting(Source::Virtio));
+        Timer::after(if starting { RETRY } else { RESEED_AFTER }).await;
+        gather(RESEED);
+    }
+}
+
+/// Sources and generator as they are.
+pub fn status() -> Status {
+    with(|pool| Status {
+        sources: pool.meters.each_ref().map(|meter| (meter.state, meter.bytes)),
+        seeded: pool.seeded,
+        given: pool.generator.given,
+    })
+}
+
+impl TryRng for Rng {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
+        let due = with(|pool| {
+            pool.generator.fill(target);
+            pool.generator.since_seed > RESEED_BYTES
+        });
+        if due {
+            gather(RESEED);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Rng {}
+
+/// How long to wait for a device at boot, where it is the only source.
+pub const PATIENCE: Duration = Duration::from_millis(250);
+/// How often to look for a device's first answer.
+const RETRY: Duration = Duration::from_millis(100);
+/// How often to mix the sources in again.
+const RESEED_AFTER: Duration = Duration::from_secs(600);
+/// After how many bytes to mix them in again.
+const RESEED_BYTES: u64 = 1 << 20;
+/// Bytes to take from each source then: 256 bits, at the 4 bits a byte that the health tests assume.
+const RESEED: usize = 64;
+/// The least bytes of healthy sources that make a seed: likewise.
+const ENOUGH: usize = 64;
+
+static POOL: Mutex<RefCell<Pool>> = Mutex::new(RefCell::new(Pool::new()));
+static DEVICE: Mutex<RefCell<Option<virtio::Device>>> = Mutex::new(RefCell::new(None));
+
+fn with<R>(f: impl FnOnce(&mut Pool) -> R) -> R {
+    critical_section::with(|cs| f(&mut POOL.borrow_ref_mut(cs)))
+}
+
+/// Takes `len` bytes of each source that can give them at once, what the device has answered, and seeds.
+fn gather(len: usize) {
+    with(|pool| {
+        let mut bytes = [0; START_UP];
+        for (source, fill) in [
+            (Source::Rdseed, cpu::rdseed as fn(&mut [u8]) -> bool),
+            (Source::Rdrand, cpu::rdrand),
+        ] {
+            let wanted = bytes.get_mut(..len).unwrap_or_default();
+            if len > 0 && pool.is_usable(source) {
+                if fill(wanted) {
+                    pool.add(source, wanted)
+                } else {
+                    pool.silent(source)
+                }
+            }
+        }
+        bytes.zeroize();
+        critical_section::with(|cs| {
+            if let Some(device) = DEVICE
+                .borrow_ref_mut(cs)
+                .as_mut()
+                .filter(|_| pool.is_usable(Source::Virtio))
+            {
+                if let Some(answer) = device.answer() {
+                    pool.add(Source::Virtio, answer);
+                    answer.zeroize();
+                }
+                // The next one's answer is there when it is time to reseed.
+                device.request(if pool.is_starting(Source::Virtio) {
+                    virtio::REQUEST
+                } else {
+                    RESEED
+                });
+            }
+        });
+        pool.seed(&super::clock::tsc().to_le_bytes());
+    });
+}
+
+/// What is known about a source.
+struct Meter {
+    state: State,
+    health: Health,
+    /// Bytes taken from it, and tested.
+    bytes: u64,
+}
+
+struct Pool {
+    meters: [Meter; 3],
+    /// What came in since the last seed.
+    gathered: Option<Sha256>,
+    /// Bytes of it that are from healthy sources.
+    credit: usize,
+    seeded: u64,
+    generator: Generator,
+}
+
+impl Pool {
+    const fn new() -> Self {
+        const METER: Meter = Meter {
+            state: State::Absent,
+            health: Health::new(),
+            bytes: 0,
+        };
+        Self {
+            meters: [METER; 3],
+            gathered: None,
+            credit: 0,
+            seeded: 0,
+            generator: Generator::new(),
+        }
+    }
+
+    fn present(&mut self, source: Source, present: bool) {
+        self.meters[source as usize].state = if present { State::Starting } else { State::Absent };
+    }
+
+    fn silent(&mut self, source: Source) {
+        self.meters[source as usize].state = State::Silent;
+    }
+
+    fn is_usable(&self, source: Source) -> bool {
+        matches!(self.meters[source as usize].state, State::Starting | State::Healthy)
+    }
+
+    fn is_starting(&self, source: Source) -> bool {
+        self.meters[source as usize].state == State::Starting
+    }
+
+    /// Tests what came from a source and takes it in. Until it has passed the start-up test it earns no credit.
+    fn add(&mut self, source: Source, bytes: &[u8]) {
+        let meter = &mut self.meters[source as usize];
+        if let Err(fault) = meter.health.test(bytes) {
+            meter.state = State::Failed(fault);
+            return;
+        }
+        meter.bytes += bytes.len() as u64;
+        if meter.state == State::Healthy {
+            self.credit += bytes.len();
+        } else if meter.bytes >= START_UP as u64 {
+            meter.state = State::Healthy;
+            // All of it was tested now.
+            self.credit += meter.bytes as usize;
+        }
+        let gathered = self.gathered.get_or_insert_with(Sha256::new);
+        gathered.update([source as u8]);
+        gathered.update((bytes.len() as u64).to_le_bytes());
+        gathered.update(bytes);
+    }
+
+    /// Makes a new key of the old one and what was gathered, if that is enough. `extra` is mixed in without credit.
+    fn seed(&mut self, extra: &[u8]) {
+        if self.credit < ENOUGH {
+            return;
+        }
+        let Some(mut gathered) = self.gathered.take() else {
+            return;
+        };
+        gathered.update(extra);
+        let mut digest = gathered.finalize();
+        self.generator.seed(&digest);
+        digest.as_mut_slice().zeroize();
+        self.credit = 0;
+        self.seeded += 1;
+    }
+}
+
+/// ChaCha20 with fast key erasure (<https://blog.cr.yp.to/20170723-random.html>): each refill of the buffer begins with
+/// the next key, and the buffer is wiped as it is handed out.
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Generator {
+    key: [u8; 32],
+    buffer: [u8; BUFFER],
+    /// Where in the buffer what has not been handed out begins.
+    used: usize,
+    given: u64,
+    since_seed: u64,
+}
+
+/// Eight blocks of ChaCha20, less the key.
+const BUFFER: usize = 8 * 64 - 32;
+
+impl Generator {
+    const fn new() -> Self {
+        Self {
+            key: [0; 32],
+            buffer: [0; BUFFER],
+            used: BUFFER,
+            given: 0,
+            since_seed: 0,
+        }
+    }
+
+    fn seed(&mut self, seed: &[u8]) {
+        let mut key = Sha256::new()
+            .chain_update(b"postern generator")
+            .chain_update(self.key)
+            .chain_update(seed)
+            .finalize();
+        self.key.copy_from_slice(&key);
+        key.as_mut_slice().zeroize();
+        // What the old key made is not handed out any more.
+        self.buffer.zeroize();
+        self.used = BUFFER;
+        self.since_seed = 0;
+    }
+
+    fn fill(&mut self, mut target: &mut [u8]) {
+        self.given += target.len() as u64;
+        self.since_seed += target.len() as u64;
+        while !target.is_empty() {
+            if self.used >= BUFFER {
+                // Wiped when it is dropped.
+                let mut rng = ChaCha20Rng::from_seed(self.key);
+                rng.fill_bytes(&mut self.key);
+                rng.fill_bytes(&mut self.buffer);
+                self.used = 0;
+            }
+            let count = target.len().min(BUFFER - self.used);
+            let (now, later) = target.split_at_mut(count);
+            if let Some(made) = self.buffer.get_mut(self.used..self.used + count) {
+                now.copy_from_slice(made);
+                made.zeroize();
+            }
+            self.used += count;
+            target = later;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(len: usize, seed: u8) -> std::vec::Vec<u8> {
+        let mut noise = std::vec![0; len];
+        ChaCha20Rng::from_seed([seed; 32]).fill_bytes(&mut noise);
+        noise
+    }
+
+    fn pool_with(source: Source) -> Pool {
+        let mut pool = Pool::new();
+        pool.present(source, true);
+        pool
+    }
+
+    #[test]
+    fn without_a_source_there_is_no_seed() {
+        let mut pool = Pool::new();
+        pool.seed(b"extra");
+        assert_eq!(pool.seeded, 0);
+        let mut pool = pool_with(Source::Rdrand);
+        pool.add(Source::Rdrand, &noise(START_UP - 1, 1));
+        pool.seed(b"extra");
+        assert_eq!((pool.seeded, pool.is_starting(Source::Rdrand)), (0, true));
+        pool.add(Source::Rdrand, &noise(1, 2));
+        pool.seed(b"extra");
+        assert_eq!(
+            (pool.seeded, pool.meters[Source::Rdrand as usize].state),
+            (1, State::Healthy)
+        );
+    }
+
+    #[test]
+    fn a_source_that_fails_is_not_taken_in_nor_asked_again() {
+        let mut pool = pool_with(Source::Rdrand);
+        pool.add(Source::Rdrand, &[0xff; START_UP]);
+        pool.seed(&[]);
+        assert_eq!((pool.seeded, pool.credit), (0, 0));
+        assert!(pool.gathered.is_none() && !pool.is_usable(Source::Rdrand));
+        assert_eq!(
+            pool.meters[Source::Rdrand as usize].state,
+            State::Failed(Fault::Repetition)
+        );
+        // Another one makes up for it.
+        pool.present(Source::Virtio, true);
+        pool.add(Source::Virtio, &noise(START_UP, 3));
+        pool.seed(&[]);
+        assert_eq!(pool.seeded, 1);
+    }
+
+    #[test]
+    fn a_later_failure_leaves_the_generator_as_it_is() {
+        let mut pool = pool_with(Source::Rdseed);
+        pool.add(Source::Rdseed, &noise(START_UP, 1));
+        pool.seed(&[]);
+        let key = pool.generator.key;
+        pool.add(Source::Rdseed, &[7; 64]);
+        pool.seed(&[]);
+        assert_eq!((pool.seeded, pool.generator.key), (1, key));
+    }
+
+    #[test]
+    fn each_seed_depends_on_all_that_came_before() {
+        let key = |parts: &[(Source, &[u8])], extra: &[u8]| {
+            let mut pool = Pool::new();
+            for &(source, bytes) in parts {
+                if !pool.is_usable(source) {
+                    pool.present(source, true);
+                }
+                pool.add(source, bytes);
+            }
+            pool.seed(extra);
+            assert_eq!(pool.seeded, 1);
+            pool.generator.key
+        };
+        let (a, b) = (noise(START_UP, 1), noise(START_UP, 2));
+        let keys = [
+            key(&[(Source::Rdseed, &a)], b""),
+            key(&[(Source::Rdrand, &a)], b""),
+            key(&[(Source::Rdseed, &b)], b""),
+            key(&[(Source::Rdseed, &a)], b"x"),
+            key(&[(Source::Rdseed, &a), (Source::Rdrand, &b)], b""),
+        ];
+        for (index, one) in keys.iter().enumerate() {
+            assert!(keys[..index].iter().all(|other| other != one));
+        }
+        assert_eq!(keys[0], key(&[(Source::Rdseed, &a)], b""));
+        let mut generator = Generator::new();
+        generator.seed(b"first");
+        let first = generator.key;
+        generator.seed(b"second");
+        let mut other = Generator::new();
+        other.seed(b"second");
+        assert!(generator.key != first && generator.key != other.key);
+    }
+
+    #[test]
+    fn what_was_handed_out_is_gone() {
+        let mut generator = Generator::new();
+        generator.seed(b"seed");
+        let before = generator.key;
+        let mut out = [0; 100];
+        generator.fill(&mut out);
+        assert!(out.iter().any(|&byte| byte != 0) && generator.key != before);
+        assert!(generator.buffer[..100].iter().all(|&byte| byte == 0));
+        assert!(generator.buffer[100..].iter().any(|&byte| byte != 0));
+        // A new seed does not hand out what the old one made.
+        generator.seed(b"more");
+        assert!(generator.buffer.iter().all(|&byte| byte == 0) && generator.used == BUFFER);
+    }
+
+    #[test]
+    fn the_stream_is_the_same_however_it_is_cut() {
+        let stream = |cuts: &[usize]| {
+            let mut generator = Generator::new();
+            generator.seed(b"seed");
+            let mut all = std::vec::Vec::new();
+            for &cut in cuts {
+                let mut part = std::vec![0; cut];
+                generator.fill(&mut part);
+                all.extend(part);
+            }
+            assert_eq!((generator.given, generator.since_seed), (2000, 2000));
+            all
+        };
+        let whole = stream(&[2000]);
+        assert_eq!(whole, stream(&[1, 479, 480, 1, 1039]));
+        assert_eq!(whole, stream(&[0, 500, 500, 500, 500]));
+        let mut health = Health::new();
+        assert_eq!(health.test(&whole), Ok(()));
+    }
+}

@@ -1,0 +1,202 @@
+//! The random numbers of the host: a virtio entropy device on the PCI bus.
+//!
+//! The driver is that of the `virtio-drivers` crate, except that its own request function waits without end: here a
+//! request stays with the device until it is answered, and is looked at now and then.
+
+use super::super::memory::{self, Arena, Dma, PAGE, Range};
+use super::super::paging::Kind;
+use super::super::pci::{self, Function};
+use core::cell::RefCell;
+use core::ptr::NonNull;
+use core::slice;
+use critical_section::Mutex;
+use heapless::Vec;
+use virtio_drivers::device::common::Feature;
+use virtio_drivers::queue::VirtQueue;
+use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction, PciRoot};
+use virtio_drivers::transport::pci::{PciTransport, virtio_device_type};
+use virtio_drivers::transport::{DeviceType, Transport};
+use virtio_drivers::{BufferDirection, Hal};
+
+/// Vendor ID of virtio devices.
+const VENDOR: u16 = 0x1af4;
+/// Bytes that can be asked for at once.
+pub(super) const REQUEST: usize = super::START_UP;
+/// The queue of requests (virtio 1.2, 5.4.2).
+const QUEUE: u16 = 0;
+
+/// An entropy device, and perhaps a request that it has.
+pub(super) struct Device {
+    transport: PciTransport,
+    queue: VirtQueue<Memory, 8>,
+    buffer: Dma,
+    /// The request's token, and its length.
+    pending: Option<(u16, usize)>,
+}
+
+// SAFETY: the pointers within are to memory that belongs to the device and this value alone.
+unsafe impl Send for Device {}
+
+/// The first entropy device among `functions`, set up. `Err` has the reason why one that is there cannot be used.
+pub(super) fn find(functions: &[Function], arena: &mut Arena) -> Option<Result<Device, &'static str>> {
+    let is_entropy = |function: &&Function| {
+        let info = virtio_drivers::transport::pci::bus::DeviceFunctionInfo {
+            vendor_id: function.vendor,
+            device_id: function.device,
+            class: 0,
+            subclass: 0,
+            prog_if: 0,
+            revision: 0,
+            header_type: virtio_drivers::transport::pci::bus::HeaderType::Standard,
+        };
+        function.vendor == VENDOR && virtio_device_type(&info) == Some(DeviceType::EntropySource)
+    };
+    functions
+        .iter()
+        .find(is_entropy)
+        .map(|function| Device::new(function, arena))
+}
+
+impl Device {
+    fn new(function: &Function, arena: &mut Arena) -> Result<Self, &'static str> {
+        // All its memory, since the crate takes for granted that mapping succeeds. A BAR that is none is no error.
+        for bar in 0..6 {
+            // SAFETY: the crate drives the device, with the memory that it got from `Memory` and `request`.
+            match unsafe { function.bar(bar) } {
+                Ok(_) | Err(pci::Error::NoMemoryBar(_)) => {}
+                Err(_) => return Err("its memory cannot be mapped"),
+            }
+        }
+        let buffer = arena.dma(REQUEST, 16).map_err(|_| "out of memory")?;
+        critical_section::with(|cs| {
+            let mut pages = PAGES.borrow_ref_mut(cs);
+            for _ in 0..pages.capacity() {
+                let page = arena.dma(PAGE as usize, PAGE as usize).map_err(|_| "out of memory")?;
+                // There is room for as many.
+                let _ = pages.push(page);
+            }
+            Ok::<(), &'static str>(())
+        })?;
+        let at = DeviceFunction {
+            bus: function.address.bus,
+            device: function.address.device,
+            function: function.address.function,
+        };
+        let mut root = PciRoot::new(Ports);
+        let transport = PciTransport::new::<Memory, Ports>(&mut root, at);
+        let mut transport = transport.map_err(|_| "it has no modern interface")?;
+        let features = transport.begin_init(Feature::VERSION_1);
+        function.enable_bus_master();
+        let queue = VirtQueue::new(&mut transport, QUEUE, false, features.contains(Feature::RING_EVENT_IDX));
+        let queue = match queue {
+            Ok(queue) => queue,
+            Err(_) => {
+                // Dropping the transport would wait for a reset, without end.
+                core::mem::forget(transport);
+                return Err("it has no queue");
+            }
+        };
+        transport.finish_init();
+        let mut device = Self {
+            transport,
+            queue,
+            buffer,
+            pending: None,
+        };
+        // It is asked now and then, not listened to.
+        device.queue.set_dev_notify(false);
+        Ok(device)
+    }
+
+    /// Asks for `len` bytes, at most [`REQUEST`], unless a request is under way.
+    pub(super) fn request(&mut self, len: usize) {
+        if self.pending.is_some() {
+            return;
+        }
+        let len = len.clamp(1, REQUEST.min(self.buffer.len()));
+        // SAFETY: nobody has it but the device, which has no request.
+        let buffer = unsafe { slice::from_raw_parts_mut(self.buffer.as_ptr().as_ptr(), len) };
+        // SAFETY: the buffer lives for good, and is not looked at before `answer` has the request back.
+        if let Ok(token) = unsafe { self.queue.add(&[], &mut [buffer]) } {
+            self.pending = Some((token, len));
+            if self.queue.should_notify() {
+                self.transport.notify(QUEUE);
+            }
+        }
+    }
+
+    /// The bytes that the device answered with, if it did.
+    pub(super) fn answer(&mut self) -> Option<&mut [u8]> {
+        let (token, len) = self.pending.filter(|_| self.queue.can_pop())?;
+        // SAFETY: `request` gave the device just this; it is done with it when it has an answer.
+        let buffer = unsafe { slice::from_raw_parts_mut(self.buffer.as_ptr().as_ptr(), len) };
+        // SAFETY: the same buffer as in `request`.
+        let got = unsafe { self.queue.pop_used(token, &[], &mut [buffer]) };
+        self.pending = None;
+        let got = usize::try_from(got.ok()?).ok()?.min(len);
+        // SAFETY: as above.
+        Some(unsafe { slice::from_raw_parts_mut(self.buffer.as_ptr().as_ptr(), got) })
+    }
+}
+
+/// Pages for the queue: one for what the driver writes, one for what the device writes.
+static PAGES: Mutex<RefCell<Vec<Dma, 2>>> = Mutex::new(RefCell::new(Vec::new()));
+
+struct Memory;
+
+// SAFETY: pages come from the arena, zeroed, aligned and for nobody else; addresses are the same for the device; the
+// BARs were mapped as device memory by `Device::new`.
+unsafe impl Hal for Memory {
+    fn dma_alloc(pages: usize, _: BufferDirection) -> (u64, NonNull<u8>) {
+        let page = critical_section::with(|cs| PAGES.borrow_ref_mut(cs).pop());
+        match page {
+            Some(page) if pages == 1 => (page.physical(), page.as_ptr()),
+            // Address 0 means that there is none.
+            _ => (0, NonNull::dangling()),
+        }
+    }
+
+    unsafe fn dma_dealloc(_: u64, _: NonNull<u8>, _: usize) -> i32 {
+        // Memory is never given back.
+        0
+    }
+
+    unsafe fn mmio_phys_to_virt(address: u64, size: usize) -> NonNull<u8> {
+        // Mapped already, so that this cannot fail.
+        let _ = memory::map(Range::new(address, address.saturating_add(size as u64)), Kind::Device);
+        NonNull::new(address as *mut u8).unwrap_or(NonNull::dangling())
+    }
+
+    unsafe fn share(buffer: NonNull<[u8]>, _: BufferDirection) -> u64 {
+        memory::physical(buffer.as_ptr())
+    }
+
+    unsafe fn unshare(_: u64, _: NonNull<[u8]>, _: BufferDirection) {}
+}
+
+/// Configuration space, for the crate.
+struct Ports;
+
+impl Ports {
+    fn address(at: DeviceFunction) -> pci::Address {
+        pci::Address {
+            bus: at.bus,
+            device: at.device,
+            function: at.function,
+        }
+    }
+}
+
+impl ConfigurationAccess for Ports {
+    fn read_word(&self, at: DeviceFunction, offset: u8) -> u32 {
+        pci::read(Self::address(at), offset)
+    }
+
+    fn write_word(&mut self, at: DeviceFunction, offset: u8, value: u32) {
+        pci::write(Self::address(at), offset, value);
+    }
+
+    unsafe fn unsafe_clone(&self) -> Self {
+        Self
+    }
+}

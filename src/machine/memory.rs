@@ -1,0 +1,464 @@
+//! Physical memory: ranges, the arena that hands out RAM at boot, device memory.
+//!
+//! Virtual and physical addresses are the same everywhere. RAM is handed out once, at boot, and never comes back: what
+//! a connection, a ring or a table needs is sized by what there is, and nothing can run out later.
+
+use super::paging::{Kind, MapError, Mapper};
+use core::cell::RefCell;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::{fmt, slice};
+use critical_section::Mutex;
+use heapless::Vec;
+
+/// The size of a page, in bytes.
+pub const PAGE: u64 = 4096;
+/// The most separate ranges of free RAM: those of the memory map, each cut by image and module at the worst.
+pub const MAX_FREE: usize = super::boot_info::MAX_RANGES + 4;
+
+/// A range of physical addresses, `start` included, `end` not. `start <= end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The first address.
+    pub start: u64,
+    /// The first address that does not belong to it.
+    pub end: u64,
+}
+
+impl Range {
+    /// From `start` up to `end`; empty where `end` comes before `start`.
+    pub const fn new(start: u64, end: u64) -> Self {
+        Self {
+            start,
+            end: if end < start { start } else { end },
+        }
+    }
+
+    /// Its length in bytes.
+    pub const fn len(&self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Whether it has no byte.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether all of `other` lies within.
+    pub const fn contains(&self, other: Range) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+
+    /// Whether the two have a byte in common.
+    pub const fn overlaps(&self, other: Range) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    /// The smallest range of whole pages around it.
+    pub const fn pages(&self) -> Self {
+        Self {
+            start: self.start & !(PAGE - 1),
+            end: self.end.saturating_add(PAGE - 1) & !(PAGE - 1),
+        }
+    }
+
+    /// What remains below and above `hole`.
+    pub fn without(self, hole: Range) -> (Option<Range>, Option<Range>) {
+        let below = Range::new(self.start, self.end.min(hole.start));
+        let above = Range::new(self.start.max(hole.end), self.end);
+        if hole.is_empty() {
+            return (Some(self), None);
+        }
+        (
+            Some(below).filter(|r| !r.is_empty()),
+            Some(above).filter(|r| !r.is_empty()),
+        )
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}..{:#x}", self.start, self.end)
+    }
+}
+
+/// There is not that much free RAM in one piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfMemory {
+    /// Bytes that were asked for.
+    pub wanted: usize,
+    /// The largest piece there is.
+    pub largest: usize,
+}
+
+impl fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "out of memory: {} bytes wanted, the largest free piece has {}",
+            self.wanted, self.largest
+        )
+    }
+}
+
+impl core::error::Error for OutOfMemory {}
+
+/// Free RAM, handed out once and for good.
+#[derive(Debug)]
+pub struct Arena {
+    free: Vec<Range, MAX_FREE>,
+}
+
+impl Arena {
+    /// An arena over `free` without `taken`. What does not fit into the table of [`MAX_FREE`] ranges is left unused.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses the RAM in `free` that is not in `taken`, now or later; it is mapped, one to one and writable,
+    /// by the time the arena is asked for it.
+    pub unsafe fn new(free: &[Range], taken: &[Range]) -> Self {
+        let mut left: Vec<Range, MAX_FREE> = free.iter().copied().take(MAX_FREE).collect();
+        for hole in taken {
+            let before = core::mem::take(&mut left);
+            for range in &before {
+                let (below, above) = range.without(hole.pages());
+                left.extend([below, above].into_iter().flatten().take(MAX_FREE - left.len()));
+            }
+        }
+        Self { free: left }
+    }
+
+    /// `len` bytes, zeroed, at a multiple of `align` (a power of two).
+    pub fn bytes(&mut self, len: usize, align: usize) -> Result<&'static mut [u8], OutOfMemory> {
+        let memory = self.take(len, align)?;
+        memory.fill(MaybeUninit::new(0));
+        // SAFETY: every byte was just written.
+        Ok(unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), len) })
+    }
+
+    /// `len` bytes for a buffer, holding whatever the RAM holds. Clearing tens of megabytes would take longer than the
+    /// rest of the boot.
+    pub fn buffer(&mut self, len: usize) -> Result<&'static mut [u8], OutOfMemory> {
+        let memory = self.take(len, 1)?.as_mut_ptr().cast::<u8>();
+        // SAFETY: this does nothing; but as far as the compiler knows it may have written the memory that it is given
+        // the address of, which therefore holds bytes, if unknown ones.
+        unsafe { core::arch::asm!("/* {0} */", in(reg) memory, options(nostack, preserves_flags)) };
+        // SAFETY: `take` gave that many bytes to nobody else, for good, and every byte is a valid `u8`.
+        Ok(unsafe { slice::from_raw_parts_mut(memory, len) })
+    }
+
+    /// `len` values, each made by `init` from its index.
+    pub fn slice<T>(&mut self, len: usize, mut init: impl FnMut(usize) -> T) -> Result<&'static mut [T], OutOfMemory> {
+        let largest = self.largest();
+        let bytes = size_of::<T>().checked_mul(len).ok_or(OutOfMemory {
+            wanted: usize::MAX,
+            largest,
+        })?;
+        let memory = self.take(bytes, align_of::<T>())?.as_mut_ptr().cast::<MaybeUninit<T>>();
+        // SAFETY: `take` gave that many bytes with that alignment, and to nobody else, for good.
+        let memory: &'static mut [MaybeUninit<T>] = unsafe { slice::from_raw_parts_mut(memory, len) };
+        for (index, place) in memory.iter_mut().enumerate() {
+            place.write(init(index));
+        }
+        // SAFETY: every element was just written.
+        Ok(unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), len) })
+    }
+
+    /// One value.
+    pub fn value<T>(&mut self, value: T) -> Result<&'static mut T, OutOfMemory> {
+        let memory = self
+            .take(size_of::<T>(), align_of::<T>())?
+            .as_mut_ptr()
+            .cast::<MaybeUninit<T>>();
+        // SAFETY: `take` gave room for a `T`, to nobody else, for good.
+        Ok(unsafe { (*memory).write(value) })
+    }
+
+    /// `len` bytes, zeroed and physically contiguous, at a multiple of `align` (a power of two), for a device.
+    pub fn dma(&mut self, len: usize, align: usize) -> Result<Dma, OutOfMemory> {
+        let memory = self.bytes(len, align)?;
+        let start = NonNull::from(&mut *memory).cast();
+        Ok(Dma { start, len })
+    }
+
+    /// Bytes that are left, in all pieces together.
+    pub fn left(&self) -> usize {
+        self.free.iter().map(|range| range.len() as usize).sum()
+    }
+
+    /// Bytes in the largest piece that is left.
+    pub fn largest(&self) -> usize {
+        self.free.iter().map(|range| range.len() as usize).max().unwrap_or(0)
+    }
+
+    fn take(&mut self, len: usize, align: usize) -> Result<&'static mut [MaybeUninit<u8>], OutOfMemory> {
+        debug_assert!(align.is_power_of_two());
+        let mask = (align.max(1) as u64).wrapping_sub(1);
+        // The first piece that is large enough: low memory, in small pieces, goes to small requests.
+        for range in &mut self.free {
+            let Some(start) = range.start.checked_add(mask).map(|start| start & !mask) else {
+                continue;
+            };
+            let Some(end) = start
+                .checked_add(len as u64)
+                .filter(|&end| end <= range.end && start != 0)
+            else {
+                continue;
+            };
+            range.start = end;
+            // SAFETY: `new`'s caller vouches that the range is RAM of nobody's; it leaves the free list for good.
+            return Ok(unsafe { slice::from_raw_parts_mut(start as *mut MaybeUninit<u8>, len) });
+        }
+        Err(OutOfMemory {
+            wanted: len,
+            largest: self.largest(),
+        })
+    }
+}
+
+/// RAM that is shared with a device: physically contiguous, never moved, never given back.
+///
+/// The device reads and writes it at any time, so that there are no references into it, only pointers.
+#[derive(Debug)]
+pub struct Dma {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: plain memory, owned by this value.
+unsafe impl Send for Dma {}
+
+impl Dma {
+    /// Where the processor finds it. Valid for [`Dma::len`] bytes, for good.
+    pub fn as_ptr(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Where the device finds it.
+    pub fn physical(&self) -> u64 {
+        physical(self.start.as_ptr())
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no byte.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The memory as a slice, for an owner who keeps away from it whatever a device may write.
+    pub fn into_slice(self) -> &'static mut [u8] {
+        // SAFETY: the memory came from `Arena::bytes` as an exclusive slice, and `self` is gone with this call.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+/// The physical address of something in memory.
+pub fn physical<T: ?Sized>(pointer: *const T) -> u64 {
+    pointer.cast::<u8>().addr() as u64
+}
+
+/// Memory-mapped registers of a device. Accesses beyond its end read all ones and write nothing.
+#[derive(Debug)]
+pub struct Registers {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: registers may be accessed from anywhere; there is one CPU.
+unsafe impl Send for Registers {}
+// SAFETY: as above; accesses are single volatile loads and stores.
+unsafe impl Sync for Registers {}
+
+impl Registers {
+    /// The registers at physical addresses `range`, mapped uncached.
+    ///
+    /// # Safety
+    ///
+    /// `range` belongs to a device, and whoever gets the registers drives it so that it touches no memory but what it
+    /// was given.
+    pub unsafe fn map(range: Range) -> Result<Self, MapError> {
+        map(range, Kind::Device)?;
+        let start = NonNull::new(range.start as *mut u8).ok_or(MapError::FirstPage)?;
+        let len = range.len() as usize;
+        Ok(Self { start, len })
+    }
+
+    /// Registers that are ordinary memory: for tests of drivers against a fake device.
+    pub fn fake(memory: &'static mut [u32]) -> Self {
+        let len = size_of_val(memory);
+        let start = NonNull::from(memory).cast();
+        Self { start, len }
+    }
+
+    /// Their length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where they begin.
+    pub fn as_ptr(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Reads the 32-bit register at byte offset `at` (a multiple of 4).
+    #[inline]
+    pub fn read(&self, at: usize) -> u32 {
+        match self.register(at) {
+            // SAFETY: `register` checked bounds and alignment.
+            Some(register) => unsafe { register.read_volatile() },
+            None => u32::MAX,
+        }
+    }
+
+    /// Writes the 32-bit register at byte offset `at` (a multiple of 4).
+    #[inline]
+    pub fn write(&self, at: usize, value: u32) {
+        if let Some(register) = self.register(at) {
+            // SAFETY: `register` checked bounds and alignment; `map`'s caller vouches for what the device does.
+            unsafe { register.write_volatile(value) }
+        }
+    }
+
+    #[inline]
+    fn register(&self, at: usize) -> Option<NonNull<u32>> {
+        let fits = at.checked_add(4).is_some_and(|end| end <= self.len) && at.is_multiple_of(4);
+        debug_assert!(fits, "register at {at:#x} of {:#x} bytes", self.len);
+        // SAFETY: within the region.
+        fits.then(|| unsafe { self.start.add(at) }.cast())
+    }
+}
+
+static MAPPER: Mutex<RefCell<Option<Mapper>>> = Mutex::new(RefCell::new(None));
+
+/// Hands over the page tables that are in force, so that devices and firmware tables can be mapped from now on.
+pub fn set_mapper(mapper: Mapper) {
+    critical_section::with(|cs| MAPPER.borrow_ref_mut(cs).replace(mapper));
+}
+
+/// Maps the pages around `range`; what is mapped like that already stays.
+pub fn map(range: Range, kind: Kind) -> Result<(), MapError> {
+    critical_section::with(|cs| match MAPPER.borrow_ref_mut(cs).as_mut() {
+        Some(mapper) => mapper.map(range.pages(), kind),
+        None => Err(MapError::NotYet),
+    })
+}
+
+/// The `len` bytes of firmware tables at physical address `address`, mapped read-only.
+///
+/// # Safety
+///
+/// Nobody writes there while the slice lives: it is memory that firmware has left behind.
+pub unsafe fn firmware(address: u64, len: usize) -> Option<&'static [u8]> {
+    let range = Range::new(address, address.checked_add(len as u64)?);
+    match map(range, Kind::ReadOnly) {
+        // In RAM, for instance: it can be read all the same.
+        Ok(()) | Err(MapError::Conflict(_)) => {}
+        Err(_) => return None,
+    }
+    let start = NonNull::new(address as *mut u8)?;
+    // SAFETY: mapped above; the caller vouches for the rest.
+    Some(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RAM for tests: leaked pages of the host.
+    fn ram(pages: usize) -> Range {
+        #[repr(align(4096))]
+        struct Page([u8; 4096]);
+        let pages = std::vec::Vec::leak((0..pages).map(|_| Page([0xaa; 4096])).collect());
+        let start = physical(pages.as_ptr());
+        assert_eq!(pages[0].0[0], 0xaa);
+        Range::new(start, start + size_of_val(pages) as u64)
+    }
+
+    fn arena(pages: usize) -> Arena {
+        // SAFETY: leaked memory of this test alone.
+        unsafe { Arena::new(&[ram(pages)], &[]) }
+    }
+
+    #[test]
+    fn what_is_handed_out_is_zeroed_aligned_and_apart() {
+        let mut arena = arena(4);
+        let a = arena.bytes(10, 1).unwrap();
+        let b = arena.bytes(4096, 4096).unwrap();
+        let c = arena.slice(3, |n| n as u64).unwrap();
+        assert!(a.iter().chain(b.iter()).all(|&byte| byte == 0));
+        assert_eq!(b.as_ptr().addr() % 4096, 0);
+        assert_eq!(c, [0, 1, 2]);
+        a.fill(1);
+        b.fill(2);
+        assert_eq!(c, [0, 1, 2]);
+        assert_eq!(*arena.value(7u32).unwrap(), 7);
+    }
+
+    #[test]
+    fn running_out_says_what_there_is_and_takes_nothing() {
+        let mut arena = arena(2);
+        arena.bytes(100, 1).unwrap();
+        let left = arena.left();
+        let error = arena.bytes(8192, 1).unwrap_err();
+        assert_eq!((error.wanted, error.largest), (8192, left));
+        assert_eq!(arena.left(), left);
+        assert!(arena.slice(usize::MAX, |_| 0u64).is_err());
+        assert_eq!(arena.bytes(left, 1).unwrap().len(), left);
+        assert_eq!(arena.left(), 0);
+    }
+
+    #[test]
+    fn a_small_piece_serves_small_requests_and_a_large_one_large_requests() {
+        let (small, large) = (ram(1), ram(8));
+        // SAFETY: leaked memory of this test alone.
+        let mut arena = unsafe { Arena::new(&[small, large], &[]) };
+        let big = arena.bytes(8192, 4096).unwrap();
+        let little = arena.bytes(64, 1).unwrap();
+        assert!(large.contains(Range::new(physical(big.as_ptr()), physical(big.as_ptr()) + 8192)));
+        assert_eq!(physical(little.as_ptr()), small.start);
+    }
+
+    #[test]
+    fn what_is_taken_is_never_handed_out() {
+        let all = ram(8);
+        let module = Range::new(all.start + 0x2010, all.start + 0x2020);
+        // SAFETY: leaked memory of this test alone.
+        let mut arena = unsafe { Arena::new(&[all], &[module, Range::new(all.end - 0x1000, all.end)]) };
+        assert_eq!(arena.left(), 6 * 4096);
+        while let Ok(page) = arena.bytes(4096, 4096) {
+            let page = Range::new(physical(page.as_ptr()), physical(page.as_ptr()) + 4096);
+            assert!(!page.overlaps(module) && all.contains(page));
+        }
+        assert_eq!(arena.left(), 0);
+    }
+
+    #[test]
+    fn dma_memory_knows_its_address() {
+        let mut arena = arena(2);
+        let dma = arena.dma(4096, 128).unwrap();
+        assert_eq!((dma.physical() % 128, dma.len()), (0, 4096));
+        let address = dma.physical();
+        assert_eq!(physical(dma.into_slice().as_ptr()), address);
+    }
+
+    #[test]
+    fn a_hole_cuts_a_range() {
+        let range = Range::new(10, 20);
+        let cut = |start, end| range.without(Range::new(start, end));
+        assert_eq!(cut(12, 15), (Some(Range::new(10, 12)), Some(Range::new(15, 20))));
+        assert_eq!(cut(0, 12), (None, Some(Range::new(12, 20))));
+        assert_eq!(cut(12, 30), (Some(Range::new(10, 12)), None));
+        assert_eq!(cut(0, 30), (None, None));
+        assert_eq!(cut(15, 15), (Some(range), None));
+        assert_eq!(cut(30, 40).0, Some(range));
+    }
+}

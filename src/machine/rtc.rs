@@ -1,0 +1,286 @@
+//! The real-time clock of the PC (MC146818): a date from eight registers.
+
+use core::fmt;
+use x86_64::instructions::port::Port;
+
+/// Seconds since 1970 by the RTC, or `None` where there is none or it holds no date. `century`: the register that
+/// holds the century, or 0.
+pub fn read(century: u8) -> Option<u64> {
+    // A second reading must be the same, lest the clock was on the move; a clock moves once a second.
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let reading = Registers::read(century)?;
+        if last == Some(reading) {
+            return reading.decode();
+        }
+        last = Some(reading);
+    }
+    None
+}
+
+/// A date of the Gregorian calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Date {
+    /// The year, such as 2026.
+    pub year: u64,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 59.
+    pub second: u8,
+}
+
+impl Date {
+    /// The date at `seconds` since 1970.
+    pub fn of(seconds: u64) -> Self {
+        // Years begin in March here, so that a leap day is the last of a year (days from 0000-03-01).
+        let days = seconds / 86_400 + 719_468;
+        let (era, day) = (days / 146_097, days % 146_097);
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let clock = seconds % 86_400;
+        Self {
+            year: 400 * era + year + u64::from(month >= 10),
+            month: if month < 10 { month + 3 } else { month - 9 } as u8,
+            day: (day - (153 * month + 2) / 5 + 1) as u8,
+            hour: (clock / 3600) as u8,
+            minute: (clock / 60 % 60) as u8,
+            second: (clock % 60) as u8,
+        }
+    }
+
+    /// Seconds since 1970; `None` if there is no such date, or it lies before.
+    pub fn seconds(&self) -> Option<u64> {
+        let months = 1..=12;
+        if self.hour > 23 || self.minute > 59 || self.second > 59 || self.year < 1970 || self.year > 9999 {
+            return None;
+        }
+        if !months.contains(&self.month) || self.day == 0 {
+            return None;
+        }
+        let (year, month) = (self.year - u64::from(self.month < 3), u64::from(self.month + 9) % 12);
+        let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + u64::from(self.day) - 1;
+        let seconds = (days.checked_sub(719_468)?) * 86_400
+            + u64::from(self.hour) * 3600
+            + u64::from(self.minute) * 60
+            + u64::from(self.second);
+        // The 31st of a month of 30 days comes out as another date.
+        (Self::of(seconds) == *self).then_some(seconds)
+    }
+}
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02} ", self.year, self.month, self.day)?;
+        write!(f, "{:02}:{:02}:{:02}", self.hour, self.minute, self.second)
+    }
+}
+
+/// How often to look for two readings that agree.
+const ATTEMPTS: u32 = 8;
+/// How often to look whether an update has ended; it takes 2 ms at the most, and a look about a microsecond.
+const PATIENCE: u32 = 10_000;
+/// Register A: an update is in progress.
+const UPDATING: u8 = 0x80;
+/// Register B: 24 hours rather than 12.
+const HOURS_24: u8 = 0x02;
+/// Register B: binary rather than BCD.
+const BINARY: u8 = 0x04;
+/// The hours register, with 12 hours: afternoon.
+const AFTERNOON: u8 = 0x80;
+
+/// What the registers hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Registers {
+    second: u8,
+    minute: u8,
+    hour: u8,
+    day: u8,
+    month: u8,
+    year: u8,
+    century: Option<u8>,
+    status_b: u8,
+}
+
+impl Registers {
+    fn read(century: u8) -> Option<Self> {
+        let mut patience = PATIENCE;
+        while cmos(0x0a) & UPDATING != 0 {
+            patience -= 1;
+            if patience == 0 {
+                return None;
+            }
+        }
+        Some(Self {
+            second: cmos(0x00),
+            minute: cmos(0x02),
+            hour: cmos(0x04),
+            day: cmos(0x07),
+            month: cmos(0x08),
+            year: cmos(0x09),
+            century: (century != 0).then(|| cmos(century & 0x7f)),
+            status_b: cmos(0x0b),
+        })
+    }
+
+    fn decode(&self) -> Option<u64> {
+        let number = |value: u8| {
+            if self.status_b & BINARY != 0 {
+                return Some(value);
+            }
+            (value >> 4 <= 9 && value & 15 <= 9).then_some(10 * (value >> 4) + (value & 15))
+        };
+        let hour = if self.status_b & HOURS_24 != 0 {
+            number(self.hour)?
+        } else {
+            let hour = number(self.hour & !AFTERNOON).filter(|hour| (1..=12).contains(hour))?;
+            hour % 12 + if self.hour & AFTERNOON != 0 { 12 } else { 0 }
+        };
+        // A register that holds no century to speak of: it is this one.
+        let century = self
+            .century
+            .and_then(number)
+            .filter(|century| (20..=21).contains(century))
+            .unwrap_or(20);
+        let date = Date {
+            year: 100 * u64::from(century) + u64::from(number(self.year).filter(|&year| year < 100)?),
+            month: number(self.month)?,
+            day: number(self.day)?,
+            hour,
+            minute: number(self.minute)?,
+            second: number(self.second)?,
+        };
+        date.seconds()
+    }
+}
+
+fn cmos(register: u8) -> u8 {
+    // SAFETY: the PC's RTC; reading registers 0 to 0x7f changes nothing that matters. Bit 7 clear: NMI stays enabled.
+    unsafe {
+        Port::<u8>::new(0x70).write(register);
+        Port::<u8>::new(0x71).read()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENING: Registers = Registers {
+        second: 0x56,
+        minute: 0x34,
+        hour: 0x23,
+        day: 0x29,
+        month: 0x02,
+        year: 0x24,
+        century: Some(0x20),
+        status_b: HOURS_24,
+    };
+    /// 2024-02-29 23:34:56
+    const SECONDS: u64 = 1_709_249_696;
+
+    #[test]
+    fn bcd_and_binary_say_the_same() {
+        assert_eq!(EVENING.decode(), Some(SECONDS));
+        let binary = Registers {
+            second: 56,
+            minute: 34,
+            hour: 23,
+            day: 29,
+            month: 2,
+            year: 24,
+            century: Some(20),
+            status_b: HOURS_24 | BINARY,
+        };
+        assert_eq!(binary.decode(), Some(SECONDS));
+    }
+
+    #[test]
+    fn twelve_hours_have_a_morning_and_an_afternoon() {
+        let at = |hour| {
+            Registers {
+                hour,
+                status_b: 0,
+                ..EVENING
+            }
+            .decode()
+            .map(|s| Date::of(s).hour)
+        };
+        assert_eq!(at(0x12), Some(0));
+        assert_eq!(at(0x01), Some(1));
+        assert_eq!(at(0x92), Some(12));
+        assert_eq!(at(0x91), Some(23));
+        assert_eq!((at(0x00), at(0x93)), (None, None));
+    }
+
+    #[test]
+    fn the_century_is_believed_where_it_makes_sense() {
+        let year = |century| {
+            Registers {
+                century,
+                day: 0x01,
+                ..EVENING
+            }
+            .decode()
+            .map(|s| Date::of(s).year)
+        };
+        assert_eq!(year(Some(0x21)), Some(2124));
+        assert_eq!(
+            (year(None), year(Some(0)), year(Some(0xff))),
+            (Some(2024), Some(2024), Some(2024))
+        );
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        let absent = Registers {
+            second: 0xff,
+            minute: 0xff,
+            hour: 0xff,
+            day: 0xff,
+            month: 0xff,
+            year: 0xff,
+            century: Some(0xff),
+            status_b: 0xff,
+        };
+        assert_eq!(absent.decode(), None);
+        assert_eq!(Registers { day: 0x30, ..EVENING }.decode(), None);
+        assert_eq!(Registers { month: 0x13, ..EVENING }.decode(), None);
+        assert_eq!(Registers { month: 0, ..EVENING }.decode(), None);
+        assert_eq!(Registers { day: 0, ..EVENING }.decode(), None);
+        assert_eq!(
+            Registers {
+                minute: 0x60,
+                ..EVENING
+            }
+            .decode(),
+            None
+        );
+        assert_eq!(
+            Registers {
+                second: 0x5a,
+                ..EVENING
+            }
+            .decode(),
+            None
+        );
+    }
+
+    #[test]
+    fn dates_and_seconds_go_both_ways() {
+        assert_eq!(std::format!("{}", Date::of(SECONDS)), "2024-02-29 23:34:56");
+        assert_eq!(std::format!("{}", Date::of(0)), "1970-01-01 00:00:00");
+        assert_eq!(std::format!("{}", Date::of(4_107_542_399)), "2100-02-28 23:59:59");
+        assert_eq!(std::format!("{}", Date::of(4_107_542_400)), "2100-03-01 00:00:00");
+        for day in 0..80_000 {
+            let date = Date::of(day * 86_400 + 4711);
+            assert_eq!(date.seconds(), Some(day * 86_400 + 4711), "{date}");
+        }
+    }
+}

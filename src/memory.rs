@@ -1,0 +1,163 @@
+//! How the free memory is divided, once, at boot.
+
+use core::fmt;
+use core::future::Future;
+
+use embassy_executor::Spawner;
+use embassy_executor::raw::TaskStorage;
+use postern::echo::secure::{INBOUND, TlsWorker};
+use postern::machine::entropy;
+use postern::machine::memory::{Arena, OutOfMemory};
+use postern::net;
+use postern::tls::record::MAX_PLAINTEXT;
+
+use crate::settings::Identity;
+
+/// The most connections that are ever served at a time.
+const MAX_CONNECTIONS: usize = 1024;
+/// What a connection takes when memory is no object: large buffers everywhere, in bytes.
+const COMFORTABLE: usize = 192 * 1024;
+/// What a connection takes at least: its TLS buffers, its task, and small socket buffers, in bytes.
+const FRUGAL: usize = INBOUND + OUTBOUND + 16 * 1024;
+/// Connection slots beyond those that the echo servers fill: for peers that come, that go, and for the shell.
+const SPARE_SLOTS: usize = 32;
+/// The sending side's buffer: a record of the largest size, and what is kept free for alerts.
+const OUTBOUND: usize = MAX_PLAINTEXT + 256;
+/// The receiving side's buffer: a record of the largest size, and the part of a hello that went before it.
+const WORKER_INBOUND: usize = INBOUND + 2048;
+/// Connection slots of a second card, which serves the shell and whatever is started there by hand.
+const SECOND_CARD_SLOTS: usize = 16;
+
+/// There is not enough memory for the image.
+#[derive(Debug)]
+pub(crate) struct Short(OutOfMemory);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The free memory.
+pub(crate) struct Memory(pub(crate) Arena);
+
+impl Memory {
+    /// `count` values for ever, each made by `init` from its index.
+    pub(crate) fn slice<T>(&mut self, count: usize, init: impl FnMut(usize) -> T) -> Result<&'static mut [T], Short> {
+        self.0.slice(count, init).map_err(Short)
+    }
+
+    /// A value for ever.
+    pub(crate) fn value<T>(&mut self, value: T) -> Result<&'static mut T, Short> {
+        self.0.value(value).map_err(Short)
+    }
+
+    /// Spawns `count` tasks of one kind, each made from its index.
+    pub(crate) fn spawn<F: Future + 'static>(
+        &mut self,
+        spawner: Spawner,
+        count: usize,
+        mut make: impl FnMut(usize) -> F,
+    ) -> Result<(), Short> {
+        let storage: &'static [TaskStorage<F>] = self.slice(count, |_| TaskStorage::new())?;
+        for (number, task) in storage.iter().enumerate() {
+            match task.spawn(|| make(number)) {
+                Ok(token) => spawner.spawn(token),
+                // Each storage is used once.
+                Err(error) => ::log::error!("a task was not started: {error:?}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl net::Arena for Memory {
+    fn slice<T: 'static>(&mut self, count: usize, init: impl FnMut(usize) -> T) -> Option<&'static mut [T]> {
+        self.0.slice(count, init).ok()
+    }
+
+    fn buffer(&mut self, count: usize) -> Option<&'static mut [u8]> {
+        self.0.buffer(count).ok()
+    }
+}
+
+/// How many connections there are, and what they get.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// Echo connections at a time.
+    pub(crate) connections: usize,
+    /// For the sockets of the first card, in bytes.
+    network: usize,
+}
+
+impl Plan {
+    /// Divides what is left. `wanted` connections, or as many as the memory allows.
+    pub(crate) fn of(memory: &Memory, wanted: Option<u16>) -> Self {
+        // For the tasks that are there once, and for what is not worth counting.
+        const FIXED: usize = 192 * 1024;
+        let free = memory.0.largest().saturating_sub(FIXED);
+        let most = (free / FRUGAL).clamp(1, MAX_CONNECTIONS);
+        let connections = match wanted {
+            Some(wanted) => usize::from(wanted).clamp(1, most),
+            None => (free / COMFORTABLE).max(MODEST.min(most)).clamp(1, most),
+        };
+        if let Some(wanted) = wanted.filter(|&wanted| usize::from(wanted) > connections) {
+            ::log::warn!(".echo.connections = {wanted}: the memory suffices for {connections}");
+        }
+        let workers = connections * (WORKER_INBOUND + OUTBOUND + TASK);
+        Self {
+            connections,
+            network: free.saturating_sub(workers),
+        }
+    }
+
+    /// The sockets of the card with that number.
+    pub(crate) fn net(&self, number: usize) -> net::Plan {
+        match number {
+            0 => net::Plan::for_memory(self.network * 7 / 8, self.connections + SPARE_SLOTS),
+            _ => net::Plan::for_memory(self.network / 16, SECOND_CARD_SLOTS),
+        }
+    }
+
+    /// The workers with their buffers, one for each connection.
+    pub(crate) fn workers(
+        &self,
+        identity: &Result<Identity, &'static str>,
+        memory: &mut Memory,
+    ) -> Result<impl Iterator<Item = TlsWorker<'static, entropy::Rng>> + use<>, Short> {
+        let server = identity.as_ref().ok().copied();
+        let outbound = server.map_or(0, |identity| identity.config.flight_len().max(OUTBOUND));
+        let inbound = self.buffers(WORKER_INBOUND, memory)?;
+        let outbound = self.buffers(outbound, memory)?;
+        Ok(inbound.zip(outbound).map(move |(inbound, outbound)| match server {
+            Some(Identity { config, rng }) => match TlsWorker::new(config, inbound, outbound, rng) {
+                Ok(worker) => worker,
+                // The sizes above are the ones that it asks for.
+                Err(error) => {
+                    ::log::error!("TLS worker: {error}");
+                    TlsWorker::plain(&mut [])
+                }
+            },
+            None => TlsWorker::plain(inbound),
+        }))
+    }
+
+    /// A buffer of `len` bytes for each connection.
+    fn buffers(
+        &self,
+        len: usize,
+        memory: &mut Memory,
+    ) -> Result<impl Iterator<Item = &'static mut [u8]> + use<>, Short> {
+        let mut all = memory.0.buffer(self.connections * len).map_err(Short)?;
+        Ok(core::iter::repeat_with(move || {
+            let (buffer, rest) = core::mem::take(&mut all).split_at_mut_checked(len).unwrap_or_default();
+            all = rest;
+            buffer
+        }))
+    }
+}
+
+/// As many connections as a small memory is asked to serve before it gives each of them more room.
+const MODEST: usize = 96;
+/// A worker's task and its place, in bytes; an estimate.
+const TASK: usize = 12 * 1024;

@@ -1,0 +1,185 @@
+//! The card as smoltcp sees it: one received frame lent in place, or a way out.
+//!
+//! smoltcp builds its immediate answers (ARP, ICMP, RST, out-of-order ACK) while the received frame is still lent, and
+//! the card can lend only one thing at a time. Those answers, few and small, go through a scratch buffer; data never
+//! does.
+
+use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::time::Instant;
+
+use crate::nic::{Card, MAX_FRAME};
+
+/// Room for one frame that has nowhere else to go.
+pub(super) type Scratch = [u8; MAX_FRAME];
+
+/// What the card does for the stack: IPv4, TCP and UDP checksums. ICMP is inserted by smoltcp; what arrives has been
+/// checked by `filter` before.
+pub(super) fn capabilities() -> DeviceCapabilities {
+    let mut checksum = ChecksumCapabilities::ignored();
+    checksum.icmpv4 = Checksum::Tx;
+    let mut capabilities = DeviceCapabilities::default();
+    capabilities.medium = Medium::Ethernet;
+    capabilities.max_transmission_unit = MAX_FRAME;
+    capabilities.max_burst_size = None;
+    capabilities.checksum = checksum;
+    capabilities
+}
+
+/// A device that has received exactly one frame.
+pub(super) struct OneFrame<'a> {
+    frame: Option<&'a [u8]>,
+    scratch: &'a mut Scratch,
+    reply: usize,
+}
+
+impl<'a> OneFrame<'a> {
+    /// Lends `frame`; an answer is left in `scratch`.
+    pub(super) fn new(frame: &'a [u8], scratch: &'a mut Scratch) -> Self {
+        Self {
+            frame: Some(frame),
+            scratch,
+            reply: 0,
+        }
+    }
+
+    /// The length of the answer in the scratch buffer, 0 if there is none.
+    pub(super) fn reply(&self) -> usize {
+        self.reply
+    }
+}
+
+impl Device for OneFrame<'_> {
+    type RxToken<'t>
+        = Lent<'t>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = Answer<'t>
+    where
+        Self: 't;
+
+    fn receive(&mut self, _: Instant) -> Option<(Lent<'_>, Answer<'_>)> {
+        let frame = self.frame.take()?;
+        Some((
+            Lent(frame),
+            Answer {
+                scratch: self.scratch,
+                reply: &mut self.reply,
+            },
+        ))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Answer<'_>> {
+        None
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities()
+    }
+}
+
+/// The received frame.
+pub(super) struct Lent<'t>(&'t [u8]);
+
+impl RxToken for Lent<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+/// The place for an immediate answer.
+pub(super) struct Answer<'t> {
+    scratch: &'t mut Scratch,
+    reply: &'t mut usize,
+}
+
+impl TxToken for Answer<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        // smoltcp keeps to the MTU that it was told, which is the size of the scratch buffer.
+        let len = len.min(self.scratch.len());
+        *self.reply = len;
+        f(&mut self.scratch[..len])
+    }
+}
+
+/// A device that only sends, straight into the card's buffers.
+pub(super) struct Egress<'a, C: Card> {
+    card: &'a mut C,
+    scratch: &'a mut Scratch,
+    /// Frames that smoltcp wanted to send.
+    pub(super) wanted: usize,
+    /// Frames that went out and carry what was wanted, not an ARP request in its stead.
+    pub(super) sent: usize,
+    /// ARP requests that went out.
+    pub(super) asked: usize,
+    /// Whether the card had no free buffer.
+    pub(super) full: bool,
+}
+
+impl<'a, C: Card> Egress<'a, C> {
+    pub(super) fn new(card: &'a mut C, scratch: &'a mut Scratch) -> Self {
+        Self {
+            card,
+            scratch,
+            wanted: 0,
+            sent: 0,
+            asked: 0,
+            full: false,
+        }
+    }
+}
+
+impl<'a, C: Card> Device for Egress<'a, C> {
+    type RxToken<'t>
+        = Lent<'t>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = Way<'t, 'a, C>
+    where
+        Self: 't;
+
+    fn receive(&mut self, _: Instant) -> Option<(Lent<'_>, Way<'_, 'a, C>)> {
+        None
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Way<'_, 'a, C>> {
+        if !self.card.can_send() {
+            self.full = true;
+            return None;
+        }
+        self.wanted += 1;
+        Some(Way(self))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities()
+    }
+}
+
+/// A free transmit buffer of the card.
+pub(super) struct Way<'t, 'a, C: Card>(&'t mut Egress<'a, C>);
+
+impl<C: Card> TxToken for Way<'_, '_, C> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let device = self.0;
+        let mut fill = Some(f);
+        let mut arp = false;
+        let sent = device.card.send(len, |frame| {
+            let result = fill.take().map(|fill| fill(frame));
+            arp = frame.get(12..14) == Some(&[0x08, 0x06]);
+            result
+        });
+        if arp {
+            device.asked += 1;
+        } else {
+            device.sent += 1;
+        }
+        match (sent.flatten(), fill) {
+            (Some(result), _) => result,
+            // The card changed its mind between `can_send` and `send`: as good as a frame lost on the wire.
+            (None, Some(fill)) => fill(&mut device.scratch[..len.min(MAX_FRAME)]),
+            (None, None) => unreachable!("a filled frame has a result"),
+        }
+    }
+}

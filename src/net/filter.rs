@@ -1,0 +1,191 @@
+//! Looks at each received frame before the stack does: what is it, is it whole, is it for us.
+//!
+//! Whatever smoltcp would drop silently is dropped here, with a named count. This is also where the checksums are
+//! verified that the card could not verify, and where a TCP segment gets the key by which its connection is found.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use smoltcp::wire::{
+    ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet, IpProtocol, Ipv4Cidr, Ipv4Packet,
+    TcpPacket, UdpPacket,
+};
+
+use super::slots::Key;
+use crate::nic::MAX_FRAME;
+
+/// What is to become of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing, for this reason.
+    Drop(Reason),
+    /// ARP for us, from this address.
+    Arp(Ipv4Addr),
+    /// ICMP or UDP: for the sockets that are not TCP.
+    Common,
+    /// A TCP segment.
+    Tcp(Segment),
+}
+
+/// Why a frame was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Shorter than an Ethernet header.
+    TooShort,
+    /// Longer than an Ethernet frame may be.
+    TooLong,
+    /// Another Ethernet or IP address.
+    NotForUs,
+    /// Neither ARP nor IPv4.
+    Protocol,
+    /// A header that is cut short or contradicts itself.
+    Malformed,
+    /// A wrong checksum.
+    Checksum,
+    /// A fragment of an IPv4 packet: not reassembled here.
+    Fragment,
+    /// A source address that nobody can have.
+    Source,
+}
+
+/// A TCP segment for our address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// Which connection it belongs to.
+    pub(super) key: Key,
+    /// Our address.
+    pub(super) local: Ipv4Addr,
+    /// Whether it opens a connection: SYN, and neither ACK, RST nor FIN.
+    pub(super) opens: bool,
+}
+
+/// What a frame is measured against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Us {
+    /// Our Ethernet address.
+    pub(super) mac: EthernetAddress,
+    /// Our address and mask.
+    pub(super) address: Option<Ipv4Cidr>,
+    /// Whether an address is leased: DHCP answers may come to an address that is not ours yet.
+    pub(super) dhcp: bool,
+}
+
+/// Judges one frame. `verified`: the card has checked its IPv4, TCP and UDP checksums.
+pub(super) fn judge(frame: &[u8], verified: bool, us: &Us) -> Verdict {
+    match inspect(frame, verified, us) {
+        Ok(verdict) => verdict,
+        Err(reason) => Verdict::Drop(reason),
+    }
+}
+
+fn inspect(frame: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
+    if frame.len() > MAX_FRAME {
+        return Err(Reason::TooLong);
+    }
+    let frame = EthernetFrame::new_checked(frame).map_err(|_| Reason::TooShort)?;
+    let to = frame.dst_addr();
+    if to != us.mac && !to.is_broadcast() {
+        return Err(Reason::NotForUs);
+    }
+    match frame.ethertype() {
+        EthernetProtocol::Arp => arp(frame.payload(), us),
+        EthernetProtocol::Ipv4 => ipv4(frame.payload(), verified, us),
+        _ => Err(Reason::Protocol),
+    }
+}
+
+fn arp(payload: &[u8], us: &Us) -> Result<Verdict, Reason> {
+    let packet = ArpPacket::new_checked(payload).map_err(|_| Reason::Malformed)?;
+    // RFC 826: Ethernet (1), IPv4 (0x0800), addresses of 6 and 4 bytes. Only then do the fields have their length.
+    if packet.hardware_len() != 6 || packet.protocol_len() != 4 {
+        return Err(Reason::Malformed);
+    }
+    let address = |bytes: &[u8]| {
+        <[u8; 4]>::try_from(bytes)
+            .map(Ipv4Addr::from)
+            .map_err(|_| Reason::Malformed)
+    };
+    let (from, to) = (
+        address(packet.source_protocol_addr())?,
+        address(packet.target_protocol_addr())?,
+    );
+    match us.address {
+        Some(cidr) if cidr.address() == to => Ok(Verdict::Arp(from)),
+        _ => Err(Reason::NotForUs),
+    }
+}
+
+fn ipv4(payload: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
+    let packet = Ipv4Packet::new_checked(payload).map_err(|_| Reason::Malformed)?;
+    if packet.version() != 4 {
+        return Err(Reason::Malformed);
+    }
+    if !verified && !packet.verify_checksum() {
+        return Err(Reason::Checksum);
+    }
+    if packet.more_frags() || packet.frag_offset() != 0 {
+        return Err(Reason::Fragment);
+    }
+    let (from, to) = (packet.src_addr(), packet.dst_addr());
+    let ours = us.address.map(|cidr| cidr.address());
+    let broadcast = to.is_broadcast() || us.address.and_then(|cidr| cidr.broadcast()) == Some(to);
+    // RFC 1122, 3.2.1.3. Beyond that an unspecified source would end as the destination of our answer, which smoltcp
+    // asserts never to happen (a DHCP server's address is taken from here).
+    if from.is_unspecified()
+        || from.is_broadcast()
+        || from.is_multicast()
+        || from.is_loopback()
+        || Some(from) == ours
+        || us.address.and_then(|cidr| cidr.broadcast()) == Some(from)
+    {
+        return Err(Reason::Source);
+    }
+    match packet.next_header() {
+        IpProtocol::Tcp => {
+            if Some(to) != ours {
+                return Err(Reason::NotForUs);
+            }
+            let segment = TcpPacket::new_checked(packet.payload()).map_err(|_| Reason::Malformed)?;
+            if !verified && !segment.verify_checksum(&from.into(), &to.into()) {
+                return Err(Reason::Checksum);
+            }
+            if segment.src_port() == 0 || segment.dst_port() == 0 {
+                return Err(Reason::Malformed);
+            }
+            Ok(Verdict::Tcp(Segment {
+                key: Key {
+                    remote: SocketAddrV4::new(from, segment.src_port()),
+                    local_port: segment.dst_port(),
+                },
+                local: to,
+                opens: segment.syn() && !segment.ack() && !segment.rst() && !segment.fin(),
+            }))
+        }
+        IpProtocol::Udp => {
+            let datagram = UdpPacket::new_checked(packet.payload()).map_err(|_| Reason::Malformed)?;
+            let lease = us.dhcp && datagram.src_port() == 67 && datagram.dst_port() == 68;
+            if Some(to) != ours && !broadcast && !lease {
+                return Err(Reason::NotForUs);
+            }
+            if !verified && !datagram.verify_checksum(&from.into(), &to.into()) {
+                return Err(Reason::Checksum);
+            }
+            if datagram.dst_port() == 0 {
+                return Err(Reason::Malformed);
+            }
+            Ok(Verdict::Common)
+        }
+        IpProtocol::Icmp => {
+            if Some(to) != ours {
+                return Err(Reason::NotForUs);
+            }
+            let message = Icmpv4Packet::new_checked(packet.payload()).map_err(|_| Reason::Malformed)?;
+            if !message.verify_checksum() {
+                return Err(Reason::Checksum);
+            }
+            Ok(Verdict::Common)
+        }
+        // smoltcp answers those with "protocol unreachable".
+        _ if Some(to) == ours => Ok(Verdict::Common),
+        _ => Err(Reason::NotForUs),
+    }
+}

@@ -1,0 +1,664 @@
+//! The interface's task: frames in, frames out, timers, and sleep when there is nothing to do.
+
+use core::future::{pending, poll_fn};
+use core::net::Ipv4Addr;
+use core::task::Poll;
+
+use embassy_futures::select::select;
+use embassy_futures::yield_now;
+use embassy_time::Timer;
+use smoltcp::iface::{Config as InterfaceConfig, Interface, PollResult, SocketSet};
+use smoltcp::socket::dhcpv4;
+use smoltcp::socket::tcp::State;
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, Ipv4Cidr};
+
+use super::device::{Egress, OneFrame, Scratch};
+use super::filter::{self, Segment, Us, Verdict};
+use super::slots::{Class, End, NEVER, Request, Slot, Taken};
+use super::{Address, Config, DhcpState, Shared, arp, dhcp};
+use crate::nic::{Card, Link, MAX_FRAME};
+
+/// Frames taken in before the answers go out and other tasks have their turn.
+const BATCH: usize = 64;
+/// Segments that one connection may send before the next one has its turn.
+const BURST: usize = 48;
+/// When the card has no free buffer, or smoltcp cannot say what it waits for: try again after so long, in microseconds.
+const RETRY: i64 = 1_000;
+/// The same while the link is down.
+const RETRY_NO_LINK: i64 = 100_000;
+/// After the link came back the leased address is used for so long without a new lease, in microseconds: connections
+/// outlive a cable that was pulled for a moment.
+const GRACE: i64 = 30_000_000;
+
+/// The task of an interface.
+pub struct Runner<C: Card> {
+    card: C,
+    config: Config,
+    shared: &'static Shared,
+    iface: Interface,
+    scratch: Scratch,
+    mac: EthernetAddress,
+    /// Whether the first poll is still to come.
+    fresh: bool,
+    /// When the common sockets want to be polled.
+    common_at: i64,
+    /// When the grace of an old lease ends.
+    grace: i64,
+}
+
+/// What a poll has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    /// Whether anything was done, so that there may be more to do at once or soon.
+    pub(super) busy: bool,
+    /// When the next timer runs out, in microseconds.
+    pub(super) next: i64,
+}
+
+/// Who changed a socket's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// A segment of the peer's.
+    Segment,
+    /// A timer or the owner.
+    Time,
+}
+
+impl<C: Card> Runner<C> {
+    /// Serves the interface for ever. One task for each interface, on the thread of the tasks that use it.
+    pub async fn run(&mut self) -> ! {
+        let spin = self.config.spin.as_micros() as i64;
+        let mut last_busy = NEVER;
+        loop {
+            let now = now();
+            let step = self.poll(now);
+            if step.busy {
+                last_busy = now;
+                yield_now().await;
+            } else if last_busy != NEVER && now.saturating_sub(last_busy) < spin {
+                yield_now().await;
+            } else {
+                last_busy = NEVER;
+                self.sleep(step.next).await;
+            }
+        }
+    }
+
+    /// The card.
+    pub fn card(&mut self) -> &mut C {
+        &mut self.card
+    }
+
+    /// `None` if the card's address is not unicast.
+    pub(super) fn new(mut card: C, config: Config, shared: &'static Shared) -> Option<Self> {
+        let mac = EthernetAddress(card.mac());
+        if !mac.is_unicast() || mac.0 == [0; 6] {
+            return None;
+        }
+        let mut scratch: Scratch = [0; MAX_FRAME];
+        let mut settings = InterfaceConfig::new(HardwareAddress::Ethernet(mac));
+        settings.random_seed = config.seed;
+        let iface = Interface::new(
+            settings,
+            &mut Egress::new(&mut card, &mut scratch),
+            Instant::from_micros(0),
+        );
+        Some(Self {
+            card,
+            config,
+            shared,
+            iface,
+            scratch,
+            mac,
+            fresh: true,
+            common_at: 0,
+            grace: NEVER,
+        })
+    }
+
+    /// One round: a batch of frames in, due timers, everything that can be sent out.
+    pub(super) fn poll(&mut self, now: i64) -> Step {
+        let shared = self.shared;
+        shared.now.set(now);
+        self.card.service();
+        self.watch_link(now);
+        let mut frames = 0;
+        while frames < BATCH && self.ingress(now) {
+            frames += 1;
+        }
+        self.timers(now);
+        self.common(now);
+        let (served, full) = self.egress(now);
+        self.card.kick();
+        shared.card.set(self.card.stats());
+        let mut next = shared.pool.next_timer.get().min(self.common_at).min(self.grace);
+        let up = matches!(shared.link.get(), Link::Up(_));
+        if full {
+            next = next.min(now + if up { RETRY } else { RETRY_NO_LINK });
+        }
+        Step {
+            // Who has sent something may have an answer soon.
+            busy: frames > 0 || (!full && (served > 0 || shared.pool.dirty() > 0)) || (up && shared.common_dirty.get()),
+            next,
+        }
+    }
+
+    /// Waits for an interrupt of the card, for a task that has something to send, or until `next`.
+    async fn sleep(&mut self, next: i64) {
+        let Self { card, shared, .. } = self;
+        let mut armed = false;
+        let woken = poll_fn(|context| {
+            if core::mem::replace(&mut armed, true) {
+                return Poll::Ready(());
+            }
+            shared.pool.set_runner(context.waker());
+            card.arm(context.waker());
+            // What came between the last look and arming has caused no interrupt.
+            if card.received().is_some() || card.link() != shared.link.get() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        let timer = async {
+            match u64::try_from(next) {
+                Ok(next) if next != NEVER as u64 => Timer::at(embassy_time::Instant::from_micros(next)).await,
+                _ => pending().await,
+            }
+        };
+        select(woken, timer).await;
+    }
+
+    /// Follows the link, and sets the fixed address at the first poll.
+    fn watch_link(&mut self, now: i64) {
+        let link = self.card.link();
+        let came_up = matches!(link, Link::Up(_)) && !matches!(self.shared.link.get(), Link::Up(_));
+        self.shared.link.set(link);
+        if core::mem::take(&mut self.fresh)
+            && let Address::Static {
+                address,
+                prefix,
+                gateway,
+            } = self.config.address
+        {
+            // Whether the link is up already or not: it costs one frame and may save a peer a second.
+            self.set_address(Some(Ipv4Cidr::new(address, prefix)), gateway);
+        } else if came_up {
+            self.announce();
+        }
+        if came_up {
+            if let Some(handle) = self.shared.dhcp {
+                self.shared
+                    .common
+                    .borrow_mut()
+                    .get_mut::<dhcpv4::Socket>(handle)
+                    .reset();
+                if self.shared.address.get().is_some() {
+                    self.grace = now.saturating_add(GRACE);
+                }
+            }
+            self.shared.common_dirty.set(true);
+        }
+        if now >= self.grace {
+            self.grace = NEVER;
+            log::warn!(
+                "{}: no new lease after the link came back: address given up",
+                self.shared.name
+            );
+            self.set_address(None, None);
+        }
+    }
+
+    fn set_address(&mut self, cidr: Option<Ipv4Cidr>, gateway: Option<Ipv4Addr>) {
+        let shared = self.shared;
+        let before = shared.address.replace(cidr);
+        shared.gateway.set(gateway);
+        self.iface.update_ip_addrs(|addresses| {
+            addresses.clear();
+            if let Some(cidr) = cidr {
+                let _ = addresses.push(cidr.into());
+            }
+        });
+        match gateway {
+            Some(gateway) => {
+                let _ = self.iface.routes_mut().add_default_ipv4_route(gateway);
+            }
+            None => {
+                let _ = self.iface.routes_mut().remove_default_ipv4_route();
+            }
+        }
+        if before.map(|cidr| cidr.address()) != cidr.map(|cidr| cidr.address()) {
+            // smoltcp closes them when it next wants to send and finds the address gone.
+            for (index, slot) in shared.pool.iter().filter(|(_, slot)| !slot.is_free()) {
+                slot.end.set(End::Down);
+                shared.pool.mark_quietly(index);
+            }
+        }
+        if let Some(cidr) = cidr {
+            match gateway {
+                Some(gateway) => log::info!("{}: address {cidr}, gateway {gateway}", shared.name),
+                None => log::info!("{}: address {cidr}, no gateway", shared.name),
+            }
+            self.announce();
+            shared.configured.borrow_mut().wake();
+        }
+    }
+
+    fn announce(&mut self) {
+        let Some(cidr) = self.shared.address.get() else { return };
+        arp::announce(&mut self.card, cidr.address());
+        if let Some(gateway) = self.shared.gateway.get() {
+            // Most first packets come through it, and the answer to the first one need not wait then.
+            arp::request(&mut self.card, cidr.address(), gateway);
+        }
+    }
+
+    /// Takes one frame in; false if there is none.
+    fn ingress(&mut self, now: i64) -> bool {
+        let Some(frame) = self.card.received() else {
+            return false;
+        };
+        let us = Us {
+            mac: self.mac,
+            address: self.shared.address.get(),
+            dhcp: self.shared.dhcp.is_some(),
+        };
+        let verdict = filter::judge(frame.bytes, frame.verified, &us);
+        self.shared.count(|counters| counters.frames += 1);
+        match verdict {
+            Verdict::Drop(reason) => {
+                self.shared.count(|counters| counters.drop_frame(reason));
+                self.card.release();
+            }
+            Verdict::Arp(from) => {
+                self.feed_common(now);
+                self.unblock(from);
+            }
+            Verdict::Common => self.feed_common(now),
+            Verdict::Tcp(segment) => match self.target(segment, now) {
+                Some((index, slot)) => {
+                    self.feed(now, &mut slot.set.borrow_mut());
+                    self.settle(index, slot, Cause::Segment);
+                    self.shared.pool.mark_quietly(index);
+                }
+                // No TCP socket is there: smoltcp answers with RST, unless it is one.
+                None => self.feed_common(now),
+            },
+        }
+        true
+    }
+
+    fn feed_common(&mut self, now: i64) {
+        self.feed(now, &mut self.shared.common.borrow_mut());
+        self.shared.common_dirty.set(true);
+    }
+
+    /// Gives the present frame to `set`, sends the immediate answer, and releases the frame.
+    fn feed(&mut self, now: i64, set: &mut SocketSet<'static>) {
+        let mut reply = 0;
+        if let Some(frame) = self.card.received() {
+            let mut device = OneFrame::new(frame.bytes, &mut self.scratch);
+            self.iface
+                .poll_ingress_single(Instant::from_micros(now), &mut device, set);
+            reply = device.reply();
+        }
+        self.card.release();
+        if reply > 0
+            && let Some(answer) = self.scratch.get(..reply)
+            && self.card.send(reply, |buffer| buffer.copy_from_slice(answer)).is_none()
+        {
+            self.shared.count(|counters| counters.no_buffer += 1);
+        }
+    }
+
+    /// The slot for a segment: its connection's, or a new one if it opens a connection to a listening port.
+    fn target(&mut self, segment: Segment, now: i64) -> Option<(u16, &'static Slot)> {
+        let shared = self.shared;
+        let pool = &shared.pool;
+        if let Some(index) = pool.find(segment.key)
+            && let Some(slot) = pool.slot(index)
+        {
+            if !(segment.opens && slot.state.get() == State::TimeWait) {
+                return Some((index, slot));
+            }
+            // RFC 9293, 3.6.1: a SYN may reopen a connection from TIME_WAIT. smoltcp would ignore it.
+            if slot.owned.get() {
+                pool.unhash(index);
+            } else {
+                pool.release(index);
+            }
+        }
+        if !segment.opens {
+            shared.count(|counters| counters.stray += 1);
+            return None;
+        }
+        let Some(listener) = pool.listener_at(segment.key.local_port) else {
+            shared.count(|counters| counters.no_listener += 1);
+            return None;
+        };
+        let index = match pool.take(listener) {
+            Taken::Free(index) => index,
+            Taken::Victim(index, class) => {
+                self.evict(index, class, now);
+                index
+            }
+            Taken::Full => {
+                shared.count(|counters| counters.no_slot += 1);
+                return None;
+            }
+        };
+        let slot = pool.slot(index)?;
+        slot.with(|socket| socket.listen((segment.local, segment.key.local_port)))
+            .ok()?;
+        pool.enlist(index, Class::HalfOpen, listener, segment.key, now);
+        slot.deadline
+            .set(now.saturating_add(self.config.half_open.as_micros() as i64));
+        pool.schedule(slot);
+        Some((index, slot))
+    }
+
+    /// Takes the slot from its connection, and tells the peer where that is of use: not in TIME_WAIT, and not in a
+    /// handshake, where the sender's address may be a third party's.
+    fn evict(&mut self, index: u16, class: Class, now: i64) {
+        let Some(slot) = self.shared.pool.slot(index) else {
+            return;
+        };
+        if matches!(class, Class::Orphan | Class::Unmarked) {
+            slot.with(|socket| socket.abort());
+            let mut device = Egress::new(&mut self.card, &mut self.scratch);
+            self.iface
+                .poll_egress(Instant::from_micros(now), &mut device, &mut slot.set.borrow_mut());
+        }
+        self.shared.pool.release(index);
+        self.shared.count(|counters| counters.evict(class));
+    }
+
+    /// An ARP answer came from `neighbour`: who waited for it may go on.
+    fn unblock(&self, neighbour: Ipv4Addr) {
+        let pool = &self.shared.pool;
+        if pool.blocked.get() == 0 {
+            return;
+        }
+        for (index, slot) in pool.iter().filter(|(_, slot)| slot.blocked.get()) {
+            if slot.key.get().and_then(|key| self.shared.next_hop(*key.remote.ip())) == Some(neighbour) {
+                pool.mark_quietly(index);
+            }
+        }
+    }
+
+    /// Looks after the slots whose time has come. The scan is rare: it waits for the earliest time that any slot had
+    /// named, and an active connection's times move away before they come.
+    fn timers(&mut self, now: i64) {
+        let pool = &self.shared.pool;
+        if now < pool.next_timer.get() {
+            return;
+        }
+        let mut next = NEVER;
+        for (index, slot) in pool.iter().filter(|(_, slot)| !slot.is_free()) {
+            if slot.deadline.get() <= now {
+                slot.deadline.set(NEVER);
+                self.expire(index, slot, now);
+            }
+            if slot.poll_at.get() <= now {
+                slot.poll_at.set(NEVER);
+                pool.mark_quietly(index);
+            }
+            next = next.min(slot.wake_at());
+        }
+        pool.next_timer.set(next);
+    }
+
+    fn expire(&self, index: u16, slot: &Slot, now: i64) {
+        let shared = self.shared;
+        match slot.class() {
+            Class::HalfOpen => {
+                shared.count(|counters| counters.half_open_expired += 1);
+                shared.pool.release(index);
+            }
+            Class::Connecting => {
+                slot.end.set(if slot.blocked.get() {
+                    End::Unreachable
+                } else {
+                    End::TimedOut
+                });
+                slot.with(|socket| socket.abort());
+                shared.pool.mark_quietly(index);
+            }
+            Class::Orphan if slot.state.get() != State::Closed => {
+                shared.count(|counters| counters.orphan_expired += 1);
+                slot.with(|socket| socket.abort());
+                slot.state.set(State::Closed);
+                // A second for the RST to go out.
+                slot.deadline.set(now.saturating_add(1_000_000));
+                shared.pool.mark_quietly(index);
+            }
+            Class::Orphan | Class::Done => shared.pool.release(index),
+            Class::FreeLarge | Class::FreeSmall | Class::Unmarked | Class::Marked => {}
+        }
+    }
+
+    /// Sends what the common sockets have, and follows the lease.
+    fn common(&mut self, now: i64) {
+        let shared = self.shared;
+        if !matches!(shared.link.get(), Link::Up(_)) {
+            // Nothing to send it on. `watch_link` takes it up again.
+            self.common_at = NEVER;
+            return;
+        }
+        if !shared.common_dirty.replace(false) && now < self.common_at {
+            return;
+        }
+        let mut set = shared.common.borrow_mut();
+        let timestamp = Instant::from_micros(now);
+        let mut device = Egress::new(&mut self.card, &mut self.scratch);
+        for _ in 0..BURST {
+            if self.iface.poll_egress(timestamp, &mut device, &mut set) == PollResult::None {
+                break;
+            }
+        }
+        let change = shared.dhcp.and_then(|handle| dhcp::poll(set.get_mut(handle)));
+        self.common_at = match self.iface.poll_at(timestamp, &set) {
+            Some(at) => at.total_micros().max(now.saturating_add(RETRY)),
+            None => NEVER,
+        };
+        drop(set);
+        match change {
+            Some(dhcp::Change::Leased(cidr, gateway)) => {
+                self.grace = NEVER;
+                shared.dhcp_state.set(DhcpState::Bound);
+                self.set_address(Some(cidr), gateway);
+            }
+            Some(dhcp::Change::Lost) => {
+                shared.dhcp_state.set(DhcpState::Searching);
+                if shared.address.get().is_some() && self.grace == NEVER {
+                    log::warn!("{}: lease lost", shared.name);
+                    self.set_address(None, None);
+                }
+            }
+            Some(dhcp::Change::Nonsense(address)) => {
+                log::warn!(
+                    "{}: the DHCP server leased {address}, which is no host's address: ignored",
+                    shared.name
+                );
+            }
+            None => {}
+        }
+    }
+
+    /// Sends what the dirty slots have: how many slots were served, and whether the card is full.
+    fn egress(&mut self, now: i64) -> (usize, bool) {
+        let pool = &self.shared.pool;
+        let mut served = 0;
+        // Those that become dirty meanwhile wait for the next round.
+        for _ in 0..pool.dirty() {
+            let Some(index) = pool.next_dirty() else { break };
+            let Some(slot) = pool.slot(index).filter(|slot| !slot.is_free()) else {
+                continue;
+            };
+            if self.egress_slot(index, slot, now) {
+                pool.mark_quietly(index);
+                self.shared.count(|counters| counters.no_buffer += 1);
+                return (served, true);
+            }
+            served += 1;
+        }
+        (served, false)
+    }
+
+    /// Sends what one slot has. True if the card is full.
+    fn egress_slot(&mut self, index: u16, slot: &'static Slot, now: i64) -> bool {
+        let shared = self.shared;
+        let timestamp = Instant::from_micros(now);
+        if let Some(request) = slot.request.take() {
+            self.begin(slot, request, now);
+        }
+        let mut device = Egress::new(&mut self.card, &mut self.scratch);
+        let mut more = true;
+        {
+            let mut set = slot.set.borrow_mut();
+            for _ in 0..BURST {
+                if self.iface.poll_egress(timestamp, &mut device, &mut set) == PollResult::None {
+                    more = false;
+                    break;
+                }
+            }
+        }
+        let Egress {
+            wanted,
+            sent,
+            asked,
+            full,
+            ..
+        } = device;
+        if wanted > sent {
+            shared.pool.set_blocked(slot, true);
+            if asked == 0 {
+                self.ask_for(slot);
+            }
+        } else if sent > 0 {
+            shared.pool.set_blocked(slot, false);
+        }
+        self.settle(index, slot, Cause::Time);
+        if slot.is_free() {
+            return full;
+        }
+        if more {
+            shared.pool.mark_quietly(index);
+        }
+        slot.poll_at
+            .set(match self.iface.poll_at(timestamp, &slot.set.borrow()) {
+                Some(at) => at.total_micros().max(now.saturating_add(RETRY)),
+                None => NEVER,
+            });
+        shared.pool.schedule(slot);
+        full
+    }
+
+    /// Begins a connection of ours.
+    fn begin(&mut self, slot: &Slot, request: Request, now: i64) {
+        let key = request.key;
+        let begun = slot.with(|socket| socket.connect(self.iface.context(), key.remote, key.local_port));
+        match begun {
+            Ok(()) => {
+                slot.state.set(State::SynSent);
+                slot.deadline.set(now.saturating_add(request.timeout));
+            }
+            Err(_) => {
+                slot.end.set(End::Unreachable);
+                // Wakes whoever waits.
+                slot.with(|socket| socket.abort());
+            }
+        }
+    }
+
+    /// smoltcp may not ask for another neighbour yet: we do. (Without a route there is nobody to ask for.)
+    fn ask_for(&mut self, slot: &Slot) {
+        let shared = self.shared;
+        if let Some(cidr) = shared.address.get()
+            && let Some(key) = slot.key.get()
+            && let Some(hop) = shared.next_hop(*key.remote.ip())
+            && arp::request(&mut self.card, cidr.address(), hop)
+        {
+            shared.count(|counters| counters.arp_requests += 1);
+        }
+    }
+
+    /// Draws the conclusions from a socket's new state.
+    fn settle(&self, index: u16, slot: &Slot, cause: Cause) {
+        let shared = self.shared;
+        let pool = &shared.pool;
+        let (state, gone, unread) =
+            slot.with(|socket| (socket.state(), socket.remote_endpoint().is_none(), socket.can_recv()));
+        let before = slot.state.replace(state);
+        match slot.class() {
+            Class::FreeLarge | Class::FreeSmall => {}
+            Class::HalfOpen => match state {
+                State::SynReceived => {}
+                State::Established | State::CloseWait => {
+                    slot.deadline.set(NEVER);
+                    pool.reclass(index, Class::Unmarked);
+                    shared.count(|counters| counters.accepted += 1);
+                    pool.make_ready(index);
+                }
+                // After a RST smoltcp listens again.
+                _ => pool.release(index),
+            },
+            Class::Connecting => match state {
+                State::SynSent | State::SynReceived => {}
+                // Not begun yet: a stray segment came first.
+                State::Closed if slot.request.get().is_some() => {}
+                State::Closed => self.ended(slot, before, cause),
+                _ => {
+                    slot.deadline.set(NEVER);
+                    pool.reclass(index, Class::Marked);
+                    shared.count(|counters| counters.connected += 1);
+                }
+            },
+            Class::Unmarked | Class::Marked => {
+                if state == State::Closed {
+                    if before != State::Closed {
+                        self.ended(slot, before, cause);
+                    }
+                    if !slot.owned.get() {
+                        pool.release(index);
+                    } else if gone {
+                        pool.unhash(index);
+                    }
+                } else if cause == Cause::Segment && unread && slot.class() == Class::Unmarked {
+                    // Who says nothing is evicted before who does.
+                    pool.touch(index);
+                }
+            }
+            Class::Orphan | Class::Done => {
+                // Nobody reads it, and unread it would keep the peer from saying FIN.
+                slot.with(|socket| while socket.can_recv() && socket.recv(|bytes| (bytes.len(), ())).is_ok() {});
+                match state {
+                    State::TimeWait | State::FinWait2 => pool.reclass(index, Class::Done),
+                    // The RST is out, or would have to wait for a neighbour who does not answer.
+                    State::Closed if gone || slot.blocked.get() => pool.release(index),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Notes why a connection has ended that somebody owns.
+    fn ended(&self, slot: &Slot, before: State, cause: Cause) {
+        let clean = matches!(before, State::LastAck | State::Closing | State::TimeWait);
+        if slot.end.get() != End::None || (clean && (cause == Cause::Segment || before == State::TimeWait)) {
+            return;
+        }
+        let (end, counter): (_, fn(&mut super::Counters) -> &mut u64) = match cause {
+            Cause::Segment => (End::Reset, |counters| &mut counters.reset),
+            Cause::Time => (End::TimedOut, |counters| &mut counters.timed_out),
+        };
+        slot.end.set(end);
+        self.shared.count(|counters| *counter(counters) += 1);
+    }
+}
+
+/// The time since boot, in microseconds.
+fn now() -> i64 {
+    embassy_time::Instant::now().as_micros() as i64
+}

@@ -1,0 +1,284 @@
+//! What an interface is doing, for the debug shell.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use smoltcp::socket::tcp::State;
+
+use super::Netif;
+use super::filter::Reason;
+use super::slots::Class;
+use crate::nic::{Link, Stats};
+
+/// Where DHCP stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DhcpState {
+    /// The address is fixed.
+    Off,
+    /// No lease yet, or none any more.
+    Searching,
+    /// A lease is held and renewed.
+    Bound,
+}
+
+/// The state of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// Its name.
+    pub name: &'static str,
+    /// Its link.
+    pub link: Link,
+    /// Its address and the length of its network's prefix in bits.
+    pub address: Option<(Ipv4Addr, u8)>,
+    /// The router.
+    pub gateway: Option<Ipv4Addr>,
+    /// Where DHCP stands.
+    pub dhcp: DhcpState,
+    /// Connection slots, all of them.
+    pub slots: usize,
+    /// Slots without a connection.
+    pub free: usize,
+    /// Handshakes that peers have begun and not finished.
+    pub half_open: usize,
+    /// Connections that are open and not marked as established.
+    pub unmarked: usize,
+    /// Connections marked as established, ours included.
+    pub established: usize,
+    /// Connections that are being closed without an owner, TIME_WAIT included.
+    pub closing: usize,
+    /// What the card counts.
+    pub card: Stats,
+}
+
+/// A listening port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerInfo {
+    /// The port.
+    pub port: u16,
+    /// Slots kept for it.
+    pub reserved: usize,
+    /// Slots that serve it, half-open connections included.
+    pub used: usize,
+    /// Connections waiting to be accepted.
+    pub waiting: usize,
+}
+
+/// A connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// The number of its slot.
+    pub slot: u16,
+    /// Our port.
+    pub local_port: u16,
+    /// The other end.
+    pub peer: SocketAddrV4,
+    /// Its TCP state.
+    pub state: State,
+    /// Whether it is marked as established.
+    pub established: bool,
+    /// Whether we opened it.
+    pub outbound: bool,
+    /// Bytes that the owner has read.
+    pub bytes_in: u64,
+    /// Bytes that the owner has written.
+    pub bytes_out: u64,
+    /// Bytes received and not yet read.
+    pub unread: usize,
+    /// Bytes written and not yet acknowledged.
+    pub unsent: usize,
+    /// Its age in seconds.
+    pub age: u64,
+}
+
+/// What an interface has counted since its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Frames received.
+    pub frames: u64,
+    /// Of those dropped: shorter than an Ethernet header.
+    pub too_short: u64,
+    /// Longer than an Ethernet frame may be.
+    pub too_long: u64,
+    /// For another Ethernet or IP address.
+    pub not_for_us: u64,
+    /// Neither ARP nor IPv4.
+    pub protocol: u64,
+    /// With a header that is cut short or contradicts itself.
+    pub malformed: u64,
+    /// With a wrong checksum.
+    pub checksum: u64,
+    /// Fragments.
+    pub fragment: u64,
+    /// From an address that nobody can have.
+    pub source: u64,
+    /// Answers and data that found no free buffer in the card (both are sent again in time).
+    pub no_buffer: u64,
+    /// Connections accepted from peers: handshake finished.
+    pub accepted: u64,
+    /// Connections that we opened.
+    pub connected: u64,
+    /// SYNs for ports where nobody listens.
+    pub no_listener: u64,
+    /// SYNs refused because every slot held an established connection.
+    pub no_slot: u64,
+    /// Segments for connections that do not exist, answered with RST.
+    pub stray: u64,
+    /// Finished connections (TIME_WAIT, FIN_WAIT_2) given up for new ones.
+    pub evicted_done: u64,
+    /// Half-open connections given up for new ones.
+    pub evicted_half_open: u64,
+    /// Connections without an owner, still closing, given up for new ones.
+    pub evicted_orphan: u64,
+    /// Open connections that were not marked as established, given up for new ones.
+    pub evicted_unmarked: u64,
+    /// Half-open connections whose time was up.
+    pub half_open_expired: u64,
+    /// Closing connections without an owner whose time was up.
+    pub orphan_expired: u64,
+    /// Connections that peers have reset.
+    pub reset: u64,
+    /// Connections whose peers did not answer any more.
+    pub timed_out: u64,
+    /// ARP requests sent because a connection waited for its neighbour.
+    pub arp_requests: u64,
+    /// Datagrams that did not fit into the queue.
+    pub udp_dropped: u64,
+}
+
+impl Counters {
+    /// Every counter with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        [
+            ("frames", self.frames),
+            ("too short", self.too_short),
+            ("too long", self.too_long),
+            ("not for us", self.not_for_us),
+            ("unknown protocol", self.protocol),
+            ("malformed", self.malformed),
+            ("wrong checksum", self.checksum),
+            ("fragments", self.fragment),
+            ("wrong source", self.source),
+            ("no transmit buffer", self.no_buffer),
+            ("accepted", self.accepted),
+            ("connected", self.connected),
+            ("no listener", self.no_listener),
+            ("no slot", self.no_slot),
+            ("stray segments", self.stray),
+            ("evicted, done", self.evicted_done),
+            ("evicted, half open", self.evicted_half_open),
+            ("evicted, closing", self.evicted_orphan),
+            ("evicted, unmarked", self.evicted_unmarked),
+            ("half open, expired", self.half_open_expired),
+            ("closing, expired", self.orphan_expired),
+            ("reset by peer", self.reset),
+            ("timed out", self.timed_out),
+            ("ARP requests", self.arp_requests),
+            ("datagrams dropped", self.udp_dropped),
+        ]
+        .into_iter()
+    }
+
+    /// Frames dropped, for whatever reason.
+    pub fn dropped(&self) -> u64 {
+        [
+            self.too_short,
+            self.too_long,
+            self.not_for_us,
+            self.protocol,
+            self.malformed,
+            self.checksum,
+            self.fragment,
+            self.source,
+        ]
+        .iter()
+        .fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    pub(super) fn evict(&mut self, class: Class) {
+        *match class {
+            Class::HalfOpen => &mut self.evicted_half_open,
+            Class::Orphan => &mut self.evicted_orphan,
+            Class::Unmarked => &mut self.evicted_unmarked,
+            _ => &mut self.evicted_done,
+        } += 1;
+    }
+
+    pub(super) fn drop_frame(&mut self, reason: Reason) {
+        *match reason {
+            Reason::TooShort => &mut self.too_short,
+            Reason::TooLong => &mut self.too_long,
+            Reason::NotForUs => &mut self.not_for_us,
+            Reason::Protocol => &mut self.protocol,
+            Reason::Malformed => &mut self.malformed,
+            Reason::Checksum => &mut self.checksum,
+            Reason::Fragment => &mut self.fragment,
+            Reason::Source => &mut self.source,
+        } += 1;
+    }
+}
+
+impl Netif {
+    /// What the interface has counted.
+    pub fn counters(&self) -> Counters {
+        *self.shared.counters.borrow()
+    }
+
+    /// The state of the interface.
+    pub fn status(&self) -> Status {
+        let shared = self.shared;
+        let count = |class| shared.pool.count(class);
+        Status {
+            name: shared.name,
+            link: shared.link.get(),
+            address: shared.address.get().map(|cidr| (cidr.address(), cidr.prefix_len())),
+            gateway: shared.gateway.get(),
+            dhcp: shared.dhcp_state.get(),
+            slots: shared.pool.len(),
+            free: count(Class::FreeLarge) + count(Class::FreeSmall),
+            half_open: count(Class::HalfOpen),
+            unmarked: count(Class::Unmarked),
+            established: count(Class::Marked),
+            closing: count(Class::Done) + count(Class::Orphan),
+            card: shared.card.get(),
+        }
+    }
+
+    /// Calls `f` for each listening port.
+    pub fn for_each_listener(&self, mut f: impl FnMut(ListenerInfo)) {
+        for listener in self
+            .shared
+            .pool
+            .listeners
+            .iter()
+            .filter(|listener| listener.port.get() != 0)
+        {
+            f(ListenerInfo {
+                port: listener.port.get(),
+                reserved: usize::from(listener.reserved.get()),
+                used: usize::from(listener.used.get()),
+                waiting: listener.ready(),
+            });
+        }
+    }
+
+    /// Calls `f` for each connection, half-open and closing ones included, in the order of their slots.
+    pub fn for_each_connection(&self, mut f: impl FnMut(ConnectionInfo)) {
+        for (index, slot) in self.shared.pool.iter() {
+            let Some(key) = slot.key.get() else { continue };
+            let (state, unread, unsent) =
+                slot.with(|socket| (socket.state(), socket.recv_queue(), socket.send_queue()));
+            f(ConnectionInfo {
+                slot: index,
+                local_port: key.local_port,
+                peer: key.remote,
+                state,
+                established: slot.class() == Class::Marked,
+                outbound: slot.outbound.get(),
+                bytes_in: slot.bytes_in.get(),
+                bytes_out: slot.bytes_out.get(),
+                unread,
+                unsent,
+                age: (self.shared.now.get().saturating_sub(slot.since.get()) / 1_000_000).max(0) as u64,
+            });
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The log as UDP syslog (RFC 3164): `<14>Sep 11 15:20:33 host bitvisor: text`.
+//!
+//! The tag is the one that the BitVisor guide shows, so that the rules people have for its log serve this one as well.
+
+use core::convert::Infallible;
+use core::fmt::Write;
+use core::future::{Future, poll_fn};
+use core::net::Ipv4Addr;
+use core::task::Poll;
+
+use heapless::String;
+use smoltcp::socket::udp;
+use smoltcp::wire::IpEndpoint;
+
+use super::{Netif, is_host};
+use crate::config;
+
+/// The port of syslog servers, and the one that we send from (RFC 3164, 2).
+pub const PORT: u16 = 514;
+/// The longest text of a line, in bytes; what is longer is cut off.
+pub const MAX_TEXT: usize = 900;
+/// The longest packet (RFC 3164, 4.1).
+const MAX_PACKET: usize = 1024;
+/// "User-level messages" (RFC 3164, 4.1.1).
+const FACILITY: u8 = 1;
+const TAG: &str = "bitvisor";
+
+/// Where lines come from.
+pub trait Source {
+    /// Waits for the next line, puts it into `text` (which is empty), and tells its level.
+    fn next(&mut self, text: &mut String<MAX_TEXT>) -> impl Future<Output = log::Level>;
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The address to send from; `None`: the interface's own.
+    pub source: Option<Ipv4Addr>,
+    /// The server's address.
+    pub destination: Ipv4Addr,
+}
+
+impl Settings {
+    /// What the configuration asks for; `None` if it asks for no syslog, or names no server.
+    pub fn from_config(syslog: &config::Syslog) -> Option<Self> {
+        let destination = syslog.dst_ipaddr.filter(|&address| is_host(address, None))?;
+        syslog.enable.then_some(Self {
+            source: syslog.src_ipaddr.filter(|&address| is_host(address, None)),
+            destination,
+        })
+    }
+}
+
+/// Sends every line of `lines`, for ever. `host` is our name (without spaces); `clock` gives the seconds since 1970, UTC.
+/// Lines wait while there is no address or no room, so `lines` must cope with not being asked.
+pub async fn run(
+    netif: Netif,
+    settings: Settings,
+    host: &str,
+    clock: fn() -> Option<u64>,
+    mut lines: impl Source,
+) -> Infallible {
+    let mut text = String::new();
+    let mut packet = String::new();
+    loop {
+        text.clear();
+        let level = lines.next(&mut text).await;
+        format(&mut packet, level, clock(), host, &text);
+        netif.configured().await;
+        send(netif, settings, packet.as_bytes()).await;
+    }
+}
+
+async fn send(netif: Netif, settings: Settings, packet: &[u8]) {
+    let shared = netif.shared;
+    poll_fn(|context| {
+        let mut set = shared.common.borrow_mut();
+        let socket = set.get_mut::<udp::Socket>(shared.udp);
+        if !socket.is_open() {
+            // Port 514 is not 0, and nobody else uses the socket.
+            let _ = socket.bind(PORT);
+        }
+        if !socket.can_send() {
+            socket.register_send_waker(context.waker());
+            return Poll::Pending;
+        }
+        let mut to = udp::UdpMetadata::from(IpEndpoint::new(settings.destination.into(), PORT));
+        to.local_address = settings.source.map(Into::into);
+        match socket.send_slice(packet, to) {
+            // Room for the packet's place in the queue, but not for its bytes.
+            Err(udp::SendError::BufferFull) => {
+                socket.register_send_waker(context.waker());
+                return Poll::Pending;
+            }
+            Err(udp::SendError::Unaddressable) => shared.count(|counters| counters.udp_dropped += 1),
+            Ok(()) => {}
+        }
+        drop(set);
+        shared.common_dirty.set(true);
+        shared.pool.wake();
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Writes one packet.
+fn format(packet: &mut String<MAX_PACKET>, level: log::Level, time: Option<u64>, host: &str, text: &str) {
+    // RFC 3164, 4.1.1: 3 error, 4 warning, 6 informational, 7 debug.
+    let severity = match level {
+        log::Level::Error => 3,
+        log::Level::Warn => 4,
+        log::Level::Info => 6,
+        log::Level::Debug | log::Level::Trace => 7,
+    };
+    let time = Time::from_unix(time.unwrap_or(0));
+    packet.clear();
+    // A host's name is far shorter than what the text leaves free; if not, the line is cut there.
+    let _ = write!(packet, "<{}>{time} {host} {TAG}: ", FACILITY * 8 + severity);
+    for character in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if packet.push(character).is_err() {
+            break;
+        }
+    }
+}
+
+/// A moment as syslog writes it: `Sep  1 05:02:33`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Time {
+    /// From 0.
+    month: u8,
+    day: u8,
+    second: u32,
+}
+
+impl Time {
+    fn from_unix(seconds: u64) -> Self {
+        let (days, second) = (seconds / 86_400, (seconds % 86_400) as u32);
+        // The Gregorian calendar repeats every 400 years of 146,097 days.
+        let mut day = (days % 146_097) as u32;
+        let mut year = 1970;
+        loop {
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let length = if leap { 366 } else { 365 };
+            if day >= length {
+                day -= length;
+                year += 1;
+                continue;
+            }
+            let mut month = 0;
+            for length in [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+                if day < length {
+                    break;
+                }
+                day -= length;
+                month += 1;
+            }
+            return Self {
+                month,
+                day: day as u8 + 1,
+                second,
+            };
+        }
+    }
+}
+
+impl core::fmt::Display for Time {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        const MONTHS: [&str; 12] = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        let month = MONTHS.get(usize::from(self.month)).unwrap_or(&"Dec");
+        let (hour, minute, second) = (self.second / 3600, self.second / 60 % 60, self.second % 60);
+        write!(f, "{month} {:2} {hour:02}:{minute:02}:{second:02}", self.day)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(level: log::Level, time: Option<u64>, text: &str) -> std::string::String {
+        let mut packet = String::new();
+        format(&mut packet, level, time, "warg", text);
+        packet.as_str().into()
+    }
+
+    #[test]
+    fn a_line_looks_as_in_the_guide() {
+        // date -u -d '2023-09-11 15:20:33' +%s
+        assert_eq!(
+            packet(log::Level::Info, Some(1694445633), "Received."),
+            "<14>Sep 11 15:20:33 warg bitvisor: Received."
+        );
+        assert_eq!(
+            packet(log::Level::Error, Some(951_782_399), "x"),
+            "<11>Feb 28 23:59:59 warg bitvisor: x"
+        );
+        assert_eq!(
+            packet(log::Level::Warn, Some(951_782_400), "x"),
+            "<12>Feb 29 00:00:00 warg bitvisor: x"
+        );
+        assert_eq!(
+            packet(log::Level::Debug, Some(4_107_542_399), "x"),
+            "<15>Feb 28 23:59:59 warg bitvisor: x"
+        );
+        assert_eq!(
+            packet(log::Level::Debug, Some(4_107_542_400), "x"),
+            "<15>Mar  1 00:00:00 warg bitvisor: x"
+        );
+    }
+
+    #[test]
+    fn without_a_clock_the_line_still_has_a_date_and_control_characters_are_gone() {
+        assert_eq!(
+            packet(log::Level::Trace, None, "a\r\nb\u{7}"),
+            "<15>Jan  1 00:00:00 warg bitvisor: a  b "
+        );
+        assert!(packet(log::Level::Info, Some(u64::MAX), "x").ends_with("bitvisor: x"));
+    }
+
+    #[test]
+    fn a_line_too_long_is_cut_at_a_character() {
+        let long = packet(log::Level::Info, Some(0), &"ü".repeat(2000));
+        assert!(long.len() <= MAX_PACKET && long.len() > MAX_PACKET - 2);
+        assert!(long.ends_with('ü'));
+    }
+
+    #[test]
+    fn settings_need_a_server_and_the_switch() {
+        let mut syslog = config::Syslog {
+            enable: true,
+            src_ipaddr: None,
+            dst_ipaddr: Some(Ipv4Addr::new(10, 0, 2, 2)),
+        };
+        assert_eq!(
+            Settings::from_config(&syslog).unwrap().destination,
+            Ipv4Addr::new(10, 0, 2, 2)
+        );
+        syslog.dst_ipaddr = Some(Ipv4Addr::UNSPECIFIED);
+        assert_eq!(Settings::from_config(&syslog), None);
+        syslog.dst_ipaddr = Some(Ipv4Addr::new(10, 0, 2, 2));
+        syslog.enable = false;
+        assert_eq!(Settings::from_config(&syslog), None);
+    }
+}

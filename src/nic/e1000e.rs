@@ -1,0 +1,617 @@
+//! The Intel 82574L, "e1000e" to Linux and QEMU: bringing it up, and frames in and out.
+//!
+//! The hot path reads no register: descriptors tell what was received and sent, and an interrupt count tells when to ask
+//! for the link. It writes one register for all frames queued ([`Card::kick`]) and one for 32 buffers returned.
+
+use core::cell::Cell;
+use core::task::Waker;
+
+use embassy_time::{Duration, Instant};
+
+use super::checksum::{self, MIN_FRAME, Verdict};
+use super::dma::{BUFFER_SIZE, DmaMemory};
+use super::interrupt::Interrupt;
+use super::regs::*;
+use super::ring::{Descriptor, MAX_DESCRIPTORS, MIN_DESCRIPTORS, RX_EOP, RxRing, TxRing};
+use super::{Card, Frame, Link, MAX_FRAME, Stats};
+use crate::machine::{interrupts, pci};
+
+/// PCI vendor and device of the 82574L.
+pub(super) const DEVICE: (u16, u16) = (0x8086, 0x10d3);
+
+/// How often a register is read while waiting for a reset: each read takes the better part of a microsecond, and the
+/// card needs some milliseconds at most (datasheet 4.5).
+const RESET_READS: u32 = 100_000;
+
+/// How long frames may wait in the card, while there is a link, before it is taken to hang.
+const HANG: Duration = Duration::from_secs(2);
+
+/// How old the card's own counters may be when [`Card::stats`] tells them. Reading them takes six register reads.
+const COUNTERS_AGE: Duration = Duration::from_millis(250);
+
+/// Why a card cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Error {
+    /// There is none.
+    NotFound,
+    /// The card does not answer at its BAR.
+    NoRegisters,
+    /// The reset did not end.
+    ResetTimedOut,
+    /// The card has no valid Ethernet address of its own.
+    NoMac,
+    /// The ring sizes are not powers of two from 16 to 1024.
+    RingSizes,
+    /// The shared memory is too small, or its start is not aligned as its bus address is.
+    Memory {
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes given.
+        given: usize,
+    },
+    /// Its PCI function cannot be set up.
+    Pci(pci::Error),
+    /// There is no interrupt for it.
+    Interrupt(interrupts::Error),
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Error::NotFound => f.write_str("no network card (8086:10d3): add `-nic user,model=e1000e` to QEMU"),
+            Error::NoRegisters => f.write_str("the network card does not answer at BAR 0: power-cycle the machine"),
+            Error::ResetTimedOut => f.write_str("the network card did not finish its reset: power-cycle the machine"),
+            Error::NoMac => f.write_str(
+                "the network card has no Ethernet address: add `mac=52:54:00:12:34:56` to its `-nic` option",
+            ),
+            Error::RingSizes => write!(
+                f,
+                "ring sizes must be powers of two, {MIN_DESCRIPTORS} to {MAX_DESCRIPTORS}"
+            ),
+            Error::Memory { needed, given } => {
+                write!(
+                    f,
+                    "the network card needs {needed} bytes of memory and was given {given}: raise `-m`"
+                )
+            }
+            Error::Pci(error) => write!(f, "the network card's PCI function is of no use: {error}"),
+            Error::Interrupt(error) => write!(f, "the network card cannot interrupt: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// How the card signals, as its PCI function has been set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// MSI-X, everything on vector 0.
+    MsiX,
+    /// MSI, or the interrupt line.
+    Msi,
+}
+
+/// Numbers of descriptors, each with a buffer of [`BUFFER_SIZE`]. Powers of two from 16 to 1024.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingSizes {
+    /// Receive descriptors.
+    pub rx: usize,
+    /// Transmit descriptors.
+    pub tx: usize,
+}
+
+impl RingSizes {
+    /// What suits a machine with `ram` bytes of memory: 1 MiB of buffers normally, 192 KiB where memory is short.
+    pub const fn for_ram(ram: u64) -> Self {
+        if ram < 8 << 20 {
+            Self { rx: 64, tx: 32 }
+        } else {
+            Self { rx: 256, tx: 256 }
+        }
+    }
+
+    /// Bytes of shared memory needed, in a block that is aligned to [`BUFFER_SIZE`].
+    pub const fn bytes(self) -> usize {
+        let count = self.rx + self.tx;
+        (count * size_of::<Descriptor>()).next_multiple_of(BUFFER_SIZE) + count * BUFFER_SIZE
+    }
+
+    const fn valid(self) -> bool {
+        const fn fits(size: usize) -> bool {
+            size.is_power_of_two() && size >= MIN_DESCRIPTORS && size <= MAX_DESCRIPTORS
+        }
+        fits(self.rx) && fits(self.tx)
+    }
+}
+
+/// What the driver is given besides the registers.
+pub struct Config {
+    /// The interface's name in the log, such as `vm0`.
+    pub name: &'static str,
+    /// Sizes of the rings.
+    pub rings: RingSizes,
+    /// Memory to share with the card, [`RingSizes::bytes`] of it.
+    pub memory: DmaMemory,
+    /// How the card signals.
+    pub signal: Signal,
+    /// What the interrupt handler raises.
+    pub interrupt: &'static Interrupt,
+}
+
+/// An 82574L network card.
+pub struct E1000e<R> {
+    name: &'static str,
+    registers: R,
+    signal: Signal,
+    interrupt: &'static Interrupt,
+    mac: [u8; 6],
+    link: Link,
+    rx: RxRing,
+    tx: TxRing,
+    /// The oldest frame: judged, counted, and not yet released.
+    current: Option<Current>,
+    /// The descriptors to come, up to the end of a packet, belong to a frame that is being dropped.
+    skipping: bool,
+    /// Somebody was told that no transmit buffer is free.
+    starved: bool,
+    /// The interrupt count when the link was last looked at.
+    serviced: u64,
+    /// When frames outstanding in the card were first seen, or last seen to get fewer.
+    watch: Option<Watch>,
+    stats: Stats,
+    /// What was read from counters that reading clears.
+    hardware: Cell<Hardware>,
+}
+
+#[derive(Clone, Copy)]
+struct Current {
+    len: usize,
+    verified: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Watch {
+    outstanding: usize,
+    since: Instant,
+}
+
+/// Bits of ICR and IMS.
+struct Causes {
+    receive: u32,
+    transmit: u32,
+    /// A change of the link, an overrun: always unmasked, but for the time until they are looked at.
+    other: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Hardware {
+    missed: u64,
+    errors: u64,
+    read: Instant,
+}
+
+impl<R: Registers> E1000e<R> {
+    /// Resets the card behind `registers` and brings it up. From then on it receives, but does not interrupt for
+    /// that before [`Card::arm`]. `config.signal` is set up in its PCI function; `enable` lets it access memory there, and is called
+    /// after the reset, since firmware may have left it running.
+    pub fn new(registers: R, config: Config, enable: impl FnOnce()) -> Result<Self, Error> {
+        let Config {
+            name,
+            rings,
+            mut memory,
+            signal,
+            interrupt,
+        } = config;
+        if !rings.valid() {
+            return Err(Error::RingSizes);
+        }
+        let too_small = Error::Memory {
+            needed: rings.bytes(),
+            given: memory.len(),
+        };
+        let mut parts = || {
+            let (rx, tx) = (memory.descriptors(rings.rx)?, memory.descriptors(rings.tx)?);
+            Some((
+                RxRing::new(rx, memory.buffers(rings.rx)?),
+                TxRing::new(tx, memory.buffers(rings.tx)?),
+            ))
+        };
+        let (rx, tx) = parts().ok_or(too_small)?;
+        let mut card = Self {
+            name,
+            registers,
+            signal,
+            interrupt,
+            mac: [0; 6],
+            link: Link::Down,
+            rx,
+            tx,
+            current: None,
+            skipping: false,
+            starved: false,
+            serviced: interrupt.taken(),
+            watch: None,
+            stats: Stats::default(),
+            hardware: Cell::new(Hardware {
+                missed: 0,
+                errors: 0,
+                read: Instant::MIN,
+            }),
+        };
+        card.reset()?;
+        enable();
+        card.bring_up()?;
+        // What the counters say of the time before does not count.
+        card.read_hardware(Instant::now());
+        card.hardware.set(Hardware {
+            missed: 0,
+            errors: 0,
+            ..card.hardware.get()
+        });
+        card.link = card.read_link();
+        card.log_link();
+        Ok(card)
+    }
+
+    /// Whether a frame seems to have been received: looks at one descriptor in memory, at no register. The idle loop,
+    /// which has no hold of the card, asks [`Interrupt::poll`].
+    pub fn has_work(&self) -> bool {
+        self.current.is_some() || self.rx.completed().is_some()
+    }
+
+    /// Starts the card, after a reset, with empty rings (datasheet 4.6).
+    fn bring_up(&mut self) -> Result<(), Error> {
+        self.write(CTRL, self.read(CTRL) | CTRL_SLU);
+        self.mac = self.read_mac()?;
+        for index in 0..MTA_LEN {
+            self.write(MTA + 4 * index, 0);
+        }
+        self.set_up_interrupts();
+        self.set_up_receiver();
+        self.set_up_transmitter();
+        self.interrupt.masked();
+        self.write(IMS, self.causes().other);
+        Ok(())
+    }
+
+    fn reset(&mut self) -> Result<(), Error> {
+        if self.read(STATUS) == u32::MAX {
+            return Err(Error::NoRegisters);
+        }
+        self.write(IMC, u32::MAX);
+        self.write(RCTL, 0);
+        self.write(TCTL, 0);
+        // Bus transfers under way must end before the reset (datasheet 5.2.3.2); if they do not, it ends them.
+        self.write(CTRL, self.read(CTRL) | CTRL_GIO_MASTER_DISABLE);
+        self.wait(|card| card.read(STATUS) & STATUS_GIO_MASTER_ENABLE == 0);
+        self.write(CTRL, (self.read(CTRL) & !CTRL_GIO_MASTER_DISABLE) | CTRL_RST);
+        if !self.wait(|card| card.read(CTRL) & CTRL_RST == 0 && card.read(EECD) & EECD_AUTO_RD != 0) {
+            return Err(Error::ResetTimedOut);
+        }
+        // The reset has unmasked nothing on the real card; on others it may not have changed anything.
+        self.write(IMC, u32::MAX);
+        self.write(ICR, u32::MAX);
+        Ok(())
+    }
+
+    /// Waits until `ready`, for a bounded number of register reads. Whether it came to be.
+    fn wait(&self, ready: impl Fn(&Self) -> bool) -> bool {
+        (0..RESET_READS).any(|_| ready(self))
+    }
+
+    fn read_mac(&self) -> Result<[u8; 6], Error> {
+        let (low, high) = (self.read(RAL0), self.read(RAH0));
+        let ([a, b, c, d], [e, f, ..]) = (low.to_le_bytes(), high.to_le_bytes());
+        let mac = [a, b, c, d, e, f];
+        let multicast = a & 1 != 0;
+        if high & RAH_AV == 0 || multicast || mac == [0; 6] {
+            Err(Error::NoMac)
+        } else {
+            Ok(mac)
+        }
+    }
+
+    /// No throttling: [`Card::arm`] unmasks for one interrupt, after which the card is polled until there is nothing
+    /// left to do. A timer would only delay the first frame of a burst.
+    fn set_up_interrupts(&mut self) {
+        for delay in [ITR, EITR0, RDTR, RADV, RAID, RSRPD, TIDV, TADV] {
+            self.write(delay, 0);
+        }
+        let ext = self.read(CTRL_EXT) | CTRL_EXT_DRV_LOAD;
+        match self.signal {
+            Signal::MsiX => {
+                // Each message clears and masks its cause, so a handler need not touch the card.
+                self.write(IVAR, IVAR_ALL_ON_0);
+                self.write(EIAC, ICR_RXQ0 | ICR_TXQ0 | ICR_OTHER);
+                self.write(IAM, ICR_RXQ0 | ICR_TXQ0 | ICR_OTHER);
+                self.write(CTRL_EXT, ext | CTRL_EXT_EIAME | CTRL_EXT_PBA_CLR);
+            }
+            Signal::Msi => self.write(CTRL_EXT, ext),
+        }
+    }
+
+    fn causes(&self) -> Causes {
+        match self.signal {
+            Signal::MsiX => Causes {
+                receive: ICR_RXQ0,
+                transmit: ICR_TXQ0,
+                other: ICR_OTHER,
+            },
+            Signal::Msi => Causes {
+                receive: ICR_RXT0 | ICR_RXDMT0,
+                transmit: ICR_TXDW,
+                other: ICR_LSC | ICR_RXO,
+            },
+        }
+    }
+
+    fn set_up_receiver(&mut self) {
+        let tail = self.rx.reset();
+        self.current = None;
+        self.skipping = false;
+        // The descriptor format must be set before RCTL: some implementations look at it only then, as at the buffer
+        // size.
+        self.write(RFCTL, RFCTL_EXTEN | RFCTL_ACK_DIS | RFCTL_NO_PROTOCOLS);
+        self.write(MRQC, 0);
+        self.write(RXCSUM, RXCSUM_IPOFL | RXCSUM_TUOFL);
+        self.write(RXDCTL0, RXDCTL_USUAL);
+        self.write(RDBAL0, self.rx.address() as u32);
+        self.write(RDBAH0, (self.rx.address() >> 32) as u32);
+        self.write(RDLEN0, self.rx.bytes());
+        self.write(RDH0, 0);
+        self.write(RDT0, 0);
+        self.write(RCTL, RCTL_EN | RCTL_BAM | RCTL_SECRC);
+        // Only now may the tail move (datasheet 4.6.5).
+        self.write(RDT0, tail);
+        self.interrupt.expect(self.rx.next());
+    }
+
+    fn set_up_transmitter(&mut self) {
+        self.tx.reset();
+        self.starved = false;
+        self.watch = None;
+        // TARC0 stays as it is: its enable bit is set by reset, and without it nothing is sent.
+        self.write(TXDCTL0, TXDCTL_USUAL);
+        self.write(TDBAL0, self.tx.address() as u32);
+        self.write(TDBAH0, (self.tx.address() >> 32) as u32);
+        self.write(TDLEN0, self.tx.bytes());
+        self.write(TDH0, 0);
+        self.write(TDT0, 0);
+        self.write(TIPG, TIPG_USUAL);
+        self.write(TCTL, TCTL_EN | TCTL_PSP | TCTL_USUAL);
+        self.tx.push_context();
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        if let Some(tail) = self.tx.publish() {
+            self.write(TDT0, tail);
+        }
+    }
+
+    /// Drops the oldest buffer or gives it back.
+    fn release_oldest(&mut self) {
+        if let Some(tail) = self.rx.release() {
+            self.write(RDT0, tail);
+        }
+        self.interrupt.expect(self.rx.next());
+    }
+
+    fn read_link(&self) -> Link {
+        let status = self.read(STATUS);
+        if status & STATUS_LU == 0 {
+            return Link::Down;
+        }
+        Link::Up(match status >> STATUS_SPEED_SHIFT & 3 {
+            0 => 10,
+            1 => 100,
+            _ => 1000,
+        })
+    }
+
+    fn note_link(&mut self) {
+        let link = self.read_link();
+        if link != self.link {
+            self.link = link;
+            self.log_link();
+        }
+    }
+
+    fn log_link(&self) {
+        match self.link {
+            Link::Down => log::info!("{}: link down", self.name),
+            Link::Up(speed) => log::info!("{}: link up, {speed} Mbit/s", self.name),
+        }
+    }
+
+    /// Adds up the counters that reading clears. Undersized frames (RUC) are left out: a real card drops them, but
+    /// QEMU counts each frame there that it has padded and delivered.
+    fn read_hardware(&self, now: Instant) {
+        let mut hardware = self.hardware.get();
+        hardware.read = now;
+        hardware.missed += u64::from(self.read(MPC));
+        for register in [CRCERRS, RLEC, RFC, ROC, RJC] {
+            hardware.errors += u64::from(self.read(register));
+        }
+        self.hardware.set(hardware);
+    }
+
+    /// Resets the card if frames have been waiting in it for too long.
+    fn watch(&mut self, now: impl FnOnce() -> Instant) {
+        let outstanding = self.tx.outstanding();
+        if outstanding == 0 {
+            self.watch = None;
+            return;
+        }
+        let now = now();
+        match self.watch {
+            // Without a link nothing goes out, and that is no hang.
+            Some(watch) if watch.outstanding == outstanding && self.link != Link::Down => {
+                if now.saturating_duration_since(watch.since) > HANG {
+                    log::warn!(
+                        "{}: the card does not send ({outstanding} frames wait): resetting it",
+                        self.name
+                    );
+                    self.stats.tx_dropped += outstanding as u64;
+                    self.read_hardware(now);
+                    self.watch = Some(Watch {
+                        outstanding,
+                        since: now,
+                    }); // for the next attempt, should this one fail
+                    if let Err(error) = self.reset().and_then(|()| self.bring_up()) {
+                        log::error!("{}: {error}", self.name);
+                    }
+                    self.note_link();
+                }
+            }
+            _ => {
+                self.watch = Some(Watch {
+                    outstanding,
+                    since: now,
+                })
+            }
+        }
+    }
+
+    fn read(&self, register: u32) -> u32 {
+        self.registers.read(register)
+    }
+
+    fn write(&mut self, register: u32, value: u32) {
+        self.registers.write(register, value);
+    }
+}
+
+impl<R: Registers> Card for E1000e<R> {
+    fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    fn link(&self) -> Link {
+        self.link
+    }
+
+    fn received(&mut self) -> Option<Frame<'_>> {
+        // Bounded: at most a ringful of bad frames is dropped in one go.
+        for _ in 0..self.rx.len() {
+            if self.current.is_some() {
+                break;
+            }
+            let (completion, buffer) = self.rx.oldest()?;
+            let end = completion.status & RX_EOP != 0;
+            if self.skipping || !end {
+                // Larger than a buffer: no frame of ours. Counted once, at its end.
+                self.skipping = !end;
+                self.stats.rx_errors += u64::from(end);
+                self.release_oldest();
+                continue;
+            }
+            let verdict = match buffer.get(..completion.len) {
+                Some(bytes) if bytes.len() <= MAX_FRAME => checksum::judge(bytes, completion.status),
+                _ => Verdict::Damaged,
+            };
+            match verdict {
+                Verdict::Good { verified } => {
+                    self.stats.rx_packets += 1;
+                    self.stats.rx_bytes += completion.len as u64;
+                    self.current = Some(Current {
+                        len: completion.len,
+                        verified,
+                    });
+                }
+                Verdict::Damaged | Verdict::WrongChecksum => {
+                    self.stats.rx_errors += 1;
+                    self.stats.rx_checksum_errors += u64::from(verdict == Verdict::WrongChecksum);
+                    self.release_oldest();
+                }
+            }
+        }
+        let Current { len, verified } = self.current?;
+        let (_, buffer) = self.rx.oldest()?;
+        Some(Frame {
+            bytes: buffer.get_mut(..len)?,
+            verified,
+        })
+    }
+
+    fn release(&mut self) {
+        if self.current.take().is_some() {
+            self.release_oldest();
+        }
+    }
+
+    fn can_send(&mut self) -> bool {
+        if self.tx.free() == 0 {
+            // What is queued must be on its way before it can be waited for.
+            self.publish();
+            self.tx.reclaim();
+        }
+        self.starved = self.tx.free() == 0;
+        !self.starved
+    }
+
+    fn send<T>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
+        if !(MIN_FRAME..=MAX_FRAME).contains(&len) {
+            return None;
+        }
+        if !self.can_send() {
+            self.stats.tx_dropped += 1;
+            return None;
+        }
+        let bytes = self.tx.buffer()?.get_mut(..len)?;
+        let filled = fill(bytes);
+        let insert = checksum::prepare(bytes);
+        self.tx.push(len, insert);
+        self.stats.tx_packets += 1;
+        self.stats.tx_bytes += len as u64;
+        Some(filled)
+    }
+
+    fn kick(&mut self) {
+        self.publish();
+    }
+
+    fn service(&mut self) {
+        self.tx.reclaim();
+        self.watch(Instant::now);
+        let taken = self.interrupt.taken();
+        if taken == self.serviced {
+            return;
+        }
+        self.serviced = taken;
+        // First the cause, then the state: a change after this read interrupts again.
+        self.write(ICR, ICR_LSC | ICR_RXO | ICR_OTHER);
+        self.note_link();
+        self.write(IMS, self.causes().other);
+    }
+
+    fn arm(&mut self, waker: &Waker) {
+        let Causes { receive, transmit, .. } = self.causes();
+        if self.interrupt.wait(waker) || self.starved {
+            // What was received until now was polled, and must not interrupt; what comes from here on will, and what
+            // comes in between the caller finds by looking once more.
+            self.write(ICR, receive | transmit);
+            self.write(IMS, receive | if self.starved { transmit } else { 0 });
+        }
+        if self.starved && self.can_send() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.hardware.get().read) > COUNTERS_AGE {
+            self.read_hardware(now);
+        }
+        let Hardware { missed, errors, .. } = self.hardware.get();
+        Stats {
+            rx_dropped: missed,
+            rx_errors: self.stats.rx_errors + errors,
+            interrupts: self.interrupt.taken(),
+            ..self.stats
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

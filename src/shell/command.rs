@@ -1,0 +1,375 @@
+//! The commands: their words, usage lines, completion, and arguments.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Help,
+    Status,
+    Counters,
+    Log,
+    Ip,
+    Date,
+    Version,
+    EnterPlain,
+    EnterTls,
+    Reboot,
+    PowerOff,
+    Exit,
+    ClientConnect,
+    ClientSend,
+    ClientClose,
+    ServerStart,
+    ServerStop,
+}
+
+/// A command as it is typed and explained.
+pub(super) struct Spec {
+    /// Its words, one blank between.
+    pub(super) words: &'static str,
+    /// Its arguments, as the usage line shows them.
+    arguments: &'static str,
+    /// Words that may be completed as the first argument.
+    choices: &'static [&'static str],
+    help: &'static str,
+    pub(super) action: Action,
+    /// Fewest and most arguments. The last takes the rest of the line where there is no limit.
+    takes: (usize, usize),
+}
+
+const fn spec(words: &'static str, action: Action, help: &'static str) -> Spec {
+    Spec {
+        words,
+        arguments: "",
+        choices: &[],
+        help,
+        action,
+        takes: (0, 0),
+    }
+}
+
+impl Spec {
+    const fn with(mut self, arguments: &'static str, fewest: usize, most: usize) -> Spec {
+        self.arguments = arguments;
+        self.takes = (fewest, most);
+        self
+    }
+
+    fn usage_len(&self) -> usize {
+        self.words.len() + usize::from(!self.arguments.is_empty()) + self.arguments.len()
+    }
+}
+
+/// The commands at `> `.
+pub(super) const TOP: &[Spec] = &[
+    spec("help", Action::Help, "Show this list."),
+    spec(
+        "status",
+        Action::Status,
+        "Show uptime, memory, entropy, addresses, listeners, connections.",
+    ),
+    spec("counters", Action::Counters, "Show what was counted since boot."),
+    Spec {
+        choices: &["follow"],
+        ..spec("log", Action::Log, "Show the log, its last lines, or each new one.")
+    }
+    .with("[N|follow]", 0, 1),
+    spec("ip", Action::Ip, "Show interfaces and addresses."),
+    spec("date", Action::Date, "Show date and time (UTC)."),
+    spec("version", Action::Version, "Show what this is."),
+    spec("echoctl", Action::EnterPlain, "Control echo over plain TCP."),
+    spec("echoctl_tls", Action::EnterTls, "Control echo over TLS."),
+    spec("reboot", Action::Reboot, "Restart the machine."),
+    spec("poweroff", Action::PowerOff, "Switch the machine off."),
+    spec("exit", Action::Exit, "End this session."),
+];
+
+const CONNECT: Spec =
+    spec("client connect", Action::ClientConnect, "Connect to echo server.").with("<ipaddr> <port> [netif]", 2, 3);
+const SEND: Spec = spec("client send", Action::ClientSend, "Send a message to client.");
+const START: Spec = spec("server start", Action::ServerStart, "Start echo server.").with("<port> [netif]", 1, 2);
+const STOP: Spec = spec("server stop", Action::ServerStop, "Stop echo server, or all of them.").with("[port]", 0, 1);
+const HELP: Spec = spec("help", Action::Help, "Show this list.");
+const LEAVE: Spec = spec("exit", Action::Exit, "Go back (as an empty line does).");
+
+/// The commands at `echoctl> `: BitVisor's three in its order, then ours.
+pub(super) const PLAIN: &[Spec] = &[
+    CONNECT,
+    SEND,
+    START,
+    spec("client send", Action::ClientSend, "Send that text.").with("<text>", 1, usize::MAX),
+    spec("client close", Action::ClientClose, "Close the client's connection."),
+    STOP,
+    HELP,
+    LEAVE,
+];
+
+/// The commands at `echoctl_tls> `.
+pub(super) const TLS: &[Spec] = &[CONNECT, SEND, START, STOP, HELP, LEAVE];
+
+/// The help text: for the echo prompts its first lines are BitVisor's, to the letter.
+pub(super) struct Help(pub(super) &'static [Spec]);
+
+impl fmt::Display for Help {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("usage:\n")?;
+        self.0
+            .iter()
+            .try_for_each(|spec| writeln!(f, "{}", Line(spec, usage_width(self.0))))
+    }
+}
+
+/// One line of the help, and the columns that its table gives to usages.
+struct Line<'a>(&'a Spec, usize);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Line(
+            Spec {
+                words, arguments, help, ..
+            },
+            width,
+        ) = self;
+        let gap = if arguments.is_empty() { "" } else { " " };
+        write!(
+            f,
+            "  {words}{gap}{arguments}{:pad$}  {help}",
+            "",
+            pad = width.saturating_sub(self.0.usage_len())
+        )
+    }
+}
+
+/// Columns that the longest usage takes: 38 at the echo prompts, as BitVisor has it.
+fn usage_width(specs: &[Spec]) -> usize {
+    specs.iter().map(Spec::usage_len).max().unwrap_or(0)
+}
+
+/// A line taken apart.
+pub(super) struct Request<'a> {
+    pub(super) action: Action,
+    pub(super) spec: &'static Spec,
+    /// The arguments as typed, without the blanks around them.
+    rest: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// The n-th argument.
+    pub(super) fn argument(&self, n: usize) -> Option<&'a str> {
+        self.rest.split_whitespace().nth(n)
+    }
+
+    /// All arguments as typed.
+    pub(super) fn text(&self) -> &'a str {
+        self.rest
+    }
+}
+
+/// Why a line is no request.
+pub(super) enum Wrong<'a> {
+    /// Nothing was typed.
+    Empty,
+    /// The first word is none of ours.
+    Unknown(&'a str),
+    /// The word is, but not so: the specs that begin with it say how.
+    Usage(&'a str),
+}
+
+/// Finds the request in a line.
+pub(super) fn parse<'a>(specs: &'static [Spec], line: &'a str) -> Result<Request<'a>, Wrong<'a>> {
+    let line = line.trim();
+    let first = line.split_whitespace().next().ok_or(Wrong::Empty)?;
+    let mut known = false;
+    for spec in specs {
+        known |= spec.words.split(' ').next() == Some(first);
+        let Some(rest) = after_words(line, spec.words) else {
+            continue;
+        };
+        if (spec.takes.0..=spec.takes.1).contains(&rest.split_whitespace().count()) {
+            return Ok(Request {
+                action: spec.action,
+                spec,
+                rest,
+            });
+        }
+    }
+    Err(if known {
+        Wrong::Usage(line)
+    } else {
+        Wrong::Unknown(first)
+    })
+}
+
+/// The usage of all commands that `line` may have meant: those whose words it begins with, else those with its first.
+pub(super) struct Usage<'a> {
+    pub(super) specs: &'static [Spec],
+    pub(super) line: &'a str,
+}
+
+impl fmt::Display for Usage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("usage:\n")?;
+        let exact = |spec: &Spec| after_words(self.line, spec.words).is_some();
+        let first = |spec: &Spec| spec.words.split(' ').next() == self.line.split_whitespace().next();
+        let any_exact = self.specs.iter().any(exact);
+        let meant = self
+            .specs
+            .iter()
+            .filter(|spec| if any_exact { exact(spec) } else { first(spec) });
+        meant
+            .into_iter()
+            .try_for_each(|spec| writeln!(f, "{}", Line(spec, usage_width(self.specs))))
+    }
+}
+
+/// What follows `words` in `line`, if it begins with them.
+fn after_words<'a>(line: &'a str, words: &str) -> Option<&'a str> {
+    words.split(' ').try_fold(line.trim(), |line, word| {
+        let rest = line.strip_prefix(word)?;
+        let ended = rest.is_empty() || rest.starts_with(char::is_whitespace);
+        ended.then(|| rest.trim_start())
+    })
+}
+
+/// Offers the words that may stand where the last word of `before` stands.
+pub(super) fn complete(specs: &'static [Spec], before: &str, offer: &mut dyn FnMut(&'static str)) {
+    let typed = before.rsplit(' ').next().unwrap_or("");
+    let done = before.get(..before.len() - typed.len()).unwrap_or("");
+    let depth = done.split_whitespace().count();
+    // Specs with a first word in common stand apart in the lists: offer each word once.
+    let mut offered = heapless::Vec::<&'static str, 16>::new();
+    for spec in specs {
+        let words = spec.words.split(' ');
+        let next = if words.clone().take(depth).eq(done.split_whitespace()) {
+            words.clone().nth(depth)
+        } else {
+            None
+        };
+        let choices = match after_words(done, spec.words) {
+            Some("") if depth == words.count() => spec.choices,
+            _ => &[],
+        };
+        for word in next.into_iter().chain(choices.iter().copied()) {
+            if word.starts_with(typed) && !offered.contains(&word) {
+                let _ = offered.push(word);
+                offer(word);
+            }
+        }
+    }
+}
+
+/// A port: 1 to 65535, decimal or hexadecimal with `0x`.
+pub(super) fn port(text: &str) -> Option<u16> {
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u16::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    };
+    number.filter(|port| *port != 0 && !text.contains('+'))
+}
+
+/// An address, four decimal numbers.
+pub(super) fn address(text: &str) -> Option<Ipv4Addr> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    const GUIDE: &str = "\
+usage:
+  client connect <ipaddr> <port> [netif]  Connect to echo server.
+  client send                             Send a message to client.
+  server start <port> [netif]             Start echo server.
+";
+
+    #[test]
+    fn help_begins_as_the_guide_has_it() {
+        for specs in [PLAIN, TLS] {
+            let help = Help(specs).to_string();
+            assert!(help.starts_with(GUIDE), "{help}");
+            assert!(help.contains("\n  server stop [port]                      Stop"));
+            assert!(help.lines().all(|line| line.len() < 80));
+        }
+        assert!(Help(TOP).to_string().lines().all(|line| line.len() < 85));
+        assert!(
+            !Help(TLS).to_string().contains("close"),
+            "what does not work yet is not listed"
+        );
+    }
+
+    fn action(specs: &'static [Spec], line: &str) -> Option<Action> {
+        parse(specs, line).ok().map(|request| request.action)
+    }
+
+    #[test]
+    fn lines_are_understood_with_any_blanks() {
+        assert_eq!(action(TOP, "  status "), Some(Action::Status));
+        assert_eq!(action(TOP, "log"), Some(Action::Log));
+        assert_eq!(action(TOP, "log\t20"), Some(Action::Log));
+        assert_eq!(action(TLS, "server  start   10007 vm0"), Some(Action::ServerStart));
+        let request = parse(PLAIN, "client connect 10.0.2.2 7").ok().unwrap();
+        assert_eq!(
+            (request.argument(0), request.argument(1), request.argument(2)),
+            (Some("10.0.2.2"), Some("7"), None)
+        );
+        assert_eq!(parse(PLAIN, "client send").ok().unwrap().text(), "");
+        assert_eq!(
+            parse(PLAIN, "client send  two  words ").ok().unwrap().text(),
+            "two  words"
+        );
+    }
+
+    #[test]
+    fn wrong_lines_show_the_usage_of_what_was_meant() {
+        let usage = |specs, line| match parse(specs, line) {
+            Err(Wrong::Usage(line)) => Usage { specs, line }.to_string(),
+            _ => "no".into(),
+        };
+        assert_eq!(
+            usage(TLS, "server start"),
+            "usage:\n  server start <port> [netif]             Start echo server.\n"
+        );
+        assert_eq!(usage(TLS, "server start 1 vm0 x"), usage(TLS, "server start"));
+        assert_eq!(usage(TLS, "server").lines().count(), 3);
+        assert_eq!(usage(TLS, "server restart").lines().count(), 3);
+        assert_eq!(usage(TLS, "client send x").lines().count(), 2);
+        assert!(usage(TOP, "status now").contains("  status  "));
+        assert!(matches!(parse(TOP, "statusx"), Err(Wrong::Unknown("statusx"))));
+        assert!(matches!(parse(TOP, "server start 1"), Err(Wrong::Unknown("server"))));
+        assert!(matches!(parse(TOP, " \t "), Err(Wrong::Empty)));
+    }
+
+    #[test]
+    fn completion_follows_the_words() {
+        let words = |specs, before| {
+            let mut words = Vec::new();
+            complete(specs, before, &mut |word| words.push(word));
+            words
+        };
+        assert_eq!(words(TOP, "echo"), ["echoctl", "echoctl_tls"]);
+        assert_eq!(words(TOP, "log "), ["follow"]);
+        assert_eq!(words(TOP, "log f"), ["follow"]);
+        assert_eq!(words(TOP, "status "), [""; 0]);
+        assert_eq!(words(PLAIN, ""), ["client", "server", "help", "exit"]);
+        assert_eq!(words(PLAIN, "client "), ["connect", "send", "close"]);
+        assert_eq!(words(TLS, "server st"), ["start", "stop"]);
+        assert_eq!(words(TLS, "server start "), [""; 0]);
+        assert_eq!(words(TLS, "nothing s"), [""; 0]);
+    }
+
+    #[test]
+    fn ports() {
+        assert_eq!(
+            [port("10007"), port("0x2717"), port("65535")],
+            [Some(10007), Some(10007), Some(65535)]
+        );
+        for wrong in ["0", "65536", "-1", "", "+7", "0x+7", "ten", "0x", "0x10000"] {
+            assert_eq!(port(wrong), None, "{wrong}");
+        }
+    }
+}

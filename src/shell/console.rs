@@ -1,0 +1,251 @@
+//! What a session talks to: a console, its input byte by byte, its output as text.
+
+use core::fmt;
+
+use embedded_io_async::{ErrorType, Read, Write};
+
+/// A terminal, near or far.
+pub trait Console: Read + Write {
+    /// Whether a person at a terminal has left echoing and editing to us. Where not (`nc`, a script, telnet in line
+    /// mode), nothing typed is echoed and no output waits for a key.
+    fn interactive(&self) -> bool;
+    /// Columns and rows.
+    fn size(&self) -> Size;
+}
+
+/// The size of a terminal, in characters. Never so small that a prompt would not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Characters in a line.
+    pub columns: u16,
+    /// Lines on the screen.
+    pub rows: u16,
+}
+
+/// The narrowest and the widest terminal that is taken at its word. The widest bounds what one key may redraw.
+const COLUMNS: core::ops::RangeInclusive<u16> = 24..=250;
+/// The lowest and the highest likewise.
+const ROWS: core::ops::RangeInclusive<u16> = 3..=500;
+
+impl Size {
+    /// What is assumed of a terminal that does not tell.
+    pub const DEFAULT: Size = Size { columns: 80, rows: 24 };
+
+    /// Brings what a terminal claims within bounds; 0 stands for "not told" (RFC 1073).
+    pub fn clamped(columns: u16, rows: u16) -> Size {
+        let bound = |value: u16, default, range: core::ops::RangeInclusive<u16>| match value {
+            0 => default,
+            _ => value.clamp(*range.start(), *range.end()),
+        };
+        Size {
+            columns: bound(columns, Size::DEFAULT.columns, COLUMNS),
+            rows: bound(rows, Size::DEFAULT.rows, ROWS),
+        }
+    }
+}
+
+/// A serial line as a console: interactive, 80 by 24.
+pub struct Serial<S>(pub S);
+
+impl<S: ErrorType> ErrorType for Serial<S> {
+    type Error = S::Error;
+}
+impl<S: Read> Read for Serial<S> {
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, S::Error> {
+        self.0.read(buf).await
+    }
+}
+impl<S: Write> Write for Serial<S> {
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, S::Error> {
+        self.0.write(buf).await
+    }
+    async fn flush(&mut self) -> Result<(), S::Error> {
+        self.0.flush().await
+    }
+}
+impl<S: Read + Write> Console for Serial<S> {
+    fn interactive(&self) -> bool {
+        true
+    }
+    fn size(&self) -> Size {
+        Size::DEFAULT
+    }
+}
+
+/// Bytes of input held at a time; what comes beyond stays with the connection.
+const INPUT: usize = 128;
+
+/// The input of a session. What was typed ahead stays here until somebody asks for it.
+pub(super) struct Input {
+    bytes: [u8; INPUT],
+    /// `start <= end <= INPUT`
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    pub(super) const fn new() -> Self {
+        Input {
+            bytes: [0; INPUT],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Whether nothing is left of what was typed ahead, as far as it was taken from the console.
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The next byte, `None` at the end of the input. Cancel-safe if the console's read is.
+    pub(super) async fn byte<C: Read>(&mut self, console: &mut C) -> Result<Option<u8>, C::Error> {
+        if self.start == self.end {
+            let count = console.read(&mut self.bytes).await?;
+            (self.start, self.end) = (0, count.min(INPUT));
+        }
+        let byte = self
+            .bytes
+            .get(self.start..self.end)
+            .and_then(|waiting| waiting.first())
+            .copied();
+        self.start += usize::from(byte.is_some());
+        Ok(byte)
+    }
+}
+
+/// Text in a buffer of fixed size. What does not fit is cut at a character; writing never fails.
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    /// `len <= N`, and always at a character's end
+    len: usize,
+    cut: bool,
+}
+
+impl<const N: usize> Text<N> {
+    /// An empty text.
+    pub const fn new() -> Self {
+        Text {
+            bytes: [0; N],
+            len: 0,
+            cut: false,
+        }
+    }
+
+    /// The text so far.
+    pub fn as_str(&self) -> &str {
+        self.bytes
+            .get(..self.len)
+            .and_then(|bytes| core::str::from_utf8(bytes).ok())
+            .unwrap_or("")
+    }
+
+    /// Whether something did not fit.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Empties it.
+    pub fn clear(&mut self) {
+        (self.len, self.cut) = (0, false);
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> fmt::Write for Text<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.cut {
+            return Ok(());
+        }
+        let mut fits = text.len().min(N - self.len);
+        while !text.is_char_boundary(fits) {
+            fits -= 1;
+        }
+        self.cut = fits < text.len();
+        let end = self.len + fits;
+        if let (Some(to), Some(from)) = (self.bytes.get_mut(self.len..end), text.as_bytes().get(..fits)) {
+            to.copy_from_slice(from);
+            self.len = end;
+        }
+        Ok(())
+    }
+}
+
+/// Writes all of `bytes`. A writer that takes nothing without an error is treated as one that took all, not looped on.
+pub(super) async fn write_all<W: Write>(writer: &mut W, mut bytes: &[u8]) -> Result<(), W::Error> {
+    while !bytes.is_empty() {
+        match writer.write(bytes).await? {
+            0 => break,
+            count => bytes = bytes.get(count..).unwrap_or_default(),
+        }
+    }
+    Ok(())
+}
+
+/// Writes text, every line ending as CR LF, and any other control character as `?`: a line of the log may carry what a
+/// stranger sent, and must not steer the terminal.
+pub(super) async fn write_text<W: Write>(writer: &mut W, text: &str) -> Result<(), W::Error> {
+    let mut rest = text;
+    while let Some((at, control)) = rest.char_indices().find(|(_, c)| c.is_control() && *c != '\t') {
+        let (plain, tail) = rest.split_at(at);
+        write_all(writer, plain.as_bytes()).await?;
+        write_all(writer, if control == '\n' { b"\r\n" } else { b"?" }).await?;
+        rest = tail.get(control.len_utf8()..).unwrap_or_default();
+    }
+    write_all(writer, rest.as_bytes()).await
+}
+
+/// Columns that a character takes on a terminal. Combining marks take none, East Asian wide characters two; the rest is
+/// close enough for a shell whose commands are ASCII.
+pub(super) fn width(c: char) -> usize {
+    match u32::from(c) {
+        0x300..=0x36f | 0x200b..=0x200f => 0,
+        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 => 2,
+        0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::fmt::Write as _;
+
+    #[test]
+    fn text_is_cut_at_a_character() {
+        let mut text = Text::<5>::new();
+        text.write_str("abcé").unwrap();
+        assert_eq!((text.as_str(), text.is_cut()), ("abcé", false));
+        text.clear();
+        text.write_str("abcdé").unwrap();
+        text.write_str("f").unwrap();
+        assert_eq!((text.as_str(), text.is_cut()), ("abcd", true));
+    }
+
+    #[test]
+    fn sizes_that_terminals_claim_are_bounded() {
+        assert_eq!(Size::clamped(0, 0), Size::DEFAULT);
+        assert_eq!(Size::clamped(132, 43), Size { columns: 132, rows: 43 });
+        assert_eq!(Size::clamped(1, 1), Size { columns: 24, rows: 3 });
+        assert_eq!(
+            Size::clamped(65535, 65535),
+            Size {
+                columns: 250,
+                rows: 500
+            }
+        );
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let mut out = [0u8; 64];
+        let mut rest = &mut out[..];
+        crate::testing::block_on(write_text(&mut rest, "a\x1b[2J\nb\tc\u{9b}é")).unwrap();
+        let left = rest.len();
+        assert_eq!(&out[..64 - left], "a?[2J\r\nb\tc?é".as_bytes());
+    }
+}

@@ -1,0 +1,171 @@
+//! The prompts `echoctl> ` and `echoctl_tls> `.
+
+use core::net::SocketAddrV4;
+
+use super::command::{self, Action, Request, Spec};
+use super::console::Console;
+use super::{Exit, Host, Line, Session};
+use crate::echo::Kind;
+
+/// What the client sends, as BitVisor's does.
+const HELLO: &str = "Hello, BitVisor!\n";
+
+/// Said instead of what the TLS client would do.
+const NO_TLS_CLIENT: &str = "The TLS client role is not in this version; 'echoctl' has the plain client.\n";
+
+/// How a prompt is called, and what it offers.
+struct Prompt {
+    text: &'static str,
+    specs: &'static [Spec],
+}
+
+impl<C: Console, H: Host> Session<'_, C, H> {
+    /// Serves the prompt until an empty line, `exit` or Control-D leaves it.
+    pub(super) async fn echoctl(&mut self, kind: Kind) -> Result<Option<Exit>, C::Error> {
+        let prompt = match kind {
+            Kind::Plain => Prompt {
+                text: "echoctl> ",
+                specs: command::PLAIN,
+            },
+            Kind::Tls => Prompt {
+                text: "echoctl_tls> ",
+                specs: command::TLS,
+            },
+        };
+        loop {
+            match self.read_line(prompt.text, prompt.specs).await? {
+                Line::Typed => {}
+                Line::Nothing => continue,
+                Line::End => return Ok(None),
+                Line::Closed => return Ok(Some(Exit::End)),
+            }
+            let line = self.line();
+            match command::parse(prompt.specs, &line) {
+                Err(command::Wrong::Empty) => return Ok(None),
+                Err(wrong) => self.explain(wrong, prompt.specs, ", an empty line goes back").await?,
+                Ok(request) => match request.action {
+                    Action::Exit => return Ok(None),
+                    Action::Help => self.help(prompt.specs).await?,
+                    Action::ServerStart => self.server_start(kind, &prompt, &request).await?,
+                    Action::ServerStop => self.server_stop(kind, &prompt, &request).await?,
+                    Action::ClientConnect | Action::ClientSend | Action::ClientClose if kind == Kind::Tls => {
+                        self.print(format_args!("{NO_TLS_CLIENT}")).await?;
+                    }
+                    Action::ClientConnect => self.client_connect(&prompt, &request).await?,
+                    Action::ClientSend => self.client_send(&request).await?,
+                    Action::ClientClose => {
+                        let closed = self.host.client_close().await;
+                        self.outcome(closed).await?;
+                    }
+                    // These are not in the tables of these prompts.
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    async fn server_start(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+        let Some(port) = self.port(prompt, request, 0).await? else {
+            return Ok(());
+        };
+        // The guide's words for TLS; BitVisor's own for plain, which have no blank before the number.
+        match kind {
+            Kind::Tls => {
+                self.print(format_args!("Starting TLS server (Port: {port})...\n"))
+                    .await?
+            }
+            Kind::Plain => self.print(format_args!("Starting server (Port:{port})...\n")).await?,
+        }
+        let started = self.host.server_start(kind, port, request.argument(1));
+        self.outcome(started).await
+    }
+
+    async fn server_stop(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+        if request.argument(0).is_some() {
+            let Some(port) = self.port(prompt, request, 0).await? else {
+                return Ok(());
+            };
+            return self.stop(kind, port).await;
+        }
+        if self.host.server_port(kind, 0).is_none() {
+            return self.print(format_args!("No {} is running.\n", server(kind))).await;
+        }
+        // Stopping one moves the others up. Another session may start some meanwhile: not without end.
+        for _ in 0..crate::echo::server::LISTENERS {
+            let Some(port) = self.host.server_port(kind, 0) else {
+                break;
+            };
+            self.stop(kind, port).await?;
+        }
+        Ok(())
+    }
+
+    async fn stop(&mut self, kind: Kind, port: u16) -> Result<(), C::Error> {
+        self.print(format_args!("Stopping {} (Port: {port})...\n", server(kind)))
+            .await?;
+        let stopped = self.host.server_stop(kind, port).await;
+        self.outcome(stopped).await
+    }
+
+    async fn client_connect(&mut self, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+        let text = request.argument(0).unwrap_or("");
+        let Some(address) = command::address(text) else {
+            self.print(format_args!("'{text}' is not an IPv4 address.\n")).await?;
+            return self.usage(prompt.specs, request.spec.words).await;
+        };
+        let Some(port) = self.port(prompt, request, 1).await? else {
+            return Ok(());
+        };
+        let netif = request.argument(2);
+        let blank = if netif.is_some() { " " } else { "" };
+        self.print(format_args!(
+            "Connecting to server at {address}:{port} ({:08x}){blank}{}\n",
+            u32::from(address),
+            netif.unwrap_or("")
+        ))
+        .await?;
+        self.console.flush().await?;
+        let connected = self.host.client_connect(SocketAddrV4::new(address, port), netif).await;
+        self.outcome(connected).await
+    }
+
+    async fn client_send(&mut self, request: &Request<'_>) -> Result<(), C::Error> {
+        let mut text = heapless::String::<{ super::line::LINE + 1 }>::new();
+        // A line and its end fit.
+        let _ = match request.text() {
+            "" => text.push_str(HELLO),
+            typed => text.push_str(typed).and_then(|()| text.push('\n')),
+        };
+        self.print(format_args!("Sending a message...\n")).await?;
+        self.console.flush().await?;
+        let sent = self.host.client_send(text.as_bytes()).await;
+        self.outcome(sent).await
+    }
+
+    /// The port among the arguments; says what is wrong if there is none.
+    async fn port(&mut self, prompt: &Prompt, request: &Request<'_>, n: usize) -> Result<Option<u16>, C::Error> {
+        let text = request.argument(n).unwrap_or("");
+        let port = command::port(text);
+        if port.is_none() {
+            self.print(format_args!("'{text}' is not a port (1 to 65535).\n"))
+                .await?;
+            self.usage(prompt.specs, request.spec.words).await?;
+        }
+        Ok(port)
+    }
+
+    /// `Done.`, or why not.
+    async fn outcome<E: core::fmt::Display>(&mut self, result: Result<(), E>) -> Result<(), C::Error> {
+        match result {
+            Ok(()) => self.print(format_args!("Done.\n")).await,
+            Err(why) => self.print(format_args!("Failed: {why}.\n")).await,
+        }
+    }
+}
+
+fn server(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Tls => "TLS server",
+        Kind::Plain => "server",
+    }
+}

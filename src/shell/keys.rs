@@ -1,0 +1,264 @@
+//! Keys out of bytes: UTF-8, control characters, escape sequences.
+
+/// A key, or what means the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Char(char),
+    Enter,
+    Tab,
+    Backspace,
+    Delete,
+    Left,
+    Right,
+    Up,
+    Down,
+    Home,
+    End,
+    WordLeft,
+    WordRight,
+    KillWord,
+    KillWordBack,
+    /// Control and a letter, given in lower case, where the terminal gives it no name of its own.
+    Ctrl(u8),
+}
+
+/// A sequence longer than this is none that a keyboard sends; it is dropped.
+const SEQUENCE: u8 = 24;
+
+#[derive(Clone, Copy)]
+enum State {
+    Ground,
+    /// The bytes of a character that is not complete.
+    Utf8 {
+        bytes: [u8; 4],
+        len: usize,
+    },
+    Escape,
+    /// `ESC O`: one more byte.
+    Ss3,
+    /// `ESC [`: parameters, then one byte from `@` to `~`.
+    Csi {
+        first: u16,
+        second: u16,
+        parameters: u8,
+        seen: u8,
+    },
+}
+
+/// The decoder. It takes any bytes, holds a few, and waits for none for ever: a control character ends what was begun.
+pub(super) struct Keys {
+    state: State,
+    after_cr: bool,
+}
+
+impl Keys {
+    pub(super) const fn new() -> Self {
+        Keys {
+            state: State::Ground,
+            after_cr: false,
+        }
+    }
+
+    /// Takes one byte. Bytes that complete no key, or are none, give `None`.
+    pub(super) fn push(&mut self, byte: u8) -> Option<Key> {
+        let after_cr = core::mem::replace(&mut self.after_cr, byte == b'\r');
+        match byte {
+            // One end of line, whether it comes as CR, LF or CR LF.
+            b'\n' if after_cr => None,
+            0x1b => {
+                self.state = State::Escape;
+                None
+            }
+            0x00..0x20 | 0x7f if !matches!(self.state, State::Escape) => {
+                self.state = State::Ground;
+                control(byte)
+            }
+            _ => self.visible(byte),
+        }
+    }
+
+    fn visible(&mut self, byte: u8) -> Option<Key> {
+        match core::mem::replace(&mut self.state, State::Ground) {
+            State::Ground => self.utf8([0; 4], 0, byte),
+            State::Utf8 { bytes, len } if byte & 0xc0 == 0x80 => self.utf8(bytes, len, byte),
+            // The character before was cut short; this byte begins anew.
+            State::Utf8 { .. } => self.utf8([0; 4], 0, byte),
+            State::Escape => match byte {
+                b'[' => {
+                    self.state = State::Csi {
+                        first: 0,
+                        second: 0,
+                        parameters: 0,
+                        seen: 0,
+                    };
+                    None
+                }
+                b'O' => {
+                    self.state = State::Ss3;
+                    None
+                }
+                b'b' | b'B' => Some(Key::WordLeft),
+                b'f' | b'F' => Some(Key::WordRight),
+                b'd' | b'D' => Some(Key::KillWord),
+                0x08 | 0x7f => Some(Key::KillWordBack),
+                0x00..0x20 => control(byte),
+                _ => None,
+            },
+            State::Ss3 => named(byte, false),
+            State::Csi {
+                first,
+                second,
+                parameters,
+                seen,
+            } => self.csi(byte, first, second, parameters, seen),
+        }
+    }
+
+    fn csi(&mut self, byte: u8, first: u16, second: u16, parameters: u8, seen: u8) -> Option<Key> {
+        let digit = u16::from(byte.wrapping_sub(b'0'));
+        let append = |value: u16| value.saturating_mul(10).saturating_add(digit);
+        match byte {
+            b'~' => match first {
+                1 | 7 => Some(Key::Home),
+                4 | 8 => Some(Key::End),
+                3 => Some(Key::Delete),
+                _ => None,
+            },
+            // `ESC [ 1 ; 5 C`: with a modifier (5 Control, 3 Alt).
+            0x40..=0x7e => named(byte, matches!(second, 3 | 5)),
+            _ if seen >= SEQUENCE => None,
+            _ => {
+                let (first, second, parameters) = match (byte, parameters) {
+                    (b'0'..=b'9', 0) => (append(first), second, 0),
+                    (b'0'..=b'9', 1) => (first, append(second), 1),
+                    (b';', _) => (first, second, parameters.saturating_add(1)),
+                    _ => (first, second, parameters),
+                };
+                self.state = State::Csi {
+                    first,
+                    second,
+                    parameters,
+                    seen: seen + 1,
+                };
+                None
+            }
+        }
+    }
+
+    fn utf8(&mut self, mut bytes: [u8; 4], len: usize, byte: u8) -> Option<Key> {
+        *bytes.get_mut(len)? = byte;
+        let len = len + 1;
+        match core::str::from_utf8(bytes.get(..len)?) {
+            Ok(text) => text.chars().next().filter(|c| !c.is_control()).map(Key::Char),
+            Err(error) => {
+                if error.error_len().is_none() {
+                    self.state = State::Utf8 { bytes, len };
+                }
+                None
+            }
+        }
+    }
+}
+
+fn control(byte: u8) -> Option<Key> {
+    match byte {
+        0 => None,
+        b'\r' | b'\n' => Some(Key::Enter),
+        b'\t' => Some(Key::Tab),
+        0x08 | 0x7f => Some(Key::Backspace),
+        1..=26 => Some(Key::Ctrl(byte | 0x60)),
+        _ => None,
+    }
+}
+
+fn named(byte: u8, modified: bool) -> Option<Key> {
+    match (byte, modified) {
+        (b'A', _) => Some(Key::Up),
+        (b'B', _) => Some(Key::Down),
+        (b'C', false) => Some(Key::Right),
+        (b'D', false) => Some(Key::Left),
+        (b'C', true) => Some(Key::WordRight),
+        (b'D', true) => Some(Key::WordLeft),
+        (b'H', _) => Some(Key::Home),
+        (b'F', _) => Some(Key::End),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn keys(bytes: &[u8]) -> Vec<Key> {
+        let mut keys = Keys::new();
+        bytes.iter().filter_map(|byte| keys.push(*byte)).collect()
+    }
+
+    #[test]
+    fn one_line_end_however_it_is_written() {
+        assert_eq!(keys(b"\r\n\n\r\r\n"), [Key::Enter; 4]);
+    }
+
+    #[test]
+    fn arrows_home_end_delete_and_words() {
+        assert_eq!(
+            keys(b"\x1b[A\x1bOB\x1b[C\x1b[D\x1b[H\x1b[4~\x1b[3~\x1b[1;5C\x1b[1;3D\x1bb\x1bf\x1bd\x1b\x7f"),
+            [
+                Key::Up,
+                Key::Down,
+                Key::Right,
+                Key::Left,
+                Key::Home,
+                Key::End,
+                Key::Delete,
+                Key::WordRight,
+                Key::WordLeft,
+                Key::WordLeft,
+                Key::WordRight,
+                Key::KillWord,
+                Key::KillWordBack,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_sequence_never_swallows_the_line_after_it() {
+        assert_eq!(keys(b"\x1b\r"), [Key::Enter]);
+        assert_eq!(keys(b"\x1b[12\rx"), [Key::Enter, Key::Char('x')]);
+        let mut endless = b"\x1b[".to_vec();
+        endless.extend([b'9'; 100]);
+        assert!(keys(&endless).iter().all(|key| *key == Key::Char('9')));
+        assert!(!keys(&endless).is_empty(), "an endless sequence must be given up");
+    }
+
+    #[test]
+    fn utf8_is_assembled_and_rubbish_is_dropped() {
+        assert_eq!(
+            keys("é日🦀".as_bytes()),
+            [Key::Char('é'), Key::Char('日'), Key::Char('🦀')]
+        );
+        assert_eq!(
+            keys(b"\xe6\x97a\xffb\x80\xc0\xafc"),
+            [Key::Char('a'), Key::Char('b'), Key::Char('c')]
+        );
+        assert_eq!(
+            keys("\u{9b}31m".as_bytes()),
+            [Key::Char('3'), Key::Char('1'), Key::Char('m')]
+        );
+    }
+
+    #[test]
+    fn every_pair_of_bytes_after_every_beginning_is_survived() {
+        for prefix in [&b""[..], b"\x1b", b"\x1b[", b"\x1bO", b"\x1b[1;", b"\xf0\x9f"] {
+            for pair in 0..=u16::MAX {
+                let mut decoder = Keys::new();
+                for byte in prefix.iter().copied().chain(pair.to_be_bytes()) {
+                    decoder.push(byte);
+                }
+                decoder.push(b'\r');
+                assert_eq!(decoder.push(b'k'), Some(Key::Char('k')));
+            }
+        }
+    }
+}

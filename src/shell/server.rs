@@ -1,0 +1,94 @@
+//! Sessions for those who come: by telnet, where the newest wins, and on the serial line.
+
+use core::fmt;
+
+use embassy_futures::select::{Either, select};
+use embassy_time::{Duration, Timer, with_timeout};
+use embedded_io_async::{Read, Write};
+
+use super::console::{Serial, write_text};
+use super::telnet::Telnet;
+use super::{Exit, Host, Power, run};
+use crate::echo::{Listener, Transport};
+
+/// How long a goodbye may take. One session's goodbye keeps the next one waiting.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// How long the serial console rests after an error, so that a line that only fails does not take the CPU.
+const REST: Duration = Duration::from_secs(1);
+
+/// Serves telnet for ever: one session at a time, and whoever connects takes over, as in BitVisor.
+pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
+    let mut waiting = None;
+    loop {
+        let stream = match waiting.take() {
+            Some(stream) => stream,
+            None => listener.accept().await,
+        };
+        let peer = stream.peer();
+        stream.mark_established();
+        ::log::info!("{peer}: debug shell begins");
+        let mut telnet = Telnet::new(stream);
+        // The session borrows the stream and goes before the stream does.
+        match select(listener.accept(), run(&mut telnet, host)).await {
+            Either::First(next) => {
+                ::log::info!("{peer}: debug shell ends: {} takes over", next.peer());
+                waiting = Some(next);
+                goodbye(telnet, Some("\nanother session has taken over\n"))
+                    .await
+                    .shutdown();
+            }
+            Either::Second(Ok(exit)) => {
+                ::log::info!("{peer}: debug shell ends");
+                let mut stream = goodbye(telnet, None).await;
+                stream.shutdown();
+                if let Exit::Power(power) = exit {
+                    // The network goes down with the machine.
+                    let _ = with_timeout(GOODBYE, stream.drained()).await;
+                    carry_out(host, power);
+                }
+            }
+            Either::Second(Err(error)) => {
+                ::log::info!("{peer}: debug shell ends: {error}");
+            }
+        }
+    }
+}
+
+/// Serves the serial line for ever. `exit` ends a session and begins the next.
+pub async fn serial<S: Read + Write, H: Host>(line: S, host: &H) -> ! {
+    let mut console = Serial(line);
+    loop {
+        match run(&mut console, host).await {
+            Ok(Exit::Power(power)) => carry_out(host, power),
+            Ok(Exit::Exit) => {}
+            Ok(Exit::End) | Err(_) => Timer::after(REST).await,
+        }
+    }
+}
+
+fn carry_out<H: Host>(host: &H, power: Power) {
+    host.power(power);
+    ::log::error!("{power} failed: the machine goes on");
+}
+
+impl fmt::Display for Power {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Power::Reboot => "reboot",
+            Power::Off => "poweroff",
+        })
+    }
+}
+
+/// Last words, as far as the peer takes them. What is left is to shut the stream.
+async fn goodbye<S: Transport>(mut telnet: Telnet<S>, words: Option<&str>) -> S {
+    let _ = with_timeout(GOODBYE, async {
+        if let Some(words) = words {
+            write_text(&mut telnet, words).await?;
+        }
+        telnet.flush().await
+    })
+    .await;
+    telnet.into_inner()
+}

@@ -1,0 +1,441 @@
+//! Sessions as somebody at the other end sees them.
+
+use std::boxed::Box;
+use std::cell::{Cell, RefCell};
+use std::string::String;
+use std::vec::Vec;
+
+use super::*;
+use crate::echo::client::Client;
+use crate::echo::fake::{FakeNetwork, Stream, beside, connection, settle};
+use crate::echo::server::{Desk, Limits, Service};
+use crate::echo::{Network, Transport};
+use crate::testing::block_on;
+
+/// A machine with a network, an echo service without workers, a client, and a log.
+struct Machine {
+    network: FakeNetwork,
+    service: Service<FakeNetwork>,
+    client: Client,
+    records: RefCell<Vec<String>>,
+    power: Cell<Option<Power>>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let network = FakeNetwork::default();
+        let desks: &'static [Desk<Stream>] = &[];
+        let service = Service::new(std::vec![network.clone()].leak(), desks, Limits::default());
+        service.set_tls(Ok(()));
+        let records = (0..40).map(|n| std::format!("record {n}")).collect();
+        Machine {
+            network,
+            service,
+            client: Client::new(),
+            records: RefCell::new(records),
+            power: Cell::new(None),
+        }
+    }
+
+    /// Runs `work` beside the tasks that a machine has.
+    fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        let networks = [self.network.clone()];
+        block_on(beside(
+            work,
+            std::vec![
+                Box::pin(async {
+                    self.service.listen().await;
+                }),
+                Box::pin(async {
+                    self.client.run(&networks).await;
+                }),
+            ],
+        ))
+    }
+
+    /// What `nc` shows to somebody who pipes `script` into it: no negotiation, everything at once, then the end.
+    fn piped(&self, script: impl AsRef<[u8]>) -> String {
+        let (mut peer, stream) = connection(40_000, 23, 1 << 16);
+        peer.say(script);
+        peer.shutdown();
+        let mut telnet = telnet::Telnet::new(stream);
+        self.run(run(&mut telnet, self)).unwrap();
+        plain(&peer.arrived())
+    }
+}
+
+/// Without the telnet offers (which are no UTF-8), and with plain line ends.
+fn plain(text: &str) -> String {
+    let text = text.trim_start_matches(|c| c != '>');
+    text.replace("\r\n", "\n")
+}
+
+impl Host for Machine {
+    fn report(&self, report: Report, piece: usize, out: &mut dyn fmt::Write) -> Option<usize> {
+        let _ = match report {
+            Report::Status => writeln!(out, "status piece {piece}"),
+            other => writeln!(out, "{other:?}"),
+        };
+        (report == Report::Status && piece < 2).then_some(piece + 1)
+    }
+    fn log_end(&self) -> u64 {
+        self.records.borrow().len() as u64
+    }
+    fn log_record(&self, from: u64, out: &mut dyn fmt::Write) -> Option<u64> {
+        // The first ten have been overwritten.
+        let number = from.max(10);
+        let records = self.records.borrow();
+        let _ = out.write_str(records.get(number as usize)?);
+        Some(number + 1)
+    }
+    async fn log_grown(&self, from: u64) {
+        while self.log_end() <= from {
+            embassy_futures::yield_now().await;
+        }
+    }
+    fn server_start(&self, kind: Kind, port: u16, netif: Option<&str>) -> Result<(), StartError> {
+        self.service.start(kind, port, netif)
+    }
+    async fn server_stop(&self, kind: Kind, port: u16) -> Result<(), StopError> {
+        self.service.stop(kind, port).await
+    }
+    fn server_port(&self, kind: Kind, n: usize) -> Option<u16> {
+        self.service.port(kind, n).map(|(port, _)| port)
+    }
+    async fn client_connect(&self, remote: SocketAddrV4, netif: Option<&str>) -> Result<(), ClientError> {
+        self.client.connect(remote, netif).await
+    }
+    async fn client_send(&self, text: &[u8]) -> Result<(), ClientError> {
+        self.client.send(text).await
+    }
+    async fn client_close(&self) -> Result<(), ClientError> {
+        self.client.close().await
+    }
+    fn power(&self, power: Power) {
+        self.power.set(Some(power));
+    }
+}
+
+#[test]
+fn the_guide_step_by_step() {
+    let machine = Machine::new();
+    let shown = machine.piped("echoctl_tls\nhelp\nserver start 10007\n\nexit\n");
+    let expected = "\
+> echoctl_tls> usage:
+  client connect <ipaddr> <port> [netif]  Connect to echo server.
+  client send                             Send a message to client.
+  server start <port> [netif]             Start echo server.
+  server stop [port]                      Stop echo server, or all of them.
+  help                                    Show this list.
+  exit                                    Go back (as an empty line does).
+echoctl_tls> Starting TLS server (Port: 10007)...
+Done.
+echoctl_tls> > ";
+    assert_eq!(shown, expected);
+    assert!(machine.network.dial(10007, 100).is_some(), "Done means listening");
+}
+
+#[test]
+fn servers_start_and_stop_and_say_why_not() {
+    let machine = Machine::new();
+    let shown = machine.piped(
+        "echoctl_tls\nserver start 10007\nserver start 10007\nserver start 10008 vm0\nserver start 1 vm9\n\
+         server stop 7\nserver stop\nserver stop\n\nechoctl\nserver start 7\nserver stop 7\nserver stop 7\n",
+    );
+    let expected = "\
+> echoctl_tls> Starting TLS server (Port: 10007)...
+Done.
+echoctl_tls> Starting TLS server (Port: 10007)...
+Failed: port 10007 is already in use.
+echoctl_tls> Starting TLS server (Port: 10008)...
+Done.
+echoctl_tls> Starting TLS server (Port: 1)...
+Failed: there is no network interface of that name.
+echoctl_tls> Stopping TLS server (Port: 7)...
+Failed: no server of this kind is running on port 7.
+echoctl_tls> Stopping TLS server (Port: 10007)...
+Done.
+Stopping TLS server (Port: 10008)...
+Done.
+echoctl_tls> No TLS server is running.
+echoctl_tls> > echoctl> Starting server (Port:7)...
+Done.
+echoctl> Stopping server (Port: 7)...
+Done.
+echoctl> Stopping server (Port: 7)...
+Failed: no server of this kind is running on port 7.
+echoctl> \n";
+    assert_eq!(shown, expected);
+    machine
+        .service
+        .set_tls(Err("no server certificate configured: set .tls.srv_cert"));
+    let shown = machine.piped("echoctl_tls\nserver start 10007\n");
+    assert!(
+        shown.contains("\nFailed: no server certificate configured: set .tls.srv_cert.\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_plain_client_says_hello() {
+    let machine = Machine::new();
+    let shown = machine.piped(
+        "echoctl\nclient send\nclient connect 10.0.2.2 10007\nclient send\nclient send two  words\nclient close\nclient close\n",
+    );
+    let expected = "\
+> echoctl> Sending a message...
+Failed: not connected.
+echoctl> Connecting to server at 10.0.2.2:10007 (0a000202)
+Done.
+echoctl> Sending a message...
+Done.
+echoctl> Sending a message...
+Done.
+echoctl> Done.
+echoctl> Failed: not connected.
+echoctl> \n";
+    assert_eq!(shown, expected);
+    assert_eq!(
+        machine.network.answered().unwrap().arrived(),
+        "Hello, BitVisor!\ntwo  words\n"
+    );
+    machine.network.refuse(crate::net::ConnectError::Refused);
+    let shown = machine.piped("echoctl\nclient connect 192.168.40.50 10007 vm0\n");
+    assert!(
+        shown.contains("> Connecting to server at 192.168.40.50:10007 (c0a82832) vm0\nFailed: connection refused.\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_tls_client_is_honest() {
+    let shown = Machine::new().piped("echoctl_tls\nclient connect 10.0.2.2 10007\nclient send\n");
+    assert_eq!(shown.matches("The TLS client role is not in this version").count(), 2);
+    assert!(!shown.contains("Connecting") && !shown.contains("Done"));
+}
+
+#[test]
+fn wrong_input_is_explained() {
+    let shown = Machine::new().piped(
+        "frobnicate\nserver start 1\nlog x\nlog 1 2\nechoctl\nstatus\nserver start 70000\nclient connect ten 7\nserver\n",
+    );
+    for expected in [
+        "> 'frobnicate' is not a command here; 'help' lists them.\n",
+        "> 'server' is not a command here; 'help' lists them.\n",
+        "> 'x' is neither a number nor 'follow'.\nusage:\n  log [N|follow]  ",
+        "> usage:\n  log [N|follow]  ",
+        "echoctl> 'status' is not a command here; 'help' lists them, an empty line goes back.\n",
+        "'70000' is not a port (1 to 65535).\nusage:\n  server start <port> [netif]             Start echo server.\n",
+        "'ten' is not an IPv4 address.\nusage:\n  client connect <ipaddr> <port> [netif]  Connect to echo server.\n",
+        "echoctl> usage:\n  server start <port> [netif]             Start echo server.\n  server stop",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} is missing in {shown}");
+    }
+    let long = [&b"x".repeat(line::LINE + 1)[..], b"\nversion\n"].concat();
+    let shown = Machine::new().piped(long);
+    assert_eq!(shown, "> A line has at most 256 bytes; ignored.\n> Version\n> \n");
+}
+
+#[test]
+fn reports_come_in_pieces_and_the_log_from_any_point() {
+    let machine = Machine::new();
+    let shown = machine.piped("status\ncounters\nlog 2\nlog 0\nlog 99999999999999999999\n");
+    assert!(
+        shown.starts_with(
+            "> status piece 0\nstatus piece 1\nstatus piece 2\n> Counters\n> record 38\nrecord 39\n> > '9999"
+        ),
+        "{shown}"
+    );
+    let shown = machine.piped("log\n");
+    assert_eq!(shown.matches("record").count(), 30);
+    assert!(shown.starts_with("> record 10\n") && shown.ends_with("record 39\n> \n"));
+}
+
+#[test]
+fn reboot_poweroff_and_exit_end_the_session() {
+    let machine = Machine::new();
+    let ends = |script: &str| {
+        let (peer, stream) = connection(1, 23, 4096);
+        peer.say(script);
+        machine.run(run(&mut telnet::Telnet::new(stream), &machine)).unwrap()
+    };
+    assert_eq!(ends("reboot\nstatus\n"), Exit::Power(Power::Reboot));
+    assert_eq!(ends("poweroff\r\n"), Exit::Power(Power::Off));
+    assert_eq!(ends("exit\r\0"), Exit::Exit);
+    assert_eq!(ends("echoctl\nexit\n\x04"), Exit::Exit);
+    assert_eq!(machine.power.get(), None, "that is for whoever runs the session");
+}
+
+#[test]
+fn any_bytes_at_all_leave_a_session_that_works() {
+    let machine = Machine::new();
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    for _ in 0..50 {
+        let mut script: Vec<u8> = (0..2000)
+            .map(|_| {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                // Without the bytes that end the session on purpose: Control-D (and the letters of commands).
+                match (seed >> 9) as u8 {
+                    0x04 | b'a'..=b'z' => 255,
+                    byte => byte,
+                }
+            })
+            .collect();
+        // Out of whatever the rubbish began: a subnegotiation, a command, an escape sequence, a prompt.
+        script.extend([255, 240, b'x', 0x03, b'\n', b'\n']);
+        script.extend(b"\n\nversion\nexit\n");
+        assert!(machine.piped(&script).contains("Version\n"));
+    }
+}
+
+/// A person at a terminal: a telnet that agrees to be echoed.
+struct Person {
+    stream: Stream,
+    seen: String,
+}
+
+impl Person {
+    fn sits_down(network: &FakeNetwork) -> Self {
+        let stream = network.dial(23, 1 << 16).unwrap();
+        stream.say([
+            255, 253, 1, 255, 253, 3, 255, 251, 31, 255, 250, 31, 0, 80, 0, 12, 255, 240,
+        ]);
+        Person {
+            stream,
+            seen: String::new(),
+        }
+    }
+
+    /// Types, and gives what the screen then got.
+    async fn types(&mut self, keys: impl AsRef<[u8]>) -> String {
+        self.stream.say(keys);
+        settle().await;
+        let shown = self.stream.arrived();
+        self.seen.push_str(&shown);
+        shown
+    }
+}
+
+fn with_telnet<T>(machine: &Machine, work: impl AsyncFnOnce() -> T) -> T {
+    let listener = machine.network.listen(23).unwrap();
+    block_on(beside(
+        async {
+            settle().await;
+            work().await
+        },
+        std::vec![Box::pin(async {
+            telnet_server(&listener, machine).await;
+        })],
+    ))
+}
+
+#[test]
+fn a_person_is_echoed_edits_completes_and_pages() {
+    let machine = Machine::new();
+    with_telnet(&machine, async || {
+        let mut person = Person::sits_down(&machine.network);
+        assert!(person.types("").await.ends_with("> "));
+        assert_eq!(person.types("ver").await, "ver");
+        assert_eq!(person.types("\t").await, "\r> version \x1b[K\r\x1b[10C");
+        assert_eq!(person.types("\r\0").await, "\r\nVersion\r\n> ");
+        assert_eq!(person.types("\x10").await, "\r> version \x1b[K\r\x1b[10C");
+        assert_eq!(person.types("\x03").await, "^C\r\n> ");
+        let page = person.types("log\r\0").await;
+        assert!(
+            page.contains("record 20\r\n--More--") && !page.contains("record 21"),
+            "{page}"
+        );
+        assert_eq!(person.types("\r\0").await, "\r        \rrecord 21\r\n--More--");
+        assert_eq!(person.types("q").await, "\r        \r> ");
+        assert_eq!(
+            person.types("log follow\r\0").await,
+            "log follow\r\nFollowing the log; any key ends it.\r\n"
+        );
+        machine.records.borrow_mut().push("news\x1b[2J".into());
+        assert_eq!(person.types("").await, "news?[2J\r\n");
+        assert_eq!(person.types(" ").await, "> ");
+        person.types("exit\r\0").await;
+        assert!(person.stream.finished() && !person.stream.was_reset());
+    });
+}
+
+#[test]
+fn the_newest_connection_wins() {
+    let machine = Machine::new();
+    with_telnet(&machine, async || {
+        let mut first = Person::sits_down(&machine.network);
+        first.types("echoctl\r\0serv").await;
+        let mut second = Person::sits_down(&machine.network);
+        assert!(
+            second.types("").await.ends_with("> "),
+            "a new session begins at the top"
+        );
+        assert!(
+            first
+                .types("")
+                .await
+                .ends_with("\r\nanother session has taken over\r\n")
+        );
+        assert!(first.stream.finished() && !first.stream.was_reset());
+        assert!(second.types("version\r\0").await.contains("Version"));
+        second.types("exit\r\0").await;
+        let mut third = Person::sits_down(&machine.network);
+        assert!(
+            third.types("").await.ends_with("> "),
+            "after an exit the next is served"
+        );
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_replaced() {
+    let machine = Machine::new();
+    with_telnet(&machine, async || {
+        // Its buffers are full before the prompt is out, and it never reads.
+        let stuck = machine.network.dial(23, 4).unwrap();
+        settle().await;
+        let mut second = Person::sits_down(&machine.network);
+        let mut shown = String::new();
+        while !shown.ends_with("> ") {
+            shown.push_str(&second.types("").await);
+        }
+        assert!(second.types("version\r\0").await.contains("Version"));
+        assert!(stuck.finished() || stuck.was_reset());
+    });
+}
+
+#[test]
+fn poweroff_is_carried_out_after_the_goodbye() {
+    let machine = Machine::new();
+    with_telnet(&machine, async || {
+        let mut person = Person::sits_down(&machine.network);
+        assert!(person.types("poweroff\r\0").await.ends_with("Switching off.\r\n"));
+        settle().await;
+        assert!(person.stream.finished());
+        assert_eq!(machine.power.get(), Some(Power::Off));
+    });
+}
+
+#[test]
+fn the_serial_console_has_the_same_shell() {
+    let machine = Machine::new();
+    let (mut peer, line) = connection(1, 1, 1 << 16);
+    let shown = block_on(beside(
+        async {
+            peer.say("version\rexit\r");
+            settle().await;
+            let shown = peer.arrived();
+            peer.say("echoctl\rclient\t co\t\r");
+            settle().await;
+            shown + &peer.arrived()
+        },
+        std::vec![Box::pin(async {
+            serial(line, &machine).await;
+        })],
+    ));
+    assert!(shown.starts_with("> version\r\nVersion\r\n> exit\r\n> "), "{shown}");
+    assert!(shown.contains("client connect"), "{shown}");
+    peer.shutdown();
+}

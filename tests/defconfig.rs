@@ -1,0 +1,633 @@
+//! A defconfig on its way into the image: faults, and what the build makes.
+//!
+//! The build script itself is run here, as cargo runs it, in a directory of its own: a fault costs milliseconds and not
+//! a build.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use postern::config::{self, Config, Scratch};
+use postern::pki::cert::Date;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384, date_time_ymd,
+};
+
+/// The critical sections of the host, which the base-point table of P-256 asks for.
+#[allow(dead_code)] // and what unit tests need besides
+#[path = "../src/testing.rs"]
+mod testing;
+
+/// A target directory with one package in it.
+struct Build {
+    directory: PathBuf,
+}
+
+impl Build {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("defconfig-{}-{number}", std::process::id()));
+        fs::create_dir_all(directory.join("package")).unwrap();
+        let build = Self { directory };
+        build.write("target/CACHEDIR.TAG", "");
+        for profile in ["debug", "release"] {
+            fs::create_dir_all(build.out(profile)).unwrap();
+        }
+        build
+    }
+
+    fn out(&self, profile: &str) -> PathBuf {
+        self.directory
+            .join("target")
+            .join(profile)
+            .join("build/postern-0123456789abcdef/out")
+    }
+
+    fn pki(&self) -> PathBuf {
+        self.directory.join("target/pki")
+    }
+
+    fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.directory.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn command(&self, profile: &str) -> Command {
+        let mut command = Command::new(env!("POSTERN_BUILD_SCRIPT"));
+        command
+            .env("CARGO_MANIFEST_DIR", self.directory.join("package"))
+            .env("CARGO_PKG_VERSION", "1.2.3")
+            .env("CARGO_FEATURE_IMAGE", "1")
+            .env("OUT_DIR", self.out(profile))
+            .env_remove("POSTERN_DEFCONFIG")
+            .env_remove("SOURCE_DATE_EPOCH")
+            .current_dir(self.directory.join("package"));
+        command
+    }
+
+    fn run(&self) -> Output {
+        self.command("debug").output().unwrap()
+    }
+
+    /// Builds with this as `defconfig`; it is refused, with this message.
+    fn refused(&self, defconfig: &str) -> String {
+        self.write("package/defconfig", defconfig);
+        let output = self.run();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            shown
+                .lines()
+                .any(|line| line == format!("cargo::error={}", error.trim_end())),
+            "{shown}\n{error}"
+        );
+        assert!(!self.out("debug").join("defconfig.baked").exists());
+        error.trim_end().to_owned()
+    }
+
+    /// Builds with this as `defconfig`; what the build script tells cargo is returned.
+    fn accepted(&self, defconfig: &str) -> String {
+        self.write("package/defconfig", defconfig);
+        succeed(self.run())
+    }
+
+    /// What the image will read.
+    fn baked(&self) -> Box<Config> {
+        let path = self.out("debug").join("defconfig.baked");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let (mut config, mut scratch) = (Box::new(Config::new()), Box::new(Scratch::new()));
+        config.parse(&fs::read(path).unwrap(), &mut scratch).unwrap();
+        config
+    }
+}
+
+impl Drop for Build {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn succeed(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A CA, and leaves of it.
+struct Pki(CertifiedIssuer<'static, KeyPair>);
+
+impl Pki {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "RootCA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn issue(&self, key: &KeyPair, from: i32, until: i32) -> String {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+        params.signed_by(key, &self.0).unwrap().pem()
+    }
+}
+
+/// A PEM as strings of C.
+fn strings(pem: &str) -> String {
+    pem.lines().map(|line| format!("\n    \"{line}\\n\"")).collect()
+}
+
+const FILES: &str = ".tls = {
+  .srv_cert_file = \"../pki/server.pem\",
+  .srv_key_file = \"../pki/server.key\",
+},
+";
+
+#[test]
+fn each_fault_of_the_text_stops_the_build() {
+    let build = Build::new();
+    for (text, message) in [
+        (
+            ".tls = {\n  .srv_kye = \"\",\n}",
+            "defconfig:2:3: .tls.srv_kye: there is no such key. Did you mean `.tls.srv_key`?",
+        ),
+        (
+            ".vmm = {\n  .telnet_dbgsh = 1\n  .panic_reboot = 0\n}",
+            "defconfig:2:20: .vmm.telnet_dbgsh: a comma is missing after this value. Put a comma here",
+        ),
+        (
+            ".echo = {\n  .tls_port = 1,\n  .tls_port = 2\n}",
+            "defconfig:3:3: .echo.tls_port: this is set twice, first at 2:3. Keep one of the two",
+        ),
+        (
+            ".echo.tls_port = 65536",
+            "defconfig:1:18: .echo.tls_port: 65536 is out of range: expected a number from 0 to 65535. \
+             Choose a number in that range",
+        ),
+        (
+            ".ip.ipaddr = { 10, 0, 2, 256 }",
+            "defconfig:1:26: .ip.ipaddr: 256 does not fit into an address. Each of the four numbers is from 0 to 255",
+        ),
+        (
+            ".tls.ca_cert = \"-----BEGIN",
+            "defconfig:1:16: .tls.ca_cert: the string is not closed on its line. \
+             Close it with `\"`; a longer text is several strings, one a line",
+        ),
+        (
+            ".ip = { }, /*",
+            "defconfig:1:12: the comment is not closed. Close it with `*/`",
+        ),
+        (".ip = {", "defconfig:1:8: .ip: the `{` at 1:7 is not closed. Add a `}`"),
+        (
+            ".ip = 1",
+            "defconfig:1:7: .ip: expected keys in braces, like `{ .name = value, }`, found the number 1. \
+             Write `.ip = { .use_dhcp = ..., }`",
+        ),
+        (
+            ".tls = { .ca_cert = \"-----BEGIN CERTIFICATE-----\\n\"\n\"AQ!D\\n\" \"-----END CERTIFICATE-----\\n\" }",
+            "defconfig:2:4: .tls.ca_cert: the base64 of the PEM block is broken (block 1). \
+             Copy the PEM again, whole; as strings, each line ends in `\\n`",
+        ),
+        (
+            ".ip = { .use_dhcp = 0 }",
+            "defconfig:1:1: .ip.ipaddr: without DHCP the machine has no address. \
+             Set `.ip.ipaddr` to the machine's own, or `.ip.use_dhcp` to 1",
+        ),
+        (
+            ".ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 0, 1 },\n.netmask = { 0, 255, 0, 0 } }",
+            "defconfig:2:1: .ip.netmask: the netmask has a hole in it. \
+             Write ones, then zeroes, like `{ 255, 255, 255, 0 }`",
+        ),
+        (
+            ".echo = { .tls_port = 7, .plain_port = 7 }",
+            "defconfig:1:26: .echo.plain_port: this port is taken by `.echo.tls_port`. \
+             Choose another port, or 0 for none",
+        ),
+    ] {
+        assert_eq!(build.refused(text), message, "{text}");
+    }
+}
+
+#[test]
+fn each_fault_of_certificates_stops_the_build() {
+    let build = Build::new();
+    let pki = Pki::new();
+    let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let files = |certificate: &str, key: &str| {
+        build.write("pki/server.pem", certificate);
+        build.write("pki/server.key", key);
+        build.refused(FILES)
+    };
+    let good = pki.issue(&key, 2020, 2120);
+
+    assert_eq!(
+        files(&pki.issue(&key, 2023, 2024), &key.serialize_pem()),
+        "defconfig:2:3: .tls.srv_cert_file: certificate 1 expired 2024-01-01. \
+         Renew it; a longer life is `openssl x509 -days N`"
+    );
+    let early = files(&pki.issue(&key, 2110, 2120), &key.serialize_pem());
+    assert!(
+        early.starts_with(
+            "defconfig:2:3: .tls.srv_cert_file: certificate 1 is not valid before 2110-01-01 00:00:00 UTC, and now is "
+        ) && early.ends_with(". Wait until then, set the clock, or have the certificate issued again"),
+        "{early}"
+    );
+    assert_eq!(
+        files(&good, &other.serialize_pem()),
+        "defconfig:3:3: .tls.srv_key_file: this private key does not belong to the certificate. \
+         Use the key with which the request for the certificate was made"
+    );
+    assert_eq!(
+        files(&format!("{}{good}", pki.0.pem()), &key.serialize_pem()),
+        "defconfig:2:3: .tls.srv_cert_file: the private key belongs to certificate 2, which is not the first. \
+         Put that certificate first, then the one that issued it, and so on"
+    );
+    assert_eq!(
+        files(&good[..good.len() / 2], &key.serialize_pem()),
+        "defconfig:2:20: .tls.srv_cert_file: the PEM block has no END line (block 1). \
+         Copy the PEM whole, from `-----BEGIN` to the last dashes of `-----END`"
+    );
+    assert_eq!(
+        files(&good, "not a key"),
+        "defconfig:3:19: .tls.srv_key_file: there is no PEM private key in it. \
+         `.tls.srv_key_file` takes what stands from `-----BEGIN PRIVATE KEY-----` on"
+    );
+    let p384 = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+    assert_eq!(
+        files(&pki.issue(&p384, 2020, 2120), &p384.serialize_pem()),
+        "defconfig:3:3: .tls.srv_key_file: P-384 keys are not supported yet. \
+         Use ECDSA on P-256: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
+    );
+    fs::remove_file(build.directory.join("pki/server.key")).unwrap();
+    assert_eq!(
+        build.refused(FILES),
+        "defconfig:3:19: .tls.srv_key_file: cannot read ../pki/server.key: there is no such file. \
+         Put the PEM file there, or correct the name: it is relative to the directory of this defconfig"
+    );
+    assert_eq!(
+        build.refused(&format!(".tls = {{\n  .srv_cert = {} }}", strings(&good))),
+        "defconfig:2:3: .tls.srv_cert: there is no private key for this certificate. Set `.tls.srv_key` as well"
+    );
+    assert_eq!(
+        build.refused(&format!(".tls = {{\n  .srv_key = {} }}", strings(&key.serialize_pem()))),
+        "defconfig:2:3: .tls.srv_key: there is no certificate for this private key. Set `.tls.srv_cert` as well"
+    );
+}
+
+/// The commands of BitVisor's guide, for its server's key: it makes an RSA key.
+#[test]
+fn the_guides_rsa_key_is_refused_by_name() {
+    let build = Build::new();
+    let directory = build.directory.join("pki");
+    fs::create_dir_all(&directory).unwrap();
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl")
+            .args(arguments)
+            .current_dir(&directory)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    openssl(&["genpkey", "-algorithm", "RSA", "-out", "server.key"]);
+    openssl(&[
+        "req",
+        "-new",
+        "-x509",
+        "-days",
+        "365",
+        "-key",
+        "server.key",
+        "-subj",
+        "/CN=x",
+        "-out",
+        "server.pem",
+    ]);
+    assert_eq!(
+        build.refused(FILES),
+        "defconfig:3:3: .tls.srv_key_file: RSA keys are not supported yet. \
+         Use ECDSA on P-256: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
+    );
+}
+
+/// What the remedy for an RSA key says, and OpenSSL's other ways to write such a key, with and without text between.
+#[test]
+fn openssls_p256_keys_and_certificates_are_baked() {
+    let build = Build::new();
+    let directory = build.directory.join("pki");
+    fs::create_dir_all(&directory).unwrap();
+    let openssl = |command: &str| {
+        let output = Command::new("openssl")
+            .args(command.split(' '))
+            .current_dir(&directory)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    for make in [
+        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out server.key",
+        "ecparam -name prime256v1 -genkey -out server.key",
+    ] {
+        openssl(make);
+        openssl("req -new -x509 -days 365 -key server.key -subj /C=JP/O=A/CN=x -text -out server.pem");
+        build.accepted(FILES);
+        let config = build.baked();
+        assert_eq!(config.tls.srv_cert.iter().count(), 1);
+        assert!(config.signing_key().unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_configuration_is_baked_whole() {
+    let build = Build::new();
+    let pki = Pki::new();
+    let key = KeyPair::generate().unwrap();
+    build.write(
+        "pki/server.pem",
+        &format!("{}{}", pki.issue(&key, 2020, 2120), pki.0.pem()),
+    );
+    build.write("pki/server.key", &key.serialize_pem());
+    build.write("pki/ca.pem", &pki.0.pem());
+    let text = "
+        .vmm = { .telnet_dbgsh = 1, .panic_reboot = 1,
+            .tty_syslog = { .enable = 1, .src_ipaddr = { 1, 2, 3, 4 }, .dst_ipaddr = { 5, 6, 7, 8 } } },
+        .ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 0, 9 }, .netmask = { 255, 0, 0, 0 }, .gateway = { 10, 0, 0, 1 } },
+        .tls = { .srv_cert_file = \"../pki/server.pem\", .srv_key_file = \"../pki/server.key\",
+            .ca_cert_file = \"../pki/ca.pem\", .handshake_timeout = 17 },
+        .echo = { .tls_port = 18, .plain_port = 19, .connections = 20, .idle_timeout = 21 },
+    ";
+    let told = build.accepted(text);
+    let baked = build.baked();
+    // As if the files stood in the text.
+    let inlined = text
+        .replace(
+            "_file = \"../pki/server.pem\"",
+            &format!(" = {}", strings(&read(&build, "pki/server.pem"))),
+        )
+        .replace(
+            "_file = \"../pki/server.key\"",
+            &format!(" = {}", strings(&read(&build, "pki/server.key"))),
+        )
+        .replace(
+            "_file = \"../pki/ca.pem\"",
+            &format!(" = {}", strings(&read(&build, "pki/ca.pem"))),
+        );
+    let (mut config, mut scratch) = (Box::new(Config::new()), Box::new(Scratch::new()));
+    config.parse(inlined.as_bytes(), &mut scratch).unwrap();
+    let all = |config: &Config| format!("{:?} {:?} {:?} {:?}", config.vmm, config.ip, config.tls, config.echo);
+    assert_eq!(all(&baked), all(&config));
+    assert_eq!(
+        baked.tls.srv_key.as_ref().unwrap().der,
+        config.tls.srv_key.as_ref().unwrap().der
+    );
+    for &path in config::Path::ALL {
+        let file = matches!(path.kind(), config::Kind::File(_));
+        assert_eq!(baked.places.get(path).is_some(), !file, "{path}");
+    }
+    // Cargo looks at what was read, and only there.
+    for file in [
+        "package/defconfig",
+        "package/../pki/server.pem",
+        "package/../pki/server.key",
+        "package/../pki/ca.pem",
+    ] {
+        let line = format!("cargo::rerun-if-changed={}", build.directory.join(file).display());
+        assert!(told.lines().any(|told| told == line), "{line}\n{told}");
+    }
+    assert!(told.contains("cargo::rustc-env=POSTERN_PKI=\n"), "{told}");
+    assert!(!build.pki().exists());
+}
+
+fn read(build: &Build, name: &str) -> String {
+    fs::read_to_string(build.directory.join(name)).unwrap()
+}
+
+/// The guide's client needs the CA alone: there is then no server, and no certificate is made up for one.
+#[test]
+fn a_ca_alone_is_enough_for_a_client() {
+    let build = Build::new();
+    build.accepted(&format!(".tls = {{ .ca_cert = {}, }},", strings(&Pki::new().0.pem())));
+    let config = build.baked();
+    assert_eq!(
+        (config.tls.srv_cert.iter().count(), config.tls.ca_cert.iter().count()),
+        (0, 1)
+    );
+    assert!(config.tls.srv_key.is_none() && !build.pki().exists());
+}
+
+#[test]
+fn another_defconfig_is_read_where_the_environment_names_one() {
+    let build = Build::new();
+    let path = build.write("elsewhere/other", FILES);
+    let output = build.command("debug").env("POSTERN_DEFCONFIG", &path).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    // Its files are looked for beside it.
+    let start = format!(
+        "{}:2:20: .tls.srv_cert_file: cannot read ../pki/server.pem: ",
+        path.display()
+    );
+    assert!(error.starts_with(&start), "{error}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("cargo::rerun-if-env-changed=POSTERN_DEFCONFIG\n"));
+    let output = build
+        .command("debug")
+        .env("POSTERN_DEFCONFIG", "nowhere")
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap().trim_end(),
+        "cannot read nowhere: No such file or directory (os error 2). \
+         POSTERN_DEFCONFIG names it, relative to the package"
+    );
+    assert_eq!(
+        String::from_utf8(build.run().stderr).unwrap().trim_end(),
+        "cannot read defconfig: No such file or directory (os error 2). \
+         Restore it with `git checkout defconfig`, or name another with POSTERN_DEFCONFIG"
+    );
+}
+
+#[test]
+fn the_build_time_and_version_are_told() {
+    let build = Build::new();
+    build.write("package/defconfig", "");
+    let told = succeed(
+        build
+            .command("debug")
+            .env("SOURCE_DATE_EPOCH", "1234567890")
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        told.contains("cargo::rustc-env=POSTERN_BUILD_TIME=1234567890\n"),
+        "{told}"
+    );
+    // The commit of the repository that happens to be around is none of this package's.
+    assert!(told.contains("cargo::rustc-env=POSTERN_VERSION=1.2.3\n"), "{told}");
+    let output = build
+        .command("debug")
+        .env("SOURCE_DATE_EPOCH", "today")
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap().trim_end(),
+        "SOURCE_DATE_EPOCH is not a number of seconds since 1970: today"
+    );
+}
+
+#[test]
+fn without_certificates_throw_away_ones_are_made_and_kept() {
+    let build = Build::new();
+    let told = build.accepted(".tls = { .handshake_timeout = 7, }");
+    assert!(
+        told.contains("cargo::warning=.tls has no certificates: made throw-away ones, good until 2"),
+        "{told}"
+    );
+    assert!(
+        told.contains(&format!("cargo::rustc-env=POSTERN_PKI={}\n", build.pki().display())),
+        "{told}"
+    );
+    let names = [
+        "RootCA.pem",
+        "RootCA.key",
+        "server.pem",
+        "server.key",
+        "client.pem",
+        "client.key",
+    ];
+    let contents = || names.map(|name| fs::read_to_string(build.pki().join(name)).unwrap());
+    let first = contents();
+    for name in names {
+        let line = format!("cargo::rerun-if-changed={}\n", build.pki().join(name).display());
+        assert!(told.contains(&line), "{line}");
+        let mode = fs::metadata(build.pki().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, if name.ends_with("key") { 0o600 } else { 0o644 }, "{name}");
+    }
+    let config = build.baked();
+    assert_eq!(config.tls.handshake_timeout, Some(7));
+    assert!(config.signing_key().unwrap().is_some());
+
+    // OpenSSL's opinion of them.
+    for arguments in [
+        &["-purpose", "sslserver", "-verify_hostname", "localhost", "server.pem"][..],
+        &["-purpose", "sslserver", "-verify_ip", "127.0.0.1", "server.pem"],
+        &["-purpose", "sslserver", "-verify_ip", "10.0.2.15", "server.pem"],
+        &["-purpose", "sslclient", "client.pem"],
+    ] {
+        let output = Command::new("openssl")
+            .args(["verify", "-x509_strict", "-CAfile", "RootCA.pem"])
+            .args(arguments)
+            .current_dir(build.pki())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    // Another profile, another time: the same.
+    let told = succeed(build.command("release").output().unwrap());
+    assert!(!told.contains("cargo::warning"), "{told}");
+    assert_eq!(contents(), first);
+
+    // Keys that have become legible to others are put right.
+    fs::set_permissions(build.pki().join("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    succeed(build.run());
+    assert_eq!(
+        fs::metadata(build.pki().join("server.key"))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o600
+    );
+    assert_eq!(contents(), first);
+}
+
+#[test]
+fn throw_away_certificates_that_do_not_fit_are_made_anew() {
+    let build = Build::new();
+    build.accepted("");
+    let path = |name: &str| build.pki().join(name);
+    let contents = || fs::read_to_string(path("RootCA.pem")).unwrap();
+    let stranger = Build::new();
+    stranger.accepted("");
+    let from_stranger = |name: &str| fs::copy(stranger.pki().join(name), path(name)).map(drop).unwrap();
+
+    let damages: [&dyn Fn(); 5] = [
+        &|| fs::remove_file(path("client.key")).unwrap(),
+        &|| fs::write(path("server.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap(),
+        &|| from_stranger("server.key"),
+        // The names agree, the signatures do not.
+        &|| from_stranger("RootCA.pem"),
+        &|| {
+            from_stranger("RootCA.pem");
+            from_stranger("RootCA.key");
+        },
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        let before = contents();
+        damage();
+        let told = build.accepted("");
+        assert!(told.contains("cargo::warning"), "{number}: {told}");
+        assert_ne!(contents(), before, "{number}");
+        assert!(!build.accepted("").contains("cargo::warning"), "{number}");
+    }
+}
+
+#[test]
+fn throw_away_certificates_are_made_anew_before_they_expire() {
+    let build = Build::new();
+    let (pki, key) = (Pki::new(), KeyPair::generate().unwrap());
+    let year = this_year();
+    // A set that is in order, but for its dates: good until last New Year, and the one after the next.
+    for (until, kept) in [(year, false), (year + 2, true)] {
+        for (name, content) in [
+            ("RootCA.pem", pki.0.pem()),
+            ("RootCA.key", pki.0.key().serialize_pem()),
+            ("server.pem", pki.issue(&key, 2020, until)),
+            ("server.key", key.serialize_pem()),
+            ("client.pem", pki.issue(&key, 2020, until)),
+            ("client.key", key.serialize_pem()),
+        ] {
+            build.write(&format!("target/pki/{name}"), &content);
+        }
+        assert_eq!(!build.accepted("").contains("cargo::warning"), kept, "{until}");
+    }
+}
+
+fn this_year() -> i32 {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    Date(now).to_string().split('-').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn builds_at_the_same_time_agree_on_the_certificates() {
+    let build = Build::new();
+    build.write("package/defconfig", "");
+    let start = |profile| {
+        build
+            .command(profile)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let builds = ["debug", "release"].map(start);
+    let told: Vec<_> = builds
+        .into_iter()
+        .map(|child| succeed(child.wait_with_output().unwrap()))
+        .collect();
+    assert_eq!(told.iter().filter(|told| told.contains("cargo::warning")).count(), 1);
+    let baked = |profile| fs::read_to_string(build.out(profile).join("defconfig.baked")).unwrap();
+    assert_eq!(baked("debug"), baked("release"));
+    assert!(
+        fs::read_dir(build.pki()).unwrap().all(|entry| entry
+            .unwrap()
+            .path()
+            .extension()
+            .is_none_or(|end| end != "tmp"))
+    );
+}
