@@ -12,7 +12,7 @@ mod tests {
     use std::process::{Command, Output};
 
     use super::common::process::Process;
-    use super::common::{Scratch, baked_ca, image, machine, telnet, tls};
+    use super::common::{Scratch, baked_ca, image, machine, telnet};
 
     fn script(name: &str) -> Command {
         Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu").join(name))
@@ -188,7 +188,7 @@ mod tests {
         let bare = Bare::new();
         let (status, _, err) = end(bare.run().arg("--no-build"));
         assert_eq!(status, 1);
-        assert!(err.starts_with("qemu/run: please install qemu-system-x86_64 "), "{err}");
+        assert!(err.contains("qemu/run: please install qemu-system-x86_64 "), "{err}");
         assert!(
             err.contains("(on Debian and Ubuntu the packages are: qemu-system-x86 "),
             "{err}"
@@ -205,7 +205,8 @@ mod tests {
         );
         let (status, _, err) = end(bare.run().arg("--no-build"));
         assert_eq!(status, 1);
-        let lines: Vec<&str> = err.lines().collect();
+        // There may be some about ports that are taken.
+        let lines: Vec<&str> = err.lines().skip_while(|line| !line.contains("apt-get")).collect();
         let install = lines[0]
             .strip_prefix("qemu/run: installing with apt-get: ")
             .expect(&err);
@@ -289,19 +290,6 @@ mod tests {
         // Leaving, as it says.
         run.write(b"\rpoweroff\r");
         assert!(run.wait().success());
-    }
-
-    /// The telnet client of the distribution, which negotiates.
-    #[test]
-    fn the_real_telnet_gets_the_prompt() {
-        let machine = machine::Setup::new().ready();
-        let mut command = Command::new("telnet");
-        let address = machine.at(23);
-        let mut telnet = Process::start(command.args([address.ip().to_string(), address.port().to_string()]));
-        telnet.out.wait_for("> ");
-        telnet.write(b"echoctl_tls\r\n");
-        telnet.out.wait_for("echoctl_tls> ");
-        tls::assert_serves(machine.at(10007), &baked_ca());
     }
 
     /// A PATH with little in it.

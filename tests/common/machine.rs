@@ -12,9 +12,7 @@ use super::telnet::Telnet;
 use super::{Scratch, poll};
 
 /// What the image says on the console once everything that starts at boot has started.
-pub const READY: &str = "ready";
-/// How the machine ends, by QEMU's exit status: as it should.
-pub const SUCCESS: i32 = 33;
+pub const READY: &str = "ready after ";
 /// How the machine ends, by QEMU's exit status: after a panic.
 pub const PANIC: i32 = 35;
 
@@ -208,10 +206,14 @@ impl Setup {
         machine
     }
 
-    /// Starts the machine, and waits until all that starts at boot has started.
+    /// Starts the machine, and waits until all that starts at boot has started, and its first card has an address.
     pub fn ready(self) -> Machine {
+        let cards = self.cards.len();
         let machine = self.boot();
         machine.wait_for(READY);
+        if cards > 0 {
+            machine.wait_for("vm0: address ");
+        }
         machine
     }
 }

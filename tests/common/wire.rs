@@ -206,6 +206,16 @@ impl Wire {
         self.send(&frame);
     }
 
+    /// One byte from the ghost of an open connection, in a segment of its own: the one after `sent` others.
+    pub fn say_byte(&self, syn_ack: &Segment, sent: usize, byte: u8) {
+        let frame = self.segment(syn_ack.to, syn_ack.port, |segment| {
+            segment.seq_number = TcpSeqNumber(1001) + sent;
+            segment.ack_number = Some(syn_ack.seq + 1);
+            segment.control = TcpControl::Psh;
+        });
+        self.send(&with_payload(&frame, &[byte]));
+    }
+
     /// Waits for a segment to a ghost that `wanted` wants; those before it are dropped.
     pub fn seen(&self, what: &str, mut wanted: impl FnMut(&Segment) -> bool) -> Segment {
         self.seen_within(LIMIT, &mut wanted)

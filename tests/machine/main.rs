@@ -4,4 +4,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod abuse;
 mod boot;
+mod defconfig;
+mod echo;
+mod frames;
+mod hello;
+mod shell;
