@@ -15,6 +15,8 @@ pub struct Telnet {
     pub said: Said,
     /// Up to where it has been looked at.
     seen: usize,
+    /// The prompt at which the shell waits.
+    at: &'static str,
 }
 
 impl Telnet {
@@ -22,7 +24,12 @@ impl Telnet {
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         let said = Said::by(stream.try_clone().unwrap());
-        let mut telnet = Self { stream, said, seen: 0 };
+        let mut telnet = Self {
+            stream,
+            said,
+            seen: 0,
+            at: "",
+        };
         telnet.prompt();
         telnet
     }
@@ -41,20 +48,19 @@ impl Telnet {
     /// Waits for a prompt; gives what comes before it.
     pub fn prompt(&mut self) -> String {
         let seen = self.seen;
-        let (end, text) = self.said.wait_until("a prompt", |bytes| {
+        let (end, prompt, text) = self.said.wait_until("a prompt", |bytes| {
             let text = without_commands(bytes.get(seen..)?);
             let line = text.rsplit('\n').next()?;
-            let prompt = PROMPTS.iter().find(|prompt| line == **prompt)?;
-            Some((bytes.len(), text[..text.len() - prompt.len()].to_owned()))
+            let prompt = PROMPTS.into_iter().find(|prompt| line == *prompt)?;
+            Some((bytes.len(), prompt, text[..text.len() - prompt.len()].to_owned()))
         });
-        self.seen = end;
+        (self.seen, self.at) = (end, prompt);
         text
     }
 
     /// The prompt at which the shell waits.
-    pub fn at_prompt(&self) -> String {
-        let text = without_commands(&self.said.bytes());
-        text.rsplit('\n').next().unwrap_or_default().to_owned()
+    pub fn at_prompt(&self) -> &'static str {
+        self.at
     }
 
     /// Says that nothing more will be sent.

@@ -367,7 +367,10 @@ impl Peer {
             self.shared.changed.notify_all();
         }
         match ethernet.ethertype() {
-            EthernetProtocol::Arp => self.answer_arp(&ethernet, from),
+            EthernetProtocol::Arp => {
+                self.answer_arp(&ethernet, from);
+                self.pending.push_back(frame.to_vec());
+            }
             EthernetProtocol::Ipv4 => {
                 let Ok(packet) = Ipv4Packet::new_checked(ethernet.payload()) else {
                     return;

@@ -47,7 +47,7 @@ fn a_broken_one_is_refused_with_its_position_and_the_baked_one_serves() {
     for (text, refusal) in [
         (
             ".ip = { .use_dhcp = 1 }\n.echo = {}",
-            "defconfig:2:1: .ip: a comma is missing after this value",
+            "defconfig:1:24: .ip: a comma is missing after this value",
         ),
         (
             ".vmm = {\n  .telnet_dbgsh = 1,\n  .telent = 1,\n},",
@@ -55,7 +55,7 @@ fn a_broken_one_is_refused_with_its_position_and_the_baked_one_serves() {
         ),
         (
             ".ip = { .ipaddr = { 10, 0, 2 } },",
-            "defconfig:1:9: .ip.ipaddr: an address has four parts, this one has 3",
+            "defconfig:1:19: .ip.ipaddr: an address has four parts, this one has 3",
         ),
         (
             ".echo = { .tls_port = 65536 },",

@@ -158,9 +158,11 @@ fn keys_are_updated_in_the_middle() {
     let mut client = s_client(machine.at(10007), &baked_ca(), [""; 0]);
     client.write(b"before\n");
     client.out.wait_for("\nbefore\n");
-    // K asks for the other side's new keys too, k does not.
+    // K asks for the other side's new keys too, k does not. Each command has to be read on its own.
+    let mut mark = 0;
     for (command, word) in [("K", "asked"), ("k", "unasked"), ("K", "again")] {
         client.write(format!("{command}\n").as_bytes());
+        mark = client.err.wait_from(mark, "KEYUPDATE\n");
         client.write(format!("{word}\n").as_bytes());
         client.out.wait_for(&format!("{word}\n"));
     }
