@@ -162,3 +162,65 @@ fn cause(error: &Error) -> &'static str {
 
 /// Bytes of inbound buffer that [`TlsWorker::new`] needs.
 pub const INBOUND: usize = MIN_INBOUND;
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::connection;
+    use super::super::registry::State;
+    use super::super::{Kind, Transport};
+    use super::*;
+    use crate::crypto::key::SigningKey;
+    use crate::testing::block_on;
+    use crate::tls::testing::Script;
+    use std::vec::Vec;
+
+    /// What a worker answers to somebody who says `hello` and then no more, how it counts that, and how far they came.
+    fn answer(hello: &[u8]) -> (Vec<u8>, &'static str, State) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(["localhost".to_string()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let chain = [&certificate.der()[..]];
+        let key = SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap();
+        let config = ServerConfig::new(&chain, &key).unwrap();
+        let (mut inbound, mut outbound) = (vec![0; INBOUND], vec![0; 17_000]);
+        let mut worker = TlsWorker::new(config, &mut inbound, &mut outbound, Script(vec![])).unwrap();
+        let (mut peer, mut stream) = connection(40_000, 10007, 65_536);
+        peer.say(hello);
+        peer.shutdown();
+        let entry = Entry::new();
+        let _guard = entry.occupy(Kind::Tls, 10007, stream.peer());
+        let error = block_on(worker.accept(&mut stream, &entry)).err().unwrap();
+        let mut said = vec![0; 100];
+        stream.shutdown();
+        let count = block_on(peer.read(&mut said)).unwrap();
+        said.truncate(count);
+        (
+            said,
+            <TlsWorker<'_, Script> as Secure<super::super::fake::Stream>>::cause(&error),
+            entry.state(),
+        )
+    }
+
+    #[test]
+    fn failures_are_alerted_and_counted_by_their_kind() {
+        let alert = |description| vec![21, 3, 3, 0, 2, 2, description];
+        let http = answer(b"GET / HTTP/1.1\r\nHost: postern\r\n\r\n");
+        assert_eq!(http, (alert(10), "HTTP on a TLS port", State::Handshake));
+        assert_eq!(answer(&[0x80; 64]), (alert(10), "not TLS", State::Handshake));
+        assert_eq!(
+            answer(&[22, 3, 1, 0, 200, 1]),
+            (vec![], "no close_notify", State::Handshake)
+        );
+        assert_eq!(answer(b""), (vec![], "no close_notify", State::Silent));
+    }
+
+    #[test]
+    fn buffers_too_small_are_refused_at_the_start() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let key = SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap();
+        let chain: [&[u8]; 1] = [&[0; 500]];
+        let config = ServerConfig::new(&chain, &key).unwrap();
+        let error = TlsWorker::new(config, &mut [0; 100], &mut [0; 17_000], Script(vec![])).err();
+        assert_eq!(error, Some(ConfigError::InboundTooSmall(INBOUND)));
+    }
+}

@@ -178,12 +178,10 @@ pub(super) fn arm() -> bool {
         return false;
     }
     let Clock { alarm, scale, .. } = clock();
-    let armed = critical_section::with(|cs| core::mem::replace(&mut TIMERS.borrow_ref_mut(cs).armed, next));
+    // Armed anew each time: an alarm may come a little early, or, where the count has a limit, much too early.
     match alarm {
-        Alarm::Deadline if armed != next => timer::start_deadline(scale.tsc(next)),
-        Alarm::Deadline => {}
+        Alarm::Deadline => timer::start_deadline(scale.tsc(next)),
         Alarm::Apic(_) if next == u64::MAX => timer::stop(),
-        // Armed anew each time: the count has a limit, so that the alarm may have been an early one.
         Alarm::Apic(hz) => {
             let count = u128::from(next - now) * u128::from(hz) / u128::from(TICKS) + 1;
             timer::start(count.min(u32::MAX.into()) as u32);
@@ -233,8 +231,6 @@ struct Timers {
     queue: Queue,
     /// No timer expires before this. There may be none at it.
     next: u64,
-    /// What the alarm is set to.
-    armed: u64,
 }
 
 static CLOCK: Mutex<Cell<Clock>> = Mutex::new(Cell::new(Clock {
@@ -254,7 +250,6 @@ static CLOCK: Mutex<Cell<Clock>> = Mutex::new(Cell::new(Clock {
 static TIMERS: Mutex<RefCell<Timers>> = Mutex::new(RefCell::new(Timers {
     queue: Queue::new(),
     next: u64::MAX,
-    armed: u64::MAX,
 }));
 
 #[inline]

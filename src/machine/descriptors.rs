@@ -70,9 +70,26 @@ pub unsafe fn init(arena: &mut Arena, stacks: Stacks) -> Result<(), OutOfMemory>
     Ok(())
 }
 
+/// Bytes of the main stack that were ever used, and its size. It is zero at first, and what is used hardly stays so.
+pub fn main_stack() -> (usize, usize) {
+    let Some(stacks) = critical_section::with(|cs| STACKS.borrow(cs).get()) else {
+        return (0, 0);
+    };
+    let size = stacks.main.len() as usize;
+    let untouched = (0..size).step_by(8).take_while(|offset| {
+        let word = (stacks.main.start as usize + offset) as *const u64;
+        // SAFETY: within the stack, which is mapped; volatile, since it is below the stack pointer mostly.
+        unsafe { word.read_volatile() == 0 }
+    });
+    (size - 8 * untouched.count(), size)
+}
+
 /// Set by the stub of each device vector, and by nothing else; cleared by `interrupts::dispatch`.
 pub(super) static PENDING: [core::sync::atomic::AtomicU8; VECTORS] =
     [const { core::sync::atomic::AtomicU8::new(0) }; VECTORS];
+
+/// Set together with any of [`PENDING`].
+pub(super) static ANY_PENDING: core::sync::atomic::AtomicU8 = core::sync::atomic::AtomicU8::new(0);
 
 static STACKS: Mutex<Cell<Option<Stacks>>> = Mutex::new(Cell::new(None));
 
@@ -84,7 +101,7 @@ const IST_NMI: u16 = 3;
 /// The distance between two stubs, in bytes.
 const STUB: u64 = 16;
 
-// Device interrupts set their flag and return. They touch no register, no lock and no data but the flag: code in the
+// Device interrupts set their flags and return. They touch no register, no lock and no data but the flags: code in the
 // main loop can never be interrupted by code, so there is no preemption to guard against anywhere.
 global_asm!(
     ".section .text.postern_interrupt_stubs, \"ax\", @progbits",
@@ -94,6 +111,7 @@ global_asm!(
     ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
     ".p2align 4",
     "mov byte ptr [rip + {pending} + \\n], 1",
+    "mov byte ptr [rip + {any}], 1",
     "iretq",
     ".endr",
     // Exceptions leave vector, error code (0 where the CPU pushes none) and the CPU's frame to `exception`.
@@ -117,6 +135,7 @@ global_asm!(
     "jmp {common}",
     ".endr",
     pending = sym PENDING,
+    any = sym ANY_PENDING,
     common = sym exception_common,
 );
 
@@ -386,8 +405,8 @@ mod tests {
         // SAFETY: code of this program, read.
         let byte = |at: usize| unsafe { (at as *const u8).read() };
         for index in 0..VECTORS {
-            // MOV r/m8, imm8 with its RIP-relative operand, then REX.W IRET.
-            assert_eq!((byte(device + 16 * index), byte(device + 16 * index + 7)), (0xc6, 0x48));
+            // Twice MOV r/m8, imm8 with a RIP-relative operand, then REX.W IRET.
+            assert_eq!([0, 7, 14].map(|n| byte(device + 16 * index + n)), [0xc6, 0xc6, 0x48]);
         }
         for vector in [0, 3, 6, 16, 28] {
             assert_eq!(

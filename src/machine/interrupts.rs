@@ -7,7 +7,7 @@
 //! The local APIC is used in the mode in which firmware left it: through memory (xAPIC) or MSRs (x2APIC).
 
 use super::acpi::Acpi;
-use super::descriptors::{FIRST_VECTOR, PENDING, SPURIOUS_VECTOR, VECTORS};
+use super::descriptors::{ANY_PENDING, FIRST_VECTOR, PENDING, SPURIOUS_VECTOR, VECTORS};
 use super::memory::{Range, Registers};
 use super::paging::MapError;
 use core::cell::RefCell;
@@ -141,9 +141,11 @@ pub fn init(acpi: &Acpi) -> Result<(), Error> {
         LocalApic::Memory(registers)
     };
     LOCAL_APIC.set(Some(lapic));
-    for input in [LVT_TIMER, LVT_LINT0, LVT_LINT1, LVT_ERROR] {
+    for input in [LVT_TIMER, LVT_LINT0, LVT_ERROR] {
         write(input, LVT_MASKED);
     }
+    // NMI ends in a panic that says where the machine was: for one that hangs (`nmi` in QEMU's monitor).
+    write(LVT_LINT1, LVT_NMI);
     write(TASK_PRIORITY, 0);
     write(SPURIOUS, SPURIOUS_ENABLE | u32::from(SPURIOUS_VECTOR));
     if let Some(start) = acpi.io_apic {
@@ -175,6 +177,11 @@ pub(super) fn sleep() {
 /// Acknowledges what came in, wakes and calls who waits for it. Says whether there was any from a device, rather than
 /// from the timer.
 pub(super) fn dispatch() -> bool {
+    if ANY_PENDING.load(Ordering::Relaxed) == 0 {
+        return false;
+    }
+    // No interrupt comes in between: they are masked here.
+    ANY_PENDING.store(0, Ordering::Relaxed);
     let mut any = false;
     for (index, pending) in PENDING.iter().enumerate() {
         if pending.load(Ordering::Relaxed) == 0 {
@@ -320,6 +327,7 @@ const TIMER_INITIAL: usize = 0x380;
 const TIMER_CURRENT: usize = 0x390;
 const TIMER_DIVIDE: usize = 0x3e0;
 
+const LVT_NMI: u32 = 0b100 << 8;
 const LVT_MASKED: u32 = 1 << 16;
 const LVT_TSC_DEADLINE: u32 = 2 << 17;
 const SPURIOUS_ENABLE: u32 = 1 << 8;

@@ -345,7 +345,7 @@ pub fn set_mapper(mapper: Mapper) {
 }
 
 /// Maps the pages around `range`; what is mapped like that already stays.
-pub fn map(range: Range, kind: Kind) -> Result<(), MapError> {
+pub(super) fn map(range: Range, kind: Kind) -> Result<(), MapError> {
     critical_section::with(|cs| match MAPPER.borrow_ref_mut(cs).as_mut() {
         Some(mapper) => mapper.map(range.pages(), kind),
         None => Err(MapError::NotYet),
@@ -357,7 +357,7 @@ pub fn map(range: Range, kind: Kind) -> Result<(), MapError> {
 /// # Safety
 ///
 /// Nobody writes there while the slice lives: it is memory that firmware has left behind.
-pub unsafe fn firmware(address: u64, len: usize) -> Option<&'static [u8]> {
+pub(super) unsafe fn firmware(address: u64, len: usize) -> Option<&'static [u8]> {
     let range = Range::new(address, address.checked_add(len as u64)?);
     match map(range, Kind::ReadOnly) {
         // In RAM, for instance: it can be read all the same.
