@@ -62,20 +62,20 @@ fn each_wrong_hello_gets_its_alert_and_a_line_in_the_log() {
             "no common version: the peer offers at most TLS 1.1",
         ),
         (
-            "TLS 1.2",
+            "TLS 1.2 with the suites of TLS 1.3",
             old(0x0303),
-            Alert::PROTOCOL_VERSION,
-            "no common version: the peer offers at most TLS 1.2",
+            Alert::HANDSHAKE_FAILURE,
+            "no common cipher suite",
         ),
         (
-            "1.2 in supported_versions",
+            "1.1 in supported_versions",
             Hello {
-                versions: vec![0x0303, 0x0302],
+                versions: vec![0x0302, 0x0301],
                 ..hello()
             }
             .record(),
             Alert::PROTOCOL_VERSION,
-            "no common version: the peer offers at most TLS 1.2",
+            "no common version: the peer offers at most TLS 1.1",
         ),
         (
             "SSL 3",
@@ -148,14 +148,18 @@ fn each_wrong_hello_gets_its_alert_and_a_line_in_the_log() {
 }
 
 #[test]
-fn openssl_with_nothing_newer_than_tls_1_2_is_told_so() {
+fn openssl_with_nothing_that_is_spoken_here_is_told_so() {
     let machine = Setup::new().ready();
-    for version in ["-tls1_2", "-tls1_1"] {
+    for (version, ciphers, alert) in [
+        ("-tls1_1", "ALL:@SECLEVEL=0", "alert protocol version"),
+        ("-tls1_2", "ECDHE-ECDSA-AES128-SHA256", "alert handshake failure"),
+        ("-tls1_2", "AES128-GCM-SHA256", "alert handshake failure"),
+    ] {
         // Security level 0: or OpenSSL would not even try.
-        let mut client = tls::s_client(machine.at(10007), &baked_ca(), [version, "-cipher", "ALL:@SECLEVEL=0"]);
+        let mut client = tls::s_client(machine.at(10007), &baked_ca(), [version, "-cipher", ciphers]);
         assert!(!client.wait().success());
         let said = client.err.text();
-        assert!(said.contains("alert protocol version"), "{said}");
+        assert!(said.contains(alert), "{said}");
     }
 }
 
