@@ -47,13 +47,15 @@ impl<'a> ServerConfig<'a> {
         Self { groups, ..self }
     }
 
-    /// The most bytes that one flight of this server can take: what the outbound buffer has to hold.
+    /// The most bytes that one flight of this server can take, and the alert that may have to follow it before any of
+    /// it is sent: what the outbound buffer has to hold.
     pub fn flight_len(&self) -> usize {
         // A HelloRetryRequest may still wait to be sent when the second ClientHello comes.
         const HELLO_RETRY_REQUEST: usize = HEADER_LEN + 4 + 2 + 32 + 33 + 2 + 1 + 2 + 6 + 6;
         const SERVER_HELLO: usize = HELLO_RETRY_REQUEST + 2 + MAX_PUBLIC;
         const CHANGE_CIPHER_SPEC: usize = HEADER_LEN + 1;
-        const FIXED: usize = HELLO_RETRY_REQUEST + SERVER_HELLO + 2 * CHANGE_CIPHER_SPEC;
+        const ALERT: usize = HEADER_LEN + 2 + OVERHEAD;
+        const FIXED: usize = HELLO_RETRY_REQUEST + SERVER_HELLO + CHANGE_CIPHER_SPEC + ALERT;
         let encrypted_extensions = 4 + 2 + 4 + 2 + 2 * self.groups.len();
         let certificate = 4
             + 1

@@ -157,12 +157,10 @@ impl<'a> Connection<'a> {
     /// bytes have to be sent first.
     ///
     /// # Errors
-    /// Before the handshake is done, and after [`Connection::close`] or a failure.
+    /// Before the handshake is done, after [`Connection::close`], and after a failure, which it gives again.
     pub fn write(&mut self, data: &[u8]) -> Result<usize, Error> {
-        if self.is_handshaking() {
-            return Err(Error::Internal("no data before the handshake is done"));
-        }
-        self.sender.write(&self.link, data)
+        let (_, sender, link) = self.split()?;
+        sender.write(link, data)
     }
 
     /// The bytes that are to be sent.
@@ -181,12 +179,15 @@ impl<'a> Connection<'a> {
     }
 
     /// The two directions, which from now on need nothing of each other but the [`Link`] between them.
-    /// `None` while the handshake is under way.
-    pub(crate) fn split(&mut self) -> Option<(&mut Receiver<'a>, &mut Sender<'a>, &Link)> {
-        if self.is_handshaking() {
-            return None;
+    ///
+    /// # Errors
+    /// While the handshake is under way, and after a failure, which it gives again.
+    pub(crate) fn split(&mut self) -> Result<(&mut Receiver<'a>, &mut Sender<'a>, &Link), Error> {
+        match (&self.handshake, self.receiver.end) {
+            (Handshake::Done, _) => Ok((&mut self.receiver, &mut self.sender, &self.link)),
+            (_, Some(Err(error))) => Err(error),
+            _ => Err(Error::Internal("no data before the handshake is done")),
         }
-        Some((&mut self.receiver, &mut self.sender, &self.link))
     }
 
     fn step(&mut self, rng: &mut dyn CryptoRng) -> Result<Progress, Error> {
@@ -366,6 +367,7 @@ impl Receiver<'_> {
             server::InboundChange::Traffic { key } => {
                 self.inbound.tolerate_ccs(false);
                 self.inbound.set_key(key)?;
+                self.inbound.allow_data();
             }
         }
         Ok(())

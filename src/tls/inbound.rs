@@ -52,6 +52,8 @@ pub(crate) struct Inbound<'b> {
     key: Option<RecordKey>,
     /// Whether an unprotected change_cipher_spec is dropped (RFC 8446 §5) or refused.
     tolerate_ccs: bool,
+    /// Whether application data may come, if only an empty record of it (RFC 8446 §2: not before Finished).
+    allow_data: bool,
     skip: SkipEarlyData,
     idle_records: u8,
     /// The transport has nothing more.
@@ -67,6 +69,7 @@ impl<'b> Inbound<'b> {
             raw: 0..0,
             key: None,
             tolerate_ccs: false,
+            allow_data: false,
             skip: SkipEarlyData::No,
             idle_records: 0,
             ended: false,
@@ -163,6 +166,11 @@ impl<'b> Inbound<'b> {
         self.tolerate_ccs = tolerate;
     }
 
+    /// From now on application data may come.
+    pub(crate) fn allow_data(&mut self) {
+        self.allow_data = true;
+    }
+
     /// From now on protected records are skipped up to a second ClientHello.
     pub(crate) fn skip_early_data_until_client_hello(&mut self) {
         self.skip = SkipEarlyData::UntilClientHello(MAX_SKIPPED_EARLY_DATA);
@@ -254,6 +262,9 @@ impl<'b> Inbound<'b> {
     fn deliver(&mut self, content: ContentType, range: Range<usize>) -> Result<Received, Error> {
         if content != ContentType::Handshake && self.in_message() {
             return Err(PeerMisbehaved::InterleavedHandshake.into());
+        }
+        if content == ContentType::ApplicationData && !self.allow_data {
+            return Err(PeerMisbehaved::UnexpectedRecord(content as u8).into());
         }
         if range.is_empty() {
             // RFC 8446 §5.1, §5.4: only application data may be empty.
@@ -399,6 +410,7 @@ mod tests {
             let mut buffer = vec![0; size];
             let mut inbound = Inbound::new(&mut buffer);
             inbound.set_key(key(1)).unwrap();
+            inbound.allow_data();
             let (mut got_data, mut got_messages) = (Vec::new(), Vec::new());
             let mut rest = &wire[..];
             loop {

@@ -75,15 +75,12 @@ impl<'a, T: Read + Write> Stream<'a, T> {
     /// The two directions as halves that can be used at the same time. `halves` splits the transport likewise.
     ///
     /// # Errors
-    /// When the handshake is not done.
+    /// When the handshake is not done, or has failed: then it is that failure.
     pub fn split<'s, R: Read, W: Write>(
         &'s mut self,
         halves: impl FnOnce(&'s mut T) -> (R, W),
     ) -> Result<(ReadHalf<'s, 'a, R>, WriteHalf<'s, 'a, W>), Error> {
-        let (receiver, sender, link) = self
-            .connection
-            .split()
-            .ok_or(Error::Internal("no data before the handshake is done"))?;
+        let (receiver, sender, link) = self.connection.split()?;
         let (reader, writer) = halves(&mut self.transport);
         Ok((
             ReadHalf {
@@ -113,10 +110,7 @@ impl<T: Read + Write> Read for Stream<'_, T> {
 impl<T: Read + Write> BufRead for Stream<'_, T> {
     async fn fill_buf(&mut self) -> Result<&[u8], Self::Error> {
         let result = async {
-            let (receiver, _, link) = self
-                .connection
-                .split()
-                .ok_or(Error::Internal("no data before the handshake is done"))?;
+            let (receiver, _, link) = self.connection.split()?;
             fill(receiver, link, &mut self.transport).await
         }
         .await;
@@ -135,15 +129,12 @@ impl<T: Read + Write> BufRead for Stream<'_, T> {
 
 impl<T: Read + Write> Write for Stream<'_, T> {
     async fn write(&mut self, data: &[u8]) -> Result<usize, Self::Error> {
-        let (_, sender, link) = self
-            .connection
-            .split()
-            .ok_or(Error::Internal("no data before the handshake is done"))?;
+        let (_, sender, link) = self.connection.split()?;
         write(sender, link, &mut self.transport, data).await
     }
 
     async fn flush(&mut self) -> Result<(), Self::Error> {
-        if let Some((_, sender, link)) = self.connection.split() {
+        if let Ok((_, sender, link)) = self.connection.split() {
             sender.settle(link);
         }
         while !self.connection.pending().is_empty() {
@@ -308,9 +299,15 @@ async fn write<W: Write>(
         return Ok(0);
     }
     loop {
-        let count = sender.write(link, data)?;
-        if count > 0 {
-            return Ok(count);
+        match sender.write(link, data) {
+            Ok(0) => {}
+            Ok(count) => return Ok(count),
+            Err(error) => {
+                // The alert that belongs to it goes out; whether it does, does not change what is said of the write.
+                while !sender.pending().is_empty() && send(sender, transport).await.is_ok() {}
+                let _ = transport.flush().await;
+                return Err(error.into());
+            }
         }
         if sender.pending().is_empty() {
             return Err(Error::Internal("outbound buffer too small for a record").into());

@@ -1,7 +1,16 @@
-//! What the tests share: a throw-away PKI, and handshakes between Postern and rustls in memory.
+//! What the tests share: a throw-away PKI, handshakes between Postern and rustls in memory, and an own client.
+//!
+//! [`hello`], [`client`] and [`probe`] are a TLS 1.3 client that keeps to no rule it is not told to, made of ring and
+//! nothing of Postern's, so that both would have to be wrong in the same way for a test not to see it.
+
+pub mod client;
+pub mod hello;
+pub mod pipe;
+pub mod probe;
+pub mod tools;
 
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chacha20::ChaCha20Rng;
 use postern::crypto::key::SigningKey;
@@ -17,6 +26,10 @@ pub struct Pki {
     pub server: Vec<u8>,
     /// The server's private key.
     pub key: SigningKey,
+    /// The server's public key: an uncompressed point.
+    pub public: Vec<u8>,
+    /// The CA's certificate, the server's, and the server's key, in PEM.
+    pub pem: [String; 3],
 }
 
 impl Pki {
@@ -35,6 +48,8 @@ impl Pki {
             ca: issuer.der().to_vec(),
             server: server.der().to_vec(),
             key: SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap(),
+            public: key.public_key_raw().to_vec(),
+            pem: [issuer.pem(), server.pem(), key.serialize_pem()],
         }
     }
 
@@ -160,4 +175,17 @@ pub fn echo(client: &mut rustls::ClientConnection, server: &mut Connection<'_>, 
 /// A server's configuration for `pki`; `chain` has to outlive it.
 pub fn config<'a>(chain: &'a [&'a [u8]], pki: &'a Pki) -> ServerConfig<'a> {
     ServerConfig::new(chain, &pki.key).unwrap()
+}
+
+static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
+static CHAIN: LazyLock<[&'static [u8]; 1]> = LazyLock::new(|| [&PKI.server]);
+
+/// A PKI that all tests of a process share.
+pub fn pki() -> &'static Pki {
+    &PKI
+}
+
+/// A server's configuration for [`pki`].
+pub fn server_config() -> ServerConfig<'static> {
+    ServerConfig::new(&*CHAIN, &PKI.key).unwrap()
 }
