@@ -19,8 +19,9 @@ const BAKED: &str = include_str!(concat!(env!("OUT_DIR"), "/defconfig.baked"));
 /// The boot module's configuration, if there is one and it is good; else the baked one.
 pub(crate) fn load(module: Option<&'static [u8]>, memory: &mut Memory) -> &'static Config {
     // Too large for the stack.
-    let places = memory.slice(1, |_| (Config::new(), Scratch::new()));
-    let Some((config, scratch)) = places.ok().and_then(|places| places.first_mut()) else {
+    let config = memory.slice(1, |_| Config::new()).map(<[_]>::first_mut);
+    let scratch = memory.slice(1, |_| Scratch::new()).map(<[_]>::first_mut);
+    let (Ok(Some(config)), Ok(Some(scratch))) = (config, scratch) else {
         panic!("no memory for the configuration: give the machine more (-m)");
     };
     if let Some(text) = module {
