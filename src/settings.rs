@@ -1,31 +1,27 @@
 //! From the configuration to what the rooms want.
 
+pub(crate) mod tls;
+
 use embassy_time::Duration;
 use postern::config::{Config, Scratch};
 use postern::log;
 use postern::machine::{clock, entropy};
 use postern::net::{self, Netif, syslog};
 use postern::pki::verify::Clock;
-use postern::tls::{self, ServerConfig, Tickets};
 use rand_core::Rng as _;
 
+pub(crate) use self::tls::{Identity, Tls};
 use crate::memory::Memory;
 
 /// The configuration that was baked in when the image was built.
 const BAKED: &str = include_str!(concat!(env!("OUT_DIR"), "/defconfig.baked"));
 
-/// What the TLS server is made of.
-#[derive(Clone, Copy)]
-pub(crate) struct Identity {
-    pub(crate) config: ServerConfig<'static>,
-    pub(crate) rng: entropy::Rng,
-}
-
 /// The boot module's configuration, if there is one and it is good; else the baked one.
 pub(crate) fn load(module: Option<&'static [u8]>, memory: &mut Memory) -> &'static Config {
     // Too large for the stack.
-    let places = memory.slice(1, |_| (Config::new(), Scratch::new()));
-    let Some((config, scratch)) = places.ok().and_then(|places| places.first_mut()) else {
+    let config = memory.slice(1, |_| Config::new()).map(<[_]>::first_mut);
+    let scratch = memory.slice(1, |_| Scratch::new()).map(<[_]>::first_mut);
+    let (Ok(Some(config)), Ok(Some(scratch))) = (config, scratch) else {
         panic!("no memory for the configuration: give the machine more (-m)");
     };
     if let Some(text) = module {
@@ -55,43 +51,6 @@ fn read(config: &mut Config, text: &[u8], scratch: &mut Scratch) -> Result<(), p
         // Dates cannot be judged by a clock that is wrong; whoever wants TLS is told so.
         Err(_) => config.check(clock::BUILT, clock::BUILT),
     }
-}
-
-/// The identity of the TLS server, or why there is none.
-pub(crate) fn identity(config: &'static Config, memory: &mut Memory) -> Result<Identity, &'static str> {
-    let rng = entropy::rng().map_err(
-        |_| "no entropy: give the machine a CPU with RDRAND (-cpu max) or an entropy device (-device virtio-rng-pci)",
-    )?;
-    if let Err(error) = clock::unix_time() {
-        return Err(match error {
-            clock::DateError::NoClock => "no date: the machine has no real-time clock",
-            clock::DateError::BeforeBuild(_) => "the real-time clock is wrong: its date is before the build's",
-        });
-    }
-    if config.tls.srv_cert.is_empty() {
-        return Err("no server certificate is configured: .tls.srv_cert and .tls.srv_key are empty");
-    }
-    let key = match config.signing_key() {
-        Ok(Some(key)) => key,
-        _ => return Err("the server's private key cannot be used: see the log of the start"),
-    };
-    const SHORT: &str = "not enough memory for the certificates";
-    let key = memory.value(key).map_err(|_| SHORT)?;
-    let mut certificates = config.tls.srv_cert.iter();
-    let count = config.tls.srv_cert.iter().count();
-    let chain = memory
-        .slice(count, |_| certificates.next().unwrap_or_default())
-        .map_err(|_| SHORT)?;
-    let mut rng = rng;
-    let identity = tls::Identity::new(chain, key).map_err(|_| "the certificate chain cannot be used")?;
-    let identities = memory.value([identity]).map_err(|_| SHORT)?;
-    let tickets = Tickets::new(&mut rng, now().now).map_err(|_| "tickets cannot be sealed")?;
-    let tickets = memory.value(tickets).map_err(|_| SHORT)?;
-    let config = ServerConfig::new(identities, now()).map_err(|_| "the certificate chain cannot be used")?;
-    Ok(Identity {
-        config: config.with_tickets(tickets),
-        rng,
-    })
 }
 
 /// The time by which certificates are judged. A clock that is wrong tells a time that no certificate outlives.

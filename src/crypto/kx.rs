@@ -138,10 +138,7 @@ impl KeyPair {
         match &self.0 {
             Private::X25519MlKem768(seed, x25519) => {
                 let key = DecapsulationKey::<MlKem768>::from_seed(*seed);
-                PublicValue::joined(
-                    &key.encapsulation_key().to_bytes(),
-                    &x25519_public(x25519),
-                )
+                PublicValue::joined(&key.encapsulation_key().to_bytes(), &x25519_public(x25519))
             }
             Private::X25519(secret) => PublicValue::new(&x25519_public(secret)),
             Private::Secp256r1(secret) => PublicValue::new(secret.public_key().to_sec1_point(false).as_bytes()),
