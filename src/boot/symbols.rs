@@ -1,8 +1,10 @@
 //! Symbols that compiled code and crates expect somebody to define.
 
-use core::alloc::{GlobalAlloc, Layout};
 use core::task::Waker;
 use postern::machine::{clock, executor, panic};
+use spinning_top::RawSpinlock;
+use talc::TalcLock;
+use talc::source::Claim;
 
 #[panic_handler]
 fn on_panic(info: &core::panic::PanicInfo<'_>) -> ! {
@@ -40,21 +42,17 @@ unsafe impl critical_section::Impl for NoPreemption {
     unsafe fn release(_: critical_section::RawRestoreState) {}
 }
 
-/// There is no heap. Crates may be built with their `alloc` features all the same, when tests are built beside the
-/// image and features are united, and then want an allocator to be named; nothing of them allocates.
-struct NoHeap;
-
+/// The heap, for RSA alone: an arena of fixed size. An RSA-4096 key takes 6 KiB for good (10 KiB while it is read), a
+/// signature or its verification 13 KiB for its time (measured in tests/allocations.rs), and one is computed at a time.
 #[global_allocator]
-static HEAP: NoHeap = NoHeap;
+static HEAP: TalcLock<RawSpinlock, Claim> = TalcLock::new({
+    static mut ARENA: [u8; ARENA_LEN] = [0; ARENA_LEN];
+    // SAFETY: nobody else names the array.
+    unsafe { Claim::array(&raw mut ARENA) }
+});
 
-// SAFETY: it gives nothing, so that nothing can be wrong with what it gives.
-unsafe impl GlobalAlloc for NoHeap {
-    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
-        core::ptr::null_mut()
-    }
-
-    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
-}
+/// The length of the arena in bytes.
+const ARENA_LEN: usize = 128 * 1024;
 
 struct Clock;
 

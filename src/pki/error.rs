@@ -68,16 +68,16 @@ pub enum CertificateError {
         /// The purpose it is needed for.
         wanted: &'static str,
         /// Those it states.
-        present: Text,
+        present: Text<80>,
     },
     /// The key in the peer's certificate is not for signatures (keyUsage, RFC 8446 §4.4.2.2).
     KeyMayNotSign,
     /// The certificate does not name the peer that was wanted.
     NotValidForName {
         /// The name or address that was wanted.
-        wanted: Text,
+        wanted: Text<40>,
         /// Those that the certificate gives.
-        present: Text,
+        present: Text<64>,
     },
     /// A CA may not issue certificates with such a name (RFC 5280 §4.2.1.10).
     NameConstraintViolation,

@@ -67,10 +67,8 @@ pub(super) fn mismatch(certificate: &Certificate<'_>, name: ServerName<'_>, comm
     if present.is_empty() {
         present = match certificate.subject.common_name() {
             Some(common) if common_name && !has_alternatives(certificate) => Text::of(format_args!("CN={common}")),
-            Some(common) => Text::of(format_args!(
-                "nobody (it needs a subjectAltName; CN={common} does not count)"
-            )),
-            None => Text::new("nobody (it needs a subjectAltName)"),
+            Some(common) => Text::of(format_args!("nobody (needs subjectAltName, not CN={common})")),
+            None => Text::new("nobody (needs subjectAltName)"),
         };
     }
     CertificateError::NotValidForName {

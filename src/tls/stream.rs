@@ -299,9 +299,15 @@ async fn write<W: Write>(
         return Ok(0);
     }
     loop {
-        let count = sender.write(link, data)?;
-        if count > 0 {
-            return Ok(count);
+        match sender.write(link, data) {
+            Ok(0) => {}
+            Ok(count) => return Ok(count),
+            Err(error) => {
+                // The alert that belongs to it goes out; whether it does, does not change what is said of the write.
+                while !sender.pending().is_empty() && send(sender, transport).await.is_ok() {}
+                let _ = transport.flush().await;
+                return Err(error.into());
+            }
         }
         if sender.pending().is_empty() {
             return Err(Error::Internal("outbound buffer too small for a record").into());

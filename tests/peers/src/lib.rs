@@ -1,12 +1,21 @@
-//! What the tests share: a throw-away PKI, and handshakes between Postern and rustls in memory.
+//! What the tests share: a throw-away PKI, handshakes between Postern and rustls in memory, and an own client.
+//!
+//! [`hello`], [`client`] and [`probe`] are a TLS 1.3 client that keeps to no rule it is not told to, made of ring and
+//! nothing of Postern's, so that both would have to be wrong in the same way for a test not to see it.
+
+pub mod client;
+pub mod hello;
+pub mod pipe;
+pub mod probe;
+pub mod tools;
 
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chacha20::ChaCha20Rng;
 use postern::crypto::key::SigningKey;
 use postern::pki::verify::Clock;
-use postern::tls::{Connection, Error, Identity, Progress, ServerConfig};
+use postern::tls::{Connection, Error, Identity, Progress, ServerConfig, Versions};
 use rand_core::SeedableRng as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 
@@ -20,6 +29,10 @@ pub struct Pki {
     pub key: SigningKey,
     /// The same as PKCS#8 in DER.
     pub key_der: Vec<u8>,
+    /// The server's public key: an uncompressed point.
+    pub public: Vec<u8>,
+    /// The CA's certificate, the server's, and the server's key, in PEM.
+    pub pem: [String; 3],
 }
 
 impl Pki {
@@ -39,6 +52,8 @@ impl Pki {
             server: server.der().to_vec(),
             key: SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap(),
             key_der: key.serialize_der(),
+            public: key.public_key_raw().to_vec(),
+            pem: [issuer.pem(), server.pem(), key.serialize_pem()],
         }
     }
 
@@ -174,7 +189,7 @@ pub fn echo(client: &mut rustls::ClientConnection, server: &mut Connection<'_>, 
 /// A server's configuration for `pki`; `chain` has to outlive it.
 pub fn config<'a>(chain: &'a [&'a [u8]], pki: &'a Pki) -> ServerConfig<'a> {
     let identity = Identity::new(chain, &pki.key).unwrap();
-    ServerConfig::new(Box::leak(Box::new([identity])), clock()).unwrap()
+    ServerConfig::new(Box::leak(Box::new([identity])), clock()).unwrap().with_versions(Versions::Tls13)
 }
 
 /// The present time.
@@ -268,4 +283,19 @@ fn transfer(
         moved = true;
     }
     moved
+}
+
+static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
+static CHAIN: LazyLock<[&'static [u8]; 1]> = LazyLock::new(|| [&PKI.server]);
+static IDENTITIES: LazyLock<[Identity<'static>; 1]> =
+    LazyLock::new(|| [Identity::new(&*CHAIN, &PKI.key).unwrap()]);
+
+/// A PKI that all tests of a process share.
+pub fn pki() -> &'static Pki {
+    &PKI
+}
+
+/// A server's configuration for [`pki`]: TLS 1.3 only, without tickets.
+pub fn server_config() -> ServerConfig<'static> {
+    ServerConfig::new(&*IDENTITIES, clock()).unwrap().with_versions(Versions::Tls13)
 }
