@@ -22,7 +22,10 @@ mod postern {
     #[path = "pki"]
     pub mod pki {
         pub mod cert;
+        pub mod crl;
+        pub mod error;
         pub mod pem;
+        pub mod text;
         pub mod throwaway;
     }
     #[path = "crypto"]

@@ -23,9 +23,10 @@ mod tests;
 
 use core::net::Ipv4Addr;
 
-use heapless::{String, Vec};
+use heapless::{String, Vec, VecView};
 use zeroize::Zeroize;
 
+pub use check::{Identities, Part};
 pub use error::{At, Error, Fault, FileFault, Found, Name};
 pub use grammar::{Files, Scratch};
 pub use keys::{Kind, Path, Position};
@@ -34,10 +35,14 @@ pub use keys::{Kind, Path, Position};
 pub const MAX_TEXT: usize = 256 * 1024;
 /// The most bytes of one value's strings, joined, and of a file that a `_file` key names.
 pub const MAX_STRING: usize = 32 * 1024;
-/// The most bytes of DER that the certificates of one PEM may take together.
-pub const MAX_CHAIN_DER: usize = 12 * 1024;
-/// The most certificates in one PEM.
-pub const MAX_CHAIN: usize = 8;
+/// The most bytes of DER that the certificates, or the revocation lists, of one key may take together.
+pub const MAX_DER: usize = 16 * 1024;
+/// The most certificates of one key.
+pub const MAX_CERTIFICATES: usize = 16;
+/// The most revocation lists.
+pub const MAX_CRLS: usize = 8;
+/// The most identities of the server: chains of certificates, and private keys.
+pub const MAX_IDENTITIES: usize = 4;
 /// The most bytes of DER that a private key may take (PKCS#8 of RSA-4096: 2374).
 pub const MAX_KEY_DER: usize = 2560;
 
@@ -63,7 +68,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults. (Some 30 KiB: meant for a static.)
+    /// The defaults. (Some 80 KiB: meant for a static.)
     pub const fn new() -> Self {
         Self {
             vmm: Vmm {
@@ -80,12 +85,20 @@ impl Config {
                 ipaddr: Ipv4Addr::UNSPECIFIED,
                 netmask: Ipv4Addr::UNSPECIFIED,
                 gateway: None,
+                dns: None,
             },
             tls: Tls {
-                srv_cert: Chain::new(),
-                srv_key: None,
-                ca_cert: Chain::new(),
+                srv_cert: Ders::new(),
+                srv_key: Vec::new(),
+                ca_cert: Ders::new(),
+                cli_cert: Ders::new(),
+                cli_key: Vec::new(),
+                client_auth: ClientAuth::Off,
+                verify: Verify::Pinned,
+                crl: Ders::new(),
                 handshake_timeout: None,
+                keylog: false,
+                selftest: false,
             },
             echo: Echo {
                 tls_port: 0,
@@ -103,10 +116,30 @@ impl Config {
     pub fn reset(&mut self) {
         self.vmm = Vmm::default();
         self.ip = Ip::default();
-        self.tls.srv_cert.clear();
-        self.tls.srv_key = None;
-        self.tls.ca_cert.clear();
-        self.tls.handshake_timeout = None;
+        // By hand, for its size: an empty one made elsewhere would go over the stack.
+        let Tls {
+            srv_cert,
+            srv_key,
+            ca_cert,
+            cli_cert,
+            cli_key,
+            client_auth,
+            verify,
+            crl,
+            handshake_timeout,
+            keylog,
+            selftest,
+        } = &mut self.tls;
+        for ders in [srv_cert, ca_cert, cli_cert, crl] {
+            ders.clear();
+        }
+        srv_key.clear();
+        cli_key.clear();
+        *client_auth = ClientAuth::default();
+        *verify = Verify::default();
+        *handshake_timeout = None;
+        *keylog = false;
+        *selftest = false;
         self.echo = Echo::default();
         self.places = Places::default();
     }
@@ -126,12 +159,23 @@ impl Config {
             Path::Ipaddr => Slot::Address(&mut self.ip.ipaddr),
             Path::Netmask => Slot::Address(&mut self.ip.netmask),
             Path::Gateway => Slot::OptionalAddress(&mut self.ip.gateway),
-            Path::SrvCert => Slot::Chain(&mut self.tls.srv_cert),
-            Path::SrvKey => Slot::Key(&mut self.tls.srv_key),
-            Path::CaCert => Slot::Chain(&mut self.tls.ca_cert),
+            Path::Dns => Slot::OptionalAddress(&mut self.ip.dns),
+            Path::SrvCert => Slot::Ders(&mut self.tls.srv_cert),
+            Path::SrvKey => Slot::Keys(&mut self.tls.srv_key),
+            Path::CaCert => Slot::Ders(&mut self.tls.ca_cert),
+            Path::CliCert => Slot::Ders(&mut self.tls.cli_cert),
+            Path::CliKey => Slot::Keys(&mut self.tls.cli_key),
+            Path::Crl => Slot::Ders(&mut self.tls.crl),
             Path::SrvCertFile => self.slot(Path::SrvCert),
             Path::SrvKeyFile => self.slot(Path::SrvKey),
             Path::CaCertFile => self.slot(Path::CaCert),
+            Path::CliCertFile => self.slot(Path::CliCert),
+            Path::CliKeyFile => self.slot(Path::CliKey),
+            Path::CrlFile => self.slot(Path::Crl),
+            Path::ClientAuth => Slot::Choice(&mut self.tls.client_auth),
+            Path::Verify => Slot::Choice(&mut self.tls.verify),
+            Path::Keylog => Slot::Flag(&mut self.tls.keylog),
+            Path::Selftest => Slot::Flag(&mut self.tls.selftest),
             Path::HandshakeTimeout => Slot::Number(&mut self.tls.handshake_timeout),
             Path::TlsPort => Slot::Port(&mut self.echo.tls_port),
             Path::PlainPort => Slot::Port(&mut self.echo.plain_port),
@@ -142,7 +186,6 @@ impl Config {
 }
 
 /// The place of a value in a [`Config`].
-#[derive(Debug)]
 pub enum Slot<'a> {
     /// No value: further keys.
     Group,
@@ -158,10 +201,74 @@ pub enum Slot<'a> {
     Address(&'a mut Ipv4Addr),
     /// An address; 0.0.0.0 is `None`.
     OptionalAddress(&'a mut Option<Ipv4Addr>),
-    /// Certificates.
-    Chain(&'a mut Chain),
-    /// A private key.
-    Key(&'a mut Option<Key>),
+    /// One of several words.
+    Choice(&'a mut dyn Choice),
+    /// Certificates, or revocation lists.
+    Ders(&'a mut Ders),
+    /// Private keys; as many as fit.
+    Keys(&'a mut VecView<Key>),
+}
+
+/// A value that is one of several words.
+pub trait Choice {
+    /// The word.
+    fn name(&self) -> &'static str;
+    /// Becomes what `name` says, if that is one of the words.
+    fn choose(&mut self, name: &str) -> bool;
+}
+
+macro_rules! choice {
+    ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $name:ident $word:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub enum $type {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl $type {
+            /// The words, in the order of the enumeration.
+            pub const NAMES: &'static [&'static str] = &[$($word),*];
+        }
+
+        impl Choice for $type {
+            fn name(&self) -> &'static str {
+                match self { $(Self::$name => $word),* }
+            }
+
+            fn choose(&mut self, name: &str) -> bool {
+                match name {
+                    $($word => *self = Self::$name,)*
+                    _ => return false,
+                }
+                true
+            }
+        }
+    };
+}
+
+choice! {
+    /// Whether the server asks its clients for certificates.
+    ClientAuth {
+        /// Not asked.
+        #[default]
+        Off "off",
+        /// Asked; who has none is let in, who has a bad one is not.
+        Optional "optional",
+        /// Asked, and nobody is let in without.
+        Required "required",
+    }
+}
+
+choice! {
+    /// By which rule certificates of peers are judged.
+    Verify {
+        /// As in strict, and besides what simple tools make: a leaf that a configured CA has signed itself may be X.509
+        /// v1, have its name in CN alone, and say CA:TRUE.
+        #[default]
+        Pinned "pinned",
+        /// As RFC 5280 and RFC 9525 have it.
+        Strict "strict",
+    }
 }
 
 /// Where each key stands in the text.
@@ -225,6 +332,8 @@ pub struct Ip {
     pub netmask: Ipv4Addr,
     /// `.gateway`; `None` (0.0.0.0): no way out of the subnet.
     pub gateway: Option<Ipv4Addr>,
+    /// `.dns`: the server to ask for the addresses of names; `None` (0.0.0.0): the one that DHCP names, if any.
+    pub dns: Option<Ipv4Addr>,
 }
 
 impl Default for Ip {
@@ -234,6 +343,7 @@ impl Default for Ip {
             ipaddr: Ipv4Addr::UNSPECIFIED,
             netmask: Ipv4Addr::UNSPECIFIED,
             gateway: None,
+            dns: None,
         }
     }
 }
@@ -241,27 +351,41 @@ impl Default for Ip {
 /// `.tls`.
 #[derive(Debug, Default)]
 pub struct Tls {
-    /// `.srv_cert`: the server's certificate chain, leaf first, as DER.
-    pub srv_cert: Chain,
-    /// `.srv_key`: its private key, as the DER inside the PEM, with the PEM's label.
-    pub srv_key: Option<Key>,
-    /// `.ca_cert`: the CAs that are trusted, as DER.
-    pub ca_cert: Chain,
+    /// `.srv_cert`: the server's certificate chains, one after the other, each leaf first: see [`Config::server`].
+    pub srv_cert: Ders,
+    /// `.srv_key`: its private keys.
+    pub srv_key: Vec<Key, MAX_IDENTITIES>,
+    /// `.ca_cert`: the CAs that are trusted.
+    pub ca_cert: Ders,
+    /// `.cli_cert`: the client's certificate chain, leaf first: see [`Config::client`].
+    pub cli_cert: Ders,
+    /// `.cli_key`: its private key.
+    pub cli_key: Vec<Key, 1>,
+    /// `.client_auth`: whether the server asks its clients for certificates.
+    pub client_auth: ClientAuth,
+    /// `.verify`: by which rule certificates of peers are judged.
+    pub verify: Verify,
+    /// `.crl`: revocation lists of the CAs.
+    pub crl: Ders,
     /// `.handshake_timeout`: seconds from TCP connection to finished TLS handshake (default 10).
     pub handshake_timeout: Option<u32>,
+    /// `.keylog`: the secrets of every connection go to the log.
+    pub keylog: bool,
+    /// `.selftest`: TLS is tested before the ports open.
+    pub selftest: bool,
 }
 
-/// Certificates of one PEM, as DER, one after the other.
+/// What the PEM of one key holds, certificates or revocation lists, as DER, one after the other.
 #[derive(Debug, Default)]
-pub struct Chain {
+pub struct Ders {
     /// All of them, joined.
-    pub der: Vec<u8, MAX_CHAIN_DER>,
+    der: Vec<u8, MAX_DER>,
     /// Where each one ends in `der`.
-    pub ends: Vec<usize, MAX_CHAIN>,
+    ends: Vec<usize, MAX_CERTIFICATES>,
 }
 
-impl Chain {
-    /// No certificates.
+impl Ders {
+    /// Nothing.
     pub const fn new() -> Self {
         Self {
             der: Vec::new(),
@@ -275,7 +399,7 @@ impl Chain {
         self.ends.clear();
     }
 
-    /// The certificates, in the order of the PEM.
+    /// In the order of the PEM.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;
         self.ends.iter().filter_map(move |&end| {
@@ -283,6 +407,11 @@ impl Chain {
             start = end;
             certificate
         })
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.ends.len()
     }
 
     /// Whether there is none.

@@ -21,7 +21,7 @@ use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, panic, 
 use postern::net::{self, Netif, TcpStream};
 use postern::nic::{self, PciCard};
 use postern::{log, shell};
-use settings::Identity;
+use settings::Tls;
 
 fn main(boot: Boot) -> ! {
     let Boot { info, arena, module } = boot;
@@ -46,14 +46,14 @@ fn main(boot: Boot) -> ! {
     entropy::init(&functions, &mut memory.0);
     report_entropy();
     let cards = nic::probe(&mut functions, &mut memory.0, info.ram_bytes());
-    let identity = settings::identity(config, &mut memory);
+    let tls = settings::tls::prepare(config, &mut memory);
     if let Some(name) = info.value_of("fault") {
         fault::provoke(name);
     }
     let ram = info.ram_bytes();
     executor::run(
         |spawner| {
-            if let Err(error) = start(spawner, config, identity, cards, memory, ram) {
+            if let Err(error) = start(spawner, config, tls, cards, memory, ram) {
                 ::log::error!("{error}: give the machine more memory (-m)");
             }
         },
@@ -99,7 +99,7 @@ fn report_entropy() {
 fn start(
     spawner: Spawner,
     config: &'static Config,
-    identity: Result<Identity, &'static str>,
+    tls: Tls,
     cards: heapless::Vec<(&'static str, PciCard), { nic::MAX_CARDS }>,
     mut memory: Memory,
     ram: u64,
@@ -113,10 +113,10 @@ fn start(
         ..Limits::default()
     };
     let service: &'static Service<Netif> = memory.value(Service::new(netifs, desks, limits))?;
-    service.set_tls(identity.as_ref().map(|_| ()).map_err(|why| *why));
-    let mut workers = plan.workers(&identity, &mut memory)?;
+    service.set_tls(tls.server.as_ref().map(|_| ()).map_err(|why| *why));
+    let mut workers = plan.workers(&tls.server, &mut memory)?;
     memory.spawn(spawner, plan.connections, |_| work(service, workers.next()))?;
-    let mut speech = Some(settings::tls_client(config, &mut memory));
+    let mut speech = Some(settings::speech(config, tls.client, &mut memory));
     let plain_client: &'static Client = memory.value(Client::new(Kind::Plain))?;
     let tls_client: &'static Client = memory.value(Client::new(Kind::Tls))?;
     let machine: &'static Machine = memory.value(Machine {
@@ -172,6 +172,7 @@ fn bring_up(
         let settings = net::Config {
             // The idle loop watches the card.
             spin: embassy_time::Duration::from_ticks(0),
+            dns: config.ip.dns.filter(|_| number == 0),
             ..net::Config::new(name, settings::address(config, number), settings::seed())
         };
         match net::open(card, settings, plan.net(number), memory) {

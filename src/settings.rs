@@ -1,32 +1,28 @@
 //! From the configuration to what the rooms want.
 
+pub(crate) mod tls;
+
 use embassy_time::Duration;
-use postern::config::{Chain, Config, Scratch};
+use postern::config::{Config, Scratch};
 use postern::echo::client::{Speech, TlsClient, outbound_len};
 use postern::log;
 use postern::machine::{clock, entropy};
 use postern::net::{self, Netif, syslog};
-use postern::pki::verify::{Clock, Trust};
-use postern::tls::{self, ServerConfig, Tickets};
+use postern::pki::verify::Clock;
 use rand_core::Rng as _;
 
+pub(crate) use self::tls::{Identity, Tls};
 use crate::memory::{self, Memory};
 
 /// The configuration that was baked in when the image was built.
 const BAKED: &str = include_str!(concat!(env!("OUT_DIR"), "/defconfig.baked"));
 
-/// What the TLS server is made of.
-#[derive(Clone, Copy)]
-pub(crate) struct Identity {
-    pub(crate) config: ServerConfig<'static>,
-    pub(crate) rng: entropy::Rng,
-}
-
 /// The boot module's configuration, if there is one and it is good; else the baked one.
 pub(crate) fn load(module: Option<&'static [u8]>, memory: &mut Memory) -> &'static Config {
     // Too large for the stack.
-    let places = memory.slice(1, |_| (Config::new(), Scratch::new()));
-    let Some((config, scratch)) = places.ok().and_then(|places| places.first_mut()) else {
+    let config = memory.slice(1, |_| Config::new()).map(<[_]>::first_mut);
+    let scratch = memory.slice(1, |_| Scratch::new()).map(<[_]>::first_mut);
+    let (Ok(Some(config)), Ok(Some(scratch))) = (config, scratch) else {
         panic!("no memory for the configuration: give the machine more (-m)");
     };
     if let Some(text) = module {
@@ -58,74 +54,20 @@ fn read(config: &mut Config, text: &[u8], scratch: &mut Scratch) -> Result<(), p
     }
 }
 
-/// What TLS in either role takes: random numbers and the date.
-fn tls_basics() -> Result<entropy::Rng, &'static str> {
-    let rng = entropy::rng().map_err(
-        |_| "no entropy: give the machine a CPU with RDRAND (-cpu max) or an entropy device (-device virtio-rng-pci)",
-    )?;
-    if let Err(error) = clock::unix_time() {
-        return Err(match error {
-            clock::DateError::NoClock => "no date: the machine has no real-time clock",
-            clock::DateError::BeforeBuild(_) => "the real-time clock is wrong: its date is before the build's",
-        });
-    }
-    Ok(rng)
-}
-
-const SHORT: &str = "not enough memory for the certificates";
-
-/// The identity of the TLS server, or why there is none.
-pub(crate) fn identity(config: &'static Config, memory: &mut Memory) -> Result<Identity, &'static str> {
-    let rng = tls_basics()?;
-    if config.tls.srv_cert.is_empty() {
-        return Err("no server certificate is configured: .tls.srv_cert and .tls.srv_key are empty");
-    }
-    let key = match config.signing_key() {
-        Ok(Some(key)) => key,
-        _ => return Err("the server's private key cannot be used: see the log of the start"),
-    };
-    let key = memory.value(key).map_err(|_| SHORT)?;
-    let chain = certificates(&config.tls.srv_cert, memory)?;
-    let mut rng = rng;
-    let identity = tls::Identity::new(chain, key).map_err(|_| "the certificate chain cannot be used")?;
-    let identities = memory.value([identity]).map_err(|_| SHORT)?;
-    let tickets = Tickets::new(&mut rng, now().now).map_err(|_| "tickets cannot be sealed")?;
-    let tickets = memory.value(tickets).map_err(|_| SHORT)?;
-    let config = ServerConfig::new(identities, now()).map_err(|_| "the certificate chain cannot be used")?;
-    Ok(Identity {
-        config: config.with_tickets(tickets),
-        rng,
-    })
-}
-
 /// What the TLS client speaks, or why it cannot.
-pub(crate) fn tls_client(config: &'static Config, memory: &mut Memory) -> Speech<'static, entropy::Rng> {
-    let client = tls_basics().and_then(|rng| {
-        if config.tls.ca_cert.is_empty() {
-            return Err("no CA is configured: .tls.ca_cert is empty");
-        }
-        let trust = Trust::new(certificates(&config.tls.ca_cert, memory)?);
-        if let Err(error) = trust.check() {
-            ::log::error!(".tls.ca_cert: {error}");
-            return Err("the configured CA cannot be used: see the log of the start");
-        }
-        let trust = memory.value(trust).map_err(|_| SHORT)?;
+pub(crate) fn speech(
+    config: &Config,
+    client: Result<tls::Client, &'static str>,
+    memory: &mut Memory,
+) -> Speech<'static, entropy::Rng> {
+    let client = client.and_then(|tls::Client { config: client, rng }| {
+        const SHORT: &str = "not enough memory for the TLS client";
         let inbound = memory.0.buffer(memory::WORKER_INBOUND).map_err(|_| SHORT)?;
-        let outbound = memory.0.buffer(outbound_len(trust, None)).map_err(|_| SHORT)?;
+        let outbound = memory.0.buffer(outbound_len(&client)).map_err(|_| SHORT)?;
         let handshake = seconds(config.tls.handshake_timeout, 10);
-        Ok(TlsClient::new(trust, now, handshake, rng, inbound, outbound))
+        Ok(TlsClient::new(client, now, handshake, rng, inbound, outbound))
     });
-    match client {
-        Ok(client) => Speech::Tls(client),
-        Err(why) => Speech::Unable(why),
-    }
-}
-
-/// The certificates of a PEM, each as a slice of its own.
-fn certificates(chain: &'static Chain, memory: &mut Memory) -> Result<&'static [&'static [u8]], &'static str> {
-    let mut certificates = chain.iter();
-    let all = memory.slice(chain.iter().count(), |_| certificates.next().unwrap_or_default());
-    all.map(|all| &*all).map_err(|_| SHORT)
+    client.map_or_else(Speech::Unable, Speech::Tls)
 }
 
 /// The time by which certificates are judged. A clock that is wrong tells a time that no certificate outlives.

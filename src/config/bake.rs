@@ -62,7 +62,7 @@ fn run() -> Result<(), String> {
 
     let tls = &config.tls;
     let mut pki = String::new();
-    if tls.srv_cert.is_empty() && tls.srv_key.is_none() && tls.ca_cert.is_empty() {
+    if tls.srv_cert.is_empty() && tls.srv_key.is_empty() && tls.ca_cert.is_empty() {
         let directory = target(&out)?.join("pki");
         pki = directory.display().to_string();
         throw_away(&directory, &out, now, &mut config, &mut scratch)?;
@@ -148,15 +148,20 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
             }
             Slot::Flag(flag) => u8::from(*flag).to_string(),
             Slot::Port(port) => port.to_string(),
-            Slot::Limit(None) | Slot::Number(None) | Slot::OptionalAddress(None) | Slot::Key(None) => continue,
+            Slot::Limit(None) | Slot::Number(None) | Slot::OptionalAddress(None) => continue,
             Slot::Limit(Some(number)) => number.to_string(),
             Slot::Number(Some(number)) => number.to_string(),
             Slot::Address(address) | Slot::OptionalAddress(Some(address)) => {
                 format!("{{ {} }}", address.octets().map(|part| part.to_string()).join(", "))
             }
-            Slot::Chain(chain) if chain.is_empty() => continue,
-            Slot::Chain(chain) => chain.iter().map(|der| strings("CERTIFICATE", der, &indent)).collect(),
-            Slot::Key(Some(key)) => strings(&key.label, &key.der, &indent),
+            Slot::Choice(choice) => format!("\"{}\"", choice.name()),
+            Slot::Ders(ders) if ders.is_empty() => continue,
+            Slot::Ders(ders) => {
+                let label = if path.kind() == Kind::Crls { "X509 CRL" } else { "CERTIFICATE" };
+                ders.iter().map(|der| strings(label, der, &indent)).collect()
+            }
+            Slot::Keys(keys) if keys.is_empty() => continue,
+            Slot::Keys(keys) => keys.iter().map(|key| strings(&key.label, &key.der, &indent)).collect(),
         };
         let blank = if value.starts_with('\n') { "" } else { " " };
         let _ = writeln!(text, "{indent}.{} ={blank}{value},", path.name());

@@ -1,15 +1,46 @@
 //! What a configuration means: do keys, dates, addresses and ports fit?
 
 use core::net::Ipv4Addr;
+use core::ops::Range;
+
+use heapless::Vec;
 
 use super::error::{Error, Fault};
 use super::keys::{Path, Position};
-use super::{Chain, Config};
+use super::{ClientAuth, Config, Ders, Key, MAX_CERTIFICATES, MAX_IDENTITIES};
 use crate::crypto::key::SigningKey;
 use crate::pki::cert::{Certificate, Date};
+use crate::pki::crl::Crl;
 
 /// Where telnet listens (RFC 854).
 const TELNET: u16 = 23;
+
+/// Chains of certificates, with their keys ready to sign.
+#[derive(Debug)]
+pub struct Identities<const N: usize> {
+    /// The private keys, in the order of the configuration.
+    pub keys: Vec<SigningKey, N>,
+    /// The chains, in the order of the configuration.
+    pub parts: Vec<Part, N>,
+}
+
+/// A chain of certificates, and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Which of the certificates, by their place in the list, leaf first. Never empty.
+    pub certificates: Range<usize>,
+    /// Which of [`Identities::keys`] is the leaf's.
+    pub key: usize,
+}
+
+impl<const N: usize> Identities<N> {
+    const fn new() -> Self {
+        Self {
+            keys: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+}
 
 impl Config {
     /// Judges what [`Config::parse`] has read. The first fault is returned, in the order address, ports, certificates.
@@ -22,14 +53,24 @@ impl Config {
         self.check_certificates(Date(now), Date(built))
     }
 
-    /// The private key, ready to sign, if there is one.
-    pub fn signing_key(&self) -> Result<Option<SigningKey>, Error> {
-        let Some(key) = &self.tls.srv_key else {
-            return Ok(None);
-        };
-        let key = SigningKey::from_der(&key.label, &key.der);
-        key.map(Some)
-            .map_err(|error| self.error(Path::SrvKey, Fault::Key(error)))
+    /// The server's identities, in the order of `.tls.srv_cert`.
+    ///
+    /// Several chains may stand there one after the other: a certificate that belongs to one of `.tls.srv_key` begins one,
+    /// and its intermediates follow.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with certificates, keys and what is said of one by the other. Dates are left to
+    /// [`Config::check`].
+    pub fn server(&self) -> Result<Identities<MAX_IDENTITIES>, Error> {
+        self.identities(Path::SrvCert, &self.tls.srv_cert, &self.tls.srv_key)
+    }
+
+    /// The client's identity, if it has one.
+    ///
+    /// # Errors
+    /// As of [`Config::server`].
+    pub fn client(&self) -> Result<Identities<1>, Error> {
+        self.identities(Path::CliCert, &self.tls.cli_cert, &self.tls.cli_key)
     }
 
     fn check_addresses(&self) -> Result<(), Error> {
@@ -38,6 +79,9 @@ impl Config {
             return Err(self.error(Path::SyslogEnable, Fault::NoSyslogServer));
         }
         let ip = &self.ip;
+        if ip.dns.is_some_and(|server| !is_host(server, u32::MAX)) {
+            return Err(self.error(Path::Dns, Fault::NotAHost));
+        }
         if ip.use_dhcp {
             return Ok(());
         }
@@ -59,6 +103,9 @@ impl Config {
                 Err(self.error(Path::Gateway, Fault::GatewayOutside))
             }
             Some(gateway) if gateway == ip.ipaddr => Err(self.error(Path::Gateway, Fault::GatewayIsSelf)),
+            None if ip.dns.is_some_and(|server| (server.to_bits() ^ ip.ipaddr.to_bits()) & mask != 0) => {
+                Err(self.error(Path::Dns, Fault::NoWayToDns))
+            }
             _ => Ok(()),
         }
     }
@@ -78,41 +125,104 @@ impl Config {
 
     fn check_certificates(&self, now: Date, built: Date) -> Result<(), Error> {
         let tls = &self.tls;
-        self.check_well_formed(Path::SrvCert, &tls.srv_cert)?;
+        self.server()?;
+        self.client()?;
         self.check_well_formed(Path::CaCert, &tls.ca_cert)?;
-        match (tls.srv_cert.is_empty(), self.signing_key()?) {
-            (false, None) => return Err(self.error(Path::SrvCert, Fault::CertificateWithoutKey)),
-            (true, Some(_)) => return Err(self.error(Path::SrvKey, Fault::KeyWithoutCertificate)),
-            (true, None) => {}
-            (false, Some(key)) => {
-                let owner = certificates(&tls.srv_cert).position(|leaf| key.public_key_matches(leaf.public_key.der));
-                match owner {
-                    None => return Err(self.error(Path::SrvKey, Fault::KeyMismatch)),
-                    Some(0) => {}
-                    Some(before) => {
-                        return Err(self.error(Path::SrvCert, Fault::LeafNotFirst(before.saturating_add(1))));
-                    }
-                }
+        for (path, chain) in [
+            (Path::SrvCert, &tls.srv_cert),
+            (Path::CliCert, &tls.cli_cert),
+            (Path::CaCert, &tls.ca_cert),
+        ] {
+            self.check_dates(path, chain, now, built)?;
+        }
+        for (number, der) in (1..).zip(tls.crl.iter()) {
+            Crl::from_der(der)
+                .and_then(|crl| crl.check_entries())
+                .map_err(|error| self.error(Path::Crl, Fault::Crl { number, error }))?;
+        }
+        if tls.ca_cert.is_empty() {
+            // Where there is no server, there is nobody who asks.
+            if tls.client_auth != ClientAuth::Off && !tls.srv_cert.is_empty() {
+                return Err(self.error(Path::ClientAuth, Fault::ClientAuthWithoutCa));
+            }
+            if !tls.crl.is_empty() {
+                return Err(self.error(Path::Crl, Fault::CrlWithoutCa));
             }
         }
-        let issuers = certificates(&tls.srv_cert).skip(1);
-        for (number, (certificate, issuer)) in (1..).zip(certificates(&tls.srv_cert).zip(issuers)) {
-            if certificate.issuer != issuer.subject {
-                return Err(self.error(Path::SrvCert, Fault::ChainOrder(number)));
-            }
-        }
-        self.check_dates(Path::SrvCert, &tls.srv_cert, now, built)?;
-        self.check_dates(Path::CaCert, &tls.ca_cert, now, built)
+        Ok(())
     }
 
-    fn check_well_formed(&self, path: Path, chain: &Chain) -> Result<(), Error> {
+    fn check_well_formed(&self, path: Path, chain: &Ders) -> Result<(), Error> {
         for (number, der) in (1..).zip(chain.iter()) {
             Certificate::from_der(der).map_err(|error| self.error(path, Fault::Certificate { number, error }))?;
         }
         Ok(())
     }
 
-    fn check_dates(&self, path: Path, chain: &Chain, now: Date, built: Date) -> Result<(), Error> {
+    /// Sorts the certificates at `at` into chains, of which each begins with one that belongs to one of `keys`.
+    fn identities<const N: usize>(&self, at: Path, chain: &Ders, keys: &[Key]) -> Result<Identities<N>, Error> {
+        let at_key = at.partner().unwrap_or(at);
+        self.check_well_formed(at, chain)?;
+        let mut found = Identities::new();
+        for (number, key) in (1..).zip(keys) {
+            let number = Some(number).filter(|_| keys.len() > 1);
+            let key = SigningKey::from_der(&key.label, &key.der)
+                .map_err(|error| self.error(at_key, Fault::Key(number, error)))?;
+            let _ = found.keys.push(key); // there are no more of them than fit
+        }
+        let owned = |certificate: &Certificate<'_>| {
+            let spki = certificate.public_key.der;
+            found.keys.iter().position(|key| key.public_key_matches(spki))
+        };
+        let owners: Vec<Option<usize>, MAX_CERTIFICATES> =
+            certificates(chain).map(|certificate| owned(&certificate)).collect();
+        match (chain.is_empty(), keys.is_empty()) {
+            (true, true) => return Ok(found),
+            (false, true) => return Err(self.error(at, Fault::CertificateWithoutKey)),
+            (true, false) => return Err(self.error(at_key, Fault::KeyWithoutCertificate)),
+            (false, false) => {}
+        }
+        let is_alone = |key: &SigningKey| certificates(chain).all(|leaf| !key.public_key_matches(leaf.public_key.der));
+        if let Some(alone) = found.keys.iter().position(is_alone) {
+            let fault = match keys.len() {
+                1 => Fault::KeyMismatch,
+                _ => Fault::KeyAlone(alone.saturating_add(1)),
+            };
+            return Err(self.error(at_key, fault));
+        }
+        if let Some(first @ 1..) = owners.iter().position(Option::is_some) {
+            return Err(self.error(at, Fault::LeafNotFirst(first.saturating_add(1))));
+        }
+        for (number, owner) in owners.iter().enumerate() {
+            match (owner, found.parts.last_mut()) {
+                (Some(key), _) => {
+                    let part = Part {
+                        certificates: number..number.saturating_add(1),
+                        key: *key,
+                    };
+                    let full = found.parts.push(part).is_err();
+                    if full {
+                        return Err(self.error(at, Fault::TooManyIdentities(N)));
+                    }
+                }
+                (None, Some(part)) => part.certificates.end = number.saturating_add(1),
+                (None, None) => {} // the first has an owner
+            }
+        }
+        let pairs = certificates(chain).zip(certificates(chain).skip(1));
+        for (number, ((certificate, issuer), owner)) in (1..).zip(pairs.zip(owners.iter().skip(1))) {
+            if owner.is_none() && certificate.issuer != issuer.subject {
+                let fault = match issuer.ca {
+                    Some(true) => Fault::ChainOrder(number),
+                    _ => Fault::Stray(number.saturating_add(1)),
+                };
+                return Err(self.error(at, fault));
+            }
+        }
+        Ok(found)
+    }
+
+    fn check_dates(&self, path: Path, chain: &Ders, now: Date, built: Date) -> Result<(), Error> {
         for (number, certificate) in (1..).zip(certificates(chain)) {
             let fault = if now < built {
                 Fault::Clock { now, built }
@@ -155,7 +265,7 @@ impl Config {
 }
 
 /// The certificates of a chain that has been found well-formed.
-fn certificates(chain: &Chain) -> impl Iterator<Item = Certificate<'_>> {
+fn certificates(chain: &Ders) -> impl Iterator<Item = Certificate<'_>> {
     chain.iter().filter_map(|der| Certificate::from_der(der).ok())
 }
 

@@ -5,9 +5,10 @@ use core::fmt;
 use heapless::String;
 
 use super::keys::{Kind, Path, Position};
-use super::{MAX_CHAIN, MAX_CHAIN_DER, MAX_KEY_DER, MAX_STRING, MAX_TEXT};
+use super::{MAX_DER, MAX_IDENTITIES, MAX_KEY_DER, MAX_STRING, MAX_TEXT};
 use crate::crypto::key::KeyError;
 use crate::pki::cert::{CertError, Date};
+use crate::pki::error::CertificateError;
 use crate::pki::pem::{PemError, PemFault};
 
 /// A fault in a defconfig.
@@ -130,10 +131,19 @@ pub enum Fault {
     AddressLength(usize),
     /// The PEM is broken.
     Pem(PemError),
-    /// More than [`MAX_CHAIN`] certificates.
-    TooManyCertificates,
-    /// The DER of the certificates is longer than [`MAX_CHAIN_DER`] together.
-    ChainTooLong,
+    /// The word is none of those that the key takes.
+    Choice {
+        /// As it is written.
+        word: Name,
+        /// What the key takes.
+        kind: Kind,
+    },
+    /// More certificates or revocation lists than this many.
+    TooMany(usize),
+    /// The DER of the certificates or revocation lists is longer than [`MAX_DER`] together.
+    DerTooLong,
+    /// More than [`MAX_IDENTITIES`] private keys.
+    TooManyKeys,
     /// The DER of the private key is longer than [`MAX_KEY_DER`].
     KeyTooLong,
     /// A `_file` key where there are no files.
@@ -154,6 +164,17 @@ pub enum Fault {
         /// Why.
         error: CertError,
     },
+    /// A revocation list is none, or of a kind that is not supported.
+    Crl {
+        /// Which of the value's lists, from 1.
+        number: usize,
+        /// Why.
+        error: CertificateError,
+    },
+    /// There are revocation lists, but no CA whose they could be.
+    CrlWithoutCa,
+    /// Clients are to be asked for certificates, but there is no CA to judge them by.
+    ClientAuthWithoutCa,
     /// A certificate has expired.
     Expired {
         /// Which of the value's certificates, from 1.
@@ -181,14 +202,22 @@ pub enum Fault {
     CertificateWithoutKey,
     /// There is a private key but no certificate.
     KeyWithoutCertificate,
-    /// The private key cannot be used.
-    Key(KeyError),
+    /// A private key cannot be used; which, from 1, where there are several.
+    Key(Option<usize>, KeyError),
     /// The private key is that of another certificate.
     KeyMismatch,
-    /// The private key belongs to this certificate of the chain, from 1, which therefore has to be the first.
+    /// This private key of several, from 1, is that of another certificate.
+    KeyAlone(usize),
+    /// The first certificate that belongs to a private key is this one, from 1, which therefore has to be the first.
     LeafNotFirst(usize),
     /// The issuer of this certificate, from 1, is not the one after it.
     ChainOrder(usize),
+    /// This certificate, from 1, neither issued the one before it nor belongs to a private key.
+    Stray(usize),
+    /// More than so many chains.
+    TooManyIdentities(usize),
+    /// Static addresses, and a DNS server in another subnet, to which there is no gateway.
+    NoWayToDns,
     /// No DHCP, and no address.
     NoAddress,
     /// No DHCP, and no netmask.
@@ -288,13 +317,22 @@ impl Fault {
             Self::AddressElement(number) => write!(f, "{number} does not fit into an address"),
             Self::AddressLength(count) => write!(f, "an address has four parts, this one has {count}"),
             Self::Pem(error) => write!(f, "{error}"),
-            Self::TooManyCertificates => write!(f, "there are more than {MAX_CHAIN} certificates in it"),
-            Self::ChainTooLong => write!(f, "the certificates take more than {MAX_CHAIN_DER} bytes together"),
+            Self::Choice { word, kind } => write!(f, "\"{word}\" is not known: expected {kind}"),
+            Self::TooMany(most) => write!(f, "there are more than {most} PEM blocks in it"),
+            Self::DerTooLong => write!(f, "its PEM blocks take more than {MAX_DER} bytes together"),
+            Self::TooManyKeys => write!(f, "there are more than {MAX_IDENTITIES} private keys in it"),
             Self::KeyTooLong => write!(f, "the private key takes more than {MAX_KEY_DER} bytes"),
             Self::NoFiles => f.write_str("files can be named at build time only: at boot there is no file system"),
             Self::FileName => f.write_str("this cannot be the name of a file"),
             Self::File { name, fault } => write!(f, "cannot read {name}: {fault}"),
             Self::Certificate { number, error } => write!(f, "certificate {number} is broken: {error}"),
+            Self::Crl {
+                number,
+                error: CertificateError::MalformedCrl,
+            } => write!(f, "revocation list {number} is broken"),
+            Self::Crl { number, error } => write!(f, "revocation list {number} cannot be used: {error}"),
+            Self::CrlWithoutCa => f.write_str("there is no CA whose revocation list this could be"),
+            Self::ClientAuthWithoutCa => f.write_str("there is no CA to judge the certificates of clients by"),
             Self::Expired { number, date } => write!(f, "certificate {number} expired {date}"),
             Self::NotYetValid { number, date, now } => {
                 write!(
@@ -310,12 +348,14 @@ impl Fault {
             }
             Self::CertificateWithoutKey => f.write_str("there is no private key for this certificate"),
             Self::KeyWithoutCertificate => f.write_str("there is no certificate for this private key"),
-            Self::Key(error) => write!(f, "{error}"),
+            Self::Key(None, error) => write!(f, "{error}"),
+            Self::Key(Some(number), error) => write!(f, "private key {number}: {error}"),
+            Self::KeyAlone(number) => write!(f, "none of the certificates belongs to private key {number}"),
             Self::KeyMismatch => f.write_str("this private key does not belong to the certificate"),
             Self::LeafNotFirst(number) => {
                 write!(
                     f,
-                    "the private key belongs to certificate {number}, which is not the first"
+                    "certificate 1 belongs to none of the private keys, but certificate {number} does"
                 )
             }
             Self::ChainOrder(number) => {
@@ -325,6 +365,17 @@ impl Fault {
                     number.saturating_add(1)
                 )
             }
+            Self::Stray(number) => {
+                write!(
+                    f,
+                    "certificate {number} has not issued the one before it, and belongs to none of the private keys"
+                )
+            }
+            Self::TooManyIdentities(1) => f.write_str("there is more than one chain of certificates in it"),
+            Self::TooManyIdentities(most) => {
+                write!(f, "there are more than {most} chains of certificates in it")
+            }
+            Self::NoWayToDns => f.write_str("the DNS server is outside the subnet, and there is no gateway"),
             Self::NoAddress => f.write_str("without DHCP the machine has no address"),
             Self::NoNetmask => f.write_str("without DHCP the machine has no netmask"),
             Self::NotAHost => f.write_str("a machine cannot have this address"),
@@ -369,10 +420,13 @@ impl Fault {
             Self::Range { .. } => "Choose a number in that range",
             Self::AddressElement(_) => "Each of the four numbers is from 0 to 255",
             Self::Pem(error) => return pem_remedy(f, error.fault, path),
-            Self::TooManyCertificates | Self::ChainTooLong => match key {
+            Self::Choice { .. } => "Write one of these",
+            Self::TooMany(_) | Self::DerTooLong => match key {
                 Some(Path::CaCert | Path::CaCertFile) => "Keep the certificate authorities that are needed",
-                _ => "Keep the server's certificate and its intermediates; the root can be left out",
+                Some(Path::Crl | Path::CrlFile) => "Keep the revocation lists that are needed",
+                _ => "Keep the certificates of one's own and their intermediates; roots can be left out",
             },
+            Self::TooManyKeys => "Keep those that are needed: one of each kind will do",
             Self::KeyTooLong => "Use a key of another kind, or a smaller one; RSA keys go up to 4096 bits",
             Self::NoFiles => {
                 let other = key.and_then(Path::other_form).map_or("", Path::as_str);
@@ -387,19 +441,35 @@ impl Fault {
                 "Put the PEM file there, or correct the name: it is relative to the directory of this defconfig"
             }
             Self::Certificate { .. } => "Use X.509 certificates as `openssl req -x509` and `openssl x509` make them",
+            Self::Crl { .. } => "Use a complete list of one CA, as `openssl ca -gencrl` makes it",
+            Self::CrlWithoutCa | Self::ClientAuthWithoutCa => "Set `.tls.ca_cert` as well",
             Self::Expired { .. } => "Renew it; a longer life is `openssl x509 -days N`",
             Self::NotYetValid { .. } => "Wait until then, set the clock, or have the certificate issued again",
             Self::Clock { .. } => "Set the machine's clock",
-            Self::CertificateWithoutKey => "Set `.tls.srv_key` as well",
-            Self::KeyWithoutCertificate => "Set `.tls.srv_cert` as well",
-            Self::Key(KeyError::Unsupported(_)) => {
+            Self::CertificateWithoutKey | Self::KeyWithoutCertificate => {
+                let partner = key.and_then(Path::partner).map_or("", Path::as_str);
+                return write!(f, "Set `{partner}` as well");
+            }
+            Self::Key(_, KeyError::Unsupported(_)) => {
                 "Use ECDSA on P-256: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
             }
-            Self::Key(KeyError::Encrypted) => "Decrypt it first: `openssl pkey -in FILE -out NEWFILE`",
-            Self::Key(_) => "Make it anew: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`",
+            Self::Key(_, KeyError::Encrypted) => "Decrypt it first: `openssl pkey -in FILE -out NEWFILE`",
+            Self::Key(_, KeyError::RsaSize(_)) => "Make it anew: `openssl genpkey -algorithm RSA` makes one of 2048 bits",
+            Self::Key(..) => "Make it anew: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`",
             Self::KeyMismatch => "Use the key with which the request for the certificate was made",
+            Self::KeyAlone(_) => {
+                let partner = key.and_then(Path::partner).map_or("", Path::as_str);
+                return write!(f, "Put its certificate into `{partner}`, or take the key out");
+            }
             Self::LeafNotFirst(_) => "Put that certificate first, then the one that issued it, and so on",
-            Self::ChainOrder(_) => "Order them: the server's own first, then the one that issued it, and so on",
+            Self::ChainOrder(_) => "Order them: one's own first, then the one that issued it, and so on",
+            Self::Stray(_) => {
+                let partner = key.and_then(Path::partner).map_or("", Path::as_str);
+                return write!(f, "If it begins a chain of its own, its private key is missing in `{partner}`");
+            }
+            Self::TooManyIdentities(_) => "Keep those that are needed: one for each kind of key will do",
+            Self::NoWayToDns => "Set `.ip.gateway` as well, or `.ip.dns` to `{ 0, 0, 0, 0 }` for none",
+            Self::NotAHost if key == Some(Path::Dns) => "Use the address of a DNS server, or `{ 0, 0, 0, 0 }` for none",
             Self::NoAddress | Self::NotAHost => "Set `.ip.ipaddr` to the machine's own, or `.ip.use_dhcp` to 1",
             Self::NoNetmask => "Set `.ip.netmask`, or `.ip.use_dhcp` to 1",
             Self::Netmask => "Write ones, then zeroes, like `{ 255, 255, 255, 0 }`",
@@ -425,6 +495,9 @@ fn pem_remedy(f: &mut fmt::Formatter<'_>, fault: PemFault, path: &str) -> fmt::R
     f.write_str(match fault {
         PemFault::NoCertificate | PemFault::NotACertificate => {
             return write!(f, "`{path}` takes what stands from `-----BEGIN CERTIFICATE-----` on");
+        }
+        PemFault::NoCrl | PemFault::NotACrl => {
+            return write!(f, "`{path}` takes what stands from `-----BEGIN X509 CRL-----` on");
         }
         PemFault::NoKey | PemFault::NotAKey => {
             return write!(f, "`{path}` takes what stands from `-----BEGIN PRIVATE KEY-----` on");

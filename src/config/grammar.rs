@@ -5,14 +5,14 @@
 
 use core::net::Ipv4Addr;
 
-use heapless::{String, Vec};
+use heapless::{String, Vec, VecView};
 use zeroize::Zeroize;
 
 use super::error::{Error, Fault, FileFault, Found, Name};
 use super::keys::{Kind, Path, Position};
-use super::{Chain, Config, Key, MAX_CHAIN, MAX_STRING, MAX_TEXT, Slot};
+use super::{Config, Ders, Key, MAX_CERTIFICATES, MAX_CRLS, MAX_STRING, MAX_TEXT, Slot};
 use crate::crypto::key::KeyError;
-use crate::pki::pem::{self, PemError, PemFault};
+use crate::pki::pem::{self, Block, PemError, PemFault};
 
 /// Where `_file` keys are read from.
 pub trait Files {
@@ -358,7 +358,11 @@ impl<'a> Parser<'a, '_> {
                 self.set_address(path, address);
                 Ok(())
             }
-            (Kind::Certificates | Kind::PrivateKey, Token::Text(_)) => {
+            (Kind::Choice(_), Token::Text(_)) => {
+                self.strings()?;
+                self.choose(path, start)
+            }
+            (Kind::Certificates | Kind::Crls | Kind::PrivateKeys, Token::Text(_)) => {
                 self.strings()?;
                 self.set_pem(path, path, start)
             }
@@ -474,8 +478,9 @@ impl<'a> Parser<'a, '_> {
         // An empty string is as good as no key at all.
         let empty = path == target && text.is_empty();
         let result = match self.config.slot(target) {
-            Slot::Chain(chain) if !empty => chain.fill(text),
-            Slot::Key(slot) if !empty => slot.insert(Key::empty()).fill(text),
+            Slot::Ders(ders) if !empty && target.kind() == Kind::Crls => ders.fill(pem::crls(text), MAX_CRLS),
+            Slot::Ders(ders) if !empty => ders.fill(pem::certificates(text), MAX_CERTIFICATES),
+            Slot::Keys(keys) if !empty => fill(keys, text),
             _ => Ok(()),
         };
         self.scratch.wipe();
@@ -510,6 +515,22 @@ impl<'a> Parser<'a, '_> {
             }
         }
         start
+    }
+
+    /// Takes the word in the scratch space as the value of `path`, which starts at `start`.
+    fn choose(&mut self, path: Path, start: usize) -> Result<(), Error> {
+        let word = core::str::from_utf8(&self.scratch.bytes).unwrap_or_default();
+        let known = match self.config.slot(path) {
+            Slot::Choice(choice) => choice.choose(word),
+            _ => true, // not of this kind
+        };
+        let word = name(word);
+        self.scratch.wipe();
+        if known {
+            return Ok(());
+        }
+        let kind = path.kind();
+        Err(self.lexer.error(start, Fault::Choice { word, kind }))
     }
 
     fn set_number(&mut self, path: Path, number: u32) {
@@ -561,14 +582,18 @@ impl<'a> Parser<'a, '_> {
 /// A fault, and at which byte of the value.
 type Located = (usize, Fault);
 
-impl Chain {
-    /// Takes all certificates of a PEM text.
-    fn fill(&mut self, text: &[u8]) -> Result<(), Located> {
+impl Ders {
+    /// Takes all these blocks, which may be `most`.
+    fn fill<'p>(
+        &mut self,
+        blocks: impl Iterator<Item = Result<Block<'p>, PemError>>,
+        most: usize,
+    ) -> Result<(), Located> {
         self.clear();
-        for block in pem::certificates(text) {
+        for block in blocks {
             let block = block.map_err(located)?;
-            if self.ends.len() == MAX_CHAIN {
-                return Err((block.offset, Fault::TooManyCertificates));
+            if self.ends.len() == most {
+                return Err((block.offset, Fault::TooMany(most)));
             }
             let start = self.der.len();
             let space = self.der.capacity();
@@ -576,7 +601,7 @@ impl Chain {
             let length = block
                 .decode(self.der.get_mut(start..).unwrap_or_default())
                 .map_err(|error| match error.fault {
-                    PemFault::TooLong => (block.offset, Fault::ChainTooLong),
+                    PemFault::TooLong => (block.offset, Fault::DerTooLong),
                     _ => located(error),
                 })?;
             self.der.truncate(start + length);
@@ -584,6 +609,26 @@ impl Chain {
         }
         Ok(())
     }
+}
+
+/// Takes all private keys of a PEM text.
+fn fill(keys: &mut VecView<Key>, text: &[u8]) -> Result<(), Located> {
+    keys.clear();
+    for block in pem::private_keys(text) {
+        let block = block.map_err(located)?;
+        let most = keys.capacity();
+        if keys.push(Key::empty()).is_err() {
+            return Err(match most {
+                1 => located(block.error(PemFault::SecondKey)),
+                _ => (block.offset, Fault::TooManyKeys),
+            });
+        }
+        // In its place, so that no copy is left elsewhere.
+        if let Some(key) = keys.last_mut() {
+            key.fill(&block)?;
+        }
+    }
+    Ok(())
 }
 
 impl Key {
@@ -594,12 +639,11 @@ impl Key {
         }
     }
 
-    /// Takes the private key of a PEM text.
-    fn fill(&mut self, text: &[u8]) -> Result<(), Located> {
-        let block = pem::private_key(text).map_err(located)?;
+    /// Takes a private key.
+    fn fill(&mut self, block: &Block<'_>) -> Result<(), Located> {
         self.label
             .push_str(block.label)
-            .map_err(|_| (block.offset, Fault::Key(KeyError::Label)))?;
+            .map_err(|_| (block.offset, Fault::Key(None, KeyError::Label)))?;
         let space = self.der.capacity();
         self.der.resize(space, 0).unwrap_or_default(); // the capacity always fits
         let length = block

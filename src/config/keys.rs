@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use super::{ClientAuth, Verify};
+
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -28,8 +30,12 @@ pub enum Kind {
     Address,
     /// Certificates, as PEM in strings.
     Certificates,
-    /// A private key, as PEM in strings.
-    PrivateKey,
+    /// Revocation lists, as PEM in strings.
+    Crls,
+    /// Private keys, as PEM in strings.
+    PrivateKeys,
+    /// One of these words, in a string.
+    Choice(&'static [&'static str]),
     /// The name of a file that holds what the key of that path takes.
     File(Path),
 }
@@ -41,7 +47,19 @@ impl fmt::Display for Kind {
             Self::Number(0, 1) => f.write_str("0 or 1"),
             Self::Number(min, max) => write!(f, "a number from {min} to {max}"),
             Self::Address => f.write_str("an address, like `{ 10, 0, 2, 15 }`"),
-            Self::Certificates | Self::PrivateKey => {
+            Self::Choice(words) => {
+                let last = words.len().saturating_sub(1);
+                for (number, word) in words.iter().enumerate() {
+                    let before = match number {
+                        0 => "",
+                        _ if number == last => " or ",
+                        _ => ", ",
+                    };
+                    write!(f, "{before}\"{word}\"")?;
+                }
+                Ok(())
+            }
+            Self::Certificates | Self::Crls | Self::PrivateKeys => {
                 f.write_str("PEM in strings, like `\"-----BEGIN ...\\n\" \"...\\n\"`")
             }
             Self::File(_) => f.write_str("the name of a PEM file in a string, like `\"pki/server.pem\"`"),
@@ -92,14 +110,25 @@ keys! {
     Ipaddr ".ip.ipaddr" Kind::Address;
     Netmask ".ip.netmask" Kind::Address;
     Gateway ".ip.gateway" Kind::Address;
+    Dns ".ip.dns" Kind::Address;
     Tls ".tls" Kind::Group;
     SrvCert ".tls.srv_cert" Kind::Certificates;
     SrvCertFile ".tls.srv_cert_file" Kind::File(Path::SrvCert);
-    SrvKey ".tls.srv_key" Kind::PrivateKey;
+    SrvKey ".tls.srv_key" Kind::PrivateKeys;
     SrvKeyFile ".tls.srv_key_file" Kind::File(Path::SrvKey);
     CaCert ".tls.ca_cert" Kind::Certificates;
     CaCertFile ".tls.ca_cert_file" Kind::File(Path::CaCert);
+    CliCert ".tls.cli_cert" Kind::Certificates;
+    CliCertFile ".tls.cli_cert_file" Kind::File(Path::CliCert);
+    CliKey ".tls.cli_key" Kind::PrivateKeys;
+    CliKeyFile ".tls.cli_key_file" Kind::File(Path::CliKey);
+    ClientAuth ".tls.client_auth" Kind::Choice(ClientAuth::NAMES);
+    Verify ".tls.verify" Kind::Choice(Verify::NAMES);
+    Crl ".tls.crl" Kind::Crls;
+    CrlFile ".tls.crl_file" Kind::File(Path::Crl);
     HandshakeTimeout ".tls.handshake_timeout" Kind::Number(1, 3600);
+    Keylog ".tls.keylog" Kind::Number(0, 1);
+    Selftest ".tls.selftest" Kind::Number(0, 1);
     Echo ".echo" Kind::Group;
     TlsPort ".echo.tls_port" Kind::Number(0, 65535);
     PlainPort ".echo.plain_port" Kind::Number(0, 65535);
@@ -140,6 +169,17 @@ impl Path {
             Kind::File(path) => Some(path),
             _ => Self::ALL.iter().copied().find(|path| path.kind() == Kind::File(self)),
         }
+    }
+
+    /// Of a private key its certificate, of a certificate its private key; in the form that holds the PEM itself.
+    pub fn partner(self) -> Option<Path> {
+        Some(match self {
+            Self::SrvCert | Self::SrvCertFile => Self::SrvKey,
+            Self::SrvKey | Self::SrvKeyFile => Self::SrvCert,
+            Self::CliCert | Self::CliCertFile => Self::CliKey,
+            Self::CliKey | Self::CliKeyFile => Self::CliCert,
+            _ => return None,
+        })
     }
 
     /// The key that was probably meant by `name` in the group `parent`: one of the same name elsewhere, else one whose

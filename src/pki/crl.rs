@@ -1,33 +1,33 @@
-//! Revocation lists: what a CRL says (RFC 5280 §5), of version 1 as well as 2.
-//!
-//! In strict mode webpki judges by lists of version 2. It knows no version 1, which is what `openssl ca -gencrl` makes
-//! unless it is told otherwise; nor does it look at leaves that only pinned verification takes. That is done here.
+//! Revocation lists: what a CRL says (RFC 5280 §5), of version 1 as well as 2. Nothing is verified here.
 
 use der::{Decode as _, Reader as _, SliceReader, Tag};
 
 use super::cert::{Certificate, Date, Name, context, extension, octets, outer, rest, sequence, serial, time};
 use super::error::CertificateError;
-use super::signed;
-use super::text::Text;
-use super::usage::Usage;
 
 /// A revocation list, read from its DER.
-pub(super) struct Crl<'a> {
+pub struct Crl<'a> {
     /// 1 or 2.
-    pub(super) version: u8,
-    issuer: Name<'a>,
-    pub(super) next_update: Option<Date>,
+    pub version: u8,
+    /// Who has made it.
+    pub issuer: Name<'a>,
+    /// When the next one is due, if it says so: then this one is out of date.
+    pub next_update: Option<Date>,
     /// The content of revokedCertificates.
     revoked: &'a [u8],
     /// Whether it has a critical extension, none of which is understood here.
-    critical: bool,
-    tbs: &'a [u8],
-    signature_algorithm: &'a [u8],
-    signature: &'a [u8],
+    pub(super) critical: bool,
+    pub(super) tbs: &'a [u8],
+    pub(super) signature_algorithm: &'a [u8],
+    pub(super) signature: &'a [u8],
 }
 
 impl<'a> Crl<'a> {
-    pub(super) fn from_der(der: &'a [u8]) -> Result<Self, CertificateError> {
+    /// Reads a list; the entries in it are not looked at yet.
+    ///
+    /// # Errors
+    /// [`CertificateError::MalformedCrl`].
+    pub fn from_der(der: &'a [u8]) -> Result<Self, CertificateError> {
         Self::read(der).map_err(|_| CertificateError::MalformedCrl)
     }
 
@@ -85,6 +85,15 @@ impl<'a> Crl<'a> {
         })
     }
 
+    /// Reads all entries.
+    ///
+    /// # Errors
+    /// [`CertificateError::MalformedCrl`], or [`CertificateError::UnsupportedCrl`] if one has a critical extension.
+    pub fn check_entries(&self) -> Result<(), CertificateError> {
+        // No serial number is empty.
+        self.find(&[]).map(|_| ())
+    }
+
     /// Whether the list is that of the issuer of `certificate`, and the certificate is on it.
     pub(super) fn lists(&self, certificate: &Certificate<'_>) -> Result<bool, CertificateError> {
         let found = self.issuer == certificate.issuer && self.find(certificate.serial)?;
@@ -92,7 +101,7 @@ impl<'a> Crl<'a> {
     }
 
     /// Looks for a serial number; reads all entries, so that none may be malformed.
-    fn find(&self, wanted: &[u8]) -> Result<bool, CertificateError> {
+    pub(super) fn find(&self, wanted: &[u8]) -> Result<bool, CertificateError> {
         let malformed = |_| CertificateError::MalformedCrl;
         let mut reader = SliceReader::new(self.revoked).map_err(malformed)?;
         let mut found = false;
@@ -110,62 +119,6 @@ impl<'a> Crl<'a> {
             entry.finish().map_err(malformed)?;
         }
         Ok(found)
-    }
-}
-
-/// Asks those of `crls` that the issuer of `certificate` has made and that `wanted` picks: each must be genuine, current
-/// and without the certificate. `issuer` is the issuer's certificate.
-pub(super) fn check(
-    crls: &[&[u8]],
-    certificate: &Certificate<'_>,
-    issuer: &Certificate<'_>,
-    now: u64,
-    wanted: impl Fn(&Crl<'_>) -> bool,
-) -> Result<(), CertificateError> {
-    for der in crls {
-        let crl = Crl::from_der(der)?;
-        if crl.issuer != certificate.issuer || !wanted(&crl) {
-            continue;
-        }
-        signed::verify(crl.signature_algorithm, issuer.public_key.der, crl.tbs, crl.signature).map_err(|error| {
-            match error {
-                CertificateError::BadSignature => CertificateError::CrlBadSignature,
-                other => other,
-            }
-        })?;
-        if let Some(Date(next_update)) = crl.next_update
-            && now >= next_update
-        {
-            return Err(CertificateError::CrlExpired { next_update, now });
-        }
-        if !Usage::of(issuer)?.may_sign_crls() {
-            return Err(CertificateError::CrlIssuerMayNotSign);
-        }
-        if crl.critical {
-            return Err(CertificateError::UnsupportedCrl);
-        }
-        if crl.find(certificate.serial)? {
-            return Err(revoked(certificate));
-        }
-    }
-    Ok(())
-}
-
-/// [`CertificateError::Revoked`].
-pub(super) fn revoked(certificate: &Certificate<'_>) -> CertificateError {
-    struct Hex<'a>(&'a [u8]);
-    impl core::fmt::Display for Hex<'_> {
-        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-            self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
-        }
-    }
-    // The zero that keeps a number positive is none of its digits.
-    let serial = match certificate.serial {
-        [0, rest @ ..] if !rest.is_empty() => rest,
-        all => all,
-    };
-    CertificateError::Revoked {
-        serial: Text::of(Hex(serial)),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Certificates in, verdicts out: PEM, X.509, chains, names, dates, purposes, revocation.
 
 pub mod cert;
-mod crl;
-mod error;
+pub mod crl;
+pub mod error;
 mod name;
 pub mod pem;
 mod pinned;
+mod revocation;
 mod signed;
 mod strict;
 pub mod text;

@@ -21,33 +21,64 @@ pub fn blocks(text: &[u8]) -> Blocks<'_> {
 /// The certificates of a PEM text, in order. Blocks of another label are an error: they do not belong there.
 /// A text without any block is an error as well.
 pub fn certificates(text: &[u8]) -> impl Iterator<Item = Result<Block<'_>, PemError>> {
-    let mut none = true;
-    let mut blocks = blocks(text);
-    core::iter::from_fn(move || match blocks.next() {
-        None if none => {
-            none = false;
-            Some(Err(PemError::whole(PemFault::NoCertificate)))
-        }
-        next => {
-            none = false;
-            next.map(|block| block.and_then(Block::assert_certificate))
-        }
+    only(text, PemFault::NoCertificate, |block| match block.label {
+        "CERTIFICATE" => Ok(true),
+        _ => Err(PemFault::NotACertificate),
+    })
+}
+
+/// The revocation lists of a PEM text, in order, with errors as in [`certificates`].
+pub fn crls(text: &[u8]) -> impl Iterator<Item = Result<Block<'_>, PemError>> {
+    only(text, PemFault::NoCrl, |block| match block.label {
+        "X509 CRL" => Ok(true),
+        _ => Err(PemFault::NotACrl),
+    })
+}
+
+/// The private keys of a PEM text, in order. Certificates and EC parameters beside them are skipped; a text without a
+/// key is an error.
+pub fn private_keys(text: &[u8]) -> impl Iterator<Item = Result<Block<'_>, PemError>> {
+    only(text, PemFault::NoKey, |block| match block.label {
+        "CERTIFICATE" | "EC PARAMETERS" => Ok(false),
+        label if label.ends_with("PRIVATE KEY") => Ok(true),
+        _ => Err(PemFault::NotAKey),
     })
 }
 
 /// The one private key of a PEM text. Certificates and EC parameters beside it are skipped.
 pub fn private_key(text: &[u8]) -> Result<Block<'_>, PemError> {
     let mut found = None;
-    for block in blocks(text) {
+    for block in private_keys(text) {
         let block = block?;
-        match block.label {
-            "CERTIFICATE" | "EC PARAMETERS" => {}
-            label if !label.ends_with("PRIVATE KEY") => return Err(block.error(PemFault::NotAKey)),
-            _ if found.is_some() => return Err(block.error(PemFault::SecondKey)),
-            _ => found = Some(block),
+        if found.is_some() {
+            return Err(block.error(PemFault::SecondKey));
         }
+        found = Some(block);
     }
     found.ok_or(PemError::whole(PemFault::NoKey))
+}
+
+/// The blocks that `wanted` picks; `none` if it picks none at all.
+fn only<'a>(
+    text: &'a [u8],
+    none: PemFault,
+    wanted: fn(&Block<'a>) -> Result<bool, PemFault>,
+) -> impl Iterator<Item = Result<Block<'a>, PemError>> {
+    let mut blocks = blocks(text);
+    let mut none = Some(PemError::whole(none));
+    core::iter::from_fn(move || {
+        for block in blocks.by_ref() {
+            let picked = block.and_then(|block| {
+                let picked = wanted(&block).map_err(|fault| block.error(fault))?;
+                Ok(Some(block).filter(|_| picked))
+            });
+            if let Some(result) = picked.transpose() {
+                none = None;
+                return Some(result);
+            }
+        }
+        none.take().map(Err)
+    })
 }
 
 /// The iterator over the blocks of a text.
@@ -88,14 +119,8 @@ impl Block<'_> {
         Ok(length)
     }
 
-    fn assert_certificate(self) -> Result<Self, PemError> {
-        match self.label {
-            "CERTIFICATE" => Ok(self),
-            _ => Err(self.error(PemFault::NotACertificate)),
-        }
-    }
-
-    fn error(&self, fault: PemFault) -> PemError {
+    /// An error about this block.
+    pub(crate) fn error(&self, fault: PemFault) -> PemError {
         PemError {
             number: self.number,
             offset: self.offset,
@@ -224,8 +249,12 @@ pub enum PemFault {
     NoCertificate,
     /// There is no private key in it.
     NoKey,
+    /// There is no revocation list in it.
+    NoCrl,
     /// A block among the certificates is none.
     NotACertificate,
+    /// A block among the revocation lists is none.
+    NotACrl,
     /// The block is neither a private key nor something that may stand beside one.
     NotAKey,
     /// There is a private key already.
@@ -249,7 +278,9 @@ impl fmt::Display for PemFault {
         f.write_str(match self {
             Self::NoCertificate => "there is no PEM certificate in it",
             Self::NoKey => "there is no PEM private key in it",
+            Self::NoCrl => "there is no PEM revocation list in it",
             Self::NotACertificate => "this PEM block is not a certificate",
+            Self::NotACrl => "this PEM block is not a revocation list",
             Self::NotAKey => "this PEM block is not a private key",
             Self::SecondKey => "there is a second private key in it",
             Self::Begin => "the BEGIN line of the PEM block is not a line of its own, or is broken",
@@ -381,6 +412,24 @@ mod tests {
         let mut blocks = blocks(b"-----BEGIN X-----\n-----BEGIN Y-----\nAQID\n-----END Y-----\n");
         assert!(blocks.next().unwrap().is_err());
         assert!(blocks.next().is_none());
+    }
+
+    #[test]
+    fn revocation_lists_and_keys_are_found_as_well() {
+        let list = b"-----BEGIN X509 CRL-----\nAQID\n-----END X509 CRL-----\n";
+        assert_eq!(crls(&list.repeat(3)).map(Result::unwrap).count(), 3);
+        let faults = |result: &mut dyn Iterator<Item = Result<Block<'_>, PemError>>| {
+            let faults: Vec<_> = result.filter_map(|block| block.err().map(|error| error.fault)).collect();
+            faults
+        };
+        assert_eq!(faults(&mut crls(b"")), [PemFault::NoCrl]);
+        assert_eq!(faults(&mut crls(TWO)), [PemFault::NotACrl, PemFault::NotACrl]);
+        let key = b"-----BEGIN PRIVATE KEY-----\nAQID\n-----END PRIVATE KEY-----\n";
+        let all = [&key[..], TWO, b"\n", key].concat();
+        let found: Vec<_> = private_keys(&all).map(|block| block.unwrap().number).collect();
+        assert_eq!(found, [1, 4]);
+        assert_eq!(faults(&mut private_keys(TWO)), [PemFault::NoKey]);
+        assert_eq!(faults(&mut private_keys(list)), [PemFault::NotAKey]);
     }
 
     #[test]

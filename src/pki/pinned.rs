@@ -7,7 +7,7 @@ use super::cert::Certificate;
 use super::error::CertificateError;
 use super::usage::Usage;
 use super::verify::{Purpose, Trust};
-use super::{crl, name, signed};
+use super::{name, revocation, signed};
 
 /// What the rule says of a leaf.
 pub(super) enum Verdict {
@@ -62,7 +62,7 @@ fn check(
     if now > not_after {
         return Err(CertificateError::Expired { not_after, now });
     }
-    crl::check(trust.crls(), leaf, issuer, now, |_| true)?;
+    revocation::check(trust.crls(), leaf, issuer, now, |_| true)?;
     let usage = Usage::of(leaf)?;
     if usage.unknown_critical {
         return Err(CertificateError::UnsupportedCriticalExtension);

@@ -10,9 +10,10 @@ use webpki::{
 };
 
 use super::cert::Certificate;
-use super::crl::{self, Crl};
+use super::crl::Crl;
 use super::error::CertificateError;
 use super::name::{self, ServerName};
+use super::revocation;
 use super::text::Text;
 use super::usage::Usage;
 use super::verify::{MAX_ANCHORS, MAX_CHAIN, MAX_CRLS, Purpose, Trust};
@@ -97,7 +98,7 @@ fn check_old_crls(
         return Ok(());
     }
     let check = |certificate: &Certificate<'_>, issuer: &Certificate<'_>| {
-        crl::check(trust.crls(), certificate, issuer, now, |crl| crl.version == 1)
+        revocation::check(trust.crls(), certificate, issuer, now, |crl| crl.version == 1)
     };
     let mut ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> = heapless::Vec::new();
     for intermediate in path.intermediate_certificates() {
@@ -178,7 +179,7 @@ fn explain(
                 Crl::from_der(der).is_ok_and(|crl| crl.lists(certificate) == Ok(true))
             };
             let culprit = certificates.find(|certificate| trust.crls().iter().any(|der| lists(certificate, der)));
-            crl::revoked(&culprit.unwrap_or(leaf.clone()))
+            revocation::revoked(&culprit.unwrap_or(leaf.clone()))
         }
         Error::CrlExpired { next_update, .. } => CertificateError::CrlExpired {
             next_update: next_update.as_secs(),

@@ -11,8 +11,8 @@ use super::{Name, Session};
 use crate::echo::Transport;
 use crate::echo::registry::Description;
 use crate::net;
-use crate::pki::verify::{Clock, ServerName, Trust};
-use crate::tls::{ClientConfig, Connection, Identity, MIN_OUTBOUND, SessionCache, Stream};
+use crate::pki::verify::{Clock, ServerName};
+use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache, Stream};
 
 /// Servers whose TLS sessions are kept for resumption.
 pub const SESSIONS: usize = 4;
@@ -29,8 +29,7 @@ pub enum Speech<'b, R> {
 
 /// The TLS client role with its buffers.
 pub struct TlsClient<'b, R> {
-    trust: &'b Trust<'b>,
-    identity: Option<Identity<'b>>,
+    config: ClientConfig<'b>,
     clock: fn() -> Clock,
     handshake: Duration,
     rng: R,
@@ -40,12 +39,13 @@ pub struct TlsClient<'b, R> {
 }
 
 impl<'b, R: CryptoRng> TlsClient<'b, R> {
-    /// A client that trusts `trust`, judges by the time that `clock` tells, and gives up a handshake after `handshake`.
+    /// A client for `config`, in which each connection puts the name that it asks for and the time that `clock` tells. A
+    /// handshake is given up after `handshake`.
     ///
     /// `inbound` holds at least [`crate::tls::MIN_INBOUND`] bytes ([`crate::tls::FULL_INBOUND`] for full records), and
     /// `outbound` what [`outbound_len`] says.
     pub fn new(
-        trust: &'b Trust<'b>,
+        config: ClientConfig<'b>,
         clock: fn() -> Clock,
         handshake: Duration,
         rng: R,
@@ -53,22 +53,13 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         outbound: &'b mut [u8],
     ) -> Self {
         TlsClient {
-            trust,
-            identity: None,
+            config,
             clock,
             handshake,
             rng,
             inbound,
             outbound,
             sessions: Sessions::default(),
-        }
-    }
-
-    /// Authenticates with `identity` where a server asks.
-    pub fn with_identity(self, identity: Identity<'b>) -> Self {
-        TlsClient {
-            identity: Some(identity),
-            ..self
         }
     }
 
@@ -83,7 +74,7 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
             Some(name) => Some(ServerName::parse(name).ok_or(ClientError::NotAName)?),
         };
         let sessions = self.sessions.of(remote, name);
-        let mut config = config(self.trust, server_name, self.identity, (self.clock)());
+        let mut config = self.config.with_name(server_name).with_clock((self.clock)());
         if let Some(sessions) = sessions {
             config = config.with_sessions(sessions);
         }
@@ -116,24 +107,9 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
     }
 }
 
-/// The bytes of outbound buffer that a client needs to authenticate with `identity`.
-pub fn outbound_len(trust: &Trust<'_>, identity: Option<Identity<'_>>) -> usize {
-    config(trust, None, identity, Clock::default())
-        .flight_len()
-        .max(MIN_OUTBOUND)
-}
-
-fn config<'a>(
-    trust: &'a Trust<'a>,
-    name: Option<ServerName<'a>>,
-    identity: Option<Identity<'a>>,
-    clock: Clock,
-) -> ClientConfig<'a> {
-    let config = ClientConfig::new(trust, name, clock);
-    match identity {
-        Some(identity) => config.with_identity(identity),
-        None => config,
-    }
+/// The bytes of outbound buffer that a client for `config` needs.
+pub fn outbound_len(config: &ClientConfig<'_>) -> usize {
+    config.flight_len().max(MIN_OUTBOUND)
 }
 
 impl<R: CryptoRng> Speech<'_, R> {

@@ -7,7 +7,7 @@ use crate::echo::fake::{FakeNetwork, Stream, beside, settle};
 use crate::net::ConnectError;
 use crate::pki::verify::{Clock, Trust};
 use crate::testing::block_on;
-use crate::tls::{self, ClientAuth, Connection, FULL_INBOUND, Identity, ServerConfig, Tickets, Versions};
+use crate::tls::{self, ClientAuth, ClientConfig, Connection, FULL_INBOUND, Identity, ServerConfig, Tickets, Versions};
 use embedded_io_async::{Read, Write};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use std::boxed::Box;
@@ -153,12 +153,13 @@ fn with_tls<T>(
     let identity = identity
         .zip(chain.as_ref())
         .map(|(credentials, chain)| Identity::new(chain, &credentials.key).unwrap());
-    let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND], vec![0; outbound_len(&trust, identity)]);
-    let tls = TlsClient::new(&trust, clock, handshake, Rng(1 << 40), &mut inbound, &mut outbound);
-    let tls = match identity {
-        Some(identity) => tls.with_identity(identity),
-        None => tls,
+    let config = ClientConfig::new(&trust, None, clock());
+    let config = match identity {
+        Some(identity) => config.with_identity(identity),
+        None => config,
     };
+    let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND], vec![0; outbound_len(&config)]);
+    let tls = TlsClient::new(config, clock, handshake, Rng(1), &mut inbound, &mut outbound);
     let (client, network) = (Client::new(Kind::Tls), FakeNetwork::default());
     let networks = [network.clone()];
     block_on(beside(
