@@ -1,0 +1,134 @@
+# What qemu/run and qemu/test share. Sourced by bash, never run.
+#
+# shellcheck shell=bash
+
+# The repository, and the name that messages begin with.
+root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
+me=qemu/$(basename -- "$0")
+
+say() { printf '%s: %s\n' "$me" "$*" >&2; }
+
+die() {
+	say "$@"
+	exit 1
+}
+
+# Wrong usage: says why, shows how, status 2.
+misused() {
+	say "$@"
+	usage >&2
+	exit 2
+}
+
+have() { command -v -- "$1" >/dev/null 2>&1; }
+
+# ---- what is needed -------------------------------------------------------------------------------------------------
+
+# The Debian and Ubuntu packages that bring these programs.
+declare -A package_of=(
+	[cc]="gcc libc6-dev"
+	[gnutls-cli]=gnutls-bin
+	[openssl]=openssl
+	[qemu-system-x86_64]=qemu-system-x86
+	[shellcheck]=shellcheck
+	[telnet]=telnet
+)
+
+# install_missing PROGRAM...: installs what is not there, as root or by a sudo that asks nothing. Where that is not
+# possible, the one line to type is printed instead, and that is the end.
+install_missing() {
+	local program missing=() packages=()
+	for program in "$@"; do
+		have "$program" && continue
+		missing+=("$program")
+		read -ra names <<<"${package_of[$program]}"
+		packages+=("${names[@]}")
+	done
+	((${#missing[@]})) || return 0
+
+	have apt-get || die "please install ${missing[*]} (on Debian and Ubuntu the packages are: ${packages[*]})"
+	local apt=(apt-get)
+	if ((EUID)); then
+		if ! have sudo || ! sudo -n true 2>/dev/null; then
+			die "${missing[*]} missing, and installing takes root. Type this, then start again:
+    sudo apt-get update && sudo apt-get install -y --no-install-recommends ${packages[*]}"
+		fi
+		apt=(sudo -n DEBIAN_FRONTEND=noninteractive apt-get)
+	fi
+	say "installing with apt-get: ${packages[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	local install=("${apt[@]}" -q -y --no-install-recommends install "${packages[@]}")
+	# A fresh machine has no package lists, an old one may have stale ones.
+	if ! "${install[@]}" </dev/null >&2; then
+		"${apt[@]}" -q update </dev/null >&2 || die "apt-get update failed"
+		"${install[@]}" </dev/null >&2 || die "apt-get install failed"
+	fi
+	for program in "${missing[@]}"; do
+		have "$program" || die "$program is still missing after installing ${package_of[$program]}"
+	done
+}
+
+# Rust, as recent as Cargo.toml asks for. It is not installed from here: that is rustup's affair.
+need_rust() {
+	if ! have cargo && [[ -x ${CARGO_HOME:-${HOME:-/}/.cargo}/bin/cargo ]]; then
+		PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+	fi
+	local wanted found
+	wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+	have cargo || die "Rust is missing: install $wanted or newer as https://rustup.rs says, then start again"
+	found=$(cd "$root" && rustc --version | cut -d' ' -f2) || die "rustc does not run"
+	if [[ $(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n1) != "$wanted" ]]; then
+		die "Rust $found is too old: install $wanted or newer as https://rustup.rs says, then start again"
+	fi
+}
+
+# Cargo, in the repository, whatever the working directory is.
+cargo_here() {
+	if [[ -n ${CARGO_TARGET_DIR-} && $CARGO_TARGET_DIR != /* ]]; then
+		CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR
+		export CARGO_TARGET_DIR
+	fi
+	(cd "$root" && cargo "$@")
+}
+
+# quoted WORD...: the words as one would type them, quoted where they have to be.
+quoted() {
+	local word separator=
+	for word in "$@"; do
+		[[ $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]] || word=${word@Q}
+		printf '%s%s' "$separator" "$word"
+		separator=' '
+	done
+	echo
+}
+
+# Where cargo puts what it builds.
+target_directory() {
+	cargo_here metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
+}
+
+# ---- the machine ----------------------------------------------------------------------------------------------------
+
+# Whether this CPU can run guests by itself and lets us. A /dev/kvm alone proves nothing.
+kvm_works() { grep -qwE 'vmx|svm' /proc/cpuinfo && [[ -r /dev/kvm && -w /dev/kvm ]]; }
+
+# port_taken PORT: whether somebody listens there, on any address of this host.
+port_taken() {
+	local hex
+	hex=$(printf '%04X' "$1")
+	cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port="$hex" '
+		$4 == "0A" && substr($2, length($2) - 3) == port { taken = 1 }
+		END { exit !taken }'
+}
+
+# free_port FIRST [TAKEN...]: the first port from FIRST on where nobody listens, leaving out TAKEN.
+free_port() {
+	local port
+	for ((port = $1; port < 65536; port++)); do
+		if [[ " ${*:2} " != *" $port "* ]] && ! port_taken "$port"; then
+			echo "$port"
+			return
+		fi
+	done
+	die "no free port from $1 on"
+}

@@ -1,0 +1,311 @@
+//! A machine in QEMU that runs the image.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::process::{Process, Said};
+use super::telnet::Telnet;
+use super::{Scratch, poll};
+
+/// What the image says on the console once everything that starts at boot has started.
+pub const READY: &str = "ready after ";
+/// How the machine ends, by QEMU's exit status: after a panic.
+pub const PANIC: i32 = 35;
+
+/// A machine to be booted.
+pub struct Setup {
+    board: String,
+    cpu: String,
+    memory: u32,
+    image: PathBuf,
+    defconfig: Option<Vec<u8>>,
+    words: String,
+    cards: Vec<Card>,
+    ports: Vec<u16>,
+    address: Ipv4Addr,
+    restarts: bool,
+    exit_device: bool,
+    arguments: Vec<String>,
+}
+
+/// What a network card is plugged into.
+enum Card {
+    /// QEMU's user network, with the ports forwarded.
+    User,
+    /// A UDP socket, one frame a datagram.
+    Wire(SocketAddr),
+}
+
+impl Setup {
+    /// The machine that `qemu/run` boots: q35, one card in the user network, the baked configuration.
+    pub fn new() -> Self {
+        Self {
+            board: "q35".into(),
+            cpu: "max".into(),
+            memory: 64,
+            image: super::image(),
+            defconfig: None,
+            words: "exit-device".into(),
+            cards: vec![Card::User],
+            ports: vec![10007, 10008, 23],
+            address: Ipv4Addr::new(10, 0, 2, 15),
+            restarts: false,
+            exit_device: true,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Another board than q35.
+    pub fn board(mut self, board: &str) -> Self {
+        self.board = board.into();
+        self
+    }
+
+    /// Another CPU than `max`.
+    pub fn cpu(mut self, cpu: &str) -> Self {
+        self.cpu = cpu.into();
+        self
+    }
+
+    /// Memory in MiB.
+    pub fn memory(mut self, mib: u32) -> Self {
+        self.memory = mib;
+        self
+    }
+
+    /// Another image than [`super::image`].
+    pub fn image(mut self, image: impl Into<PathBuf>) -> Self {
+        self.image = image.into();
+        self
+    }
+
+    /// A boot module.
+    pub fn defconfig(mut self, text: impl AsRef<[u8]>) -> Self {
+        self.defconfig = Some(text.as_ref().to_vec());
+        self
+    }
+
+    /// A word more on the command line of the image.
+    pub fn word(mut self, word: &str) -> Self {
+        let _ = write!(self.words, " {word}");
+        self
+    }
+
+    /// Forwards these ports of the machine rather than 10007, 10008 and 23.
+    pub fn ports(mut self, ports: &[u16]) -> Self {
+        self.ports = ports.to_vec();
+        self
+    }
+
+    /// Where the machine is in the user network, if it is not 10.0.2.15.
+    pub fn address(mut self, address: Ipv4Addr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// No network card.
+    pub fn no_card(mut self) -> Self {
+        self.cards.clear();
+        self
+    }
+
+    /// A network card more, in a user network of its own.
+    pub fn second_card(mut self) -> Self {
+        self.cards.push(Card::User);
+        self
+    }
+
+    /// The card is plugged into a UDP socket.
+    pub fn wire(mut self, peer: SocketAddr) -> Self {
+        self.cards = vec![Card::Wire(peer)];
+        self
+    }
+
+    /// A restart of the machine is one, rather than the end of QEMU.
+    pub fn restarts(mut self) -> Self {
+        self.restarts = true;
+        self
+    }
+
+    /// As on a desk: no device by which to end with a status.
+    pub fn no_exit_device(mut self) -> Self {
+        self.exit_device = false;
+        self.words = self.words.replace("exit-device", "");
+        self
+    }
+
+    /// Further arguments for QEMU.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments
+            .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// Starts the machine.
+    pub fn boot(self) -> Machine {
+        let scratch = Scratch::new();
+        let monitor = scratch.path("qmp");
+        let mut command = Command::new("qemu-system-x86_64");
+        command
+            .args(["-nodefaults", "-display", "none", "-accel", "tcg"])
+            .args(["-M", &self.board, "-cpu", &self.cpu, "-m", &self.memory.to_string()])
+            .arg("-kernel")
+            .arg(&self.image)
+            .args(["-append", self.words.trim()])
+            .args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"])
+            .arg("-qmp")
+            .arg(format!("unix:{},server=on,wait=off", monitor.display()));
+        if let Some(text) = &self.defconfig {
+            command.arg("-initrd").arg(scratch.file("defconfig", text));
+        }
+        if self.exit_device {
+            command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+        }
+        if !self.restarts {
+            command.arg("-no-reboot");
+        }
+        for (number, card) in self.cards.iter().enumerate() {
+            let mut netdev = match card {
+                Card::User => {
+                    let [a, b, c, _] = self.address.octets();
+                    format!("user,id=net{number},net={a}.{b}.{c}.0/24,host={a}.{b}.{c}.2")
+                }
+                Card::Wire(peer) => format!("socket,id=net{number},udp={peer},localaddr=127.0.0.1:0"),
+            };
+            if let (0, Card::User) = (number, card) {
+                for port in &self.ports {
+                    // Port 0: QEMU takes one that is free, and tells.
+                    let _ = write!(netdev, ",hostfwd=tcp:127.0.0.1:0-{}:{port}", self.address);
+                }
+            }
+            command.args(["-netdev", &netdev]);
+            command.args([
+                "-device",
+                &format!("e1000e,netdev=net{number},id=card{number},romfile="),
+            ]);
+        }
+        command.args(&self.arguments);
+        let mut process = Process::start(&mut command);
+        let stream = poll("QEMU's monitor", || {
+            assert!(process.ended().is_none(), "QEMU did not start");
+            UnixStream::connect(&monitor).ok()
+        });
+        let mut machine = Machine {
+            process,
+            monitor: BufReader::new(stream),
+            forwarded: Vec::new(),
+            _scratch: scratch,
+        };
+        machine.read_reply();
+        machine.execute("qmp_capabilities", "{}");
+        machine.forwarded = machine.forwarded_ports();
+        machine
+    }
+
+    /// Starts the machine, and waits until all that starts at boot has started, and its first card has an address.
+    pub fn ready(self) -> Machine {
+        let cards = self.cards.len();
+        let machine = self.boot();
+        machine.wait_for(READY);
+        if cards > 0 {
+            machine.wait_for("vm0: address ");
+        }
+        machine
+    }
+}
+
+/// A machine. It is switched off when this is dropped.
+pub struct Machine {
+    process: Process,
+    monitor: BufReader<UnixStream>,
+    /// Port of the machine, port of this host.
+    forwarded: Vec<(u16, u16)>,
+    _scratch: Scratch,
+}
+
+impl Machine {
+    /// What the machine says on its serial console.
+    pub fn console(&self) -> &Said {
+        &self.process.out
+    }
+
+    /// Waits for a text on the console.
+    pub fn wait_for(&self, text: &str) {
+        self.console().wait_for(text);
+    }
+
+    /// Types on the serial console.
+    pub fn type_in(&mut self, text: &str) {
+        self.process.write(text.as_bytes());
+    }
+
+    /// Where a port of the machine is on this host.
+    pub fn at(&self, port: u16) -> SocketAddr {
+        let found = self.forwarded.iter().find(|(guest, _)| *guest == port);
+        let (_, host) = found.unwrap_or_else(|| panic!("port {port} is not forwarded"));
+        (Ipv4Addr::LOCALHOST, *host).into()
+    }
+
+    /// A session on the debug shell.
+    pub fn shell(&self) -> Telnet {
+        Telnet::connect(self.at(23))
+    }
+
+    /// What the debug shell answers to a command.
+    pub fn ask(&self, command: &str) -> String {
+        self.shell().command(command)
+    }
+
+    /// Waits for the end of QEMU, and gives its exit status.
+    pub fn wait(&mut self) -> i32 {
+        self.process.wait().code().expect("QEMU was killed")
+    }
+
+    /// QEMU's process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Runs a command of QEMU's human monitor.
+    pub fn monitor(&mut self, command: &str) -> String {
+        let arguments = format!(r#"{{"command-line": "{command}"}}"#);
+        let reply = self.execute("human-monitor-command", &arguments);
+        reply.replace("\\r\\n", "\n").replace("\\\"", "\"")
+    }
+
+    fn execute(&mut self, command: &str, arguments: &str) -> String {
+        let line = format!(r#"{{"execute": "{command}", "arguments": {arguments}}}"#);
+        self.monitor.get_mut().write_all(line.as_bytes()).unwrap();
+        let reply = self.read_reply();
+        assert!(!reply.contains("\"error\""), "{command}: {reply}");
+        reply
+    }
+
+    /// The next line of the monitor that is not an event.
+    fn read_reply(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            self.monitor.read_line(&mut line).unwrap();
+            assert!(!line.is_empty(), "QEMU has ended");
+            if !line.contains("\"event\"") {
+                return line;
+            }
+        }
+    }
+
+    /// Lines of `info usernet`: `TCP[HOST_FORWARD]  9  127.0.0.1 44653  10.0.2.15 10007  0  0`.
+    fn forwarded_ports(&mut self) -> Vec<(u16, u16)> {
+        let table = self.monitor("info usernet");
+        let lines = table.lines().filter(|line| line.contains("HOST_FORWARD"));
+        lines
+            .map(|line| {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                (fields[5].parse().unwrap(), fields[3].parse().unwrap())
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,81 @@
+//! What the tests of the whole machine share: machines in QEMU, and peers for them.
+//!
+//! Nothing here waits for a fixed time: what is waited for is an event, and [`LIMIT`] is when to give up on it.
+#![allow(dead_code)] // each test program uses a part of this
+
+pub mod machine;
+pub mod pki;
+pub mod process;
+pub mod telnet;
+pub mod tls;
+pub mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is sure to happen. Far beyond what it does take on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// The image under test: `POSTERN_IMAGE`, else the one that cargo has built for the tests.
+pub fn image() -> PathBuf {
+    std::env::var_os("POSTERN_IMAGE").map_or_else(|| env!("CARGO_BIN_EXE_postern").into(), PathBuf::from)
+}
+
+/// The CA of the throw-away PKI that is baked into the image.
+pub fn baked_ca() -> PathBuf {
+    Path::new(env!("POSTERN_PKI")).join("RootCA.pem")
+}
+
+/// Asks again and again until there is an answer.
+pub fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Bytes that look random and are the same for the same seed.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    use rand_core::{Rng as _, SeedableRng as _};
+    let mut bytes = vec![0; len];
+    chacha20::ChaCha20Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
+    bytes
+}
+
+/// A directory that is gone when this is dropped.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new one.
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        // Short: the path of a Unix socket has at most 107 bytes.
+        let path = std::env::temp_dir().join(format!("postern-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The path of a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

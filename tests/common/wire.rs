@@ -1,0 +1,535 @@
+//! The other end of the network cable: a peer that may send any frame, has any number of addresses, and can also behave.
+//!
+//! It behaves at 10.0.2.2, where smoltcp connects to the machine on behalf of clients on this host ([`Wire::forward`]).
+//! Every other address belongs to *ghosts*: frames for them are kept for the test to look at ([`Wire::seen`]), and it
+//! may answer or not.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::tcp;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress,
+    IpAddress, IpCidr, IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+};
+
+use super::LIMIT;
+
+/// The machine's address.
+pub const MACHINE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+/// Ours, the machine's gateway.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+/// The Ethernet address of everybody here.
+const MAC: EthernetAddress = EthernetAddress([0x02, 0, 0, 0, 0, 0x02]);
+
+/// The cable. It is cut when this is dropped.
+pub struct Wire {
+    socket: Arc<UdpSocket>,
+    shared: Arc<Shared>,
+    streams: Sender<(TcpStream, u16)>,
+    forwards: Mutex<Vec<SocketAddr>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The machine's Ethernet address, and where QEMU's end of the cable is: known from the first frame on.
+    machine: Option<(EthernetAddress, SocketAddr)>,
+    seen: VecDeque<Segment>,
+}
+
+/// A TCP segment that the machine has sent to a ghost.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// The ghost.
+    pub to: (Ipv4Addr, u16),
+    /// The machine's port.
+    pub port: u16,
+    /// SYN, FIN, RST, PSH.
+    pub control: TcpControl,
+    /// Sequence number.
+    pub seq: TcpSeqNumber,
+    /// Acknowledgement.
+    pub ack: Option<TcpSeqNumber>,
+    /// Payload.
+    pub payload: Vec<u8>,
+}
+
+impl Wire {
+    /// A new cable, with nothing at its other end yet.
+    pub fn new() -> Self {
+        let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+        socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let shared = Arc::<Shared>::default();
+        let (streams, new_streams) = channel();
+        let peer = Peer {
+            socket: Arc::clone(&socket),
+            shared: Arc::clone(&shared),
+            pending: VecDeque::new(),
+        };
+        std::thread::spawn(move || peer.run(new_streams));
+        Self {
+            socket,
+            shared,
+            streams,
+            forwards: Mutex::default(),
+        }
+    }
+
+    /// For `Setup::wire`.
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    /// Listens on this host; what connects there gets to that port of the machine.
+    pub fn forward(&self, port: u16) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (shared, streams) = (Arc::clone(&self.shared), self.streams.clone());
+        std::thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                if shared.stop.load(Ordering::Relaxed) || streams.send((stream, port)).is_err() {
+                    return;
+                }
+            }
+        });
+        self.forwards.lock().unwrap().push(address);
+        address
+    }
+
+    /// Waits until the machine has sent its first frame: from then on it can be sent to.
+    pub fn connected(&self) {
+        let state = self.shared.state.lock().unwrap();
+        let wait = self
+            .shared
+            .changed
+            .wait_timeout_while(state, LIMIT, |state| state.machine.is_none());
+        assert!(!wait.unwrap().1.timed_out(), "the machine sends nothing");
+    }
+
+    /// Sends a frame as it is.
+    pub fn send(&self, frame: &[u8]) {
+        let (_, address) = self
+            .shared
+            .state
+            .lock()
+            .unwrap()
+            .machine
+            .expect("connected() comes first");
+        self.socket.send_to(frame, address).unwrap();
+    }
+
+    /// A frame to the machine that carries `payload`.
+    pub fn frame(&self, protocol: EthernetProtocol, payload: &[u8]) -> Vec<u8> {
+        let (machine, _) = self
+            .shared
+            .state
+            .lock()
+            .unwrap()
+            .machine
+            .expect("connected() comes first");
+        ethernet(machine, protocol, payload)
+    }
+
+    /// A TCP segment from a ghost to the machine, as a frame.
+    pub fn segment(&self, from: (Ipv4Addr, u16), port: u16, change: impl FnOnce(&mut TcpRepr<'_>)) -> Vec<u8> {
+        let mut segment = TcpRepr {
+            src_port: from.1,
+            dst_port: port,
+            control: TcpControl::None,
+            seq_number: TcpSeqNumber(1000),
+            ack_number: None,
+            window_len: 65535,
+            window_scale: None,
+            max_seg_size: None,
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload: &[],
+        };
+        change(&mut segment);
+        let packet = Ipv4Repr {
+            src_addr: from.0,
+            dst_addr: MACHINE,
+            next_header: IpProtocol::Tcp,
+            payload_len: segment.buffer_len(),
+            hop_limit: 64,
+        };
+        let checksums = ChecksumCapabilities::default();
+        let mut bytes = vec![0; packet.buffer_len() + segment.buffer_len()];
+        let mut view = Ipv4Packet::new_unchecked(&mut bytes);
+        packet.emit(&mut view, &checksums);
+        let (from, to) = (from.0.into(), MACHINE.into());
+        segment.emit(
+            &mut TcpPacket::new_unchecked(view.payload_mut()),
+            &from,
+            &to,
+            &checksums,
+        );
+        self.frame(EthernetProtocol::Ipv4, &bytes)
+    }
+
+    /// A SYN from a ghost.
+    pub fn syn(&self, from: (Ipv4Addr, u16), port: u16) {
+        self.send(&self.segment(from, port, |segment| {
+            segment.control = TcpControl::Syn;
+            segment.max_seg_size = Some(1460);
+        }));
+    }
+
+    /// The ghost's answer to a SYN-ACK: the connection is open from then on. `payload` goes with it.
+    pub fn acknowledge(&self, syn_ack: &Segment, payload: &[u8]) {
+        // TcpRepr borrows the payload for less long than a closure could promise.
+        let frame = self.segment(syn_ack.to, syn_ack.port, |segment| {
+            segment.seq_number = TcpSeqNumber(1001);
+            segment.ack_number = Some(syn_ack.seq + 1);
+            segment.control = TcpControl::Psh;
+        });
+        let frame = if payload.is_empty() {
+            frame
+        } else {
+            with_payload(&frame, payload)
+        };
+        self.send(&frame);
+    }
+
+    /// One byte from the ghost of an open connection, in a segment of its own: the one after `sent` others.
+    pub fn say_byte(&self, syn_ack: &Segment, sent: usize, byte: u8) {
+        let frame = self.segment(syn_ack.to, syn_ack.port, |segment| {
+            segment.seq_number = TcpSeqNumber(1001) + sent;
+            segment.ack_number = Some(syn_ack.seq + 1);
+            segment.control = TcpControl::Psh;
+        });
+        self.send(&with_payload(&frame, &[byte]));
+    }
+
+    /// Waits for a segment to a ghost that `wanted` wants; those before it are dropped.
+    pub fn seen(&self, what: &str, mut wanted: impl FnMut(&Segment) -> bool) -> Segment {
+        self.seen_within(LIMIT, &mut wanted)
+            .unwrap_or_else(|| panic!("{what}: not seen"))
+    }
+
+    /// The same, but it may be that there is none.
+    pub fn seen_within(&self, limit: Duration, mut wanted: impl FnMut(&Segment) -> bool) -> Option<Segment> {
+        let start = Instant::now();
+        let mut state = self.shared.state.lock().unwrap();
+        loop {
+            while let Some(segment) = state.seen.pop_front() {
+                if wanted(&segment) {
+                    return Some(segment);
+                }
+            }
+            let left = limit.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return None;
+            }
+            state = self.shared.changed.wait_timeout(state, left).unwrap().0;
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        // The listeners notice when somebody comes.
+        for address in self.forwards.lock().unwrap().drain(..) {
+            let _ = TcpStream::connect(address);
+        }
+    }
+}
+
+/// An Ethernet frame from here.
+fn ethernet(to: EthernetAddress, protocol: EthernetProtocol, payload: &[u8]) -> Vec<u8> {
+    let header = EthernetRepr {
+        src_addr: MAC,
+        dst_addr: to,
+        ethertype: protocol,
+    };
+    let mut frame = vec![0; header.buffer_len() + payload.len()];
+    let mut view = EthernetFrame::new_unchecked(&mut frame);
+    header.emit(&mut view);
+    view.payload_mut().copy_from_slice(payload);
+    frame
+}
+
+/// The frame of a TCP segment, with that payload instead of none.
+fn with_payload(frame: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut frame = [frame, payload].concat();
+    let mut ethernet = EthernetFrame::new_unchecked(&mut frame);
+    let mut packet = Ipv4Packet::new_unchecked(ethernet.payload_mut());
+    let len = packet.total_len() + u16::try_from(payload.len()).unwrap();
+    packet.set_total_len(len);
+    packet.fill_checksum();
+    let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
+    TcpPacket::new_unchecked(packet.payload_mut()).fill_checksum(&from, &to);
+    frame
+}
+
+/// What runs in the cable's thread.
+struct Peer {
+    socket: Arc<UdpSocket>,
+    shared: Arc<Shared>,
+    /// Frames for the peer that behaves.
+    pending: VecDeque<Vec<u8>>,
+}
+
+/// Bytes of a socket's buffer, each way.
+const BUFFER: usize = 64 * 1024;
+
+/// A client on this host and its connection to the machine.
+struct Pair {
+    client: TcpStream,
+    socket: SocketHandle,
+    /// The client has said all, the machine has.
+    ended: (bool, bool),
+}
+
+impl Peer {
+    fn run(mut self, streams: Receiver<(TcpStream, u16)>) {
+        let config = Config::new(HardwareAddress::Ethernet(MAC));
+        let now = || smoltcp::time::Instant::from_micros(i64::try_from(epoch().elapsed().as_micros()).unwrap());
+        let mut interface = Interface::new(config, &mut self, now());
+        interface.update_ip_addrs(|addresses| {
+            addresses.push(IpCidr::new(IpAddress::from(GATEWAY), 24)).unwrap();
+        });
+        let mut storage: Vec<SocketStorage<'_>> = (0..256).map(|_| SocketStorage::EMPTY).collect();
+        let mut sockets = SocketSet::new(&mut storage[..]);
+        let mut pairs: Vec<Pair> = Vec::new();
+        let mut port = 20_000;
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            self.receive();
+            while let Ok((client, to)) = streams.try_recv() {
+                client.set_nonblocking(true).unwrap();
+                let _ = client.set_nodelay(true);
+                // Given away for good: there are not many, and the process ends soon.
+                let buffer = || tcp::SocketBuffer::new(vec![0_u8; BUFFER].leak());
+                let mut socket = tcp::Socket::new(buffer(), buffer());
+                socket.set_nagle_enabled(false);
+                socket.connect(interface.context(), (MACHINE, to), port).unwrap();
+                port += 1;
+                let socket = sockets.add(socket);
+                pairs.push(Pair {
+                    client,
+                    socket,
+                    ended: (false, false),
+                });
+            }
+            interface.poll(now(), &mut self, &mut sockets);
+            pairs.retain_mut(|pair| {
+                let alive = pair.pump(sockets.get_mut(pair.socket));
+                if !alive {
+                    sockets.get_mut::<tcp::Socket<'_>>(pair.socket).abort();
+                    interface.poll(now(), &mut self, &mut sockets);
+                    sockets.remove(pair.socket);
+                }
+                alive
+            });
+            interface.poll(now(), &mut self, &mut sockets);
+        }
+    }
+
+    /// Takes what has come: waits for the first, takes those behind it.
+    fn receive(&mut self) {
+        let mut buffer = [0; 2048];
+        for turn in 0..64 {
+            if turn == 1 {
+                self.socket.set_nonblocking(true).unwrap();
+            }
+            match self.socket.recv_from(&mut buffer) {
+                Ok((len, from)) => self.sort(&buffer[..len], from),
+                Err(_) => break,
+            }
+        }
+        self.socket.set_nonblocking(false).unwrap();
+    }
+
+    /// Whom is this frame for?
+    fn sort(&mut self, frame: &[u8], from: SocketAddr) {
+        let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
+            return;
+        };
+        {
+            let mut state = self.shared.state.lock().unwrap();
+            state.machine = Some((ethernet.src_addr(), from));
+            self.shared.changed.notify_all();
+        }
+        match ethernet.ethertype() {
+            EthernetProtocol::Arp => {
+                self.answer_arp(&ethernet, from);
+                self.pending.push_back(frame.to_vec());
+            }
+            EthernetProtocol::Ipv4 => {
+                let Ok(packet) = Ipv4Packet::new_checked(ethernet.payload()) else {
+                    return;
+                };
+                if packet.dst_addr() != GATEWAY
+                    && let Ok(segment) = TcpPacket::new_checked(packet.payload())
+                {
+                    self.keep(packet.dst_addr(), &segment);
+                    return;
+                }
+                self.pending.push_back(frame.to_vec());
+            }
+            _ => {}
+        }
+    }
+
+    /// Every address but the machine's is here.
+    fn answer_arp(&self, ethernet: &EthernetFrame<&[u8]>, from: SocketAddr) {
+        let Ok(packet) = ArpPacket::new_checked(ethernet.payload()) else {
+            return;
+        };
+        let Ok(ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr,
+            source_protocol_addr,
+            target_protocol_addr,
+            ..
+        }) = ArpRepr::parse(&packet)
+        else {
+            return;
+        };
+        if target_protocol_addr == MACHINE {
+            return;
+        }
+        let reply = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Reply,
+            source_hardware_addr: MAC,
+            source_protocol_addr: target_protocol_addr,
+            target_hardware_addr: source_hardware_addr,
+            target_protocol_addr: source_protocol_addr,
+        };
+        let mut bytes = vec![0; reply.buffer_len()];
+        reply.emit(&mut ArpPacket::new_unchecked(&mut bytes));
+        let _ = self.socket.send_to(&ethernet_to(source_hardware_addr, &bytes), from);
+    }
+
+    fn keep(&self, to: Ipv4Addr, segment: &TcpPacket<&[u8]>) {
+        let control = match (segment.syn(), segment.fin(), segment.rst(), segment.psh()) {
+            (true, ..) => TcpControl::Syn,
+            (_, true, ..) => TcpControl::Fin,
+            (_, _, true, _) => TcpControl::Rst,
+            (.., true) => TcpControl::Psh,
+            _ => TcpControl::None,
+        };
+        let mut state = self.shared.state.lock().unwrap();
+        state.seen.push_back(Segment {
+            to: (to, segment.dst_port()),
+            port: segment.src_port(),
+            control,
+            seq: segment.seq_number(),
+            ack: segment.ack().then(|| segment.ack_number()),
+            payload: segment.payload().to_vec(),
+        });
+        self.shared.changed.notify_all();
+    }
+}
+
+fn ethernet_to(to: EthernetAddress, arp: &[u8]) -> Vec<u8> {
+    ethernet(to, EthernetProtocol::Arp, arp)
+}
+
+impl Pair {
+    /// Moves what can be moved. Whether there is more to come.
+    fn pump(&mut self, socket: &mut tcp::Socket<'_>) -> bool {
+        if !self.ended.0 && socket.can_send() {
+            let read = socket.send(|room| match self.client.read(room) {
+                Ok(0) if !room.is_empty() => (0, Err(ErrorKind::UnexpectedEof)),
+                Ok(count) => (count, Ok(())),
+                Err(error) => (0, Err(error.kind())),
+            });
+            match read {
+                Ok(Ok(()) | Err(ErrorKind::WouldBlock)) => {}
+                Ok(Err(ErrorKind::UnexpectedEof)) => {
+                    socket.close();
+                    self.ended.0 = true;
+                }
+                // The client is gone the hard way.
+                _ => return false,
+            }
+        }
+        if socket.can_recv() {
+            let written = socket.recv(|data| match self.client.write(data) {
+                Ok(count) => (count, Ok(())),
+                Err(error) => (0, Err(error.kind())),
+            });
+            if !matches!(written, Ok(Ok(()) | Err(ErrorKind::WouldBlock))) {
+                return false;
+            }
+        } else if !self.ended.1 && !socket.may_recv() && !matches!(socket.state(), tcp::State::SynSent) {
+            self.ended.1 = true;
+            let _ = self.client.shutdown(std::net::Shutdown::Write);
+        }
+        !matches!(socket.state(), tcp::State::Closed | tcp::State::TimeWait)
+    }
+}
+
+/// When time began.
+fn epoch() -> Instant {
+    static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
+
+impl Device for Peer {
+    type RxToken<'a> = Received;
+    type TxToken<'a> = ToSend;
+
+    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Received, ToSend)> {
+        let frame = self.pending.pop_front()?;
+        Some((Received(frame), ToSend::by(self)))
+    }
+
+    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<ToSend> {
+        Some(ToSend::by(self))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = 1514;
+        capabilities
+    }
+}
+
+/// A frame for smoltcp.
+pub struct Received(Vec<u8>);
+
+impl RxToken for Received {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(&self.0)
+    }
+}
+
+/// A frame from smoltcp.
+pub struct ToSend(Arc<UdpSocket>, Option<SocketAddr>);
+
+impl ToSend {
+    fn by(peer: &Peer) -> Self {
+        let machine = peer.shared.state.lock().unwrap().machine;
+        Self(Arc::clone(&peer.socket), machine.map(|(_, address)| address))
+    }
+}
+
+impl TxToken for ToSend {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut frame = vec![0; len];
+        let result = f(&mut frame);
+        if let Some(address) = self.1 {
+            let _ = self.0.send_to(&frame, address);
+        }
+        result
+    }
+}

@@ -1,0 +1,288 @@
+//! Peers that come and never mean it: however many there are, whoever means it is served.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+use smoltcp::wire::{TcpControl, TcpSeqNumber};
+
+use super::common::machine::{Machine, Setup};
+use super::common::pki::{Pki, USER_NETWORK};
+use super::common::telnet::Telnet;
+use super::common::tls::{self, Hello};
+use super::common::wire::{Segment, Wire};
+use super::common::{Scratch, poll};
+
+/// A machine at the other end of a cable, and the way to its services for clients that behave.
+struct Site {
+    machine: Machine,
+    wire: Wire,
+    pki: Pki,
+    scratch: Scratch,
+}
+
+impl Site {
+    fn new(echo: &str) -> Self {
+        let (wire, pki) = (Wire::new(), Pki::new());
+        let tls = pki.tls().replace(".tls = {", ".tls = { .handshake_timeout = 2,");
+        let defconfig = format!("{USER_NETWORK}{tls}.echo = {{ .tls_port = 10007, .plain_port = 10008, {echo} }},\n");
+        let machine = Setup::new().wire(wire.address()).defconfig(defconfig).ready();
+        wire.connected();
+        Self {
+            machine,
+            wire,
+            pki,
+            scratch: Scratch::new(),
+        }
+    }
+
+    fn assert_serves(&self) {
+        let ca = self.scratch.file("RootCA.pem", &self.pki.ca);
+        tls::assert_serves(self.wire.forward(10007), &ca);
+    }
+
+    fn shell(&self) -> Telnet {
+        Telnet::connect(self.wire.forward(23))
+    }
+
+    /// Opens a connection from a ghost.
+    fn open(&self, ghost: (Ipv4Addr, u16), port: u16) -> Segment {
+        self.wire.syn(ghost, port);
+        self.syn_ack(ghost)
+    }
+
+    fn syn_ack(&self, ghost: (Ipv4Addr, u16)) -> Segment {
+        self.wire.seen("a SYN-ACK", |segment| {
+            segment.to == ghost && segment.control == TcpControl::Syn
+        })
+    }
+
+    /// A segment of an open connection, after `sent` bytes from the ghost and `received` from the machine.
+    fn say(&self, syn_ack: &Segment, control: TcpControl, sent: usize, received: usize) {
+        self.wire.send(&self.wire.segment(syn_ack.to, syn_ack.port, |segment| {
+            segment.control = control;
+            segment.seq_number = TcpSeqNumber(1001) + sent;
+            segment.ack_number = Some(syn_ack.seq + 1 + received);
+        }));
+    }
+
+    /// The pool is as it was: nobody is connected but this shell, nothing is half open or closing.
+    fn assert_rested(&self) {
+        let mut shell = self.shell();
+        poll("the pool as it was", || {
+            let status = shell.command("status");
+            let rested = status.contains("\nconnections: 0 of ")
+                && status.contains(" 0 half open, 0 open, 1 established, 0 closing\n");
+            rested.then_some(())
+        });
+    }
+}
+
+/// Somebody out there, behind the gateway: the n-th.
+fn ghost(n: u32) -> (Ipv4Addr, u16) {
+    (Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 1, 0, 1)) + n), 30_000)
+}
+
+#[test]
+fn a_thousand_connections_that_end_in_ugly_ways_leave_the_pool_as_it_was() {
+    let site = Site::new("");
+    site.assert_rested();
+    let hello = Hello::default().record();
+    let (half, _) = hello.split_at(hello.len() / 2);
+    for n in 0..1000 {
+        let ghost = ghost(n);
+        match n % 10 {
+            // A SYN and nothing more.
+            0 => site.wire.syn(ghost, 10007),
+            // RST instead of the ACK.
+            1 => {
+                let syn_ack = site.open(ghost, 10007);
+                site.say(&syn_ack, TcpControl::Rst, 0, 0);
+            }
+            // Connected, then silence.
+            2 => site.wire.acknowledge(&site.open(ghost, 10007), b""),
+            // Half a hello, then silence.
+            3 => site.wire.acknowledge(&site.open(ghost, 10007), half),
+            // Half a hello, then RST.
+            4 => {
+                let syn_ack = site.open(ghost, 10007);
+                site.wire.acknowledge(&syn_ack, half);
+                site.say(&syn_ack, TcpControl::Rst, half.len(), 0);
+            }
+            // A whole hello, then FIN, and whatever comes is not acknowledged.
+            5 => {
+                let syn_ack = site.open(ghost, 10007);
+                site.wire.acknowledge(&syn_ack, &hello);
+                site.say(&syn_ack, TcpControl::Fin, hello.len(), 0);
+            }
+            // A whole hello; RST in the middle of the answer.
+            6 => {
+                let syn_ack = site.open(ghost, 10007);
+                site.wire.acknowledge(&syn_ack, &hello);
+                site.wire.seen("the answer", |segment| {
+                    segment.to == ghost && !segment.payload.is_empty()
+                });
+                site.say(&syn_ack, TcpControl::Rst, hello.len(), 0);
+            }
+            // A whole hello; the answer is acknowledged, and that was all.
+            7 => {
+                let syn_ack = site.open(ghost, 10007);
+                site.wire.acknowledge(&syn_ack, &hello);
+                let answer = |segment: &Segment| segment.to == ghost && !segment.payload.is_empty();
+                let answer = site.wire.seen("the answer", answer);
+                site.say(&syn_ack, TcpControl::None, hello.len(), answer.payload.len());
+            }
+            // Plain echo, then RST with the echo on its way.
+            8 => {
+                let syn_ack = site.open(ghost, 10008);
+                site.wire.acknowledge(&syn_ack, b"to be echoed");
+                site.say(&syn_ack, TcpControl::Rst, 12, 0);
+            }
+            // FIN at once, and never an answer to the machine's own.
+            _ => {
+                let syn_ack = site.open(ghost, 10008);
+                site.say(&syn_ack, TcpControl::Fin, 0, 0);
+            }
+        }
+        if n % 100 == 99 {
+            site.assert_serves();
+        }
+    }
+    site.assert_rested();
+    site.assert_serves();
+    let said = site.machine.console().text();
+    assert!(said.contains(": handshake not finished in 2 s"), "{said}");
+}
+
+/// Sends `count` SYNs, and calls `answer` with what comes back. Not each one need be answered: the cable may drop some.
+fn flood(site: &Site, first: u32, count: u32, mut answer: impl FnMut(&Segment)) {
+    for batch in 0..count / 50 {
+        let ghosts = first + batch * 50..first + batch * 50 + 50;
+        ghosts.clone().for_each(|n| site.wire.syn(ghost(n), 10007));
+        for _ in ghosts {
+            let syn_ack = |segment: &Segment| segment.control == TcpControl::Syn;
+            match site.wire.seen_within(Duration::from_millis(200), syn_ack) {
+                Some(segment) => answer(&segment),
+                None => break,
+            }
+        }
+    }
+}
+
+#[test]
+fn behind_ten_thousand_half_open_peers_a_handshake_succeeds() {
+    let site = Site::new("");
+    for thousand in 0..10 {
+        flood(&site, thousand * 1000, 1000, |_| {});
+        site.assert_serves();
+    }
+    let counters = site.shell().command("counters");
+    assert!(counters.contains("\n  evicted, half open"), "{counters}");
+}
+
+#[test]
+fn behind_ten_thousand_stalled_peers_a_handshake_succeeds() {
+    let site = Site::new("");
+    let hello = Hello::default().record();
+    let (half, _) = hello.split_at(hello.len() / 2);
+    for thousand in 0..10 {
+        // Every second one says half of what it has to say, the others nothing.
+        let mut turn = false;
+        flood(&site, thousand * 1000, 1000, |syn_ack| {
+            turn = !turn;
+            site.wire.acknowledge(syn_ack, if turn { half } else { b"" });
+        });
+        site.assert_serves();
+    }
+    let counters = site.shell().command("counters");
+    assert!(
+        !counters.contains("  evicted before established                 0\n"),
+        "{counters}"
+    );
+}
+
+#[test]
+fn stalled_peers_keep_nobody_out_of_the_shell() {
+    let site = Site::new(".connections = 4");
+    for n in 0..200 {
+        site.wire.acknowledge(&site.open(ghost(n), 23), b"");
+    }
+    site.shell();
+    site.assert_serves();
+}
+
+#[test]
+fn a_shell_whose_peer_has_vanished_is_taken_over() {
+    let site = Site::new("");
+    let syn_ack = site.open(ghost(0), 23);
+    site.wire.acknowledge(&syn_ack, b"status\r\n");
+    site.wire.seen("the prompt", |segment| {
+        segment.to == ghost(0) && !segment.payload.is_empty()
+    });
+    // From here on the ghost says nothing, not even an acknowledgement.
+    for _ in 0..5 {
+        assert!(site.shell().command("version").starts_with("postern "));
+    }
+}
+
+#[test]
+fn a_burst_of_syns_as_large_as_the_pool_is_accepted() {
+    let site = Site::new(".connections = 100");
+    // All before any is answered.
+    (0..100).for_each(|n| site.wire.syn(ghost(n), 10008));
+    let mut open: Vec<Segment> = (0..100)
+        .map(|_| {
+            site.wire
+                .seen("a SYN-ACK", |segment| segment.control == TcpControl::Syn)
+        })
+        .collect();
+    open.sort_by_key(|segment| segment.to);
+    open.dedup_by_key(|segment| segment.to);
+    assert_eq!(open.len(), 100);
+    for syn_ack in &open {
+        site.wire.acknowledge(syn_ack, b"all of us");
+    }
+    let mut echoed: Vec<_> = (0..100)
+        .map(|_| site.wire.seen("an echo", |segment| segment.payload == b"all of us").to)
+        .collect();
+    echoed.sort();
+    echoed.dedup();
+    assert_eq!(echoed.len(), 100);
+}
+
+#[test]
+fn a_hello_in_one_byte_segments_is_answered() {
+    let site = Site::new("");
+    let syn_ack = site.open(ghost(0), 10007);
+    let hello = Hello::default().record();
+    for (at, byte) in hello.iter().enumerate() {
+        site.wire.say_byte(&syn_ack, at, *byte);
+        // At most as many on the way as the cable surely holds.
+        if at % 32 == 31 {
+            let all = syn_ack_of(at + 1);
+            site.wire.seen("the acknowledgement", |segment| {
+                segment.to == ghost(0) && segment.ack >= Some(all)
+            });
+        }
+    }
+    let answer = site.wire.seen("an answer", |segment| {
+        segment.to == ghost(0) && !segment.payload.is_empty()
+    });
+    // A handshake record, a ServerHello.
+    assert_eq!((answer.payload[0], answer.payload[5]), (22, 2), "{answer:02x?}");
+}
+
+/// The acknowledgement of that many bytes of a ghost.
+fn syn_ack_of(bytes: usize) -> TcpSeqNumber {
+    TcpSeqNumber(1001) + bytes
+}
+
+#[test]
+fn a_handshake_deadline_ends_whoever_says_nothing() {
+    let site = Site::new("");
+    let mut silent = TcpStream::connect(site.wire.forward(10007)).unwrap();
+    // Too short for a record, and the rest never comes.
+    silent.write_all(&[22, 3, 1]).unwrap();
+    site.machine.wait_for(": handshake not finished in 2 s");
+    site.assert_rested();
+}

@@ -1,0 +1,137 @@
+//! A configuration that comes as a boot module: it replaces the baked one, or is refused with its position.
+
+use std::net::Ipv4Addr;
+
+use rcgen::date_time_ymd;
+
+use super::common::machine::Setup;
+use super::common::pki::{ECHO, Pki, USER_NETWORK};
+use super::common::{Scratch, baked_ca, poll, tls};
+
+#[test]
+fn another_one_changes_certificate_address_and_ports() {
+    let (pki, scratch) = (Pki::new(), Scratch::new());
+    let text = format!(
+        ".vmm = {{ .telnet_dbgsh = 1 }},\n\
+         .ip = {{ .use_dhcp = 0, .ipaddr = {{ 192, 168, 77, 9 }}, .netmask = {{ 255, 255, 255, 0 }},\n\
+         .gateway = {{ 192, 168, 77, 2 }} }},\n{}.echo = {{ .tls_port = 443, .plain_port = 7 }},\n",
+        pki.tls()
+    );
+    let setup = Setup::new()
+        .defconfig(&text)
+        .address(Ipv4Addr::new(192, 168, 77, 9))
+        .ports(&[443, 7, 23]);
+    let machine = setup.ready();
+    machine.wait_for(&format!("configured by the boot module ({} bytes)", text.len()));
+    machine.wait_for("vm0: address 192.168.77.9/24, gateway 192.168.77.2");
+    tls::assert_serves(machine.at(443), &scratch.file("ca.pem", &pki.ca));
+    assert_eq!(super::echo::plain(machine.at(7), b"seven".to_vec()), b"seven");
+    let status = machine.ask("status");
+    assert!(
+        status.contains("tls echo server on port 443 of vm0\n") && !status.contains("10007"),
+        "{status}"
+    );
+}
+
+#[test]
+fn a_broken_one_is_refused_with_its_position_and_the_baked_one_serves() {
+    let pki = Pki::new();
+    let expired = Pki::with(|server| {
+        server.not_before = date_time_ymd(2020, 1, 1);
+        server.not_after = date_time_ymd(2021, 2, 3);
+    });
+    let mixed = Pki {
+        key: Pki::new().key,
+        ..Pki::new()
+    };
+    for (text, refusal) in [
+        (
+            ".ip = { .use_dhcp = 1 }\n.echo = {}",
+            "defconfig:1:24: .ip: a comma is missing after this value",
+        ),
+        (
+            ".vmm = {\n  .telnet_dbgsh = 1,\n  .telent = 1,\n},",
+            "defconfig:3:3: .vmm.telent: there is no such key",
+        ),
+        (
+            ".ip = { .ipaddr = { 10, 0, 2 } },",
+            "defconfig:1:19: .ip.ipaddr: an address has four parts, this one has 3",
+        ),
+        (
+            ".echo = { .tls_port = 65536 },",
+            "defconfig:1:23: .echo.tls_port: 65536 is out of range",
+        ),
+        (
+            ".tls = { .srv_cert_file = \"server.pem\" },",
+            "files can be named at build time only",
+        ),
+        (".tls = { .srv_key = \"no key\" },", ".tls.srv_key: "),
+        (&pki.tls()[..pki.tls().len() / 3], ".tls.srv_cert: "),
+        (&expired.tls(), ".tls.srv_cert: certificate 1 expired 2021-02-0"),
+        (
+            &mixed.tls(),
+            ".tls.srv_key: this private key does not belong to the certificate",
+        ),
+        ("\0\u{1b}[2J", "defconfig:1:1: the byte 0x00 means nothing here"),
+    ] {
+        let machine = Setup::new().defconfig(text).ready();
+        machine.wait_for("boot module refused: defconfig:");
+        machine.wait_for(refusal);
+        machine.wait_for("the baked configuration serves");
+        tls::assert_serves(machine.at(10007), &baked_ca());
+        let log = machine.ask("log");
+        assert!(
+            log.contains("boot module refused: ") && log.contains(refusal),
+            "{refusal}: {log}"
+        );
+    }
+}
+
+#[test]
+fn an_address_by_dhcp() {
+    let text = format!(
+        ".vmm = {{ .telnet_dbgsh = 1 }},\n.ip = {{ .use_dhcp = 1 }},\n{}{ECHO}",
+        Pki::new().tls()
+    );
+    let machine = Setup::new().defconfig(text).ready();
+    machine.wait_for("vm0: address 10.0.2.15/24, gateway 10.0.2.2");
+    let ip = machine.ask("ip");
+    assert!(ip.lines().next().unwrap().ends_with("(DHCP)"), "{ip}");
+}
+
+#[test]
+fn without_certificates_there_is_no_tls_and_it_says_why() {
+    let machine = Setup::new().defconfig(format!("{USER_NETWORK}{ECHO}")).ready();
+    machine.wait_for("tls echo server on port 10007 not started: no server certificate is configured");
+    assert_eq!(super::echo::plain(machine.at(10008), b"plain".to_vec()), b"plain");
+}
+
+#[test]
+fn telnet_is_only_there_if_configured() {
+    let text = format!(
+        "{}{ECHO}",
+        USER_NETWORK.replace(".telnet_dbgsh = 1", ".telnet_dbgsh = 0")
+    );
+    let machine = Setup::new().defconfig(text).ready();
+    // QEMU accepts for the machine, and ends the connection when the machine has refused it.
+    let mut stream = std::net::TcpStream::connect(machine.at(23)).unwrap();
+    stream.set_read_timeout(Some(super::common::LIMIT)).unwrap();
+    assert!(matches!(std::io::Read::read(&mut stream, &mut [0; 16]), Ok(0) | Err(_)));
+}
+
+#[test]
+fn the_log_goes_to_the_syslog_server() {
+    let scratch = Scratch::new();
+    let capture = scratch.path("capture");
+    let syslog = ".telnet_dbgsh = 1, .tty_syslog = { .enable = 1, .dst_ipaddr = { 10, 0, 2, 2 } },";
+    let text = format!("{}{ECHO}", USER_NETWORK.replace(".telnet_dbgsh = 1,", syslog));
+    let dump = format!("filter-dump,id=dump,netdev=net0,file={}", capture.display());
+    let machine = Setup::new().defconfig(text).arguments(&["-object", &dump]).ready();
+    // A line of the log that is made now, so that the address is there for sure.
+    machine.shell();
+    poll("the line in a datagram", || {
+        let bytes = std::fs::read(&capture).unwrap();
+        super::common::process::find(&bytes, b"debug shell begins").map(|_| ())
+    });
+    assert!(machine.console().text().contains("debug shell begins"));
+}

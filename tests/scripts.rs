@@ -1,0 +1,330 @@
+//! `qemu/run` and `qemu/test` as people use them, and as they should not.
+
+#[path = "common/mod.rs"]
+#[cfg(feature = "image")]
+mod common;
+
+#[cfg(feature = "image")]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+    use std::process::{Command, Output};
+
+    use super::common::process::Process;
+    use super::common::{Scratch, baked_ca, image, machine, telnet};
+
+    fn script(name: &str) -> Command {
+        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu").join(name))
+    }
+
+    /// Runs it to its end: exit status, standard output, standard error.
+    fn end(command: &mut Command) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    }
+
+    /// What `qemu/run --dry-run` would run.
+    fn dry_run(arguments: &[&str]) -> String {
+        let (status, out, err) = end(script("run").arg("--dry-run").args(arguments));
+        assert_eq!(status, 0, "{err}");
+        out
+    }
+
+    #[test]
+    fn help_is_on_standard_output_and_names_every_option() {
+        let (status, out, err) = end(script("run").arg("--help"));
+        assert_eq!((status, &err[..]), (0, ""));
+        for option in [
+            "--tls",
+            "--plain",
+            "--telnet",
+            "--defconfig",
+            "--memory",
+            "--accel",
+            "--machine",
+            "--pcap",
+        ] {
+            assert!(out.contains(&format!("\n  {option} ")), "{option}");
+        }
+        assert_eq!(end(script("run").arg("-h")).1, out);
+        let (status, out, _) = end(script("test").arg("--help"));
+        assert!(status == 0 && out.contains("N passed, N failed"));
+    }
+
+    #[test]
+    fn wrong_options_show_the_usage() {
+        for (arguments, why) in [
+            (
+                &["--fast"][..],
+                "there is no option '--fast'; options of QEMU go after --",
+            ),
+            (
+                &["-snapshot"],
+                "there is no option '-snapshot'; options of QEMU go after --",
+            ),
+            (&["10007"], "there is no option '10007'"),
+            (&["--tls"], "--tls takes a value"),
+            (&["--tls", "0"], "--tls takes a number from 1 to 65535, not '0'"),
+            (&["--tls=65536"], "--tls takes a number from 1 to 65535, not '65536'"),
+            (&["--tls", "10007:"], "--tls takes a number from 1 to 65535, not ''"),
+            (&["--telnet", "x"], "--telnet takes a number from 1 to 65535, not 'x'"),
+            (&["--memory", "1"], "--memory takes a number from 2 to 1048576, not '1'"),
+            (
+                &["--memory", "64M"],
+                "--memory takes a number from 2 to 1048576, not '64M'",
+            ),
+            (&["--accel", "hvf"], "--accel takes kvm or tcg, not 'hvf'"),
+            (&["--machine", "pc"], "--machine takes q35 or microvm, not 'pc'"),
+            (&["--no-build=yes"], "--no-build takes no value"),
+            (&["--tls", "4444", "--plain", "4444"], "port 4444 is asked for twice"),
+        ] {
+            let (status, out, err) = end(script("run").args(arguments));
+            assert_eq!((status, &out[..]), (2, ""), "{arguments:?}: {err}");
+            assert!(err.starts_with(&format!("qemu/run: {why}")), "{arguments:?}: {err}");
+            assert!(err.contains("\nusage: qemu/run "), "{arguments:?}: {err}");
+        }
+        let (status, _, err) = end(script("test").arg("everything"));
+        assert!(
+            status == 2 && err.starts_with("qemu/test: there is no check 'everything'\nusage: "),
+            "{err}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_reason() {
+        let scratch = Scratch::new();
+        let empty = scratch.file("empty", "");
+        let empty = empty.to_str().unwrap();
+        for (arguments, why) in [
+            (
+                &["--defconfig", "/nowhere/x"][..],
+                "cannot read the defconfig '/nowhere/x'",
+            ),
+            (&["--defconfig", "/"], "cannot read the defconfig '/'"),
+            (&["--defconfig", empty], "is empty"),
+            (
+                &["--pcap", "/nowhere/x.pcap"],
+                "there is no directory '/nowhere' for the capture",
+            ),
+        ] {
+            let (status, out, err) = end(script("run").args(arguments));
+            assert_eq!((status, &out[..]), (1, ""), "{arguments:?}: {err}");
+            assert!(err.contains(why), "{arguments:?}: {err}");
+        }
+        // Without an image.
+        let mut run = script("run");
+        let (status, _, err) = end(run.arg("--no-build").env("CARGO_TARGET_DIR", scratch.path("target")));
+        assert!(
+            status == 1 && err.contains("there is no image at ") && err.contains("leave out --no-build"),
+            "{err}"
+        );
+        // Without KVM.
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+        if !cpu.contains(" vmx") && !cpu.contains(" svm") {
+            let (status, _, err) = end(script("run").args(["--accel", "kvm"]));
+            assert!(
+                status == 1 && err.contains("KVM does not work here") && err.contains("--accel tcg"),
+                "{err}"
+            );
+        }
+    }
+
+    #[test]
+    fn options_reach_qemu() {
+        let scratch = Scratch::new();
+        let other = scratch.file("other defconfig", "x");
+        let command = dry_run(&[
+            "--tls=4443:443",
+            "--plain",
+            "4444:7",
+            "--telnet=4445",
+            "--memory",
+            "16",
+            "--accel=tcg",
+            "--defconfig",
+            other.to_str().unwrap(),
+            "--pcap",
+            "/tmp/a,b.pcap",
+            "--",
+            "-cpu",
+            "qemu64",
+        ]);
+        for part in [
+            ",hostfwd=tcp:127.0.0.1:4443-:443,hostfwd=tcp:127.0.0.1:4444-:7,hostfwd=tcp:127.0.0.1:4445-:23 ",
+            " -m 16 ",
+            " -accel tcg ",
+            " -M q35 ",
+            &format!(" -initrd '{}' ", other.display()),
+            ",file=/tmp/a,,b.pcap ",
+        ] {
+            assert!(command.contains(part), "{part} is not in {command}");
+        }
+        assert!(command.ends_with(" -cpu qemu64\n"), "{command}");
+        assert!(dry_run(&["--machine", "microvm"]).contains(" -M microvm,"));
+    }
+
+    /// Ports of the guide that others have, maybe this very test in another run: only that they are avoided counts.
+    #[test]
+    fn a_taken_port_is_avoided_or_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let (status, _, err) = end(script("run").args(["--dry-run", "--telnet", &port.to_string()]));
+        assert_eq!(status, 1);
+        assert!(
+            err.contains(&format!("somebody listens on port {port}: give --telnet another")),
+            "{err}"
+        );
+        // It may be taken already, which is as good.
+        let _guide = TcpListener::bind("127.0.0.1:11123");
+        let (_, out, err) = end(script("run").arg("--dry-run"));
+        assert!(err.contains("port 11123 is taken: using 1112"), "{err}");
+        assert!(!out.contains(":11123-"), "{out}");
+    }
+
+    #[test]
+    fn what_is_missing_is_installed_or_the_line_to_type_is_shown() {
+        let bare = Bare::new();
+        let (status, _, err) = end(bare.run().arg("--no-build"));
+        assert_eq!(status, 1);
+        assert!(err.contains("qemu/run: please install qemu-system-x86_64 "), "{err}");
+        assert!(
+            err.contains("(on Debian and Ubuntu the packages are: qemu-system-x86 "),
+            "{err}"
+        );
+
+        // An apt-get that would like to, but only after an update, and then does not bring the program.
+        bare.program(
+            "apt-get",
+            "echo apt-get \"$@\"; [ -e \"$0.updated\" ] || case $* in *update*) : >\"$0.updated\";; *) exit 1;; esac",
+        );
+        bare.program(
+            "sudo",
+            "[ \"$1\" = -n ] && shift; [ \"${1%%=*}\" = DEBIAN_FRONTEND ] && shift; exec \"$@\"",
+        );
+        let (status, _, err) = end(bare.run().arg("--no-build"));
+        assert_eq!(status, 1);
+        // There may be some about ports that are taken.
+        let lines: Vec<&str> = err.lines().skip_while(|line| !line.contains("apt-get")).collect();
+        let install = lines[0]
+            .strip_prefix("qemu/run: installing with apt-get: ")
+            .expect(&err);
+        assert!(install.starts_with("qemu-system-x86 "), "{err}");
+        let tries = [1, 3].map(|line| lines[line].starts_with("apt-get -q -y --no-install-recommends install "));
+        assert_eq!(tries, [true, true], "{err}");
+        assert_eq!(lines[2], "apt-get -q update");
+        assert!(
+            err.ends_with("qemu-system-x86_64 is still missing after installing qemu-system-x86\n"),
+            "{err}"
+        );
+    }
+
+    #[test]
+    fn an_old_rust_and_none_are_named() {
+        let bare = Bare::new();
+        for program in ["qemu-system-x86_64", "cc", "openssl", "telnet"] {
+            bare.program(program, "");
+        }
+        let (status, _, err) = end(bare.run().arg("--no-build"));
+        assert!(status == 1 && err.contains("Rust is missing: install 1."), "{err}");
+        bare.program("cargo", "");
+        bare.program("rustc", "echo rustc 1.75.0");
+        let (status, _, err) = end(bare.run().arg("--no-build"));
+        assert!(
+            status == 1 && err.contains("Rust 1.75.0 is too old: install 1."),
+            "{err}"
+        );
+    }
+
+    /// The whole thing, from a directory and with a target directory that have blanks in their names.
+    #[test]
+    fn it_boots_and_the_lines_it_prints_work() {
+        let scratch = Scratch::new();
+        let target = scratch.path("a target");
+        std::fs::create_dir_all(target.join("release")).unwrap();
+        std::os::unix::fs::symlink(image(), target.join("release/postern")).unwrap();
+        std::os::unix::fs::symlink(baked_ca().parent().unwrap(), target.join("pki")).unwrap();
+        let mut command = script("run");
+        command
+            .args(["--no-build", "--accel", "tcg"])
+            .current_dir(scratch.path(""));
+        let mut run = Process::start(command.env("CARGO_TARGET_DIR", "a target"));
+        run.out.wait_for(machine::READY);
+        let said = run.err.text();
+        let line = |start: &str| {
+            said.lines()
+                .find(|line| line.trim_start().starts_with(start))
+                .expect(&said)
+                .trim()
+        };
+
+        // The lines as they are, by way of a shell.
+        let s_client = line("openssl s_client ");
+        assert!(
+            s_client.ends_with("-CAfile 'a target/pki/RootCA.pem' -verify_return_error -verify_hostname localhost")
+        );
+        let mut client = Process::start(Command::new("sh").args(["-c", s_client]).current_dir(scratch.path("")));
+        client.write(b"from a line that was pasted\n");
+        client.out.wait_for("\nfrom a line that was pasted\n");
+        let session = client.out.text();
+        assert!(
+            session.contains("Verification: OK") && session.contains("TLSv1.3"),
+            "{session}"
+        );
+
+        let address = line("telnet ").strip_prefix("telnet ").unwrap().replace(' ', ":");
+        let mut shell = telnet::Telnet::connect(address.parse().unwrap());
+        assert_eq!(shell.command("echoctl_tls"), "");
+        assert_eq!(shell.at_prompt(), "echoctl_tls> ");
+
+        // Somebody else's ports are left alone.
+        let mut command = script("run");
+        command.args(["--no-build", "--dry-run"]).current_dir(scratch.path(""));
+        let (_, second, err) = end(command.env("CARGO_TARGET_DIR", "a target"));
+        assert!(
+            !second.contains(&format!(":{}-:23", address.split_once(':').unwrap().1)),
+            "{second}{err}"
+        );
+
+        // Leaving, as it says.
+        run.write(b"\rpoweroff\r");
+        assert!(run.wait().success());
+    }
+
+    /// A PATH with little in it.
+    struct Bare(Scratch);
+
+    impl Bare {
+        fn new() -> Self {
+            let scratch = Scratch::new();
+            let path = std::env::var("PATH").unwrap();
+            let find = |name: &str| {
+                path.split(':')
+                    .map(|part| PathBuf::from(part).join(name))
+                    .find(|path| path.exists())
+            };
+            for name in [
+                "awk", "bash", "basename", "cat", "cut", "dirname", "env", "grep", "head", "readlink", "sed", "sh",
+                "sort",
+            ] {
+                std::os::unix::fs::symlink(find(name).expect(name), scratch.path(name)).unwrap();
+            }
+            Self(scratch)
+        }
+
+        /// Puts a program there.
+        fn program(&self, name: &str, script: &str) {
+            let path = self.0.file(name, format!("#!/bin/sh\n{script}\n"));
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+
+        fn run(&self) -> Command {
+            let mut command = script("run");
+            command
+                .env("PATH", self.0.path(""))
+                .env("CARGO_HOME", self.0.path("none"));
+            command
+        }
+    }
+}
