@@ -1,22 +1,25 @@
 //! The machine as the debug shell sees it: reports, and what the commands drive.
 
 use core::fmt::{self, Write};
-use core::net::SocketAddrV4;
+use core::net::Ipv4Addr;
 
-use postern::echo::Kind;
-use postern::echo::client::{Client, ClientError};
+use postern::echo::client::{self, Client, ClientError, Target};
 use postern::echo::server::{Service, StartError, StopError};
+use postern::echo::{Kind, find_network};
 use postern::log;
 use postern::machine::{clock, cpu, entropy, executor, power, rtc};
 use postern::net::{DhcpState, Netif};
 use postern::nic::Link;
 use postern::shell::{Host, Power, Report};
 
+use crate::settings;
+
 /// Everything that the shell reads and drives.
 pub(crate) struct Machine {
     pub(crate) netifs: &'static [Netif],
     pub(crate) service: &'static Service<Netif>,
-    pub(crate) client: &'static Client,
+    pub(crate) plain_client: &'static Client,
+    pub(crate) tls_client: &'static Client,
     /// All the RAM, in bytes.
     pub(crate) ram: u64,
     /// What was left of it after the start, in bytes.
@@ -72,15 +75,21 @@ impl Machine {
                 writeln!(out, "{kind} echo server on port {port} of {netif}")?;
             }
         }
-        if let Some(peer) = self.client.peer() {
-            writeln!(out, "plain echo client connected to {peer}")?;
-        }
+        self.tls_client.write_status(out)?;
+        self.plain_client.write_status(out)?;
         writeln!(
             out,
             "connections: {} of {}",
             self.service.live().count(),
             self.service.capacity()
         )
+    }
+
+    fn client(&self, kind: Kind) -> &'static Client {
+        match kind {
+            Kind::Tls => self.tls_client,
+            Kind::Plain => self.plain_client,
+        }
     }
 
     fn counters(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
@@ -148,16 +157,21 @@ impl Host for Machine {
         self.service.port(kind, n).map(|(port, _)| port)
     }
 
-    async fn client_connect(&self, remote: SocketAddrV4, netif: Option<&str>) -> Result<(), ClientError> {
-        self.client.connect(remote, netif).await
+    async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError> {
+        let netif = find_network(self.netifs, netif).ok_or(ClientError::NoSuchInterface)?;
+        Ok(netif.resolve(host, settings::seed()).await?)
     }
 
-    async fn client_send(&self, text: &[u8]) -> Result<(), ClientError> {
-        self.client.send(text).await
+    async fn client_connect(&self, kind: Kind, target: Target<'_>) -> Result<Option<client::Session>, ClientError> {
+        self.client(kind).connect(target).await
     }
 
-    async fn client_close(&self) -> Result<(), ClientError> {
-        self.client.close().await
+    async fn client_send(&self, kind: Kind, text: &[u8]) -> Result<(), ClientError> {
+        self.client(kind).send(text).await
+    }
+
+    async fn client_close(&self, kind: Kind) -> Result<(), ClientError> {
+        self.client(kind).close().await
     }
 
     fn power(&self, power: Power) {
@@ -209,6 +223,9 @@ fn interface(netif: &Netif, out: &mut dyn Write) -> fmt::Result {
     match status.gateway {
         Some(gateway) => write!(out, ", gateway {gateway}")?,
         None => write!(out, ", no gateway")?,
+    }
+    for server in netif.dns_servers() {
+        write!(out, ", DNS {server}")?;
     }
     writeln!(
         out,

@@ -13,7 +13,7 @@ use host::Machine;
 use memory::{Memory, Plan};
 use postern::config::Config;
 use postern::echo::Kind;
-use postern::echo::client::Client;
+use postern::echo::client::{Client, Speech};
 use postern::echo::secure::TlsWorker;
 use postern::echo::server::{Desk, Limits, Service};
 use postern::machine::acpi::{Acpi, Firmware};
@@ -116,17 +116,21 @@ fn start(
     service.set_tls(tls.server.as_ref().map(|_| ()).map_err(|why| *why));
     let mut workers = plan.workers(&tls.server, &mut memory)?;
     memory.spawn(spawner, plan.connections, |_| work(service, workers.next()))?;
-    let client: &'static Client = memory.value(Client::new())?;
+    let mut speech = Some(settings::speech(config, tls.client, &mut memory));
+    let plain_client: &'static Client = memory.value(Client::new(Kind::Plain))?;
+    let tls_client: &'static Client = memory.value(Client::new(Kind::Tls))?;
     let machine: &'static Machine = memory.value(Machine {
         netifs,
         service,
-        client,
+        plain_client,
+        tls_client,
         ram,
         free: memory.0.left(),
     })?;
 
     memory.spawn(spawner, 1, |_| service.listen())?;
-    memory.spawn(spawner, 1, |_| client.run(netifs))?;
+    memory.spawn(spawner, 1, |_| speak(plain_client, netifs, Some(Speech::Plain)))?;
+    memory.spawn(spawner, 1, |_| speak(tls_client, netifs, speech.take()))?;
     memory.spawn(spawner, 1, |_| shell::serial(serial::Console, machine))?;
     memory.spawn(spawner, 1, |_| clock::refine())?;
     memory.spawn(spawner, 1, |_| serial::poll_input())?;
@@ -168,6 +172,7 @@ fn bring_up(
         let settings = net::Config {
             // The idle loop watches the card.
             spin: embassy_time::Duration::from_ticks(0),
+            dns: config.ip.dns.filter(|_| number == 0),
             ..net::Config::new(name, settings::address(config, number), settings::seed())
         };
         match net::open(card, settings, plan.net(number), memory) {
@@ -192,6 +197,13 @@ async fn serve(runner: Option<net::Runner<PciCard>>) {
 async fn work(service: &'static Service<Netif>, worker: Option<TlsWorker<'static, entropy::Rng>>) {
     if let Some(mut worker) = worker {
         service.work(&mut worker).await;
+    }
+}
+
+/// The task of an echo client.
+async fn speak(client: &'static Client, netifs: &'static [Netif], speech: Option<Speech<'static, entropy::Rng>>) {
+    if let Some(speech) = speech {
+        client.run(netifs, speech).await;
     }
 }
 

@@ -24,7 +24,7 @@ const SPARE_SLOTS: usize = 32;
 /// The sending side's buffer: a record of the largest size, and what is kept free for alerts.
 const OUTBOUND: usize = MAX_PLAINTEXT + 256;
 /// The receiving side's buffer: a record of the largest size, and the part of a hello that went before it.
-const WORKER_INBOUND: usize = INBOUND + 2048;
+pub(crate) const WORKER_INBOUND: usize = INBOUND + 2048;
 /// Connection slots of a second card, which serves the shell and whatever is started there by hand.
 const SECOND_CARD_SLOTS: usize = 16;
 
@@ -93,8 +93,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// Divides what is left. `wanted` connections, or as many as the memory allows.
     pub(crate) fn of(memory: &Memory, wanted: Option<u16>) -> Self {
-        // For the tasks that are there once, and for what is not worth counting.
-        const FIXED: usize = 192 * 1024;
+        // For the tasks that are there once, the TLS client with its buffers, and what is not worth counting.
+        const FIXED: usize = 256 * 1024;
         let free = memory.0.largest().saturating_sub(FIXED);
         let most = (free / FRUGAL).clamp(1, MAX_CONNECTIONS);
         let connections = match wanted {

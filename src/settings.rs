@@ -4,6 +4,7 @@ pub(crate) mod tls;
 
 use embassy_time::Duration;
 use postern::config::{Config, Scratch};
+use postern::echo::client::{Speech, TlsClient, outbound_len};
 use postern::log;
 use postern::machine::{clock, entropy};
 use postern::net::{self, Netif, syslog};
@@ -11,7 +12,7 @@ use postern::pki::verify::Clock;
 use rand_core::Rng as _;
 
 pub(crate) use self::tls::{Identity, Tls};
-use crate::memory::Memory;
+use crate::memory::{self, Memory};
 
 /// The configuration that was baked in when the image was built.
 const BAKED: &str = include_str!(concat!(env!("OUT_DIR"), "/defconfig.baked"));
@@ -51,6 +52,22 @@ fn read(config: &mut Config, text: &[u8], scratch: &mut Scratch) -> Result<(), p
         // Dates cannot be judged by a clock that is wrong; whoever wants TLS is told so.
         Err(_) => config.check(clock::BUILT, clock::BUILT),
     }
+}
+
+/// What the TLS client speaks, or why it cannot.
+pub(crate) fn speech(
+    config: &Config,
+    client: Result<tls::Client, &'static str>,
+    memory: &mut Memory,
+) -> Speech<'static, entropy::Rng> {
+    let client = client.and_then(|tls::Client { config: client, rng }| {
+        const SHORT: &str = "not enough memory for the TLS client";
+        let inbound = memory.0.buffer(memory::WORKER_INBOUND).map_err(|_| SHORT)?;
+        let outbound = memory.0.buffer(outbound_len(&client)).map_err(|_| SHORT)?;
+        let handshake = seconds(config.tls.handshake_timeout, 10);
+        Ok(TlsClient::new(client, now, handshake, rng, inbound, outbound))
+    });
+    client.map_or_else(Speech::Unable, Speech::Tls)
 }
 
 /// The time by which certificates are judged. A clock that is wrong tells a time that no certificate outlives.

@@ -6,6 +6,7 @@ use smoltcp::socket::dhcpv4::{Event, RetryConfig, Socket};
 use smoltcp::time::Duration;
 use smoltcp::wire::Ipv4Cidr;
 
+use super::dns::Servers;
 use super::is_host;
 
 /// A client that asks again sooner than smoltcp's would: a boot often overtakes its link.
@@ -21,8 +22,8 @@ pub(super) fn socket() -> Socket<'static> {
 /// What has become of the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// A lease, new or changed.
-    Leased(Ipv4Cidr, Option<Ipv4Addr>),
+    /// A lease, new or changed: address, router, and who is to be asked for names.
+    Leased(Ipv4Cidr, Option<Ipv4Addr>, Servers),
     /// No lease any more.
     Lost,
     /// The server leased an address that no host can have.
@@ -42,7 +43,8 @@ pub(super) fn poll(socket: &mut Socket<'_>) -> Option<Change> {
             let router = lease
                 .router
                 .filter(|&router| is_host(router, Some(cidr)) && cidr.contains_addr(&router));
-            Change::Leased(cidr, router)
+            let mut servers = lease.dns_servers.iter().copied().filter(|&server| is_host(server, Some(cidr)));
+            Change::Leased(cidr, router, core::array::from_fn(|_| servers.next()))
         }
     })
 }

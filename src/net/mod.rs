@@ -21,6 +21,7 @@
 mod arp;
 mod device;
 mod dhcp;
+pub mod dns;
 mod filter;
 mod runner;
 mod slots;
@@ -42,6 +43,7 @@ use smoltcp::wire::Ipv4Cidr;
 
 use crate::config;
 use crate::nic::{Card, Link};
+pub use dns::ResolveError;
 pub use runner::Runner;
 use slots::{Class, NONE, Pool, Slot, Waiter};
 pub use smoltcp::socket::tcp::State;
@@ -120,6 +122,8 @@ pub struct Config {
     pub name: &'static str,
     /// How it gets its address.
     pub address: Address,
+    /// Who is asked for the addresses of names; `None`: whom the DHCP server names, if there is one.
+    pub dns: Option<Ipv4Addr>,
     /// Where initial sequence numbers and ephemeral ports begin: different at each boot, best from the entropy source.
     pub seed: u64,
     /// A peer that says nothing for so long is asked whether it is still there.
@@ -143,6 +147,7 @@ impl Config {
         Self {
             name,
             address,
+            dns: None,
             seed,
             keepalive: Duration::from_secs(20),
             timeout: Duration::from_secs(65),
@@ -265,7 +270,7 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
     let buckets = arena.slice((2 * count).next_power_of_two(), |_| Cell::new(NONE))?;
     let waiters = arena.slice(count + EXTRA_WAITERS, |_| Waiter::new())?;
 
-    let mut common = SocketSet::new(arena.slice(2, |_| SocketStorage::EMPTY)?);
+    let mut common = SocketSet::new(arena.slice(3, |_| SocketStorage::EMPTY)?);
     let (no_packets, no_bytes) = (
         arena.slice(0, |_| udp::PacketMetadata::EMPTY)?,
         arena.slice(0, |_| 0u8)?,
@@ -279,6 +284,7 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
         udp::PacketBuffer::new(packets, bytes),
     ));
     let dhcp = (config.address == Address::Dhcp).then(|| common.add(dhcp::socket()));
+    let resolver = dns::Resolver::new(config.dns, common.add(dns::socket(arena)?));
 
     let mut shared = Some(Shared {
         name: config.name,
@@ -286,6 +292,7 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
         common: RefCell::new(common),
         udp,
         dhcp,
+        resolver,
         common_dirty: Cell::new(true),
         link: Cell::new(Link::Down),
         address: Cell::new(None),
@@ -327,6 +334,7 @@ struct Shared {
     common: RefCell<SocketSet<'static>>,
     udp: SocketHandle,
     dhcp: Option<SocketHandle>,
+    resolver: dns::Resolver,
     /// Whether something in `common` may have to be sent.
     common_dirty: Cell<bool>,
     link: Cell<Link>,

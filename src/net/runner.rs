@@ -464,12 +464,14 @@ impl<C: Card> Runner<C> {
         };
         drop(set);
         match change {
-            Some(dhcp::Change::Leased(cidr, gateway)) => {
+            Some(dhcp::Change::Leased(cidr, gateway, servers)) => {
                 self.grace = NEVER;
+                shared.resolver.lease(servers);
                 shared.dhcp_state.set(DhcpState::Bound);
                 self.set_address(Some(cidr), gateway);
             }
             Some(dhcp::Change::Lost) => {
+                shared.resolver.lease([None; 3]);
                 shared.dhcp_state.set(DhcpState::Searching);
                 if shared.address.get().is_some() && self.grace == NEVER {
                     log::warn!("{}: lease lost", shared.name);

@@ -15,7 +15,6 @@ pub(crate) struct Tls {
     /// The server's part, or why none can be served.
     pub(crate) server: Result<Identity, &'static str>,
     /// The client's part, or why there is none.
-    #[allow(dead_code)] // until there is a TLS client to take it
     pub(crate) client: Result<Client, &'static str>,
 }
 
@@ -27,7 +26,6 @@ pub(crate) struct Identity {
 }
 
 /// What the TLS client is made of.
-#[allow(dead_code)] // until there is a TLS client to take it
 #[derive(Clone, Copy)]
 pub(crate) struct Client {
     /// Any name will do: each connection asks for its own.

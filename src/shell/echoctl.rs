@@ -1,17 +1,20 @@
 //! The prompts `echoctl> ` and `echoctl_tls> `.
 
-use core::net::SocketAddrV4;
+use core::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use super::command::{self, Action, Request, Spec};
 use super::console::Console;
 use super::{Exit, Host, Line, Session};
 use crate::echo::Kind;
+use crate::echo::client::Target;
+use crate::net::dns;
 
-/// What the client sends, as BitVisor's does.
+/// What the clients send, as BitVisor's do.
 const HELLO: &str = "Hello, BitVisor!\n";
+const HELLO_TLS: &str = "Hello, BitVisor with TLS!\n";
 
-/// Said instead of what the TLS client would do.
-const NO_TLS_CLIENT: &str = "The TLS client role is not in this version; 'echoctl' has the plain client.\n";
+/// What goes before the expected name among the arguments of `client connect`.
+const NAME: &str = "name=";
 
 /// How a prompt is called, and what it offers.
 struct Prompt {
@@ -48,13 +51,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                     Action::Help => self.help(prompt.specs).await?,
                     Action::ServerStart => self.server_start(kind, &prompt, &request).await?,
                     Action::ServerStop => self.server_stop(kind, &prompt, &request).await?,
-                    Action::ClientConnect | Action::ClientSend | Action::ClientClose if kind == Kind::Tls => {
-                        self.print(format_args!("{NO_TLS_CLIENT}")).await?;
-                    }
-                    Action::ClientConnect => self.client_connect(&prompt, &request).await?,
-                    Action::ClientSend => self.client_send(&request).await?,
+                    Action::ClientConnect => self.client_connect(kind, &prompt, &request).await?,
+                    Action::ClientSend => self.client_send(kind, &request).await?,
                     Action::ClientClose => {
-                        let closed = self.host.client_close().await;
+                        let closed = self.host.client_close(kind).await;
                         self.outcome(closed).await?;
                     }
                     // These are not in the tables of these prompts.
@@ -107,38 +107,86 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         self.outcome(stopped).await
     }
 
-    async fn client_connect(&mut self, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+    async fn client_connect(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+        let host = request.argument(0).unwrap_or("");
+        // A dot at the end of a name only says that it is complete.
+        let host = Some(host.strip_suffix('.').unwrap_or(host)).filter(|host| dns::is_name(host));
         let text = request.argument(0).unwrap_or("");
-        let Some(address) = command::address(text) else {
-            self.print(format_args!("'{text}' is not an IPv4 address.\n")).await?;
+        let address = command::address(text);
+        if address.is_none() && host.is_none() {
+            self.print(format_args!("'{text}' is neither an IPv4 address nor the name of a host.\n"))
+                .await?;
             return self.usage(prompt.specs, request.spec.words).await;
-        };
+        }
         let Some(port) = self.port(prompt, request, 1).await? else {
             return Ok(());
         };
-        let netif = request.argument(2);
+        let (mut netif, mut name) = (None, None);
+        for argument in [request.argument(2), request.argument(3)].into_iter().flatten() {
+            let place = if argument.starts_with(NAME) { &mut name } else { &mut netif };
+            if place.replace(argument).is_some() {
+                return self.usage(prompt.specs, request.spec.words).await;
+            }
+        }
+        let name = name.and_then(|name| name.strip_prefix(NAME));
+        if let Some(name) = name
+            && (kind == Kind::Plain || !(dns::is_name(name) || name.parse::<IpAddr>().is_ok()))
+        {
+            let why = match kind {
+                Kind::Plain => "nothing is verified without TLS",
+                Kind::Tls => "no certificate can give that name",
+            };
+            self.print(format_args!("'{NAME}{name}': {why}.\n")).await?;
+            return self.usage(prompt.specs, request.spec.words).await;
+        }
+        let address = match (address, host) {
+            (Some(address), _) => address,
+            (None, host) => match self.look_up(host.unwrap_or(""), netif).await? {
+                Some(address) => address,
+                None => return Ok(()),
+            },
+        };
         let blank = if netif.is_some() { " " } else { "" };
         self.print(format_args!(
-            "Connecting to server at {address}:{port} ({:08x}){blank}{}\n",
+            "Connecting to {} at {address}:{port} ({:08x}){blank}{}\n",
+            server(kind),
             u32::from(address),
             netif.unwrap_or("")
         ))
         .await?;
         self.console.flush().await?;
-        let connected = self.host.client_connect(SocketAddrV4::new(address, port), netif).await;
-        self.outcome(connected).await
+        let target = Target {
+            remote: SocketAddrV4::new(address, port),
+            name: name.or(host).filter(|_| kind == Kind::Tls),
+            netif,
+        };
+        match self.host.client_connect(kind, target).await {
+            Ok(Some(session)) => self.print(format_args!("Done.\n{session}\n")).await,
+            other => self.outcome(other.map(drop)).await,
+        }
     }
 
-    async fn client_send(&mut self, request: &Request<'_>) -> Result<(), C::Error> {
+    /// The address of a host; says why if it is not known.
+    async fn look_up(&mut self, host: &str, netif: Option<&str>) -> Result<Option<Ipv4Addr>, C::Error> {
+        self.print(format_args!("Looking up {host}...\n")).await?;
+        self.console.flush().await?;
+        match self.host.resolve(host, netif).await {
+            Ok(address) => Ok(Some(address)),
+            Err(why) => self.outcome(Err(why)).await.map(|()| None),
+        }
+    }
+
+    async fn client_send(&mut self, kind: Kind, request: &Request<'_>) -> Result<(), C::Error> {
         let mut text = heapless::String::<{ super::line::LINE + 1 }>::new();
         // A line and its end fit.
-        let _ = match request.text() {
-            "" => text.push_str(HELLO),
-            typed => text.push_str(typed).and_then(|()| text.push('\n')),
+        let _ = match (request.text(), kind) {
+            ("", Kind::Plain) => text.push_str(HELLO),
+            ("", Kind::Tls) => text.push_str(HELLO_TLS),
+            (typed, _) => text.push_str(typed).and_then(|()| text.push('\n')),
         };
         self.print(format_args!("Sending a message...\n")).await?;
         self.console.flush().await?;
-        let sent = self.host.client_send(text.as_bytes()).await;
+        let sent = self.host.client_send(kind, text.as_bytes()).await;
         self.outcome(sent).await
     }
 

@@ -22,7 +22,7 @@ pub mod telnet;
 mod tests;
 
 use core::fmt;
-use core::net::SocketAddrV4;
+use core::net::Ipv4Addr;
 
 use embassy_futures::select::{Either, select};
 
@@ -30,7 +30,7 @@ pub use console::{Console, Serial, Size, Text};
 pub use server::{serial, telnet_server};
 
 use crate::echo::Kind;
-use crate::echo::client::ClientError;
+use crate::echo::client::{self, ClientError, Target};
 use crate::echo::server::{StartError, StopError};
 use command::{Action, Help, Request, Spec, Usage, Wrong};
 use console::{Input, write_text};
@@ -85,12 +85,15 @@ pub trait Host {
     /// The n-th listening port of that kind.
     fn server_port(&self, kind: Kind, n: usize) -> Option<u16>;
 
-    /// Connects the plain echo client, which stays connected when the session ends. Cancel-safe.
-    async fn client_connect(&self, remote: SocketAddrV4, netif: Option<&str>) -> Result<(), ClientError>;
-    /// Sends from the plain echo client.
-    async fn client_send(&self, text: &[u8]) -> Result<(), ClientError>;
-    /// Closes the plain echo client's connection.
-    async fn client_close(&self) -> Result<(), ClientError>;
+    /// The address of a host, asked for through that interface, or the first one. Cancel-safe.
+    async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError>;
+    /// Connects the echo client of that kind, which stays connected when the session ends. Cancel-safe. Gives what was
+    /// agreed upon, if that is anything.
+    async fn client_connect(&self, kind: Kind, target: Target<'_>) -> Result<Option<client::Session>, ClientError>;
+    /// Sends from the echo client of that kind.
+    async fn client_send(&self, kind: Kind, text: &[u8]) -> Result<(), ClientError>;
+    /// Closes the connection of the echo client of that kind.
+    async fn client_close(&self, kind: Kind) -> Result<(), ClientError>;
 
     /// Restarts or switches off. It returns only if the machine would not.
     fn power(&self, power: Power);

@@ -6,17 +6,22 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::*;
-use crate::echo::client::Client;
+use crate::echo::client::{Client, Speech};
 use crate::echo::fake::{FakeNetwork, Stream, beside, connection, settle};
 use crate::echo::server::{Desk, Limits, Service};
 use crate::echo::{Network, Transport};
+use crate::net::ResolveError;
 use crate::testing::block_on;
+use crate::tls::testing::Script;
 
 /// A machine with a network, an echo service without workers, a client, and a log.
 struct Machine {
     network: FakeNetwork,
     service: Service<FakeNetwork>,
     client: Client,
+    tls_client: Client,
+    /// What the clients were asked for.
+    targets: RefCell<Vec<String>>,
     records: RefCell<Vec<String>>,
     power: Cell<Option<Power>>,
 }
@@ -31,9 +36,18 @@ impl Machine {
         Machine {
             network,
             service,
-            client: Client::new(),
+            client: Client::new(Kind::Plain),
+            tls_client: Client::new(Kind::Tls),
+            targets: RefCell::default(),
             records: RefCell::new(records),
             power: Cell::new(None),
+        }
+    }
+
+    fn client(&self, kind: Kind) -> &Client {
+        match kind {
+            Kind::Plain => &self.client,
+            Kind::Tls => &self.tls_client,
         }
     }
 
@@ -47,7 +61,11 @@ impl Machine {
                     self.service.listen().await;
                 }),
                 Box::pin(async {
-                    self.client.run(&networks).await;
+                    self.client.run(&networks, Speech::<Script>::Plain).await;
+                }),
+                Box::pin(async {
+                    let speech = Speech::<Script>::Unable("no CA is configured: .tls.ca_cert is empty");
+                    self.tls_client.run(&networks, speech).await;
                 }),
             ],
         ))
@@ -102,14 +120,25 @@ impl Host for Machine {
     fn server_port(&self, kind: Kind, n: usize) -> Option<u16> {
         self.service.port(kind, n).map(|(port, _)| port)
     }
-    async fn client_connect(&self, remote: SocketAddrV4, netif: Option<&str>) -> Result<(), ClientError> {
-        self.client.connect(remote, netif).await
+    async fn resolve(&self, host: &str, _: Option<&str>) -> Result<Ipv4Addr, ClientError> {
+        match host {
+            "echo.example" => Ok(Ipv4Addr::new(192, 168, 40, 50)),
+            "silent.example" => Err(ResolveError::NoServer.into()),
+            _ => Err(ResolveError::NoSuchName.into()),
+        }
     }
-    async fn client_send(&self, text: &[u8]) -> Result<(), ClientError> {
-        self.client.send(text).await
+    async fn client_connect(&self, kind: Kind, target: Target<'_>) -> Result<Option<client::Session>, ClientError> {
+        let Target { remote, name, netif } = target;
+        self.targets
+            .borrow_mut()
+            .push(std::format!("{kind} {remote} {name:?} {netif:?}"));
+        self.client(kind).connect(target).await
     }
-    async fn client_close(&self) -> Result<(), ClientError> {
-        self.client.close().await
+    async fn client_send(&self, kind: Kind, text: &[u8]) -> Result<(), ClientError> {
+        self.client(kind).send(text).await
+    }
+    async fn client_close(&self, kind: Kind) -> Result<(), ClientError> {
+        self.client(kind).close().await
     }
     fn power(&self, power: Power) {
         self.power.set(Some(power));
@@ -125,6 +154,9 @@ fn the_guide_step_by_step() {
   client connect <ipaddr> <port> [netif]  Connect to echo server.
   client send                             Send a message to client.
   server start <port> [netif]             Start echo server.
+  client connect <host> <port> [name=N]   The same; expect that name.
+  client send <text>                      Send that text.
+  client close                            Close the client's connection.
   server stop [port]                      Stop echo server, or all of them.
   help                                    Show this list.
   exit                                    Go back (as an empty line does).
@@ -208,16 +240,79 @@ echoctl> \n";
 }
 
 #[test]
-fn the_tls_client_is_honest() {
-    let shown = Machine::new().piped("echoctl_tls\nclient connect 10.0.2.2 10007\nclient send\n");
-    assert_eq!(shown.matches("The TLS client role is not in this version").count(), 2);
-    assert!(!shown.contains("Connecting") && !shown.contains("Done"));
+fn the_tls_client_says_what_it_lacks() {
+    let machine = Machine::new();
+    let shown = machine.piped("echoctl_tls\nclient connect 192.168.40.50 10007\nclient send\nclient close\n");
+    let expected = "\
+> echoctl_tls> Connecting to TLS server at 192.168.40.50:10007 (c0a82832)
+Failed: no CA is configured: .tls.ca_cert is empty.
+echoctl_tls> Sending a message...
+Failed: not connected.
+echoctl_tls> Failed: not connected.
+echoctl_tls> \n";
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn hosts_are_looked_up_and_names_expected() {
+    let machine = Machine::new();
+    let shown = machine.piped(
+        "echoctl_tls\nclient connect echo.example. 10007 vm0\nclient connect 10.0.2.2 7 name=other.example\n\
+         client connect echo.example 7 name=10.0.2.2 vm0\nclient connect none.example 7\nclient connect silent.example 7\n\
+         \nechoctl\nclient connect echo.example 7\n",
+    );
+    let expected = "\
+> echoctl_tls> Looking up echo.example...
+Connecting to TLS server at 192.168.40.50:10007 (c0a82832) vm0
+Failed: no CA is configured: .tls.ca_cert is empty.
+echoctl_tls> Connecting to TLS server at 10.0.2.2:7 (0a000202)
+Failed: no CA is configured: .tls.ca_cert is empty.
+echoctl_tls> Looking up echo.example...
+Connecting to TLS server at 192.168.40.50:7 (c0a82832) vm0
+Failed: no CA is configured: .tls.ca_cert is empty.
+echoctl_tls> Looking up none.example...
+Failed: there is no host of that name.
+echoctl_tls> Looking up silent.example...
+Failed: no DNS server is known: .ip.dns names none, and no DHCP server has named one.
+echoctl_tls> > echoctl> Looking up echo.example...
+Connecting to server at 192.168.40.50:7 (c0a82832)
+Done.
+echoctl> \n";
+    assert_eq!(shown, expected);
+    let targets = [
+        "tls 192.168.40.50:10007 Some(\"echo.example\") Some(\"vm0\")",
+        "tls 10.0.2.2:7 Some(\"other.example\") None",
+        "tls 192.168.40.50:7 Some(\"10.0.2.2\") Some(\"vm0\")",
+        "plain 192.168.40.50:7 None None",
+    ];
+    assert_eq!(*machine.targets.borrow(), targets);
+}
+
+#[test]
+fn addresses_and_names_that_cannot_be_reach_nobody() {
+    let machine = Machine::new();
+    let shown = machine.piped(
+        "echoctl_tls\nclient connect 10.0.2 7\nclient connect a..b 7\nclient connect 10.0.2.2 7 name=\n\
+         client connect 10.0.2.2 7 name=a_b.example name=b\nclient connect 10.0.2.2 7 vm0 vm1\n\
+         client connect 10.0.2.2 0\nclient connect 10.0.2.2\n\nechoctl\nclient connect 10.0.2.2 7 name=a\n",
+    );
+    for expected in [
+        "'10.0.2' is neither an IPv4 address nor the name of a host.\nusage:\n  client connect <ipaddr> ",
+        "'a..b' is neither",
+        "'name=': no certificate can give that name.\nusage:",
+        "'name=a': nothing is verified without TLS.\nusage:",
+        "'0' is not a port (1 to 65535).\n",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} is missing in {shown}");
+    }
+    assert_eq!(shown.matches("usage:").count(), 8);
+    assert!(machine.targets.borrow().is_empty() && !shown.contains("Connecting"));
 }
 
 #[test]
 fn wrong_input_is_explained() {
     let shown = Machine::new().piped(
-        "frobnicate\nserver start 1\nlog x\nlog 1 2\nechoctl\nstatus\nserver start 70000\nclient connect ten 7\nserver\n",
+        "frobnicate\nserver start 1\nlog x\nlog 1 2\nechoctl\nstatus\nserver start 70000\nclient connect 1.2 7\nserver\n",
     );
     for expected in [
         "> 'frobnicate' is not a command here; 'help' lists them.\n",
@@ -226,7 +321,7 @@ fn wrong_input_is_explained() {
         "> usage:\n  log [N|follow]  ",
         "echoctl> 'status' is not a command here; 'help' lists them, an empty line goes back.\n",
         "'70000' is not a port (1 to 65535).\nusage:\n  server start <port> [netif]             Start echo server.\n",
-        "'ten' is not an IPv4 address.\nusage:\n  client connect <ipaddr> <port> [netif]  Connect to echo server.\n",
+        "'1.2' is neither an IPv4 address nor the name of a host.\nusage:\n  client connect <ipaddr> <port> [netif]  Connect to echo server.\n",
         "echoctl> usage:\n  server start <port> [netif]             Start echo server.\n  server stop",
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in {shown}");

@@ -259,6 +259,11 @@ impl<'a> ClientConfig<'a> {
 
     preference_setters!();
 
+    /// Asks for `name`; with `None` any certificate under the trust will do.
+    pub fn with_name(self, name: Option<ServerName<'a>>) -> Self {
+        Self { name, ..self }
+    }
+
     /// Authenticates with this identity where a server asks.
     pub fn with_identity(self, identity: Identity<'a>) -> Self {
         Self {

@@ -1,0 +1,228 @@
+//! What the client speaks over a connection: the bytes as they are, or TLS.
+
+use core::net::SocketAddrV4;
+
+use embassy_time::{Duration, with_timeout};
+use embedded_io_async::{Read, Write};
+use rand_core::CryptoRng;
+
+use super::error::{ClientError, Ended};
+use super::{Name, Session};
+use crate::echo::Transport;
+use crate::echo::registry::Description;
+use crate::net;
+use crate::pki::verify::{Clock, ServerName};
+use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache, Stream};
+
+/// Servers whose TLS sessions are kept for resumption.
+pub const SESSIONS: usize = 4;
+
+/// What a client speaks.
+pub enum Speech<'b, R> {
+    /// TCP alone.
+    Plain,
+    /// TLS over TCP.
+    Tls(TlsClient<'b, R>),
+    /// TLS, which cannot be spoken for this reason (`no entropy: ...`, `no CA is configured: ...`).
+    Unable(&'static str),
+}
+
+/// The TLS client role with its buffers.
+pub struct TlsClient<'b, R> {
+    config: ClientConfig<'b>,
+    clock: fn() -> Clock,
+    handshake: Duration,
+    rng: R,
+    inbound: &'b mut [u8],
+    outbound: &'b mut [u8],
+    sessions: Sessions,
+}
+
+impl<'b, R: CryptoRng> TlsClient<'b, R> {
+    /// A client for `config`, in which each connection puts the name that it asks for and the time that `clock` tells. A
+    /// handshake is given up after `handshake`.
+    ///
+    /// `inbound` holds at least [`crate::tls::MIN_INBOUND`] bytes ([`crate::tls::FULL_INBOUND`] for full records), and
+    /// `outbound` what [`outbound_len`] says.
+    pub fn new(
+        config: ClientConfig<'b>,
+        clock: fn() -> Clock,
+        handshake: Duration,
+        rng: R,
+        inbound: &'b mut [u8],
+        outbound: &'b mut [u8],
+    ) -> Self {
+        TlsClient {
+            config,
+            clock,
+            handshake,
+            rng,
+            inbound,
+            outbound,
+            sessions: Sessions::default(),
+        }
+    }
+
+    async fn shake_hands<'a, S: Transport<Error = net::Error>>(
+        &'a mut self,
+        stream: S,
+        remote: SocketAddrV4,
+        name: Option<&'a Name>,
+    ) -> Result<(Channel<'a, S>, Session), ClientError> {
+        let server_name = match name {
+            None => None,
+            Some(name) => Some(ServerName::parse(name).ok_or(ClientError::NotAName)?),
+        };
+        let sessions = self.sessions.of(remote, name);
+        let mut config = self.config.with_name(server_name).with_clock((self.clock)());
+        if let Some(sessions) = sessions {
+            config = config.with_sessions(sessions);
+        }
+        let connection = Connection::client(config, self.inbound, self.outbound, &mut self.rng)
+            .map_err(|_| ClientError::NoTls("the TLS client has too little memory"))?;
+        let mut stream = Stream::new(stream, connection);
+        match with_timeout(self.handshake, stream.handshake(&mut self.rng)).await {
+            Ok(Ok(())) => {}
+            failed => {
+                // The alert is on its way, and a reset must not overtake it: the rest happens without an owner.
+                stream.transport().shutdown();
+                return Err(match failed {
+                    Ok(Err(error)) => ClientError::Handshake(error.into()),
+                    _ => ClientError::HandshakeTimedOut(self.handshake),
+                });
+            }
+        }
+        let info = stream.info();
+        let session = Session {
+            description: Description {
+                version: info.version(),
+                suite: info.suite.map_or("", |suite| suite.name()),
+                group: info.group.map_or("", |group| group.name()),
+            },
+            resumed: info.resumed,
+            server: info.peer.map(|peer| peer.subject),
+            named: name.is_some(),
+        };
+        Ok((Channel::Tls(stream), session))
+    }
+}
+
+/// The bytes of outbound buffer that a client for `config` needs.
+pub fn outbound_len(config: &ClientConfig<'_>) -> usize {
+    config.flight_len().max(MIN_OUTBOUND)
+}
+
+impl<R: CryptoRng> Speech<'_, R> {
+    /// Why it cannot be spoken.
+    pub(super) fn obstacle(&self) -> Option<&'static str> {
+        match self {
+            Speech::Unable(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Opens the conversation on a connection. What is agreed upon comes with it, if that is anything.
+    pub(super) async fn open<'a, S: Transport<Error = net::Error>>(
+        &'a mut self,
+        stream: S,
+        remote: SocketAddrV4,
+        name: Option<&'a Name>,
+    ) -> Result<(Channel<'a, S>, Option<Session>), ClientError> {
+        match self {
+            Speech::Plain => Ok((Channel::Plain(stream), None)),
+            Speech::Tls(tls) => {
+                let (channel, session) = tls.shake_hands(stream, remote, name).await?;
+                Ok((channel, Some(session)))
+            }
+            Speech::Unable(why) => Err(ClientError::NoTls(why)),
+        }
+    }
+}
+
+/// An open conversation.
+// One of them is there at a time, and there is no heap.
+#[allow(clippy::large_enum_variant)]
+pub(super) enum Channel<'a, S> {
+    /// TCP alone.
+    Plain(S),
+    /// TLS over TCP.
+    Tls(Stream<'a, S>),
+}
+
+impl<S: Transport<Error = net::Error>> Channel<'_, S> {
+    /// Reads what has come, at least one byte; 0: the end. Cancel-safe.
+    pub(super) async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Ended> {
+        Ok(match self {
+            Channel::Plain(stream) => stream.read(buffer).await?,
+            Channel::Tls(stream) => stream.read(buffer).await?,
+        })
+    }
+
+    /// Sends all of `text`.
+    pub(super) async fn send(&mut self, text: &[u8]) -> Result<(), Ended> {
+        match self {
+            Channel::Plain(stream) => send(stream, text).await,
+            Channel::Tls(stream) => send(stream, text).await,
+        }
+    }
+
+    /// Ends our side, as far as the peer takes it within `patience`.
+    pub(super) async fn close(mut self, patience: Duration) {
+        if let Channel::Tls(stream) = &mut self {
+            // close_notify; whether it gets out or not, FIN is next.
+            let _ = with_timeout(patience, stream.close()).await;
+        }
+        match &mut self {
+            Channel::Plain(stream) => stream.shutdown(),
+            Channel::Tls(stream) => stream.transport().shutdown(),
+        }
+    }
+}
+
+async fn send<W: Write>(stream: &mut W, mut text: &[u8]) -> Result<(), Ended>
+where
+    Ended: From<W::Error>,
+{
+    while !text.is_empty() {
+        match stream.write(text).await? {
+            0 => return Err(net::Error::Closed.into()),
+            count => text = text.get(count..).unwrap_or_default(),
+        }
+    }
+    Ok(stream.flush().await?)
+}
+
+/// The TLS sessions to resume, each with the server that it was made with and the name that was asked for there: what
+/// was verified for one name says nothing of another.
+#[derive(Default)]
+struct Sessions {
+    places: [Place; SESSIONS],
+    /// The place that is given up next.
+    oldest: usize,
+}
+
+#[derive(Default)]
+struct Place {
+    server: Option<(SocketAddrV4, Option<Name>)>,
+    cache: SessionCache,
+}
+
+impl Sessions {
+    /// The place for that server.
+    fn of(&mut self, remote: SocketAddrV4, name: Option<&Name>) -> Option<&SessionCache> {
+        let wanted = |place: &Place| {
+            let server = place.server.as_ref();
+            server.is_some_and(|(address, asked)| (*address, asked.as_ref()) == (remote, name))
+        };
+        let index = self.places.iter().position(wanted).unwrap_or_else(|| {
+            let index = self.oldest;
+            self.oldest = (self.oldest + 1) % SESSIONS;
+            if let Some(place) = self.places.get_mut(index) {
+                place.cache.clear();
+                place.server = Some((remote, name.cloned()));
+            }
+            index
+        });
+        self.places.get(index).map(|place| &place.cache)
+    }
+}

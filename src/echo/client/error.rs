@@ -1,0 +1,118 @@
+//! Why the client could not do what it was asked.
+
+use core::fmt;
+
+use embassy_time::Duration;
+
+use super::{MESSAGE, PATIENCE};
+use crate::net::{self, ConnectError, ResolveError};
+use crate::tls;
+
+/// Why the client could not do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientError {
+    /// No connection is open, nor was any that ended by itself.
+    NotConnected,
+    /// No connection is open any more, for this reason.
+    Ended(Ended),
+    /// There is no such interface.
+    NoSuchInterface,
+    /// No certificate can give the expected name.
+    NotAName,
+    /// The address of the host is not known.
+    Resolve(ResolveError),
+    /// No TCP connection came about.
+    Connect(ConnectError),
+    /// TLS cannot be spoken here; the text says why.
+    NoTls(&'static str),
+    /// The TLS handshake failed.
+    Handshake(Ended),
+    /// The TLS handshake took longer than this.
+    HandshakeTimedOut(Duration),
+    /// The message has more than [`MESSAGE`] bytes.
+    TooLong,
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientError::NotConnected => f.write_str("not connected"),
+            ClientError::Ended(why) => write!(f, "not connected any more: {why}"),
+            ClientError::NoSuchInterface => f.write_str("there is no such network interface"),
+            ClientError::NotAName => f.write_str("no certificate can give that name"),
+            ClientError::Resolve(error) => error.fmt(f),
+            ClientError::Connect(error) => match error {
+                ConnectError::Refused => f.write_str("connection refused"),
+                ConnectError::TimedOut => write!(f, "no answer within {} s", PATIENCE.as_secs()),
+                ConnectError::Unreachable => f.write_str("no address yet, or no route to there"),
+                ConnectError::NoSlot => f.write_str("all connections of the interface are in use"),
+                ConnectError::NoLink => f.write_str("the link is down"),
+            },
+            ClientError::NoTls(why) => f.write_str(why),
+            ClientError::Handshake(Ended::Closed | Ended::Tls(tls::Error::Truncated)) => {
+                f.write_str("the server closed the connection in the TLS handshake")
+            }
+            ClientError::Handshake(why) => why.fmt(f),
+            ClientError::HandshakeTimedOut(after) => write!(f, "no TLS handshake within {} s", after.as_secs()),
+            ClientError::TooLong => write!(f, "a message has at most {MESSAGE} bytes"),
+        }
+    }
+}
+
+impl core::error::Error for ClientError {}
+
+impl From<ConnectError> for ClientError {
+    fn from(error: ConnectError) -> Self {
+        ClientError::Connect(error)
+    }
+}
+
+impl From<ResolveError> for ClientError {
+    fn from(error: ResolveError) -> Self {
+        ClientError::Resolve(error)
+    }
+}
+
+/// How a connection ended that we did not close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The server closed it in order: with FIN, and over TLS with close_notify before it.
+    Closed,
+    /// TCP failed.
+    Tcp(net::Error),
+    /// TLS failed: a rule was broken, or the server sent an alert.
+    Tls(tls::Error),
+    /// The server took nothing for [`PATIENCE`] when something was to be sent.
+    Stalled,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Closed => f.write_str("the server closed the connection"),
+            Ended::Tcp(error) => error.fmt(f),
+            Ended::Tls(tls::Error::AlertReceived(alert)) => write!(f, "the server refused: {alert}"),
+            Ended::Tls(tls::Error::Truncated) => {
+                f.write_str("the server ended the connection without close_notify; what came may be cut short")
+            }
+            Ended::Tls(error) => error.fmt(f),
+            Ended::Stalled => write!(f, "the server took nothing for {} s", PATIENCE.as_secs()),
+        }
+    }
+}
+
+impl From<net::Error> for Ended {
+    fn from(error: net::Error) -> Self {
+        Ended::Tcp(error)
+    }
+}
+
+impl From<tls::StreamError<net::Error>> for Ended {
+    fn from(error: tls::StreamError<net::Error>) -> Self {
+        match error {
+            tls::StreamError::Tls(error) => Ended::Tls(error),
+            tls::StreamError::Transport(error) => Ended::Tcp(error),
+            tls::StreamError::WriteZero => Ended::Tcp(net::Error::Closed),
+        }
+    }
+}

@@ -1,0 +1,501 @@
+//! The echo client: one connection, driven from the shell, that outlives the session which opened it.
+//!
+//! * [`Client`] is what sessions ask, and whose task does it; there is one for plain TCP and one for TLS.
+//! * [`Speech`] is what it speaks: TCP alone, or TLS with the client role's buffers.
+//! * [`ClientError`] is why something could not be done, and [`Ended`] why a connection is no more.
+
+mod channel;
+mod error;
+#[cfg(test)]
+mod tests;
+
+use core::cell::Cell;
+use core::fmt;
+use core::net::SocketAddrV4;
+use core::pin::pin;
+use core::task::Poll;
+
+use embassy_futures::poll_once;
+use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use embassy_sync::signal::Signal;
+use embassy_time::{Duration, Instant, with_timeout};
+use rand_core::CryptoRng;
+
+use super::limit::Limiter;
+use super::registry::Description;
+use super::{Kind, Network, Transport, find_network};
+use crate::net;
+use crate::pki::text::Text;
+use channel::Channel;
+pub use channel::{SESSIONS, Speech, TlsClient, outbound_len};
+pub use error::{ClientError, Ended};
+
+/// How long connecting may take, and sending.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes that can be sent at a time.
+pub const MESSAGE: usize = 512;
+
+/// The longest expected name, in bytes.
+pub const MAX_NAME: usize = net::dns::MAX_NAME;
+
+/// How long the peer may take to accept our last words.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Bytes of received text in one line of the log, escapes included.
+const LINE: usize = 200;
+
+/// Longest name of an interface.
+const INTERFACE: usize = 16;
+
+type Name = heapless::String<MAX_NAME>;
+
+/// Where to connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The address.
+    pub remote: SocketAddrV4,
+    /// The name (or address) that the server's certificate has to give; `None`: it may give any. TLS only.
+    pub name: Option<&'a str>,
+    /// The interface; `None`: the first.
+    pub netif: Option<&'a str>,
+}
+
+/// What a TLS connection has agreed upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// Version, suite, and group.
+    pub description: Description,
+    /// Whether a session was resumed.
+    pub resumed: bool,
+    /// The subject of the server's certificate.
+    pub server: Option<Text<96>>,
+    /// Whether the certificate had to give a certain name.
+    pub named: bool,
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Description { version, suite, group } = self.description;
+        write!(f, "{version} {suite}")?;
+        if !group.is_empty() {
+            write!(f, " {group}")?;
+        }
+        if self.resumed {
+            f.write_str(", resumed")?;
+        }
+        if let Some(server) = &self.server {
+            write!(f, ", server {}", server.as_str())?;
+        }
+        if !self.named {
+            f.write_str(" (no name was asked for)")?;
+        }
+        Ok(())
+    }
+}
+
+/// The client: what sessions ask of it, and the task that does it.
+pub struct Client {
+    kind: Kind,
+    /// Held while one asks; answers are then for that one.
+    turn: Mutex<NoopRawMutex, ()>,
+    request: Signal<NoopRawMutex, (u32, Request)>,
+    answer: Signal<NoopRawMutex, (u32, Answer)>,
+    /// The number of the last request: the answer to one whose asker has gone must not be taken for another's.
+    number: Cell<u32>,
+    state: Cell<State>,
+    sent: Cell<u64>,
+    received: Cell<u64>,
+    /// Lines of received text.
+    lines: Limiter,
+    /// Bytes received and not logged, since the last that were.
+    withheld: Cell<u64>,
+}
+
+type Answer = Result<Option<Session>, ClientError>;
+
+#[allow(clippy::large_enum_variant)] // there is no heap
+enum Request {
+    Connect {
+        remote: SocketAddrV4,
+        name: Option<Name>,
+        netif: Option<heapless::String<INTERFACE>>,
+    },
+    Send(heapless::Vec<u8, MESSAGE>),
+    Close,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Nobody has asked for anything, or what was open was closed.
+    Idle,
+    /// A connection is being opened.
+    Opening(SocketAddrV4),
+    /// A connection is open.
+    Open {
+        remote: SocketAddrV4,
+        since: Instant,
+        session: Option<Session>,
+    },
+    /// A connection was open, and ended without our doing.
+    Ended {
+        remote: SocketAddrV4,
+        at: Instant,
+        why: Ended,
+    },
+}
+
+impl Client {
+    /// A client without connection, for plain TCP or for TLS.
+    pub const fn new(kind: Kind) -> Self {
+        Client {
+            kind,
+            turn: Mutex::new(()),
+            request: Signal::new(),
+            answer: Signal::new(),
+            number: Cell::new(0),
+            state: Cell::new(State::Idle),
+            sent: Cell::new(0),
+            received: Cell::new(0),
+            lines: Limiter::new(100, Duration::from_millis(100)),
+            withheld: Cell::new(0),
+        }
+    }
+
+    /// Whom the client is connected to.
+    pub fn peer(&self) -> Option<SocketAddrV4> {
+        match self.state.get() {
+            State::Open { remote, .. } => Some(remote),
+            _ => None,
+        }
+    }
+
+    /// Bytes sent and received on the present connection, or else the last.
+    pub fn flow(&self) -> (u64, u64) {
+        (self.sent.get(), self.received.get())
+    }
+
+    /// Connects; gives what was agreed upon, if that is anything. A connection that is open is closed first (but not for
+    /// a target that cannot be). Cancel-safe, though the connection may come about yet.
+    pub async fn connect(&self, target: Target<'_>) -> Answer {
+        let netif = match target.netif.map(heapless::String::try_from) {
+            None => None,
+            Some(Ok(name)) => Some(name),
+            Some(Err(_)) => return Err(ClientError::NoSuchInterface),
+        };
+        let name = match target.name.map(heapless::String::try_from) {
+            None => None,
+            Some(Ok(name)) => Some(name),
+            Some(Err(_)) => return Err(ClientError::NotAName),
+        };
+        let remote = target.remote;
+        self.ask(Request::Connect { remote, name, netif }).await
+    }
+
+    /// Sends `text`, at most [`MESSAGE`] bytes. Cancel-safe, though it may be sent yet.
+    pub async fn send(&self, text: &[u8]) -> Result<(), ClientError> {
+        let text = heapless::Vec::from_slice(text).map_err(|_| ClientError::TooLong)?;
+        self.ask(Request::Send(text)).await.map(drop)
+    }
+
+    /// Closes the connection, or gives up opening it. Cancel-safe, though it may be closed yet.
+    pub async fn close(&self) -> Result<(), ClientError> {
+        self.ask(Request::Close).await.map(drop)
+    }
+
+    /// Writes what there is to say of the connection for `status`, as whole lines of together at most 512 bytes; nothing
+    /// if there never was one.
+    pub fn write_status(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        let (kind, (sent, received)) = (self.kind, self.flow());
+        match self.state.get() {
+            State::Idle => Ok(()),
+            State::Opening(remote) => writeln!(out, "{kind} echo client connecting to {remote}"),
+            State::Open { remote, since, session } => {
+                let seconds = since.elapsed().as_secs();
+                writeln!(
+                    out,
+                    "{kind} echo client connected to {remote}, in {received} out {sent}, {seconds} s"
+                )?;
+                match session {
+                    Some(session) => writeln!(out, "  {session}"),
+                    None => Ok(()),
+                }
+            }
+            State::Ended { remote, at, why } => {
+                let seconds = at.elapsed().as_secs();
+                writeln!(
+                    out,
+                    "{kind} echo client not connected: {remote}, in {received} out {sent}, {seconds} s ago: {why}"
+                )
+            }
+        }
+    }
+
+    /// Does what is asked, and logs what comes back, for ever. One task runs this.
+    pub async fn run<N: Network, R: CryptoRng>(&self, networks: &[N], mut speech: Speech<'_, R>) -> !
+    where
+        N::Stream: Transport<Error = net::Error>,
+    {
+        let mut next = None;
+        loop {
+            let (number, request) = match next.take() {
+                Some(request) => request,
+                None => self.request.wait().await,
+            };
+            match request {
+                Request::Connect { remote, name, netif } => {
+                    let place = Place {
+                        networks,
+                        remote,
+                        name: name.as_ref(),
+                        netif: netif.as_deref(),
+                    };
+                    next = self.converse(number, place, &mut speech).await;
+                }
+                Request::Send(_) | Request::Close => self.answer.signal((number, Err(self.absence()))),
+            }
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Answer {
+        let _turn = self.turn.lock().await;
+        let number = self.number.get().wrapping_add(1);
+        self.number.set(number);
+        self.answer.reset();
+        self.request.signal((number, request));
+        loop {
+            let (answered, answer) = self.answer.wait().await;
+            if answered == number {
+                return answer;
+            }
+        }
+    }
+
+    /// Why there is no connection.
+    fn absence(&self) -> ClientError {
+        match self.state.get() {
+            State::Ended { why, .. } => ClientError::Ended(why),
+            _ => ClientError::NotConnected,
+        }
+    }
+
+    /// One connection, from opening it to its end. Gives the request that is still to be seen to.
+    async fn converse<N: Network, R: CryptoRng>(
+        &self,
+        number: u32,
+        place: Place<'_, N>,
+        speech: &mut Speech<'_, R>,
+    ) -> Option<(u32, Request)>
+    where
+        N::Stream: Transport<Error = net::Error>,
+    {
+        let Place { networks, remote, .. } = place;
+        self.state.set(State::Opening(remote));
+        let mut held = None;
+        let opened = {
+            let mut opening = pin!(open(place, speech));
+            loop {
+                // There is another request only if the asker of this one has gone.
+                match select(opening.as_mut(), self.request.wait()).await {
+                    Either::First(opened) => break opened,
+                    Either::Second(later @ (_, Request::Send(_))) => held = Some(later),
+                    Either::Second((number, later)) => {
+                        ::log::info!("{} client: connecting to {remote} given up", self.kind);
+                        self.state.set(State::Idle);
+                        if matches!(later, Request::Close) {
+                            self.answer.signal((number, Ok(None)));
+                            return None;
+                        }
+                        return Some((number, later));
+                    }
+                }
+            }
+        };
+        let mut channel = match opened {
+            Ok((channel, session)) => {
+                self.opened(remote, session);
+                self.answer.signal((number, Ok(session)));
+                channel
+            }
+            Err(error) => {
+                ::log::warn!("{} client: {remote}: {error}", self.kind);
+                self.state.set(State::Idle);
+                self.answer.signal((number, Err(error)));
+                return held;
+            }
+        };
+        let mut buffer = [0; 512];
+        let why = loop {
+            let (number, request) = match held.take() {
+                Some(request) => request,
+                None => match select(self.request.wait(), channel.read(&mut buffer)).await {
+                    Either::First(request) => request,
+                    Either::Second(Ok(count @ 1..)) => {
+                        self.take(buffer.get(..count).unwrap_or_default());
+                        continue;
+                    }
+                    Either::Second(end) => break end.err().unwrap_or(Ended::Closed),
+                },
+            };
+            // What has come before the request comes first: it may be the end.
+            match poll_once(channel.read(&mut buffer)) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(count @ 1..)) => self.take(buffer.get(..count).unwrap_or_default()),
+                Poll::Ready(end) => {
+                    held = Some((number, request));
+                    break end.err().unwrap_or(Ended::Closed);
+                }
+            }
+            match request {
+                Request::Send(text) => {
+                    let sent = with_timeout(PATIENCE, channel.send(&text)).await;
+                    if let Err(why) = sent.unwrap_or(Err(Ended::Stalled)) {
+                        self.answer.signal((number, Err(ClientError::Ended(why))));
+                        break why;
+                    }
+                    add(&self.sent, text.len());
+                    self.answer.signal((number, Ok(None)));
+                }
+                Request::Connect { netif, .. } if find_network(networks, netif.as_deref()).is_none() => {
+                    self.answer.signal((number, Err(ClientError::NoSuchInterface)));
+                }
+                Request::Connect { .. } => {
+                    self.closed(remote, "closed for another connection");
+                    channel.close(FAREWELL).await;
+                    return Some((number, request));
+                }
+                Request::Close => {
+                    self.closed(remote, "closed");
+                    channel.close(FAREWELL).await;
+                    self.answer.signal((number, Ok(None)));
+                    return None;
+                }
+            }
+        };
+        self.ended(remote, why);
+        channel.close(FAREWELL).await;
+        held
+    }
+
+    fn opened(&self, remote: SocketAddrV4, session: Option<Session>) {
+        let since = Instant::now();
+        self.state.set(State::Open { remote, since, session });
+        self.sent.set(0);
+        self.received.set(0);
+        self.withheld.set(0);
+        match session {
+            Some(session) => ::log::info!("{} client: connected to {remote}: {session}", self.kind),
+            None => ::log::info!("{} client: connected to {remote}", self.kind),
+        }
+    }
+
+    fn closed(&self, remote: SocketAddrV4, how: &str) {
+        let (sent, received) = self.flow();
+        self.state.set(State::Idle);
+        ::log::info!("{} client: {remote}: {how}, in {received} out {sent}", self.kind);
+    }
+
+    fn ended(&self, remote: SocketAddrV4, why: Ended) {
+        let (sent, received) = self.flow();
+        let at = Instant::now();
+        self.state.set(State::Ended { remote, at, why });
+        let level = match why {
+            Ended::Closed => ::log::Level::Info,
+            _ => ::log::Level::Warn,
+        };
+        ::log::log!(
+            level,
+            "{} client: {remote}: {why}, in {received} out {sent}",
+            self.kind
+        );
+    }
+
+    /// Counts and logs what was received, as BitVisor does: the word, then the text, a line at a time.
+    fn take(&self, bytes: &[u8]) {
+        add(&self.received, bytes.len());
+        if !self.may_log() {
+            add(&self.withheld, bytes.len());
+            return;
+        }
+        match self.withheld.take() {
+            0 => {}
+            count => ::log::info!("({count} bytes more were received, too many to be shown)"),
+        }
+        ::log::info!("Received.");
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            self.log_line(line);
+        }
+    }
+
+    fn log_line(&self, line: &[u8]) {
+        let mut text = heapless::String::<LINE>::new();
+        let (mut size, mut shown) = (0, 0);
+        for chunk in line.utf8_chunks() {
+            let replacement = if chunk.invalid().is_empty() { "" } else { "\u{fffd}" };
+            for c in chunk.valid().chars().chain(replacement.chars()) {
+                // The log escapes what could steer a terminal, and cuts what is too long.
+                let takes = if c.is_ascii_graphic() || c == ' ' {
+                    1
+                } else {
+                    c.len_utf8().max(c.escape_default().count())
+                };
+                if size + takes > LINE {
+                    if !self.may_log() {
+                        add(&self.withheld, line.len().saturating_sub(shown));
+                        return;
+                    }
+                    ::log::info!("{text}");
+                    shown += text.len();
+                    text.clear();
+                    size = 0;
+                }
+                // No character is longer than it was counted.
+                let _ = text.push(c);
+                size += takes;
+            }
+        }
+        if self.may_log() {
+            ::log::info!("{text}");
+        } else {
+            add(&self.withheld, line.len().saturating_sub(shown));
+        }
+    }
+
+    /// Whether one more line of what a stranger sends may go to the log.
+    fn may_log(&self) -> bool {
+        self.lines.pass(Instant::now()).is_some()
+    }
+}
+
+/// Where a connection goes, and from where.
+struct Place<'a, N> {
+    networks: &'a [N],
+    remote: SocketAddrV4,
+    name: Option<&'a Name>,
+    netif: Option<&'a str>,
+}
+
+async fn open<'a, N: Network, R: CryptoRng>(
+    place: Place<'a, N>,
+    speech: &'a mut Speech<'_, R>,
+) -> Result<(Channel<'a, N::Stream>, Option<Session>), ClientError>
+where
+    N::Stream: Transport<Error = net::Error>,
+{
+    // A reason that no try can change.
+    if let Some(why) = speech.obstacle() {
+        return Err(ClientError::NoTls(why));
+    }
+    let network = find_network(place.networks, place.netif).ok_or(ClientError::NoSuchInterface)?;
+    let stream = network.connect(place.remote, PATIENCE).await?;
+    stream.mark_established();
+    speech.open(stream, place.remote, place.name).await
+}
+
+fn add(counter: &Cell<u64>, count: usize) {
+    counter.set(counter.get().saturating_add(u64::try_from(count).unwrap_or(u64::MAX)));
+}

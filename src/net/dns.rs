@@ -1,0 +1,336 @@
+//! The addresses of names: a stub resolver that asks the configured server, or those of DHCP.
+//!
+//! RFC 1035, over UDP alone and for IPv4 addresses alone: one question at a time, asked again while no answer comes. An
+//! answer counts if it comes from a server that was asked, to the port and with the number and the name of the
+//! question. Whoever sits on the way can forge it nevertheless; what must not be forged belongs under TLS.
+
+use core::cell::Cell;
+use core::fmt;
+use core::future::poll_fn;
+use core::net::Ipv4Addr;
+use core::task::Poll;
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use embassy_time::{Duration, with_timeout};
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::udp;
+use smoltcp::wire::{
+    DnsFlags, DnsOpcode, DnsPacket, DnsQueryType, DnsQuestion, DnsRcode, DnsRecord, DnsRecordData, DnsRepr, IpAddress,
+    IpEndpoint,
+};
+
+use super::{Arena, Netif, Shared, is_host};
+use crate::nic::Link;
+
+/// The longest name, in bytes of its text (RFC 1035 §2.3.4: 255 bytes on the wire).
+pub const MAX_NAME: usize = 253;
+/// How long the first answer is waited for; each further one a second longer.
+pub const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// The servers that DHCP names.
+pub(super) type Servers = [Option<Ipv4Addr>; 3];
+
+/// How often a question is asked, each time of the next server.
+const ATTEMPTS: usize = 4;
+/// Where servers listen.
+const PORT: u16 = 53;
+/// The longest message over UDP (RFC 1035 §4.2.1), in bytes.
+const MESSAGE: usize = 512;
+/// The longest name on the wire, in bytes.
+const WIRE_NAME: usize = 255;
+/// The longest part of a name between two dots (RFC 1035 §2.3.4), in bytes.
+const MAX_LABEL: usize = 63;
+
+/// Why the address of a name is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResolveError {
+    /// It is no name that a host can have.
+    NotAName,
+    /// No server is configured, and DHCP has named none.
+    NoServer,
+    /// The link is down.
+    NoLink,
+    /// The interface has no address yet, or no route to the server.
+    Unreachable,
+    /// There is no host of that name.
+    NoSuchName,
+    /// The name exists, but no IPv4 address belongs to it.
+    NoAddress,
+    /// No answer came from this server, nor from any other.
+    TimedOut(Ipv4Addr),
+    /// This server would not or could not answer: its RCODE (RFC 1035 §4.1.1).
+    Failed(Ipv4Addr, u8),
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResolveError::NotAName => f.write_str("no host can have that name"),
+            ResolveError::NoServer => {
+                f.write_str("no DNS server is known: .ip.dns names none, and no DHCP server has named one")
+            }
+            ResolveError::NoLink => f.write_str("the link is down"),
+            ResolveError::Unreachable => f.write_str("no address yet, or no route to the DNS server"),
+            ResolveError::NoSuchName => f.write_str("there is no host of that name"),
+            ResolveError::NoAddress => f.write_str("the host of that name has no IPv4 address"),
+            ResolveError::TimedOut(server) => write!(f, "the DNS server {server} does not answer"),
+            ResolveError::Failed(server, rcode) => {
+                write!(f, "the DNS server {server} cannot tell (")?;
+                match rcode {
+                    1 => f.write_str("FORMERR")?,
+                    2 => f.write_str("SERVFAIL")?,
+                    4 => f.write_str("NOTIMP")?,
+                    5 => f.write_str("REFUSED")?,
+                    other => write!(f, "RCODE {other}")?,
+                }
+                f.write_str(")")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ResolveError {}
+
+/// Whether a host can have this name: parts of letters, digits, hyphens and underscores, the last of them no number
+/// (it would be an address, or meant to be one).
+pub fn is_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=MAX_LABEL).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let last = name.rsplit('.').next().unwrap_or("");
+    name.len() <= MAX_NAME && name.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+impl Netif {
+    /// The address of the host `name` (without a dot at its end). `nonce` makes the question hard to guess, and is to be
+    /// different each time. Who else asks meanwhile waits. Cancel-safe.
+    ///
+    /// # Errors
+    /// See [`ResolveError`]; at the latest after some ten seconds.
+    pub async fn resolve(&self, name: &str, nonce: u64) -> Result<Ipv4Addr, ResolveError> {
+        self.resolve_within(name, nonce, FIRST_WAIT).await
+    }
+
+    /// Who is asked for names, in this order.
+    pub fn dns_servers(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.shared.resolver.servers()
+    }
+
+    pub(super) async fn resolve_within(
+        &self,
+        name: &str,
+        nonce: u64,
+        first_wait: Duration,
+    ) -> Result<Ipv4Addr, ResolveError> {
+        let shared = self.shared;
+        let name = wire_name(name).ok_or(ResolveError::NotAName)?;
+        let servers: heapless::Vec<Ipv4Addr, 3> = self.dns_servers().take(3).collect();
+        if servers.is_empty() {
+            return Err(ResolveError::NoServer);
+        }
+        if !matches!(shared.link.get(), Link::Up(_)) {
+            return Err(ResolveError::NoLink);
+        }
+        let _turn = shared.resolver.turn.lock().await;
+        let question = Question::open(shared, &name, nonce);
+        let mut failure = None;
+        let mut wait = first_wait;
+        for &server in servers.iter().cycle().take(ATTEMPTS) {
+            let failed = failure.get_or_insert(ResolveError::TimedOut(server));
+            if shared.next_hop(server).is_none() {
+                *failed = ResolveError::Unreachable;
+                continue;
+            }
+            match with_timeout(wait, question.ask(server, &servers)).await {
+                Ok(Ok(address)) => return Ok(address),
+                // Another server may do better.
+                Ok(Err(error @ ResolveError::Failed(..))) => *failed = error,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {}
+            }
+            wait += first_wait;
+        }
+        Err(failure.unwrap_or(ResolveError::NoServer))
+    }
+}
+
+/// What an interface needs to ask for names.
+pub(super) struct Resolver {
+    /// The configured server.
+    configured: Option<Ipv4Addr>,
+    /// Those that DHCP has named.
+    leased: Cell<Servers>,
+    socket: SocketHandle,
+    /// Held while one asks.
+    turn: Mutex<NoopRawMutex, ()>,
+}
+
+impl Resolver {
+    pub(super) fn new(configured: Option<Ipv4Addr>, socket: SocketHandle) -> Self {
+        Self {
+            configured: configured.filter(|&server| is_host(server, None)),
+            leased: Cell::new([None; 3]),
+            socket,
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Notes what DHCP says.
+    pub(super) fn lease(&self, servers: Servers) {
+        self.leased.set(servers);
+    }
+
+    fn servers(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
+        // Who configures a server means that one.
+        let leased = if self.configured.is_none() { self.leased.get() } else { [None; 3] };
+        self.configured.into_iter().chain(leased.into_iter().flatten())
+    }
+}
+
+/// The socket for questions and answers.
+pub(super) fn socket(arena: &mut impl Arena) -> Option<udp::Socket<'static>> {
+    let mut buffer = |packets, bytes| {
+        Some(udp::PacketBuffer::new(
+            arena.slice(packets, |_| udp::PacketMetadata::EMPTY)?,
+            arena.slice(bytes, |_| 0u8)?,
+        ))
+    };
+    Some(udp::Socket::new(buffer(4, 2 * MESSAGE)?, buffer(ATTEMPTS, MESSAGE)?))
+}
+
+/// A question under way. Dropping it closes the socket.
+struct Question<'a> {
+    shared: &'static Shared,
+    name: &'a [u8],
+    number: u16,
+}
+
+impl<'a> Question<'a> {
+    fn open(shared: &'static Shared, name: &'a [u8], nonce: u64) -> Self {
+        const EPHEMERAL: u16 = 0xc000;
+        let question = Self {
+            shared,
+            name,
+            number: (nonce >> 16) as u16,
+        };
+        question.with(|socket| {
+            socket.close();
+            // The port is not 0, and the socket is closed.
+            let _ = socket.bind(EPHEMERAL | nonce as u16);
+        });
+        question
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut udp::Socket<'static>) -> R) -> R {
+        let mut set = self.shared.common.borrow_mut();
+        work(set.get_mut(self.shared.resolver.socket))
+    }
+
+    /// Asks one server, and waits for an answer of any.
+    async fn ask(&self, server: Ipv4Addr, servers: &[Ipv4Addr]) -> Result<Ipv4Addr, ResolveError> {
+        let repr = DnsRepr {
+            transaction_id: self.number,
+            opcode: DnsOpcode::Query,
+            flags: DnsFlags::RECURSION_DESIRED,
+            question: DnsQuestion {
+                name: self.name,
+                type_: DnsQueryType::A,
+            },
+        };
+        let mut message = [0; MESSAGE];
+        if let Some(message) = message.get_mut(..repr.buffer_len()) {
+            repr.emit(&mut DnsPacket::new_unchecked(&mut *message));
+            // Without room the one before is still waiting to go out, and is as good.
+            let _ = self.with(|socket| socket.send_slice(message, IpEndpoint::new(server.into(), PORT)));
+            self.shared.common_dirty.set(true);
+            self.shared.pool.wake();
+        }
+        poll_fn(|context| {
+            self.with(|socket| {
+                while let Ok((message, from)) = socket.recv() {
+                    let IpAddress::Ipv4(from_address) = from.endpoint.addr;
+                    if from.endpoint.port == PORT
+                        && servers.contains(&from_address)
+                        && let Some(answer) = self.judge(message, from_address)
+                    {
+                        return Poll::Ready(answer);
+                    }
+                }
+                socket.register_recv_waker(context.waker());
+                Poll::Pending
+            })
+        })
+        .await
+    }
+
+    /// What a message says to the question; `None` if it is no answer to it.
+    fn judge(&self, message: &[u8], server: Ipv4Addr) -> Option<Result<Ipv4Addr, ResolveError>> {
+        let packet = DnsPacket::new_checked(message).ok()?;
+        let (mut rest, question) = DnsQuestion::parse(packet.payload()).ok()?;
+        let answers = packet.transaction_id() == self.number
+            && packet.flags().contains(DnsFlags::RESPONSE)
+            && packet.opcode() == DnsOpcode::Query
+            && packet.question_count() == 1
+            && question.type_ == DnsQueryType::A
+            && same_name(&packet, question.name, self.name);
+        if !answers {
+            return None;
+        }
+        match packet.rcode() {
+            DnsRcode::NoError => {}
+            DnsRcode::NXDomain => return Some(Err(ResolveError::NoSuchName)),
+            other => return Some(Err(ResolveError::Failed(server, other.into()))),
+        }
+        // An alias comes before what it stands for.
+        let mut wanted = self.name;
+        for _ in 0..packet.answer_record_count() {
+            let Ok((after, record)) = DnsRecord::parse(rest) else { break };
+            rest = after;
+            if !same_name(&packet, record.name, wanted) {
+                continue;
+            }
+            match record.data {
+                DnsRecordData::A(address) => return Some(Ok(address)),
+                DnsRecordData::Cname(alias) => wanted = alias,
+                DnsRecordData::Other(..) => {}
+            }
+        }
+        Some(Err(ResolveError::NoAddress))
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.with(|socket| socket.close());
+    }
+}
+
+/// Whether two names, as they stand in `packet` or alone, are the same (RFC 4343: in any case).
+fn same_name(packet: &DnsPacket<&[u8]>, a: &[u8], b: &[u8]) -> bool {
+    let (mut a, mut b) = (packet.parse_name(a), packet.parse_name(b));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some(Ok(a)), Some(Ok(b))) if a.eq_ignore_ascii_case(b) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// A name as it goes over the wire; `None` if [`is_name`] says that it is none.
+fn wire_name(name: &str) -> Option<heapless::Vec<u8, WIRE_NAME>> {
+    if !is_name(name) {
+        return None;
+    }
+    let mut wire = heapless::Vec::new();
+    for label in name.split('.') {
+        wire.push(u8::try_from(label.len()).ok()?).ok()?;
+        wire.extend_from_slice(label.as_bytes()).ok()?;
+    }
+    wire.push(0).ok()?;
+    Some(wire)
+}
