@@ -1,13 +1,16 @@
 //! What the tests share: a throw-away PKI, handshakes between Postern and rustls in memory, and an own client.
 //!
 //! [`hello`], [`client`] and [`probe`] are a TLS 1.3 client that keeps to no rule it is not told to, made of ring and
-//! nothing of Postern's, so that both would have to be wrong in the same way for a test not to see it.
+//! nothing of Postern's, so that both would have to be wrong in the same way for a test not to see it. [`middle`] stands
+//! between two connections of ours, has the keys of both, and changes what it likes.
 
 pub mod client;
 pub mod hello;
+pub mod middle;
 pub mod pipe;
 pub mod probe;
 pub mod tools;
+pub mod world;
 
 use std::io::{Read as _, Write as _};
 use std::sync::{Arc, LazyLock};
