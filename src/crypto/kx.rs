@@ -192,6 +192,15 @@ impl core::fmt::Debug for KeyPair {
     }
 }
 
+/// Computes the tables of the base points of P-256 and P-384, which otherwise the first use does, with up to 112 KiB of
+/// stack: more than is left inside a connection. To be called once at start, from where the stack is still shallow.
+#[cfg(feature = "image")]
+pub fn prepare() {
+    use p256::elliptic_curve::Group as _;
+    core::hint::black_box(p256::ProjectivePoint::mul_by_generator(&p256::Scalar::ONE));
+    core::hint::black_box(p384::ProjectivePoint::mul_by_generator(&p384::Scalar::ONE));
+}
+
 /// The public value of a secret. The image takes the ladder rather than the table of the base point: under emulation,
 /// where it runs as a rule, the wide instructions that search the table cost five times what the ladder does. On a CPU
 /// of its own the table is the faster.
