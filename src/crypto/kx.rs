@@ -184,7 +184,6 @@ impl core::fmt::Debug for KeyPair {
     }
 }
 
-<<<<<<< HEAD
 // ML-KEM's matrices take tens of kilobytes of stack. In functions of their own they do so only while it computes.
 
 #[inline(never)]
@@ -206,15 +205,14 @@ fn encapsulate(key: &[u8], rng: &mut dyn CryptoRng) -> Result<([u8; CIPHERTEXT],
 fn decapsulate(seed: &ml_kem::Seed, ciphertext: &[u8]) -> Result<ml_kem::SharedKey, CryptoError> {
     let ciphertext = ciphertext.try_into().map_err(|_| CryptoError)?;
     Ok(DecapsulationKey::<MlKem768>::from_seed(*seed).decapsulate(&ciphertext))
-=======
-/// Computes the tables of the base points of P-256 and P-384, which otherwise the first use does, with up to 112 KiB of
-/// stack: more than is left inside a connection. To be called once at start, from where the stack is still shallow.
+}
+
+/// Computes the table of P-256's base point, which otherwise the first use does, with tens of kilobytes of stack: more
+/// than should be counted on inside a connection. To be called once at start, where the stack is still shallow.
 #[cfg(feature = "image")]
 pub fn prepare() {
     use p256::elliptic_curve::Group as _;
     core::hint::black_box(p256::ProjectivePoint::mul_by_generator(&p256::Scalar::ONE));
-    core::hint::black_box(p384::ProjectivePoint::mul_by_generator(&p384::Scalar::ONE));
->>>>>>> fuzzer
 }
 
 /// The public value of a secret. The image takes the ladder rather than the table of the base point: under emulation,
