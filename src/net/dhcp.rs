@@ -43,7 +43,11 @@ pub(super) fn poll(socket: &mut Socket<'_>) -> Option<Change> {
             let router = lease
                 .router
                 .filter(|&router| is_host(router, Some(cidr)) && cidr.contains_addr(&router));
-            let mut servers = lease.dns_servers.iter().copied().filter(|&server| is_host(server, Some(cidr)));
+            let mut servers = lease
+                .dns_servers
+                .iter()
+                .copied()
+                .filter(|&server| is_host(server, Some(cidr)));
             Change::Leased(cidr, router, core::array::from_fn(|_| servers.next()))
         }
     })

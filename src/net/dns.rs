@@ -99,7 +99,9 @@ pub fn is_name(name: &str) -> bool {
         (1..=MAX_LABEL).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     let last = name.rsplit('.').next().unwrap_or("");
     name.len() <= MAX_NAME && name.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
@@ -186,7 +188,11 @@ impl Resolver {
 
     fn servers(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
         // Who configures a server means that one.
-        let leased = if self.configured.is_none() { self.leased.get() } else { [None; 3] };
+        let leased = if self.configured.is_none() {
+            self.leased.get()
+        } else {
+            [None; 3]
+        };
         self.configured.into_iter().chain(leased.into_iter().flatten())
     }
 }
@@ -288,7 +294,9 @@ impl<'a> Question<'a> {
         // An alias comes before what it stands for.
         let mut wanted = self.name;
         for _ in 0..packet.answer_record_count() {
-            let Ok((after, record)) = DnsRecord::parse(rest) else { break };
+            let Ok((after, record)) = DnsRecord::parse(rest) else {
+                break;
+            };
             rest = after;
             if !same_name(&packet, record.name, wanted) {
                 continue;

@@ -93,8 +93,7 @@ const CONNECT_BY_NAME: Spec =
 const CONNECT_BY_HOST: Spec =
     spec("client connect", Action::ClientConnect, "The same, by name.").with("<host> <port> [netif]", 2, 3);
 const SEND: Spec = spec("client send", Action::ClientSend, "Send a message to client.");
-const SEND_TEXT: Spec =
-    spec("client send", Action::ClientSend, "Send that text.").with("<text>", 1, usize::MAX);
+const SEND_TEXT: Spec = spec("client send", Action::ClientSend, "Send that text.").with("<text>", 1, usize::MAX);
 const CLOSE: Spec = spec("client close", Action::ClientClose, "Close the client's connection.");
 const START: Spec = spec("server start", Action::ServerStart, "Start echo server.").with("<port> [netif]", 1, 2);
 const STOP: Spec = spec("server stop", Action::ServerStop, "Stop echo server, or all of them.").with("[port]", 0, 1);

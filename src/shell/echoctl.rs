@@ -114,8 +114,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         let text = request.argument(0).unwrap_or("");
         let address = command::address(text);
         if address.is_none() && host.is_none() {
-            self.print(format_args!("'{text}' is neither an IPv4 address nor the name of a host.\n"))
-                .await?;
+            self.print(format_args!(
+                "'{text}' is neither an IPv4 address nor the name of a host.\n"
+            ))
+            .await?;
             return self.usage(prompt.specs, request.spec.words).await;
         }
         let Some(port) = self.port(prompt, request, 1).await? else {
@@ -123,7 +125,11 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         };
         let (mut netif, mut name) = (None, None);
         for argument in [request.argument(2), request.argument(3)].into_iter().flatten() {
-            let place = if argument.starts_with(NAME) { &mut name } else { &mut netif };
+            let place = if argument.starts_with(NAME) {
+                &mut name
+            } else {
+                &mut netif
+            };
             if place.replace(argument).is_some() {
                 return self.usage(prompt.specs, request.spec.words).await;
             }

@@ -405,11 +405,7 @@ impl Client {
             Ended::Closed => ::log::Level::Info,
             _ => ::log::Level::Warn,
         };
-        ::log::log!(
-            level,
-            "{} client: {remote}: {why}, in {received} out {sent}",
-            self.kind
-        );
+        ::log::log!(level, "{} client: {remote}: {why}, in {received} out {sent}", self.kind);
     }
 
     /// Counts and logs what was received, as BitVisor does: the word, then the text, a line at a time.

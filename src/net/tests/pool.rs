@@ -471,6 +471,7 @@ fn addresses_from_the_configuration_are_checked() {
             ipaddr: ipaddr.into(),
             netmask: netmask.into(),
             gateway: gateway.map(Into::into),
+            dns: None,
         };
         Address::from_config(&ip)
     };
