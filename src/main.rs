@@ -12,6 +12,7 @@ use embassy_executor::Spawner;
 use host::Machine;
 use memory::{Memory, Plan};
 use postern::config::Config;
+use postern::crypto::kx;
 use postern::echo::Kind;
 use postern::echo::client::{Client, Speech};
 use postern::echo::secure::TlsWorker;
@@ -38,6 +39,8 @@ fn main(boot: Boot) -> ! {
     if let Some(fault) = info.module_fault {
         ::log::warn!("boot module refused: {fault}");
     }
+    // Before any connection, whose own frames leave too little stack for it.
+    kx::prepare();
     let config = settings::load(module, &mut memory);
     if config.vmm.panic_reboot {
         panic::set_policy(panic::Policy::Reset);

@@ -10,9 +10,11 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use postern::config::{self, Config, Scratch};
-use postern::pki::cert::Date;
+use postern::pki::cert::{Certificate, Date};
+use postern::pki::crl::Crl;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
+    KeyPair, PKCS_ECDSA_P384_SHA384, date_time_ymd,
 };
 
 /// The critical sections of the host, which the base-point table of P-256 asks for.
@@ -243,7 +245,7 @@ fn each_fault_of_certificates_stops_the_build() {
     );
     assert_eq!(
         files(&format!("{}{good}", pki.0.pem()), &key.serialize_pem()),
-        "defconfig:2:3: .tls.srv_cert_file: the private key belongs to certificate 2, which is not the first. \
+        "defconfig:2:3: .tls.srv_cert_file: certificate 1 belongs to none of the private keys, but certificate 2 does. \
          Put that certificate first, then the one that issued it, and so on"
     );
     assert_eq!(
@@ -256,11 +258,24 @@ fn each_fault_of_certificates_stops_the_build() {
         "defconfig:3:19: .tls.srv_key_file: there is no PEM private key in it. \
          `.tls.srv_key_file` takes what stands from `-----BEGIN PRIVATE KEY-----` on"
     );
-    let p384 = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+    let two = format!("{}{}", key.serialize_pem(), other.serialize_pem());
     assert_eq!(
-        files(&pki.issue(&p384, 2020, 2120), &p384.serialize_pem()),
-        "defconfig:3:3: .tls.srv_key_file: P-384 keys are not supported yet. \
-         Use ECDSA on P-256: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
+        files(&good, &two),
+        "defconfig:3:3: .tls.srv_key_file: none of the certificates belongs to private key 2. \
+         Put its certificate into `.tls.srv_cert`, or take the key out"
+    );
+    build.write("pki/server.pem", &good);
+    build.write("pki/server.key", &key.serialize_pem());
+    assert_eq!(
+        build.refused(&FILES.replace("\n},", "\n  .client_auth = \"required\",\n},")),
+        "defconfig:4:3: .tls.client_auth: there is no CA to judge the certificates of clients by. \
+         Set `.tls.ca_cert` as well"
+    );
+    build.write("pki/ca.pem", &pki.issue(&other, 2020, 2021));
+    assert_eq!(
+        build.refused(&FILES.replace("\n},", "\n  .ca_cert_file = \"../pki/ca.pem\",\n},")),
+        "defconfig:4:3: .tls.ca_cert_file: certificate 1 expired 2021-01-01. \
+         Renew it; a longer life is `openssl x509 -days N`"
     );
     fs::remove_file(build.directory.join("pki/server.key")).unwrap();
     assert_eq!(
@@ -278,110 +293,193 @@ fn each_fault_of_certificates_stops_the_build() {
     );
 }
 
-/// The commands of BitVisor's guide, for its server's key: it makes an RSA key.
-#[test]
-fn the_guides_rsa_key_is_refused_by_name() {
-    let build = Build::new();
+/// Runs OpenSSL in the directory `pki`.
+fn openssl(build: &Build, command: &str) {
     let directory = build.directory.join("pki");
     fs::create_dir_all(&directory).unwrap();
-    let openssl = |arguments: &[&str]| {
-        let output = Command::new("openssl")
-            .args(arguments)
-            .current_dir(&directory)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    openssl(&["genpkey", "-algorithm", "RSA", "-out", "server.key"]);
-    openssl(&[
-        "req",
-        "-new",
-        "-x509",
-        "-days",
-        "365",
-        "-key",
-        "server.key",
-        "-subj",
-        "/CN=x",
-        "-out",
-        "server.pem",
-    ]);
-    assert_eq!(
-        build.refused(FILES),
-        "defconfig:3:3: .tls.srv_key_file: RSA keys are not supported yet. \
-         Use ECDSA on P-256: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
-    );
+    let output = Command::new("openssl")
+        .args(command.split(' '))
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What the remedy for an RSA key says, and OpenSSL's other ways to write such a key, with and without text between.
+/// BitVisor's guide to the letter: an RSA key, and a certificate which `-extensions` without `-extfile` leaves at X.509
+/// version 1.
 #[test]
-fn openssls_p256_keys_and_certificates_are_baked() {
+fn the_guides_commands_make_what_can_be_served() {
     let build = Build::new();
-    let directory = build.directory.join("pki");
-    fs::create_dir_all(&directory).unwrap();
-    let openssl = |command: &str| {
-        let output = Command::new("openssl")
-            .args(command.split(' '))
-            .current_dir(&directory)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    for make in [
-        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out server.key",
-        "ecparam -name prime256v1 -genkey -out server.key",
+    let distinguished = "[req]\ndistinguished_name = dn\nprompt = no\nx509_extensions = v3\n[dn]\nCN = ";
+    build.write(
+        "pki/RootCA.cnf",
+        &format!(
+            "{distinguished}RootCA\n[v3]\nbasicConstraints = critical, CA:TRUE\n\
+             keyUsage = critical, cRLSign, digitalSignature, keyCertSign\n"
+        ),
+    );
+    build.write(
+        "pki/server.cnf",
+        &format!("{distinguished}*\n[v3_server]\nbasicConstraints = critical, CA:TRUE\n"),
+    );
+    for command in [
+        "genpkey -algorithm RSA -out RootCA.key",
+        "req -new -x509 -days 3650 -key RootCA.key -out RootCA.pem -config RootCA.cnf",
+        "genpkey -algorithm RSA -out server.key",
+        "req -new -key server.key -out server.csr -config server.cnf",
+        "x509 -req -days 365 -in server.csr -CA RootCA.pem -CAkey RootCA.key -CAcreateserial -out server.pem \
+         -extensions v3_server",
     ] {
-        openssl(make);
-        openssl("req -new -x509 -days 365 -key server.key -subj /C=JP/O=A/CN=x -text -out server.pem");
+        openssl(&build, command);
+    }
+    let files = FILES.replace("\n},", "\n  .ca_cert_file = \"../pki/RootCA.pem\",\n},");
+    build.accepted(&files);
+    let config = build.baked();
+    let found = config.server().unwrap();
+    assert_eq!(found.keys.first().map(|key| key.algorithm()), Some("RSA"));
+    let leaf = Certificate::from_der(config.tls.srv_cert.iter().next().unwrap()).unwrap();
+    assert_eq!((leaf.version, config.tls.ca_cert.len()), (1, 1));
+}
+
+/// OpenSSL's ways to write keys of each kind, with and without text between.
+#[test]
+fn openssls_keys_and_certificates_are_baked() {
+    let build = Build::new();
+    for (make, kind) in [
+        (
+            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out server.key",
+            "ECDSA P-256",
+        ),
+        ("ecparam -name prime256v1 -genkey -out server.key", "ECDSA P-256"),
+        ("ecparam -name secp384r1 -genkey -out server.key", "ECDSA P-384"),
+        ("genpkey -algorithm ED25519 -out server.key", "Ed25519"),
+        ("genrsa -traditional -out server.key 2048", "RSA"),
+        (
+            "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:4096 -out server.key",
+            "RSA",
+        ),
+    ] {
+        openssl(&build, make);
+        openssl(
+            &build,
+            "req -new -x509 -days 365 -key server.key -subj /C=JP/O=A/CN=x -text -out server.pem",
+        );
         build.accepted(FILES);
         let config = build.baked();
-        assert_eq!(config.tls.srv_cert.iter().count(), 1);
-        assert!(config.signing_key().unwrap().is_some());
+        assert_eq!(config.tls.srv_cert.len(), 1);
+        assert_eq!(
+            config.server().unwrap().keys.first().map(|key| key.algorithm()),
+            Some(kind)
+        );
     }
+}
+
+/// What `openssl ca -gencrl` makes: version 1, and with an option version 2. Once it is out of date, it is still baked:
+/// whoever is judged by it is told.
+#[test]
+fn revocation_lists_are_baked() {
+    let build = Build::new();
+    build.write(
+        "pki/ca.cnf",
+        "[ca]\ndefault_ca = a\n[a]\ndatabase = index\ndefault_md = sha256\n[v2]\nauthorityKeyIdentifier = keyid\n",
+    );
+    build.write("pki/index", "");
+    for command in [
+        "req -new -x509 -newkey rsa:2048 -nodes -keyout ca.key -subj /CN=CA -out ca.pem",
+        "ca -config ca.cnf -gencrl -crldays 30 -keyfile ca.key -cert ca.pem -out one.pem",
+        "ca -config ca.cnf -gencrl -crlsec 1 -crlexts v2 -keyfile ca.key -cert ca.pem -out two.pem",
+    ] {
+        openssl(&build, command);
+    }
+    let lists = format!("{}{}", read(&build, "pki/one.pem"), read(&build, "pki/two.pem"));
+    build.write("pki/crl.pem", &lists);
+    let text = ".tls = { .ca_cert_file = \"../pki/ca.pem\", .crl_file = \"../pki/crl.pem\" }";
+    build.accepted(text);
+    let versions: Vec<_> = build
+        .baked()
+        .tls
+        .crl
+        .iter()
+        .map(|der| Crl::from_der(der).unwrap().version)
+        .collect();
+    assert_eq!(versions, [1, 2]);
+    build.write("pki/crl.pem", &lists.replace("MI", "MA"));
+    let broken = build.refused(text);
+    assert!(
+        broken.starts_with("defconfig:1:42: .tls.crl_file: revocation list 1 is broken. "),
+        "{broken}"
+    );
 }
 
 #[test]
 fn a_configuration_is_baked_whole() {
     let build = Build::new();
     let pki = Pki::new();
-    let key = KeyPair::generate().unwrap();
+    let (key, other) = (
+        KeyPair::generate().unwrap(),
+        KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap(),
+    );
+    let second = pki.issue(&other, 2020, 2120);
     build.write(
         "pki/server.pem",
-        &format!("{}{}", pki.issue(&key, 2020, 2120), pki.0.pem()),
+        &format!("{}{}{second}", pki.issue(&key, 2020, 2120), pki.0.pem()),
     );
-    build.write("pki/server.key", &key.serialize_pem());
+    build.write(
+        "pki/server.key",
+        &format!("{}{}", key.serialize_pem(), other.serialize_pem()),
+    );
+    build.write("pki/client.pem", &second);
+    build.write("pki/client.key", &other.serialize_pem());
     build.write("pki/ca.pem", &pki.0.pem());
+    let crl = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: date_time_ymd(2120, 1, 1),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    build.write("pki/crl.pem", &crl.signed_by(&pki.0).unwrap().pem().unwrap());
     let text = "
         .vmm = { .telnet_dbgsh = 1, .panic_reboot = 1,
             .tty_syslog = { .enable = 1, .src_ipaddr = { 1, 2, 3, 4 }, .dst_ipaddr = { 5, 6, 7, 8 } } },
-        .ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 0, 9 }, .netmask = { 255, 0, 0, 0 }, .gateway = { 10, 0, 0, 1 } },
+        .ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 0, 9 }, .netmask = { 255, 0, 0, 0 }, .gateway = { 10, 0, 0, 1 },
+            .dns = { 10, 0, 0, 2 } },
         .tls = { .srv_cert_file = \"../pki/server.pem\", .srv_key_file = \"../pki/server.key\",
-            .ca_cert_file = \"../pki/ca.pem\", .handshake_timeout = 17 },
+            .ca_cert_file = \"../pki/ca.pem\", .cli_cert_file = \"../pki/client.pem\",
+            .cli_key_file = \"../pki/client.key\", .crl_file = \"../pki/crl.pem\", .handshake_timeout = 17,
+            .client_auth = \"required\", .verify = \"strict\", .keylog = 1, .selftest = 1 },
         .echo = { .tls_port = 18, .plain_port = 19, .connections = 20, .idle_timeout = 21 },
     ";
     let told = build.accepted(text);
     let baked = build.baked();
     // As if the files stood in the text.
-    let inlined = text
-        .replace(
-            "_file = \"../pki/server.pem\"",
-            &format!(" = {}", strings(&read(&build, "pki/server.pem"))),
-        )
-        .replace(
-            "_file = \"../pki/server.key\"",
-            &format!(" = {}", strings(&read(&build, "pki/server.key"))),
-        )
-        .replace(
-            "_file = \"../pki/ca.pem\"",
-            &format!(" = {}", strings(&read(&build, "pki/ca.pem"))),
+    let mut inlined = text.to_owned();
+    for file in [
+        "server.pem",
+        "server.key",
+        "ca.pem",
+        "client.pem",
+        "client.key",
+        "crl.pem",
+    ] {
+        inlined = inlined.replace(
+            &format!("_file = \"../pki/{file}\""),
+            &format!(" = {}", strings(&read(&build, &format!("pki/{file}")))),
         );
+    }
     let (mut config, mut scratch) = (Box::new(Config::new()), Box::new(Scratch::new()));
     config.parse(inlined.as_bytes(), &mut scratch).unwrap();
     let all = |config: &Config| format!("{:?} {:?} {:?} {:?}", config.vmm, config.ip, config.tls, config.echo);
     assert_eq!(all(&baked), all(&config));
+    let keys = |config: &Config| {
+        let keys = config.tls.srv_key.iter().chain(&config.tls.cli_key);
+        keys.map(|key| key.der.to_vec()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&baked), keys(&config));
     assert_eq!(
-        baked.tls.srv_key.as_ref().unwrap().der,
-        config.tls.srv_key.as_ref().unwrap().der
+        (baked.server().unwrap().parts.len(), baked.client().unwrap().parts.len()),
+        (2, 1)
     );
     for &path in config::Path::ALL {
         let file = matches!(path.kind(), config::Kind::File(_));
@@ -393,6 +491,9 @@ fn a_configuration_is_baked_whole() {
         "package/../pki/server.pem",
         "package/../pki/server.key",
         "package/../pki/ca.pem",
+        "package/../pki/client.pem",
+        "package/../pki/client.key",
+        "package/../pki/crl.pem",
     ] {
         let line = format!("cargo::rerun-if-changed={}", build.directory.join(file).display());
         assert!(told.lines().any(|told| told == line), "{line}\n{told}");
@@ -411,11 +512,8 @@ fn a_ca_alone_is_enough_for_a_client() {
     let build = Build::new();
     build.accepted(&format!(".tls = {{ .ca_cert = {}, }},", strings(&Pki::new().0.pem())));
     let config = build.baked();
-    assert_eq!(
-        (config.tls.srv_cert.iter().count(), config.tls.ca_cert.iter().count()),
-        (0, 1)
-    );
-    assert!(config.tls.srv_key.is_none() && !build.pki().exists());
+    assert_eq!((config.tls.srv_cert.len(), config.tls.ca_cert.len()), (0, 1));
+    assert!(config.tls.srv_key.is_empty() && !build.pki().exists());
 }
 
 #[test]
@@ -480,7 +578,7 @@ fn the_build_time_and_version_are_told() {
 #[test]
 fn without_certificates_throw_away_ones_are_made_and_kept() {
     let build = Build::new();
-    let told = build.accepted(".tls = { .handshake_timeout = 7, }");
+    let told = build.accepted(".tls = { .handshake_timeout = 7, .client_auth = \"required\" }");
     assert!(
         told.contains("cargo::warning=.tls has no certificates: made throw-away ones, good until 2"),
         "{told}"
@@ -507,7 +605,9 @@ fn without_certificates_throw_away_ones_are_made_and_kept() {
     }
     let config = build.baked();
     assert_eq!(config.tls.handshake_timeout, Some(7));
-    assert!(config.signing_key().unwrap().is_some());
+    assert_eq!(config.tls.client_auth, config::ClientAuth::Required);
+    assert_eq!((config.server().unwrap().parts.len(), config.tls.ca_cert.len()), (1, 1));
+    assert!(config.tls.cli_cert.is_empty() && config.tls.cli_key.is_empty());
 
     // OpenSSL's opinion of them.
     for arguments in [

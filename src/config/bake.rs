@@ -157,7 +157,11 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
             Slot::Choice(choice) => format!("\"{}\"", choice.name()),
             Slot::Ders(ders) if ders.is_empty() => continue,
             Slot::Ders(ders) => {
-                let label = if path.kind() == Kind::Crls { "X509 CRL" } else { "CERTIFICATE" };
+                let label = if path.kind() == Kind::Crls {
+                    "X509 CRL"
+                } else {
+                    "CERTIFICATE"
+                };
                 ders.iter().map(|der| strings(label, der, &indent)).collect()
             }
             Slot::Keys(keys) if keys.is_empty() => continue,

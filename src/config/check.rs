@@ -103,7 +103,10 @@ impl Config {
                 Err(self.error(Path::Gateway, Fault::GatewayOutside))
             }
             Some(gateway) if gateway == ip.ipaddr => Err(self.error(Path::Gateway, Fault::GatewayIsSelf)),
-            None if ip.dns.is_some_and(|server| (server.to_bits() ^ ip.ipaddr.to_bits()) & mask != 0) => {
+            None if ip
+                .dns
+                .is_some_and(|server| (server.to_bits() ^ ip.ipaddr.to_bits()) & mask != 0) =>
+            {
                 Err(self.error(Path::Dns, Fault::NoWayToDns))
             }
             _ => Ok(()),

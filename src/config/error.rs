@@ -454,7 +454,9 @@ impl Fault {
                 "Use ECDSA on P-256: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
             }
             Self::Key(_, KeyError::Encrypted) => "Decrypt it first: `openssl pkey -in FILE -out NEWFILE`",
-            Self::Key(_, KeyError::RsaSize(_)) => "Make it anew: `openssl genpkey -algorithm RSA` makes one of 2048 bits",
+            Self::Key(_, KeyError::RsaSize(_)) => {
+                "Make it anew: `openssl genpkey -algorithm RSA` makes one of 2048 bits"
+            }
             Self::Key(..) => "Make it anew: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`",
             Self::KeyMismatch => "Use the key with which the request for the certificate was made",
             Self::KeyAlone(_) => {
@@ -465,7 +467,10 @@ impl Fault {
             Self::ChainOrder(_) => "Order them: one's own first, then the one that issued it, and so on",
             Self::Stray(_) => {
                 let partner = key.and_then(Path::partner).map_or("", Path::as_str);
-                return write!(f, "If it begins a chain of its own, its private key is missing in `{partner}`");
+                return write!(
+                    f,
+                    "If it begins a chain of its own, its private key is missing in `{partner}`"
+                );
             }
             Self::TooManyIdentities(_) => "Keep those that are needed: one for each kind of key will do",
             Self::NoWayToDns => "Set `.ip.gateway` as well, or `.ip.dns` to `{ 0, 0, 0, 0 }` for none",

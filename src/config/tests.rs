@@ -6,12 +6,11 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
-    date_time_ymd,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
 use super::*;
+
+mod certificates;
 
 /// 2026-06-01 12:00:00 UTC.
 const NOW: u64 = 1_780_315_200;
@@ -91,9 +90,16 @@ fn the_shipped_defconfig_is_good_and_sets_every_key_that_has_a_default() {
     assert_eq!(config.ip.ipaddr, Ipv4Addr::new(10, 0, 2, 15));
     assert_eq!(config.ip.gateway, Some(Ipv4Addr::new(10, 0, 2, 2)));
     assert_eq!((config.echo.tls_port, config.echo.plain_port), (10007, 10008));
-    assert!(config.tls.srv_cert.is_empty() && config.tls.srv_key.is_none());
+    assert!(config.tls.srv_cert.is_empty() && config.tls.srv_key.is_empty());
+    assert_eq!(
+        (config.tls.client_auth, config.tls.verify),
+        (ClientAuth::Off, Verify::Pinned)
+    );
     for &path in Path::ALL {
-        let pem = matches!(path.kind(), Kind::Certificates | Kind::PrivateKey | Kind::File(_));
+        let pem = matches!(
+            path.kind(),
+            Kind::Certificates | Kind::Crls | Kind::PrivateKeys | Kind::File(_)
+        );
         assert_eq!(config.places.get(path).is_some(), !pem, "{path}");
     }
 }
@@ -104,8 +110,9 @@ fn every_key_reaches_its_field() {
         ".vmm = { .telnet_dbgsh = 1, .tty_syslog = { .enable = 1, .src_ipaddr = { 1, 2, 3, 4 }, \
          .dst_ipaddr = { 5, 6, 7, 8 } }, .panic_reboot = 1 }, \
          .ip = { .use_dhcp = 0, .ipaddr = { 9, 10, 11, 12 }, .netmask = { 255, 0, 0, 0 }, \
-         .gateway = { 13, 14, 15, 16 } }, \
-         .tls = { .handshake_timeout = 17 }, \
+         .gateway = { 13, 14, 15, 16 }, .dns = { 17, 18, 19, 20 } }, \
+         .tls = { .handshake_timeout = 17, .client_auth = \"opt\" \"ional\", .verify = \"strict\", \
+         .keylog = 1, .selftest = 1 }, \
          .echo = { .tls_port = 18, .plain_port = 19, .connections = 20, .idle_timeout = 21 }",
     );
     assert!(config.vmm.telnet_dbgsh && config.vmm.tty_syslog.enable && config.vmm.panic_reboot);
@@ -115,7 +122,22 @@ fn every_key_reaches_its_field() {
     assert_eq!(config.ip.ipaddr, Ipv4Addr::new(9, 10, 11, 12));
     assert_eq!(config.ip.netmask, Ipv4Addr::new(255, 0, 0, 0));
     assert_eq!(config.ip.gateway, Some(Ipv4Addr::new(13, 14, 15, 16)));
+    assert_eq!(config.ip.dns, Some(Ipv4Addr::new(17, 18, 19, 20)));
     assert_eq!(config.tls.handshake_timeout, Some(17));
+    assert_eq!(
+        (config.tls.client_auth, config.tls.verify),
+        (ClientAuth::Optional, Verify::Strict)
+    );
+    assert!(config.tls.keylog && config.tls.selftest);
+    for (name, auth) in [
+        ("off", ClientAuth::Off),
+        ("optional", ClientAuth::Optional),
+        ("required", ClientAuth::Required),
+    ] {
+        assert_eq!(read(&format!(".tls.client_auth = \"{name}\"")).tls.client_auth, auth);
+        assert_eq!(auth.name(), name);
+    }
+    assert_eq!(read(".tls.verify = \"pinned\"").tls.verify, Verify::Pinned);
     assert_eq!((config.echo.tls_port, config.echo.plain_port), (18, 19));
     assert_eq!(
         (config.echo.connections, config.echo.idle_timeout),
@@ -127,6 +149,9 @@ fn every_key_reaches_its_field() {
 fn an_empty_text_is_all_defaults() {
     let config = read("");
     assert!(config.ip.use_dhcp && !config.vmm.telnet_dbgsh && config.echo.connections.is_none());
+    assert!(!config.tls.keylog && !config.tls.selftest && config.ip.dns.is_none());
+    assert_eq!(config.tls.client_auth, ClientAuth::Off);
+    assert_eq!(config.tls.verify, Verify::Pinned);
     assert_eq!(fault(""), "");
 }
 
@@ -151,8 +176,13 @@ fn all_forms_of_c_are_read() {
 
 #[test]
 fn zeroes_mean_none() {
-    let config = read(".ip = { .gateway = { 0, 0, 0, 0 } }, .echo.connections = 0, .tls = { .srv_cert = \"\" }");
-    assert_eq!((config.ip.gateway, config.echo.connections), (None, None));
+    let config = read(
+        ".ip = { .gateway = { 0, 0, 0, 0 }, .dns = { 0, 0, 0, 0 } }, .echo.connections = 0, .tls = { .srv_cert = \"\" }",
+    );
+    assert_eq!(
+        (config.ip.gateway, config.ip.dns, config.echo.connections),
+        (None, None, None)
+    );
     assert!(config.tls.srv_cert.is_empty());
 }
 
@@ -380,6 +410,33 @@ fn faults_of_values() {
              found `ca`. Put it between quotation marks; adjacent strings are joined",
         ),
         (
+            ".tls = {\n  .client_auth = \"require\" }",
+            "defconfig:2:18: .tls.client_auth: \"require\" is not known: \
+             expected \"off\", \"optional\" or \"required\". Write one of these",
+        ),
+        (
+            ".tls.verify = \"\"",
+            "defconfig:1:15: .tls.verify: \"\" is not known: expected \"pinned\" or \"strict\". Write one of these",
+        ),
+        (
+            ".tls.verify = strict",
+            "defconfig:1:15: .tls.verify: expected \"pinned\" or \"strict\", found `strict`. \
+             Put it between quotation marks; adjacent strings are joined",
+        ),
+        (
+            ".tls.keylog = 2",
+            "defconfig:1:15: .tls.keylog: 2 is out of range: expected 0 or 1. Choose a number in that range",
+        ),
+        (
+            ".tls.selftest = \"1\"",
+            &format!("defconfig:1:17: .tls.selftest: expected 0 or 1, found a string. {number}"),
+        ),
+        (
+            ".ip.dns = { 10, 0, 2 }",
+            "defconfig:1:11: .ip.dns: an address has four parts, this one has 3. \
+             Write it as four numbers in braces: `{ 10, 0, 2, 15 }`",
+        ),
+        (
             ".ip.ipaddr = \"10.0.2.15\"",
             "defconfig:1:14: .ip.ipaddr: expected an address, like `{ 10, 0, 2, 15 }`, found a string. \
              Write it as four numbers in braces: `{ 10, 0, 2, 15 }`",
@@ -434,238 +491,11 @@ fn faults_of_length() {
     );
 }
 
+/// The configuration is a fixed part of the memory that the image needs.
 #[test]
-fn the_guides_certificates_are_read() {
-    let pki = Pki::new("RootCA");
-    let key = KeyPair::generate().unwrap();
-    let certificate = pki.issue(&key, 2026, 2027);
-    let chain = format!("A remark\n{certificate}and another\n{}", pki.ca.pem());
-    let text = format!(
-        "{},\n.tls.ca_cert = {}",
-        server(&chain, &key.serialize_pem()),
-        strings(&pki.ca.pem())
-    );
-    assert_eq!(fault(&text), "");
-    let config = read(&text);
-    assert_eq!(config.tls.srv_cert.iter().count(), 2);
-    assert_eq!(config.tls.ca_cert.iter().collect::<Vec<_>>(), [pki.ca.der().as_ref()]);
-    let stored = config.tls.srv_key.as_ref().unwrap();
-    assert_eq!(
-        (stored.label.as_str(), stored.der.as_slice()),
-        ("PRIVATE KEY", key.serialized_der())
-    );
-    assert_eq!(format!("{stored:?}"), "Key(PRIVATE KEY)");
-    assert!(config.signing_key().unwrap().is_some());
-    // The client alone.
-    assert_eq!(
-        fault(&format!(".tls = {{ .ca_cert = {} }}", strings(&pki.ca.pem()))),
-        ""
-    );
-}
-
-#[test]
-fn faults_of_pem() {
-    let pki = Pki::new("RootCA");
-    let key = KeyPair::generate().unwrap();
-    let (certificate, key) = (pki.issue(&key, 2026, 2027), key.serialize_pem());
-    let again = "Copy the PEM again, whole; as strings, each line ends in `\\n`";
-    let lines = "Each line of the PEM is a line of its own: as strings, each ends in `\\n`";
-
-    // A letter in the second line of base64 that is none.
-    let mut broken = server(&certificate, &key);
-    let at = broken.find("MII").unwrap() + "\\n\"\n\"".len() + 64 + 3;
-    broken.replace_range(at..=at, "%");
-    assert_eq!(
-        fault(&broken),
-        format!("defconfig:5:5: .tls.srv_cert: the base64 of the PEM block is broken (block 1). {again}")
-    );
-    // A line is gone.
-    let cut: Vec<_> = certificate
-        .lines()
-        .enumerate()
-        .filter(|(number, _)| *number != 3)
-        .map(|(_, line)| line)
-        .collect();
-    assert!(fault(&server(&cut.join("\n"), &key)).contains("certificate 1 is broken: malformed ("));
-    // No \n in the strings.
-    assert_eq!(
-        fault(&server(&certificate, &key).replace("\\n", "")),
-        format!(
-            "defconfig:3:2: .tls.srv_cert: the BEGIN line of the PEM block is not a line of its own, or is broken \
-             (block 1). {lines}"
-        )
-    );
-    let no_end = certificate.replace("-----END CERTIFICATE-----\n", "");
-    assert_eq!(
-        fault(&server(&no_end, &key)),
-        "defconfig:3:2: .tls.srv_cert: the PEM block has no END line (block 1). \
-         Copy the PEM whole, from `-----BEGIN` to the last dashes of `-----END`"
-    );
-    let end = certificate.lines().count() + 2;
-    assert_eq!(
-        fault(&server(&certificate.replace("END CERT", "END SERT"), &key)),
-        format!(
-            "defconfig:{end}:2: .tls.srv_cert: the END line of the PEM block is not a line of its own, or does not fit \
-             its BEGIN line (block 1). {lines}"
-        )
-    );
-    assert_eq!(
-        fault(".tls = { .srv_cert = \"server.pem\" }"),
-        "defconfig:1:23: .tls.srv_cert: there is no PEM certificate in it. \
-         `.tls.srv_cert` takes what stands from `-----BEGIN CERTIFICATE-----` on"
-    );
-    assert_eq!(
-        fault(".tls = { .srv_key = \"server.key\" }"),
-        "defconfig:1:22: .tls.srv_key: there is no PEM private key in it. \
-         `.tls.srv_key` takes what stands from `-----BEGIN PRIVATE KEY-----` on"
-    );
-    assert_eq!(
-        fault(&format!(".tls = {{ .ca_cert =\n{} }}", strings(&key))),
-        "defconfig:2:2: .tls.ca_cert: this PEM block is not a certificate (block 1). \
-         `.tls.ca_cert` takes what stands from `-----BEGIN CERTIFICATE-----` on"
-    );
-    assert_eq!(
-        fault(&server(&certificate, &format!("{key}{key}")))
-            .split_once(": ")
-            .unwrap()
-            .1,
-        ".tls.srv_key: there is a second private key in it (block 2). Keep the one that belongs to the certificate"
-    );
-    let encrypted = key.replace("PRIVATE KEY-----\n", "PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n");
-    let encrypted = encrypted.replacen(
-        "-----END PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n",
-        "-----END PRIVATE KEY-----\n",
-        1,
-    );
-    assert_eq!(
-        fault(&server(&certificate, &encrypted)).split_once(": ").unwrap().1,
-        ".tls.srv_key: the key is encrypted with a passphrase (block 1). \
-         Decrypt it first: `openssl pkey -in FILE -out NEWFILE`"
-    );
-    assert_eq!(
-        fault(&server(&certificate.repeat(MAX_CHAIN + 1), &key))
-            .split_once(": ")
-            .unwrap()
-            .1,
-        ".tls.srv_cert: there are more than 8 certificates in it. \
-         Keep the server's certificate and its intermediates; the root can be left out"
-    );
-    let block = |label: &str, bytes: usize| {
-        format!(
-            "-----BEGIN {label}-----\n{}-----END {label}-----\n",
-            format!("{}\n", "A".repeat(64)).repeat(bytes / 48)
-        )
-    };
-    assert_eq!(
-        fault(&format!(
-            ".tls.ca_cert =\n{}",
-            strings(&block("CERTIFICATE", MAX_CHAIN_DER + 48))
-        )),
-        "defconfig:2:2: .tls.ca_cert: the certificates take more than 12288 bytes together. \
-         Keep the certificate authorities that are needed"
-    );
-    assert_eq!(
-        fault(&format!(
-            ".tls.srv_key =\n{}",
-            strings(&block("PRIVATE KEY", MAX_KEY_DER + 48))
-        )),
-        "defconfig:2:2: .tls.srv_key: the private key takes more than 2560 bytes. \
-         Use a key of another kind, or a smaller one; RSA keys go up to 4096 bits"
-    );
-}
-
-#[test]
-fn faults_of_certificates_and_keys() {
-    let pki = Pki::new("RootCA");
-    let key = KeyPair::generate().unwrap();
-    let good = pki.issue(&key, 2026, 2027);
-    let key_pem = key.serialize_pem();
-    let message = |text: String| fault(&text);
-    let ec = "Use ECDSA on P-256: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`";
-
-    assert_eq!(
-        message(server(&pki.issue(&key, 2024, 2026), &key_pem)),
-        "defconfig:2:1: .tls.srv_cert: certificate 1 expired 2026-01-01. \
-         Renew it; a longer life is `openssl x509 -days N`"
-    );
-    assert_eq!(
-        message(server(&pki.issue(&key, 2027, 2028), &key_pem)),
-        "defconfig:2:1: .tls.srv_cert: certificate 1 is not valid before 2027-01-01 00:00:00 UTC, \
-         and now is 2026-06-01 12:00:00 UTC. Wait until then, set the clock, or have the certificate issued again"
-    );
-    assert_eq!(
-        message(format!(".tls.ca_cert = {}", strings(&pki.issue(&key, 2020, 2021)))),
-        "defconfig:1:5: .tls.ca_cert: certificate 1 expired 2021-01-01. \
-         Renew it; a longer life is `openssl x509 -days N`"
-    );
-    assert_eq!(
-        fault_at(server(&good, &key_pem).as_bytes(), NOW - 3600, NOW),
-        "defconfig:2:1: .tls.srv_cert: the clock says 2026-06-01 11:00:00 UTC, but this was built \
-         2026-06-01 12:00:00 UTC: no date can be judged. Set the machine's clock"
-    );
-    assert_eq!(
-        message(format!(".tls.srv_cert = {}", strings(&good))),
-        "defconfig:1:5: .tls.srv_cert: there is no private key for this certificate. Set `.tls.srv_key` as well"
-    );
-    assert_eq!(
-        message(format!(".tls.srv_key = {}", strings(&key_pem))),
-        "defconfig:1:5: .tls.srv_key: there is no certificate for this private key. Set `.tls.srv_cert` as well"
-    );
-    let other = KeyPair::generate().unwrap().serialize_pem();
-    let line = 4 + good.lines().count();
-    assert_eq!(
-        message(server(&good, &other)),
-        format!(
-            "defconfig:{line}:1: .tls.srv_key: this private key does not belong to the certificate. \
-             Use the key with which the request for the certificate was made"
-        )
-    );
-    assert_eq!(
-        message(server(&format!("{}{good}", pki.ca.pem()), &key_pem)),
-        "defconfig:2:1: .tls.srv_cert: the private key belongs to certificate 2, which is not the first. \
-         Put that certificate first, then the one that issued it, and so on"
-    );
-    let stranger = Pki::new("Somebody else");
-    assert_eq!(
-        message(server(&format!("{good}{}", stranger.ca.pem()), &key_pem)),
-        "defconfig:2:1: .tls.srv_cert: certificate 1 was not issued by certificate 2. \
-         Order them: the server's own first, then the one that issued it, and so on"
-    );
-    assert_eq!(
-        message(
-            ".tls.ca_cert = \"-----BEGIN CERTIFICATE-----\\n\" \"AAAA\\n\" \"-----END CERTIFICATE-----\\n\"".into()
-        ),
-        "defconfig:1:5: .tls.ca_cert: certificate 1 is broken: malformed (not a DER SEQUENCE). \
-         Use X.509 certificates as `openssl req -x509` and `openssl x509` make them"
-    );
-    for (algorithm, name) in [(&PKCS_ECDSA_P384_SHA384, "P-384"), (&PKCS_ED25519, "Ed25519")] {
-        let key = KeyPair::generate_for(algorithm).unwrap();
-        let line = 4 + pki.issue(&key, 2026, 2027).lines().count();
-        assert_eq!(
-            message(server(&pki.issue(&key, 2026, 2027), &key.serialize_pem())),
-            format!("defconfig:{line}:1: .tls.srv_key: {name} keys are not supported yet. {ec}")
-        );
-    }
-    let rsa = "-----BEGIN RSA PRIVATE KEY-----\nMAMCAQA=\n-----END RSA PRIVATE KEY-----\n";
-    assert_eq!(
-        message(server(&good, rsa)),
-        format!("defconfig:{line}:1: .tls.srv_key: RSA keys are not supported yet. {ec}")
-    );
-    let encrypted = rsa.replace("RSA", "ENCRYPTED");
-    assert_eq!(
-        message(server(&good, &encrypted)),
-        format!(
-            "defconfig:{line}:1: .tls.srv_key: the key is encrypted with a passphrase. \
-             Decrypt it first: `openssl pkey -in FILE -out NEWFILE`"
-        )
-    );
-    assert_eq!(
-        message(server(&good, &rsa.replace("RSA", "EC"))),
-        format!(
-            "defconfig:{line}:1: .tls.srv_key: the DER of the key is broken. \
-             Make it anew: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
-        )
-    );
+fn the_configuration_is_as_large_as_it_says() {
+    let size = size_of::<Config>();
+    assert!((76 * 1024..84 * 1024).contains(&size), "{size}");
 }
 
 #[test]
@@ -718,6 +548,21 @@ fn faults_of_addresses_and_ports() {
         assert_eq!(fault(&ip(rest)), expected, "{rest}");
     }
     assert_faults(&[
+        (
+            ".ip = {\n.dns = { 224, 0, 0, 1 } }",
+            "defconfig:2:1: .ip.dns: a machine cannot have this address. \
+             Use the address of a DNS server, or `{ 0, 0, 0, 0 }` for none",
+        ),
+        (
+            ".ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 2, 15 }, .netmask = { 255, 255, 255, 0 },\n.dns = { 8, 8, 8, 8 } }",
+            "defconfig:2:1: .ip.dns: the DNS server is outside the subnet, and there is no gateway. \
+             Set `.ip.gateway` as well, or `.ip.dns` to `{ 0, 0, 0, 0 }` for none",
+        ),
+        (
+            ".ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 2, 15 }, .netmask = { 255, 255, 255, 0 }, .dns = { 10, 0, 2, 3 } }",
+            "",
+        ),
+        (".ip.dns = { 8, 8, 8, 8 }", ""),
         (
             ".echo = { .tls_port = 7,\n.plain_port = 7 }",
             "defconfig:2:1: .echo.plain_port: this port is taken by `.echo.tls_port`. \

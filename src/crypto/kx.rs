@@ -75,10 +75,7 @@ impl Group {
     pub fn respond(self, peer: &[u8], rng: &mut dyn CryptoRng) -> Result<(PublicValue, SharedSecret), CryptoError> {
         if let Self::X25519MlKem768 = self {
             let (key, peer) = peer.split_at_checked(ENCAPSULATION_KEY).ok_or(CryptoError)?;
-            let key = key.try_into().map_err(|_| CryptoError)?;
-            // FIPS 203 §7.2: the modulus check is made here.
-            let key = EncapsulationKey::<MlKem768>::new(&key).map_err(|_| CryptoError)?;
-            let (ciphertext, shared) = key.encapsulate_with_rng(rng);
+            let (ciphertext, shared) = encapsulate(key, rng)?;
             let (x25519_public, x25519_shared) = Self::X25519.respond(peer, rng)?;
             return Ok((
                 PublicValue::joined(&ciphertext, x25519_public.as_ref()),
@@ -137,11 +134,7 @@ impl KeyPair {
     pub fn public_value(&self) -> PublicValue {
         match &self.0 {
             Private::X25519MlKem768(seed, x25519) => {
-                let key = DecapsulationKey::<MlKem768>::from_seed(*seed);
-                PublicValue::joined(
-                    &key.encapsulation_key().to_bytes(),
-                    &x25519_public(x25519),
-                )
+                PublicValue::joined(&encapsulation_key(seed), &x25519_public(x25519))
             }
             Private::X25519(secret) => PublicValue::new(&x25519_public(secret)),
             Private::Secp256r1(secret) => PublicValue::new(secret.public_key().to_sec1_point(false).as_bytes()),
@@ -157,8 +150,7 @@ impl KeyPair {
         match &self.0 {
             Private::X25519MlKem768(seed, x25519) => {
                 let (ciphertext, peer) = peer.split_at_checked(CIPHERTEXT).ok_or(CryptoError)?;
-                let ciphertext = ciphertext.try_into().map_err(|_| CryptoError)?;
-                let shared = DecapsulationKey::<MlKem768>::from_seed(*seed).decapsulate(&ciphertext);
+                let shared = decapsulate(seed, ciphertext)?;
                 let x25519_shared = complete_x25519(x25519, peer)?;
                 Ok(SharedSecret::joined(&shared, x25519_shared.as_ref()))
             }
@@ -190,6 +182,39 @@ impl core::fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "KeyPair({:?})", self.group())
     }
+}
+
+<<<<<<< HEAD
+// ML-KEM's matrices take tens of kilobytes of stack. In functions of their own they do so only while it computes.
+
+#[inline(never)]
+fn encapsulation_key(seed: &ml_kem::Seed) -> [u8; ENCAPSULATION_KEY] {
+    let key = DecapsulationKey::<MlKem768>::from_seed(*seed);
+    key.encapsulation_key().to_bytes().into()
+}
+
+#[inline(never)]
+fn encapsulate(key: &[u8], rng: &mut dyn CryptoRng) -> Result<([u8; CIPHERTEXT], ml_kem::SharedKey), CryptoError> {
+    let key = key.try_into().map_err(|_| CryptoError)?;
+    // FIPS 203 §7.2: the modulus check is made here.
+    let key = EncapsulationKey::<MlKem768>::new(&key).map_err(|_| CryptoError)?;
+    let (ciphertext, shared) = key.encapsulate_with_rng(rng);
+    Ok((ciphertext.into(), shared))
+}
+
+#[inline(never)]
+fn decapsulate(seed: &ml_kem::Seed, ciphertext: &[u8]) -> Result<ml_kem::SharedKey, CryptoError> {
+    let ciphertext = ciphertext.try_into().map_err(|_| CryptoError)?;
+    Ok(DecapsulationKey::<MlKem768>::from_seed(*seed).decapsulate(&ciphertext))
+=======
+/// Computes the tables of the base points of P-256 and P-384, which otherwise the first use does, with up to 112 KiB of
+/// stack: more than is left inside a connection. To be called once at start, from where the stack is still shallow.
+#[cfg(feature = "image")]
+pub fn prepare() {
+    use p256::elliptic_curve::Group as _;
+    core::hint::black_box(p256::ProjectivePoint::mul_by_generator(&p256::Scalar::ONE));
+    core::hint::black_box(p384::ProjectivePoint::mul_by_generator(&p384::Scalar::ONE));
+>>>>>>> fuzzer
 }
 
 /// The public value of a secret. The image takes the ladder rather than the table of the base point: under emulation,

@@ -419,7 +419,9 @@ mod tests {
         let list = b"-----BEGIN X509 CRL-----\nAQID\n-----END X509 CRL-----\n";
         assert_eq!(crls(&list.repeat(3)).map(Result::unwrap).count(), 3);
         let faults = |result: &mut dyn Iterator<Item = Result<Block<'_>, PemError>>| {
-            let faults: Vec<_> = result.filter_map(|block| block.err().map(|error| error.fault)).collect();
+            let faults: Vec<_> = result
+                .filter_map(|block| block.err().map(|error| error.fault))
+                .collect();
             faults
         };
         assert_eq!(faults(&mut crls(b"")), [PemFault::NoCrl]);

@@ -70,6 +70,9 @@ impl<'b> Outbound<'b> {
 
     /// Queues handshake messages, written by `write`, as few records as they fit in. Returns what `write` does.
     pub(crate) fn handshake<R>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>) -> Result<R, Error> {
+        if self.closed {
+            return Err(CLOSED);
+        }
         let start = self.content_start();
         let space = self.buffer.get_mut(start..).unwrap_or_default();
         let mut writer = Writer::new(space);
@@ -210,6 +213,8 @@ impl<'b> Outbound<'b> {
     }
 }
 
+/// Nothing may follow the last alert (RFC 8446 §6.1).
+const CLOSED: Error = Error::Internal("the connection is closed for writing");
 /// The buffer was smaller than a flight, which is checked when the connection is made.
 const NO_SPACE: Error = Error::Internal("outbound buffer too small");
 
@@ -218,6 +223,7 @@ mod tests {
     use super::super::record::Protected;
     use super::super::schedule::TrafficSecret;
     use super::*;
+    use crate::crypto::aead::AeadAlgorithm;
     use crate::crypto::suite::CipherSuite;
 
     fn key(suite: CipherSuite) -> RecordKey {
@@ -307,7 +313,11 @@ mod tests {
 
     #[test]
     fn a_flight_longer_than_a_record_comes_out_whole() {
-        let suite = CipherSuite::Aes128GcmSha256;
+        let sealer = |protected| match protected {
+            Protected::No => None,
+            Protected::Tls13 => Some(key(CipherSuite::Aes128GcmSha256)),
+            Protected::Tls12 => RecordKey::new_tls12(AeadAlgorithm::Aes128Gcm, &[7; 16], &[8; 4]).ok(),
+        };
         let text: Vec<u8> = (0..MAX_PLAINTEXT * 3).map(|index| (index / 251) as u8).collect();
         for length in [
             0,
@@ -318,15 +328,13 @@ mod tests {
             2 * MAX_PLAINTEXT,
             3 * MAX_PLAINTEXT - 5,
         ] {
-            for protected in [false, true] {
-                let overhead = HEADER_LEN + if protected { OVERHEAD } else { 0 };
+            for protected in [Protected::No, Protected::Tls13, Protected::Tls12] {
+                let overhead = HEADER_LEN + sealer(protected).map_or(0, |key| key.overhead());
                 let records = length.div_ceil(MAX_PLAINTEXT).max(1);
                 let mut buffer = vec![0; length + records * overhead];
                 let mut outbound = Outbound::new(&mut buffer);
-                let mut opener = key(suite);
-                if protected {
-                    outbound.set_key(key(suite));
-                }
+                let mut opener = sealer(protected);
+                outbound.key = sealer(protected);
                 outbound
                     .handshake(|writer| writer.bytes(&text[..length]).map_err(|_| NO_SPACE))
                     .unwrap();
@@ -337,21 +345,18 @@ mod tests {
                     let header = Header::parse(rest, protected).unwrap().unwrap();
                     let (record, after) = rest.split_at_mut(HEADER_LEN + header.length);
                     let payload = &mut record[HEADER_LEN..];
-                    let size = if protected {
-                        opener.open(header, payload).unwrap().1
-                    } else {
-                        header.length
+                    let content = match &mut opener {
+                        Some(key) => key.open(header, payload).unwrap().1,
+                        None => 0..header.length,
                     };
-                    back.extend_from_slice(&payload[..size]);
+                    back.extend_from_slice(&payload[content]);
                     rest = after;
                 }
                 assert!(back == text[..length]);
                 // One byte less and it does not fit, which is an error and no panic.
                 let mut buffer = vec![0; length + records * overhead - 1];
                 let mut outbound = Outbound::new(&mut buffer);
-                if protected {
-                    outbound.set_key(key(suite));
-                }
+                outbound.key = sealer(protected);
                 outbound
                     .handshake(|writer| writer.bytes(&text[..length]).map_err(|_| NO_SPACE))
                     .unwrap_err();

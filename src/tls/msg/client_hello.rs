@@ -53,8 +53,8 @@ pub struct ClientHello<'a> {
     pub session_ticket: Option<&'a [u8]>,
     /// `renegotiation_info`: its content (RFC 5746 §3.2).
     pub renegotiation_info: Option<&'a [u8]>,
-    /// Whether `ec_point_formats` is missing or lists the uncompressed one (RFC 8422 §5.1.2).
-    pub uncompressed_points: bool,
+    /// `ec_point_formats`: whether it lists the uncompressed one (RFC 8422 §5.1.2).
+    pub uncompressed_points: Option<bool>,
     /// `pre_shared_key`.
     pub psks: Option<Psks<'a>>,
     /// `psk_key_exchange_modes`.
@@ -103,7 +103,7 @@ impl<'a> ClientHello<'a> {
             extended_master_secret: false,
             session_ticket: None,
             renegotiation_info: None,
-            uncompressed_points: true,
+            uncompressed_points: None,
             psks: None,
             psk_modes: None,
             early_data: false,
@@ -204,7 +204,7 @@ impl<'a> ClientHello<'a> {
                 if formats.is_empty() {
                     return Err(InvalidMessage::IllegalValue("ec_point_formats").into());
                 }
-                self.uncompressed_points = formats.contains(&0);
+                self.uncompressed_points = Some(formats.contains(&0));
             }
             extension::PSK_KEY_EXCHANGE_MODES => {
                 let mut reader = Reader::new(body, "psk_key_exchange_modes");

@@ -5,13 +5,13 @@ mod traces;
 use p256::ecdsa::signature::Verifier as _;
 
 use super::codec::Writer;
-use super::config::ServerConfig;
+use super::config::{Identity, ServerConfig};
 use super::connection::{Connection, Progress};
 use super::error::{Error, PeerMisbehaved};
 use super::inbound::MIN_INBOUND;
 use super::msg::HANDSHAKE_HEADER_LEN;
 use super::msg::client_hello::ClientHello;
-use super::record::{ContentType, HEADER_LEN, Header, OVERHEAD, RecordKey};
+use super::record::{ContentType, HEADER_LEN, Header, Protected, RecordKey};
 use super::schedule::{KeySchedule, TrafficSecret};
 use super::testing::{Script, unhex};
 use super::transcript::Transcript;
@@ -51,15 +51,15 @@ fn secrets(private: &str, group: Group, retry: Option<[&str; 2]>, client_hello: 
     let hello = ClientHello::parse(&client_hello[HANDSHAKE_HEADER_LEN..]).unwrap();
     let public = hello.key_shares.unwrap().get(group.id()).unwrap();
     let (_, shared) = group.respond(public, &mut Script(unhex(private))).unwrap();
-    let mut transcript = Transcript::new(SUITE.hash());
+    let mut transcript = Transcript::with(SUITE.hash());
     if let Some([first, request]) = retry {
         transcript.add(&message(first));
-        transcript.replace_by_message_hash();
+        transcript.replace_by_message_hash(SUITE.hash());
         transcript.add(&message(request));
     }
     transcript.add(&client_hello);
     transcript.add(&message(server_hello));
-    let hash = transcript.hash();
+    let hash = transcript.hash(SUITE.hash());
     let schedule = KeySchedule::early(SUITE, None).handshake(shared.as_ref()).unwrap();
     Secrets {
         client: schedule.traffic("c hs traffic", &hash).unwrap(),
@@ -71,15 +71,15 @@ fn secrets(private: &str, group: Group, retry: Option<[&str; 2]>, client_hello: 
 
 fn open(key: &mut RecordKey, record: &[u8]) -> (ContentType, Vec<u8>) {
     let mut record = record.to_vec();
-    let header = Header::parse(&record, true).unwrap().unwrap();
+    let header = Header::parse(&record, Protected::Tls13).unwrap().unwrap();
     let payload = &mut record[HEADER_LEN..];
     assert_eq!(payload.len(), header.length);
-    let (content, length) = key.open(header, payload).unwrap();
-    (content, payload[..length].to_vec())
+    let (content, range) = key.open(header, payload).unwrap();
+    (content, payload[range].to_vec())
 }
 
 fn seal(key: &mut RecordKey, content: ContentType, text: &[u8]) -> Vec<u8> {
-    let mut record = vec![0; HEADER_LEN + text.len() + OVERHEAD];
+    let mut record = vec![0; HEADER_LEN + text.len() + key.overhead()];
     record[HEADER_LEN..][..text.len()].copy_from_slice(text);
     key.seal(content, text.len(), &mut record).unwrap();
     record
@@ -117,7 +117,7 @@ fn every_secret_and_key_of_the_simple_handshake() {
         unhex("33ad0a1c607ec03b09e6cd9893680ce210adf300aa1f2660e1b22e10f170f92a")
     );
     assert_eq!(
-        secrets.transcript.hash().as_ref(),
+        secrets.transcript.hash(SUITE.hash()).as_ref(),
         unhex("860c06edc07858ee8e78f0e7428c58edd6b43f2ca3e6e95f02ed063cf0e1cad8")
     );
     assert_eq!(
@@ -147,18 +147,21 @@ fn every_secret_and_key_of_the_simple_handshake() {
         secrets.transcript.add(&unhex(message));
     }
     let signed = unhex(simple::SIGNED);
-    assert_eq!(secrets.transcript.hash().as_ref(), &signed[signed.len() - 32..]);
+    assert_eq!(
+        secrets.transcript.hash(SUITE.hash()).as_ref(),
+        &signed[signed.len() - 32..]
+    );
     secrets.transcript.add(&unhex(simple::CERTIFICATE_VERIFY));
     let finished = unhex(simple::FINISHED);
     let verify_data = &finished[HANDSHAKE_HEADER_LEN..];
-    let hash = secrets.transcript.hash();
+    let hash = secrets.transcript.hash(SUITE.hash());
     assert_eq!(secrets.server.verify_data(&hash).unwrap().as_ref(), verify_data);
     assert_eq!(secrets.server.is_finished(&hash, verify_data), Ok(true));
     assert_eq!(secrets.client.is_finished(&hash, verify_data), Ok(false));
     assert_eq!(secrets.server.is_finished(&hash, &verify_data[..31]), Ok(false));
 
     secrets.transcript.add(&finished);
-    let hash = secrets.transcript.hash();
+    let hash = secrets.transcript.hash(SUITE.hash());
     assert_eq!(
         secrets.client.verify_data(&hash).unwrap().as_ref(),
         unhex("a8ec436d677634ae525ac1fcebe11a039ec17694fac6e98527b642f2edd5ce61")
@@ -212,7 +215,7 @@ fn every_record_of_the_simple_handshake() {
     );
 
     secrets.transcript.add(&flight);
-    let hash = secrets.transcript.hash();
+    let hash = secrets.transcript.hash(SUITE.hash());
     let mut finished = vec![20, 0, 0, 32];
     finished.extend_from_slice(secrets.client.verify_data(&hash).unwrap().as_ref());
     let mut key = RecordKey::new(secrets.client).unwrap();
@@ -268,13 +271,19 @@ fn every_record_after_a_retry() {
     secrets.transcript.add(extensions);
     secrets.transcript.add(certificate);
     let signed = unhex(retry::SIGNED);
-    assert_eq!(secrets.transcript.hash().as_ref(), &signed[signed.len() - 32..]);
+    assert_eq!(
+        secrets.transcript.hash(SUITE.hash()).as_ref(),
+        &signed[signed.len() - 32..]
+    );
     secrets.transcript.add(verify);
-    let verify_data = secrets.server.verify_data(&secrets.transcript.hash()).unwrap();
+    let verify_data = secrets
+        .server
+        .verify_data(&secrets.transcript.hash(SUITE.hash()))
+        .unwrap();
     assert_eq!(verify_data.as_ref(), &finished[HANDSHAKE_HEADER_LEN..]);
     secrets.transcript.add(finished);
 
-    let hash = secrets.transcript.hash();
+    let hash = secrets.transcript.hash(SUITE.hash());
     let mut finished = vec![20, 0, 0, 32];
     finished.extend_from_slice(secrets.client.verify_data(&hash).unwrap().as_ref());
     let mut key = RecordKey::new(secrets.client).unwrap();
@@ -323,13 +332,16 @@ fn the_ecdsa_signature_of_the_client_authentication_handshake() {
     secrets.transcript.add(&before);
     let mut signed = vec![0x20; 64];
     signed.extend_from_slice(b"TLS 1.3, server CertificateVerify\0");
-    signed.extend_from_slice(secrets.transcript.hash().as_ref());
+    signed.extend_from_slice(secrets.transcript.hash(SUITE.hash()).as_ref());
     assert_eq!(verify[HANDSHAKE_HEADER_LEN..][..2], [0x04, 0x03]);
     let signature = p256::ecdsa::DerSignature::try_from(&verify[HANDSHAKE_HEADER_LEN + 4..]).unwrap();
     public.verify(&signed, &signature).unwrap();
 
     secrets.transcript.add(&verify);
-    let verify_data = secrets.server.verify_data(&secrets.transcript.hash()).unwrap();
+    let verify_data = secrets
+        .server
+        .verify_data(&secrets.transcript.hash(SUITE.hash()))
+        .unwrap();
     assert_eq!(verify_data.as_ref(), &finished[HANDSHAKE_HEADER_LEN..]);
 }
 
@@ -354,8 +366,10 @@ fn with_server(
     let key = crate::crypto::key::SigningKey::EcdsaP256(p256::ecdsa::SigningKey::from_slice(&[1; 32]).unwrap());
     // Nobody looks into the certificate here.
     let chain: [&[u8]; 1] = [&[0x30, 0]];
-    let config = ServerConfig::new(&chain, &key).unwrap().with_groups(groups);
-    let (mut inbound, mut outbound) = (vec![0; MIN_INBOUND], vec![0; 2048]);
+    let identities = [Identity::new(&chain, &key).unwrap()];
+    let clock = crate::pki::verify::Clock::default();
+    let config = ServerConfig::new(&identities, clock).unwrap().with_groups(groups);
+    let (mut inbound, mut outbound) = (vec![0; MIN_INBOUND], vec![0; config.flight_len()]);
     let mut server = Connection::server(config, &mut inbound, &mut outbound).unwrap();
     let random = &message(server_hello)[HANDSHAKE_HEADER_LEN + 2..][..32];
     let mut rng = Script([&unhex(private)[..], random].concat());
@@ -452,7 +466,8 @@ fn client_hellos_are_read_as_they_stand() {
     );
     assert_eq!(hello.signature_algorithms.unwrap().iter().count(), 15);
     assert_eq!(hello.supported_versions.unwrap().iter().collect::<Vec<_>>(), [0x0304]);
-    assert!(hello.has_psk_modes && !hello.offers_psk && !hello.early_data);
+    assert!(hello.psk_dhe_ke() && hello.psks.is_none() && !hello.early_data);
+    assert_eq!(hello.record_size_limit, Some(0x4001));
     let shares: Vec<_> = hello.key_shares.unwrap().iter().collect();
     assert_eq!(shares.len(), 1);
     assert_eq!((shares[0].0, shares[0].1.len()), (0x1d, 32));
@@ -474,10 +489,10 @@ fn what_we_write_is_what_the_trace_holds() {
     let der = &certificate[HANDSHAKE_HEADER_LEN + 1 + 3 + 3..certificate.len() - 2];
     let mut buffer = [0; 1024];
     let mut writer = Writer::new(&mut buffer);
-    super::msg::server_hello::certificate(&mut writer, &[], &[der]).unwrap();
+    super::msg::certificate::certificate_tls13(&mut writer, &[], &[der]).unwrap();
     assert_eq!(writer.since(0), certificate);
     let finished = unhex(simple::FINISHED);
     let mut writer = Writer::new(&mut buffer);
-    super::msg::server_hello::finished(&mut writer, &finished[HANDSHAKE_HEADER_LEN..]).unwrap();
+    super::msg::finished(&mut writer, &finished[HANDSHAKE_HEADER_LEN..]).unwrap();
     assert_eq!(writer.since(0), finished);
 }

@@ -72,7 +72,7 @@ pub(super) fn client_hello<'a>(
         return Err(PeerMisbehaved::Compression.into());
     }
     // RFC 8422 §5.1.2.
-    if !hello.uncompressed_points {
+    if hello.uncompressed_points == Some(false) {
         return Err(PeerMisbehaved::IllegalParameter("ec_point_formats").into());
     }
     // RFC 5746 §3.6.
@@ -210,7 +210,8 @@ impl<'a> Common<'a> {
             extended_master_secret: self.extended,
             renegotiation_info: hello.secure_renegotiation(),
             session_ticket: self.ticket,
-            ec_point_formats: hello.supported_groups.is_some(),
+            // RFC 5246 §7.4.1.4: no extension in the ServerHello that is not in the ClientHello.
+            ec_point_formats: hello.uncompressed_points.is_some(),
             common: answers(&config, hello, false, context)?,
         };
         context.outbound.handshake(|writer| {

@@ -19,26 +19,29 @@ pub struct Suite {
     pub id: u16,
     digest: &'static digest::Algorithm,
     hmac: hmac::Algorithm,
-    aead: &'static aead::Algorithm,
+    /// What protects the records.
+    pub aead: &'static aead::Algorithm,
 }
 
 impl Suite {
     /// The suite with an IANA number.
     pub fn new(id: u16) -> Self {
         let (digest, hmac, aead) = match id {
-            0x1301 => (&digest::SHA256, hmac::HMAC_SHA256, &aead::AES_128_GCM),
-            0x1302 => (&digest::SHA384, hmac::HMAC_SHA384, &aead::AES_256_GCM),
-            0x1303 => (&digest::SHA256, hmac::HMAC_SHA256, &aead::CHACHA20_POLY1305),
+            0x1301 | 0xc02b | 0xc02f => (&digest::SHA256, hmac::HMAC_SHA256, &aead::AES_128_GCM),
+            0x1302 | 0xc02c | 0xc030 => (&digest::SHA384, hmac::HMAC_SHA384, &aead::AES_256_GCM),
+            0x1303 | 0xcca8 | 0xcca9 => (&digest::SHA256, hmac::HMAC_SHA256, &aead::CHACHA20_POLY1305),
             _ => panic!("suite {id:#06x}"),
         };
         Self { id, digest, hmac, aead }
     }
 
-    fn hash(&self, bytes: &[u8]) -> Vec<u8> {
+    /// The hash of the transcript.
+    pub fn hash(&self, bytes: &[u8]) -> Vec<u8> {
         digest::digest(self.digest, bytes).as_ref().to_vec()
     }
 
-    fn hmac(&self, key: &[u8], message: &[u8]) -> Vec<u8> {
+    /// HMAC with that hash.
+    pub fn hmac(&self, key: &[u8], message: &[u8]) -> Vec<u8> {
         hmac::sign(&hmac::Key::new(self.hmac, key), message).as_ref().to_vec()
     }
 
@@ -75,7 +78,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    fn new(suite: Suite, secret: Vec<u8>) -> Self {
+    /// Those that follow from a traffic secret (RFC 8446 §7.3).
+    pub fn new(suite: Suite, secret: Vec<u8>) -> Self {
         let key = suite.expand_label(&secret, "key", &[], suite.aead.key_len());
         let iv = suite.expand_label(&secret, "iv", &[], 12);
         Self {
@@ -123,7 +127,7 @@ impl Keys {
     }
 
     /// The bytes of a Finished message (RFC 8446 §4.4.4).
-    fn finished(&self, transcript: &[u8]) -> Vec<u8> {
+    pub fn finished(&self, transcript: &[u8]) -> Vec<u8> {
         let key = self
             .suite
             .expand_label(&self.secret, "finished", &[], self.secret.len());

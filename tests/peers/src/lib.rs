@@ -1,13 +1,16 @@
 //! What the tests share: a throw-away PKI, handshakes between Postern and rustls in memory, and an own client.
 //!
 //! [`hello`], [`client`] and [`probe`] are a TLS 1.3 client that keeps to no rule it is not told to, made of ring and
-//! nothing of Postern's, so that both would have to be wrong in the same way for a test not to see it.
+//! nothing of Postern's, so that both would have to be wrong in the same way for a test not to see it. [`middle`] stands
+//! between two connections of ours, has the keys of both, and changes what it likes.
 
 pub mod client;
 pub mod hello;
+pub mod middle;
 pub mod pipe;
 pub mod probe;
 pub mod tools;
+pub mod world;
 
 use std::io::{Read as _, Write as _};
 use std::sync::{Arc, LazyLock};
@@ -189,7 +192,9 @@ pub fn echo(client: &mut rustls::ClientConnection, server: &mut Connection<'_>, 
 /// A server's configuration for `pki`; `chain` has to outlive it.
 pub fn config<'a>(chain: &'a [&'a [u8]], pki: &'a Pki) -> ServerConfig<'a> {
     let identity = Identity::new(chain, &pki.key).unwrap();
-    ServerConfig::new(Box::leak(Box::new([identity])), clock()).unwrap().with_versions(Versions::Tls13)
+    ServerConfig::new(Box::leak(Box::new([identity])), clock())
+        .unwrap()
+        .with_versions(Versions::Tls13)
 }
 
 /// The present time.
@@ -287,8 +292,7 @@ fn transfer(
 
 static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
 static CHAIN: LazyLock<[&'static [u8]; 1]> = LazyLock::new(|| [&PKI.server]);
-static IDENTITIES: LazyLock<[Identity<'static>; 1]> =
-    LazyLock::new(|| [Identity::new(&*CHAIN, &PKI.key).unwrap()]);
+static IDENTITIES: LazyLock<[Identity<'static>; 1]> = LazyLock::new(|| [Identity::new(&*CHAIN, &PKI.key).unwrap()]);
 
 /// A PKI that all tests of a process share.
 pub fn pki() -> &'static Pki {
@@ -297,5 +301,7 @@ pub fn pki() -> &'static Pki {
 
 /// A server's configuration for [`pki`]: TLS 1.3 only, without tickets.
 pub fn server_config() -> ServerConfig<'static> {
-    ServerConfig::new(&*IDENTITIES, clock()).unwrap().with_versions(Versions::Tls13)
+    ServerConfig::new(&*IDENTITIES, clock())
+        .unwrap()
+        .with_versions(Versions::Tls13)
 }

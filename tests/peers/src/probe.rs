@@ -1,7 +1,7 @@
 //! A server under test: bytes in, records and verdicts out.
 
 use chacha20::ChaCha20Rng;
-use postern::tls::{AlertDescription, Connection, Error, MIN_INBOUND, Progress, ServerConfig};
+use postern::tls::{AlertDescription, Connection, Error, FULL_INBOUND, Progress, ServerConfig};
 
 use crate::client::Keys;
 
@@ -12,9 +12,9 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// As small as the inbound one may be, and room for a record in the outbound one.
+    /// Room for the longest record either way.
     pub fn new() -> Self {
-        Self::sized(MIN_INBOUND, 17000)
+        Self::sized(FULL_INBOUND, 17000)
     }
 
     /// Of other sizes.

@@ -33,7 +33,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the program at `path` (that of Cargo's `CARGO_BIN_EXE_tls_echo_server`) on a free port.
+    /// Starts the program at `path` (that of Cargo's `CARGO_BIN_EXE_s_server`) on a free port.
     pub fn start(path: &str) -> Self {
         static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -44,8 +44,7 @@ impl Server {
             std::fs::write(path, pem).unwrap();
         }
         let mut child = Command::new(path)
-            .arg("0")
-            .args([&certificate, &key])
+            .args(["-cert", argument(&certificate), "-key", argument(&key)])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -262,7 +262,8 @@ fn change_cipher_spec() {
     let mut buffers = Buffers::new();
     let mut probe = Probe::new(server_config(), &mut buffers);
     let half = record(22, &Hello::new(&[]).message()[..20]);
-    probe.refuses(None, &[&half[..], &ccs].concat(), unexpected, UNEXPECTED);
+    let interleaved = PeerMisbehaved::InterleavedHandshake;
+    probe.refuses(None, &[&half[..], &ccs].concat(), interleaved, UNEXPECTED);
     established(&|client, probe| refused(client, probe, &ccs, unexpected, UNEXPECTED));
     // In between it is dropped, if it is the one that there is.
     before_finished(&|client, probe| {
@@ -402,7 +403,8 @@ fn something_after_finished_in_its_record() {
 #[test]
 fn an_alert_finds_room_behind_the_longest_flight() {
     use postern::crypto::{kx::Group, suite::CipherSuite};
-    use postern::tls::ServerConfig;
+    use postern::tls::{Identity, ServerConfig};
+    use postern_peers::clock;
     let pki = postern_peers::pki();
     let groups = [Group::Secp256r1, Group::X25519];
     let suites = [CipherSuite::Aes256GcmSha384];
@@ -413,11 +415,12 @@ fn an_alert_finds_room_behind_the_longest_flight() {
             vec![&filler[..]],
             vec![&filler[..1]; size.min(60)],
         ] {
-            let config = ServerConfig::new(&chain, &pki.key)
+            let identities = [Identity::new(&chain, &pki.key).unwrap()];
+            let config = ServerConfig::new(&identities, clock())
                 .unwrap()
                 .with_groups(&groups)
                 .with_suites(&suites);
-            let mut buffers = Buffers::sized(postern::tls::MIN_INBOUND, config.flight_len().max(1024));
+            let mut buffers = Buffers::sized(postern::tls::FULL_INBOUND, config.flight_len().max(1024));
             let mut probe = Probe::new(config, &mut buffers);
             // Both hellos and nonsense in one go: nothing is sent in between.
             let first = Hello::new(&[]);

@@ -1,0 +1,506 @@
+//! Someone in the middle who has the keys of both ends: every message can be seen, changed, left out or made up.
+//!
+//! Keys and Finished messages are computed with ring from what the ends write to their key logs.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+
+use chacha20::ChaCha20Rng;
+use postern::tls::{AlertDescription, ClientConfig, Connection, Error, KeyLog, Progress, ServerConfig};
+use ring::aead;
+
+use crate::client::{Keys as Keys13, Suite};
+use crate::hello::{message, record};
+
+/// The secrets of one end, by their labels.
+#[derive(Default)]
+pub struct Secrets(RefCell<HashMap<String, Vec<u8>>>);
+
+impl KeyLog for Secrets {
+    fn log(&self, label: &str, _: &[u8; 32], secret: &[u8]) {
+        self.0.borrow_mut().insert(label.to_owned(), secret.to_vec());
+    }
+}
+
+/// What an end needs to live in.
+pub struct Room {
+    inbound: Vec<u8>,
+    outbound: Vec<u8>,
+    secrets: Secrets,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            inbound: vec![0; 20_000],
+            outbound: vec![0; 40_000],
+            secrets: Secrets::default(),
+        }
+    }
+}
+
+/// What goes over the wire, without its protection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A handshake message, header included.
+    Message(Vec<u8>),
+    /// change_cipher_spec.
+    ChangeCipherSpec,
+    /// An alert: level and description.
+    Alert(u8, AlertDescription),
+    /// Application data.
+    Data(Vec<u8>),
+}
+
+impl Item {
+    /// The type of the handshake message, if it is one.
+    pub fn kind(&self) -> Option<u8> {
+        match self {
+            Self::Message(message) => Some(message[0]),
+            _ => None,
+        }
+    }
+
+    /// The same with another body, if it is a handshake message.
+    pub fn map(self, change: impl FnOnce(&mut Vec<u8>)) -> Self {
+        match self {
+            Self::Message(whole) => {
+                let mut body = whole[4..].to_vec();
+                change(&mut body);
+                Self::Message(message(whole[0], &body))
+            }
+            other => other,
+        }
+    }
+}
+
+/// The record protection of one direction.
+enum Keys {
+    Tls13(Keys13),
+    Tls12(Keys12),
+}
+
+/// That of TLS 1.2 (RFC 5288, RFC 7905).
+struct Keys12 {
+    key: aead::LessSafeKey,
+    iv: Vec<u8>,
+    sequence: u64,
+}
+
+impl Keys12 {
+    /// Nonce, explicit part of it, and additional data for the next record.
+    fn next(&mut self, content: u8, length: usize) -> (aead::Nonce, Vec<u8>, Vec<u8>) {
+        let number = self.sequence.to_be_bytes();
+        self.sequence += 1;
+        let (nonce, explicit) = if self.iv.len() == 4 {
+            ([&self.iv[..], &number].concat(), number.to_vec())
+        } else {
+            let mut nonce = self.iv.clone();
+            nonce[4..]
+                .iter_mut()
+                .zip(number)
+                .for_each(|(byte, number)| *byte ^= number);
+            (nonce, Vec::new())
+        };
+        let [high, low] = (length as u16).to_be_bytes();
+        let aad = [&number[..], &[content, 3, 3, high, low]].concat();
+        let nonce = aead::Nonce::assume_unique_for_key(nonce.try_into().unwrap());
+        (nonce, explicit, aad)
+    }
+
+    fn seal(&mut self, content: u8, text: &[u8]) -> Vec<u8> {
+        let (nonce, explicit, aad) = self.next(content, text.len());
+        let mut text = text.to_vec();
+        self.key
+            .seal_in_place_append_tag(nonce, aead::Aad::from(aad), &mut text)
+            .unwrap();
+        record(content, &[explicit, text].concat())
+    }
+
+    fn open(&mut self, bytes: &[u8]) -> (u8, Vec<u8>) {
+        let explicit = if self.iv.len() == 4 { 8 } else { 0 };
+        let (nonce, sent, aad) = self.next(bytes[0], bytes.len() - 5 - explicit - 16);
+        // The sequence number is what we use.
+        assert_eq!(bytes[5..5 + explicit], sent);
+        let mut text = bytes[5 + explicit..].to_vec();
+        let length = self
+            .key
+            .open_in_place(nonce, aead::Aad::from(aad), &mut text)
+            .unwrap()
+            .len();
+        text.truncate(length);
+        (bytes[0], text)
+    }
+}
+
+/// One end, seen by the one in the middle.
+pub struct End<'a> {
+    /// The connection itself.
+    pub connection: Connection<'a>,
+    /// What came of its last step.
+    pub result: Result<Progress, Error>,
+    /// The data that it has received.
+    pub data: Vec<u8>,
+    /// What it has sent that nobody has taken yet.
+    pub outbox: VecDeque<Item>,
+    client: bool,
+    secrets: &'a Secrets,
+    rng: ChaCha20Rng,
+    /// The handshake messages as this end has seen them.
+    transcript: Vec<Vec<u8>>,
+    incoming: Option<Keys>,
+    outgoing: Option<Keys>,
+    fragments: Vec<u8>,
+}
+
+impl<'a> End<'a> {
+    fn new(connection: Connection<'a>, client: bool, secrets: &'a Secrets, rng: ChaCha20Rng) -> Self {
+        let mut end = Self {
+            connection,
+            result: Ok(Progress::NeedInput),
+            data: Vec::new(),
+            outbox: VecDeque::new(),
+            client,
+            secrets,
+            rng,
+            transcript: Vec::new(),
+            incoming: None,
+            outgoing: None,
+            fragments: Vec::new(),
+        };
+        end.collect();
+        end
+    }
+
+    /// A server, whose configuration has no key log yet.
+    pub fn server(config: ServerConfig<'a>, room: &'a mut Room) -> Self {
+        let config = config.with_key_log(&room.secrets);
+        let connection = Connection::server(config, &mut room.inbound, &mut room.outbound);
+        Self::new(connection.unwrap(), false, &room.secrets, crate::rng(2))
+    }
+
+    /// A client, likewise. Its hello waits.
+    pub fn client(config: ClientConfig<'a>, room: &'a mut Room) -> Self {
+        let config = config.with_key_log(&room.secrets);
+        let mut rng = crate::rng(3);
+        let connection = Connection::client(config, &mut room.inbound, &mut room.outbound, &mut rng);
+        Self::new(connection.unwrap(), true, &room.secrets, rng)
+    }
+
+    /// Whether the handshake is done.
+    pub fn is_established(&self) -> bool {
+        !self.connection.is_handshaking()
+    }
+
+    /// Gives it `item`, protected as it expects it; with `forge` a Finished that fits what it has seen.
+    pub fn deliver(&mut self, item: Item, forge: bool) {
+        let item = match item {
+            Item::Message(message) if message[0] == 20 && forge => Item::Message(self.finished().unwrap_or(message)),
+            other => other,
+        };
+        if self.incoming.is_none() && self.connection.info().tls13 {
+            let secret = self.secret(!self.client, "HANDSHAKE_TRAFFIC_SECRET");
+            self.incoming = secret.map(|secret| Keys::Tls13(Keys13::new(self.suite(), secret)));
+        }
+        let (content, text) = match &item {
+            Item::Message(message) => (22, message.clone()),
+            Item::ChangeCipherSpec => (20, vec![1]),
+            Item::Alert(level, description) => (21, vec![*level, description.0]),
+            Item::Data(data) => (23, data.clone()),
+        };
+        let wire = match &mut self.incoming {
+            Some(Keys::Tls13(keys)) if content != 20 => keys.seal(content, &text),
+            Some(Keys::Tls12(keys)) => keys.seal(content, &text),
+            _ => record(content, &text),
+        };
+        if let Item::Message(message) = &item {
+            // RFC 5246 §7.4.1.1: a HelloRequest is no part of the handshake.
+            if message[0] != 0 {
+                self.transcript.push(message.clone());
+            }
+        }
+        self.feed(&wire);
+        // What comes next may be protected by another key.
+        match item {
+            Item::Message(message) if message[0] == 20 && self.connection.info().tls13 => {
+                if let Some(secret) = self.secret(!self.client, "TRAFFIC_SECRET_0") {
+                    self.incoming = Some(Keys::Tls13(Keys13::new(self.suite(), secret)));
+                }
+            }
+            Item::Message(message) if message[0] == 24 => {
+                if let Some(Keys::Tls13(keys)) = &mut self.incoming {
+                    keys.update();
+                }
+            }
+            Item::ChangeCipherSpec if !self.connection.info().tls13 && self.incoming.is_none() => {
+                self.incoming = self.keys12(!self.client);
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives it `wire` as it stands.
+    pub fn feed(&mut self, mut wire: &[u8]) {
+        while !wire.is_empty() && self.result.is_ok() {
+            let space = self.connection.space();
+            let count = space.len().min(wire.len());
+            assert!(count > 0, "no space although all data was consumed");
+            space[..count].copy_from_slice(&wire[..count]);
+            self.connection.received(count);
+            wire = &wire[count..];
+            self.advance();
+        }
+        self.collect();
+    }
+
+    /// The byte stream ends.
+    pub fn end(&mut self) {
+        self.connection.received_end();
+        self.advance();
+        self.collect();
+    }
+
+    /// Sends `text` as data.
+    pub fn write(&mut self, text: &[u8]) {
+        assert_eq!(self.connection.write(text), Ok(text.len()));
+        self.collect();
+    }
+
+    /// It has failed with this error, which has this alert, and has sent that at the end of all.
+    #[track_caller]
+    pub fn failed(&mut self, error: impl Into<Error>, alert: AlertDescription) {
+        let error = error.into();
+        assert_eq!(self.result, Err(error));
+        assert_eq!(error.alert(), Some(alert));
+        let last = self.outbox.pop_back();
+        assert!(
+            matches!(last, Some(Item::Alert(_, last)) if last == alert),
+            "{alert}, not {last:?}"
+        );
+        assert!(!self.is_established());
+    }
+
+    fn advance(&mut self) {
+        loop {
+            self.result = self.connection.advance(&mut self.rng);
+            if self.result != Ok(Progress::Data) {
+                return;
+            }
+            let count = self.connection.data().len();
+            self.data.extend_from_slice(self.connection.data());
+            self.connection.consume(count);
+        }
+    }
+
+    /// Takes what it sends apart.
+    pub fn collect(&mut self) {
+        let wire = self.connection.pending().to_vec();
+        self.connection.sent(wire.len());
+        let mut wire = &wire[..];
+        while let Some(&[content, _, _, high, low]) = wire.first_chunk::<5>() {
+            let (record, rest) = wire.split_at(5 + usize::from(u16::from_be_bytes([high, low])));
+            wire = rest;
+            if self.outgoing.is_none() && content == 23 {
+                let secret = self.secret(self.client, "HANDSHAKE_TRAFFIC_SECRET").unwrap();
+                self.outgoing = Some(Keys::Tls13(Keys13::new(self.suite(), secret)));
+            }
+            let (content, text) = match &mut self.outgoing {
+                Some(Keys::Tls13(keys)) if content != 20 => keys.open(record).unwrap(),
+                Some(Keys::Tls12(keys)) => keys.open(record),
+                _ => (content, record[5..].to_vec()),
+            };
+            match content {
+                20 => {
+                    if !self.connection.info().tls13 && self.connection.info().suite.is_some() {
+                        self.outgoing = self.keys12(self.client);
+                    }
+                    self.outbox.push_back(Item::ChangeCipherSpec);
+                }
+                21 => self.outbox.push_back(Item::Alert(text[0], AlertDescription(text[1]))),
+                22 => self.take_messages(&text),
+                _ => self.outbox.push_back(Item::Data(text)),
+            }
+        }
+    }
+
+    fn take_messages(&mut self, text: &[u8]) {
+        self.fragments.extend(text);
+        while let Some(&[kind, a, b, c]) = self.fragments.first_chunk::<4>() {
+            let length = 4 + u32::from_be_bytes([0, a, b, c]) as usize;
+            if self.fragments.len() < length {
+                return;
+            }
+            let message: Vec<u8> = self.fragments.drain(..length).collect();
+            self.transcript.push(message.clone());
+            self.outbox.push_back(Item::Message(message));
+            match (kind, &mut self.outgoing) {
+                (20, Some(Keys::Tls13(_))) => {
+                    let secret = self.secret(self.client, "TRAFFIC_SECRET_0").unwrap();
+                    self.outgoing = Some(Keys::Tls13(Keys13::new(self.suite(), secret)));
+                }
+                (24, Some(Keys::Tls13(keys))) => keys.update(),
+                _ => {}
+            }
+        }
+    }
+
+    fn suite(&self) -> Suite {
+        Suite::new(self.connection.info().suite.unwrap().id())
+    }
+
+    fn secret(&self, client: bool, label: &str) -> Option<Vec<u8>> {
+        let label = format!("{}_{label}", if client { "CLIENT" } else { "SERVER" });
+        self.secrets.0.borrow().get(&label).cloned()
+    }
+
+    /// The Finished that this end expects from the other.
+    fn finished(&self) -> Option<Vec<u8>> {
+        let mut messages = &self.transcript[..];
+        let mut bytes = Vec::new();
+        if self.connection.info().retried && messages.len() > 1 {
+            // RFC 8446 §4.4.1.
+            bytes = message(254, &self.suite().hash(&messages[0]));
+            messages = &messages[1..];
+        }
+        bytes.extend(messages.concat());
+        if self.connection.info().tls13 {
+            let secret = self.secret(!self.client, "HANDSHAKE_TRAFFIC_SECRET")?;
+            return Some(Keys13::new(self.suite(), secret).finished(&bytes));
+        }
+        let master = self.secret(true, "RANDOM")?;
+        let label = if self.client {
+            "server finished"
+        } else {
+            "client finished"
+        };
+        let suite = self.suite();
+        Some(message(20, &prf(suite, &master, label, &suite.hash(&bytes), 12)))
+    }
+
+    /// The keys of TLS 1.2 (RFC 5246 §6.3) of client or server.
+    fn keys12(&self, client: bool) -> Option<Keys> {
+        let master = self.secret(true, "RANDOM")?;
+        let random = |kind| {
+            let hello = self.transcript.iter().find(|message| message[0] == kind)?;
+            Some(hello[6..38].to_vec())
+        };
+        let suite = self.suite();
+        let iv = if suite.aead == &aead::CHACHA20_POLY1305 { 12 } else { 4 };
+        let key = suite.aead.key_len();
+        let seed = [random(2)?, random(1)?].concat();
+        let block = prf(suite, &master, "key expansion", &seed, 2 * (key + iv));
+        let (keys, ivs) = block.split_at(2 * key);
+        let half = usize::from(!client);
+        Some(Keys::Tls12(Keys12 {
+            key: aead::LessSafeKey::new(aead::UnboundKey::new(suite.aead, &keys[half * key..][..key]).unwrap()),
+            iv: ivs[half * iv..][..iv].to_vec(),
+            sequence: 0,
+        }))
+    }
+}
+
+/// The PRF of TLS 1.2 (RFC 5246 §5).
+fn prf(suite: Suite, secret: &[u8], label: &str, seed: &[u8], length: usize) -> Vec<u8> {
+    let seed = [label.as_bytes(), seed].concat();
+    let mut a = suite.hmac(secret, &seed);
+    let mut out = Vec::new();
+    while out.len() < length {
+        out.extend(suite.hmac(secret, &[&a[..], &seed].concat()));
+        a = suite.hmac(secret, &a);
+    }
+    out.truncate(length);
+    out
+}
+
+/// A client and a server with someone in between.
+pub struct Middle<'a> {
+    /// The client.
+    pub client: End<'a>,
+    /// The server.
+    pub server: End<'a>,
+    /// Whether Finished messages are replaced by such as fit what their receiver has seen.
+    pub forge: bool,
+    counts: [usize; 2],
+}
+
+/// Where an item comes from: from the client, or else the server; and how many came from there before.
+pub type Place = (bool, usize);
+
+impl<'a> Middle<'a> {
+    /// Between these.
+    pub fn new(client: ClientConfig<'a>, server: ServerConfig<'a>, rooms: &'a mut [Room; 2]) -> Self {
+        let [client_room, server_room] = rooms;
+        Self {
+            client: End::client(client, client_room),
+            server: End::server(server, server_room),
+            forge: false,
+            counts: [0; 2],
+        }
+    }
+
+    /// Passes everything on as `meddle` has it, until nothing more comes. Alerts are passed on in any case.
+    pub fn run(&mut self, mut meddle: impl FnMut(Place, Item) -> Vec<Item>) {
+        loop {
+            let mut moved = false;
+            for from_client in [true, false] {
+                let (from, to) = if from_client {
+                    (&mut self.client, &mut self.server)
+                } else {
+                    (&mut self.server, &mut self.client)
+                };
+                while let Some(item) = from.outbox.pop_front() {
+                    moved = true;
+                    if to.result.is_err() {
+                        continue;
+                    }
+                    if let Item::Alert(..) = item {
+                        to.deliver(item, false);
+                        continue;
+                    }
+                    let count = &mut self.counts[usize::from(from_client)];
+                    let place = (from_client, *count);
+                    *count += 1;
+                    for item in meddle(place, item) {
+                        // What a failed end still has to say stays where it is.
+                        if to.result.is_ok() {
+                            to.deliver(item, self.forge);
+                        }
+                    }
+                    if to.result.is_err() {
+                        return;
+                    }
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Passes everything on unchanged; both ends have to be content.
+    #[track_caller]
+    pub fn establish(&mut self) {
+        self.run(|_, item| vec![item]);
+        assert!(
+            self.client.is_established() && self.server.is_established(),
+            "{:?} {:?}",
+            self.client.result,
+            self.server.result
+        );
+    }
+
+    /// Data goes through both ways.
+    #[track_caller]
+    pub fn works(&mut self) {
+        self.client.write(b"to the server");
+        self.server.write(b"to the client");
+        self.run(|_, item| vec![item]);
+        assert_eq!(std::mem::take(&mut self.server.data), b"to the server");
+        assert_eq!(std::mem::take(&mut self.client.data), b"to the client");
+    }
+}
+
+/// What `test` does between these.
+pub fn between<T>(client: ClientConfig<'_>, server: ServerConfig<'_>, test: impl FnOnce(&mut Middle<'_>) -> T) -> T {
+    test(&mut Middle::new(client, server, &mut Default::default()))
+}
