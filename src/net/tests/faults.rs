@@ -238,7 +238,7 @@ impl Server {
             client_identifier: None,
             server_identifier: Some(own),
             parameter_request_list: None,
-            dns_servers: None,
+            dns_servers: Some([Ipv4Addr::new(10, 0, 2, 3), Ipv4Addr::BROADCAST].into_iter().collect()),
             max_size: None,
             lease_duration: Some(600),
             renew_duration: None,
@@ -341,6 +341,7 @@ fn dhcp_gives_an_address_renews_it_and_loses_it() {
         (status.gateway, status.dhcp),
         (Some(Ipv4Addr::new(10, 0, 2, 2)), DhcpState::Bound)
     );
+    assert!(netif.dns_servers().eq([Ipv4Addr::new(10, 0, 2, 3)]));
     use DhcpMessageType::{Discover, Request};
     assert_eq!(*server.asked.borrow(), [Discover, Request]);
     // Renewed at half of its time (by broadcast or to the server, which does not answer ARP here), and kept.
@@ -351,6 +352,7 @@ fn dhcp_gives_an_address_renews_it_and_loses_it() {
     // The server falls silent: the address goes when the lease does.
     world.pass(700_000_000);
     assert_eq!((netif.address(), netif.status().dhcp), (None, DhcpState::Searching));
+    assert_eq!(netif.dns_servers().count(), 0);
     // A new address after that.
     server.lease.borrow_mut().your_ip = Ipv4Addr::new(10, 0, 2, 77);
     server.serve(&mut world, 10_000_000);
