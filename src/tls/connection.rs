@@ -345,6 +345,11 @@ impl Link {
     pub(crate) fn fail(&self, error: Error) {
         self.failure.set(Some(error));
     }
+
+    /// Whether a refusal is due, which should not wait for data to be sent.
+    pub(crate) fn owes_refusal(&self) -> bool {
+        self.refusal_due.get()
+    }
 }
 
 /// The receiving direction.

@@ -110,8 +110,22 @@ impl<T: Read + Write> Read for Stream<'_, T> {
 impl<T: Read + Write> BufRead for Stream<'_, T> {
     async fn fill_buf(&mut self) -> Result<&[u8], Self::Error> {
         let result = async {
-            let (receiver, _, link) = self.connection.split()?;
-            fill(receiver, link, &mut self.transport).await
+            loop {
+                let (receiver, sender, link) = self.connection.split()?;
+                let progress = receiver.advance(link)?;
+                // Who asked for a renegotiation waits for the answer, and sends nothing more until it has come.
+                if link.owes_refusal() {
+                    sender.settle(link);
+                    while !sender.pending().is_empty() {
+                        send(sender, &mut self.transport).await?;
+                    }
+                    self.transport.flush().await.map_err(StreamError::Transport)?;
+                }
+                if progress != Progress::NeedInput {
+                    return Ok(());
+                }
+                receive(receiver, &mut self.transport).await?;
+            }
         }
         .await;
         if let Err(error) = result {
@@ -278,11 +292,16 @@ async fn fill<R: Read>(
     transport: &mut R,
 ) -> Result<(), StreamError<R::Error>> {
     while receiver.advance(link)? == Progress::NeedInput {
-        // Only bytes that have been read move on, so a dropped read loses nothing.
-        match transport.read(receiver.space()).await.map_err(StreamError::Transport)? {
-            0 => receiver.received_end(),
-            count => receiver.received(count),
-        }
+        receive(receiver, transport).await?;
+    }
+    Ok(())
+}
+
+async fn receive<R: Read>(receiver: &mut Receiver<'_>, transport: &mut R) -> Result<(), StreamError<R::Error>> {
+    // Only bytes that have been read move on, so a dropped read loses nothing.
+    match transport.read(receiver.space()).await.map_err(StreamError::Transport)? {
+        0 => receiver.received_end(),
+        count => receiver.received(count),
     }
     Ok(())
 }
