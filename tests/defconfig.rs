@@ -320,7 +320,10 @@ fn the_guides_commands_make_what_can_be_served() {
     );
     build.write(
         "pki/server.cnf",
-        &format!("{distinguished}*\n[v3_server]\nbasicConstraints = critical, CA:TRUE\n"),
+        &format!(
+            "{}*\n[v3_server]\nbasicConstraints = critical, CA:TRUE\n",
+            distinguished.replace("= v3", "= v3_server")
+        ),
     );
     for command in [
         "genpkey -algorithm RSA -out RootCA.key",
@@ -404,9 +407,10 @@ fn revocation_lists_are_baked() {
         .collect();
     assert_eq!(versions, [1, 2]);
     build.write("pki/crl.pem", &lists.replace("MI", "MA"));
+    fs::remove_file(build.out("debug").join("defconfig.baked")).unwrap();
     let broken = build.refused(text);
     assert!(
-        broken.starts_with("defconfig:1:42: .tls.crl_file: revocation list 1 is broken. "),
+        broken.starts_with("defconfig:1:43: .tls.crl_file: revocation list 1 is broken. "),
         "{broken}"
     );
 }

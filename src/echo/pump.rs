@@ -1,9 +1,10 @@
 //! Sends back what was read, in order, under back-pressure.
 
 use core::cell::Cell;
+use core::future::{Future as _, poll_fn};
 use core::pin::pin;
+use core::task::Poll;
 
-use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{BufRead, ErrorType, Read, Write};
 
@@ -70,11 +71,18 @@ pub async fn pump<R: BufRead, W: Write>(
     loop {
         let filled = with_timeout(idle, async {
             let mut fill = pin!(reader.fill_buf());
-            match select(fill.as_mut(), writer.flush()).await {
-                Either::First(filled) => filled.map_err(End::Read),
-                Either::Second(Ok(())) => fill.await.map_err(End::Read),
-                Either::Second(Err(error)) => Err(End::Write(error)),
-            }
+            poll_fn(|context| {
+                if let Poll::Ready(filled) = fill.as_mut().poll(context) {
+                    return Poll::Ready(filled.map_err(End::Read));
+                }
+                // Each time anew: what has been read may call for an answer of its own, such as the refusal of a
+                // renegotiation.
+                match pin!(writer.flush()).poll(context) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(End::Write(error))),
+                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+                }
+            })
+            .await
         });
         let data = match filled.await {
             Ok(Ok(data)) => data,
