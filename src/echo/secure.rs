@@ -15,10 +15,13 @@ use crate::tls::{
 /// The TLS server role with the buffers of one worker.
 pub struct TlsWorker<'b, R> {
     /// What TLS needs; without it the worker serves plain connections only.
-    server: Option<(ServerConfig<'b>, fn() -> Clock, R)>,
+    server: Option<Server<'b, R>>,
     inbound: &'b mut [u8],
     outbound: &'b mut [u8],
 }
+
+/// A configuration, the clock by which certificates are judged, and a generator.
+type Server<'b, R> = (ServerConfig<'b>, fn() -> Clock, R);
 
 impl<'b, R: CryptoRng> TlsWorker<'b, R> {
     /// A worker for `config`; every connection is judged by the time that `clock` tells.

@@ -18,6 +18,8 @@ use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache, Stream};
 pub const SESSIONS: usize = 4;
 
 /// What a client speaks.
+// Held inline: there is no heap.
+#[allow(clippy::large_enum_variant)]
 pub enum Speech<'b, R> {
     /// TCP alone.
     Plain,
