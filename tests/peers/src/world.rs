@@ -176,7 +176,8 @@ pub fn leak<T>(value: T) -> &'static T {
 
 /// A CA and a server called `localhost`, both with keys of this kind, and a client called `somebody`; made once.
 pub fn of(kind: Kind) -> &'static World {
-    static WORLDS: LazyLock<[LazyLock<World, fn() -> World>; 5]> = LazyLock::new(|| {
+    type Worlds = [LazyLock<World, fn() -> World>; 5];
+    static WORLDS: LazyLock<Worlds> = LazyLock::new(|| {
         [
             LazyLock::new(|| World::new(Kind::P256)),
             LazyLock::new(|| World::new(Kind::P384)),

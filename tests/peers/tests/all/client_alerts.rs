@@ -1,0 +1,789 @@
+//! What a server may not do, and what our client says to it: TLS 1.3 and TLS 1.2.
+
+use postern::crypto::kx::Group;
+use postern::crypto::suite::CipherSuite;
+use postern::pki::verify::ServerName;
+use postern::tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use postern::tls::{AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, Versions};
+use postern_peers::clock;
+use postern_peers::hello::{message, numbers16, vector8, vector16};
+use postern_peers::middle::{Item, between};
+use postern_peers::world::{Kind, of};
+
+const X25519: [Group; 1] = [Group::X25519];
+
+pub fn client() -> ClientConfig<'static> {
+    let trust = of(Kind::P256).authority.trust();
+    ClientConfig::new(trust, Some(ServerName::Dns("localhost")), clock()).with_groups(&X25519)
+}
+
+pub fn server() -> ServerConfig<'static> {
+    of(Kind::P256).server.server().with_groups(&X25519)
+}
+
+/// The client refuses the server whose messages of type `kind` are changed like this; with a forged Finished, so that
+/// nothing but the change is wrong.
+#[track_caller]
+fn refused_by(
+    client: ClientConfig<'_>,
+    server: ServerConfig<'_>,
+    kind: u8,
+    change: impl Fn(Item) -> Vec<Item>,
+    error: impl Into<Error>,
+    alert: Alert,
+) {
+    between(client, server, |middle| {
+        middle.forge = true;
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(other) if other == kind && !from_client => change(item),
+            _ => vec![item],
+        });
+        middle.client.failed(error, alert);
+        assert!(!middle.server.is_established());
+    });
+}
+
+#[track_caller]
+fn refused(versions: Versions, kind: u8, change: impl Fn(&mut Vec<u8>), error: impl Into<Error>, alert: Alert) {
+    refused_by(
+        client().with_versions(versions),
+        server(),
+        kind,
+        |item| vec![item.map(&change)],
+        error,
+        alert,
+    );
+}
+
+/// The extensions of a ServerHello, to be changed; the rest of it stays.
+pub fn server_hello(change: impl Fn(&mut Vec<(u16, Vec<u8>)>)) -> impl Fn(&mut Vec<u8>) {
+    move |body| {
+        let at = 34 + 1 + usize::from(body[34]) + 3;
+        let block = extensions(body.get(at..).unwrap_or_default(), &change);
+        body.truncate(at);
+        body.extend(block);
+    }
+}
+
+/// Those of EncryptedExtensions.
+fn encrypted_extensions(change: impl Fn(&mut Vec<(u16, Vec<u8>)>)) -> impl Fn(&mut Vec<u8>) {
+    move |body| *body = extensions(body, &change)
+}
+
+/// A block of extensions, with a change.
+pub fn extensions(block: &[u8], change: impl Fn(&mut Vec<(u16, Vec<u8>)>)) -> Vec<u8> {
+    let mut list = Vec::new();
+    let mut rest = block.get(2..).unwrap_or_default();
+    while let Some(&[a, b, c, d]) = rest.first_chunk::<4>() {
+        let length = usize::from(u16::from_be_bytes([c, d]));
+        list.push((u16::from_be_bytes([a, b]), rest[4..4 + length].to_vec()));
+        rest = &rest[4 + length..];
+    }
+    change(&mut list);
+    let bytes: Vec<u8> = list
+        .iter()
+        .flat_map(|(kind, body)| [&kind.to_be_bytes()[..], &vector16(body)].concat())
+        .collect();
+    vector16(&bytes)
+}
+
+/// Where the suite stands in a ServerHello of ours.
+fn suite_at(body: &[u8]) -> usize {
+    35 + usize::from(body[34])
+}
+
+const BOTH: [Versions; 2] = [Versions::Tls13, Versions::Tls12];
+
+#[test]
+fn a_server_hello_that_chooses_what_was_not_offered() {
+    for versions in BOTH {
+        // A suite that there is not; one of the other version; one of the other kind.
+        for suite in [0x1304, 0x0000, 0xc013, 0x002f] {
+            let change = |body: &mut Vec<u8>| {
+                let at = suite_at(body);
+                body[at..at + 2].copy_from_slice(&u16::to_be_bytes(suite));
+            };
+            let error = PeerMisbehaved::Unoffered("cipher suite");
+            refused(versions, 2, change, error, Alert::ILLEGAL_PARAMETER);
+        }
+        let compression = |body: &mut Vec<u8>| {
+            let at = suite_at(body) + 2;
+            body[at] = 1;
+        };
+        let error = PeerMisbehaved::Unoffered("compression method");
+        refused(versions, 2, compression, error, Alert::ILLEGAL_PARAMETER);
+    }
+    // The other version's suites.
+    let swap = |id: u16| {
+        move |body: &mut Vec<u8>| {
+            let at = suite_at(body);
+            body[at..at + 2].copy_from_slice(&id.to_be_bytes());
+        }
+    };
+    let error = PeerMisbehaved::Unoffered("cipher suite");
+    refused(Versions::Both, 2, swap(0xc02b), error, Alert::ILLEGAL_PARAMETER);
+    refused(Versions::Tls12, 2, swap(0x1301), error, Alert::ILLEGAL_PARAMETER);
+    // One that we know, but have not offered.
+    let only = [CipherSuite::Aes128GcmSha256, CipherSuite::EcdheEcdsaAes128GcmSha256];
+    for (versions, id) in [(Versions::Tls13, 0x1303), (Versions::Tls12, 0xcca9)] {
+        refused_by(
+            client().with_versions(versions).with_suites(&only),
+            server(),
+            2,
+            |item| vec![item.map(swap(id))],
+            error,
+            Alert::ILLEGAL_PARAMETER,
+        );
+    }
+}
+
+#[test]
+fn versions_that_were_not_offered() {
+    for version in [0x0302, 0x0303, 0x0305, 0x7f1c] {
+        let change = server_hello(|list| {
+            list.iter_mut().find(|(kind, _)| *kind == 43).unwrap().1 = u16::to_be_bytes(version).to_vec();
+        });
+        let error = PeerMisbehaved::IllegalParameter("selected_version");
+        refused(Versions::Both, 2, change, error, Alert::ILLEGAL_PARAMETER);
+    }
+    // Without the extension it is legacy_version that counts.
+    for (versions, version) in [
+        (Versions::Both, 0x0302),
+        (Versions::Both, 0x0301),
+        (Versions::Both, 0x0304),
+        (Versions::Tls13, 0x0303),
+    ] {
+        let change = |body: &mut Vec<u8>| {
+            server_hello(|list| list.retain(|(kind, _)| *kind != 43))(body);
+            body[..2].copy_from_slice(&u16::to_be_bytes(version));
+        };
+        let error = PeerIncompatible::Version(version);
+        refused(versions, 2, change, error, Alert::PROTOCOL_VERSION);
+    }
+    // TLS 1.2's hello with TLS 1.3 in it, to a client that does not speak that.
+    let change = server_hello(|list| list.push((43, vec![3, 4])));
+    let error = PeerMisbehaved::IllegalParameter("selected_version");
+    refused(Versions::Tls12, 2, change, error, Alert::ILLEGAL_PARAMETER);
+    // RFC 8446 §4.1.3: legacy_version is TLS 1.2's.
+    for version in [[3, 4], [3, 1], [2, 0]] {
+        let change = |body: &mut Vec<u8>| body[..2].copy_from_slice(&version);
+        let error = PeerMisbehaved::IllegalParameter("legacy_version");
+        refused(Versions::Both, 2, change, error, Alert::ILLEGAL_PARAMETER);
+    }
+}
+
+#[test]
+fn downgrades() {
+    for (sentinel, refuse) in [
+        (*b"DOWNGRD\x01", true),
+        (*b"DOWNGRD\x00", true),
+        (*b"DOWNGRD\x02", false),
+    ] {
+        between(client(), server().with_versions(Versions::Tls12), |middle| {
+            middle.run(|(from_client, _), item| match item.kind() {
+                Some(2) if !from_client => vec![item.map(|body| body[26..34].copy_from_slice(&sentinel))],
+                _ => vec![item],
+            });
+            if refuse {
+                middle
+                    .client
+                    .failed(PeerMisbehaved::Downgrade, Alert::ILLEGAL_PARAMETER);
+            } else {
+                // The change itself is noticed.
+                assert_eq!(middle.client.result, Err(PeerMisbehaved::WrongSignature.into()));
+            }
+        });
+    }
+    // Somebody takes TLS 1.3 out of our hello: the server marks its answer, and we see the mark.
+    between(client(), server(), |middle| {
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(1) if from_client => vec![item.map(without_tls13)],
+            _ => vec![item],
+        });
+        middle
+            .client
+            .failed(PeerMisbehaved::Downgrade, Alert::ILLEGAL_PARAMETER);
+    });
+    // A server that speaks nothing better marks nothing, and who asks for no better does not look.
+    for (ours, theirs) in [(Versions::Both, Versions::Tls12), (Versions::Tls12, Versions::Both)] {
+        between(client().with_versions(ours), server().with_versions(theirs), |middle| {
+            middle.establish();
+            assert_eq!(middle.client.connection.info().version(), "TLSv1.2");
+            middle.works();
+        });
+    }
+}
+
+/// Takes `supported_versions` out of a ClientHello.
+fn without_tls13(body: &mut Vec<u8>) {
+    let session_id = 35 + usize::from(body[34]);
+    let suites = session_id + 2 + usize::from(u16::from_be_bytes([body[session_id], body[session_id + 1]]));
+    let at = suites + 1 + usize::from(body[suites]);
+    let block = extensions(&body[at..], |list| list.retain(|(kind, _)| *kind != 43));
+    body.truncate(at);
+    body.extend(block);
+}
+
+#[test]
+fn key_shares_that_were_not_asked_for() {
+    let share = |group: u16, public: usize| {
+        move |list: &mut Vec<(u16, Vec<u8>)>| {
+            let share = list.iter_mut().find(|(kind, _)| *kind == 51).unwrap();
+            share.1 = [&group.to_be_bytes()[..], &vector16(&vec![0; public])].concat();
+        }
+    };
+    for group in [0x0017, 0x0018, 0x11ec, 0x0019, 0x0100] {
+        let error = PeerMisbehaved::Unoffered("group");
+        refused(
+            Versions::Tls13,
+            2,
+            server_hello(share(group, 65)),
+            error,
+            Alert::ILLEGAL_PARAMETER,
+        );
+    }
+    // RFC 7748 §6.1, RFC 8446 §7.4.2: zeros, and lengths that are wrong.
+    for length in [32, 31, 33, 0] {
+        let error = PeerMisbehaved::InvalidKeyShare("x25519");
+        refused(
+            Versions::Tls13,
+            2,
+            server_hello(share(0x001d, length)),
+            error,
+            Alert::ILLEGAL_PARAMETER,
+        );
+    }
+    let missing = server_hello(|list| list.retain(|(kind, _)| *kind != 51));
+    let error = PeerMisbehaved::MissingExtension("key_share");
+    refused(Versions::Tls13, 2, missing, error, Alert::MISSING_EXTENSION);
+}
+
+#[test]
+fn session_ids_and_psks_that_were_not_offered() {
+    let error = PeerMisbehaved::IllegalParameter("legacy_session_id_echo");
+    refused(
+        Versions::Tls13,
+        2,
+        |body| body[40] ^= 1,
+        error,
+        Alert::ILLEGAL_PARAMETER,
+    );
+    let none = |body: &mut Vec<u8>| {
+        body.drain(35..67);
+        body[34] = 0;
+    };
+    refused(Versions::Tls13, 2, none, error, Alert::ILLEGAL_PARAMETER);
+    for number in [0, 1, 0xffff] {
+        let psk = server_hello(|list| list.push((41, u16::to_be_bytes(number).to_vec())));
+        let error = PeerMisbehaved::Unoffered("PSK");
+        refused(Versions::Tls13, 2, psk, error, Alert::ILLEGAL_PARAMETER);
+    }
+}
+
+#[test]
+fn extensions_that_were_not_offered_or_stand_elsewhere() {
+    // RFC 8446 §4.2: unknown ones, and ALPN and max_fragment_length, which this client does not offer.
+    for (kind, body) in [
+        (0xfafa, vec![]),
+        (5, vec![]),
+        (16, vec![0, 3, 2, b'h', b'2']),
+        (1, vec![1]),
+        (0x1234, vec![1]),
+    ] {
+        let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((kind, body.clone()));
+        let error = PeerMisbehaved::UnofferedExtension;
+        refused(
+            Versions::Tls13,
+            8,
+            encrypted_extensions(add),
+            error,
+            Alert::UNSUPPORTED_EXTENSION,
+        );
+        refused(
+            Versions::Tls12,
+            2,
+            server_hello(add),
+            error,
+            Alert::UNSUPPORTED_EXTENSION,
+        );
+    }
+    // TLS 1.2's ticket, without a place to keep it.
+    let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((35, vec![]));
+    let error = PeerMisbehaved::UnofferedExtension;
+    refused(
+        Versions::Tls12,
+        2,
+        server_hello(add),
+        error,
+        Alert::UNSUPPORTED_EXTENSION,
+    );
+    // Known ones in the wrong message.
+    for (kind, body) in [
+        (10, numbers16(&[29])),
+        (23, vec![]),
+        (0xff01, vec![0]),
+        (28, vec![0x40, 0]),
+        (0, vec![]),
+    ] {
+        let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((kind, body.clone()));
+        between(client().with_versions(Versions::Tls13), server(), |middle| {
+            middle.run(|(from_client, _), item| match item.kind() {
+                Some(2) if !from_client => vec![item.map(server_hello(add))],
+                _ => vec![item],
+            });
+            let error = middle.client.result.unwrap_err();
+            assert!(
+                matches!(
+                    error.alert(),
+                    Some(Alert::ILLEGAL_PARAMETER | Alert::UNSUPPORTED_EXTENSION)
+                ),
+                "{kind}: {error}"
+            );
+        });
+    }
+    for (kind, body) in [
+        (43, vec![3, 4]),
+        (51, vec![0, 29, 0, 0]),
+        (41, vec![0, 0]),
+        (23, vec![]),
+    ] {
+        let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((kind, body.clone()));
+        let error = PeerMisbehaved::MisplacedExtension(kind);
+        refused(
+            Versions::Tls13,
+            8,
+            encrypted_extensions(add),
+            error,
+            Alert::ILLEGAL_PARAMETER,
+        );
+    }
+    for (kind, body) in [(51, vec![0, 29, 0, 0]), (41, vec![0, 0]), (44, vec![0, 1, 7])] {
+        let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((kind, body.clone()));
+        let error = PeerMisbehaved::MisplacedExtension(kind);
+        refused(Versions::Tls12, 2, server_hello(add), error, Alert::ILLEGAL_PARAMETER);
+    }
+    // Twice the same.
+    let double = |list: &mut Vec<(u16, Vec<u8>)>| list.push(list[0].clone());
+    between(client().with_versions(Versions::Tls13), server(), |middle| {
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(2) if !from_client => vec![item.map(server_hello(double))],
+            _ => vec![item],
+        });
+        assert!(matches!(
+            middle.client.result,
+            Err(Error::PeerMisbehaved(PeerMisbehaved::DuplicateExtension(_)))
+        ));
+    });
+    // RFC 5746 §3.4.
+    let renegotiated = server_hello(|list| {
+        let info = list.iter_mut().find(|(kind, _)| *kind == 0xff01).unwrap();
+        info.1 = vector8(&[1; 12]);
+    });
+    let error = PeerMisbehaved::RenegotiationInfo;
+    refused(Versions::Tls12, 2, renegotiated, error, Alert::HANDSHAKE_FAILURE);
+}
+
+#[test]
+fn protocols_that_were_not_offered() {
+    let ours: [&[u8]; 2] = [b"h2", b"http/1.1"];
+    for (versions, kind) in [(Versions::Tls13, 8), (Versions::Tls12, 2)] {
+        for (body, error, alert) in [
+            (
+                vec![0, 4, 3, b'f', b't', b'p'],
+                Error::from(PeerMisbehaved::Unoffered("application protocol")),
+                Alert::ILLEGAL_PARAMETER,
+            ),
+            (
+                vec![0, 6, 2, b'h', b'2', 2, b'h', b'2'],
+                InvalidMessage::TrailingData("application_layer_protocol_negotiation").into(),
+                Alert::DECODE_ERROR,
+            ),
+            (
+                vec![0, 1, 0],
+                InvalidMessage::IllegalValue("application_layer_protocol_negotiation").into(),
+                Alert::DECODE_ERROR,
+            ),
+        ] {
+            let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((16, body.clone()));
+            let change = |item: Item| {
+                vec![if kind == 8 {
+                    item.map(encrypted_extensions(add))
+                } else {
+                    item.map(server_hello(add))
+                }]
+            };
+            let client = client().with_versions(versions).with_protocols(&ours);
+            refused_by(client, server(), kind, change, error, alert);
+        }
+    }
+}
+
+/// A HelloRetryRequest as our server writes it, with these extensions besides the version.
+fn retry_request(hello: &Item, list: &[(u16, Vec<u8>)]) -> Item {
+    let Item::Message(hello) = hello else { panic!() };
+    let random = [
+        0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2,
+        0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+    ];
+    let head = [&[3, 3][..], &random, &hello[38..71], &[0x13, 0x01, 0]].concat();
+    let block = extensions(&[], |all| {
+        all.push((43, vec![3, 4]));
+        all.extend_from_slice(list);
+    });
+    Item::Message(message(2, &[head, block].concat()))
+}
+
+#[test]
+fn retry_requests_that_are_illegal() {
+    let groups = [Group::X25519, Group::Secp256r1];
+    let ask = |group: u16| (51, group.to_be_bytes().to_vec());
+    let illegal = |what| Error::from(PeerMisbehaved::IllegalParameter(what));
+    for (list, error, alert) in [
+        // It would change nothing (RFC 8446 §4.1.4).
+        (vec![], illegal("HelloRetryRequest"), Alert::ILLEGAL_PARAMETER),
+        // There is a share for it already (§4.2.8).
+        (vec![ask(0x001d)], illegal("selected_group"), Alert::ILLEGAL_PARAMETER),
+        // Not offered, or unknown.
+        (
+            vec![ask(0x0018)],
+            PeerMisbehaved::Unoffered("group").into(),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+        (
+            vec![ask(0x0019)],
+            PeerMisbehaved::Unoffered("group").into(),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+        (
+            vec![(51, vec![0])],
+            InvalidMessage::IllegalValue("key_share").into(),
+            Alert::DECODE_ERROR,
+        ),
+        (
+            vec![(44, vec![0, 0])],
+            InvalidMessage::IllegalValue("cookie").into(),
+            Alert::DECODE_ERROR,
+        ),
+        (
+            vec![(44, vector16(&[7; 600]))],
+            illegal("cookie"),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+        (
+            vec![ask(0x0017), (41, vec![0, 0])],
+            PeerMisbehaved::MisplacedExtension(41).into(),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+        (
+            vec![ask(0x0017), (23, vec![])],
+            PeerMisbehaved::MisplacedExtension(23).into(),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+        (
+            vec![ask(0x0017), (0xfafa, vec![])],
+            PeerMisbehaved::UnofferedExtension.into(),
+            Alert::UNSUPPORTED_EXTENSION,
+        ),
+    ] {
+        between(client().with_groups(&groups), server(), |middle| {
+            let hello = middle.client.outbox.pop_front().unwrap();
+            middle.client.deliver(retry_request(&hello, &list), false);
+            middle.client.failed(error, alert);
+        });
+    }
+    // Once is enough, whatever the second asks for.
+    for second in [ask(0x0017), ask(0x0018), (44, vec![0, 1, 7])] {
+        let groups = [Group::X25519, Group::Secp256r1, Group::Secp384r1];
+        between(client().with_groups(&groups), server(), |middle| {
+            let hello = middle.client.outbox.pop_front().unwrap();
+            middle.client.deliver(retry_request(&hello, &[ask(0x0017)]), false);
+            middle.client.outbox.clear();
+            middle
+                .client
+                .deliver(retry_request(&hello, std::slice::from_ref(&second)), false);
+            let error = PeerMisbehaved::UnexpectedHandshake(2);
+            middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+        });
+    }
+    // A client that does not speak TLS 1.3 knows no retry.
+    between(client().with_versions(Versions::Tls12), server(), |middle| {
+        let hello = middle.client.outbox.pop_front().unwrap();
+        middle.client.deliver(retry_request(&hello, &[ask(0x0017)]), false);
+        middle.client.failed(
+            PeerMisbehaved::IllegalParameter("selected_version"),
+            Alert::ILLEGAL_PARAMETER,
+        );
+    });
+}
+
+#[test]
+fn a_cookie_comes_back_and_the_promise_of_a_retry_is_kept() {
+    let groups = [Group::X25519, Group::Secp256r1];
+    let ask = (51, vec![0, 0x17]);
+    let cookie = (44, vector16(&[7; 200]));
+    between(client().with_groups(&groups), server(), |middle| {
+        let first = middle.client.outbox.pop_front().unwrap();
+        middle
+            .client
+            .deliver(retry_request(&first, &[ask.clone(), cookie.clone()]), false);
+        assert_eq!(middle.client.result, Ok(Progress::NeedInput));
+        assert_eq!(middle.client.outbox.pop_front(), Some(Item::ChangeCipherSpec));
+        let Some(Item::Message(second)) = middle.client.outbox.pop_front() else {
+            panic!()
+        };
+        let cookie = [&cookie.0.to_be_bytes()[..], &vector16(&cookie.1)].concat();
+        assert!(second.windows(cookie.len()).any(|window| window == cookie));
+    });
+    // A ServerHello with another suite or group than the retry (§4.1.4, §4.2.8).
+    let suites = [CipherSuite::Aes256GcmSha384, CipherSuite::Aes128GcmSha256];
+    let server = server().with_groups(&groups[1..]);
+    between(client().with_groups(&groups).with_suites(&suites), server, |middle| {
+        let mut hellos = 0;
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(2) if !from_client => {
+                hellos += 1;
+                vec![item.map(|body| {
+                    let at = suite_at(body);
+                    body[at + 1] = if hellos == 1 { 1 } else { 2 };
+                })]
+            }
+            _ => vec![item],
+        });
+        let error = PeerMisbehaved::IllegalParameter("cipher_suite after HelloRetryRequest");
+        middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
+    });
+    // And one that falls back to TLS 1.2 after it.
+    between(client().with_groups(&groups), server, |middle| {
+        let mut hellos = 0;
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(2) if !from_client => {
+                hellos += 1;
+                vec![item.map(|body| {
+                    if hellos == 2 {
+                        server_hello(|list| list.clear())(body);
+                    }
+                })]
+            }
+            _ => vec![item],
+        });
+        let error = PeerMisbehaved::IllegalParameter("selected_version");
+        middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
+    });
+}
+
+#[test]
+fn a_server_without_a_certificate() {
+    // RFC 8446 §4.4.2.4: an empty list is a decode_error; leaving it out is unexpected.
+    let error = PeerMisbehaved::NoServerCertificate;
+    refused(
+        Versions::Tls13,
+        11,
+        |body| *body = vec![0, 0, 0, 0],
+        error,
+        Alert::DECODE_ERROR,
+    );
+    refused(
+        Versions::Tls12,
+        11,
+        |body| *body = vec![0, 0, 0],
+        error,
+        Alert::DECODE_ERROR,
+    );
+    // Neither Certificate nor CertificateVerify, and a Finished that fits: what embedded-tls 0.19 accepts.
+    between(client().with_versions(Versions::Tls13), server(), |middle| {
+        middle.forge = true;
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(11 | 15) if !from_client => vec![],
+            _ => vec![item],
+        });
+        let error = PeerMisbehaved::UnexpectedHandshake(20);
+        middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
+    // A certificate, but no proof of having its key.
+    for (versions, kind, next) in [
+        (Versions::Tls13, 15, 20),
+        (Versions::Tls12, 12, 14),
+        (Versions::Tls12, 11, 12),
+    ] {
+        refused_by(
+            client().with_versions(versions),
+            server(),
+            kind,
+            |_| vec![],
+            PeerMisbehaved::UnexpectedHandshake(next),
+            Alert::UNEXPECTED_MESSAGE,
+        );
+    }
+    // An entry without a certificate, an answer that nobody asked for, a context where there is none.
+    let error = InvalidMessage::IllegalValue("Certificate");
+    refused(
+        Versions::Tls13,
+        11,
+        |body| *body = vec![0, 0, 0, 5, 0, 0, 0, 0, 0],
+        error,
+        Alert::DECODE_ERROR,
+    );
+    refused(
+        Versions::Tls12,
+        11,
+        |body| *body = vec![0, 0, 3, 0, 0, 0],
+        error,
+        Alert::DECODE_ERROR,
+    );
+    let error = PeerMisbehaved::IllegalParameter("certificate_request_context");
+    refused(
+        Versions::Tls13,
+        11,
+        |body| {
+            body[0] = 1;
+            body.insert(1, 7);
+        },
+        error,
+        Alert::ILLEGAL_PARAMETER,
+    );
+    let stapled = |body: &mut Vec<u8>| {
+        // The one entry gets an extension.
+        let length = body.len() - 2;
+        body.truncate(length);
+        body.extend([0, 4, 0, 5, 0, 0]);
+        let list = (body.len() - 4) as u32;
+        body[1..4].copy_from_slice(&list.to_be_bytes()[1..]);
+    };
+    let error = PeerMisbehaved::UnofferedExtension;
+    refused(Versions::Tls13, 11, stapled, error, Alert::UNSUPPORTED_EXTENSION);
+    // More certificates than anybody needs.
+    let many = |entry: Vec<u8>, context: bool| {
+        move |body: &mut Vec<u8>| {
+            let list = entry.repeat(11);
+            let length = (list.len() as u32).to_be_bytes();
+            *body = [if context { &[0][..] } else { &[] }, &length[1..], &list].concat();
+        }
+    };
+    let error = PeerMisbehaved::ChainTooLong;
+    let entry = vec![0, 0, 2, 0x30, 0, 0, 0];
+    refused(
+        Versions::Tls13,
+        11,
+        many(entry.clone(), true),
+        error,
+        Alert::BAD_CERTIFICATE,
+    );
+    refused(
+        Versions::Tls12,
+        11,
+        many(entry[..5].to_vec(), false),
+        error,
+        Alert::BAD_CERTIFICATE,
+    );
+}
+
+#[test]
+fn signatures_that_are_wrong() {
+    // The last byte of the signature; the scheme's number.
+    let flip = |body: &mut Vec<u8>| *body.last_mut().unwrap() ^= 1;
+    let error = PeerMisbehaved::WrongSignature;
+    refused(Versions::Tls13, 15, flip, error, Alert::DECRYPT_ERROR);
+    refused(Versions::Tls12, 12, flip, error, Alert::DECRYPT_ERROR);
+    // Another share than was signed.
+    refused(Versions::Tls12, 12, |body| body[10] ^= 1, error, Alert::DECRYPT_ERROR);
+    for scheme in [0x0203, 0x0303, 0x0401, 0x0804, 0x0840, 0xffff] {
+        let error = PeerMisbehaved::WrongSignatureScheme(scheme);
+        let rename = |at: usize| move |body: &mut Vec<u8>| body[at..at + 2].copy_from_slice(&u16::to_be_bytes(scheme));
+        if ![0x0804].contains(&scheme) {
+            refused(Versions::Tls13, 15, rename(0), error, Alert::ILLEGAL_PARAMETER);
+        }
+        // Behind the curve, its name and the share.
+        refused(Versions::Tls12, 12, rename(4 + 32), error, Alert::ILLEGAL_PARAMETER);
+    }
+    // Of the right kind, but not for this key.
+    let rename = |body: &mut Vec<u8>| body[..2].copy_from_slice(&[8, 4]);
+    let error = PeerMisbehaved::WrongSignature;
+    refused(Versions::Tls13, 15, rename, error, Alert::DECRYPT_ERROR);
+}
+
+#[test]
+fn key_exchanges_of_tls12_that_are_wrong() {
+    let error = PeerMisbehaved::IllegalParameter("curve_type");
+    refused(Versions::Tls12, 12, |body| body[0] = 1, error, Alert::ILLEGAL_PARAMETER);
+    for group in [0x0017, 0x0019, 0x11ec] {
+        let error = PeerMisbehaved::Unoffered("group");
+        refused(
+            Versions::Tls12,
+            12,
+            |body| body[1..3].copy_from_slice(&u16::to_be_bytes(group)),
+            error,
+            Alert::ILLEGAL_PARAMETER,
+        );
+    }
+    let error = InvalidMessage::TrailingData("ServerHelloDone");
+    refused(Versions::Tls12, 14, |body| body.push(0), error, Alert::DECODE_ERROR);
+}
+
+#[test]
+fn a_wrong_finished() {
+    for (versions, length) in [(Versions::Tls13, 32), (Versions::Tls12, 12)] {
+        for from_client in [true, false] {
+            for at in [0, length - 1] {
+                between(client().with_versions(versions), server(), |middle| {
+                    middle.run(|place, item| match item.kind() {
+                        Some(20) if place.0 == from_client => vec![item.map(|body| body[at] ^= 0x80)],
+                        _ => vec![item],
+                    });
+                    let end = if from_client {
+                        &mut middle.server
+                    } else {
+                        &mut middle.client
+                    };
+                    end.failed(PeerMisbehaved::WrongFinished, Alert::DECRYPT_ERROR);
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_for_a_certificate_that_are_malformed() {
+    let trust = of(Kind::P256).authority.trust();
+    let asking = server().with_client_auth(ClientAuth::Optional(trust));
+    for (versions, body, error, alert) in [
+        (
+            Versions::Tls13,
+            vec![1, 7, 0, 8, 0, 13, 0, 4, 0, 2, 4, 3],
+            Error::from(PeerMisbehaved::IllegalParameter("certificate_request_context")),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+        (
+            Versions::Tls13,
+            vec![0, 0, 0],
+            PeerMisbehaved::MissingExtension("signature_algorithms").into(),
+            Alert::MISSING_EXTENSION,
+        ),
+        (
+            Versions::Tls13,
+            vec![0, 0, 8, 0, 13, 0, 4, 0, 2, 4],
+            InvalidMessage::MissingData("CertificateRequest").into(),
+            Alert::DECODE_ERROR,
+        ),
+        (
+            Versions::Tls12,
+            vec![0, 0, 2, 4, 3, 0, 0],
+            InvalidMessage::IllegalValue("certificate_types").into(),
+            Alert::DECODE_ERROR,
+        ),
+        (
+            Versions::Tls12,
+            vec![1, 64, 0, 2, 4, 3, 0, 1, 0],
+            InvalidMessage::MissingData("certificate_authorities").into(),
+            Alert::DECODE_ERROR,
+        ),
+    ] {
+        refused_by(
+            client().with_versions(versions),
+            asking,
+            13,
+            |item| vec![item.map(|old| old.clone_from(&body))],
+            error,
+            alert,
+        );
+    }
+}

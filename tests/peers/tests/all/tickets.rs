@@ -1,0 +1,484 @@
+//! Tickets and the resumption of sessions, and what comes after a handshake.
+
+use postern::crypto::suite::CipherSuite;
+use postern::pki::verify::{Clock, ServerName};
+use postern::tls::error::{InvalidMessage, PeerMisbehaved};
+use postern::tls::session::TICKET_LIFETIME;
+use postern::tls::{
+    AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, SessionCache, Tickets, Versions,
+};
+use postern_peers::hello::{message, vector8, vector16};
+use postern_peers::middle::{Item, Middle, between};
+use postern_peers::world::{Kind, of};
+use postern_peers::{clock, rng};
+
+use crate::client_alerts::{client, extensions, server, server_hello};
+
+const BOTH: [Versions; 2] = [Versions::Tls13, Versions::Tls12];
+
+fn tickets() -> Tickets {
+    Tickets::new(&mut rng(5), clock().now).unwrap()
+}
+
+/// Whether a session was resumed, both ends being content.
+#[track_caller]
+fn resumes(client: ClientConfig<'_>, server: ServerConfig<'_>) -> bool {
+    between(client, server, |middle| {
+        middle.establish();
+        middle.works();
+        let [ours, theirs] = [&middle.client, &middle.server].map(|end| end.connection.info());
+        assert_eq!(ours.resumed, theirs.resumed);
+        assert!(ours.peer.is_some());
+        ours.resumed
+    })
+}
+
+/// The same clock, so much later.
+fn later(seconds: u64) -> Clock {
+    let Clock { now, floor } = clock();
+    Clock {
+        now: now + seconds,
+        floor,
+    }
+}
+
+#[test]
+fn sessions_go_on_from_one_to_the_next() {
+    for versions in BOTH {
+        for suite in CipherSuite::ALL {
+            let suites = [suite];
+            let fits = suite.is_tls13() == (versions == Versions::Tls13);
+            if !fits || suite.authentication() == Some(postern::crypto::suite::Authentication::Rsa) {
+                continue;
+            }
+            let (tickets, sessions) = (tickets(), SessionCache::new());
+            let server = server().with_tickets(&tickets).with_suites(&suites);
+            let client = client().with_versions(versions).with_sessions(&sessions);
+            let what = [(); 4].map(|()| resumes(client, server));
+            assert_eq!(what, [false, true, true, true], "{suite}");
+            // Without the cache, or with an empty one, it is a full handshake.
+            sessions.clear();
+            assert!(!resumes(client, server));
+        }
+    }
+}
+
+#[test]
+fn tickets_that_nobody_can_open_make_a_full_handshake() {
+    for versions in BOTH {
+        // Key name, nonce, sealed session, tag: a bit of each; and lengths that no ticket of ours has.
+        let changes: [&dyn Fn(&mut Vec<u8>); 7] = [
+            &|ticket| ticket[0] ^= 1,
+            &|ticket| ticket[20] ^= 1,
+            &|ticket| ticket[40] ^= 1,
+            &|ticket| *ticket.last_mut().unwrap() ^= 0x80,
+            &|ticket| ticket.truncate(1),
+            &|ticket| ticket.truncate(44),
+            &|ticket| ticket.extend([0; 900]),
+        ];
+        for change in changes {
+            let (tickets, sessions) = (tickets(), SessionCache::new());
+            let server = server().with_tickets(&tickets);
+            let client = client().with_versions(versions).with_sessions(&sessions);
+            between(client, server, |middle| {
+                middle.forge = true;
+                middle.run(|(from_client, _), item| match item.kind() {
+                    Some(4) if !from_client => vec![item.map(|body| {
+                        // Lifetime; with TLS 1.3 also age_add and the nonce, and extensions behind.
+                        let (at, behind) = if versions == Versions::Tls13 { (10, 2) } else { (4, 0) };
+                        let mut ticket = body[at + 2..body.len() - behind].to_vec();
+                        change(&mut ticket);
+                        let rest = body.split_off(body.len() - behind);
+                        body.truncate(at);
+                        body.extend(vector16(&ticket));
+                        body.extend(rest);
+                    })],
+                    _ => vec![item],
+                });
+                assert!(middle.client.is_established() && middle.server.is_established());
+            });
+            assert!(!sessions.is_empty());
+            assert!(!resumes(client, server), "{versions:?}");
+            assert!(resumes(client, server), "{versions:?}");
+        }
+    }
+}
+
+#[test]
+fn tickets_of_other_servers_and_of_keys_thrown_away() {
+    for versions in BOTH {
+        let (one, other, sessions) = (
+            tickets(),
+            Tickets::new(&mut rng(6), clock().now).unwrap(),
+            SessionCache::new(),
+        );
+        let client = client().with_versions(versions).with_sessions(&sessions);
+        assert!(!resumes(client, server().with_tickets(&one)));
+        assert!(!resumes(client, server().with_tickets(&other)));
+        assert!(resumes(client, server().with_tickets(&other)));
+        other.revoke(&mut rng(7), clock().now).unwrap();
+        assert!(!resumes(client, server().with_tickets(&other)));
+        // A server without tickets gives none and takes none.
+        assert!(!resumes(client, server()));
+        assert!(sessions.is_empty());
+    }
+}
+
+#[test]
+fn tickets_have_their_time() {
+    let life = u64::from(TICKET_LIFETIME);
+    for versions in BOTH {
+        for (client_age, server_age, resumed) in [
+            (life - 1, life - 1, true),
+            (life - 1, life, true),
+            // Either side thinks that it is over; or it is not yet given out.
+            (life, 0, false),
+            (0, life + 1, false),
+            (10 * life, 10 * life, false),
+        ] {
+            let (tickets, sessions) = (tickets(), SessionCache::new());
+            let server = server().with_tickets(&tickets);
+            let client = client().with_versions(versions).with_sessions(&sessions);
+            assert!(!resumes(client, server));
+            let result = resumes(
+                client.with_clock(later(client_age)),
+                server.with_clock(later(server_age)),
+            );
+            assert_eq!(result, resumed, "{versions:?} {client_age} {server_age}");
+        }
+        // The clock went back.
+        let (tickets, sessions) = (tickets(), SessionCache::new());
+        let server = server().with_tickets(&tickets);
+        let client = client().with_versions(versions).with_sessions(&sessions);
+        assert!(!resumes(client, server.with_clock(later(100))));
+        assert!(!resumes(client, server));
+        // Keys change over time: what the last but one sealed is no good, even if it were young.
+        assert!(!resumes(client.with_clock(later(life)), server.with_clock(later(life))));
+        assert!(resumes(
+            client.with_clock(later(2 * life - 1)),
+            server.with_clock(later(2 * life - 1))
+        ));
+    }
+}
+
+#[test]
+fn sessions_belong_to_a_name() {
+    let world = of(Kind::P256);
+    let names = |params: &mut rcgen::CertificateParams| {
+        params
+            .subject_alt_names
+            .push(rcgen::SanType::DnsName("other.example".try_into().unwrap()));
+    };
+    let party = world.authority.issue_with(Kind::P256, "localhost", names);
+    for versions in BOTH {
+        let (tickets, sessions) = (tickets(), SessionCache::new());
+        let server = party.server().with_tickets(&tickets);
+        let client = |name| {
+            ClientConfig::new(world.authority.trust(), name, clock())
+                .with_versions(versions)
+                .with_sessions(&sessions)
+        };
+        let [one, other] = ["localhost", "other.example"].map(|name| Some(ServerName::Dns(name)));
+        assert!(!resumes(client(one), server));
+        assert!(!resumes(client(other), server));
+        assert!(resumes(client(other), server));
+        assert!(!resumes(client(None), server));
+    }
+}
+
+#[test]
+fn sessions_belong_to_a_version_and_a_suite() {
+    let (tickets, sessions) = (tickets(), SessionCache::new());
+    let client = client().with_sessions(&sessions);
+    let server = server().with_tickets(&tickets);
+    // A ticket of TLS 1.2, and a server that has learnt TLS 1.3 since; and the other way round.
+    assert!(!resumes(client, server.with_versions(Versions::Tls12)));
+    assert!(!resumes(client, server));
+    assert!(!resumes(client, server.with_versions(Versions::Tls12)));
+    assert!(resumes(client, server.with_versions(Versions::Tls12)));
+    // TLS 1.2: the suite has to be the same; TLS 1.3: its hash.
+    use CipherSuite::*;
+    for (versions, first, second, resumed) in [
+        (
+            Versions::Tls12,
+            EcdheEcdsaAes128GcmSha256,
+            EcdheEcdsaAes256GcmSha384,
+            false,
+        ),
+        (
+            Versions::Tls12,
+            EcdheEcdsaAes128GcmSha256,
+            EcdheEcdsaChaCha20Poly1305Sha256,
+            false,
+        ),
+        (Versions::Tls13, Aes128GcmSha256, Aes256GcmSha384, false),
+        (Versions::Tls13, Aes128GcmSha256, ChaCha20Poly1305Sha256, true),
+    ] {
+        sessions.clear();
+        let client = client.with_versions(versions);
+        let ([first], [second]) = ([[first]], [[second]]);
+        assert!(!resumes(client, server.with_suites(&first)));
+        assert_eq!(resumes(client, server.with_suites(&second)), resumed, "{second:?}");
+    }
+}
+
+#[test]
+fn sessions_remember_the_client() {
+    let world = of(Kind::P256);
+    let trust = world.authority.trust();
+    for versions in BOTH {
+        let (tickets, sessions) = (tickets(), SessionCache::new());
+        let client = client()
+            .with_versions(versions)
+            .with_sessions(&sessions)
+            .with_identity(world.client.identity());
+        let server = server().with_tickets(&tickets);
+        let required = server.with_client_auth(ClientAuth::Required(trust));
+        let subject = |server| {
+            between(client, server, |middle| {
+                middle.establish();
+                let info = middle.server.connection.info();
+                (info.resumed, info.peer.map(|peer| peer.subject.as_str().to_owned()))
+            })
+        };
+        let somebody = Some("CN=somebody".to_owned());
+        assert_eq!(subject(required), (false, somebody.clone()));
+        assert_eq!(subject(required), (true, somebody.clone()));
+        assert_eq!(
+            subject(server.with_client_auth(ClientAuth::Optional(trust))),
+            (true, somebody.clone())
+        );
+        // Who is not asked is not known by what he said before, nor the other way round.
+        assert_eq!(subject(server), (false, None));
+        assert_eq!(subject(required), (false, somebody.clone()));
+        // Nor does a session outlive the certificate.
+        let soon = clock().now + 100;
+        let short = world.authority.issue_with(Kind::P256, "somebody", |params| {
+            params.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(soon);
+        });
+        let client = client.with_identity(short.identity());
+        sessions.clear();
+        assert!(!resumes(client, required));
+        assert!(resumes(client, required.with_clock(later(100))));
+        between(client, required.with_clock(later(101)), |middle| {
+            middle.run(|_, item| vec![item]);
+            assert!(matches!(middle.server.result, Err(Error::Certificate(_))));
+        });
+    }
+}
+
+#[test]
+fn a_resumption_that_is_wrong() {
+    // The binder does not fit (RFC 8446 §4.2.11).
+    let (tickets, sessions) = (tickets(), SessionCache::new());
+    let server = server().with_tickets(&tickets);
+    let client = client().with_sessions(&sessions);
+    assert!(!resumes(client, server));
+    between(client, server, |middle| {
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(1) if from_client => vec![item.map(|body| *body.last_mut().unwrap() ^= 1)],
+            _ => vec![item],
+        });
+        middle.server.failed(PeerMisbehaved::WrongBinder, Alert::DECRYPT_ERROR);
+    });
+    // A server that shows a certificate although it resumes, be it the same or another.
+    let certificates = BOTH.map(|versions| {
+        let mut certificate = None;
+        between(client.with_versions(versions), server, |middle| {
+            middle.run(|_, item| {
+                if item.kind() == Some(11) {
+                    certificate = Some(item.clone());
+                }
+                vec![item]
+            });
+        });
+        certificate.unwrap()
+    });
+    for (versions, certificate) in BOTH.into_iter().zip(certificates) {
+        let client = client.with_versions(versions);
+        sessions.clear();
+        assert!(!resumes(client, server));
+        between(client, server, |middle| {
+            middle.forge = true;
+            let after = if versions == Versions::Tls13 { 8 } else { 2 };
+            middle.run(|(from_client, _), item| match item.kind() {
+                Some(kind) if kind == after && !from_client => vec![item, certificate.clone()],
+                _ => vec![item],
+            });
+            let error = PeerMisbehaved::UnexpectedHandshake(11);
+            middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+        });
+    }
+    // TLS 1.2: another suite, or no extended master secret (RFC 7627 §5.3); either way round.
+    let client = client.with_versions(Versions::Tls12);
+    let primed = || {
+        sessions.clear();
+        assert!(!resumes(client, server));
+    };
+    primed();
+    between(client, server, |middle| {
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(2) if !from_client => vec![item.map(|body| body[67..69].copy_from_slice(&[0xc0, 0x2c]))],
+            _ => vec![item],
+        });
+        let error = PeerMisbehaved::Unoffered("cipher suite");
+        middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
+    });
+    primed();
+    between(client, server, |middle| {
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(2) if !from_client => vec![item.map(server_hello(|list| list.retain(|(kind, _)| *kind != 23)))],
+            _ => vec![item],
+        });
+        let error = PeerMisbehaved::ChangedMasterSecret;
+        middle.client.failed(error, Alert::HANDSHAKE_FAILURE);
+    });
+    primed();
+    between(client, server, |middle| {
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(1) if from_client => vec![item.map(without_master_secret)],
+            _ => vec![item],
+        });
+        let error = PeerMisbehaved::ChangedMasterSecret;
+        middle.server.failed(error, Alert::HANDSHAKE_FAILURE);
+    });
+}
+
+/// Takes `extended_master_secret` out of a ClientHello.
+pub fn without_master_secret(body: &mut Vec<u8>) {
+    let suites = 35 + usize::from(body[34]);
+    let compression = suites + 2 + usize::from(u16::from_be_bytes([body[suites], body[suites + 1]]));
+    let at = compression + 1 + usize::from(body[compression]);
+    let block = extensions(&body[at..], |list| list.retain(|(kind, _)| *kind != 23));
+    body.truncate(at);
+    body.extend(block);
+}
+
+#[test]
+fn without_an_extended_master_secret_there_is_no_ticket() {
+    let (tickets, sessions) = (tickets(), SessionCache::new());
+    let client = client().with_versions(Versions::Tls12).with_sessions(&sessions);
+    between(client, server().with_tickets(&tickets), |middle| {
+        middle.forge = true;
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(1) if from_client => vec![item.map(without_master_secret)],
+            Some(4) => panic!("a ticket"),
+            _ => vec![item],
+        });
+        assert!(middle.client.is_established() && middle.server.is_established());
+        middle.works();
+    });
+    assert!(sessions.is_empty());
+}
+
+/// After a handshake with a client that keeps tickets.
+fn established(versions: Versions, test: impl FnOnce(&mut Middle<'_>, &SessionCache)) {
+    let sessions = SessionCache::new();
+    let tickets = Tickets::new(&mut rng(5), clock().now).unwrap();
+    let client = client().with_versions(versions).with_sessions(&sessions);
+    between(client, server().with_tickets(&tickets), |middle| {
+        middle.establish();
+        middle.works();
+        test(middle, &sessions);
+    });
+}
+
+fn ticket(lifetime: u32, nonce: &[u8], bytes: &[u8], extensions: &[u8]) -> Item {
+    let parts = [
+        &lifetime.to_be_bytes()[..],
+        &[1, 2, 3, 4],
+        &vector8(nonce),
+        &vector16(bytes),
+        &vector16(extensions),
+    ];
+    Item::Message(message(4, &parts.concat()))
+}
+
+#[test]
+fn tickets_by_the_dozen_and_malformed_ones() {
+    // A flood has an end; the two that came with the handshake count.
+    established(Versions::Tls13, |middle, sessions| {
+        for _ in 0..30 {
+            middle.client.deliver(ticket(7200, &[9], &[1; 100], &[]), false);
+            assert_eq!(middle.client.result, Ok(Progress::NeedInput));
+        }
+        assert!(!sessions.is_empty());
+        middle.client.deliver(ticket(7200, &[9], &[1; 100], &[]), false);
+        let error = middle.client.result.unwrap_err();
+        assert_eq!(error.alert(), Some(Alert::UNEXPECTED_MESSAGE));
+    });
+    // What cannot be used is not kept: no lifetime, or too long for us. Unknown extensions mean nothing (§4.6.1).
+    established(Versions::Tls13, |middle, sessions| {
+        sessions.clear();
+        middle.client.deliver(ticket(0, &[], &[1; 10], &[]), false);
+        middle.client.deliver(ticket(7200, &[], &[1; 5000], &[]), false);
+        assert_eq!(middle.client.result, Ok(Progress::NeedInput));
+        assert!(sessions.is_empty());
+        middle
+            .client
+            .deliver(ticket(u32::MAX, &[7; 255], &[1; 10], &[0xfa, 0xfa, 0, 0]), false);
+        assert!(!sessions.is_empty());
+        middle.works();
+    });
+    for (item, error) in [
+        (
+            ticket(7200, &[], &[], &[]),
+            Error::from(InvalidMessage::IllegalValue("ticket")),
+        ),
+        (
+            ticket(7200, &[], &[1], &[0, 42, 0]),
+            InvalidMessage::MissingData("extensions").into(),
+        ),
+        (
+            ticket(7200, &[], &[1], &[]).map(|body| body.truncate(body.len() - 1)),
+            InvalidMessage::MissingData("NewSessionTicket").into(),
+        ),
+        (
+            ticket(7200, &[], &[1], &[]).map(|body| body.push(0)),
+            InvalidMessage::TrailingData("NewSessionTicket").into(),
+        ),
+    ] {
+        established(Versions::Tls13, |middle, _| {
+            middle.client.deliver(item, false);
+            middle.client.collect();
+            assert_eq!(middle.client.result, Err(error));
+            assert_eq!(error.alert(), Some(Alert::DECODE_ERROR));
+        });
+    }
+    // TLS 1.2 has none after the handshake, and none that was not promised.
+    established(Versions::Tls12, |middle, _| {
+        middle.client.deliver(ticket(7200, &[], &[1], &[]), false);
+        assert_eq!(middle.client.result, Err(PeerMisbehaved::UnexpectedHandshake(4).into()));
+    });
+}
+
+#[test]
+fn what_may_not_come_after_the_handshake() {
+    for versions in [Versions::Tls13, Versions::Tls12] {
+        for from_client in [true, false] {
+            for kind in 0..=255 {
+                let allowed: &[u8] = match (versions, from_client) {
+                    (Versions::Tls13, true) => &[24],
+                    (Versions::Tls13, false) => &[4, 24],
+                    // A wish to renegotiate is declined.
+                    (_, true) => &[1],
+                    (_, false) => &[0],
+                };
+                if allowed.contains(&kind) || (kind > 30 && kind < 250) {
+                    continue;
+                }
+                established(versions, |middle, _| {
+                    let end = if from_client {
+                        &mut middle.server
+                    } else {
+                        &mut middle.client
+                    };
+                    end.deliver(Item::Message(message(kind, &[0; 8])), false);
+                    let error = Error::from(PeerMisbehaved::UnexpectedHandshake(kind));
+                    assert_eq!(end.result, Err(error));
+                    assert_eq!(error.alert(), Some(Alert::UNEXPECTED_MESSAGE));
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! TLS 1.2: change_cipher_spec, renegotiation, and hellos and key exchanges that are refused.
+
+use postern::crypto::kx::Group;
+use postern::tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use postern::tls::{AlertDescription as Alert, Error, Progress, ServerConfig, Versions};
+use postern_peers::hello::{
+    Hello, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, SUPPORTED_VERSIONS, message, numbers16, record, vector8,
+};
+use postern_peers::middle::{End, Item, Middle, between};
+use postern_peers::probe::{Buffers, Probe};
+
+use crate::client_alerts::{client, server};
+
+const EC_POINT_FORMATS: u16 = 11;
+const EXTENDED_MASTER_SECRET: u16 = 23;
+const RENEGOTIATION_INFO: u16 = 0xff01;
+const KEY_SHARE: u16 = 51;
+
+/// Between a client and a server, up to the message of type `kind` from there, which is kept back.
+fn up_to(from_client: bool, kind: Option<u8>, test: impl FnOnce(&mut End<'_>, Item)) {
+    between(client().with_versions(Versions::Tls12), server(), |middle| {
+        let mut kept = None;
+        middle.run(|place, item| {
+            if place.0 == from_client && (kept.is_some() || item.kind() == kind) {
+                kept.get_or_insert(item);
+                return vec![];
+            }
+            vec![item]
+        });
+        let receiver = if from_client {
+            &mut middle.server
+        } else {
+            &mut middle.client
+        };
+        assert_eq!(receiver.result, Ok(Progress::NeedInput));
+        receiver.outbox.clear();
+        test(receiver, kept.unwrap());
+    });
+}
+
+#[test]
+fn change_cipher_spec_too_early() {
+    let unexpected = PeerMisbehaved::UnexpectedRecord(20);
+    // Before each message up to the one after which it is due (RFC 5246 §7.1).
+    for (from_client, kind) in [(true, 1), (true, 16), (false, 2), (false, 11), (false, 12), (false, 14)] {
+        up_to(from_client, Some(kind), |end, _| {
+            end.deliver(Item::ChangeCipherSpec, false);
+            end.failed(unexpected, Alert::UNEXPECTED_MESSAGE);
+        });
+    }
+}
+
+#[test]
+fn change_cipher_spec_left_out_late_doubled_or_broken() {
+    for from_client in [true, false] {
+        // Finished without it.
+        between(client().with_versions(Versions::Tls12), server(), |middle| {
+            middle.run(|place, item| match item {
+                Item::ChangeCipherSpec if place.0 == from_client => vec![],
+                _ => vec![item],
+            });
+            let end = if from_client {
+                &mut middle.server
+            } else {
+                &mut middle.client
+            };
+            let error = PeerMisbehaved::UnexpectedHandshake(20);
+            end.failed(error, Alert::UNEXPECTED_MESSAGE);
+        });
+        // Twice: the second is protected, and as unexpected.
+        up_to(from_client, None, |end, item| {
+            assert_eq!(item, Item::ChangeCipherSpec);
+            end.deliver(item.clone(), false);
+            assert_eq!(end.result, Ok(Progress::NeedInput));
+            end.deliver(item, false);
+            let error = PeerMisbehaved::UnexpectedRecord(20);
+            end.failed(error, Alert::UNEXPECTED_MESSAGE);
+        });
+        // In the clear, it does not authenticate.
+        up_to(from_client, None, |end, item| {
+            end.deliver(item, false);
+            end.feed(&record(20, &[1]));
+            end.failed(PeerMisbehaved::BadRecordMac, Alert::BAD_RECORD_MAC);
+        });
+        for broken in [&[][..], &[0], &[2], &[1, 1]] {
+            up_to(from_client, None, |end, _| {
+                end.feed(&record(20, broken));
+                let error = PeerMisbehaved::UnexpectedRecord(20);
+                end.failed(error, Alert::UNEXPECTED_MESSAGE);
+            });
+        }
+        // Amid a message, and a message that goes on past it.
+        up_to(from_client, None, |end, _| {
+            end.feed(&record(22, &[20, 0, 0]));
+            end.deliver(Item::ChangeCipherSpec, false);
+            let error = PeerMisbehaved::InterleavedHandshake;
+            end.failed(error, Alert::UNEXPECTED_MESSAGE);
+        });
+        // Data, or anything else, before Finished.
+        for (item, error) in [
+            (Item::Data(b"early".to_vec()), PeerMisbehaved::UnexpectedRecord(23)),
+            (Item::Data(vec![]), PeerMisbehaved::UnexpectedRecord(23)),
+            (
+                Item::Message(message(16, &[0])),
+                PeerMisbehaved::UnexpectedHandshake(16),
+            ),
+            (
+                Item::Message(message(4, &[0; 6])),
+                PeerMisbehaved::UnexpectedHandshake(4),
+            ),
+        ] {
+            up_to(from_client, None, |end, ccs| {
+                end.deliver(ccs, false);
+                end.deliver(item, false);
+                end.failed(error, Alert::UNEXPECTED_MESSAGE);
+            });
+        }
+    }
+    // The client's flight in one record with what has to come under the new key.
+    up_to(true, Some(16), |end, item| {
+        let Item::Message(exchange) = item else { panic!() };
+        end.feed(&record(22, &[&exchange[..], &[20, 0, 0, 12]].concat()));
+        let error = PeerMisbehaved::MessageAcrossKeyChange;
+        end.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
+}
+
+#[test]
+fn renegotiation_is_declined_and_the_connection_goes_on() {
+    let hello = Item::Message(tls12_hello().message());
+    let request = Item::Message(message(0, &[]));
+    for (to_client, item) in [(false, hello), (true, request)] {
+        between(
+            client().with_versions(Versions::Tls12),
+            server(),
+            |middle: &mut Middle<'_>| {
+                middle.establish();
+                for _ in 0..4 {
+                    let end = if to_client {
+                        &mut middle.client
+                    } else {
+                        &mut middle.server
+                    };
+                    end.deliver(item.clone(), false);
+                    assert_eq!(end.result, Ok(Progress::NeedInput));
+                    // It says so with its next word, at the latest.
+                    end.write(b"!");
+                    assert_eq!(end.outbox.pop_front(), Some(Item::Alert(1, Alert::NO_RENEGOTIATION)));
+                    assert_eq!(end.outbox.pop_front(), Some(Item::Data(b"!".to_vec())));
+                    middle.works();
+                }
+                // Again and again is a way to keep somebody busy.
+                let end = if to_client {
+                    &mut middle.client
+                } else {
+                    &mut middle.server
+                };
+                end.deliver(item.clone(), false);
+                let error = Error::from(PeerMisbehaved::TooManyRenegotiations);
+                assert_eq!(end.result, Err(error));
+            },
+        );
+    }
+    // A warning is no end.
+    between(client().with_versions(Versions::Tls12), server(), |middle| {
+        middle.establish();
+        middle.server.deliver(Item::Alert(1, Alert::NO_RENEGOTIATION), false);
+        middle.client.deliver(Item::Alert(1, Alert::UNRECOGNIZED_NAME), false);
+        middle.works();
+        middle.server.deliver(Item::Alert(2, Alert::NO_RENEGOTIATION), false);
+        assert_eq!(middle.server.result, Err(Error::AlertReceived(Alert::NO_RENEGOTIATION)));
+    });
+}
+
+#[test]
+fn warnings_during_the_handshake() {
+    // RFC 6066 §3: a server may say unrecognized_name with a warning before its hello.
+    between(client(), server().with_versions(Versions::Tls12), |middle| {
+        middle.client.deliver(Item::Alert(1, Alert::UNRECOGNIZED_NAME), false);
+        middle.establish();
+        middle.works();
+    });
+    // With TLS 1.3 it is fatal whatever it says (RFC 8446 §6).
+    between(client(), server(), |middle| {
+        let mut kept = Vec::new();
+        middle.run(|(from_client, number), item| {
+            if !from_client && number > 1 {
+                kept.push(item);
+                return vec![];
+            }
+            vec![item]
+        });
+        middle.client.deliver(Item::Alert(1, Alert::UNRECOGNIZED_NAME), false);
+        assert_eq!(
+            middle.client.result,
+            Err(Error::AlertReceived(Alert::UNRECOGNIZED_NAME))
+        );
+    });
+}
+
+#[test]
+fn records_of_tls12_that_are_changed() {
+    for suite in postern::crypto::suite::CipherSuite::TLS12.into_iter().take(3) {
+        let suites = [suite];
+        let client = client().with_versions(Versions::Tls12).with_suites(&suites);
+        // Too short for nonce and tag, and the bytes of a good one changed one after the other.
+        for length in [0, 1, 8, 15, 16, 23, 24, 40] {
+            between(client, server(), |middle| {
+                middle.establish();
+                middle.server.feed(&record(23, &vec![0x5a; length]));
+                let error = Error::from(PeerMisbehaved::BadRecordMac);
+                assert_eq!(middle.server.result, Err(error), "{suite} {length}");
+                assert_eq!(error.alert(), Some(Alert::BAD_RECORD_MAC));
+            });
+        }
+        // Content over the limit (RFC 5246 §6.2.1), and as long as it may be.
+        between(client, server(), |middle| {
+            middle.establish();
+            middle.server.deliver(Item::Data(vec![7; 16384]), false);
+            assert_eq!(middle.server.result, Ok(Progress::NeedInput));
+            middle.server.deliver(Item::Data(vec![7; 16385]), false);
+            let error = Error::from(InvalidMessage::RecordTooLong(16385));
+            assert_eq!(middle.server.result, Err(error));
+            assert_eq!(error.alert(), Some(Alert::RECORD_OVERFLOW));
+        });
+        // Empty records, and that there is an end to them.
+        between(client, server(), |middle| {
+            middle.establish();
+            for _ in 0..32 {
+                middle.server.deliver(Item::Data(vec![]), false);
+                assert_eq!(middle.server.result, Ok(Progress::NeedInput));
+            }
+            middle.server.deliver(Item::Data(vec![]), false);
+            assert_eq!(middle.server.result, Err(PeerMisbehaved::TooManyEmptyRecords.into()));
+        });
+        // The end of the stream without close_notify, and with.
+        between(client, server(), |middle| {
+            middle.establish();
+            middle.server.end();
+            assert_eq!(middle.server.result, Err(Error::Truncated));
+            middle.client.deliver(Item::Alert(1, Alert::CLOSE_NOTIFY), false);
+            assert_eq!(middle.client.result, Ok(Progress::Closed));
+            middle.client.end();
+            assert_eq!(middle.client.result, Ok(Progress::Closed));
+        });
+    }
+}
+
+/// A ClientHello of TLS 1.2.
+fn tls12_hello() -> Hello {
+    Hello::new(&[])
+        .changed(|hello| hello.suites = vec![0xc02b, 0xc02c, 0xcca9])
+        .without(SUPPORTED_VERSIONS)
+        .without(KEY_SHARE)
+        .with(SUPPORTED_GROUPS, numbers16(&[0x001d, 0x0017]))
+        .with(EXTENDED_MASTER_SECRET, [])
+        .with(EC_POINT_FORMATS, [1, 0])
+        .with(RENEGOTIATION_INFO, [0])
+}
+
+#[track_caller]
+fn refused_from(server: ServerConfig<'_>, hello: &Hello, error: impl Into<Error>, alert: Alert) {
+    let mut buffers = Buffers::new();
+    Probe::new(server, &mut buffers).refuses(None, &hello.record(), error, alert);
+}
+
+#[track_caller]
+fn refused(hello: &Hello, error: impl Into<Error>, alert: Alert) {
+    refused_from(server(), hello, error, alert);
+}
+
+#[track_caller]
+fn accepted(hello: &Hello) -> Vec<u8> {
+    let mut buffers = Buffers::new();
+    let mut probe = Probe::new(server(), &mut buffers);
+    assert_eq!(probe.feed(&hello.record()), Ok(Progress::NeedInput));
+    let record = probe.record().unwrap();
+    assert_eq!(record[0], 22);
+    record
+}
+
+#[test]
+fn hellos_of_tls12_that_are_answered() {
+    let hello = tls12_hello();
+    let answer = accepted(&hello);
+    let has = |answer: &[u8], extension: &[u8]| answer.windows(extension.len()).any(|window| window == extension);
+    // The mark that more was possible (RFC 8446 §4.1.3); the extensions that were asked for.
+    assert!(has(&answer, b"DOWNGRD\x01"));
+    assert!(has(&answer, &[0xff, 1, 0, 1, 0]) && has(&answer, &[0, 23, 0, 0]));
+    // Without any extension (RFC 5246 §7.4.1.4.1), it would be SHA-1, which we do not sign with.
+    let bare = hello.clone().changed(|hello| hello.extensions.clear());
+    refused(&bare, PeerIncompatible::SignatureScheme, Alert::HANDSHAKE_FAILURE);
+    let bare = bare.with(SIGNATURE_ALGORITHMS, numbers16(&[0x0403]));
+    let answer = accepted(&bare);
+    assert!(!has(&answer, &[0xff, 1, 0, 1, 0]) && !has(&answer, &[0, 23, 0, 0]));
+    // The signalling suite stands for the extension (RFC 5746 §3.6).
+    let signalled = bare.changed(|hello| hello.suites.push(0x00ff));
+    assert!(has(&accepted(&signalled), &[0xff, 1, 0, 1, 0]));
+    // A later legacy_version is none (RFC 8446 §4.2.1).
+    accepted(&hello.clone().changed(|hello| hello.version = 0x0304));
+    accepted(&hello.changed(|hello| hello.compression = vec![1, 0]));
+}
+
+#[test]
+fn hellos_of_tls12_that_are_refused() {
+    let hello = tls12_hello();
+    for version in [0x0301, 0x0302] {
+        let hello = hello.clone().changed(|hello| hello.version = version);
+        refused(&hello, PeerIncompatible::Version(version), Alert::PROTOCOL_VERSION);
+    }
+    refused_from(
+        server().with_versions(Versions::Tls13),
+        &hello,
+        PeerIncompatible::Version(0x0303),
+        Alert::PROTOCOL_VERSION,
+    );
+    // CBC, RSA key exchange, DHE, RSA signatures, TLS 1.3's suites.
+    for suites in [
+        vec![0xc009, 0xc00a, 0xc023, 0xc024],
+        vec![0x002f, 0x009c],
+        vec![0x009e],
+        vec![0xc02f],
+        vec![0x1301],
+    ] {
+        let hello = hello.clone().changed(|hello| hello.suites = suites);
+        refused(&hello, PeerIncompatible::CipherSuite, Alert::HANDSHAKE_FAILURE);
+    }
+    let groups = |ids: &[u16]| hello.clone().with(SUPPORTED_GROUPS, numbers16(ids));
+    for ids in [&[0x0017][..], &[0x0019, 0x001e], &[0x11ec], &[]] {
+        // The server has X25519 only; an empty list is malformed.
+        let mut buffers = Buffers::new();
+        let result = Probe::new(server(), &mut buffers).feed(&groups(ids).record());
+        let error = result.unwrap_err();
+        if ids.is_empty() {
+            assert_eq!(error.alert(), Some(Alert::DECODE_ERROR));
+        } else {
+            assert_eq!(error, PeerIncompatible::Group.into());
+            assert_eq!(error.alert(), Some(Alert::HANDSHAKE_FAILURE));
+        }
+    }
+    let rsa = hello
+        .clone()
+        .with(SIGNATURE_ALGORITHMS, numbers16(&[0x0401, 0x0804, 0x0203]));
+    refused(&rsa, PeerIncompatible::SignatureScheme, Alert::HANDSHAKE_FAILURE);
+    let compressed = hello.clone().changed(|hello| hello.compression = vec![1]);
+    refused(&compressed, PeerMisbehaved::Compression, Alert::ILLEGAL_PARAMETER);
+    let points = hello.clone().with(EC_POINT_FORMATS, [2, 1, 2]);
+    let error = PeerMisbehaved::IllegalParameter("ec_point_formats");
+    refused(&points, error, Alert::ILLEGAL_PARAMETER);
+    let renegotiating = hello.clone().with(RENEGOTIATION_INFO, vector8(&[3; 12]));
+    let error = PeerMisbehaved::RenegotiationInfo;
+    refused(&renegotiating, error, Alert::HANDSHAKE_FAILURE);
+    let error = InvalidMessage::TrailingData("extended_master_secret");
+    refused(
+        &hello.clone().with(EXTENDED_MASTER_SECRET, [0]),
+        error,
+        Alert::DECODE_ERROR,
+    );
+    // RFC 7507: a fallback that was not needed; where TLS 1.2 is the best, it is.
+    let fallback = hello.changed(|hello| hello.suites.push(0x5600));
+    let error = PeerMisbehaved::InappropriateFallback;
+    refused(&fallback, error, Alert::INAPPROPRIATE_FALLBACK);
+    let mut buffers = Buffers::new();
+    let server = server().with_versions(Versions::Tls12);
+    let mut probe = Probe::new(server, &mut buffers);
+    assert_eq!(probe.feed(&fallback.record()), Ok(Progress::NeedInput));
+    // And it marks nothing.
+    let answer = probe.record().unwrap();
+    assert!(!answer.windows(7).any(|window| window == b"DOWNGRD"));
+}
+
+#[test]
+fn client_key_exchanges_that_are_wrong() {
+    const P256: [Group; 1] = [Group::Secp256r1];
+    const P384: [Group; 1] = [Group::Secp384r1];
+    const X25519: [Group; 1] = [Group::X25519];
+    let off_curve = [&[65, 4][..], &[1; 64]].concat();
+    for (groups, body, error, alert) in [
+        (
+            &X25519,
+            vec![],
+            Error::from(InvalidMessage::MissingData("ClientKeyExchange")),
+            Alert::DECODE_ERROR,
+        ),
+        (
+            &X25519,
+            vec![0],
+            InvalidMessage::IllegalValue("ecdh_Yc").into(),
+            Alert::DECODE_ERROR,
+        ),
+        (
+            &X25519,
+            [&[32][..], &[9; 33]].concat(),
+            InvalidMessage::TrailingData("ClientKeyExchange").into(),
+            Alert::DECODE_ERROR,
+        ),
+        (
+            &X25519,
+            vector8(&[0; 32]),
+            PeerMisbehaved::InvalidKeyShare("x25519").into(),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+        (
+            &X25519,
+            vector8(&[9; 31]),
+            PeerMisbehaved::InvalidKeyShare("x25519").into(),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+        (
+            &P256,
+            off_curve,
+            PeerMisbehaved::InvalidKeyShare("secp256r1").into(),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+        (
+            &P256,
+            vector8(&[0]),
+            PeerMisbehaved::InvalidKeyShare("secp256r1").into(),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+        (
+            &P384,
+            vector8(&[&[2][..], &[1; 48]].concat()),
+            PeerMisbehaved::InvalidKeyShare("secp384r1").into(),
+            Alert::ILLEGAL_PARAMETER,
+        ),
+    ] {
+        let client = client().with_versions(Versions::Tls12).with_groups(groups);
+        between(client, server().with_groups(groups), |middle| {
+            middle.run(|(from_client, _), item| match item.kind() {
+                Some(16) if from_client => vec![item.map(|old| old.clone_from(&body))],
+                _ => vec![item],
+            });
+            middle.server.failed(error, alert);
+        });
+    }
+    // The server's, likewise, signed by nobody.
+    for (groups, length) in [(&X25519, 32), (&P256, 65)] {
+        let client = client().with_versions(Versions::Tls12).with_groups(groups);
+        between(client, server().with_groups(groups), |middle| {
+            middle.run(|(from_client, _), item| match item.kind() {
+                Some(12) if !from_client => vec![item.map(|body| body[4..4 + length].fill(0))],
+                _ => vec![item],
+            });
+            middle
+                .client
+                .failed(PeerMisbehaved::WrongSignature, Alert::DECRYPT_ERROR);
+        });
+    }
+}
