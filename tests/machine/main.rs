@@ -6,6 +6,7 @@ mod common;
 
 mod abuse;
 mod boot;
+mod client;
 mod defconfig;
 mod echo;
 mod frames;

@@ -1,0 +1,354 @@
+//! The TLS client of the debug shell, against the servers of OpenSSL and GnuTLS.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
+
+use super::common::machine::{Machine, Setup};
+use super::common::pki::{USER_NETWORK, strings};
+use super::common::process::Process;
+use super::common::telnet::Telnet;
+use super::common::{Scratch, poll};
+
+/// A CA, and the files in which servers find what it has issued.
+struct Ca {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    scratch: Scratch,
+}
+
+/// A certificate and its key, as PEM.
+struct Credentials {
+    certificate: String,
+    key: String,
+}
+
+impl Ca {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        Self {
+            issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap(),
+            scratch: Scratch::new(),
+        }
+    }
+
+    fn issue(&self, subject: &str, change: impl FnOnce(&mut CertificateParams)) -> Credentials {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, subject);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        Credentials {
+            certificate: params.signed_by(&key, &self.issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// A machine that trusts this CA; `more` goes into `.tls`.
+    fn machine(&self, more: &str) -> Machine {
+        let ca = strings(&self.issuer.pem());
+        Setup::new()
+            .ports(&[23])
+            .defconfig(format!("{USER_NETWORK}.tls = {{\n  .ca_cert =\n{ca},\n{more}}},\n"))
+            .ready()
+    }
+
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        self.scratch.file(name, content)
+    }
+
+    /// `openssl s_server` with these credentials; gives its port as well.
+    fn s_server(&self, credentials: &Credentials, arguments: &[&str]) -> (Process, u16) {
+        s_server(
+            self.file("server.pem", &credentials.certificate),
+            self.file("server.key", &credentials.key),
+            arguments,
+        )
+    }
+}
+
+fn s_server(certificate: PathBuf, key: PathBuf, arguments: &[&str]) -> (Process, u16) {
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-accept", "127.0.0.1:0", "-cert"]).arg(certificate);
+    let server = Process::start(command.arg("-key").arg(key).args(arguments));
+    let port = server.out.wait_until("the port", |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let (_, rest) = text.split_once("ACCEPT 127.0.0.1:")?;
+        rest.split_once('\n')?.0.trim().parse().ok()
+    });
+    (server, port)
+}
+
+/// A session at the prompt of the TLS client.
+fn echoctl_tls(machine: &Machine) -> Telnet {
+    let mut shell = machine.shell();
+    shell.command("echoctl_tls");
+    shell
+}
+
+/// Connects, and gives what was agreed upon.
+fn connected(shell: &mut Telnet, port: u16, more: &str) -> String {
+    let answer = shell.command(&format!("client connect 10.0.2.2 {port}{more}"));
+    let start = format!("Connecting to TLS server at 10.0.2.2:{port} (0a000202)\nDone.\n");
+    let agreed = answer.strip_prefix(&start);
+    agreed.unwrap_or_else(|| panic!("{answer}")).trim_end().to_owned()
+}
+
+/// Does not connect, and gives the reason.
+fn refused(shell: &mut Telnet, port: u16, more: &str) -> String {
+    let answer = shell.command(&format!("client connect 10.0.2.2 {port}{more}"));
+    let start = format!("Connecting to TLS server at 10.0.2.2:{port} (0a000202)\nFailed: ");
+    let reason = answer.strip_prefix(&start);
+    reason.unwrap_or_else(|| panic!("{answer}")).trim_end().to_owned()
+}
+
+/// Sends a line, and has one sent back, as the guide does it.
+fn converse(machine: &Machine, shell: &mut Telnet, server: &mut Process) {
+    assert_eq!(shell.command("client send"), "Sending a message...\nDone.\n");
+    server.out.wait_for("Hello, BitVisor with TLS!\n");
+    let mark = machine.console().mark();
+    server.write(b"Test 123 Message from server.\n");
+    let mark = machine.console().wait_from(mark, "] Received.\n");
+    machine.console().wait_from(mark, "] Test 123 Message from server.\n");
+}
+
+#[test]
+fn the_guide_s_walk_to_a_client() {
+    let ca = Ca::new("CA of a test");
+    let credentials = ca.issue("the server", |_| {});
+    let machine = ca.machine("");
+    let mut shell = echoctl_tls(&machine);
+    for (argument, version) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let (mut server, port) = ca.s_server(&credentials, &[argument]);
+        let agreed = connected(&mut shell, port, "");
+        assert!(
+            agreed.starts_with(&format!("{version} ")) && agreed.ends_with(", server CN=the server (no name was asked for)"),
+            "{agreed}"
+        );
+        converse(&machine, &mut shell, &mut server);
+        let status = machine.ask("status");
+        let line = format!("tls echo client connected to 10.0.2.2:{port}, in 30 out 26, ");
+        assert!(status.contains(&line) && status.contains(&agreed), "{status}");
+        let mut shell_again = echoctl_tls(&machine);
+        assert_eq!(shell_again.command("client close"), "Done.\n");
+        server.out.wait_for("CONNECTION CLOSED");
+        // Once more with the ticket, and with a name.
+        shell = shell_again;
+        assert!(connected(&mut shell, port, "").contains(", resumed, server CN=the server"));
+        converse(&machine, &mut shell, &mut server);
+        assert!(!connected(&mut shell, port, " vm0 name=localhost").contains("resumed"));
+        drop(server);
+        machine.wait_for(&format!("tls client: 10.0.2.2:{port}: "));
+        let gone = shell.command("client send");
+        assert!(gone.contains("Failed: not connected any more: "), "{gone}");
+    }
+}
+
+#[test]
+fn the_guide_s_own_certificates_are_good_when_pinned_and_explained_when_not() {
+    let scratch = Scratch::new();
+    let openssl = |arguments: &str| {
+        let output = Command::new("openssl")
+            .args(arguments.split_whitespace())
+            .current_dir(scratch.path(""))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    scratch.file(
+        "RootCA.cnf",
+        "distinguished_name = req_distinguished_name\nx509_extensions = v3_ca\nprompt = no\n\
+         [ req_distinguished_name ]\nCN = RootCA\n[ v3_ca ]\nbasicConstraints = critical, CA:TRUE\n\
+         subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid:always, issuer:always\n\
+         keyUsage = critical, cRLSign, digitalSignature, keyCertSign\n",
+    );
+    scratch.file(
+        "server.cnf",
+        "[req]\ndefault_bits = 2048\ndistinguished_name = req_distinguished_name\nx509_extensions = v3_server\n\
+         prompt = no\n[ req_distinguished_name ]\nC = JP\nST = TOKYO\nL = TOKYO\nO = ABCCOMPANY\nCN = *\n\
+         [ v3_server ]\nbasicConstraints = critical, CA:TRUE\n",
+    );
+    openssl("genpkey -algorithm RSA -out RootCA.key");
+    openssl("req -new -x509 -days 3650 -key RootCA.key -out RootCA.pem -config RootCA.cnf");
+    openssl("genpkey -algorithm RSA -out server.key");
+    openssl("req -new -key server.key -out server.csr -config server.cnf");
+    openssl(
+        "x509 -req -days 365 -in server.csr -CA RootCA.pem -CAkey RootCA.key -CAcreateserial -out server.pem \
+         -extensions v3_server",
+    );
+    let ca = strings(&std::fs::read_to_string(scratch.path("RootCA.pem")).unwrap());
+    let (mut server, port) = s_server(scratch.path("server.pem"), scratch.path("server.key"), &["-tls1_2"]);
+    let machine = |verify: &str| {
+        let text = format!("{USER_NETWORK}.tls = {{ .ca_cert =\n{ca},\n.verify = \"{verify}\" }},\n");
+        Setup::new().ports(&[23]).defconfig(text).ready()
+    };
+    let pinned = machine("pinned");
+    let mut shell = echoctl_tls(&pinned);
+    let agreed = connected(&mut shell, port, "");
+    assert!(agreed.starts_with("TLSv1.2 TLS_ECDHE_RSA_"), "{agreed}");
+    converse(&pinned, &mut shell, &mut server);
+    shell.command("client close");
+    // Its CN is `*`, which names nobody.
+    let reason = refused(&mut shell, port, " name=localhost");
+    assert!(reason.starts_with("certificate is not for localhost"), "{reason}");
+    let strict = machine("strict");
+    let reason = refused(&mut echoctl_tls(&strict), port, "");
+    assert!(reason.contains("X.509 version 1") && reason.contains("pinned"), "{reason}");
+}
+
+#[test]
+fn servers_of_many_kinds_are_understood() {
+    let ca = Ca::new("CA of a test");
+    let credentials = ca.issue("the server", |_| {});
+    let machine = ca.machine("");
+    let mut shell = echoctl_tls(&machine);
+    for (arguments, expected) in [
+        (&["-groups", "X25519"][..], "TLSv1.3 TLS_"),
+        (&["-groups", "P-384"], " P-384"),
+        (&["-groups", "P-256", "-tls1_2"], "TLSv1.2 TLS_ECDHE_ECDSA_"),
+        (
+            &["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"],
+            "TLS_CHACHA20_POLY1305_SHA256",
+        ),
+        (
+            &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384"],
+            "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        ),
+    ] {
+        let (mut server, port) = ca.s_server(&credentials, arguments);
+        let agreed = connected(&mut shell, port, " name=localhost");
+        assert!(agreed.contains(expected), "{agreed}");
+        converse(&machine, &mut shell, &mut server);
+        assert_eq!(shell.command("client close"), "Done.\n");
+    }
+    // No version that is spoken here.
+    let (_server, port) = ca.s_server(&credentials, &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]);
+    assert_eq!(refused(&mut shell, port, ""), "the server refused: protocol_version");
+}
+
+#[test]
+fn gnutls_echoes() {
+    let ca = Ca::new("CA of a test");
+    let credentials = ca.issue("the server", |_| {});
+    let machine = ca.machine("");
+    let mut shell = echoctl_tls(&machine);
+    for (priority, version) in [
+        ("NORMAL:-VERS-ALL:+VERS-TLS1.2", "TLSv1.2 "),
+        ("NORMAL:-VERS-ALL:+VERS-TLS1.3", "TLSv1.3 "),
+    ] {
+        // It takes no port of its own choice.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new("gnutls-serv");
+        command.args(["--echo", "--port", &port.to_string(), "--priority", priority]);
+        command.arg("--x509certfile").arg(ca.file("server.pem", &credentials.certificate));
+        command.arg("--x509keyfile").arg(ca.file("server.key", &credentials.key));
+        let server = Process::start(&mut command);
+        server.out.wait_for("done");
+        let agreed = connected(&mut shell, port, " name=localhost");
+        assert!(agreed.starts_with(version), "{agreed}");
+        let mark = machine.console().mark();
+        assert!(shell.command("client send over  there").ends_with("Done.\n"));
+        let mark = machine.console().wait_from(mark, "] Received.\n");
+        machine.console().wait_from(mark, "] over  there\n");
+        assert_eq!(shell.command("client close"), "Done.\n");
+    }
+}
+
+#[test]
+fn certificates_that_do_not_verify_are_refused_by_their_own_words() {
+    let (ca, other) = (Ca::new("CA of a test"), Ca::new("Another CA"));
+    let machine = ca.machine("");
+    let mut shell = echoctl_tls(&machine);
+    let good = ca.issue("good", |_| {});
+    let expired = ca.issue("expired", |params| {
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2024, 2, 1));
+    });
+    let early = ca.issue("early", |params| params.not_before = date_time_ymd(2200, 1, 1));
+    let client = ca.issue("a client", |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let foreign = other.issue("foreign", |_| {});
+    for version in ["-tls1_2", "-tls1_3"] {
+        for (credentials, more, reason, alert) in [
+            (&expired, "", "certificate expired 2024-02-01", "certificate expired"),
+            (&early, "", "certificate not valid before 2200-01-01", "certificate expired"),
+            (&foreign, "", "issuer unknown: CN=Another CA.", "unknown ca"),
+            (&client, "", "certificate is not for ", "unsupported certificate"),
+            (
+                &good,
+                " name=other.example",
+                "certificate is not for other.example, but for localhost.",
+                "bad certificate",
+            ),
+        ] {
+            let (server, port) = ca.s_server(credentials, &[version]);
+            let said = refused(&mut shell, port, more);
+            assert!(said.starts_with(reason), "{said}");
+            server.err.wait_for(&format!("alert {alert}"));
+            machine.wait_for(&format!("tls client: 10.0.2.2:{port}: {reason}", reason = reason.trim_end_matches('.')));
+        }
+    }
+    assert!(shell.command("client send").ends_with("Failed: not connected.\n"));
+}
+
+#[test]
+fn a_server_that_asks_who_we_are_is_told() {
+    let ca = Ca::new("CA of a test");
+    let credentials = ca.issue("the server", |_| {});
+    let mine = ca.issue("the client", |_| {});
+    let ca_file = ca.file("ca.pem", &ca.issuer.pem());
+    let ca_file = ca_file.to_str().unwrap();
+    let known = ca.machine(&format!(
+        "  .cli_cert =\n{},\n  .cli_key =\n{},\n",
+        strings(&mine.certificate),
+        strings(&mine.key)
+    ));
+    let unknown = ca.machine("");
+    for (version, refusal) in [("-tls1_2", "handshake_failure"), ("-tls1_3", "certificate_required")] {
+        let (mut server, port) = ca.s_server(&credentials, &[version, "-Verify", "1", "-CAfile", ca_file]);
+        let mut shell = echoctl_tls(&known);
+        connected(&mut shell, port, "");
+        converse(&known, &mut shell, &mut server);
+        assert!(server.out.text().contains("CN = the client"), "{}", server.out.text());
+        assert_eq!(shell.command("client close"), "Done.\n");
+        let mut shell = echoctl_tls(&unknown);
+        let answer = shell.command(&format!("client connect 10.0.2.2 {port}"));
+        // In TLS 1.3 the refusal comes after our last word of the handshake.
+        unknown.wait_for(&format!("tls client: 10.0.2.2:{port}: the server refused: {refusal}"));
+        if version == "-tls1_2" {
+            assert!(answer.ends_with(&format!("Failed: the server refused: {refusal}.\n")), "{answer}");
+        } else {
+            let answer = shell.command("client send");
+            let expected = format!("Failed: not connected any more: the server refused: {refusal}.\n");
+            assert!(answer.ends_with(&expected), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn a_flood_from_the_server_is_counted_and_the_shell_goes_on() {
+    const FLOOD: usize = 8 << 20;
+    let ca = Ca::new("CA of a test");
+    let credentials = ca.issue("the server", |_| {});
+    let machine = ca.machine("");
+    let mut shell = echoctl_tls(&machine);
+    let (mut server, port) = ca.s_server(&credentials, &["-quiet"]);
+    let _ = connected(&mut shell, port, "");
+    let mut input = server.take_stdin();
+    let flood = std::thread::spawn(move || {
+        let lines = b"all work and no play\n".repeat(FLOOD / 21);
+        std::io::Write::write_all(&mut input, &lines).map(|()| (lines.len(), input))
+    });
+    // Meanwhile commands are answered.
+    assert!(shell.command("client send").ends_with("Done.\n"));
+    let (count, input) = flood.join().unwrap().unwrap();
+    let expected = format!("connected to 10.0.2.2:{port}, in {count} out ");
+    poll("the whole flood", || machine.ask("status").contains(&expected).then_some(()));
+    drop(input);
+    let shown = machine.console().text().matches("] all work and no play").count();
+    assert!(shown > 10 && shown < FLOOD / 21 / 10, "{shown}");
+}
