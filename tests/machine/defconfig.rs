@@ -88,7 +88,7 @@ fn a_broken_one_is_refused_with_its_position_and_the_baked_one_serves() {
     }
 }
 
-/// The guide's two configuration files and its commands, but for the kind of key.
+/// The guide's two configuration files and its commands, to the letter.
 #[test]
 fn certificates_made_as_the_guide_says_serve() {
     let scratch = Scratch::new();
@@ -110,9 +110,9 @@ fn certificates_made_as_the_guide_says_serve() {
          extendedKeyUsage = critical, serverAuth\n",
     );
     for arguments in [
-        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out RootCA.key",
+        "genpkey -algorithm RSA -out RootCA.key",
         "req -new -x509 -days 3650 -key RootCA.key -out RootCA.pem -config RootCA.cnf",
-        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out server.key",
+        "genpkey -algorithm RSA -out server.key",
         "req -new -key server.key -out server.csr -config server.cnf",
         "x509 -req -days 365 -in server.csr -CA RootCA.pem -CAkey RootCA.key -CAcreateserial -out server.pem \
          -extensions v3_server",
@@ -138,14 +138,23 @@ fn certificates_made_as_the_guide_says_serve() {
     let machine = Setup::new()
         .defconfig(format!("{USER_NETWORK}{}{ECHO}", pki.tls()))
         .ready();
-    let mut command = std::process::Command::new("openssl");
-    command
-        .args(["s_client", "-connect", &machine.at(10007).to_string(), "-CAfile"])
-        .arg(scratch.path("RootCA.pem"));
-    let mut client = Process::start(&mut command);
-    client.out.wait_for("Verification: OK");
-    client.write(b"as the guide says\n");
-    client.out.wait_for("\nas the guide says\n");
+    machine.wait_for("tls: serving CN=*,O=ABCCOMPANY,L=TOKYO,ST=TOKYO,C=JP, RSA, good until ");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let mut command = std::process::Command::new("openssl");
+        command
+            .args([
+                "s_client",
+                "-connect",
+                &machine.at(10007).to_string(),
+                version,
+                "-CAfile",
+            ])
+            .arg(scratch.path("RootCA.pem"));
+        let mut client = Process::start(&mut command);
+        client.out.wait_for("Verification: OK");
+        client.write(b"as the guide says\n");
+        client.out.wait_for("\nas the guide says\n");
+    }
 }
 
 #[test]

@@ -11,4 +11,5 @@ mod defconfig;
 mod echo;
 mod frames;
 mod hello;
+mod identities;
 mod shell;
