@@ -41,6 +41,8 @@ pub struct Runner<C: Card> {
     mac: EthernetAddress,
     /// Whether the first poll is still to come.
     fresh: bool,
+    /// Whether a connection was served in this round that is opening or closing.
+    turned: bool,
     /// When the common sockets want to be polled.
     common_at: i64,
     /// When the grace of an old lease ends.
@@ -112,6 +114,7 @@ impl<C: Card> Runner<C> {
             scratch,
             mac,
             fresh: true,
+            turned: false,
             common_at: 0,
             grace: NEVER,
         })
@@ -131,6 +134,9 @@ impl<C: Card> Runner<C> {
         self.common(now);
         let (served, full) = self.egress(now);
         self.card.kick();
+        if core::mem::take(&mut self.turned) {
+            self.card.restock();
+        }
         shared.card.set(self.card.stats());
         let mut next = shared.pool.next_timer.get().min(self.common_at).min(self.grace);
         let up = matches!(shared.link.get(), Link::Up(_));
@@ -542,6 +548,7 @@ impl<C: Card> Runner<C> {
             shared.pool.set_blocked(slot, false);
         }
         self.settle(index, slot, Cause::Time);
+        self.turned |= sent > 0 && slot.state.get() != State::Established;
         if slot.is_free() {
             return full;
         }

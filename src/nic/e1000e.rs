@@ -571,6 +571,11 @@ impl<R: Registers> Card for E1000e<R> {
         self.publish();
     }
 
+    fn restock(&mut self) {
+        let tail = self.rx.return_released();
+        self.write(RDT0, tail);
+    }
+
     fn service(&mut self) {
         self.tx.reclaim();
         self.watch(Instant::now);

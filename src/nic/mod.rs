@@ -43,6 +43,9 @@ pub trait Card {
     fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R>;
     /// Tells the card of everything queued since the last kick, in one register write; in none if there is nothing.
     fn kick(&mut self);
+    /// Gives the card all released buffers at once, however few. QEMU takes this for a reason to look at the other end
+    /// of its network, where it otherwise notices a connection that has just been opened, or closed, milliseconds late.
+    fn restock(&mut self);
     /// Acknowledges interrupt causes and notes link changes (logging them). Called once per poll of the stack.
     fn service(&mut self);
     /// Registers who is to be woken by the card's next interrupt, and unmasks it. The caller then looks once more.

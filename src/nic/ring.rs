@@ -173,13 +173,20 @@ impl RxRing {
         self.rewrite(self.next);
         self.next = (self.next + 1) & self.mask;
         // The slot just released stays behind as the empty one before the head.
-        let tail = self.next.wrapping_sub(1) & self.mask;
-        if tail.wrapping_sub(self.tail) & self.mask < self.batch {
-            return None;
-        }
-        self.tail = tail;
+        let gathered = self.released().wrapping_sub(self.tail) & self.mask;
+        (gathered >= self.batch).then(|| self.return_released())
+    }
+
+    /// Returns what has been released, however little: the new tail, which may be the old one.
+    pub(super) fn return_released(&mut self) -> u32 {
+        self.tail = self.released();
         fence(Ordering::Release);
-        Some(tail as u32)
+        self.tail as u32
+    }
+
+    /// What the tail would be with all that was released returned.
+    fn released(&self) -> usize {
+        self.next.wrapping_sub(1) & self.mask
     }
 
     /// Writes a descriptor for the card to read. The card overwrites it whole, its address included.
@@ -392,6 +399,24 @@ mod tests {
                 ring.buffers.address(index)
             );
         }
+    }
+
+    #[test]
+    fn what_was_released_can_be_returned_before_the_batch_is_full() {
+        let mut ring = rx(64);
+        assert_eq!(ring.return_released(), 63);
+        for index in 0..3 {
+            complete_rx(&ring, index, 60);
+            assert_eq!(ring.release(), None);
+        }
+        assert_eq!(ring.return_released(), 2);
+        // The next batch counts from there.
+        for index in 3..18 {
+            complete_rx(&ring, index, 60);
+            assert_eq!(ring.release(), None);
+        }
+        complete_rx(&ring, 18, 60);
+        assert_eq!(ring.release(), Some(18));
     }
 
     #[test]

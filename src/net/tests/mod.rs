@@ -39,6 +39,7 @@ pub(super) struct Port {
     pub(super) tx: RefCell<VecDeque<Vec<u8>>>,
     pub(super) link: Cell<Link>,
     pub(super) kicks: Cell<usize>,
+    pub(super) restocks: Cell<usize>,
     /// How many frames the card can hold before it is kicked.
     pub(super) room: Cell<usize>,
     waker: RefCell<Option<Waker>>,
@@ -93,6 +94,9 @@ impl Card for FakeCard {
     }
     fn kick(&mut self) {
         self.port.kicks.set(self.port.kicks.get() + 1);
+    }
+    fn restock(&mut self) {
+        self.port.restocks.set(self.port.restocks.get() + 1);
     }
     fn service(&mut self) {}
     fn arm(&mut self, waker: &Waker) {

@@ -68,6 +68,30 @@ fn a_megabyte_comes_back_identical_and_both_slots_are_free_again() {
     }
 }
 
+#[test]
+fn the_card_is_restocked_when_connections_open_and_close_and_not_for_their_data() {
+    let mut world = World::new(&[PLAN, PLAN]);
+    let listener = Rc::new(world.netif(1).listen(7).unwrap());
+    let restocks = world.hosts[1].port.clone();
+    assert_eq!(restocks.restocks.get(), 0);
+    let (mut client, server) = world.pair(0, 1, &listener);
+    let opened = restocks.restocks.get();
+    assert!(opened > 0);
+    world.spawn(async move { echo(server).await.unwrap() });
+    let mut client = world.run(async move {
+        let mut back = [0; 5000];
+        client.write_all(&[7; 5000]).await.unwrap();
+        client.read_exact(&mut back).await.unwrap();
+        client
+    });
+    assert_eq!(restocks.restocks.get(), opened);
+    world.run(async move {
+        client.shutdown();
+        client.drained().await;
+    });
+    assert!(restocks.restocks.get() > opened);
+}
+
 /// One host that listens, as many others as there are plans beside the first.
 fn listening(plans: &[Plan]) -> (World, Rc<TcpListener>) {
     let world = World::new(plans);
