@@ -98,6 +98,7 @@ impl Config {
                 crl: Ders::new(),
                 handshake_timeout: None,
                 keylog: false,
+                selftest: false,
             },
             echo: Echo {
                 tls_port: 0,
@@ -127,6 +128,7 @@ impl Config {
             crl,
             handshake_timeout,
             keylog,
+            selftest,
         } = &mut self.tls;
         for ders in [srv_cert, ca_cert, cli_cert, crl] {
             ders.clear();
@@ -137,6 +139,7 @@ impl Config {
         *verify = Verify::default();
         *handshake_timeout = None;
         *keylog = false;
+        *selftest = false;
         self.echo = Echo::default();
         self.places = Places::default();
     }
@@ -172,6 +175,7 @@ impl Config {
             Path::ClientAuth => Slot::Choice(&mut self.tls.client_auth),
             Path::Verify => Slot::Choice(&mut self.tls.verify),
             Path::Keylog => Slot::Flag(&mut self.tls.keylog),
+            Path::Selftest => Slot::Flag(&mut self.tls.selftest),
             Path::HandshakeTimeout => Slot::Number(&mut self.tls.handshake_timeout),
             Path::TlsPort => Slot::Port(&mut self.echo.tls_port),
             Path::PlainPort => Slot::Port(&mut self.echo.plain_port),
@@ -367,6 +371,8 @@ pub struct Tls {
     pub handshake_timeout: Option<u32>,
     /// `.keylog`: the secrets of every connection go to the log.
     pub keylog: bool,
+    /// `.selftest`: TLS is tested before the ports open.
+    pub selftest: bool,
 }
 
 /// What the PEM of one key holds, certificates or revocation lists, as DER, one after the other.

@@ -10,6 +10,7 @@ use postern::log;
 use postern::machine::{clock, cpu, entropy, executor, power, rtc};
 use postern::net::{DhcpState, Netif};
 use postern::nic::Link;
+use postern::selftest;
 use postern::shell::{Host, Power, Report};
 
 use crate::settings;
@@ -20,6 +21,7 @@ pub(crate) struct Machine {
     pub(crate) service: &'static Service<Netif>,
     pub(crate) plain_client: &'static Client,
     pub(crate) tls_client: &'static Client,
+    pub(crate) selftest: &'static selftest::Desk,
     /// All the RAM, in bytes.
     pub(crate) ram: u64,
     /// What was left of it after the start, in bytes.
@@ -172,6 +174,18 @@ impl Host for Machine {
 
     async fn client_close(&self, kind: Kind) -> Result<(), ClientError> {
         self.client(kind).close().await
+    }
+
+    async fn selftest(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
+        if piece == 0 {
+            self.selftest.ask();
+        }
+        let Some(outcome) = self.selftest.outcome(piece).await else {
+            let _ = writeln!(out, "{}", self.selftest.summary());
+            return None;
+        };
+        let _ = writeln!(out, "{outcome}");
+        Some(piece + 1)
     }
 
     fn power(&self, power: Power) {

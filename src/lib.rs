@@ -14,6 +14,8 @@
 //!   (`main.rs`), they are the only rooms in which `unsafe` is allowed.
 //! * `net` is the TCP/IP stack as async streams; `echo` the services; `shell` the debug shell, which drives `echo` and
 //!   reads status, and which nothing calls.
+//! * `selftest` has the engine shake hands with itself and with another implementation before it serves; it uses the
+//!   engine and nothing else of ours.
 //! * `config` is the defconfig: one parser for the build and for the boot module. `log` is the log ring.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
@@ -38,6 +40,8 @@ pub mod net;
 #[cfg(feature = "image")]
 #[allow(unsafe_code)] // registers and DMA memory of the card
 pub mod nic;
+#[cfg(feature = "image")]
+pub mod selftest;
 #[cfg(feature = "image")]
 pub mod shell;
 

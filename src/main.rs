@@ -21,6 +21,7 @@ use postern::machine::acpi::{Acpi, Firmware};
 use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, panic, pci, power, rtc, serial};
 use postern::net::{self, Netif, TcpStream};
 use postern::nic::{self, PciCard};
+use postern::selftest::{self, SelfTest};
 use postern::{log, shell};
 use settings::Tls;
 
@@ -119,6 +120,8 @@ fn start(
     service.set_tls(tls.server.as_ref().map(|_| ()).map_err(|why| *why));
     let mut workers = plan.workers(&tls.server, &mut memory)?;
     memory.spawn(spawner, plan.connections, |_| work(service, workers.next()))?;
+    let test = settings::selftest(&tls, &mut memory)?;
+    let test_desk: &'static selftest::Desk = memory.value(selftest::Desk::new())?;
     let mut speech = Some(settings::speech(config, tls.client, &mut memory));
     let plain_client: &'static Client = memory.value(Client::new(Kind::Plain))?;
     let tls_client: &'static Client = memory.value(Client::new(Kind::Tls))?;
@@ -127,6 +130,7 @@ fn start(
         service,
         plain_client,
         tls_client,
+        selftest: test_desk,
         ram,
         free: memory.0.left(),
     })?;
@@ -147,19 +151,39 @@ fn start(
     ) {
         memory.spawn(spawner, 1, |_| settings::send_log(netif, settings))?;
     }
+    let mut test = Some(test);
+    memory.spawn(spawner, 1, |_| {
+        open(service, config, test.take(), test_desk, plan.connections)
+    })?;
+    Ok(())
+}
+
+/// Opens the configured ports, after a self-test if one is wanted; then tests whenever the shell asks.
+async fn open(
+    service: &'static Service<Netif>,
+    config: &'static Config,
+    test: Option<SelfTest<'static, entropy::Rng>>,
+    desk: &'static selftest::Desk,
+    connections: usize,
+) {
+    let Some(mut test) = test else { return };
+    let fit = !config.tls.selftest || test.run(desk).await.failed == 0;
     for (kind, port) in [(Kind::Tls, config.echo.tls_port), (Kind::Plain, config.echo.plain_port)] {
-        if port != 0
-            && let Err(error) = service.start(kind, port, None)
-        {
+        if port == 0 {
+            continue;
+        }
+        if kind == Kind::Tls && !fit {
+            ::log::error!("{kind} echo server on port {port} not started: the self-test failed");
+        } else if let Err(error) = service.start(kind, port, None) {
             ::log::error!("{kind} echo server on port {port} not started: {error}");
         }
     }
     ::log::info!(
         "ready after {} ms, {} connections at a time",
         clock::now() / 1000,
-        plan.connections
+        connections
     );
-    Ok(())
+    test.serve(desk).await;
 }
 
 /// Makes an interface of each card, and a task for each.

@@ -52,6 +52,11 @@ impl Memory {
         self.0.value(value).map_err(Short)
     }
 
+    /// `count` bytes for ever, with anything in them.
+    pub(crate) fn buffer(&mut self, count: usize) -> Result<&'static mut [u8], Short> {
+        self.0.buffer(count).map_err(Short)
+    }
+
     /// Spawns `count` tasks of one kind, each made from its index.
     pub(crate) fn spawn<F: Future + 'static>(
         &mut self,

@@ -8,7 +8,8 @@ use postern::echo::client::{Speech, TlsClient, outbound_len};
 use postern::log;
 use postern::machine::{clock, entropy};
 use postern::net::{self, Netif, syslog};
-use postern::pki::verify::Clock;
+use postern::pki::verify::{Clock, Trust};
+use postern::selftest::{self, SelfTest};
 use rand_core::Rng as _;
 
 pub(crate) use self::tls::{Identity, Tls};
@@ -68,6 +69,19 @@ pub(crate) fn speech(
         Ok(TlsClient::new(client, now, handshake, rng, inbound, outbound))
     });
     client.map_or_else(Speech::Unable, Speech::Tls)
+}
+
+/// The self-test of what TLS is made of.
+pub(crate) fn selftest(tls: &Tls, memory: &mut Memory) -> Result<SelfTest<'static, entropy::Rng>, memory::Short> {
+    let server = tls.server.as_ref().map(|identity| identity.config).map_err(|why| *why);
+    Ok(SelfTest {
+        buffer: memory.buffer(selftest::buffer_len(&server))?,
+        server,
+        trust: tls.trust.copied().unwrap_or(Trust::new(&[])),
+        clock: now,
+        random: || entropy::rng().map_err(|_| "no entropy"),
+        micros: clock::now,
+    })
 }
 
 /// The time by which certificates are judged. A clock that is wrong tells a time that no certificate outlives.

@@ -39,10 +39,10 @@ fn no_crate_is_there_twice_but_those_that_deny_toml_skips() {
     }
     // The newest is to stay.
     let twice = versions.iter().flat_map(|(name, versions)| {
-        let older = versions.len() - 1;
+        let newest = versions.iter().max_by_key(|version| numbers(version));
         versions
             .iter()
-            .take(older)
+            .filter(move |version| Some(*version) != newest)
             .map(move |version| format!("{name}@{version}"))
     });
     let skipped = list(&deny_toml(), "skip");
@@ -118,6 +118,14 @@ fn tree(arguments: &[&str], format: &str) -> BTreeMap<String, String> {
         }
     }
     packages
+}
+
+/// A version to be compared: 0.10.1 is later than 0.6.4.
+fn numbers(version: &str) -> Vec<u64> {
+    version
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .collect()
 }
 
 fn read(name: &str) -> String {

@@ -128,6 +128,7 @@ keys! {
     CrlFile ".tls.crl_file" Kind::File(Path::Crl);
     HandshakeTimeout ".tls.handshake_timeout" Kind::Number(1, 3600);
     Keylog ".tls.keylog" Kind::Number(0, 1);
+    Selftest ".tls.selftest" Kind::Number(0, 1);
     Echo ".echo" Kind::Group;
     TlsPort ".echo.tls_port" Kind::Number(0, 65535);
     PlainPort ".echo.plain_port" Kind::Number(0, 65535);

@@ -112,7 +112,7 @@ fn every_key_reaches_its_field() {
          .ip = { .use_dhcp = 0, .ipaddr = { 9, 10, 11, 12 }, .netmask = { 255, 0, 0, 0 }, \
          .gateway = { 13, 14, 15, 16 }, .dns = { 17, 18, 19, 20 } }, \
          .tls = { .handshake_timeout = 17, .client_auth = \"opt\" \"ional\", .verify = \"strict\", \
-         .keylog = 1 }, \
+         .keylog = 1, .selftest = 1 }, \
          .echo = { .tls_port = 18, .plain_port = 19, .connections = 20, .idle_timeout = 21 }",
     );
     assert!(config.vmm.telnet_dbgsh && config.vmm.tty_syslog.enable && config.vmm.panic_reboot);
@@ -128,7 +128,7 @@ fn every_key_reaches_its_field() {
         (config.tls.client_auth, config.tls.verify),
         (ClientAuth::Optional, Verify::Strict)
     );
-    assert!(config.tls.keylog);
+    assert!(config.tls.keylog && config.tls.selftest);
     for (name, auth) in [
         ("off", ClientAuth::Off),
         ("optional", ClientAuth::Optional),
@@ -149,7 +149,7 @@ fn every_key_reaches_its_field() {
 fn an_empty_text_is_all_defaults() {
     let config = read("");
     assert!(config.ip.use_dhcp && !config.vmm.telnet_dbgsh && config.echo.connections.is_none());
-    assert!(!config.tls.keylog && config.ip.dns.is_none());
+    assert!(!config.tls.keylog && !config.tls.selftest && config.ip.dns.is_none());
     assert_eq!(config.tls.client_auth, ClientAuth::Off);
     assert_eq!(config.tls.verify, Verify::Pinned);
     assert_eq!(fault(""), "");
@@ -428,8 +428,8 @@ fn faults_of_values() {
             "defconfig:1:15: .tls.keylog: 2 is out of range: expected 0 or 1. Choose a number in that range",
         ),
         (
-            ".tls.keylog = \"1\"",
-            &format!("defconfig:1:15: .tls.keylog: expected 0 or 1, found a string. {number}"),
+            ".tls.selftest = \"1\"",
+            &format!("defconfig:1:17: .tls.selftest: expected 0 or 1, found a string. {number}"),
         ),
         (
             ".ip.dns = { 10, 0, 2 }",

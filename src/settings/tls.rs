@@ -16,6 +16,8 @@ pub(crate) struct Tls {
     pub(crate) server: Result<Identity, &'static str>,
     /// The client's part, or why there is none.
     pub(crate) client: Result<Client, &'static str>,
+    /// Whom both trust, if a CA is configured.
+    pub(crate) trust: Option<&'static Trust<'static>>,
 }
 
 /// What the TLS server is made of.
@@ -48,6 +50,7 @@ pub(crate) fn prepare(config: &'static Config, memory: &mut Memory) -> Tls {
             return Tls {
                 server: Err(why),
                 client: Err(why),
+                trust: None,
             };
         }
     };
@@ -57,6 +60,7 @@ pub(crate) fn prepare(config: &'static Config, memory: &mut Memory) -> Tls {
     let tls = Tls {
         server: server(config, trust, rng, memory),
         client: client(config, trust, rng, memory),
+        trust,
     };
     if tls.server.is_ok() || tls.client.is_ok() {
         report_trust(config);

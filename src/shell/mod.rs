@@ -95,6 +95,11 @@ pub trait Host {
     /// Closes the connection of the echo client of that kind.
     async fn client_close(&self, kind: Kind) -> Result<(), ClientError>;
 
+    /// Writes that piece of the outcome of a self-test, once it is there, and says where the next begins; `None` after
+    /// the last. The first is 0, which also starts the test unless one is under way. Whole lines, at most 1,024 bytes.
+    /// Cancel-safe.
+    async fn selftest(&self, piece: usize, out: &mut dyn fmt::Write) -> Option<usize>;
+
     /// Restarts or switches off. It returns only if the machine would not.
     fn power(&self, power: Power);
 }
@@ -177,6 +182,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             Action::Date => self.report(Report::Date).await?,
             Action::Version => self.report(Report::Version).await?,
             Action::Log => self.log(&request).await?,
+            Action::SelfTest => self.selftest().await?,
             Action::EnterPlain => return self.echoctl(Kind::Plain).await,
             Action::EnterTls => return self.echoctl(Kind::Tls).await,
             Action::Reboot => {
@@ -205,6 +211,18 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             let mut piece = Piece::new();
             next = self.host.report(report, at, &mut piece);
             pager.show(&piece).await?;
+        }
+        Ok(())
+    }
+
+    /// `selftest`: each outcome as it comes.
+    async fn selftest(&mut self) -> Result<(), C::Error> {
+        let mut next = Some(0);
+        while let Some(at) = next {
+            let mut piece = Piece::new();
+            next = self.host.selftest(at, &mut piece).await;
+            write_text(self.console, piece.as_str()).await?;
+            self.console.flush().await?;
         }
         Ok(())
     }

@@ -12,4 +12,5 @@ mod echo;
 mod frames;
 mod hello;
 mod identities;
+mod selftest;
 mod shell;

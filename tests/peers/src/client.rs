@@ -59,11 +59,11 @@ impl Suite {
         block
     }
 
-    fn derive(&self, secret: &[u8], label: &str, transcript: &[u8]) -> Vec<u8> {
+    pub(crate) fn derive(&self, secret: &[u8], label: &str, transcript: &[u8]) -> Vec<u8> {
         self.expand_label(secret, label, &self.hash(transcript), self.digest.output_len())
     }
 
-    fn zeros(&self) -> &'static [u8] {
+    pub(crate) fn zeros(&self) -> &'static [u8] {
         &ZEROS[..self.digest.output_len()]
     }
 }
@@ -185,7 +185,7 @@ impl KeyPair {
         }
     }
 
-    fn agree(self, public: &[u8]) -> Vec<u8> {
+    pub(crate) fn agree(self, public: &[u8]) -> Vec<u8> {
         match self.private {
             Private::Ring(algorithm, private) => {
                 let public = agreement::UnparsedPublicKey::new(algorithm, public);

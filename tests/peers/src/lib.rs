@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod hello;
+pub mod impostor;
 pub mod middle;
 pub mod pipe;
 pub mod probe;

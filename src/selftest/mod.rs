@@ -1,0 +1,289 @@
+//! The power-on self-test: does this machine speak TLS as others understand it?
+//!
+//! It uses `tls`, `crypto` and `pki`, and nothing else of ours; what it needs of the machine it is given. Checked are,
+//! in this order, the algorithms by known answers, the random generator, and for each identity of the server: its
+//! certificates, a handshake with an independent implementation (embedded-tls) as the client, and one each of TLS 1.3
+//! and TLS 1.2 with our own client. `docs/selftest.md` says what that shows and what it does not.
+//!
+//! [`SelfTest::run`] runs it once; [`SelfTest::serve`] whenever the [`Desk`] is asked.
+
+mod desk;
+mod handshake;
+mod independent;
+mod known;
+mod outcome;
+mod pipe;
+#[cfg(test)]
+mod tests;
+
+use rand_core::CryptoRng;
+
+pub use desk::Desk;
+pub use outcome::{Check, Failure, Outcome, Summary, Verdict};
+
+use crate::crypto::kx::Group;
+use crate::crypto::suite::CipherSuite;
+use crate::pki::verify::{CertificateError, Clock, Purpose, Trust};
+use crate::tls::config::Preferences;
+use crate::tls::{ClientAuth, Identity, MIN_INBOUND, MIN_OUTBOUND, ServerConfig, Versions};
+use handshake::{TLS12, TLS13, Want};
+use independent::Verifier;
+use pipe::Link;
+
+/// How many identities of a server are tested.
+pub const MAX_IDENTITIES: usize = 4;
+/// The most outcomes of a self-test.
+pub const MAX_OUTCOMES: usize = 2 + 4 * MAX_IDENTITIES;
+
+/// What goes there and back over each connection.
+const MESSAGE: &[u8] = b"The quick brown fox jumps over the lazy dog. 0123456789 times.";
+
+/// Each direction of the connection in memory, in bytes.
+const PIPE: usize = 1024;
+
+/// What is tested, and with what.
+pub struct SelfTest<'a, R> {
+    /// What the server will be, or why there is none.
+    pub server: Result<ServerConfig<'a>, &'static str>,
+    /// The configured CAs. A server whose certificate comes from elsewhere is compared with its configuration instead.
+    pub trust: Trust<'a>,
+    /// The time by which certificates are judged.
+    pub clock: fn() -> Clock,
+    /// The generator, or why there is none.
+    pub random: fn() -> Result<R, &'static str>,
+    /// A clock that counts microseconds.
+    pub micros: fn() -> u64,
+    /// As many bytes as [`buffer_len`] says.
+    pub buffer: &'a mut [u8],
+}
+
+/// How many bytes a self-test of that server takes; 0 where there is none.
+pub fn buffer_len(server: &Result<ServerConfig<'_>, &'static str>) -> usize {
+    server.as_ref().map_or(0, |server| Sizes::of(server).iter().sum())
+}
+
+impl<R: CryptoRng> SelfTest<'_, R> {
+    /// Checks everything once. The outcomes are at the desk as they come, and in the log.
+    ///
+    /// The processor is given to other tasks between the flights of each handshake.
+    pub async fn run(&mut self, desk: &Desk) -> Summary {
+        desk.begin();
+        let report = |outcome: Outcome| {
+            if let Verdict::Failed(_) = outcome.verdict {
+                log::error!("self-test: {outcome}");
+            } else {
+                log::info!("self-test: {outcome}");
+            }
+            desk.add(outcome);
+        };
+        report(self.timed(Check::KnownAnswers, |_| known::check().into()));
+        report(self.timed(Check::Generator, |this| generator(this.random).into()));
+        match self.server {
+            Err(why) => report(Outcome::skipped(Check::Server, why)),
+            Ok(server) => {
+                for identity in server.identities.iter().take(MAX_IDENTITIES) {
+                    let server = ServerConfig {
+                        identities: core::slice::from_ref(identity),
+                        // The clients here have no certificates.
+                        client_auth: ClientAuth::Off,
+                        // Nobody needs to read what is said here.
+                        preferences: Preferences {
+                            key_log: None,
+                            ..server.preferences
+                        },
+                        ..server
+                    };
+                    let key = identity.key.algorithm();
+                    let mut vouched = Vouched::No;
+                    report(self.timed(Check::Certificates(key), |this| {
+                        let (verdict, by) = this.certificates(identity);
+                        vouched = by;
+                        verdict
+                    }));
+                    report(self.independent(server, identity, &vouched).await);
+                    report(self.ours(server, identity, &vouched, Check::Tls13(key), TLS13).await);
+                    report(self.ours(server, identity, &vouched, Check::Tls12(key), TLS12).await);
+                }
+            }
+        }
+        let summary = desk.summary();
+        log::info!("self-test: {summary}");
+        desk.end();
+        summary
+    }
+
+    /// Runs it whenever the desk is asked.
+    pub async fn serve(&mut self, desk: &Desk) -> ! {
+        loop {
+            desk.wanted().await;
+            self.run(desk).await;
+        }
+    }
+
+    fn timed(&self, check: Check, work: impl FnOnce(&Self) -> Verdict) -> Outcome {
+        let begin = (self.micros)();
+        let verdict = work(self);
+        Outcome {
+            check,
+            verdict,
+            micros: (self.micros)().saturating_sub(begin),
+        }
+    }
+
+    /// Whether a client that trusts the configured CAs will believe this identity.
+    fn certificates(&self, identity: &Identity<'_>) -> (Verdict, Vouched) {
+        let judge = |trust: &Trust<'_>| trust.verify(identity.chain, Purpose::Server(None), (self.clock)());
+        match judge(&self.trust) {
+            Ok(()) => (Verdict::Passed, Vouched::ByCa),
+            Err(CertificateError::NoTrustAnchors | CertificateError::UnknownIssuer { .. }) => {
+                let last = identity.chain.last().map_or(&[][..], core::slice::from_ref);
+                match judge(&Trust::new(last)) {
+                    Ok(()) => (Verdict::Skipped("not issued under .tls.ca_cert"), Vouched::ByChain),
+                    Err(CertificateError::NoTrustAnchors | CertificateError::UnknownIssuer { .. }) => {
+                        (Verdict::Skipped("not issued under .tls.ca_cert"), Vouched::No)
+                    }
+                    Err(error) => (Verdict::Failed(Failure::Certificate(error)), Vouched::No),
+                }
+            }
+            Err(error) => (Verdict::Failed(Failure::Certificate(error)), Vouched::No),
+        }
+    }
+
+    /// embedded-tls as the client.
+    async fn independent(&mut self, server: ServerConfig<'_>, identity: &Identity<'_>, vouched: &Vouched) -> Outcome {
+        let check = Check::Independent(identity.key.algorithm());
+        let (clock, random, micros) = ((self.clock)(), self.random, self.micros);
+        // All that embedded-tls knows.
+        let server = server
+            .with_clock(clock)
+            .with_versions(Versions::Tls13)
+            .with_suites(&[CipherSuite::Aes128GcmSha256])
+            .with_groups(&[Group::Secp256r1]);
+        let sizes = Sizes::of(&server);
+        let (mut here, mut there) = match (random(), random()) {
+            (Ok(here), Ok(there)) => (here, there),
+            (Err(why), _) | (_, Err(why)) => return Outcome::failed(check, Failure::Generator(why)),
+        };
+        let Some([up, down, server_in, server_out, client_in, client_out]) = split(self.buffer, sizes) else {
+            return Outcome::failed(check, Failure::NoBuffer);
+        };
+        let last = identity.chain.last().map_or(&[][..], core::slice::from_ref);
+        let by_chain = Trust::new(last);
+        let trust = match vouched {
+            Vouched::ByCa => Some(&self.trust),
+            Vouched::ByChain => Some(&by_chain),
+            Vouched::No => None,
+        };
+        let verifier = Verifier::new(identity.chain, trust, clock);
+        let link = Link::new(up, down);
+        let (result, micros) = link
+            .join(
+                micros,
+                independent::client(link.caller(), verifier, client_in, client_out, &mut here),
+                handshake::server(server, link.called(), server_in, server_out, &mut there),
+            )
+            .await;
+        Outcome {
+            check,
+            verdict: result.into(),
+            micros,
+        }
+    }
+
+    /// Our own client.
+    async fn ours(
+        &mut self,
+        server: ServerConfig<'_>,
+        identity: &Identity<'_>,
+        vouched: &Vouched,
+        check: Check,
+        want: Want,
+    ) -> Outcome {
+        let (clock, random, micros) = ((self.clock)(), self.random, self.micros);
+        let server = server
+            .with_clock(clock)
+            .with_versions(want.versions)
+            .with_suites(want.suites)
+            .with_groups(want.groups);
+        let sizes = Sizes::of(&server);
+        let last = identity.chain.last().map_or(&[][..], core::slice::from_ref);
+        let by_chain = Trust::new(last);
+        let trust = match vouched {
+            Vouched::ByCa => &self.trust,
+            Vouched::ByChain => &by_chain,
+            Vouched::No => return Outcome::skipped(check, "no CA to verify the server by"),
+        };
+        let (mut here, mut there) = match (random(), random()) {
+            (Ok(here), Ok(there)) => (here, there),
+            (Err(why), _) | (_, Err(why)) => return Outcome::failed(check, Failure::Generator(why)),
+        };
+        let Some([up, down, server_in, server_out, client_in, client_out]) = split(self.buffer, sizes) else {
+            return Outcome::failed(check, Failure::NoBuffer);
+        };
+        let link = Link::new(up, down);
+        let config = want.of(trust, clock);
+        let (result, micros) = link
+            .join(
+                micros,
+                handshake::client(want, config, link.caller(), client_in, client_out, &mut here),
+                handshake::server(server, link.called(), server_in, server_out, &mut there),
+            )
+            .await;
+        Outcome {
+            check,
+            verdict: result.into(),
+            micros,
+        }
+    }
+}
+
+/// Who vouches for an identity.
+enum Vouched {
+    /// A configured CA.
+    ByCa,
+    /// The last certificate of its own chain.
+    ByChain,
+    /// Nobody here.
+    No,
+}
+
+/// Two draws that are not what a broken generator gives. Its sources are tested for health as they are drawn from.
+fn generator<R: CryptoRng>(random: fn() -> Result<R, &'static str>) -> Result<(), Failure> {
+    let mut random = random().map_err(Failure::Generator)?;
+    let (mut first, mut second) = ([0; 32], [0; 32]);
+    random.fill_bytes(&mut first);
+    random.fill_bytes(&mut second);
+    let constant = |draw: &[u8; 32]| draw.iter().all(|byte| Some(byte) == draw.first());
+    if first == second || constant(&first) || constant(&second) {
+        return Err(Failure::Generator("it repeats itself"));
+    }
+    Ok(())
+}
+
+/// The parts of the buffer.
+struct Sizes;
+
+impl Sizes {
+    /// Two pipes, the server's two buffers, the client's two buffers, in bytes.
+    fn of(server: &ServerConfig<'_>) -> [usize; 6] {
+        let flight = server.flight_len().max(MIN_OUTBOUND);
+        let trust = Trust::new(&[]);
+        let hello = [TLS13, TLS12].map(|want| want.of(&trust, Clock::default()).flight_len());
+        let hello = hello.into_iter().fold(independent::OUTBOUND, usize::max);
+        // The server's flight has to fit: embedded-tls does not put messages together from several records.
+        [PIPE, PIPE, MIN_INBOUND, flight, MIN_INBOUND.max(flight + 512), hello]
+    }
+}
+
+fn split<const N: usize>(buffer: &mut [u8], sizes: [usize; N]) -> Option<[&mut [u8]; N]> {
+    let mut parts = [const { None }; N];
+    let mut rest = buffer;
+    for (part, size) in parts.iter_mut().zip(sizes) {
+        let (first, others) = rest.split_at_mut_checked(size)?;
+        *part = Some(first);
+        rest = others;
+    }
+    let mut full = parts.into_iter().flatten();
+    let parts = core::array::from_fn(|_| full.next().unwrap_or_default());
+    Some(parts)
+}
