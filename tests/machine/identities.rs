@@ -18,9 +18,13 @@ pub(super) struct Ca(pub(super) CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
     pub(super) fn new() -> Self {
+        Self::called("CA of a test")
+    }
+
+    fn called(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "CA of a test");
+        params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
@@ -136,7 +140,7 @@ fn clients_are_asked_and_revocation_counts() {
     };
     let good = identity("good", ca.issue("good.test", 6, &key));
     let revoked = identity("revoked", ca.issue("revoked.test", 7, &key));
-    let stranger = identity("stranger", Ca::new().issue("stranger.test", 6, &key));
+    let stranger = identity("stranger", Ca::called("another CA").issue("stranger.test", 6, &key));
     let address = machine.at(10007);
     for version in ["-tls1_3", "-tls1_2"] {
         let with = |identity: &[String]| -> Vec<String> { [&[version.to_owned()], identity].concat() };

@@ -412,29 +412,23 @@ fn find_session(
     Ok(Some((state, master)))
 }
 
-/// The suite with an identity that goes with it, and the scheme to sign with.
+/// The identity, which is the more important choice, with the scheme to sign with, and the first suite that goes with it.
 fn choose<'a>(
     config: &ServerConfig<'a>,
     hello: &ClientHello<'_>,
 ) -> Result<(CipherSuite, Identity<'a>, SignatureScheme), Error> {
-    let mut why = PeerIncompatible::CipherSuite;
-    for suite in config
-        .preferences
-        .suites
-        .iter()
-        .filter(|suite| hello.cipher_suites.contains(suite.id()))
-    {
-        let Some(authentication) = suite.authentication() else {
-            continue;
-        };
-        let of_kind = |identity: &Identity<'a>| identity.key.authentication() == authentication;
-        match super::choose_identity(config, hello, |identity, _| of_kind(identity)) {
-            Ok((identity, scheme)) => return Ok((*suite, identity, scheme)),
-            Err(_) if config.identities.iter().any(of_kind) => why = PeerIncompatible::SignatureScheme,
-            Err(_) => {}
-        }
+    let suites = config.preferences.suites.iter().copied();
+    let common = suites.filter(|suite| !suite.is_tls13() && hello.cipher_suites.contains(suite.id()));
+    let suite_for = |identity: &Identity<'a>| {
+        let wanted = Some(identity.key.authentication());
+        common.clone().find(|suite| suite.authentication() == wanted)
+    };
+    if !config.identities.iter().any(|identity| suite_for(identity).is_some()) {
+        return Err(PeerIncompatible::CipherSuite.into());
     }
-    Err(why.into())
+    let (identity, scheme) = super::choose_identity(config, hello, |identity, _| suite_for(identity).is_some())?;
+    let suite = suite_for(&identity).ok_or(PeerIncompatible::CipherSuite)?;
+    Ok((suite, identity, scheme))
 }
 
 fn choose_group(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<Group, Error> {
