@@ -119,6 +119,7 @@ fn start(
     service.set_tls(tls.server.as_ref().map(|_| ()).map_err(|why| *why));
     let mut workers = plan.workers(&tls.server, &mut memory)?;
     memory.spawn(spawner, plan.connections, |_| work(service, workers.next()))?;
+    service.set_mutual_tls(tls.server.and_then(|identity| identity.mutual.map(drop)));
     let mut speech = Some(settings::speech(config, tls.client, &mut memory));
     let plain_client: &'static Client = memory.value(Client::new(Kind::Plain))?;
     let tls_client: &'static Client = memory.value(Client::new(Kind::Tls))?;
@@ -134,6 +135,7 @@ fn start(
     memory.spawn(spawner, 1, |_| service.listen())?;
     memory.spawn(spawner, 1, |_| speak(plain_client, netifs, Some(Speech::Plain)))?;
     memory.spawn(spawner, 1, |_| speak(tls_client, netifs, speech.take()))?;
+    memory.spawn(spawner, 1, |_| service.dial(settings::seed))?;
     memory.spawn(spawner, 1, |_| shell::serial(serial::Console, machine))?;
     memory.spawn(spawner, 1, |_| clock::refine())?;
     memory.spawn(spawner, 1, |_| serial::poll_input())?;
@@ -170,6 +172,9 @@ fn bring_up(
     plan: &Plan,
     memory: &mut Memory,
 ) -> Result<&'static [Netif], memory::Short> {
+    if !config.echo.reverse.is_empty() {
+        memory.spawn(spawner, 1, |_| settings::dial(config, netifs, service))?;
+    }
     let mut netifs = heapless::Vec::<Netif, { nic::MAX_CARDS }>::new();
     for (number, (name, card)) in cards.into_iter().enumerate() {
         let settings = net::Config {

@@ -5,6 +5,8 @@ pub(crate) mod tls;
 use embassy_time::Duration;
 use postern::config::{Config, Scratch};
 use postern::echo::client::{Speech, TlsClient, outbound_len};
+use postern::echo::server::Service;
+use postern::echo::{Kind, reverse};
 use postern::log;
 use postern::machine::{clock, entropy};
 use postern::net::{self, Netif, syslog};
@@ -68,6 +70,34 @@ pub(crate) fn speech(
         Ok(TlsClient::new(client, now, handshake, rng, inbound, outbound))
     });
     client.map_or_else(Speech::Unable, Speech::Tls)
+}
+
+/// Has those dialled whom the configuration names, once there is an address to dial from.
+pub(crate) async fn dial(config: &'static Config, netifs: &'static [Netif], service: &'static Service<Netif>) {
+    if let Some(netif) = netifs.first() {
+        netif.configured().await;
+    }
+    for (number, wanted) in (1..).zip(&config.echo.reverse) {
+        let kind = if wanted.plain { Kind::Plain } else { Kind::Tls };
+        let target = reverse::Target {
+            host: wanted
+                .ipaddr
+                .map_or(reverse::Host::Name(&wanted.host), reverse::Host::Address),
+            port: wanted.port,
+            netif: Some(wanted.netif.as_str()).filter(|name| !name.is_empty()),
+            every: wanted
+                .every
+                .map_or(reverse::EVERY, |seconds| Duration::from_secs(seconds.into())),
+            role: wanted.role,
+        };
+        if let Err(error) = service.reverse(kind, target) {
+            ::log::error!(
+                ".echo.reverse {number}: {}:{} is not dialled: {error}",
+                target.host,
+                target.port
+            );
+        }
+    }
 }
 
 /// The time by which certificates are judged. A clock that is wrong tells a time that no certificate outlives.

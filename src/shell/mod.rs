@@ -32,6 +32,7 @@ pub use server::{serial, telnet_server};
 use crate::echo::Kind;
 use crate::echo::client::{self, ClientError, Target};
 use crate::echo::server::{StartError, StopError};
+use crate::echo::reverse::{self, ReverseError};
 use command::{Action, Help, Request, Spec, Usage, Wrong};
 use console::{Input, write_text};
 use keys::Keys;
@@ -85,6 +86,13 @@ pub trait Host {
     /// The n-th listening port of that kind.
     fn server_port(&self, kind: Kind, n: usize) -> Option<u16>;
 
+    /// Dials, and serves the echo there, again and again.
+    fn server_reverse(&self, kind: Kind, target: reverse::Target<'_>) -> Result<(), ReverseError>;
+    /// Dials that host and port no more, or none at all. Connections go on.
+    async fn server_reverse_stop(&self, kind: Kind, whom: Option<(reverse::Host<'_>, u16)>)
+    -> Result<(), ReverseError>;
+    /// How many are dialled for that kind of echo.
+    fn server_reverses(&self, kind: Kind) -> usize;
     /// The address of a host, asked for through that interface, or the first one. Cancel-safe.
     async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError>;
     /// Connects the echo client of that kind, which stays connected when the session ends. Cancel-safe. Gives what was
@@ -193,7 +201,9 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             | Action::ClientSend
             | Action::ClientClose
             | Action::ServerStart
-            | Action::ServerStop => {}
+            | Action::ServerStop
+            | Action::Reverse
+            | Action::ReverseStop => {}
         }
         Ok(None)
     }
