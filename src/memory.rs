@@ -47,6 +47,11 @@ impl Memory {
         self.0.slice(count, init).map_err(Short)
     }
 
+    /// So many bytes for ever.
+    pub(crate) fn buffer(&mut self, len: usize) -> Result<&'static mut [u8], Short> {
+        self.0.buffer(len).map_err(Short)
+    }
+
     /// A value for ever.
     pub(crate) fn value<T>(&mut self, value: T) -> Result<&'static mut T, Short> {
         self.0.value(value).map_err(Short)

@@ -10,7 +10,10 @@ use postern::echo::{Kind, reverse};
 use postern::log;
 use postern::machine::{clock, entropy};
 use postern::net::{self, Netif, syslog};
+use postern::nic;
 use postern::pki::verify::Clock;
+use postern::shell::secure::{SEATS, Seat};
+use postern::tls::MIN_OUTBOUND;
 use rand_core::Rng as _;
 
 pub(crate) use self::tls::{Identity, Tls};
@@ -70,6 +73,47 @@ pub(crate) fn speech(
         Ok(TlsClient::new(client, now, handshake, rng, inbound, outbound))
     });
     client.map_or_else(Speech::Unable, Speech::Tls)
+}
+
+/// The seats of the debug shell over TLS, for each of so many cards; none where it is not configured, or cannot be.
+pub(crate) fn secure_shell(
+    config: &Config,
+    tls: &Tls,
+    cards: usize,
+    memory: &mut Memory,
+) -> Result<heapless::Vec<[Seat<'static, entropy::Rng>; SEATS], { nic::MAX_CARDS }>, memory::Short> {
+    let mut all = heapless::Vec::new();
+    let port = config.vmm.tls_dbgsh;
+    if port == 0 {
+        return Ok(all);
+    }
+    let ready = tls
+        .server
+        .and_then(|identity| Ok((identity.mutual?.server, identity.rng)));
+    let (server, rng) = match ready {
+        Ok(ready) => ready,
+        Err(why) => {
+            ::log::error!("debug shell over TLS not started: {why}");
+            return Ok(all);
+        }
+    };
+    for _ in 0..cards {
+        let mut seats = heapless::Vec::<_, SEATS>::new();
+        for _ in 0..SEATS {
+            let seat = Seat {
+                config: server,
+                clock: now,
+                rng,
+                inbound: memory.buffer(memory::WORKER_INBOUND)?,
+                outbound: memory.buffer(server.flight_len().max(MIN_OUTBOUND))?,
+            };
+            let _ = seats.push(seat); // there are as many as fit
+        }
+        if let Ok(seats) = seats.into_array() {
+            let _ = all.push(seats); // there are no more cards than fit
+        }
+    }
+    Ok(all)
 }
 
 /// Has those dialled whom the configuration names, once there is an address to dial from.
