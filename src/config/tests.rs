@@ -234,7 +234,7 @@ fn faults_of_reverse_connections() {
         ),
         (
             many.as_str(),
-            "1:249: .echo.reverse: there are more than 8 groups in it. Keep those that are needed; the shell can start \
+            "1:243: .echo.reverse: there are more than 8 groups in it. Keep those that are needed; the shell can start \
              others in their place",
         ),
     ] {
