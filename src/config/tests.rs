@@ -672,6 +672,16 @@ fn faults_of_addresses_and_ports() {
              Choose another port, or 0 for none",
         ),
         (".echo = { .tls_port = 23 }", ""),
+        (
+            ".vmm = { .telnet_dbgsh = 1,\n.tls_dbgsh = 23 }",
+            "defconfig:2:1: .vmm.tls_dbgsh: port 23 is taken by `.vmm.telnet_dbgsh`. \
+             Choose another port, or 0 for none",
+        ),
+        (
+            ".vmm.tls_dbgsh = 7,\n.echo = { .plain_port = 7 }",
+            "defconfig:2:11: .echo.plain_port: this port is taken by `.vmm.tls_dbgsh`. \
+             Choose another port, or 0 for none",
+        ),
         (".echo = { .tls_port = 0, .plain_port = 0 }", ""),
         (
             ".vmm.tty_syslog = { .enable = 1 }",

@@ -179,3 +179,11 @@ fn what_cannot_be_dialled_is_refused() {
         assert_eq!(status(service), "");
     });
 }
+
+#[test]
+fn the_task_that_dials_is_small() {
+    served(1, Limits::default(), async |service, _| {
+        let size = size_of_val(&service.dial(|| 0));
+        assert!(size < 24 * 1024, "{size}");
+    });
+}
