@@ -17,18 +17,21 @@
 mod check;
 mod error;
 mod grammar;
+mod host;
 mod keys;
 #[cfg(test)]
 mod tests;
 
 use core::net::Ipv4Addr;
 
+use heapless::string::StringView;
 use heapless::{String, Vec, VecView};
 use zeroize::Zeroize;
 
 pub use check::{Identities, Part};
 pub use error::{At, Error, Fault, FileFault, Found, Name};
 pub use grammar::{Files, Scratch};
+pub use host::{MAX_NAME, is_name};
 pub use keys::{Kind, Path, Position};
 
 /// The most bytes of a defconfig.
@@ -45,6 +48,10 @@ pub const MAX_CRLS: usize = 8;
 pub const MAX_IDENTITIES: usize = 4;
 /// The most bytes of DER that a private key may take (PKCS#8 of RSA-4096: 2374).
 pub const MAX_KEY_DER: usize = 2560;
+/// The most reverse connections.
+pub const MAX_REVERSES: usize = 8;
+/// The most bytes of an interface's name.
+pub const MAX_NETIF: usize = 16;
 
 /// The whole configuration, with every default filled in.
 #[derive(Debug)]
@@ -73,6 +80,7 @@ impl Config {
         Self {
             vmm: Vmm {
                 telnet_dbgsh: false,
+                tls_dbgsh: 0,
                 tty_syslog: Syslog {
                     enable: false,
                     src_ipaddr: None,
@@ -105,6 +113,7 @@ impl Config {
                 plain_port: 0,
                 connections: None,
                 idle_timeout: None,
+                reverse: Vec::new(),
             },
             places: Places {
                 at: [None; Path::COUNT],
@@ -146,11 +155,13 @@ impl Config {
 }
 
 impl Config {
-    /// Where the value of `path` is kept. This is the one place that says which key is which field.
+    /// Where the value of `path` is kept. This is the one place that says which key is which field. Keys of a list are
+    /// those of its last group.
     pub fn slot(&mut self, path: Path) -> Slot<'_> {
         match path {
             Path::Vmm | Path::TtySyslog | Path::Ip | Path::Tls | Path::Echo => Slot::Group,
             Path::TelnetDbgsh => Slot::Flag(&mut self.vmm.telnet_dbgsh),
+            Path::TlsDbgsh => Slot::Port(&mut self.vmm.tls_dbgsh),
             Path::SyslogEnable => Slot::Flag(&mut self.vmm.tty_syslog.enable),
             Path::SyslogSrc => Slot::OptionalAddress(&mut self.vmm.tty_syslog.src_ipaddr),
             Path::SyslogDst => Slot::OptionalAddress(&mut self.vmm.tty_syslog.dst_ipaddr),
@@ -181,6 +192,14 @@ impl Config {
             Path::PlainPort => Slot::Port(&mut self.echo.plain_port),
             Path::Connections => Slot::Limit(&mut self.echo.connections),
             Path::IdleTimeout => Slot::Number(&mut self.echo.idle_timeout),
+            Path::Reverse => Slot::Reverses(&mut self.echo.reverse),
+            Path::ReverseIpaddr
+            | Path::ReverseHost
+            | Path::ReversePort
+            | Path::ReverseEvery
+            | Path::ReverseNetif
+            | Path::ReversePlain
+            | Path::ReverseRole => self.echo.reverse.last_mut().map_or(Slot::Group, |last| last.slot(path)),
         }
     }
 }
@@ -207,6 +226,10 @@ pub enum Slot<'a> {
     Ders(&'a mut Ders),
     /// Private keys; as many as fit.
     Keys(&'a mut VecView<Key>),
+    /// A name; empty: none.
+    Name(&'a mut StringView),
+    /// Reverse connections.
+    Reverses(&'a mut Vec<Reverse, MAX_REVERSES>),
 }
 
 /// A value that is one of several words.
@@ -271,6 +294,19 @@ choice! {
     }
 }
 
+choice! {
+    /// Who is the TLS server of a connection that was dialled from here.
+    Role {
+        /// Whoever did not speak first: a peer that says nothing for a second wants to be spoken to.
+        #[default]
+        Either "either",
+        /// We are, as where we are dialled.
+        Server "server",
+        /// The peer is, since it listened.
+        Client "client",
+    }
+}
+
 /// Where each key stands in the text.
 #[derive(Debug, Clone)]
 pub struct Places {
@@ -289,6 +325,15 @@ impl Places {
             *place = Some(position);
         }
     }
+
+    /// Forgets where the keys directly in the group `parent` start.
+    fn forget(&mut self, parent: Path) {
+        for path in Path::children(Some(parent)) {
+            if let Some(place) = self.at.get_mut(path as usize) {
+                *place = None;
+            }
+        }
+    }
 }
 
 impl Default for Places {
@@ -304,6 +349,8 @@ impl Default for Places {
 pub struct Vmm {
     /// `.telnet_dbgsh`: the debug shell on telnet (guest port 23).
     pub telnet_dbgsh: bool,
+    /// `.tls_dbgsh`: the port of the debug shell over TLS; 0: none.
+    pub tls_dbgsh: u16,
     /// `.tty_syslog`: the log as UDP syslog.
     pub tty_syslog: Syslog,
     /// `.panic_reboot`: after a panic restart the machine (1) instead of halting (0).
@@ -451,4 +498,40 @@ pub struct Echo {
     pub connections: Option<u16>,
     /// `.idle_timeout`: seconds without a byte either way after which an echo connection is closed (default 3600).
     pub idle_timeout: Option<u32>,
+    /// `.reverse`: whom to dial, and serve.
+    pub reverse: Vec<Reverse, MAX_REVERSES>,
+}
+
+/// One of `.echo.reverse`.
+#[derive(Debug, Default)]
+pub struct Reverse {
+    /// `.ipaddr`: whom to dial.
+    pub ipaddr: Option<Ipv4Addr>,
+    /// `.host`: or by name.
+    pub host: String<MAX_NAME>,
+    /// `.port`: at which port.
+    pub port: u16,
+    /// `.every`: seconds between one try and the next (default 10).
+    pub every: Option<u32>,
+    /// `.netif`: through which interface; empty: the first.
+    pub netif: String<MAX_NETIF>,
+    /// `.plain`: without TLS.
+    pub plain: bool,
+    /// `.role`: who is the TLS server.
+    pub role: Role,
+}
+
+impl Reverse {
+    fn slot(&mut self, path: Path) -> Slot<'_> {
+        match path {
+            Path::ReverseIpaddr => Slot::OptionalAddress(&mut self.ipaddr),
+            Path::ReverseHost => Slot::Name(&mut self.host),
+            Path::ReversePort => Slot::Port(&mut self.port),
+            Path::ReverseEvery => Slot::Number(&mut self.every),
+            Path::ReverseNetif => Slot::Name(&mut self.netif),
+            Path::ReversePlain => Slot::Flag(&mut self.plain),
+            Path::ReverseRole => Slot::Choice(&mut self.role),
+            _ => Slot::Group, // not of this list
+        }
+    }
 }

@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 use core::net::Ipv4Addr;
 
 use postern::echo::client::{self, Client, ClientError, Target};
+use postern::echo::reverse::{self, REVERSES, ReverseError};
 use postern::echo::server::{Service, StartError, StopError};
 use postern::echo::{Kind, find_network};
 use postern::log;
@@ -32,7 +33,8 @@ impl Machine {
     fn status(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
         let interfaces = 2..2 + self.netifs.len();
         let ports = interfaces.end;
-        let connections = ports + 1;
+        let reverses = ports + 1..ports + 1 + REVERSES;
+        let connections = reverses.end + 1;
         match piece {
             0 => drop(self.overview(out)),
             1 => drop(entropy_report(out)),
@@ -42,6 +44,11 @@ impl Machine {
                 }
             }
             piece if piece == ports => drop(self.ports(out)),
+            piece if reverses.contains(&piece) => {
+                let next = self.service.write_reverse(piece - reverses.start, out);
+                return Some(next.map_or(reverses.end, |next| reverses.start + next));
+            }
+            piece if piece == reverses.end => drop(self.live(out)),
             piece => {
                 let next = self.service.write_connection(piece - connections, out)?;
                 return Some(connections + next);
@@ -78,7 +85,10 @@ impl Machine {
             }
         }
         self.tls_client.write_status(out)?;
-        self.plain_client.write_status(out)?;
+        self.plain_client.write_status(out)
+    }
+
+    fn live(&self, out: &mut dyn Write) -> fmt::Result {
         writeln!(
             out,
             "connections: {} of {}",
@@ -157,6 +167,22 @@ impl Host for Machine {
 
     fn server_port(&self, kind: Kind, n: usize) -> Option<u16> {
         self.service.port(kind, n).map(|(port, _)| port)
+    }
+
+    fn server_reverse(&self, kind: Kind, target: reverse::Target<'_>) -> Result<(), ReverseError> {
+        self.service.reverse(kind, target)
+    }
+
+    async fn server_reverse_stop(
+        &self,
+        kind: Kind,
+        whom: Option<(reverse::Host<'_>, u16)>,
+    ) -> Result<(), ReverseError> {
+        self.service.reverse_stop(kind, whom).await
+    }
+
+    fn server_reverses(&self, kind: Kind) -> usize {
+        self.service.reverses(kind)
     }
 
     async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError> {

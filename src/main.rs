@@ -9,6 +9,7 @@ mod settings;
 
 use boot::Boot;
 use embassy_executor::Spawner;
+use embassy_futures::join::join;
 use host::Machine;
 use memory::{Memory, Plan};
 use postern::config::Config;
@@ -19,9 +20,10 @@ use postern::echo::secure::TlsWorker;
 use postern::echo::server::{Desk, Limits, Service};
 use postern::machine::acpi::{Acpi, Firmware};
 use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, panic, pci, power, rtc, serial};
-use postern::net::{self, Netif, TcpStream};
+use postern::net::{self, Netif, TcpListener, TcpStream};
 use postern::nic::{self, PciCard};
 use postern::selftest::{self, SelfTest};
+use postern::shell::secure::{Hall, SEATS, Seat, secure_server};
 use postern::{log, shell};
 use settings::Tls;
 
@@ -108,6 +110,7 @@ fn start(
     mut memory: Memory,
     ram: u64,
 ) -> Result<(), memory::Short> {
+    let dbgsh = settings::secure_shell(config, &tls, cards.len(), &mut memory)?;
     let plan = Plan::of(&memory, config.echo.connections);
     let netifs = bring_up(spawner, config, cards, &plan, &mut memory)?;
     let desks = memory.slice(plan.connections, |_| Desk::<TcpStream>::new())?;
@@ -118,6 +121,7 @@ fn start(
     };
     let service: &'static Service<Netif> = memory.value(Service::new(netifs, desks, limits))?;
     service.set_tls(tls.server.as_ref().map(|_| ()).map_err(|why| *why));
+    service.set_mutual_tls(tls.server.and_then(|identity| identity.mutual.map(drop)));
     let mut workers = plan.workers(&tls.server, &mut memory)?;
     memory.spawn(spawner, plan.connections, |_| work(service, workers.next()))?;
     let test = settings::selftest(&tls, &mut memory)?;
@@ -136,6 +140,7 @@ fn start(
     })?;
 
     memory.spawn(spawner, 1, |_| service.listen())?;
+    memory.spawn(spawner, 1, |_| service.dial(settings::seed))?;
     memory.spawn(spawner, 1, |_| speak(plain_client, netifs, Some(Speech::Plain)))?;
     memory.spawn(spawner, 1, |_| speak(tls_client, netifs, speech.take()))?;
     memory.spawn(spawner, 1, |_| shell::serial(serial::Console, machine))?;
@@ -145,6 +150,20 @@ fn start(
     if config.vmm.telnet_dbgsh {
         memory.spawn(spawner, netifs.len(), |n| telnet(netifs.get(n), machine))?;
     }
+    for (netif, seats) in netifs.iter().zip(dbgsh) {
+        let port = config.vmm.tls_dbgsh;
+        match netif.listen_reserved(port, RESERVED) {
+            Ok(listener) => {
+                let (listener, hall) = (&*memory.value(listener)?, &*memory.value(Hall::new())?);
+                let mut seats = seats.into_iter();
+                memory.spawn(spawner, SEATS, |n| {
+                    secure_shell(listener, machine, seats.next(), hall, n)
+                })?;
+                ::log::info!("debug shell over TLS on port {port} of {}", netif.name());
+            }
+            Err(error) => ::log::error!("debug shell over TLS on port {port} of {}: {error}", netif.name()),
+        }
+    }
     if let (Some(settings), Some(&netif)) = (
         net::syslog::Settings::from_config(&config.vmm.tty_syslog),
         netifs.first(),
@@ -153,14 +172,15 @@ fn start(
     }
     let mut test = Some(test);
     memory.spawn(spawner, 1, |_| {
-        open(service, config, test.take(), test_desk, plan.connections)
+        open(service, netifs, config, test.take(), test_desk, plan.connections)
     })?;
     Ok(())
 }
 
-/// Opens the configured ports, after a self-test if one is wanted; then tests whenever the shell asks.
+/// Opens the configured ports and dials, after a self-test if one is wanted; then tests whenever the shell asks.
 async fn open(
     service: &'static Service<Netif>,
+    netifs: &'static [Netif],
     config: &'static Config,
     test: Option<SelfTest<'static, entropy::Rng>>,
     desk: &'static selftest::Desk,
@@ -183,7 +203,7 @@ async fn open(
         clock::now() / 1000,
         connections
     );
-    test.serve(desk).await;
+    join(settings::dial(config, netifs, service, fit), test.serve(desk)).await;
 }
 
 /// Makes an interface of each card, and a task for each.
@@ -234,10 +254,25 @@ async fn speak(client: &'static Client, netifs: &'static [Netif], speech: Option
     }
 }
 
+/// Connections that a debug shell has places for, however many the echo servers have.
+const RESERVED: usize = 4;
+
+/// A seat of the debug shell over TLS.
+async fn secure_shell(
+    listener: &'static TcpListener,
+    machine: &'static Machine,
+    seat: Option<Seat<'static, entropy::Rng>>,
+    hall: &'static Hall,
+    number: usize,
+) {
+    if let Some(seat) = seat {
+        secure_server(listener, machine, seat, hall, number).await;
+    }
+}
+
 /// The debug shell on telnet. Its places are kept for it, however many connections the echo servers have.
 async fn telnet(netif: Option<&'static Netif>, machine: &'static Machine) {
     const PORT: u16 = 23;
-    const RESERVED: usize = 4;
     let Some(netif) = netif else { return };
     match netif.listen_reserved(PORT, RESERVED) {
         Ok(listener) => shell::telnet_server(&listener, machine).await,

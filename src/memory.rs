@@ -47,14 +47,14 @@ impl Memory {
         self.0.slice(count, init).map_err(Short)
     }
 
+    /// So many bytes for ever.
+    pub(crate) fn buffer(&mut self, len: usize) -> Result<&'static mut [u8], Short> {
+        self.0.buffer(len).map_err(Short)
+    }
+
     /// A value for ever.
     pub(crate) fn value<T>(&mut self, value: T) -> Result<&'static mut T, Short> {
         self.0.value(value).map_err(Short)
-    }
-
-    /// `count` bytes for ever, with anything in them.
-    pub(crate) fn buffer(&mut self, count: usize) -> Result<&'static mut [u8], Short> {
-        self.0.buffer(count).map_err(Short)
     }
 
     /// Spawns `count` tasks of one kind, each made from its index.
@@ -131,18 +131,23 @@ impl Plan {
         memory: &mut Memory,
     ) -> Result<impl Iterator<Item = TlsWorker<'static, entropy::Rng>> + use<>, Short> {
         let server = identity.as_ref().ok().copied();
-        let outbound = server.map_or(0, |identity| identity.config.flight_len().max(OUTBOUND));
+        let dialled = |identity: Identity| identity.mutual.map_or(0, |mutual| mutual.client.flight_len());
+        let outbound = server.map_or(0, |identity| {
+            identity.config.flight_len().max(dialled(identity)).max(OUTBOUND)
+        });
         let inbound = self.buffers(WORKER_INBOUND, memory)?;
         let outbound = self.buffers(outbound, memory)?;
         Ok(inbound.zip(outbound).map(move |(inbound, outbound)| match server {
-            Some(Identity { config, rng }) => match TlsWorker::new(config, settings::now, inbound, outbound, rng) {
-                Ok(worker) => worker,
-                // The sizes above are the ones that it asks for.
-                Err(error) => {
-                    ::log::error!("TLS worker: {error}");
-                    TlsWorker::plain(&mut [])
+            Some(Identity { config, mutual, rng }) => {
+                match TlsWorker::new(config, settings::now, inbound, outbound, rng) {
+                    Ok(worker) => worker.with_mutual(mutual.ok()),
+                    // The sizes above are the ones that it asks for.
+                    Err(error) => {
+                        ::log::error!("TLS worker: {error}");
+                        TlsWorker::plain(&mut [])
+                    }
                 }
-            },
+            }
             None => TlsWorker::plain(inbound),
         }))
     }

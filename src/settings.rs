@@ -5,11 +5,16 @@ pub(crate) mod tls;
 use embassy_time::Duration;
 use postern::config::{Config, Scratch};
 use postern::echo::client::{Speech, TlsClient, outbound_len};
+use postern::echo::server::Service;
+use postern::echo::{Kind, reverse};
 use postern::log;
 use postern::machine::{clock, entropy};
 use postern::net::{self, Netif, syslog};
+use postern::nic;
 use postern::pki::verify::{Clock, Trust};
 use postern::selftest::{self, SelfTest};
+use postern::shell::secure::{SEATS, Seat};
+use postern::tls::MIN_OUTBOUND;
 use rand_core::Rng as _;
 
 pub(crate) use self::tls::{Identity, Tls};
@@ -82,6 +87,90 @@ pub(crate) fn selftest(tls: &Tls, memory: &mut Memory) -> Result<SelfTest<'stati
         random: || entropy::rng().map_err(|_| "no entropy"),
         micros: clock::now,
     })
+}
+
+/// The seats of the debug shell over TLS, for each of so many cards; none where it is not configured, or cannot be.
+pub(crate) fn secure_shell(
+    config: &Config,
+    tls: &Tls,
+    cards: usize,
+    memory: &mut Memory,
+) -> Result<heapless::Vec<[Seat<'static, entropy::Rng>; SEATS], { nic::MAX_CARDS }>, memory::Short> {
+    let mut all = heapless::Vec::new();
+    let port = config.vmm.tls_dbgsh;
+    if port == 0 {
+        return Ok(all);
+    }
+    let ready = tls
+        .server
+        .and_then(|identity| Ok((identity.mutual?.server, identity.rng)));
+    let (server, rng) = match ready {
+        Ok(ready) => ready,
+        Err(why) => {
+            ::log::error!("debug shell over TLS not started: {why}");
+            return Ok(all);
+        }
+    };
+    for _ in 0..cards {
+        let mut seats = heapless::Vec::<_, SEATS>::new();
+        for _ in 0..SEATS {
+            let seat = Seat {
+                config: server,
+                clock: now,
+                rng,
+                inbound: memory.buffer(memory::WORKER_INBOUND)?,
+                outbound: memory.buffer(server.flight_len().max(MIN_OUTBOUND))?,
+            };
+            let _ = seats.push(seat); // there are as many as fit
+        }
+        if let Ok(seats) = seats.into_array() {
+            let _ = all.push(seats); // there are no more cards than fit
+        }
+    }
+    Ok(all)
+}
+
+/// Has those dialled whom the configuration names, once there is an address to dial from; over TLS only where that is
+/// `fit`.
+pub(crate) async fn dial(
+    config: &'static Config,
+    netifs: &'static [Netif],
+    service: &'static Service<Netif>,
+    fit: bool,
+) {
+    if config.echo.reverse.is_empty() {
+        return;
+    }
+    if let Some(netif) = netifs.first() {
+        netif.configured().await;
+    }
+    for (number, wanted) in (1..).zip(&config.echo.reverse) {
+        let kind = if wanted.plain { Kind::Plain } else { Kind::Tls };
+        let target = reverse::Target {
+            host: wanted
+                .ipaddr
+                .map_or(reverse::Host::Name(&wanted.host), reverse::Host::Address),
+            port: wanted.port,
+            netif: Some(wanted.netif.as_str()).filter(|name| !name.is_empty()),
+            every: wanted
+                .every
+                .map_or(reverse::EVERY, |seconds| Duration::from_secs(seconds.into())),
+            role: wanted.role,
+        };
+        if kind == Kind::Tls && !fit {
+            ::log::error!(
+                ".echo.reverse {number}: {}:{} is not dialled: the self-test failed",
+                target.host,
+                target.port
+            );
+        } else if let Err(error) = service.reverse(kind, target) {
+            ::log::error!(
+                ".echo.reverse {number}: {}:{} is not dialled: {error}",
+                target.host,
+                target.port
+            );
+        }
+    }
 }
 
 /// The time by which certificates are judged. A clock that is wrong tells a time that no certificate outlives.

@@ -735,3 +735,27 @@ fn builds_at_the_same_time_agree_on_the_certificates() {
             .is_none_or(|end| end != "tmp"))
     );
 }
+
+#[test]
+fn reverse_connections_survive_the_baking() {
+    let build = Build::new();
+    build.accepted(
+        ".vmm.tls_dbgsh = 992,\n.echo.reverse = {\n  { .ipaddr = { 10, 0, 2, 2 }, .port = 20001, .every = 5 },\n  \
+         { .host = \"friend.example\", .port = 1, .netif = \"vm1\", .plain = 1, .role = \"client\" },\n},\n",
+    );
+    let config = build.baked();
+    assert_eq!(config.vmm.tls_dbgsh, 992);
+    let [home, friend] = &config.echo.reverse[..] else {
+        panic!("{:?}", config.echo.reverse)
+    };
+    assert_eq!(
+        (home.ipaddr, home.port, home.every, home.plain, home.role),
+        (Some([10, 0, 2, 2].into()), 20001, Some(5), false, config::Role::Either)
+    );
+    assert_eq!((home.host.as_str(), home.netif.as_str()), ("", ""));
+    assert_eq!(
+        (friend.ipaddr, friend.port, friend.every, friend.plain, friend.role),
+        (None, 1, None, true, config::Role::Client)
+    );
+    assert_eq!((friend.host.as_str(), friend.netif.as_str()), ("friend.example", "vm1"));
+}

@@ -40,6 +40,7 @@ mod tests {
             "--tls",
             "--plain",
             "--telnet",
+            "--tls-telnet",
             "--defconfig",
             "--memory",
             "--accel",
@@ -140,6 +141,7 @@ mod tests {
             "--plain",
             "4444:7",
             "--telnet=4445",
+            "--tls-telnet=4446",
             "--memory",
             "16",
             "--accel=tcg",
@@ -152,7 +154,8 @@ mod tests {
             "qemu64",
         ]);
         for part in [
-            ",hostfwd=tcp:127.0.0.1:4443-:443,hostfwd=tcp:127.0.0.1:4444-:7,hostfwd=tcp:127.0.0.1:4445-:23 ",
+            ",hostfwd=tcp:127.0.0.1:4443-:443,hostfwd=tcp:127.0.0.1:4444-:7,hostfwd=tcp:127.0.0.1:4445-:23,\
+             hostfwd=tcp:127.0.0.1:4446-:992 ",
             " -m 16 ",
             " -accel tcg ",
             " -M q35 ",

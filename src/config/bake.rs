@@ -164,12 +164,42 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
                 };
                 ders.iter().map(|der| strings(label, der, &indent)).collect()
             }
+            Slot::Name(name) => format!("\"{name}\""),
+            Slot::Reverses(list) if list.is_empty() => continue,
+            Slot::Reverses(list) => {
+                let groups: String = list
+                    .iter()
+                    .map(|reverse| format!("\n{indent}    {},", braces(reverse)))
+                    .collect();
+                format!("{{{groups}\n{indent}}}")
+            }
             Slot::Keys(keys) if keys.is_empty() => continue,
             Slot::Keys(keys) => keys.iter().map(|key| strings(&key.label, &key.der, &indent)).collect(),
         };
         let blank = if value.starts_with('\n') { "" } else { " " };
         let _ = writeln!(text, "{indent}.{} ={blank}{value},", path.name());
     }
+}
+
+/// A reverse connection in braces.
+fn braces(reverse: &config::Reverse) -> String {
+    let mut text = match reverse.ipaddr {
+        Some(address) => format!(
+            ".ipaddr = {{ {} }}",
+            address.octets().map(|part| part.to_string()).join(", ")
+        ),
+        None => format!(".host = \"{}\"", reverse.host),
+    };
+    let _ = write!(text, ", .port = {}", reverse.port);
+    if let Some(every) = reverse.every {
+        let _ = write!(text, ", .every = {every}");
+    }
+    let plain = u8::from(reverse.plain);
+    format!(
+        "{{ {text}, .netif = \"{}\", .plain = {plain}, .role = \"{}\" }}",
+        reverse.netif,
+        config::Choice::name(&reverse.role)
+    )
 }
 
 /// A PEM block as strings, one a line.

@@ -115,6 +115,15 @@ impl Config {
 
     fn check_ports(&self) -> Result<(), Error> {
         let echo = &self.echo;
+        let dbgsh = self.vmm.tls_dbgsh;
+        if dbgsh == TELNET && self.vmm.telnet_dbgsh {
+            return Err(self.error(Path::TlsDbgsh, Fault::PortTaken { by: Path::TelnetDbgsh }));
+        }
+        for (path, port) in [(Path::TlsPort, echo.tls_port), (Path::PlainPort, echo.plain_port)] {
+            if port != 0 && port == dbgsh {
+                return Err(self.error(path, Fault::PortTaken { by: Path::TlsDbgsh }));
+            }
+        }
         for (path, port) in [(Path::TlsPort, echo.tls_port), (Path::PlainPort, echo.plain_port)] {
             if port == TELNET && self.vmm.telnet_dbgsh {
                 return Err(self.error(path, Fault::PortTaken { by: Path::TelnetDbgsh }));
@@ -147,6 +156,13 @@ impl Config {
             // Where there is no server, there is nobody who asks.
             if tls.client_auth != ClientAuth::Off && !tls.srv_cert.is_empty() {
                 return Err(self.error(Path::ClientAuth, Fault::ClientAuthWithoutCa));
+            }
+            // These ask whatever is configured for the others.
+            if self.vmm.tls_dbgsh != 0 && !tls.srv_cert.is_empty() {
+                return Err(self.error(Path::TlsDbgsh, Fault::ClientAuthWithoutCa));
+            }
+            if self.echo.reverse.iter().any(|reverse| !reverse.plain) && !tls.srv_cert.is_empty() {
+                return Err(self.error(Path::Reverse, Fault::ReverseWithoutCa));
             }
             if !tls.crl.is_empty() {
                 return Err(self.error(Path::Crl, Fault::CrlWithoutCa));

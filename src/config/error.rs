@@ -237,6 +237,20 @@ pub enum Fault {
     },
     /// Syslog is enabled, but there is nobody to send to.
     NoSyslogServer,
+    /// A list has something else than groups in braces in it.
+    NotInBraces(Found),
+    /// A list has more than so many groups.
+    TooManyGroups(usize),
+    /// Neither a host nor an interface can have this name.
+    NotAName(Name),
+    /// A reverse connection has neither address nor name.
+    NobodyToDial,
+    /// A reverse connection has both.
+    DialBoth,
+    /// Reverse connections over TLS, and no CA to judge the other end by.
+    ReverseWithoutCa,
+    /// A reverse connection has no port.
+    NoPortToDial,
 }
 
 /// Why a file cannot be read.
@@ -385,6 +399,13 @@ impl Fault {
             Self::PortTaken { by: Path::TelnetDbgsh } => f.write_str("port 23 is taken by `.vmm.telnet_dbgsh`"),
             Self::PortTaken { by } => write!(f, "this port is taken by `{by}`"),
             Self::NoSyslogServer => f.write_str("syslog is enabled, but has nobody to send to"),
+            Self::NotInBraces(found) => write!(f, "expected a group in braces, found {found}"),
+            Self::TooManyGroups(most) => write!(f, "there are more than {most} groups in it"),
+            Self::NotAName(name) => write!(f, "\"{name}\" cannot be the name of one"),
+            Self::ReverseWithoutCa => f.write_str("there is no CA to judge the other end by"),
+            Self::NobodyToDial => f.write_str("there is nobody to dial"),
+            Self::DialBoth => f.write_str("there is an address to dial, and a name as well"),
+            Self::NoPortToDial => f.write_str("there is no port to dial"),
         }
     }
 
@@ -408,6 +429,7 @@ impl Fault {
                 let child = Path::children(key).next().map_or("name", Path::name);
                 return write!(f, "Write `{path} = {{ .{child} = ..., }}`");
             }
+            Self::Type { kind: Kind::List, .. } => return list_remedy(f, path, key),
             Self::Type {
                 kind: Kind::Address, ..
             }
@@ -481,8 +503,20 @@ impl Fault {
             Self::GatewayOutside | Self::GatewayIsSelf => "Use the router's address, or `{ 0, 0, 0, 0 }` for none",
             Self::PortTaken { .. } => "Choose another port, or 0 for none",
             Self::NoSyslogServer => "Set `.vmm.tty_syslog.dst_ipaddr`",
+            Self::NotInBraces(_) => return list_remedy(f, path, key),
+            Self::TooManyGroups(_) => "Keep those that are needed; the shell can start others in their place",
+            Self::NotAName(_) => "Write letters, digits, hyphens and dots; an address goes into `.ipaddr`",
+            Self::ReverseWithoutCa => "Set `.tls.ca_cert` as well, or `.plain = 1` to do without TLS",
+            Self::NobodyToDial => "Set `.ipaddr` or `.host`, and `.port`",
+            Self::DialBoth => "Keep one of `.ipaddr` and `.host`",
+            Self::NoPortToDial => "Set `.port` to where the other end listens",
         })
     }
+}
+
+fn list_remedy(f: &mut fmt::Formatter<'_>, path: &str, key: Option<Path>) -> fmt::Result {
+    let child = Path::children(key).next().map_or("name", Path::name);
+    write!(f, "Write `{path} = {{ {{ .{child} = ..., }}, }}`")
 }
 
 fn unknown_key(f: &mut fmt::Formatter<'_>, group: Option<Path>, name: &str) -> fmt::Result {

@@ -10,7 +10,9 @@ use zeroize::Zeroize;
 
 use super::error::{Error, Fault, FileFault, Found, Name};
 use super::keys::{Kind, Path, Position};
-use super::{Config, Ders, Key, MAX_CERTIFICATES, MAX_CRLS, MAX_STRING, MAX_TEXT, Slot};
+use super::{
+    Config, Ders, Key, MAX_CERTIFICATES, MAX_CRLS, MAX_REVERSES, MAX_STRING, MAX_TEXT, Reverse, Slot, is_name,
+};
 use crate::crypto::key::KeyError;
 use crate::pki::pem::{self, Block, PemError, PemFault};
 
@@ -358,6 +360,11 @@ impl<'a> Parser<'a, '_> {
                 self.set_address(path, address);
                 Ok(())
             }
+            (Kind::List, Token::Mark(b'{')) => self.list(path),
+            (Kind::Name, Token::Text(_)) => {
+                self.strings()?;
+                self.set_name(path, start)
+            }
             (Kind::Choice(_), Token::Text(_)) => {
                 self.strings()?;
                 self.choose(path, start)
@@ -378,6 +385,41 @@ impl<'a> Parser<'a, '_> {
                     found: token.found(),
                 },
             )),
+        }
+    }
+
+    /// `{ { members }, { members } }`.
+    fn list(&mut self, path: Path) -> Result<(), Error> {
+        let opened = self.expect(b'{', "`{`")?;
+        loop {
+            let (token, start) = self.lexer.peek()?;
+            match token {
+                Token::Mark(b'}') => return self.take().map(|_| ()),
+                Token::Mark(b'{') => {}
+                Token::End => {
+                    let opened = self.lexer.position(opened);
+                    return Err(self.lexer.error(start, Fault::UnclosedBrace { opened }));
+                }
+                // One group without braces of its own.
+                _ => return Err(self.lexer.error(start, Fault::NotInBraces(token.found()))),
+            }
+            let full = self.config.echo.reverse.push(Reverse::default()).is_err();
+            if full {
+                return Err(self.lexer.error(start, Fault::TooManyGroups(MAX_REVERSES)));
+            }
+            self.config.places.forget(path);
+            self.take()?;
+            self.members(Some(path), Some(start))?;
+            if let Some(fault) = self.config.echo.reverse.last().and_then(incomplete) {
+                return Err(self.lexer.error(start, fault));
+            }
+            match self.lexer.peek()?.0 {
+                Token::Mark(b',') => {
+                    self.take()?;
+                }
+                Token::Mark(b'}') | Token::End => {}
+                _ => return Err(self.lexer.error(self.end, Fault::MissingComma)),
+            }
         }
     }
 
@@ -533,6 +575,26 @@ impl<'a> Parser<'a, '_> {
         Err(self.lexer.error(start, Fault::Choice { word, kind }))
     }
 
+    /// Takes the name in the scratch space as the value of `path`, which starts at `start`.
+    fn set_name(&mut self, path: Path, start: usize) -> Result<(), Error> {
+        let text = core::str::from_utf8(&self.scratch.bytes).unwrap_or("?");
+        // A dot at the end of a host's name only says that it is complete.
+        let text = text.strip_suffix('.').unwrap_or(text);
+        let good = match self.config.slot(path) {
+            Slot::Name(slot) => {
+                slot.clear();
+                text.is_empty() || (is_name(text) && slot.push_str(text).is_ok())
+            }
+            _ => true, // not of this kind
+        };
+        let text = name(text);
+        self.scratch.wipe();
+        if good {
+            return Ok(());
+        }
+        Err(self.lexer.error(start, Fault::NotAName(text)))
+    }
+
     fn set_number(&mut self, path: Path, number: u32) {
         let short = u16::try_from(number).unwrap_or(u16::MAX); // the range of each key has been checked
         match self.config.slot(path) {
@@ -576,6 +638,16 @@ impl<'a> Parser<'a, '_> {
                 found: token.found(),
             },
         )
+    }
+}
+
+/// What a group of `.echo.reverse` lacks.
+fn incomplete(reverse: &Reverse) -> Option<Fault> {
+    match (reverse.ipaddr, reverse.host.as_str(), reverse.port) {
+        (None, "", _) => Some(Fault::NobodyToDial),
+        (Some(_), host, _) if !host.is_empty() => Some(Fault::DialBoth),
+        (_, _, 0) => Some(Fault::NoPortToDial),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{ClientAuth, Verify};
+use super::{ClientAuth, Role, Verify};
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ impl fmt::Display for Position {
 pub enum Kind {
     /// Further keys, in braces.
     Group,
+    /// Any number of groups, up to [`MAX_REVERSES`](super::MAX_REVERSES), in braces again.
+    List,
     /// A whole number from the first to the second, both included. A switch is 0 or 1.
     Number(u32, u32),
     /// An IPv4 address, `{ 10, 0, 2, 15 }`.
@@ -38,12 +40,16 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// The name of a file that holds what the key of that path takes.
     File(Path),
+    /// A name, in a string.
+    Name,
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Group => f.write_str("keys in braces, like `{ .name = value, }`"),
+            Self::List => f.write_str("groups in braces, like `{ { .name = value, }, }`"),
+            Self::Name => f.write_str("a name in a string, like `\"vm0\"`"),
             Self::Number(0, 1) => f.write_str("0 or 1"),
             Self::Number(min, max) => write!(f, "a number from {min} to {max}"),
             Self::Address => f.write_str("an address, like `{ 10, 0, 2, 15 }`"),
@@ -100,6 +106,7 @@ macro_rules! keys {
 keys! {
     Vmm ".vmm" Kind::Group;
     TelnetDbgsh ".vmm.telnet_dbgsh" Kind::Number(0, 1);
+    TlsDbgsh ".vmm.tls_dbgsh" Kind::Number(0, 65535);
     TtySyslog ".vmm.tty_syslog" Kind::Group;
     SyslogEnable ".vmm.tty_syslog.enable" Kind::Number(0, 1);
     SyslogSrc ".vmm.tty_syslog.src_ipaddr" Kind::Address;
@@ -134,6 +141,14 @@ keys! {
     PlainPort ".echo.plain_port" Kind::Number(0, 65535);
     Connections ".echo.connections" Kind::Number(0, 1024);
     IdleTimeout ".echo.idle_timeout" Kind::Number(1, 30 * DAY);
+    Reverse ".echo.reverse" Kind::List;
+    ReverseIpaddr ".echo.reverse.ipaddr" Kind::Address;
+    ReverseHost ".echo.reverse.host" Kind::Name;
+    ReversePort ".echo.reverse.port" Kind::Number(1, 65535);
+    ReverseEvery ".echo.reverse.every" Kind::Number(1, DAY);
+    ReverseNetif ".echo.reverse.netif" Kind::Name;
+    ReversePlain ".echo.reverse.plain" Kind::Number(0, 1);
+    ReverseRole ".echo.reverse.role" Kind::Choice(Role::NAMES);
 }
 
 impl Path {

@@ -100,7 +100,9 @@ fn the_shipped_defconfig_is_good_and_sets_every_key_that_has_a_default() {
             path.kind(),
             Kind::Certificates | Kind::Crls | Kind::PrivateKeys | Kind::File(_)
         );
-        assert_eq!(config.places.get(path).is_some(), !pem, "{path}");
+        // The list of reverse connections is there, and empty.
+        let in_list = path.parent() == Some(Path::Reverse);
+        assert_eq!(config.places.get(path).is_some(), !pem && !in_list, "{path}");
     }
 }
 
@@ -113,8 +115,9 @@ fn every_key_reaches_its_field() {
          .gateway = { 13, 14, 15, 16 }, .dns = { 17, 18, 19, 20 } }, \
          .tls = { .handshake_timeout = 17, .client_auth = \"opt\" \"ional\", .verify = \"strict\", \
          .keylog = 1, .selftest = 1 }, \
-         .echo = { .tls_port = 18, .plain_port = 19, .connections = 20, .idle_timeout = 21 }",
+         .echo = { .tls_port = 18, .plain_port = 19, .connections = 20, .idle_timeout = 21 }, .vmm.tls_dbgsh = 992",
     );
+    assert_eq!(config.vmm.tls_dbgsh, 992);
     assert!(config.vmm.telnet_dbgsh && config.vmm.tty_syslog.enable && config.vmm.panic_reboot);
     assert_eq!(config.vmm.tty_syslog.src_ipaddr, Some(Ipv4Addr::new(1, 2, 3, 4)));
     assert_eq!(config.vmm.tty_syslog.dst_ipaddr, Some(Ipv4Addr::new(5, 6, 7, 8)));
@@ -143,6 +146,100 @@ fn every_key_reaches_its_field() {
         (config.echo.connections, config.echo.idle_timeout),
         (Some(20), Some(21))
     );
+}
+
+#[test]
+fn reverse_connections_are_a_list() {
+    let config = read(
+        ".echo.reverse = { { .ipaddr = { 10, 0, 2, 2 }, .port = 20001, .every = 5 }, \
+         { .host = \"friend.example.\", .port = 1, .netif = \"vm1\", .plain = 1, .role = \"client\", }, }",
+    );
+    let [home, friend] = &config.echo.reverse[..] else {
+        panic!("{:?}", config.echo.reverse)
+    };
+    assert_eq!((home.ipaddr, home.port), (Some(Ipv4Addr::new(10, 0, 2, 2)), 20001));
+    assert_eq!(
+        (
+            home.every,
+            home.plain,
+            home.role,
+            home.host.as_str(),
+            home.netif.as_str()
+        ),
+        (Some(5), false, Role::Either, "", "")
+    );
+    assert_eq!((friend.ipaddr, friend.host.as_str()), (None, "friend.example"));
+    assert_eq!(
+        (
+            friend.port,
+            friend.every,
+            friend.netif.as_str(),
+            friend.plain,
+            friend.role
+        ),
+        (1, None, "vm1", true, Role::Client)
+    );
+    for none in ["", ".echo.reverse = { }", ".echo = { .reverse = { }, }"] {
+        assert!(read(none).echo.reverse.is_empty());
+    }
+}
+
+#[test]
+fn faults_of_reverse_connections() {
+    let many = format!(".echo.reverse = {{ {} }}", "{ .host = \"a\", .port = 1 }, ".repeat(9));
+    for (text, expected) in [
+        (
+            ".echo.reverse = 1",
+            "1:17: .echo.reverse: expected groups in braces, like `{ { .name = value, }, }`, found the number 1. Write \
+             `.echo.reverse = { { .ipaddr = ..., }, }`",
+        ),
+        (
+            ".echo.reverse = { .port = 1 }",
+            "1:19: .echo.reverse: expected a group in braces, found `.`. Write \
+             `.echo.reverse = { { .ipaddr = ..., }, }`",
+        ),
+        (
+            ".echo.reverse = { { .port = 1 } }",
+            "1:19: .echo.reverse: there is nobody to dial. Set `.ipaddr` or `.host`, and `.port`",
+        ),
+        (
+            ".echo.reverse = { { .host = \"a\", .port = 1 }, { .host = \"b\" } }",
+            "1:47: .echo.reverse: there is no port to dial. Set `.port` to where the other end listens",
+        ),
+        (
+            ".echo.reverse = { { .host = \"a\", .ipaddr = { 1, 2, 3, 4 }, .port = 1 } }",
+            "1:19: .echo.reverse: there is an address to dial, and a name as well. Keep one of `.ipaddr` and `.host`",
+        ),
+        (
+            ".echo.reverse = { { .host = \"1.2.3.4\", .port = 1 } }",
+            "1:29: .echo.reverse.host: \"1.2.3.4\" cannot be the name of one. Write letters, digits, hyphens and dots; an \
+             address goes into `.ipaddr`",
+        ),
+        (
+            ".echo.reverse = { { .host = \"a\", .port = 1, .port = 2 } }",
+            "1:45: .echo.reverse.port: this is set twice, first at 1:34. Keep one of the two",
+        ),
+        (
+            ".echo.reverse = { { .host = \"a\", .port = 1, .evry = 2 } }",
+            "1:45: .echo.reverse.evry: there is no such key. Did you mean `.echo.reverse.every`?",
+        ),
+        (
+            ".echo.reverse = { { .host = \"a\", .port = 1 } { .host = \"b\", .port = 1 } }",
+            "1:45: .echo.reverse: a comma is missing after this value. Put a comma here",
+        ),
+        (
+            ".echo.reverse = { { .host = \"a\", .port = 1, .every = 0 } }",
+            "1:54: .echo.reverse.every: 0 is out of range: expected a number from 1 to 86400. Choose a number in that \
+             range",
+        ),
+        (
+            many.as_str(),
+            "1:243: .echo.reverse: there are more than 8 groups in it. Keep those that are needed; the shell can start \
+             others in their place",
+        ),
+    ] {
+        assert_eq!(fault(text), format!("defconfig:{expected}"), "{text}");
+    }
 }
 
 #[test]
@@ -299,12 +396,13 @@ fn faults_of_keys() {
         (
             ".echo = { .x = 1 }",
             "defconfig:1:11: .echo.x: there is no such key. \
-             There are `.echo.tls_port`, `.echo.plain_port`, `.echo.connections`, `.echo.idle_timeout`",
+             There are `.echo.tls_port`, `.echo.plain_port`, `.echo.connections`, `.echo.idle_timeout`, \
+             `.echo.reverse`",
         ),
         (
             ".vmm.a_name_that_is_much_longer_than_any_that_there_is_or_will_be = 1",
             "defconfig:1:5: .vmm.a_name_that_is_much_longer_than_any_t...: there is no such key. \
-             There are `.vmm.telnet_dbgsh`, `.vmm.tty_syslog`, `.vmm.panic_reboot`",
+             There are `.vmm.telnet_dbgsh`, `.vmm.tls_dbgsh`, `.vmm.tty_syslog`, `.vmm.panic_reboot`",
         ),
         (
             ".echo = {\n  .tls_port = 1,\n  .tls_port = 2,\n}",
@@ -574,6 +672,16 @@ fn faults_of_addresses_and_ports() {
              Choose another port, or 0 for none",
         ),
         (".echo = { .tls_port = 23 }", ""),
+        (
+            ".vmm = { .telnet_dbgsh = 1,\n.tls_dbgsh = 23 }",
+            "defconfig:2:1: .vmm.tls_dbgsh: port 23 is taken by `.vmm.telnet_dbgsh`. \
+             Choose another port, or 0 for none",
+        ),
+        (
+            ".vmm.tls_dbgsh = 7,\n.echo = { .plain_port = 7 }",
+            "defconfig:2:11: .echo.plain_port: this port is taken by `.vmm.tls_dbgsh`. \
+             Choose another port, or 0 for none",
+        ),
         (".echo = { .tls_port = 0, .plain_port = 0 }", ""),
         (
             ".vmm.tty_syslog = { .enable = 1 }",

@@ -13,7 +13,7 @@ use embassy_time::Duration;
 use embedded_io_async::{ErrorType, Read, Write};
 
 use super::{Listener, Network, Transport};
-use crate::net::{ConnectError, Error, ListenError};
+use crate::net::{ConnectError, Error, ListenError, ResolveError};
 
 /// One direction of a connection. Nobody is woken: the tests' executor polls again and again.
 #[derive(Default)]
@@ -259,6 +259,11 @@ impl FakeNetwork {
     pub(crate) fn refuse(&self, why: ConnectError) {
         self.0.refuse.set(Some(why));
     }
+
+    /// Lets connections come about again.
+    pub(crate) fn admit(&self) {
+        self.0.refuse.set(None);
+    }
 }
 
 impl Network for FakeNetwork {
@@ -289,6 +294,12 @@ impl Network for FakeNetwork {
         caller.peer = remote;
         self.0.outbound.borrow_mut().push_back(listener);
         Ok(caller)
+    }
+    async fn resolve(&self, name: &str, _: u64) -> Result<Ipv4Addr, ResolveError> {
+        match name {
+            "home.example" => Ok(PEER),
+            _ => Err(ResolveError::NoSuchName),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! * [`pump`] copies one stream to another under back-pressure.
 //! * [`server`] is the service: listening ports, workers, and who is let in when all workers are busy.
 //! * [`secure`] fits [`crate::tls`] to it.
+//! * [`reverse`] dials out and has the service serve the connection.
 //! * [`registry`] is the table of live connections that `status` shows; [`tally`] counts what happened, for `counters`.
 //! * [`client`] is the plain echo client that the shell drives.
 //!
@@ -14,6 +15,7 @@ pub mod client;
 pub mod limit;
 pub mod pump;
 pub mod registry;
+pub mod reverse;
 pub mod secure;
 pub mod server;
 pub mod tally;
@@ -24,7 +26,7 @@ pub(crate) mod fake;
 mod tests;
 
 use core::fmt;
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use embassy_time::Duration;
 use embedded_io_async::{Read, Write};
@@ -102,6 +104,8 @@ pub trait Network {
     fn listen(&self, port: u16) -> Result<Self::Listener, net::ListenError>;
     /// Opens a connection; waits at most `timeout`.
     async fn connect(&self, remote: SocketAddrV4, timeout: Duration) -> Result<Self::Stream, net::ConnectError>;
+    /// The address of a host; `nonce` is to be different each time.
+    async fn resolve(&self, name: &str, nonce: u64) -> Result<Ipv4Addr, net::ResolveError>;
 }
 
 /// Finds an interface by its name, or the first one where none is asked for.
@@ -124,6 +128,9 @@ impl Network for net::Netif {
     }
     async fn connect(&self, remote: SocketAddrV4, timeout: Duration) -> Result<net::TcpStream, net::ConnectError> {
         self.connect(remote, timeout).await
+    }
+    async fn resolve(&self, name: &str, nonce: u64) -> Result<Ipv4Addr, net::ResolveError> {
+        self.resolve(name, nonce).await
     }
 }
 

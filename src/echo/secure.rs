@@ -1,23 +1,40 @@
 //! Fits the TLS engine to the echo service.
 
+use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
 use rand_core::CryptoRng;
 
 use super::Transport;
 use super::registry::{Description, Entry};
 use super::server::{Secure, Session};
+use crate::config::Role;
+use crate::pki::text::Text;
 use crate::pki::verify::Clock;
 use crate::tls::error::{InvalidMessage, PeerIncompatible};
 use crate::tls::{
-    ConfigError, Connection, Error, FULL_INBOUND, ReadHalf, ServerConfig, Stream, StreamError, WriteHalf,
+    ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, ReadHalf, ServerConfig, Stream, StreamError, WriteHalf,
 };
 
-/// The TLS server role with the buffers of one worker.
+/// How long a peer that was dialled may be silent before it is taken for one that waits to be spoken to, where
+/// [`Role::Either`] leaves the choice to it.
+pub const SILENCE: Duration = Duration::from_secs(1);
+
+/// TLS with the buffers of one worker.
 pub struct TlsWorker<'b, R> {
     /// What TLS needs; without it the worker serves plain connections only.
     server: Option<Server<'b, R>>,
+    mutual: Option<Mutual<'b>>,
     inbound: &'b mut [u8],
     outbound: &'b mut [u8],
+}
+
+/// The two roles that can be taken on a connection that was opened from here. In either the peer has to prove who it is.
+#[derive(Clone, Copy)]
+pub struct Mutual<'b> {
+    /// As the server: it requires a certificate.
+    pub server: ServerConfig<'b>,
+    /// As the client: it has the server's own identity.
+    pub client: ClientConfig<'b>,
 }
 
 /// A configuration, the clock by which certificates are judged, and a generator.
@@ -38,15 +55,23 @@ impl<'b, R: CryptoRng> TlsWorker<'b, R> {
         Connection::server(config, &mut *inbound, &mut *outbound)?;
         Ok(TlsWorker {
             server: Some((config, clock, rng)),
+            mutual: None,
             inbound,
             outbound,
         })
+    }
+
+    /// The worker with what it takes for connections that are opened from here. The outbound buffer is to hold
+    /// [`ClientConfig::flight_len`] bytes as well.
+    pub fn with_mutual(self, mutual: Option<Mutual<'b>>) -> Self {
+        TlsWorker { mutual, ..self }
     }
 
     /// A worker for plain connections, where TLS cannot be served. `buffer` is what it copies through.
     pub fn plain(buffer: &'b mut [u8]) -> Self {
         TlsWorker {
             server: None,
+            mutual: None,
             inbound: buffer,
             outbound: &mut [],
         }
@@ -65,12 +90,48 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         self.inbound
     }
 
-    async fn accept<'a>(&'a mut self, stream: &'a mut S, entry: &'a Entry) -> Result<TlsSession<'a, S>, Self::Error> {
+    async fn accept<'a>(
+        &'a mut self,
+        stream: &'a mut S,
+        entry: &'a Entry,
+        dialled: Option<Role>,
+    ) -> Result<TlsSession<'a, S>, Self::Error> {
         let (config, clock, rng) = self.server.as_mut().ok_or(Error::Internal("TLS cannot be served"))?;
+        let mutual = self.mutual.ok_or(Error::Internal("no mutual TLS is set up"));
+        let mut stream = Heard { stream, entry };
+        // The peer's first byte, where it was waited for.
+        let mut first = None;
+        let role = match dialled {
+            Some(Role::Either) => {
+                let mut byte = [0];
+                match with_timeout(SILENCE, stream.read(&mut byte)).await {
+                    Ok(count) => {
+                        first = byte.first().copied().filter(|_| !matches!(count, Ok(0)));
+                        count.map_err(StreamError::Transport)?;
+                        Role::Server
+                    }
+                    Err(_) => Role::Client,
+                }
+            }
+            Some(role) => role,
+            None => Role::Server,
+        };
         // The buffers were found large enough at the start, for the same configuration.
-        let connection = Connection::server(config.with_clock(clock()), self.inbound, self.outbound)
-            .map_err(|_| Error::Internal("the buffers have become too small"))?;
-        let mut stream = Stream::new(Heard { stream, entry }, connection);
+        const SMALL: Error = Error::Internal("the buffers have become too small");
+        let connection = if role == Role::Client {
+            let config = mutual?.client.with_clock(clock());
+            Connection::client(config, self.inbound, self.outbound, rng).map_err(|_| SMALL)?
+        } else {
+            let config = if dialled.is_some() { mutual?.server } else { *config };
+            let mut connection =
+                Connection::server(config.with_clock(clock()), self.inbound, self.outbound).map_err(|_| SMALL)?;
+            if let (Some(byte), Some(space)) = (first, connection.space().first_mut()) {
+                *space = byte;
+                connection.received(1);
+            }
+            connection
+        };
+        let mut stream = Stream::new(stream, connection);
         stream.handshake(rng).await?;
         Ok(TlsSession(stream))
     }
@@ -105,6 +166,10 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
             suite: info.suite.map_or("", |suite| suite.name()),
             group: info.group.map_or("", |group| group.name()),
         }
+    }
+
+    fn subject(&self) -> Option<Text<96>> {
+        self.0.info().peer.map(|peer| peer.subject)
     }
 
     fn mark_established(&mut self) {
@@ -200,7 +265,7 @@ mod tests {
         peer.shutdown();
         let entry = Entry::new();
         let _guard = entry.occupy(Kind::Tls, 10007, stream.peer());
-        let error = block_on(worker.accept(&mut stream, &entry)).err().unwrap();
+        let error = block_on(worker.accept(&mut stream, &entry, None)).err().unwrap();
         let mut said = vec![0; 100];
         stream.shutdown();
         let count = block_on(peer.read(&mut said)).unwrap();

@@ -8,7 +8,7 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::net::SocketAddrV4;
+use core::ops::Deref;
 use core::pin::pin;
 
 use embassy_futures::join::join_array;
@@ -21,9 +21,12 @@ use embedded_io_async::{BufRead, Error as _, ErrorKind, Write};
 use super::limit::Limiter;
 use super::pump::{Buffered, End, pump};
 use super::registry::{Description, Entry, Guard, State};
+use super::reverse::{Call, Dialled, Line, REVERSES};
 use super::tally::Tally;
 use super::{Kind, Listener, Network, Transport, find_network};
+use crate::config::Role;
 use crate::net::ListenError;
+use crate::pki::text::Text;
 
 /// Ports that can be listened on at a time.
 pub const LISTENERS: usize = 8;
@@ -49,7 +52,7 @@ impl Default for Limits {
     }
 }
 
-/// The TLS server role with the buffers of one worker.
+/// TLS with the buffers of one worker.
 pub trait Secure<S: Transport> {
     /// What can go wrong, in the handshake and after.
     type Error: embedded_io_async::Error;
@@ -63,7 +66,15 @@ pub trait Secure<S: Transport> {
     fn scratch(&mut self) -> &mut [u8];
     /// Makes the handshake, and calls [`Entry::heard`] when bytes have come. On failure the alert is sent
     /// before this returns; the caller ends the output, and sets the deadline: the future may be dropped at any point.
-    async fn accept<'a>(&'a mut self, stream: &'a mut S, entry: &'a Entry) -> Result<Self::Session<'a>, Self::Error>;
+    ///
+    /// `dialled` says of a connection that was opened from here which role is taken in it; on such a one the peer must
+    /// prove who it is, whatever is configured for those who connect here.
+    async fn accept<'a>(
+        &'a mut self,
+        stream: &'a mut S,
+        entry: &'a Entry,
+        dialled: Option<Role>,
+    ) -> Result<Self::Session<'a>, Self::Error>;
     /// A short name for the kind of error, by which it is counted.
     fn cause(error: &Self::Error) -> &'static str;
 }
@@ -83,6 +94,10 @@ pub trait Session {
 
     /// What was negotiated.
     fn description(&self) -> Description;
+    /// The subject of the certificate by which the peer proved who it is, if it did.
+    fn subject(&self) -> Option<Text<96>> {
+        None
+    }
     /// [`Transport::mark_established`] on the stream beneath.
     fn mark_established(&mut self);
     /// Both halves, usable at the same time.
@@ -168,9 +183,26 @@ impl<S> Default for Desk<S> {
     }
 }
 
-struct Job<S> {
-    stream: S,
-    kind: Kind,
+pub(super) struct Job<S> {
+    pub(super) stream: S,
+    pub(super) kind: Kind,
+    /// Set where the connection was opened from here.
+    pub(super) dialled: Option<Dialled>,
+}
+
+/// A connection, and for whom its worker has it.
+struct Visit<'a> {
+    guard: Guard<'a>,
+    /// Where it is reported, if it was opened from here; and which role is taken in TLS.
+    call: Option<(Call<'a>, Role)>,
+}
+
+impl<'a> Deref for Visit<'a> {
+    type Target = Guard<'a>;
+
+    fn deref(&self) -> &Guard<'a> {
+        &self.guard
+    }
 }
 
 /// What a place for a listening port is used for.
@@ -191,12 +223,15 @@ struct Slot<L> {
 
 /// The service. `N` are the interfaces it listens on.
 pub struct Service<N: Network + 'static> {
-    networks: &'static [N],
+    pub(super) networks: &'static [N],
     desks: &'static [Desk<N::Stream>],
+    /// Whom we dial.
+    pub(super) lines: [Line; REVERSES],
     slots: [Slot<N::Listener>; LISTENERS],
     limits: Limits,
     tally: Tally,
     tls: Cell<Result<(), &'static str>>,
+    pub(super) mutual: Cell<Result<(), &'static str>>,
     /// A worker is free, or a connection has shown that it will not make room.
     changed: Signal<NoopRawMutex, ()>,
     /// Failures and refusals, which a stranger can cause at will.
@@ -215,10 +250,12 @@ impl<N: Network> Service<N> {
         Service {
             networks,
             desks,
+            lines: core::array::from_fn(|_| Line::new()),
             slots: core::array::from_fn(slot),
             limits,
             tally: Tally::new(),
             tls: Cell::new(Err("TLS is not set up yet")),
+            mutual: Cell::new(Err("TLS is not set up yet")),
             changed: Signal::new(),
             failures: Limiter::new(20, Duration::from_millis(500)),
         }
@@ -227,6 +264,12 @@ impl<N: Network> Service<N> {
     /// Says whether TLS can be served, and if not, why (`no entropy: ...`, `no server certificate configured: ...`).
     pub fn set_tls(&self, ready: Result<(), &'static str>) {
         self.tls.set(ready);
+    }
+
+    /// Says whether TLS can be spoken on connections that are opened from here, where both sides prove who they are; and
+    /// if not, why.
+    pub fn set_mutual_tls(&self, ready: Result<(), &'static str>) {
+        self.mutual.set(ready);
     }
 
     /// Starts listening. On success connections are accepted from now on.
@@ -358,7 +401,14 @@ impl<N: Network> Service<N> {
             let accepting = async {
                 while let Some(Port { kind, .. }) = slot.port.get() {
                     let stream = listener.accept().await;
-                    self.admit(Job { stream, kind }).await;
+                    self.tally.accepted.one();
+                    let dialled = None;
+                    if let Err(job) = self.hand_over(Job { stream, kind, dialled }).await {
+                        self.tally.refused.one();
+                        let why = format_args!("{}: refused: {}", job.stream.peer(), self.busy());
+                        self.failures.log(::log::Level::Warn, why);
+                        job.stream.abort();
+                    }
                 }
             };
             select(accepting, slot.stop.wait()).await;
@@ -368,30 +418,26 @@ impl<N: Network> Service<N> {
         }
     }
 
-    /// Hands a connection to a worker, or refuses it.
-    async fn admit(&self, job: Job<N::Stream>) {
-        self.tally.accepted.one();
+    /// Hands a connection to a worker; gives it back if all are busy with connections that will not make room.
+    pub(super) async fn hand_over(&self, job: Job<N::Stream>) -> Result<(), Job<N::Stream>> {
         loop {
             match self.find_place(Instant::now()) {
                 Place::At(desk) => {
                     desk.idle.set(false);
                     desk.mailbox.signal(job);
-                    return;
+                    return Ok(());
                 }
                 Place::Until(moment) => {
                     let _ = with_deadline(moment, self.changed.wait()).await;
                 }
-                Place::Nowhere => {
-                    self.tally.refused.one();
-                    self.complain(
-                        job.stream.peer(),
-                        format_args!("refused: all {} workers are busy", self.capacity()),
-                    );
-                    job.stream.abort();
-                    return;
-                }
+                Place::Nowhere => return Err(job),
             }
         }
+    }
+
+    /// Why a connection was given back.
+    pub(super) fn busy(&self) -> Text<48> {
+        Text::of(format_args!("all {} workers are busy", self.capacity()))
     }
 
     /// Where a new connection may go. Asks one that has not come to anything to make room, if that is what it takes.
@@ -425,59 +471,72 @@ impl<N: Network> Service<N> {
     }
 
     async fn serve<T: Secure<N::Stream>>(&self, entry: &Entry, job: Job<N::Stream>, tls: &mut T) {
-        let Job { mut stream, kind } = job;
-        let peer = stream.peer();
-        let guard = entry.occupy(kind, stream.local().port(), peer);
+        let Job {
+            mut stream,
+            kind,
+            dialled,
+        } = job;
+        let call = dialled.and_then(|dialled| Some((self.lines.get(dialled.line)?.call(dialled.number), dialled.role)));
+        let visit = Visit {
+            guard: entry.occupy(kind, stream.local().port(), stream.peer()),
+            call,
+        };
         let ended = {
-            let mut conversation = pin!(self.converse(&guard, kind, &mut stream, tls));
+            let mut conversation = pin!(self.converse(&visit, kind, &mut stream, tls));
             loop {
                 // In this order: what has arrived meanwhile speaks for the connection.
-                match select(conversation.as_mut(), guard.asked()).await {
+                match select(conversation.as_mut(), visit.asked()).await {
                     Either::First(ended) => break ended,
-                    Either::Second(()) if guard.yields() => break Ended::Evicted,
+                    Either::Second(()) if visit.yields() => break Ended::Evicted,
                     Either::Second(()) => self.changed.signal(()),
                 }
             }
         };
         if let Ended::Evicted = ended {
             self.tally.evicted.one();
-            let age = guard.since().elapsed().as_millis();
+            let age = visit.since().elapsed().as_millis();
             self.complain(
-                peer,
-                format_args!("{} for {age} ms: made room for a newer connection", guard.state()),
+                &visit,
+                format_args!("{} for {age} ms: made room for a newer connection", visit.state()),
             );
         }
-        self.tally.echoed.add(guard.flow().echoed());
+        self.tally.echoed.add(visit.flow().echoed());
+        if let Some((call, _)) = visit.call {
+            call.ended(visit.flow());
+        }
         match ended {
             // Without an owner, the rest of the words and the end are delivered yet.
             Ended::InOrder => stream.shutdown(),
-            Ended::Evicted if guard.state() == State::Closing => stream.shutdown(),
+            Ended::Evicted if visit.state() == State::Closing => stream.shutdown(),
             Ended::Evicted | Ended::Lost => stream.abort(),
         }
     }
 
     async fn converse<T: Secure<N::Stream>>(
         &self,
-        guard: &Guard<'_>,
+        visit: &Visit<'_>,
         kind: Kind,
         stream: &mut N::Stream,
         tls: &mut T,
     ) -> Ended {
         match kind {
-            Kind::Plain => self.plain(guard, stream, tls.scratch()).await,
-            Kind::Tls => self.secure(guard, stream, tls).await,
+            Kind::Plain => self.plain(visit, stream, tls.scratch()).await,
+            Kind::Tls => self.secure(visit, stream, tls).await,
         }
     }
 
-    async fn plain(&self, guard: &Guard<'_>, stream: &mut N::Stream, buffer: &mut [u8]) -> Ended {
+    async fn plain(&self, visit: &Visit<'_>, stream: &mut N::Stream, buffer: &mut [u8]) -> Ended {
+        if let Some((call, _)) = visit.call {
+            call.established(None);
+        }
         // The first bytes tell a peer that means it from one that only connected.
         let first = match with_timeout(self.limits.idle, embedded_io_async::Read::read(stream, buffer)).await {
             Ok(Ok(count)) => count,
-            Ok(Err(error)) => return self.failed(guard.peer(), transport_cause(error.kind()), &error),
-            Err(_) => return self.failed(guard.peer(), "idle", &format_args!("nothing sent")),
+            Ok(Err(error)) => return self.failed(visit, transport_cause(error.kind()), &error),
+            Err(_) => return self.failed(visit, "idle", &format_args!("nothing sent")),
         };
         stream.mark_established();
-        self.established(guard);
+        self.established(visit);
         let (reader, mut writer) = stream.split();
         let mut reader = Buffered::new(reader, buffer, first);
         if first == 0 {
@@ -485,23 +544,23 @@ impl<N: Network> Service<N> {
             self.tally.finished.one();
             return Ended::InOrder;
         }
-        let end = pump(&mut reader, &mut writer, self.limits.idle, guard.flow()).await;
-        self.pumped(guard.peer(), end, |error| transport_cause(error.kind()))
+        let end = pump(&mut reader, &mut writer, self.limits.idle, visit.flow()).await;
+        self.pumped(visit, end, |error| transport_cause(error.kind()))
     }
 
-    async fn secure<T: Secure<N::Stream>>(&self, guard: &Guard<'_>, stream: &mut N::Stream, tls: &mut T) -> Ended {
-        let peer = guard.peer();
-        let mut session = match with_timeout(self.limits.handshake, tls.accept(stream, guard)).await {
+    async fn secure<T: Secure<N::Stream>>(&self, visit: &Visit<'_>, stream: &mut N::Stream, tls: &mut T) -> Ended {
+        let role = visit.call.map(|(_, role)| role);
+        let mut session = match with_timeout(self.limits.handshake, tls.accept(stream, &visit.guard, role)).await {
             Ok(Ok(session)) => session,
             Ok(Err(error)) => {
                 self.tally.fault(T::cause(&error));
-                self.complain(peer, format_args!("handshake failed: {error}"));
+                self.complain(visit, format_args!("handshake failed: {error}"));
                 return Ended::InOrder;
             }
             Err(_) => {
                 let seconds = self.limits.handshake.as_secs();
                 return self.failed(
-                    peer,
+                    visit,
                     "handshake deadline",
                     &format_args!("handshake not finished in {seconds} s"),
                 );
@@ -509,14 +568,17 @@ impl<N: Network> Service<N> {
         };
         self.tally.handshakes.one();
         session.mark_established();
-        self.established(guard);
-        guard.describe(session.description());
+        self.established(visit);
+        visit.describe(session.description());
+        if let Some((call, _)) = visit.call {
+            call.established(session.subject());
+        }
         let end = match session.split() {
             Ok((mut reader, mut writer)) => {
-                let end = pump(&mut reader, &mut writer, self.limits.idle, guard.flow()).await;
+                let end = pump(&mut reader, &mut writer, self.limits.idle, visit.flow()).await;
                 if let End::Read(_) = end {
                     // The alert that says why.
-                    guard.advance(State::Closing);
+                    visit.advance(State::Closing);
                     let _ = with_timeout(self.limits.goodbye, writer.flush()).await;
                 }
                 end
@@ -524,19 +586,19 @@ impl<N: Network> Service<N> {
             Err(error) => End::Read(error),
         };
         if matches!(end, End::Finished | End::Idle) {
-            guard.advance(State::Closing);
+            visit.advance(State::Closing);
             let _ = with_timeout(self.limits.goodbye, session.close()).await;
         }
-        self.pumped(peer, end, T::cause)
+        self.pumped(visit, end, T::cause)
     }
 
-    fn established(&self, guard: &Guard<'_>) {
-        guard.advance(State::Established);
+    fn established(&self, visit: &Visit<'_>) {
+        visit.advance(State::Established);
         // If all are now, whoever waits for a place waits in vain.
         self.changed.signal(());
     }
 
-    fn pumped<E: fmt::Display>(&self, peer: SocketAddrV4, end: End<E, E>, cause: fn(&E) -> &'static str) -> Ended {
+    fn pumped<E: fmt::Display>(&self, visit: &Visit<'_>, end: End<E, E>, cause: fn(&E) -> &'static str) -> Ended {
         let idle = self.limits.idle.as_secs();
         match end {
             End::Finished => {
@@ -544,28 +606,33 @@ impl<N: Network> Service<N> {
                 Ended::InOrder
             }
             End::Idle => {
-                self.failed(peer, "idle", &format_args!("nothing came for {idle} s"));
+                self.failed(visit, "idle", &format_args!("nothing came for {idle} s"));
                 Ended::InOrder
             }
-            End::Stalled => self.failed(peer, "stalled", &format_args!("nothing was taken for {idle} s")),
+            End::Stalled => self.failed(visit, "stalled", &format_args!("nothing was taken for {idle} s")),
             End::Read(error) | End::Write(error) => {
                 self.tally.fault(cause(&error));
-                self.complain(peer, format_args!("connection failed: {error}"));
+                self.complain(visit, format_args!("connection failed: {error}"));
                 // An alert may be on its way; a connection that is gone makes this end at once.
                 Ended::InOrder
             }
         }
     }
 
-    fn failed(&self, peer: SocketAddrV4, cause: &'static str, why: &dyn fmt::Display) -> Ended {
+    fn failed(&self, visit: &Visit<'_>, cause: &'static str, why: &dyn fmt::Display) -> Ended {
         self.tally.fault(cause);
-        self.complain(peer, format_args!("{why}"));
+        self.complain(visit, format_args!("{why}"));
         Ended::Lost
     }
 
     /// Logs what a peer did, but no flood of it.
-    fn complain(&self, peer: SocketAddrV4, what: fmt::Arguments<'_>) {
-        self.failures.log(::log::Level::Warn, format_args!("{peer}: {what}"));
+    fn complain(&self, visit: &Visit<'_>, what: fmt::Arguments<'_>) {
+        match visit.call {
+            Some((call, _)) => call.failed(what),
+            None => self
+                .failures
+                .log(::log::Level::Warn, format_args!("{}: {what}", visit.peer())),
+        }
     }
 }
 

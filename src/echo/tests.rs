@@ -1,10 +1,13 @@
 //! The echo service as its peers see it.
 
+mod reverse;
+
 use super::fake::{FakeNetwork, Half, Stream, beside, settle};
 use super::pump::Buffered;
 use super::registry::{Description, Entry, SILENT};
 use super::server::{Desk, Limits, Secure, Service, Session, StartError, StopError};
 use super::{Kind, Transport};
+use crate::config::Role;
 use crate::net;
 use crate::testing::block_on;
 use embassy_time::Duration;
@@ -28,7 +31,15 @@ impl Secure<Stream> for FakeTls {
     fn scratch(&mut self) -> &mut [u8] {
         &mut self.0
     }
-    async fn accept<'a>(&'a mut self, stream: &'a mut Stream, entry: &'a Entry) -> Result<FakeSession<'a>, net::Error> {
+    async fn accept<'a>(
+        &'a mut self,
+        stream: &'a mut Stream,
+        entry: &'a Entry,
+        dialled: Option<Role>,
+    ) -> Result<FakeSession<'a>, net::Error> {
+        if dialled == Some(Role::Client) {
+            stream.write_all(b"M").await?;
+        }
         let mut hello = [0];
         stream.read(&mut hello).await?;
         entry.heard();
@@ -86,6 +97,7 @@ fn served<T>(workers: usize, limits: Limits, work: impl AsyncFnOnce(&Service<Fak
     let desks: Vec<_> = (0..workers).map(|_| Desk::new()).collect();
     let service = Service::new(std::vec![network.clone()].leak(), desks.leak(), limits);
     service.set_tls(Ok(()));
+    service.set_mutual_tls(Ok(()));
     let mut tasks: Vec<core::pin::Pin<Box<dyn Future<Output = ()> + '_>>> = std::vec![];
     for _ in 0..workers {
         tasks.push(Box::pin(async {
@@ -94,6 +106,9 @@ fn served<T>(workers: usize, limits: Limits, work: impl AsyncFnOnce(&Service<Fak
     }
     tasks.push(Box::pin(async {
         service.listen().await;
+    }));
+    tasks.push(Box::pin(async {
+        service.dial(|| 0).await;
     }));
     block_on(beside(
         async {

@@ -21,10 +21,9 @@ use smoltcp::wire::{
 };
 
 use super::{Arena, Netif, Shared, is_host};
+pub use crate::config::{MAX_NAME, is_name};
 use crate::nic::Link;
 
-/// The longest name, in bytes of its text (RFC 1035 §2.3.4: 255 bytes on the wire).
-pub const MAX_NAME: usize = 253;
 /// How long the first answer is waited for; each further one a second longer.
 pub const FIRST_WAIT: Duration = Duration::from_secs(1);
 
@@ -39,8 +38,6 @@ const PORT: u16 = 53;
 const MESSAGE: usize = 512;
 /// The longest name on the wire, in bytes.
 const WIRE_NAME: usize = 255;
-/// The longest part of a name between two dots (RFC 1035 §2.3.4), in bytes.
-const MAX_LABEL: usize = 63;
 
 /// Why the address of a name is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,21 +88,6 @@ impl fmt::Display for ResolveError {
 }
 
 impl core::error::Error for ResolveError {}
-
-/// Whether a host can have this name: parts of letters, digits, hyphens and underscores, the last of them no number
-/// (it would be an address, or meant to be one).
-pub fn is_name(name: &str) -> bool {
-    let label = |label: &str| {
-        (1..=MAX_LABEL).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    let last = name.rsplit('.').next().unwrap_or("");
-    name.len() <= MAX_NAME && name.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
-}
 
 impl Netif {
     /// The address of the host `name` (without a dot at its end). `nonce` makes the question hard to guess, and is to be

@@ -1,6 +1,7 @@
 //! From the configuration to what TLS wants: identities, trust, or why there is none.
 
 use postern::config::{self, Choice as _, Config, Ders, Identities, MAX_IDENTITIES};
+use postern::echo::secure::Mutual;
 use postern::machine::{clock, entropy};
 use postern::pki::cert::Date;
 use postern::pki::crl::Crl;
@@ -24,6 +25,8 @@ pub(crate) struct Tls {
 #[derive(Clone, Copy)]
 pub(crate) struct Identity {
     pub(crate) config: ServerConfig<'static>,
+    /// Where both sides must prove who they are, whatever `.tls.client_auth` says; or why that cannot be.
+    pub(crate) mutual: Result<Mutual<'static>, &'static str>,
     pub(crate) rng: entropy::Rng,
 }
 
@@ -118,14 +121,27 @@ fn server(
     ::log::info!("tls: client authentication {}", config.tls.client_auth.name());
     let tickets = Tickets::new(&mut rng, now().now).map_err(|_| "tickets cannot be sealed")?;
     let tickets = memory.value(tickets).map_err(|_| SHORT)?;
-    let mut server = ServerConfig::new(identities, now())
-        .map_err(|_| UNUSABLE)?
-        .with_client_auth(client_auth)
-        .with_tickets(tickets);
+    let mut server = ServerConfig::new(identities, now()).map_err(|_| UNUSABLE)?;
     if config.tls.keylog {
         server = server.with_key_log(&LogSecrets);
     }
-    Ok(Identity { config: server, rng })
+    let mutual = match (trust, identities.first()) {
+        (Some(trust), Some(identity)) => {
+            let mut client = ClientConfig::new(trust, None, now()).with_identity(*identity);
+            if config.tls.keylog {
+                client = client.with_key_log(&LogSecrets);
+            }
+            // No tickets: each of these connections is judged anew.
+            let server = server.with_client_auth(ClientAuth::Required(trust));
+            Ok(Mutual { server, client })
+        }
+        _ => Err("no CA is configured to judge the other end by: .tls.ca_cert is empty"),
+    };
+    Ok(Identity {
+        config: server.with_client_auth(client_auth).with_tickets(tickets),
+        mutual,
+        rng,
+    })
 }
 
 fn client(

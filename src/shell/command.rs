@@ -3,6 +3,8 @@
 use core::fmt;
 use core::net::Ipv4Addr;
 
+use embassy_time::Duration;
+
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
@@ -24,6 +26,8 @@ pub(super) enum Action {
     ClientClose,
     ServerStart,
     ServerStop,
+    Reverse,
+    ReverseStop,
 }
 
 /// A command as it is typed and explained.
@@ -103,6 +107,19 @@ const SEND_TEXT: Spec = spec("client send", Action::ClientSend, "Send that text.
 const CLOSE: Spec = spec("client close", Action::ClientClose, "Close the client's connection.");
 const START: Spec = spec("server start", Action::ServerStart, "Start echo server.").with("<port> [netif]", 1, 2);
 const STOP: Spec = spec("server stop", Action::ServerStop, "Stop echo server, or all of them.").with("[port]", 0, 1);
+// Before the next, which takes any host.
+const REVERSE_STOP: Spec =
+    spec("server reverse stop", Action::ReverseStop, "Dial it no more, or none.").with("[<host> <port>]", 0, 2);
+const REVERSE: Spec = Spec {
+    choices: &["stop"],
+    ..spec("server reverse", Action::Reverse, "Dial out, and serve the echo there.")
+}
+.with("<ipaddr> <port> [netif] [every SECONDS] [role ROLE]", 2, 7);
+const PLAIN_REVERSE: Spec = Spec {
+    choices: &["stop"],
+    ..spec("server reverse", Action::Reverse, "Dial out, and serve the echo there.")
+}
+.with("<ipaddr> <port> [netif] [every SECONDS]", 2, 5);
 const HELP: Spec = spec("help", Action::Help, "Show this list.");
 const LEAVE: Spec = spec("exit", Action::Exit, "Go back (as an empty line does).");
 
@@ -115,6 +132,8 @@ pub(super) const PLAIN: &[Spec] = &[
     SEND_TEXT,
     CLOSE,
     STOP,
+    REVERSE_STOP,
+    PLAIN_REVERSE,
     HELP,
     LEAVE,
 ];
@@ -128,6 +147,8 @@ pub(super) const TLS: &[Spec] = &[
     SEND_TEXT,
     CLOSE,
     STOP,
+    REVERSE_STOP,
+    REVERSE,
     HELP,
     LEAVE,
 ];
@@ -156,18 +177,22 @@ impl fmt::Display for Line<'_> {
             width,
         ) = self;
         let gap = if arguments.is_empty() { "" } else { " " };
-        write!(
-            f,
-            "  {words}{gap}{arguments}{:pad$}  {help}",
-            "",
-            pad = width.saturating_sub(self.0.usage_len())
-        )
+        write!(f, "  {words}{gap}{arguments}")?;
+        match width.checked_sub(self.0.usage_len()) {
+            Some(pad) => write!(f, "{:pad$}  {help}", ""),
+            // Too long for the table: below.
+            None => write!(f, "\n  {:width$}  {help}", ""),
+        }
     }
 }
 
-/// Columns that the longest usage takes: 38 at the echo prompts, as BitVisor has it.
+/// The longest usage that has its explanation beside it.
+const WIDEST: usize = 38;
+
+/// Columns that usages take: 38 at the echo prompts, as BitVisor has it.
 fn usage_width(specs: &[Spec]) -> usize {
-    specs.iter().map(Spec::usage_len).max().unwrap_or(0)
+    let lengths = specs.iter().map(Spec::usage_len);
+    lengths.filter(|length| *length <= WIDEST).max().unwrap_or(0)
 }
 
 /// A line taken apart.
@@ -292,6 +317,14 @@ pub(super) fn port(text: &str) -> Option<u16> {
     number.filter(|port| *port != 0 && !text.contains('+'))
 }
 
+/// A number of seconds: 1 to 86400.
+pub(super) fn seconds(text: &str) -> Option<Duration> {
+    let number = text.parse::<u32>().ok().filter(|_| !text.contains('+'))?;
+    (1..=86_400)
+        .contains(&number)
+        .then(|| Duration::from_secs(number.into()))
+}
+
 /// An address, four decimal numbers.
 pub(super) fn address(text: &str) -> Option<Ipv4Addr> {
     text.parse().ok()
@@ -331,6 +364,9 @@ usage:
         assert_eq!(action(TOP, "log"), Some(Action::Log));
         assert_eq!(action(TOP, "log\t20"), Some(Action::Log));
         assert_eq!(action(TLS, "server  start   10007 vm0"), Some(Action::ServerStart));
+        assert_eq!(action(TLS, "server reverse 10.0.2.2 1"), Some(Action::Reverse));
+        assert_eq!(action(TLS, "server reverse stop 10.0.2.2 1"), Some(Action::ReverseStop));
+        assert_eq!(action(PLAIN, "server reverse a 1 vm0 every 5"), Some(Action::Reverse));
         let request = parse(PLAIN, "client connect 10.0.2.2 7").ok().unwrap();
         assert_eq!(
             (request.argument(0), request.argument(1), request.argument(2)),
@@ -354,8 +390,14 @@ usage:
             "usage:\n  server start <port> [netif]             Start echo server.\n"
         );
         assert_eq!(usage(TLS, "server start 1 vm0 x"), usage(TLS, "server start"));
-        assert_eq!(usage(TLS, "server").lines().count(), 3);
-        assert_eq!(usage(TLS, "server restart").lines().count(), 3);
+        assert_eq!(usage(TLS, "server").lines().count(), 6);
+        assert_eq!(usage(TLS, "server restart").lines().count(), 6);
+        assert_eq!(
+            usage(PLAIN, "server reverse home.example"),
+            "usage:\n  server reverse <ipaddr> <port> [netif] [every SECONDS]\n\
+             \x20                                         Dial out, and serve the echo there.\n"
+        );
+        assert_eq!(action(TLS, "server reverse stop 10.0.2.2"), Some(Action::ReverseStop));
         assert_eq!(usage(TLS, "client close x").lines().count(), 2);
         assert_eq!(usage(TLS, "client connect x").lines().count(), 3);
         assert!(usage(TOP, "status now").contains("  status  "));
@@ -378,6 +420,7 @@ usage:
         assert_eq!(words(PLAIN, ""), ["client", "server", "help", "exit"]);
         assert_eq!(words(PLAIN, "client "), ["connect", "send", "close"]);
         assert_eq!(words(TLS, "server st"), ["start", "stop"]);
+        assert_eq!(words(TLS, "server reverse "), ["stop"]);
         assert_eq!(words(TLS, "server start "), [""; 0]);
         assert_eq!(words(TLS, "nothing s"), [""; 0]);
     }

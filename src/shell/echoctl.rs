@@ -5,8 +5,10 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use super::command::{self, Action, Request, Spec};
 use super::console::Console;
 use super::{Exit, Host, Line, Session};
+use crate::config::{Choice as _, Role};
 use crate::echo::Kind;
 use crate::echo::client::Target;
+use crate::echo::reverse;
 use crate::net::dns;
 
 /// What the clients send, as BitVisor's do.
@@ -51,6 +53,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                     Action::Help => self.help(prompt.specs).await?,
                     Action::ServerStart => self.server_start(kind, &prompt, &request).await?,
                     Action::ServerStop => self.server_stop(kind, &prompt, &request).await?,
+                    Action::Reverse => self.reverse(kind, &prompt, &request).await?,
+                    Action::ReverseStop => self.reverse_stop(kind, &prompt, &request).await?,
                     Action::ClientConnect => self.client_connect(kind, &prompt, &request).await?,
                     Action::ClientSend => self.client_send(kind, &request).await?,
                     Action::ClientClose => {
@@ -87,7 +91,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             };
             return self.stop(kind, port).await;
         }
-        if self.host.server_port(kind, 0).is_none() {
+        if self.host.server_port(kind, 0).is_none() && self.host.server_reverses(kind) == 0 {
             return self.print(format_args!("No {} is running.\n", server(kind))).await;
         }
         // Stopping one moves the others up. Another session may start some meanwhile: not without end.
@@ -97,7 +101,126 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             };
             self.stop(kind, port).await?;
         }
-        Ok(())
+        match self.host.server_reverses(kind) {
+            0 => Ok(()),
+            count => self.stop_dialling(kind, count).await,
+        }
+    }
+
+    async fn reverse(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+        let Some(host) = self.host_argument(prompt, request).await? else {
+            return Ok(());
+        };
+        let Some(port) = self.port(prompt, request, 1).await? else {
+            return Ok(());
+        };
+        let (mut netif, mut every, mut role) = (None, None, None);
+        let mut rest = (2..).map_while(|n| request.argument(n));
+        while let Some(word) = rest.next() {
+            let set_twice = match word {
+                "every" => {
+                    let text = rest.next().unwrap_or("");
+                    let Some(seconds) = command::seconds(text) else {
+                        self.print(format_args!("'{text}' is not a number of seconds (1 to 86400).\n"))
+                            .await?;
+                        return self.usage(prompt.specs, request.spec.words).await;
+                    };
+                    every.replace(seconds).is_some()
+                }
+                "role" if kind == Kind::Tls => {
+                    let text = rest.next().unwrap_or("");
+                    let mut chosen = Role::default();
+                    if !chosen.choose(text) {
+                        self.print(format_args!(
+                            "'{text}' is no role in TLS: there are either, server and client.\n"
+                        ))
+                        .await?;
+                        return self.usage(prompt.specs, request.spec.words).await;
+                    }
+                    role.replace(chosen).is_some()
+                }
+                name => netif.replace(name).is_some(),
+            };
+            if set_twice {
+                return self.usage(prompt.specs, request.spec.words).await;
+            }
+        }
+        let every = every.unwrap_or(reverse::EVERY);
+        self.print(format_args!("Starting {} (dialling {host}:{port}", server(kind)))
+            .await?;
+        if let reverse::Host::Address(address) = host {
+            self.print(format_args!(" ({:08x})", u32::from(address))).await?;
+        }
+        self.print(format_args!(", every {} s)...\n", every.as_secs())).await?;
+        let target = reverse::Target {
+            host,
+            port,
+            netif,
+            every,
+            role: role.unwrap_or_default(),
+        };
+        let started = self.host.server_reverse(kind, target);
+        self.outcome(started).await
+    }
+
+    async fn reverse_stop(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+        match (request.argument(0), request.argument(1)) {
+            (None, _) => match self.host.server_reverses(kind) {
+                0 => {
+                    self.print(format_args!("No {} is dialling anybody.\n", server(kind)))
+                        .await
+                }
+                count => self.stop_dialling(kind, count).await,
+            },
+            (Some(_), None) => self.usage(prompt.specs, request.spec.words).await,
+            (Some(_), Some(_)) => {
+                let Some(host) = self.host_argument(prompt, request).await? else {
+                    return Ok(());
+                };
+                let Some(port) = self.port(prompt, request, 1).await? else {
+                    return Ok(());
+                };
+                self.print(format_args!("Stopping {} (dialling {host}:{port})...\n", server(kind)))
+                    .await?;
+                let stopped = self.host.server_reverse_stop(kind, Some((host, port))).await;
+                self.outcome(stopped).await
+            }
+        }
+    }
+
+    async fn stop_dialling(&mut self, kind: Kind, count: usize) -> Result<(), C::Error> {
+        let plural = if count == 1 { "" } else { "s" };
+        self.print(format_args!(
+            "Stopping {} (dialling {count} host{plural})...\n",
+            server(kind)
+        ))
+        .await?;
+        let stopped = self.host.server_reverse_stop(kind, None).await;
+        self.outcome(stopped).await
+    }
+
+    /// The host among the arguments, which is the first; says what is wrong if there is none.
+    async fn host_argument<'r>(
+        &mut self,
+        prompt: &Prompt,
+        request: &Request<'r>,
+    ) -> Result<Option<reverse::Host<'r>>, C::Error> {
+        let text = request.argument(0).unwrap_or("");
+        // A dot at the end of a name only says that it is complete.
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let host = match command::address(text) {
+            Some(address) => reverse::Host::Address(address),
+            None if dns::is_name(name) => reverse::Host::Name(name),
+            None => {
+                self.print(format_args!(
+                    "'{text}' is neither an IPv4 address nor the name of a host.\n"
+                ))
+                .await?;
+                self.usage(prompt.specs, request.spec.words).await?;
+                return Ok(None);
+            }
+        };
+        Ok(Some(host))
     }
 
     async fn stop(&mut self, kind: Kind, port: u16) -> Result<(), C::Error> {
@@ -108,18 +231,11 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn client_connect(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
-        let host = request.argument(0).unwrap_or("");
-        // A dot at the end of a name only says that it is complete.
-        let host = Some(host.strip_suffix('.').unwrap_or(host)).filter(|host| dns::is_name(host));
-        let text = request.argument(0).unwrap_or("");
-        let address = command::address(text);
-        if address.is_none() && host.is_none() {
-            self.print(format_args!(
-                "'{text}' is neither an IPv4 address nor the name of a host.\n"
-            ))
-            .await?;
-            return self.usage(prompt.specs, request.spec.words).await;
-        }
+        let (address, host) = match self.host_argument(prompt, request).await? {
+            Some(reverse::Host::Address(address)) => (Some(address), None),
+            Some(reverse::Host::Name(name)) => (None, Some(name)),
+            None => return Ok(()),
+        };
         let Some(port) = self.port(prompt, request, 1).await? else {
             return Ok(());
         };

@@ -5,7 +5,7 @@
 //! calls the shell.
 //!
 //! * [`run`] is one session on one [`Console`].
-//! * [`telnet_server`] and [`serial`] give sessions to those who come.
+//! * [`telnet_server`] and [`serial`] give sessions to those who come; [`secure`] to those who prove who they are.
 //! * [`telnet`] is the protocol; the line editor, the pager and the table of commands have a file each.
 #![allow(async_fn_in_trait)] // one executor, one core: no future here is ever sent anywhere
 
@@ -16,6 +16,7 @@ mod history;
 mod keys;
 mod line;
 mod pager;
+pub mod secure;
 mod server;
 pub mod telnet;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use server::{serial, telnet_server};
 
 use crate::echo::Kind;
 use crate::echo::client::{self, ClientError, Target};
+use crate::echo::reverse::{self, ReverseError};
 use crate::echo::server::{StartError, StopError};
 use command::{Action, Help, Request, Spec, Usage, Wrong};
 use console::{Input, write_text};
@@ -84,6 +86,13 @@ pub trait Host {
     async fn server_stop(&self, kind: Kind, port: u16) -> Result<(), StopError>;
     /// The n-th listening port of that kind.
     fn server_port(&self, kind: Kind, n: usize) -> Option<u16>;
+    /// Dials, and serves the echo there, again and again.
+    fn server_reverse(&self, kind: Kind, target: reverse::Target<'_>) -> Result<(), ReverseError>;
+    /// Dials that host and port no more, or none at all. Connections go on.
+    async fn server_reverse_stop(&self, kind: Kind, whom: Option<(reverse::Host<'_>, u16)>)
+    -> Result<(), ReverseError>;
+    /// How many are dialled for that kind of echo.
+    fn server_reverses(&self, kind: Kind) -> usize;
 
     /// The address of a host, asked for through that interface, or the first one. Cancel-safe.
     async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError>;
@@ -199,7 +208,9 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             | Action::ClientSend
             | Action::ClientClose
             | Action::ServerStart
-            | Action::ServerStop => {}
+            | Action::ServerStop
+            | Action::Reverse
+            | Action::ReverseStop => {}
         }
         Ok(None)
     }

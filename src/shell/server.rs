@@ -12,7 +12,7 @@ use super::{Exit, Host, Power, run};
 use crate::echo::{Listener, Transport};
 
 /// How long a goodbye may take. One session's goodbye keeps the next one waiting.
-const GOODBYE: Duration = Duration::from_millis(500);
+pub(super) const GOODBYE: Duration = Duration::from_millis(500);
 
 /// How long the serial console rests after an error, so that a line that only fails does not take the CPU.
 const REST: Duration = Duration::from_secs(1);
@@ -67,7 +67,7 @@ pub async fn serial<S: Read + Write, H: Host>(line: S, host: &H) -> ! {
     }
 }
 
-fn carry_out<H: Host>(host: &H, power: Power) {
+pub(super) fn carry_out<H: Host>(host: &H, power: Power) {
     host.power(power);
     ::log::error!("{power} failed: the machine goes on");
 }
@@ -82,7 +82,7 @@ impl fmt::Display for Power {
 }
 
 /// Last words, as far as the peer takes them. What is left is to shut the stream.
-async fn goodbye<S: Transport>(mut telnet: Telnet<S>, words: Option<&str>) -> S {
+pub(super) async fn goodbye<S: Read + Write>(mut telnet: Telnet<S>, words: Option<&str>) -> S {
     let _ = with_timeout(GOODBYE, async {
         if let Some(words) = words {
             write_text(&mut telnet, words).await?;

@@ -32,6 +32,7 @@ impl Machine {
         let desks: &'static [Desk<Stream>] = &[];
         let service = Service::new(std::vec![network.clone()].leak(), desks, Limits::default());
         service.set_tls(Ok(()));
+        service.set_mutual_tls(Ok(()));
         let records = (0..40).map(|n| std::format!("record {n}")).collect();
         Machine {
             network,
@@ -59,6 +60,9 @@ impl Machine {
             std::vec![
                 Box::pin(async {
                     self.service.listen().await;
+                }),
+                Box::pin(async {
+                    self.service.dial(|| 0).await;
                 }),
                 Box::pin(async {
                     self.client.run(&networks, Speech::<Script>::Plain).await;
@@ -120,6 +124,19 @@ impl Host for Machine {
     fn server_port(&self, kind: Kind, n: usize) -> Option<u16> {
         self.service.port(kind, n).map(|(port, _)| port)
     }
+    fn server_reverse(&self, kind: Kind, target: reverse::Target<'_>) -> Result<(), ReverseError> {
+        self.service.reverse(kind, target)
+    }
+    async fn server_reverse_stop(
+        &self,
+        kind: Kind,
+        whom: Option<(reverse::Host<'_>, u16)>,
+    ) -> Result<(), ReverseError> {
+        self.service.reverse_stop(kind, whom).await
+    }
+    fn server_reverses(&self, kind: Kind) -> usize {
+        self.service.reverses(kind)
+    }
     async fn resolve(&self, host: &str, _: Option<&str>) -> Result<Ipv4Addr, ClientError> {
         match host {
             "echo.example" => Ok(Ipv4Addr::new(192, 168, 40, 50)),
@@ -163,6 +180,9 @@ fn the_guide_step_by_step() {
   client send <text>                      Send that text.
   client close                            Close the client's connection.
   server stop [port]                      Stop echo server, or all of them.
+  server reverse stop [<host> <port>]     Dial it no more, or none.
+  server reverse <ipaddr> <port> [netif] [every SECONDS] [role ROLE]
+                                          Dial out, and serve the echo there.
   help                                    Show this list.
   exit                                    Go back (as an empty line does).
 echoctl_tls> Starting TLS server (Port: 10007)...
@@ -210,6 +230,90 @@ echoctl> \n";
     assert!(
         shown.contains("\nFailed: no server certificate configured: set .tls.srv_cert.\n"),
         "{shown}"
+    );
+}
+
+#[test]
+fn reverse_connections_start_and_stop_and_say_why_not() {
+    let machine = Machine::new();
+    machine.network.refuse(crate::net::ConnectError::Refused);
+    let shown = machine.piped(
+        "echoctl_tls\nserver reverse 10.0.2.2 20001\nserver reverse 10.0.2.2 20001 every 5\n\
+         server reverse home.example. 1 vm0 role client every 7\nserver reverse 10.0.2.2 2 vm9\n\
+         server reverse stop 10.0.2.3 20001\nserver reverse stop 10.0.2.2 20001\nserver reverse stop\n\
+         server reverse stop\nserver reverse home.example 1\nserver start 7\nserver stop\nserver stop\n\n\
+         echoctl\nserver reverse 10.0.2.2 20001 every 86400\nserver stop\n",
+    );
+    let expected = "\
+> echoctl_tls> Starting TLS server (dialling 10.0.2.2:20001 (0a000202), every 10 s)...
+Done.
+echoctl_tls> Starting TLS server (dialling 10.0.2.2:20001 (0a000202), every 5 s)...
+Failed: it is dialled already; 'server reverse stop' ends that.
+echoctl_tls> Starting TLS server (dialling home.example:1, every 7 s)...
+Done.
+echoctl_tls> Starting TLS server (dialling 10.0.2.2:2 (0a000202), every 10 s)...
+Failed: there is no network interface of that name.
+echoctl_tls> Stopping TLS server (dialling 10.0.2.3:20001)...
+Failed: no reverse connection of this kind goes there.
+echoctl_tls> Stopping TLS server (dialling 10.0.2.2:20001)...
+Done.
+echoctl_tls> Stopping TLS server (dialling 1 host)...
+Done.
+echoctl_tls> No TLS server is dialling anybody.
+echoctl_tls> Starting TLS server (dialling home.example:1, every 10 s)...
+Done.
+echoctl_tls> Starting TLS server (Port: 7)...
+Done.
+echoctl_tls> Stopping TLS server (Port: 7)...
+Done.
+Stopping TLS server (dialling 1 host)...
+Done.
+echoctl_tls> No TLS server is running.
+echoctl_tls> > echoctl> Starting server (dialling 10.0.2.2:20001 (0a000202), every 86400 s)...
+Done.
+echoctl> Stopping server (dialling 1 host)...
+Done.
+echoctl> \n";
+    assert_eq!(shown, expected);
+    machine
+        .service
+        .set_mutual_tls(Err("no CA is configured: .tls.ca_cert is empty"));
+    let shown = machine.piped("echoctl_tls\nserver reverse 10.0.2.2 1\n");
+    assert!(
+        shown.contains("\nFailed: no CA is configured: .tls.ca_cert is empty.\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn wrong_words_about_reverse_connections_dial_nobody() {
+    let machine = Machine::new();
+    let shown = machine.piped(
+        "echoctl_tls\nserver reverse\nserver reverse 10.0.2 1\nserver reverse 10.0.2.2 0\n\
+         server reverse 10.0.2.2 1 every\nserver reverse 10.0.2.2 1 every 0\nserver reverse 10.0.2.2 1 every 86401\n\
+         server reverse 10.0.2.2 1 vm0 vm1\nserver reverse 10.0.2.2 1 every 1 every 2\n\
+         server reverse 10.0.2.2 1 role x\nserver reverse stop 10.0.2.2\nserver reverse stop a..b 1\n\
+         server reverse stop 10.0.2.2 x\n\nechoctl\nserver reverse 10.0.2.2 1 role client\n",
+    );
+    for expected in [
+        "'10.0.2' is neither an IPv4 address nor the name of a host.\nusage:\n",
+        "'0' is not a port (1 to 65535).\nusage:\n",
+        "'' is not a number of seconds (1 to 86400).\nusage:\n",
+        "'86401' is not a number of seconds",
+        "'x' is no role in TLS: there are either, server and client.\nusage:\n",
+        "'a..b' is neither",
+        "'x' is not a port",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} is missing in {shown}");
+    }
+    assert_eq!(shown.matches("usage:").count(), 13, "{shown}");
+    assert!(
+        !shown.contains("ing server") && !shown.contains("ing TLS server"),
+        "{shown}"
+    );
+    assert_eq!(
+        machine.service.reverses(Kind::Tls) + machine.service.reverses(Kind::Plain),
+        0
     );
 }
 

@@ -156,6 +156,14 @@ fn the_guide_s_walk_to_a_client() {
         shell = shell_again;
         assert!(connected(&mut shell, port, "").contains(", resumed, server CN=the server"));
         converse(&machine, &mut shell, &mut server);
+        // What is open is not hurt by asking for another.
+        let reason = refused(&mut shell, port, " vm0 name=localhost");
+        assert_eq!(
+            reason,
+            format!("still connected to 10.0.2.2:{port}; 'client close' ends that.")
+        );
+        converse(&machine, &mut shell, &mut server);
+        assert_eq!(shell.command("client close"), "Done.\n");
         assert!(!connected(&mut shell, port, " vm0 name=localhost").contains("resumed"));
         drop(server);
         machine.wait_for(&format!("tls client: 10.0.2.2:{port}: "));

@@ -509,3 +509,35 @@ fn client_authentication_wants_a_ca() {
         assert_eq!(fault(&format!(".tls.client_auth = \"{mode}\"")), "");
     }
 }
+
+#[test]
+fn where_the_other_end_must_prove_who_it_is_a_ca_is_wanted() {
+    let root = Pki::new("RootCA");
+    let key = KeyPair::generate().unwrap();
+    let identity = server(&root.issue(&key, 2026, 2027), &key.serialize_pem());
+    let ca = format!(",\n.tls.ca_cert = {}", strings(&root.ca.pem()));
+    for (text, message) in [
+        (
+            ".vmm.tls_dbgsh = 992",
+            ".vmm.tls_dbgsh: there is no CA to judge the certificates of clients by. Set `.tls.ca_cert` as well",
+        ),
+        (
+            ".echo.reverse = { { .host = \"a\", .port = 1 } }",
+            ".echo.reverse: there is no CA to judge the other end by. Set `.tls.ca_cert` as well, or `.plain = 1` to do \
+             without TLS",
+        ),
+    ] {
+        assert_eq!(
+            fault(&format!("{text},\n{identity}")),
+            format!(
+                "defconfig:1:{}: {message}",
+                if text.starts_with(".vmm") { 5 } else { 6 }
+            )
+        );
+        assert_eq!(fault(&format!("{text},\n{identity}{ca}")), "");
+        // Then the throw-away certificates serve.
+        assert_eq!(fault(text), "");
+    }
+    let plain = ".echo.reverse = { { .host = \"a\", .port = 1, .plain = 1 } }";
+    assert_eq!(fault(&format!("{plain},\n{identity}")), "");
+}

@@ -1,6 +1,7 @@
 //! Why the client could not do what it was asked.
 
 use core::fmt;
+use core::net::SocketAddrV4;
 
 use embassy_time::Duration;
 
@@ -15,6 +16,8 @@ pub enum ClientError {
     NotConnected,
     /// No connection is open any more, for this reason.
     Ended(Ended),
+    /// A connection is open, to there.
+    Connected(SocketAddrV4),
     /// There is no such interface.
     NoSuchInterface,
     /// No certificate can give the expected name.
@@ -38,6 +41,9 @@ impl fmt::Display for ClientError {
         match self {
             ClientError::NotConnected => f.write_str("not connected"),
             ClientError::Ended(why) => write!(f, "not connected any more: {why}"),
+            ClientError::Connected(remote) => {
+                write!(f, "still connected to {remote}; 'client close' ends that")
+            }
             ClientError::NoSuchInterface => f.write_str("there is no such network interface"),
             ClientError::NotAName => f.write_str("no certificate can give that name"),
             ClientError::Resolve(error) => error.fmt(f),

@@ -177,8 +177,8 @@ impl Client {
         (self.sent.get(), self.received.get())
     }
 
-    /// Connects; gives what was agreed upon, if that is anything. A connection that is open is closed first (but not for
-    /// a target that cannot be). Cancel-safe, though the connection may come about yet.
+    /// Connects; gives what was agreed upon, if that is anything. A connection that is open is left alone: closing it is
+    /// a request of its own. Cancel-safe, though the connection may come about yet.
     pub async fn connect(&self, target: Target<'_>) -> Answer {
         let netif = match target.netif.map(heapless::String::try_from) {
             None => None,
@@ -362,9 +362,7 @@ impl Client {
                     self.answer.signal((number, Err(ClientError::NoSuchInterface)));
                 }
                 Request::Connect { .. } => {
-                    self.closed(remote, "closed for another connection");
-                    channel.close(FAREWELL).await;
-                    return Some((number, request));
+                    self.answer.signal((number, Err(ClientError::Connected(remote))));
                 }
                 Request::Close => {
                     self.closed(remote, "closed");

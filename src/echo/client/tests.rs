@@ -267,12 +267,20 @@ fn failures_are_named() {
 }
 
 #[test]
-fn a_second_connection_replaces_the_first_and_the_peers_end_is_noticed() {
+fn an_open_connection_is_left_alone_and_the_peers_end_is_noticed() {
     let network = FakeNetwork::default();
     with_plain(&network, async |client| {
         client.connect(to(None)).await.unwrap();
+        let first = network.answered().unwrap();
+        let error = client.connect(to(None)).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "still connected to 10.0.2.2:10007; 'client close' ends that"
+        );
+        assert!(!first.finished() && network.answered().is_none());
+        client.close().await.unwrap();
         client.connect(to(None)).await.unwrap();
-        let (first, mut second) = (network.answered().unwrap(), network.answered().unwrap());
+        let mut second = network.answered().unwrap();
         assert!(first.finished() && !second.finished());
         // What cannot come about hurts nobody.
         let nowhere = Target {
@@ -389,6 +397,7 @@ fn tls_of_both_versions_connects_sends_resumes_and_closes() {
             assert!(session.resumed && session.to_string().contains(", resumed, server CN=the server"));
             client.send(b"again").await.unwrap();
             until(|| client.flow() == (5, 5)).await;
+            client.close().await.unwrap();
             let session = client.connect(to(None)).await.unwrap().unwrap();
             assert!(!session.resumed && session.to_string().ends_with("CN=the server (no name was asked for)"));
             client.send(b"any").await.unwrap();

@@ -1,0 +1,189 @@
+//! Connections that are dialled, as those who are dialled see them.
+
+use super::super::reverse::{Host, REVERSES, ReverseError, Target};
+use super::*;
+use crate::net::ConnectError;
+use embassy_time::{Instant, Timer};
+use std::net::Ipv4Addr;
+
+const HOME: Host<'_> = Host::Address(Ipv4Addr::new(10, 0, 2, 2));
+const SECOND: Duration = Duration::from_secs(1);
+
+fn to(host: Host<'_>, port: u16) -> Target<'_> {
+    Target {
+        host,
+        port,
+        netif: None,
+        every: SECOND,
+        role: Role::Either,
+    }
+}
+
+/// The other end of the connection that is dialled next.
+async fn dialled(network: &FakeNetwork) -> Stream {
+    loop {
+        match network.answered() {
+            Some(peer) => return peer,
+            None => Timer::after_millis(1).await,
+        }
+    }
+}
+
+fn status(service: &Service<FakeNetwork>) -> String {
+    let mut out = String::new();
+    let mut at = Some(0);
+    while let Some(from) = at {
+        at = service.write_reverse(from, &mut out);
+    }
+    out
+}
+
+async fn until(service: &Service<FakeNetwork>, text: &str) -> String {
+    loop {
+        let status = status(service);
+        if status.contains(text) {
+            return status;
+        }
+        Timer::after_millis(1).await;
+    }
+}
+
+#[test]
+fn the_echo_is_served_over_what_was_dialled_and_dialled_again() {
+    served(2, Limits::default(), async |service, network| {
+        service.reverse(Kind::Tls, to(HOME, 20001)).unwrap();
+        let begin = Instant::now();
+        for round in 1..=2 {
+            let mut peer = dialled(network).await;
+            assert!(peer.established_there() || status(service).contains("dialling"));
+            assert_eq!(say(&peer, "Hhello").await, "hello");
+            let line = std::format!(
+                "tls reverse to 10.0.2.2:20001, every 1 s: serving for 0 s, tried {round} times, served {round}\n"
+            );
+            assert_eq!(status(service), line);
+            peer.shutdown();
+            settle().await;
+            assert_eq!(peer.arrived(), "C");
+            let line = std::format!("every 1 s: next try in 1 s, tried {round} times, served {round}\n");
+            assert!(status(service).ends_with(&line), "{}", status(service));
+        }
+        assert!(
+            begin.elapsed() > Duration::from_millis(800),
+            "a pause lies between two tries"
+        );
+        assert_eq!(service.tally().accepted.get(), 0, "nobody has come here");
+    });
+}
+
+#[test]
+fn nobody_there_is_told_and_tried_again() {
+    served(1, Limits::default(), async |service, network| {
+        network.refuse(ConnectError::Refused);
+        service.reverse(Kind::Plain, to(Host::Name("home.example"), 7)).unwrap();
+        let shown = until(service, "next try").await;
+        assert!(
+            shown.starts_with("plain reverse to home.example:7, every 1 s: next try in 1 s, tried 1 times, served 0\n"),
+            "{shown}"
+        );
+        assert!(shown.ends_with("s ago: connection refused\n"), "{shown}");
+        network.admit();
+        let peer = dialled(network).await;
+        assert_eq!(say(&peer, "echo").await, "echo");
+        assert!(until(service, "served 1").await.contains("tried 2 times"));
+        service
+            .reverse(Kind::Plain, to(Host::Name("nowhere.example"), 7))
+            .unwrap();
+        until(service, "s ago: there is no host of that name\n").await;
+    });
+}
+
+#[test]
+fn stopping_leaves_what_is_open_alone() {
+    served(1, Limits::default(), async |service, network| {
+        service.reverse(Kind::Plain, to(HOME, 7)).unwrap();
+        let peer = dialled(network).await;
+        assert_eq!(say(&peer, "a").await, "a");
+        assert_eq!(
+            service.reverse_stop(Kind::Tls, None).await,
+            Err(ReverseError::NotRunning)
+        );
+        let other = service.reverse_stop(Kind::Plain, Some((HOME, 8))).await;
+        assert_eq!(other, Err(ReverseError::NotRunning));
+        service.reverse_stop(Kind::Plain, Some((HOME, 7))).await.unwrap();
+        assert_eq!((status(service), service.reverses(Kind::Plain)), (String::new(), 0));
+        assert_eq!(say(&peer, "b").await, "b");
+        // Whoever dials there next has nothing to do with that one.
+        service.reverse(Kind::Plain, to(HOME, 7)).unwrap();
+        assert!(until(service, "next try").await.contains("all 1 workers are busy"));
+        drop(peer);
+        settle().await;
+        assert!(status(service).contains("tried 1 times, served 0\n"));
+        service.reverse_stop(Kind::Plain, None).await.unwrap();
+        assert_eq!(service.reverses(Kind::Plain), 0);
+    });
+}
+
+#[test]
+fn refusals_are_told_and_make_the_pause_longer() {
+    served(1, Limits::default(), async |service, network| {
+        service.reverse(Kind::Tls, to(HOME, 7)).unwrap();
+        let mut begin = None;
+        // One, one, two seconds; less an eighth, since the random number is 0.
+        for least in [0, 800, 800, 1700] {
+            let peer = dialled(network).await;
+            let since: Option<Instant> = begin.replace(Instant::now());
+            assert!(
+                since.is_none_or(|since| since.elapsed().as_millis() >= least),
+                "{least}"
+            );
+            peer.say("x");
+            until(service, "handshake failed: ").await;
+            until(service, "next try").await;
+            assert_eq!(peer.arrived(), "A");
+        }
+        assert!(status(service).contains("tried 4 times, served 0\n"));
+    });
+}
+
+#[test]
+fn the_part_in_tls_is_the_one_that_was_asked_for() {
+    served(1, Limits::default(), async |service, network| {
+        let role = Role::Client;
+        service.reverse(Kind::Tls, Target { role, ..to(HOME, 7) }).unwrap();
+        let peer = dialled(network).await;
+        settle().await;
+        assert_eq!(peer.arrived(), "M", "it speaks first");
+        assert_eq!(say(&peer, "Hx").await, "x");
+    });
+}
+
+#[test]
+fn what_cannot_be_dialled_is_refused() {
+    served(1, Limits::default(), async |service, network| {
+        network.refuse(ConnectError::Refused);
+        let expect = |target, error| assert_eq!(service.reverse(Kind::Tls, target), Err(error));
+        expect(to(HOME, 0), ReverseError::InvalidPort);
+        expect(to(Host::Name("a..b"), 1), ReverseError::NotAName);
+        let netif = Some("vm9");
+        expect(Target { netif, ..to(HOME, 1) }, ReverseError::NoSuchInterface);
+        for port in 1..=REVERSES as u16 {
+            service.reverse(Kind::Tls, to(HOME, port)).unwrap();
+        }
+        assert_eq!(service.reverse(Kind::Tls, to(HOME, 1)), Err(ReverseError::Already));
+        assert_eq!(service.reverse(Kind::Plain, to(HOME, 1)), Err(ReverseError::TooMany));
+        assert_eq!(service.reverses(Kind::Tls), REVERSES);
+        service.set_mutual_tls(Err("no CA is configured"));
+        let error = service.reverse(Kind::Tls, to(HOME, 99)).unwrap_err();
+        assert_eq!(error.to_string(), "no CA is configured");
+        service.reverse_stop(Kind::Tls, None).await.unwrap();
+        assert_eq!(status(service), "");
+    });
+}
+
+#[test]
+fn the_task_that_dials_is_small() {
+    served(1, Limits::default(), async |service, _| {
+        let size = size_of_val(&service.dial(|| 0));
+        assert!(size < 24 * 1024, "{size}");
+    });
+}

@@ -1,0 +1,145 @@
+//! The debug shell over TLS, for those whose certificate is good.
+//!
+//! The newest wins, as on telnet; but only who has proved who he is counts as one who has come. There are a few
+//! [`Seat`]s, each with buffers of its own and a task: one for the session, the others for handshakes meanwhile.
+
+use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::{Duration, with_timeout};
+use rand_core::CryptoRng;
+
+use core::net::SocketAddrV4;
+
+use super::server::{GOODBYE, carry_out, goodbye};
+use super::telnet::Telnet;
+use super::{Exit, Host, run};
+use crate::echo::limit::Limiter;
+use crate::echo::{Listener, Transport};
+use crate::pki::verify::Clock;
+use crate::tls::{Connection, ServerConfig, Stream};
+
+/// How many can be in the handshake or in a session at a time.
+pub const SEATS: usize = 3;
+
+/// The longest that a handshake may take: those who wait for a seat wait no longer.
+pub const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// What one connection at a time is served with.
+pub struct Seat<'b, R> {
+    /// It requires a certificate; see [`ClientAuth::Required`](crate::tls::ClientAuth::Required).
+    pub config: ServerConfig<'b>,
+    /// The time by which certificates are judged.
+    pub clock: fn() -> Clock,
+    /// For keys.
+    pub rng: R,
+    /// [`FULL_INBOUND`](crate::tls::FULL_INBOUND) bytes: a program may paste a full record.
+    pub inbound: &'b mut [u8],
+    /// As [`Connection::server`] demands.
+    pub outbound: &'b mut [u8],
+}
+
+/// What the seats have in common: who is to leave, and for whom.
+pub struct Hall {
+    successor: [Signal<NoopRawMutex, SocketAddrV4>; SEATS],
+    failures: Limiter,
+}
+
+impl Hall {
+    /// An empty one.
+    pub const fn new() -> Self {
+        Hall {
+            successor: [const { Signal::new() }; SEATS],
+            failures: Limiter::new(20, Duration::from_secs(1)),
+        }
+    }
+}
+
+impl Default for Hall {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Serves the seat with that number for ever. Each of [`SEATS`] tasks runs this for the same port.
+pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
+    listener: &L,
+    host: &H,
+    mut seat: Seat<'_, R>,
+    hall: &Hall,
+    number: usize,
+) -> ! {
+    let Some(ours) = hall.successor.get(number) else {
+        core::future::pending::<()>().await;
+        unreachable!("pending never ends")
+    };
+    loop {
+        let stream = listener.accept().await;
+        let peer = stream.peer();
+        let refused = |why: &dyn core::fmt::Display| {
+            hall.failures.log(
+                ::log::Level::Warn,
+                format_args!("{peer}: debug shell over TLS refused: {why}"),
+            );
+        };
+        let config = seat.config.with_clock((seat.clock)());
+        let connection = match Connection::server(config, &mut *seat.inbound, &mut *seat.outbound) {
+            Ok(connection) => connection,
+            Err(error) => {
+                refused(&error);
+                continue;
+            }
+        };
+        let mut stream = Stream::new(stream, connection);
+        match with_timeout(HANDSHAKE, stream.handshake(&mut seat.rng)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                refused(&error);
+                // The alert is on its way, and a reset must not overtake it.
+                stream.transport().shutdown();
+                continue;
+            }
+            Err(_) => {
+                refused(&format_args!("no handshake within {} s", HANDSHAKE.as_secs()));
+                continue;
+            }
+        }
+        // A certificate is required: nobody comes here without.
+        let Some(whose) = stream.info().peer.map(|peer| peer.subject) else {
+            refused(&"no certificate");
+            continue;
+        };
+        stream.transport().mark_established();
+        for (_, other) in hall.successor.iter().enumerate().filter(|(other, _)| *other != number) {
+            other.signal(peer);
+        }
+        ours.reset();
+        ::log::info!("{peer}: debug shell over TLS begins: {}", whose.as_str());
+        let mut telnet = Telnet::new(stream);
+        // The session borrows the stream and goes before the stream does.
+        let (words, exit) = match select(ours.wait(), run(&mut telnet, host)).await {
+            Either::First(next) => {
+                ::log::info!("{peer}: debug shell over TLS ends: {next} takes over");
+                (Some("\nanother session has taken over\n"), None)
+            }
+            Either::Second(Ok(exit)) => {
+                ::log::info!("{peer}: debug shell over TLS ends");
+                (None, Some(exit))
+            }
+            Either::Second(Err(error)) => {
+                ::log::info!("{peer}: debug shell over TLS ends: {error}");
+                telnet.get_mut().transport().shutdown();
+                continue;
+            }
+        };
+        let mut stream = goodbye(telnet, words).await;
+        // close_notify; whether it gets out or not, FIN is next.
+        let _ = with_timeout(GOODBYE, stream.close()).await;
+        stream.transport().shutdown();
+        if let Some(Exit::Power(power)) = exit {
+            // The network goes down with the machine.
+            let _ = with_timeout(GOODBYE, stream.transport().drained()).await;
+            carry_out(host, power);
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! ParaQ's secure connections: each use case of its document, by its name. docs/paraq.md walks the same way by hand.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+
+use super::common::machine::{Machine, Setup};
+use super::common::pki::{ECHO, Session, USER_NETWORK};
+use super::common::process::Process;
+use super::common::tls::s_client;
+use super::common::{LIMIT, poll};
+
+/// A server of the session, as the document launches it. `more` goes into its configuration.
+fn launch(session: &Session, more: &str) -> Machine {
+    let text = format!(
+        "{USER_NETWORK}{ECHO}{}{more}",
+        session.tls(".client_auth = \"required\",")
+    );
+    Setup::new().defconfig(text).ready()
+}
+
+/// A client of forward connections, with the credentials of that name.
+fn client(machine: &Machine, session: &Session, whose: &str, more: &[&str]) -> Process {
+    let arguments = session.identity(whose);
+    s_client(
+        machine.at(10007),
+        &session.ca(),
+        arguments.iter().map(String::as_str).chain(more.iter().copied()),
+    )
+}
+
+/// A client that waits for reverse connections, with the credentials of that name, at a port of this host (0: any).
+fn waiting_client(session: &Session, whose: &str, port: u16, more: &[&str]) -> (Process, u16) {
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-accept", &format!("127.0.0.1:{port}"), "-CAfile"]);
+    command.arg(session.ca()).args(session.identity(whose));
+    // It must be shown a certificate, and a good one.
+    let server = Process::start(command.args(["-Verify", "1", "-verify_return_error"]).args(more));
+    let port = accepting(&server).unwrap_or(port);
+    (server, port)
+}
+
+/// Waits until `s_server` does; its port, if that was not given to it.
+fn accepting(server: &Process) -> Option<u16> {
+    server.out.wait_until("the port", |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let (_, rest) = text.split_once("ACCEPT")?;
+        let (port, _) = rest.split_once('\n')?;
+        Some(port.rsplit(':').next()?.trim().parse().ok())
+    })
+}
+
+/// What is typed comes back.
+fn assert_echoes(client: &mut Process, text: &str) {
+    client.write(format!("{text}\n").as_bytes());
+    client.out.wait_for(&format!("\n{text}\n"));
+}
+
+/// A port at which nobody listens, for those who will.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What `echoctl_tls` answers to a command.
+fn ask(machine: &Machine, command: &str) -> String {
+    let mut shell = machine.shell();
+    shell.command("echoctl_tls");
+    shell.command(command)
+}
+
+fn dial(machine: &Machine, port: u16, more: &str) {
+    let answer = ask(machine, &format!("server reverse 10.0.2.2 {port}{more}"));
+    assert!(answer.ends_with("...\nDone.\n"), "{answer}");
+}
+
+/// Waits until `status` says all of that about the one that is dialled there.
+fn wait_for_status(machine: &Machine, port: u16, texts: &[&str]) {
+    poll(&format!("{texts:?}"), || {
+        let status = machine.ask("status");
+        let (_, rest) = status.split_once(&format!("tls reverse to 10.0.2.2:{port}, "))?;
+        let lines: String = rest.split_inclusive('\n').take(2).collect();
+        texts.iter().all(|text| lines.contains(text)).then_some(())
+    });
+}
+
+/// Lets a TLS client of this host come to be dialled: whoever connects to the address given talks to whoever connects
+/// to the port given.
+fn switchboard() -> (u16, SocketAddr) {
+    let (dialled, ours) = (
+        TcpListener::bind("127.0.0.1:0").unwrap(),
+        TcpListener::bind("127.0.0.1:0").unwrap(),
+    );
+    let ends = (dialled.local_addr().unwrap().port(), ours.local_addr().unwrap());
+    std::thread::spawn(move || {
+        while let (Ok((server, _)), Ok((client, _))) = (dialled.accept(), ours.accept()) {
+            for (mut from, mut to) in [
+                (server.try_clone().unwrap(), client.try_clone().unwrap()),
+                (client, server),
+            ] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+    ends
+}
+
+#[test]
+fn forward_connection() {
+    let (session, other) = (Session::new("session"), Session::new("another session"));
+    let machine = launch(&session, "");
+    machine.wait_for("tls: client authentication required");
+    for version in ["-tls1_3", "-tls1_2"] {
+        let mut good = client(&machine, &session, "client", &[version]);
+        good.out.wait_for("Verification: OK");
+        assert_echoes(&mut good, "forward");
+        // The server refuses whoever is not of the session ...
+        let required = match version {
+            "-tls1_3" => "alert certificate required",
+            _ => "alert handshake failure",
+        };
+        let mut nobody = s_client(machine.at(10007), &session.ca(), [version]);
+        nobody.err.wait_for(required);
+        nobody.wait();
+        let stranger = other.identity("client");
+        let arguments = stranger.iter().map(String::as_str).chain([version]);
+        let mut stranger = s_client(machine.at(10007), &session.ca(), arguments);
+        stranger.err.wait_for("alert unknown ca");
+        stranger.wait();
+        // ... and so does the client.
+        let arguments = session.identity("client");
+        let arguments = arguments.iter().map(String::as_str).chain([version]);
+        let mut misled = s_client(machine.at(10007), &other.ca(), arguments);
+        misled.err.wait_for("certificate verify failed");
+        misled.wait();
+        // All that while the first was served.
+        assert_echoes(&mut good, "still here");
+    }
+}
+
+#[test]
+fn client_reconnects_to_server() {
+    let session = Session::new("session");
+    let machine = launch(&session, "");
+    for version in ["-tls1_3", "-tls1_2"] {
+        let mut first = client(&machine, &session, "client", &[version]);
+        assert_echoes(&mut first, "first");
+        // Q at the beginning of a line ends s_client.
+        first.write(b"Q\n");
+        assert!(first.wait().success());
+        let mut again = client(&machine, &session, "client", &[version]);
+        assert_echoes(&mut again, "again");
+    }
+}
+
+#[test]
+fn friend_connects_to_running_server() {
+    let session = Session::new("session");
+    let machine = launch(&session, "");
+    let mut user = client(&machine, &session, "client", &[]);
+    assert_echoes(&mut user, "it is me");
+    user.write(b"Q\n");
+    assert!(user.wait().success());
+    // A copy of the user's credentials.
+    let copies = session.copy("client", "copy");
+    let mut friend = s_client(machine.at(10007), &session.ca(), &copies);
+    assert_echoes(&mut friend, "the same credentials");
+    // The alternate: credentials of their own, as many as are wanted, beside each other.
+    let mut friends: Vec<Process> = ["alice", "bob", "carol"]
+        .iter()
+        .map(|name| {
+            session.issue(name);
+            client(&machine, &session, name, &[])
+        })
+        .collect();
+    for friend in &mut friends {
+        assert_echoes(friend, "a friend");
+    }
+    assert_echoes(&mut friend, "all together");
+}
+
+#[test]
+fn reverse_connection() {
+    let (session, other) = (Session::new("session"), Session::new("another session"));
+    let machine = launch(&session, "");
+    // Whoever waits on an SSL socket, as the document says.
+    for version in ["-tls1_3", "-tls1_2"] {
+        let (mut waiting, port) = waiting_client(&session, "client", 0, &[version]);
+        dial(&machine, port, " every 1");
+        wait_for_status(&machine, port, &["every 1 s: serving CN=client for "]);
+        assert!(waiting.out.text().contains("CN = server"), "{}", waiting.out.text());
+        assert_echoes(&mut waiting, "reverse");
+        machine.wait_for(&format!("tls reverse to 10.0.2.2:{port}: serving CN=client"));
+        let stopping = ask(&machine, &format!("server reverse stop 10.0.2.2 {port}"));
+        assert_eq!(
+            stopping,
+            format!("Stopping TLS server (dialling 10.0.2.2:{port})...\nDone.\n")
+        );
+        // What is open goes on.
+        assert_echoes(&mut waiting, "to the end");
+    }
+    // The other end can just as well be the TLS client.
+    for (version, role) in [("-tls1_3", ""), ("-tls1_2", " role server")] {
+        let (port, address) = switchboard();
+        let arguments = session.identity("client");
+        let arguments = arguments.iter().map(String::as_str).chain([version]);
+        let mut calling = s_client(address, &session.ca(), arguments);
+        dial(&machine, port, &format!(" vm0 every 1{role}"));
+        calling.out.wait_for("Verification: OK");
+        assert_echoes(&mut calling, "reverse");
+        wait_for_status(&machine, port, &["serving CN=client for "]);
+        ask(&machine, &format!("server reverse stop 10.0.2.2 {port}"));
+    }
+    // The server refuses whoever is not of the session ...
+    let (_stranger, port) = waiting_client(&other, "client", 0, &[]);
+    dial(&machine, port, " every 1");
+    wait_for_status(
+        &machine,
+        port,
+        &["served 0\n", "handshake failed: issuer unknown: CN=another session"],
+    );
+    ask(&machine, "server reverse stop");
+    let (port, address) = switchboard();
+    let nobody = s_client(address, &session.ca(), [""; 0]);
+    dial(&machine, port, " every 1");
+    nobody.err.wait_for("alert certificate required");
+    wait_for_status(&machine, port, &["served 0\n", "handshake failed: "]);
+    ask(&machine, "server reverse stop");
+    // ... and so does the client.
+    let arguments = session.identity("client");
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_server", "-accept", "127.0.0.1:0", "-CAfile"])
+        .arg(other.ca());
+    let misled = Process::start(command.args(arguments).args(["-Verify", "1", "-verify_return_error"]));
+    let port = accepting(&misled).unwrap();
+    dial(&machine, port, " every 1");
+    misled.err.wait_for("certificate verify failed");
+    // OpenSSL's word for an issuer that it does not have.
+    wait_for_status(&machine, port, &["unknown_ca"]);
+    assert_eq!(ask(&machine, "server stop").matches("Done.").count(), 2);
+    assert!(!machine.ask("status").contains("reverse"));
+}
+
+#[test]
+fn server_phones_home() {
+    let session = Session::new("session");
+    let port = free_port();
+    let machine = launch(
+        &session,
+        &format!(".echo.reverse = {{ {{ .ipaddr = {{ 10, 0, 2, 2 }}, .port = {port}, .every = 1 }} }},\n"),
+    );
+    // Others are not concerned.
+    let mut forward = client(&machine, &session, "client", &[]);
+    assert_echoes(&mut forward, "before");
+    machine.wait_for(&format!("tls reverse to 10.0.2.2:{port}: every 1 s, from vm0"));
+    machine.wait_for(&format!("tls reverse to 10.0.2.2:{port}: connection refused"));
+    wait_for_status(&machine, port, &["served 0\n", " s ago: connection refused\n"]);
+    for round in 1..=3 {
+        let (mut home, _) = waiting_client(&session, "client", port, &[]);
+        wait_for_status(&machine, port, &["serving CN=client", &format!("served {round}\n")]);
+        assert_echoes(&mut home, &format!("round {round}"));
+        // The client disconnects, in order and rudely.
+        if round == 2 {
+            drop(home);
+        } else {
+            home.write(b"Q\n");
+            home.wait();
+        }
+        wait_for_status(&machine, port, &["next try in 1 s", " s ago: connection refused\n"]);
+    }
+    assert_echoes(&mut forward, "after");
+    // Until it is told to stop.
+    assert_eq!(
+        ask(&machine, "server reverse stop"),
+        "Stopping TLS server (dialling 1 host)...\nDone.\n"
+    );
+    machine.wait_for(&format!("tls reverse to 10.0.2.2:{port}: stopped"));
+    assert!(!machine.ask("status").contains("reverse"));
+    // What failed was told, and not at each of the many tries.
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "nobody dials any more");
+}
+
+#[test]
+fn server_phones_a_friend() {
+    let (session, other) = (Session::new("session"), Session::new("another session"));
+    let port = free_port();
+    let machine = launch(&session, "");
+    let (mut user, _) = waiting_client(&session, "client", port, &[]);
+    dial(&machine, port, " every 1");
+    wait_for_status(&machine, port, &["serving CN=client"]);
+    assert_echoes(&mut user, "home");
+    user.write(b"Q\n");
+    user.wait();
+    // Somebody else listens there: he gets nothing.
+    let (stranger, _) = waiting_client(&other, "client", port, &[]);
+    wait_for_status(&machine, port, &["served 1\n", "issuer unknown: CN=another session"]);
+    drop(stranger);
+    // The friend has a copy of the user's credentials, or (the alternate) some of their own.
+    session.copy("client", "copy");
+    session.issue("friend");
+    for (served, whose, subject) in [(2, "copy", "CN=client"), (3, "friend", "CN=friend")] {
+        let (mut friend, _) = waiting_client(&session, whose, port, &[]);
+        let texts = [&format!("serving {subject}")[..], &format!("served {served}\n")];
+        wait_for_status(&machine, port, &texts);
+        assert_echoes(&mut friend, "hello friend");
+        friend.write(b"Q\n");
+        friend.wait();
+    }
+}
+
+/// What has no TLS has no credentials either.
+#[test]
+fn the_plain_echo_dials_as_well() {
+    let machine = Setup::new().ready();
+    let home = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = home.local_addr().unwrap().port();
+    let mut shell = machine.shell();
+    shell.command("echoctl");
+    let answer = shell.command(&format!("server reverse 10.0.2.2 {port} every 1"));
+    assert_eq!(
+        answer,
+        format!("Starting server (dialling 10.0.2.2:{port} (0a000202), every 1 s)...\nDone.\n")
+    );
+    for round in 0..3 {
+        let (stream, _) = home.accept().unwrap();
+        assert_eq!(
+            echo(stream, format!("round {round}").as_bytes()),
+            format!("round {round}").as_bytes()
+        );
+    }
+    assert_eq!(shell.command("server stop"), {
+        "Stopping server (Port: 10008)...\nDone.\nStopping server (dialling 1 host)...\nDone.\n"
+    });
+}
+
+/// Sends, says that this was all, and gives what comes back.
+fn echo(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
+    use std::io::{Read as _, Write as _};
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.write_all(bytes).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).unwrap();
+    back
+}
+
+/// Without a CA nobody can be told from anybody: nothing is dialled, and the shell says why.
+#[test]
+fn without_a_session_nobody_is_dialled() {
+    let session = Session::new("session");
+    let text = format!("{USER_NETWORK}{ECHO}{}", session.tls_without_ca());
+    let machine = Setup::new().defconfig(text).ready();
+    let answer = ask(&machine, "server reverse 10.0.2.2 20001");
+    assert!(
+        answer.ends_with("Failed: no CA is configured to judge the other end by: .tls.ca_cert is empty.\n"),
+        "{answer}"
+    );
+}
