@@ -164,6 +164,7 @@ fn the_guide_s_walk_to_a_client() {
         );
         converse(&machine, &mut shell, &mut server);
         assert_eq!(shell.command("client close"), "Done.\n");
+        assert_eq!(shell.command("client close"), "Done.\n");
         assert!(!connected(&mut shell, port, " vm0 name=localhost").contains("resumed"));
         drop(server);
         machine.wait_for(&format!("tls client: 10.0.2.2:{port}: "));
