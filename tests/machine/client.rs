@@ -114,8 +114,8 @@ fn converse(machine: &Machine, shell: &mut Telnet, server: &mut Process) {
     server.out.wait_for("Hello, BitVisor with TLS!\n");
     let mark = machine.console().mark();
     server.write(b"Test 123 Message from server.\n");
-    let mark = machine.console().wait_from(mark, "] Received.\n");
-    machine.console().wait_from(mark, "] Test 123 Message from server.\n");
+    let mark = machine.console().wait_from(mark, "] Received.\r\n");
+    machine.console().wait_from(mark, "] Test 123 Message from server.\r\n");
 }
 
 #[test]
@@ -262,8 +262,8 @@ fn gnutls_echoes() {
         assert!(agreed.starts_with(version), "{agreed}");
         let mark = machine.console().mark();
         assert!(shell.command("client send over  there").ends_with("Done.\n"));
-        let mark = machine.console().wait_from(mark, "] Received.\n");
-        machine.console().wait_from(mark, "] over  there\n");
+        let mark = machine.console().wait_from(mark, "] Received.\r\n");
+        machine.console().wait_from(mark, "] over  there\r\n");
         assert_eq!(shell.command("client close"), "Done.\n");
     }
 }
