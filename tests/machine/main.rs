@@ -10,6 +10,7 @@ mod client;
 mod defconfig;
 mod echo;
 mod frames;
+mod guide;
 mod hello;
 mod identities;
 mod selftest;
