@@ -20,21 +20,38 @@ misused() {
 	exit 2
 }
 
-have() { command -v -- "$1" >/dev/null 2>&1; }
+# Whether a program is there, or, by its whole path, a file.
+have() {
+	case $1 in
+	/*) [[ -r $1 ]] ;;
+	*) command -v -- "$1" >/dev/null 2>&1 ;;
+	esac
+}
 
 # ---- what is needed -------------------------------------------------------------------------------------------------
 
-# The Debian and Ubuntu packages that bring these programs.
+# What boots by UEFI: the firmware, and the parts of GRUB.
+ovmf=/usr/share/ovmf/OVMF.fd
+grub_efi=/usr/lib/grub/x86_64-efi/moddep.lst
+
+# What receives the log. Only root's PATH has its directory.
+rsyslogd=/usr/sbin/rsyslogd
+
+# The Debian and Ubuntu packages that bring these programs and files.
 declare -A package_of=(
 	[cc]="gcc libc6-dev"
 	[gnutls-cli]=gnutls-bin
+	[grub-mkstandalone]=grub-common
+	["$grub_efi"]=grub-efi-amd64-bin
 	[openssl]=openssl
+	["$ovmf"]=ovmf
 	[qemu-system-x86_64]=qemu-system-x86
+	["$rsyslogd"]=rsyslog
 	[shellcheck]=shellcheck
 	[telnet]=telnet
 )
 
-# install_missing PROGRAM...: installs what is not there, as root or by a sudo that asks nothing. Where that is not
+# install_missing PROGRAM-OR-FILE...: installs what is not there, as root or by a sudo that asks nothing. Where that is not
 # possible, the one line to type is printed instead, and that is the end.
 install_missing() {
 	local program missing=() packages=()

@@ -2,6 +2,8 @@
 
 pub(crate) mod tls;
 
+use core::fmt::Write as _;
+
 use embassy_time::Duration;
 use postern::config::{Config, Scratch};
 use postern::echo::client::{Speech, TlsClient, outbound_len};
@@ -214,13 +216,19 @@ struct LogLines {
 }
 
 impl syslog::Source for LogLines {
-    async fn next(&mut self, text: &mut heapless::String<{ syslog::MAX_TEXT }>) -> ::log::Level {
+    async fn next(&mut self, text: &mut heapless::String<{ syslog::MAX_TEXT }>) -> (::log::Level, u64) {
         loop {
             if let Some(line) = log::read_from(self.next) {
+                if line.missed > 0 {
+                    self.next = line.number;
+                    let _ = write!(text, "{} lines of the log came too fast to be sent", line.missed);
+                    return (::log::Level::Warn, 0);
+                }
                 self.next = line.number + 1;
                 // A line of the log is shorter than one of syslog may be.
                 let _ = text.push_str(&line.text);
-                return line.level;
+                let age = clock::now().saturating_sub(line.uptime.as_micros()) / 1_000_000;
+                return (line.level, age);
             }
             log::news(self.next).await;
         }

@@ -45,6 +45,7 @@ mod tests {
             "--memory",
             "--accel",
             "--machine",
+            "--uefi",
             "--pcap",
         ] {
             assert!(out.contains(&format!("\n  {option} ")), "{option}");
@@ -79,6 +80,12 @@ mod tests {
             (&["--accel", "hvf"], "--accel takes kvm or tcg, not 'hvf'"),
             (&["--machine", "pc"], "--machine takes q35 or microvm, not 'pc'"),
             (&["--no-build=yes"], "--no-build takes no value"),
+            (&["--uefi=yes"], "--uefi takes no value"),
+            (&["--uefi", "--machine", "microvm"], "--uefi takes the machine q35"),
+            (
+                &["--uefi", "--memory", "63"],
+                "--uefi takes --memory 64 or more, not '63'",
+            ),
             (&["--tls", "4444", "--plain", "4444"], "port 4444 is asked for twice"),
         ] {
             let (status, out, err) = end(script("run").args(arguments));
@@ -168,6 +175,38 @@ mod tests {
         assert!(dry_run(&["--machine", "microvm"]).contains(" -M microvm,"));
     }
 
+    #[test]
+    fn uefi_boots_the_machine_of_the_guide_from_a_directory() {
+        let scratch = Scratch::new();
+        let target = scratch.path("a, b");
+        let mut run = script("run");
+        run.args(["--dry-run", "--uefi", "--pcap=/tmp/x"]);
+        let (status, command, err) = end(run.env("CARGO_TARGET_DIR", &target));
+        assert_eq!(status, 0, "{err}");
+        for part in [
+            " -M q35 ",
+            " -m 4096 ",
+            " -bios /usr/share/ovmf/OVMF.fd ",
+            &format!(" 'file=fat:rw:{},format=raw' ", target.join("uefi").display()).replace("a, b", "a,, b"),
+            " -nic user,id=net0,model=e1000e,hostfwd=tcp:127.0.0.1:",
+            " -object filter-dump,id=pcap0,netdev=net0,file=/tmp/x\n",
+        ] {
+            assert!(command.contains(part), "{part} is not in {command}");
+        }
+        assert!(
+            !command.contains(" -kernel ") && !command.contains(" -initrd "),
+            "{command}"
+        );
+        assert!(!target.exists(), "--dry-run did something");
+        let (status, _, err) = end(script("run")
+            .args(["--dry-run", "--uefi"])
+            .env("CARGO_TARGET_DIR", "/tmp/a:b"));
+        assert!(
+            status == 1 && err.contains("a directory with a colon in its name: /tmp/a:b/uefi"),
+            "{err}"
+        );
+    }
+
     /// Ports of the guide that others have, maybe this very test in another run: only that they are avoided counts.
     #[test]
     fn a_taken_port_is_avoided_or_named() {
@@ -231,6 +270,9 @@ mod tests {
         }
         let (status, _, err) = end(bare.run().arg("--no-build"));
         assert!(status == 1 && err.contains("Rust is missing: install 1."), "{err}");
+        // What UEFI takes besides is asked for then alone.
+        let (_, _, err) = end(bare.run().args(["--no-build", "--uefi"]));
+        assert!(err.contains("please install grub-mkstandalone "), "{err}");
         bare.program("cargo", "");
         bare.program("rustc", "echo rustc 1.75.0");
         let (status, _, err) = end(bare.run().arg("--no-build"));

@@ -1,6 +1,7 @@
-# From the PVH entry (32-bit protected mode, paging off) to Rust in 64-bit mode.
-# Intel syntax. On entry: EBX = physical address of the start info, flat segments, interrupts off
-# (https://xenbits.xen.org/docs/unstable/misc/pvh.html, "x86/HVM direct boot ABI").
+# From the loader's entry (32-bit protected mode, paging off) to Rust in 64-bit mode.
+# Intel syntax. On entry: EBX = physical address of the start info, flat segments, interrupts off. Two kinds of loader
+# come here: PVH ones (https://xenbits.xen.org/docs/unstable/misc/pvh.html, "x86/HVM direct boot ABI"), and Multiboot2
+# ones, which say so in EAX (https://www.gnu.org/software/grub/manual/multiboot2/multiboot.html, 3.3): GRUB, under UEFI.
 
     .section .note.pvh, "a", @note
     .balign 4
@@ -10,6 +11,17 @@
     .asciz  "Xen"
     .quad   _start
 
+    .section .multiboot2, "a", @progbits
+    .balign 8
+multiboot2_header:
+    .long   0xe85250d6                      # magic
+    .long   0                               # i386: to be entered in 32-bit protected mode
+    .long   multiboot2_end - multiboot2_header
+    .long   -(0xe85250d6 + (multiboot2_end - multiboot2_header))
+    .short  0, 0                            # no further tags: all that is wanted is what every loader gives
+    .long   8
+multiboot2_end:
+
     .section .boot.text, "ax", @progbits
     .code32
     .globl  _start
@@ -18,6 +30,7 @@ _start:
     cld
     mov     esp, offset __main_stack_top
     mov     edi, ebx                        # CPUID takes EBX; EDI becomes the first argument of `boot_start`
+    mov     ebp, eax                        # and this the second
 
     # Long mode and no-execute pages are what everything else stands on.
     mov     eax, 0x80000000
@@ -31,24 +44,29 @@ _start:
     bt      edx, 20                         # NX
     jnc     unfit
 
-    # Boot page tables: the first GiB, one to one, in pages of 2 MiB. `machine::paging` replaces them at once.
+    # Boot page tables: the first 4 GiB, one to one, in pages of 2 MiB. `machine::paging` replaces them at once.
     mov     eax, offset boot_pdpt
     or      eax, 3                          # present, writable
     mov     [boot_pml4], eax
-    mov     eax, offset boot_pd
+    mov     eax, offset boot_pds
     or      eax, 3
-    mov     [boot_pdpt], eax
+    mov     ecx, offset boot_pdpt
+1:
+    mov     [ecx], eax
+    add     eax, 4096
+    add     ecx, 8
+    cmp     ecx, offset boot_pdpt + 4 * 8
+    jb      1b
     mov     eax, 0x83                       # present, writable, 2 MiB
-    mov     ecx, offset boot_pd
+    mov     ecx, offset boot_pds
 2:
     mov     [ecx], eax
     add     eax, 0x200000
     add     ecx, 8
-    cmp     ecx, offset boot_pd + 4096
+    cmp     ecx, offset boot_pds + 4 * 4096
     jb      2b
 
-    mov     eax, cr4
-    or      eax, 0x620                      # PAE, OSFXSR, OSXMMEXCPT
+    mov     eax, 0x620                      # PAE, OSFXSR, OSXMMEXCPT, and nothing that firmware may have left on
     mov     cr4, eax
     mov     eax, offset boot_pml4
     mov     cr3, eax
@@ -111,8 +129,9 @@ start64:
 5:
     fninit
     ldmxcsr [rip + boot_mxcsr]
+    mov     edi, edi                        # the upper halves are undefined after the switch
+    mov     esi, ebp
     xor     ebp, ebp
-    mov     edi, edi                        # the upper half is undefined after the switch
     call    boot_start
     ud2
 
@@ -137,5 +156,5 @@ boot_pml4:
     .skip   4096
 boot_pdpt:
     .skip   4096
-boot_pd:
-    .skip   4096
+boot_pds:
+    .skip   4 * 4096

@@ -7,7 +7,7 @@ use core::slice;
 use postern::machine::boot_info::{BootInfo, PhysicalMemory};
 use postern::machine::memory::{self, Arena, PAGE, Range};
 use postern::machine::paging::{Kind, Mapper};
-use postern::machine::{cpu, descriptors, serial};
+use postern::machine::{cpu, descriptors, multiboot2, serial};
 
 /// What `main` gets: what the loader told, the RAM that is free, and the boot module's bytes.
 pub(crate) struct Boot {
@@ -55,14 +55,18 @@ macro_rules! between {
     };
 }
 
-/// Called by entry.s in 64-bit mode, on the main stack, with the first GiB mapped one to one, and with the physical
-/// address of the PVH start info.
+/// Called by entry.s in 64-bit mode, on the main stack, with the first 4 GiB mapped one to one, and with what the
+/// loader left in EBX and EAX: the physical address of its information, and a magic number if it is a Multiboot2 loader.
 #[unsafe(no_mangle)]
-extern "C" fn boot_start(start_info: u32) -> ! {
+extern "C" fn boot_start(start_info: u32, magic: u32) -> ! {
     // First of all, so that whatever goes wrong can be told.
     serial::init();
     let image = between!(__image_start, __image_end);
-    let info = match BootInfo::parse(&FirstGib, start_info.into(), image) {
+    let info = match magic {
+        multiboot2::MAGIC => BootInfo::parse_multiboot2(&Low, start_info.into(), image),
+        _ => BootInfo::parse(&Low, start_info.into(), image),
+    };
+    let info = match info {
         Ok(info) => info,
         Err(error) => panic!("cannot boot: {error}"),
     };
@@ -74,7 +78,7 @@ fn prepare(info: BootInfo, image: Range) -> Boot {
     let taken = [Some(image), info.module];
     let taken: heapless::Vec<Range, 2> = taken.into_iter().flatten().collect();
     // SAFETY: this is the RAM that the memory map calls usable, without image and module; what the loader left there
-    // is read no more. It is mapped below; until then only page tables are taken, from the first GiB.
+    // is read no more. It is mapped below; until then only page tables are taken, from the first 4 GiB.
     let mut arena = unsafe { Arena::new(&info.ram, &taken) };
     let stacks = descriptors::Stacks {
         interrupt: between!(__interrupt_stack_bottom, __interrupt_stack_top),
@@ -114,8 +118,8 @@ fn map(
         .map_err(|_| &"no RAM for page tables" as _)?;
     let start = memory::physical(spare.as_ptr());
     let spare = Range::new(start, start + pages * PAGE);
-    if spare.end > FirstGib::END {
-        return Err(&"no RAM for page tables within the first GiB");
+    if spare.end > Low::END {
+        return Err(&"no RAM for page tables within the first 4 GiB");
     }
     // SAFETY: from the arena just now, and within what is mapped.
     let mapper = unsafe { Mapper::new(spare, large) };
@@ -158,13 +162,13 @@ unsafe fn switch_to(mapper: Mapper) {
 }
 
 /// Physical memory as far as the tables of entry.s map it.
-struct FirstGib;
+struct Low;
 
-impl FirstGib {
-    const END: u64 = 1 << 30;
+impl Low {
+    const END: u64 = 4 << 30;
 }
 
-impl PhysicalMemory for FirstGib {
+impl PhysicalMemory for Low {
     fn bytes(&self, address: u64, len: usize) -> Option<&[u8]> {
         let end = address.checked_add(len as u64)?;
         if address == 0 || end > Self::END {

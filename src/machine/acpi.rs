@@ -3,7 +3,7 @@
 //! Nothing is interpreted but fixed tables, and one package (`_S5_`) is found in the DSDT by its name. Offsets are
 //! those of ACPI 6.5: RSDP 5.2.5.3, FADT 5.2.9, MADT 5.2.12, `_S5_` 7.4.2.
 
-use super::boot_info::PhysicalMemory;
+use super::boot_info::{PhysicalMemory, RootPointer};
 use super::memory::{self, Range};
 use heapless::Vec;
 
@@ -74,10 +74,10 @@ pub struct Override {
 }
 
 impl Acpi {
-    /// Reads the tables. `rsdp`: where the loader says the root pointer is, or 0.
-    pub fn parse(memory: &impl PhysicalMemory, rsdp: u64) -> Self {
+    /// Reads the tables. `rsdp`: what the loader says of the root pointer.
+    pub fn parse(memory: &impl PhysicalMemory, rsdp: RootPointer) -> Self {
         let mut acpi = Self::default();
-        let Some(rsdp) = root_pointer(memory, rsdp) else {
+        let Some(rsdp) = root_pointer(memory, &rsdp) else {
             return acpi;
         };
         let (root, entry_size) = match u64_at(rsdp, 24) {
@@ -187,15 +187,18 @@ const MAX_TABLE: u32 = 1 << 20;
 /// Where the root pointer lies on a PC, on a 16-byte boundary (5.2.5.1).
 const BIOS_AREA: Range = Range::new(0xe_0000, 0x10_0000);
 
-fn root_pointer(memory: &impl PhysicalMemory, rsdp: u64) -> Option<&[u8]> {
-    let at = |address| {
-        let pointer = memory.bytes(address, 36)?;
-        (pointer.starts_with(b"RSD PTR ") && sum(pointer.get(..20)?) == 0).then_some(pointer)
+fn root_pointer<'a>(memory: &'a impl PhysicalMemory, rsdp: &'a RootPointer) -> Option<&'a [u8]> {
+    let good = |pointer: &&[u8]| {
+        pointer.starts_with(b"RSD PTR ") && pointer.get(..20).is_some_and(|version_1| sum(version_1) == 0)
     };
-    if rsdp != 0
-        && let Some(pointer) = at(rsdp)
-    {
-        return Some(pointer);
+    let at = |address| memory.bytes(address, 36).filter(good);
+    let told = match rsdp {
+        RootPointer::Unknown => None,
+        RootPointer::At(address) => at(*address),
+        RootPointer::Copy(pointer) => Some(&pointer[..]).filter(good),
+    };
+    if told.is_some() {
+        return told;
     }
     let area = memory.bytes(BIOS_AREA.start, BIOS_AREA.len() as usize)?;
     let offsets = (0..area.len()).step_by(16);
@@ -297,6 +300,11 @@ mod tests {
         rsdp
     }
 
+    /// With the root pointer at that address.
+    fn parse(tables: &Tables, rsdp: u64) -> Acpi {
+        Acpi::parse(tables, RootPointer::At(rsdp))
+    }
+
     /// A body with `values` at their offsets in the table.
     fn body(len: usize, values: &[(usize, &[u8])]) -> std::vec::Vec<u8> {
         let mut body = std::vec![0; len - HEADER];
@@ -338,7 +346,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_pc_is_understood() {
-        let acpi = Acpi::parse(&q35(), 0x500);
+        let acpi = parse(&q35(), 0x500);
         let timer = PmTimer {
             port: 0x608,
             wide: false,
@@ -378,7 +386,7 @@ mod tests {
             (0x2000, table_of(b"FACP", &fadt)),
             (0x3000, table_of(b"DSDT", b"_S5_\x12\x04\x01\x0a\x05")),
         ]);
-        let acpi = Acpi::parse(&tables, 0x500);
+        let acpi = parse(&tables, 0x500);
         let register = Register {
             space: Space::Memory,
             address: 0xfea0_0200,
@@ -398,8 +406,17 @@ mod tests {
         area[0x100..0x108].copy_from_slice(b"RSD PTR ");
         area[0x110] = 1;
         tables.0[0] = (BIOS_AREA.start, area);
-        assert_eq!(Acpi::parse(&tables, 0).pm1a_control, Some(0x604));
-        assert_eq!(Acpi::parse(&tables, 0x500).pm1a_control, Some(0x604));
+        assert_eq!(Acpi::parse(&tables, RootPointer::Unknown).pm1a_control, Some(0x604));
+        assert_eq!(parse(&tables, 0x500).pm1a_control, Some(0x604));
+    }
+
+    #[test]
+    fn a_copy_of_the_root_pointer_serves_and_a_damaged_one_is_not_believed() {
+        let mut tables = q35();
+        let mut copy: [u8; 36] = tables.0.remove(0).1.try_into().unwrap();
+        assert_eq!(Acpi::parse(&tables, RootPointer::Copy(copy)).pm1a_control, Some(0x604));
+        copy[9] ^= 1;
+        assert_eq!(Acpi::parse(&tables, RootPointer::Copy(copy)), Acpi::default());
     }
 
     #[test]
@@ -407,7 +424,7 @@ mod tests {
         for damaged in 0..5 {
             let mut tables = q35();
             tables.0[damaged].1[10] ^= 0xff;
-            let acpi = Acpi::parse(&tables, 0x500);
+            let acpi = parse(&tables, 0x500);
             assert_eq!(acpi.pm1a_control.is_some(), damaged > 2, "{damaged}");
             assert_eq!(acpi.s5.is_some(), damaged > 3, "{damaged}");
             assert_eq!(acpi.io_apic.is_some(), damaged == 2 || damaged == 3, "{damaged}");
@@ -427,7 +444,7 @@ mod tests {
                     table[9] = 0;
                     table[9] = 0u8.wrapping_sub(sum(table));
                 }
-                Acpi::parse(&tables, 0x500);
+                parse(&tables, 0x500);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! What the loader tells: memory map, module and command line, checked against lies.
 //!
-//! The structures are those of the x86/HVM direct boot ABI, version 1 of `hvm_start_info`
-//! (<https://xenbits.xen.org/docs/unstable/misc/pvh.html>; field offsets from Xen's `start_info.h`). The parser copies
-//! all that is small, so that the memory which the loader used can be handed out afterwards.
+//! The structures here are those of the x86/HVM direct boot ABI, version 1 of `hvm_start_info`
+//! (<https://xenbits.xen.org/docs/unstable/misc/pvh.html>; field offsets from Xen's `start_info.h`); those of Multiboot2
+//! are read in `multiboot2`. The parsers copy all that is small, so that the memory which the loader used can be handed
+//! out afterwards.
 
 use super::memory::{PAGE, Range};
 use core::fmt;
@@ -17,15 +18,17 @@ pub const MAX_COMMAND_LINE: usize = 512;
 /// The most bytes a module may have (16 MiB). It is a configuration; anything larger is a mistake.
 pub const MAX_MODULE: u64 = 16 << 20;
 /// The most entries of the loader's memory map that are read.
-const MAX_MAP_ENTRIES: u32 = 128;
+const MAX_MAP_ENTRIES: usize = 128;
 
 /// `XEN_HVM_START_MAGIC_VALUE`.
 const MAGIC: u32 = 0x336e_c578;
-/// `XEN_HVM_MEMMAP_TYPE_RAM`.
+/// `XEN_HVM_MEMMAP_TYPE_RAM`, and `MULTIBOOT_MEMORY_AVAILABLE`.
 const TYPE_RAM: u32 = 1;
 const START_INFO_SIZE: usize = 56;
 const MODULE_ENTRY_SIZE: usize = 32;
 const MAP_ENTRY_SIZE: usize = 24;
+/// The bytes of an entry of the memory map that are read.
+const MAP_ENTRY_MIN: usize = 20;
 
 /// Physical memory, read while the start info is parsed.
 pub trait PhysicalMemory {
@@ -48,8 +51,20 @@ pub struct BootInfo {
     pub command_line: String<MAX_COMMAND_LINE>,
     /// Whether the command line was longer than [`MAX_COMMAND_LINE`].
     pub command_line_cut: bool,
-    /// Physical address of the ACPI RSDP, or 0 where the loader does not know.
-    pub rsdp: u64,
+    /// Where the ACPI root pointer is.
+    pub rsdp: RootPointer,
+}
+
+/// What the loader says of the ACPI root pointer (RSDP).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RootPointer {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// Its physical address.
+    At(u64),
+    /// It itself; one of version 1, which has 20 bytes, is filled up with zeros.
+    Copy([u8; 36]),
 }
 
 /// Why there is no usable start info.
@@ -57,9 +72,11 @@ pub struct BootInfo {
 pub enum BootInfoError {
     /// The start info lies where it cannot be read.
     Unreadable,
+    /// It says that it has so many bytes, which cannot be.
+    BadSize(u32),
     /// It does not begin with the magic number.
     BadMagic(u32),
-    /// It is of version 0, which has no memory map.
+    /// It has no memory map, for instance since it is of version 0.
     NoMemoryMap,
     /// The memory map lies where it cannot be read, or has no entry.
     BadMemoryMap,
@@ -71,6 +88,7 @@ impl fmt::Display for BootInfoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable => f.write_str("the start info is not where the loader says"),
+            Self::BadSize(size) => write!(f, "start info of {size} bytes, which cannot be"),
             Self::BadMagic(magic) => write!(f, "start info with the wrong magic {magic:#x}"),
             Self::NoMemoryMap => f.write_str("the start info has no memory map"),
             Self::BadMemoryMap => f.write_str("the memory map cannot be read"),
@@ -114,19 +132,18 @@ impl BootInfo {
         if u32_at(info, 4) < 1 {
             return Err(BootInfoError::NoMemoryMap);
         }
-        let mut boot = Self {
-            rsdp: u64_at(info, 32),
-            ..Self::default()
-        };
-        boot.read_map(memory, u64_at(info, 40), u32_at(info, 48))?;
-        if !boot.is_ram(image) {
-            return Err(BootInfoError::ImageOutsideRam);
+        let mut boot = Self::default();
+        if let rsdp @ 1.. = u64_at(info, 32) {
+            boot.rsdp = RootPointer::At(rsdp);
         }
+        let entries = u32_at(info, 48).min(MAX_MAP_ENTRIES as u32) as usize;
+        let map = memory.bytes(u64_at(info, 40), entries * MAP_ENTRY_SIZE);
+        boot.read_map(map.ok_or(BootInfoError::BadMemoryMap)?, MAP_ENTRY_SIZE, image)?;
         boot.read_command_line(memory, u64_at(info, 24));
         if u32_at(info, 12) > 0 {
-            match boot.read_module(memory, u64_at(info, 16), image) {
-                Ok(module) => boot.module = Some(module),
-                Err(fault) => boot.module_fault = Some(fault),
+            match memory.bytes(u64_at(info, 16), MODULE_ENTRY_SIZE) {
+                Some(entry) => boot.set_module(u64_at(entry, 0), u64_at(entry, 8), image),
+                None => boot.module_fault = Some(ModuleFault::UnreadableList),
             }
         }
         Ok(boot)
@@ -152,15 +169,19 @@ impl BootInfo {
         self.ram.iter().any(|ram| ram.contains(range))
     }
 
-    fn read_map(&mut self, memory: &impl PhysicalMemory, at: u64, entries: u32) -> Result<(), BootInfoError> {
-        let entries = entries.min(MAX_MAP_ENTRIES) as usize;
-        let map = memory.bytes(at, entries * MAP_ENTRY_SIZE).filter(|map| !map.is_empty());
-        let map = map.ok_or(BootInfoError::BadMemoryMap)?;
-        let entry = |bytes: &[u8]| {
-            let start = u64_at(bytes, 0);
-            (start, start.saturating_add(u64_at(bytes, 8)), u32_at(bytes, 16))
+    /// Reads the memory map: entries of `size` bytes, which begin with address, length and type in 8, 8 and 4 bytes.
+    /// `image` has to lie in the RAM that there is.
+    pub(super) fn read_map(&mut self, map: &[u8], size: usize, image: Range) -> Result<(), BootInfoError> {
+        if size < MAP_ENTRY_MIN || map.len() < size {
+            return Err(BootInfoError::BadMemoryMap);
+        }
+        let entries = || {
+            map.chunks_exact(size).take(MAX_MAP_ENTRIES).map(|bytes| {
+                let start = u64_at(bytes, 0);
+                (start, start.saturating_add(u64_at(bytes, 8)), u32_at(bytes, 16))
+            })
         };
-        for (start, end, kind) in map.chunks_exact(MAP_ENTRY_SIZE).map(entry) {
+        for (start, end, kind) in entries() {
             // Whole pages inside; never the first page, so that a null pointer points nowhere.
             let start = start.max(PAGE).saturating_add(PAGE - 1) & !(PAGE - 1);
             let usable = end.min(MAX_ADDRESS) & !(PAGE - 1);
@@ -173,7 +194,7 @@ impl BootInfo {
             }
         }
         // What another entry claims is not RAM, even where two entries contradict each other.
-        for (start, end, kind) in map.chunks_exact(MAP_ENTRY_SIZE).map(entry) {
+        for (start, end, kind) in entries() {
             if kind != TYPE_RAM && start < end {
                 self.remove(Range {
                     start: start & !(PAGE - 1),
@@ -181,7 +202,11 @@ impl BootInfo {
                 });
             }
         }
-        Ok(())
+        if self.is_ram(image) {
+            Ok(())
+        } else {
+            Err(BootInfoError::ImageOutsideRam)
+        }
     }
 
     /// Adds a range, merged with those it touches or overlaps, in ascending order.
@@ -230,22 +255,31 @@ impl BootInfo {
             let Some(&byte) = byte.filter(|&&byte| byte != 0) else {
                 return;
             };
-            let shown = if byte == b' ' || byte.is_ascii_graphic() {
-                char::from(byte)
-            } else {
-                '?'
-            };
-            if self.command_line.push(shown).is_err() {
-                self.command_line_cut = true;
-            }
+            self.add_to_command_line(byte);
         }
     }
 
-    fn read_module(&self, memory: &impl PhysicalMemory, list: u64, image: Range) -> Result<Range, ModuleFault> {
-        let entry = memory
-            .bytes(list, MODULE_ENTRY_SIZE)
-            .ok_or(ModuleFault::UnreadableList)?;
-        let (start, size) = (u64_at(entry, 0), u64_at(entry, 8));
+    /// Adds a byte to the command line, as it is shown.
+    pub(super) fn add_to_command_line(&mut self, byte: u8) {
+        let shown = if byte == b' ' || byte.is_ascii_graphic() {
+            char::from(byte)
+        } else {
+            '?'
+        };
+        if self.command_line.push(shown).is_err() {
+            self.command_line_cut = true;
+        }
+    }
+
+    /// Takes the module of `size` bytes at `start`, or notes why not.
+    pub(super) fn set_module(&mut self, start: u64, size: u64, image: Range) {
+        match self.check_module(start, size, image) {
+            Ok(module) => self.module = Some(module),
+            Err(fault) => self.module_fault = Some(fault),
+        }
+    }
+
+    fn check_module(&self, start: u64, size: u64, image: Range) -> Result<Range, ModuleFault> {
         if size == 0 || size > MAX_MODULE {
             return Err(ModuleFault::BadSize(size));
         }
@@ -262,14 +296,15 @@ impl BootInfo {
 }
 
 /// The little-endian number at `offset`, 0 where there are not enough bytes (callers have checked the length).
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     bytes
         .get(offset..)
         .and_then(|bytes| bytes.first_chunk())
         .map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+/// As [`u32_at`], of 64 bits.
+pub(super) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     bytes
         .get(offset..)
         .and_then(|bytes| bytes.first_chunk())

@@ -13,6 +13,7 @@ pub mod executor;
 pub mod fault;
 pub mod interrupts;
 pub mod memory;
+pub mod multiboot2;
 pub mod paging;
 pub mod panic;
 pub mod pci;

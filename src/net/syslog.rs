@@ -27,8 +27,8 @@ const TAG: &str = "bitvisor";
 
 /// Where lines come from.
 pub trait Source {
-    /// Waits for the next line, puts it into `text` (which is empty), and tells its level.
-    fn next(&mut self, text: &mut String<MAX_TEXT>) -> impl Future<Output = log::Level>;
+    /// Waits for the next line, puts it into `text` (which is empty), and tells its level and its age in seconds.
+    fn next(&mut self, text: &mut String<MAX_TEXT>) -> impl Future<Output = (log::Level, u64)>;
 }
 
 /// Where lines go.
@@ -64,8 +64,9 @@ pub async fn run(
     let mut packet = String::new();
     loop {
         text.clear();
-        let level = lines.next(&mut text).await;
-        format(&mut packet, level, clock(), host, &text);
+        let (level, age) = lines.next(&mut text).await;
+        let time = clock().map(|now| now.saturating_sub(age));
+        format(&mut packet, level, time, host, &text);
         netif.configured().await;
         send(netif, settings, packet.as_bytes()).await;
     }

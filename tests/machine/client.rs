@@ -71,7 +71,7 @@ impl Ca {
     }
 }
 
-fn s_server(certificate: PathBuf, key: PathBuf, arguments: &[&str]) -> (Process, u16) {
+pub fn s_server(certificate: PathBuf, key: PathBuf, arguments: &[&str]) -> (Process, u16) {
     let mut command = Command::new("openssl");
     command
         .args(["s_server", "-accept", "127.0.0.1:0", "-cert"])
@@ -98,14 +98,14 @@ fn listens(port: u16) {
 }
 
 /// A session at the prompt of the TLS client.
-fn echoctl_tls(machine: &Machine) -> Telnet {
+pub fn echoctl_tls(machine: &Machine) -> Telnet {
     let mut shell = machine.shell();
     shell.command("echoctl_tls");
     shell
 }
 
 /// Connects, and gives what was agreed upon.
-fn connected(shell: &mut Telnet, port: u16, more: &str) -> String {
+pub fn connected(shell: &mut Telnet, port: u16, more: &str) -> String {
     let answer = shell.command(&format!("client connect 10.0.2.2 {port}{more}"));
     let netif = if more.starts_with(" vm0") { " vm0" } else { "" };
     let start = format!("Connecting to TLS server at 10.0.2.2:{port} (0a000202){netif}\nDone.\n");
@@ -114,7 +114,7 @@ fn connected(shell: &mut Telnet, port: u16, more: &str) -> String {
 }
 
 /// Does not connect, and gives the reason.
-fn refused(shell: &mut Telnet, port: u16, more: &str) -> String {
+pub fn refused(shell: &mut Telnet, port: u16, more: &str) -> String {
     let answer = shell.command(&format!("client connect 10.0.2.2 {port}{more}"));
     let netif = if more.starts_with(" vm0") { " vm0" } else { "" };
     let start = format!("Connecting to TLS server at 10.0.2.2:{port} (0a000202){netif}\nFailed: ");
@@ -123,7 +123,7 @@ fn refused(shell: &mut Telnet, port: u16, more: &str) -> String {
 }
 
 /// Sends a line, and has one sent back, as the guide does it.
-fn converse(machine: &Machine, shell: &mut Telnet, server: &mut Process) {
+pub fn converse(machine: &Machine, shell: &mut Telnet, server: &mut Process) {
     assert_eq!(shell.command("client send"), "Sending a message...\nDone.\n");
     server.out.wait_for("Hello, BitVisor with TLS!\n");
     let mark = machine.console().mark();
@@ -171,61 +171,6 @@ fn the_guide_s_walk_to_a_client() {
         let gone = shell.command("client send");
         assert!(gone.contains("Failed: not connected any more: "), "{gone}");
     }
-}
-
-#[test]
-fn the_guide_s_own_certificates_are_good_when_pinned_and_explained_when_not() {
-    let scratch = Scratch::new();
-    let openssl = |arguments: &str| {
-        let output = Command::new("openssl")
-            .args(arguments.split_whitespace())
-            .current_dir(scratch.path(""))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    scratch.file(
-        "RootCA.cnf",
-        "distinguished_name = req_distinguished_name\nx509_extensions = v3_ca\nprompt = no\n\
-         [ req_distinguished_name ]\nCN = RootCA\n[ v3_ca ]\nbasicConstraints = critical, CA:TRUE\n\
-         subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid:always, issuer:always\n\
-         keyUsage = critical, cRLSign, digitalSignature, keyCertSign\n",
-    );
-    scratch.file(
-        "server.cnf",
-        "[req]\ndefault_bits = 2048\ndistinguished_name = req_distinguished_name\nx509_extensions = v3_server\n\
-         prompt = no\n[ req_distinguished_name ]\nC = JP\nST = TOKYO\nL = TOKYO\nO = ABCCOMPANY\nCN = *\n\
-         [ v3_server ]\nbasicConstraints = critical, CA:TRUE\n",
-    );
-    openssl("genpkey -algorithm RSA -out RootCA.key");
-    openssl("req -new -x509 -days 3650 -key RootCA.key -out RootCA.pem -config RootCA.cnf");
-    openssl("genpkey -algorithm RSA -out server.key");
-    openssl("req -new -key server.key -out server.csr -config server.cnf");
-    openssl(
-        "x509 -req -days 365 -in server.csr -CA RootCA.pem -CAkey RootCA.key -CAcreateserial -out server.pem \
-         -extensions v3_server",
-    );
-    let ca = strings(&std::fs::read_to_string(scratch.path("RootCA.pem")).unwrap());
-    let (mut server, port) = s_server(scratch.path("server.pem"), scratch.path("server.key"), &["-tls1_2"]);
-    let machine = |verify: &str| {
-        let text = format!("{USER_NETWORK}.tls = {{ .ca_cert =\n{ca},\n.verify = \"{verify}\" }},\n");
-        Setup::new().ports(&[23]).defconfig(text).ready()
-    };
-    let pinned = machine("pinned");
-    let mut shell = echoctl_tls(&pinned);
-    let agreed = connected(&mut shell, port, "");
-    assert!(agreed.starts_with("TLSv1.2 TLS_ECDHE_RSA_"), "{agreed}");
-    converse(&pinned, &mut shell, &mut server);
-    shell.command("client close");
-    // Its CN is `*`, which names nobody.
-    let reason = refused(&mut shell, port, " name=localhost");
-    assert!(reason.starts_with("certificate is not for localhost"), "{reason}");
-    let strict = machine("strict");
-    let reason = refused(&mut echoctl_tls(&strict), port, "");
-    assert!(
-        reason.contains("X.509 version 1") && reason.contains("pinned"),
-        "{reason}"
-    );
 }
 
 #[test]
@@ -388,7 +333,8 @@ fn a_flood_from_the_server_is_counted_and_the_shell_goes_on() {
     let _ = connected(&mut shell, port, "");
     let mut input = server.take_stdin();
     let flood = std::thread::spawn(move || {
-        let lines = b"all work and no play\n".repeat(FLOOD / 21);
+        // Without the letters that s_server takes for commands when they come first.
+        let lines = b"to be and not to be.\n".repeat(FLOOD / 21);
         std::io::Write::write_all(&mut input, &lines).map(|()| (lines.len(), input))
     });
     // Meanwhile commands are answered.
@@ -399,6 +345,6 @@ fn a_flood_from_the_server_is_counted_and_the_shell_goes_on() {
         machine.ask("status").contains(&expected).then_some(())
     });
     drop(input);
-    let shown = machine.console().text().matches("] all work and no play").count();
+    let shown = machine.console().text().matches("] to be and not to be.").count();
     assert!(shown > 10 && shown < FLOOD / 21 / 10, "{shown}");
 }

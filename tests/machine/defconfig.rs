@@ -6,7 +6,6 @@ use rcgen::date_time_ymd;
 
 use super::common::machine::Setup;
 use super::common::pki::{ECHO, Pki, USER_NETWORK};
-use super::common::process::Process;
 use super::common::{Scratch, baked_ca, poll, tls};
 
 #[test]
@@ -85,75 +84,6 @@ fn a_broken_one_is_refused_with_its_position_and_the_baked_one_serves() {
             log.contains("boot module refused: ") && log.contains(refusal),
             "{refusal}: {log}"
         );
-    }
-}
-
-/// The guide's two configuration files and its commands, to the letter.
-#[test]
-fn certificates_made_as_the_guide_says_serve() {
-    let scratch = Scratch::new();
-    scratch.file(
-        "RootCA.cnf",
-        "distinguished_name = req_distinguished_name\nx509_extensions = v3_ca\nprompt = no\n\
-         [ req_distinguished_name ]\nCN = RootCA\n\
-         [ v3_ca ]\nbasicConstraints = critical, CA:TRUE\nsubjectKeyIdentifier = hash\n\
-         authorityKeyIdentifier = keyid:always, issuer:always\n\
-         keyUsage = critical, cRLSign, digitalSignature, keyCertSign\n",
-    );
-    scratch.file(
-        "server.cnf",
-        "[req]\ndefault_bits = 2048\ndistinguished_name = req_distinguished_name\nx509_extensions = v3_server\nprompt = no\n\
-         [ req_distinguished_name ]\nC = JP\nST = TOKYO\nL = TOKYO\nO = ABCCOMPANY\nCN = *\n\
-         [ v3_server ]\nbasicConstraints = critical, CA:TRUE\nsubjectKeyIdentifier = hash\n\
-         authorityKeyIdentifier = keyid:always, issuer:always\n\
-         keyUsage = critical, nonRepudiation, digitalSignature, keyEncipherment, keyAgreement\n\
-         extendedKeyUsage = critical, serverAuth\n",
-    );
-    for arguments in [
-        "genpkey -algorithm RSA -out RootCA.key",
-        "req -new -x509 -days 3650 -key RootCA.key -out RootCA.pem -config RootCA.cnf",
-        "genpkey -algorithm RSA -out server.key",
-        "req -new -key server.key -out server.csr -config server.cnf",
-        "x509 -req -days 365 -in server.csr -CA RootCA.pem -CAkey RootCA.key -CAcreateserial -out server.pem \
-         -extensions v3_server",
-    ] {
-        let mut command = std::process::Command::new("openssl");
-        let output = command
-            .args(arguments.split_whitespace())
-            .current_dir(scratch.path(""))
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{arguments}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    let read = |name: &str| std::fs::read_to_string(scratch.path(name)).unwrap();
-    let pki = Pki {
-        ca: read("RootCA.pem"),
-        server: read("server.pem"),
-        key: read("server.key"),
-    };
-    let machine = Setup::new()
-        .defconfig(format!("{USER_NETWORK}{}{ECHO}", pki.tls()))
-        .ready();
-    machine.wait_for("tls: serving CN=*,O=ABCCOMPANY,L=TOKYO,ST=TOKYO,C=JP, RSA, good until ");
-    for version in ["-tls1_2", "-tls1_3"] {
-        let mut command = std::process::Command::new("openssl");
-        command
-            .args([
-                "s_client",
-                "-connect",
-                &machine.at(10007).to_string(),
-                version,
-                "-CAfile",
-            ])
-            .arg(scratch.path("RootCA.pem"));
-        let mut client = Process::start(&mut command);
-        client.out.wait_for("Verification: OK");
-        client.write(b"as the guide says\n");
-        client.out.wait_for("\nas the guide says\n");
     }
 }
 

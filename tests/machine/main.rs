@@ -11,6 +11,7 @@ mod dbgsh;
 mod defconfig;
 mod echo;
 mod frames;
+mod guide;
 mod hello;
 mod identities;
 mod paraq;

@@ -443,11 +443,11 @@ fn leases_that_make_no_sense_do_no_harm() {
 fn syslog_lines_arrive_with_the_configured_source() {
     struct Lines(Vec<&'static str>);
     impl syslog::Source for Lines {
-        async fn next(&mut self, text: &mut heapless::String<{ syslog::MAX_TEXT }>) -> log::Level {
+        async fn next(&mut self, text: &mut heapless::String<{ syslog::MAX_TEXT }>) -> (log::Level, u64) {
             match self.0.pop() {
                 Some(line) => {
                     text.push_str(line).unwrap();
-                    log::Level::Info
+                    (log::Level::Info, 40)
                 }
                 None => core::future::pending().await,
             }
@@ -473,7 +473,7 @@ fn syslog_lines_arrive_with_the_configured_source() {
     let netif = world.netif(0);
     let lines = Lines((0..40).map(|_| "Received.").collect());
     world.spawn(async move {
-        syslog::run(netif, settings, "postern", || Some(0), lines).await;
+        syslog::run(netif, settings, "postern", || Some(100), lines).await;
     });
     world.pass(5_000_000);
     let packets = packets.borrow();
@@ -482,7 +482,7 @@ fn syslog_lines_arrive_with_the_configured_source() {
         Ipv4Addr::new(10, 0, 2, 200),
         514,
         514,
-        "<14>Jan  1 00:00:00 postern bitvisor: Received.".into(),
+        "<14>Jan  1 00:01:00 postern bitvisor: Received.".into(),
     );
     assert!(packets.iter().all(|packet| *packet == first));
     let _: SocketHandle = netif.shared.udp;
