@@ -1,6 +1,6 @@
 //! What either side is, what it trusts and what it allows.
 
-use super::record::{HEADER_LEN, MAX_OVERHEAD, MAX_PLAINTEXT};
+use super::record::{HEADER_LEN, MAX_OVERHEAD, MIN_FRAGMENT};
 use super::session::{MAX_OWN_TICKET, MAX_TICKET, SessionCache, Tickets};
 use crate::crypto::hash::MAX_HASH;
 use crate::crypto::key::SigningKey;
@@ -304,8 +304,9 @@ impl<'a> ClientConfig<'a> {
 pub(crate) const MAX_COOKIE: usize = 512;
 
 /// What headers and protection add to a flight: a few records more than its length asks for, and change_cipher_spec.
+/// The records are as small as the peer wants them.
 fn protection_len(content: usize) -> usize {
-    (content.div_ceil(MAX_PLAINTEXT) + 4) * (HEADER_LEN + MAX_OVERHEAD) + 2 * (HEADER_LEN + 1)
+    (content.div_ceil(MIN_FRAGMENT) + 4) * (HEADER_LEN + MAX_OVERHEAD) + 2 * (HEADER_LEN + 1)
 }
 
 /// Why a configuration cannot serve.

@@ -12,6 +12,9 @@ use crate::crypto::aead::{AeadAlgorithm, AeadKey, MAX_KEY_LEN, NONCE_LEN, TAG_LE
 pub const HEADER_LEN: usize = 5;
 /// The most content in one record, in bytes (RFC 8446 §5.1).
 pub const MAX_PLAINTEXT: usize = 1 << 14;
+/// The least that a peer may allow a record to hold, in bytes of content: a `record_size_limit` of 64, which in TLS 1.3
+/// counts the content type (RFC 8449 §4).
+pub(crate) const MIN_FRAGMENT: usize = 63;
 /// The most that protection may add to the content of a record, in bytes (RFC 8446 §5.2).
 pub const MAX_EXPANSION: usize = 256;
 /// The most that our own protection adds to a record's content, in bytes: explicit nonce and tag of TLS 1.2.

@@ -409,7 +409,9 @@ fn take_answers(
         context
             .outbound
             .limit_fragments(usize::from(limit) - usize::from(tls13));
-        context.change.max_content = Some(usize::from(context.record_limit));
+        // The hello counted the content type for a server of TLS 1.3: one of TLS 1.2 may put content in its place.
+        let uncounted = !tls13 && config.preferences.versions.tls13();
+        context.change.max_content = Some(usize::from(context.record_limit) + usize::from(uncounted));
     }
     Ok(())
 }

@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use crate::world::Party;
+
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -21,6 +23,53 @@ impl Drop for Process {
     }
 }
 
+/// A directory for a test's files, which is gone with it.
+pub struct Files(PathBuf);
+
+impl Files {
+    /// A new one.
+    pub fn new() -> Self {
+        static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("postern-peers-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        Self(directory)
+    }
+
+    /// The path of a file that does not have to be there.
+    pub fn path(&self, name: &str) -> String {
+        argument(&self.0.join(name)).to_owned()
+    }
+
+    /// Writes a file and gives its path.
+    pub fn write(&self, name: &str, content: &str) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Writes certificate and key of `party`.
+    pub fn write_party(&self, name: &str, party: &Party) -> [String; 2] {
+        let [certificate, key] = &party.pem;
+        [
+            self.write(&format!("{name}.pem"), certificate),
+            self.write(&format!("{name}.key"), key),
+        ]
+    }
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// The example server, running.
 pub struct Server {
     /// Where it listens.
@@ -28,23 +77,28 @@ pub struct Server {
     /// The CA's certificate in PEM.
     pub ca: PathBuf,
     lines: Receiver<String>,
-    directory: PathBuf,
+    _files: Files,
     _process: Process,
 }
 
 impl Server {
-    /// Starts the program at `path` (that of Cargo's `CARGO_BIN_EXE_s_server`) on a free port.
+    /// Starts the program at `path` (that of Cargo's `CARGO_BIN_EXE_s_server`) on a free port, for TLS 1.3 alone, with
+    /// [`crate::pki`]'s certificate.
     pub fn start(path: &str) -> Self {
-        static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("postern-peers-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let [ca, certificate, key] = ["ca.pem", "server.pem", "key.pem"].map(|name| directory.join(name));
-        for (path, pem) in [&ca, &certificate, &key].into_iter().zip(&crate::pki().pem) {
-            std::fs::write(path, pem).unwrap();
-        }
+        let files = Files::new();
+        let [ca, certificate, key] = &crate::pki().pem;
+        let (ca, certificate, key) = (
+            files.write("ca.pem", ca),
+            files.write("server.pem", certificate),
+            files.write("server.key", key),
+        );
+        Self::start_with(path, &["-cert", &certificate, "-key", &key, "-tls1_3"], &ca, files)
+    }
+
+    /// Starts it with these arguments, whose files are in `files`.
+    pub fn start_with(path: &str, arguments: &[&str], ca: &str, files: Files) -> Self {
         let mut child = Command::new(path)
-            .args(["-cert", argument(&certificate), "-key", argument(&key)])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -54,9 +108,9 @@ impl Server {
         let address = first.strip_prefix("listening on ").unwrap().parse().unwrap();
         Self {
             address,
-            ca,
+            ca: PathBuf::from(ca),
             lines,
-            directory,
+            _files: files,
             _process: Process(child),
         }
     }
@@ -77,12 +131,6 @@ impl Server {
                 Err(_) => panic!("the server did not say {beginning:?} but {seen:?}"),
             }
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
