@@ -1,5 +1,6 @@
 //! All tests against other implementations, in one program: it is linked once.
 
+mod alone;
 mod authentication;
 mod client_alerts;
 mod established;
