@@ -189,7 +189,7 @@ fn reverse_connection() {
         let (mut waiting, port) = waiting_client(&session, "client", 0, &[version]);
         dial(&machine, port, " every 1");
         wait_for_status(&machine, port, &["every 1 s: serving CN=client for "]);
-        assert!(waiting.out.text().contains("CN = server"), "{}", waiting.out.text());
+        waiting.out.wait_for("subject=CN = server");
         assert_echoes(&mut waiting, "reverse");
         machine.wait_for(&format!("tls reverse to 10.0.2.2:{port}: serving CN=client"));
         let stopping = ask(&machine, &format!("server reverse stop 10.0.2.2 {port}"));
