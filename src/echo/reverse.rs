@@ -441,7 +441,7 @@ impl Line {
             }
         }
         let (tries, served) = (self.tries.get(), self.served.get());
-        writeln!(out, ", tried {tries} times, served {served}")?;
+        writeln!(out, ", tries: {tries}, served: {served}")?;
         match self.fault.get() {
             Some((when, why)) => {
                 let ago = now.saturating_duration_since(when).as_secs();

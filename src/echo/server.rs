@@ -15,7 +15,7 @@ use embassy_futures::join::join_array;
 use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
-use embassy_time::{Duration, Instant, with_deadline, with_timeout};
+use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_io_async::{BufRead, Error as _, ErrorKind, Write};
 
 use super::limit::Limiter;
@@ -427,9 +427,11 @@ impl<N: Network> Service<N> {
                     desk.mailbox.signal(job);
                     return Ok(());
                 }
-                Place::Until(moment) => {
+                Place::Until(moment) if job.dialled.is_none() => {
                     let _ = with_deadline(moment, self.changed.wait()).await;
                 }
+                // Another task waits for the signal, and only one can; who dials has time.
+                Place::Until(moment) => Timer::at(moment).await,
                 Place::Nowhere => return Err(job),
             }
         }

@@ -158,7 +158,7 @@ fn the_guide_s_walk_to_a_client() {
         assert!(connected(&mut shell, port, "").contains(", resumed, server CN=the server"));
         converse(&machine, &mut shell, &mut server);
         // What is open is not hurt by asking for another.
-        let reason = refused(&mut shell, port, " vm0 name=localhost");
+        let reason = refused(&mut shell, port, " name=localhost");
         assert_eq!(
             reason,
             format!("still connected to 10.0.2.2:{port}; 'client close' ends that.")

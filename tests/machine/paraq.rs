@@ -189,7 +189,7 @@ fn reverse_connection() {
         let (mut waiting, port) = waiting_client(&session, "client", 0, &[version]);
         dial(&machine, port, " every 1");
         wait_for_status(&machine, port, &["every 1 s: serving CN=client for "]);
-        waiting.out.wait_for("CN = server");
+        waiting.out.wait_for("subject=CN = server");
         assert_echoes(&mut waiting, "reverse");
         machine.wait_for(&format!("tls reverse to 10.0.2.2:{port}: serving CN=client"));
         let stopping = ask(&machine, &format!("server reverse stop 10.0.2.2 {port}"));
@@ -218,14 +218,14 @@ fn reverse_connection() {
     wait_for_status(
         &machine,
         port,
-        &["served 0\n", "handshake failed: issuer unknown: CN=another session"],
+        &["served: 0\n", "handshake failed: issuer unknown: CN=another session"],
     );
     ask(&machine, "server reverse stop");
     let (port, address) = switchboard();
     let nobody = s_client(address, &session.ca(), [""; 0]);
     dial(&machine, port, " every 1");
     nobody.err.wait_for("alert certificate required");
-    wait_for_status(&machine, port, &["served 0\n", "handshake failed: "]);
+    wait_for_status(&machine, port, &["served: 0\n", "handshake failed: "]);
     ask(&machine, "server reverse stop");
     // ... and so does the client.
     let arguments = session.identity("client");
@@ -256,10 +256,10 @@ fn server_phones_home() {
     assert_echoes(&mut forward, "before");
     machine.wait_for(&format!("tls reverse to 10.0.2.2:{port}: every 1 s, from vm0"));
     machine.wait_for(&format!("tls reverse to 10.0.2.2:{port}: connection refused"));
-    wait_for_status(&machine, port, &["served 0\n", " s ago: connection refused\n"]);
+    wait_for_status(&machine, port, &["served: 0\n", " s ago: connection refused\n"]);
     for round in 1..=3 {
         let (mut home, _) = waiting_client(&session, "client", port, &[]);
-        wait_for_status(&machine, port, &["serving CN=client", &format!("served {round}\n")]);
+        wait_for_status(&machine, port, &["serving CN=client", &format!("served: {round}\n")]);
         assert_echoes(&mut home, &format!("round {round}"));
         // The client disconnects, in order and rudely.
         if round == 2 {
@@ -297,14 +297,14 @@ fn server_phones_a_friend() {
     user.wait();
     // Somebody else listens there: he gets nothing.
     let (stranger, _) = waiting_client(&other, "client", port, &[]);
-    wait_for_status(&machine, port, &["served 1\n", "issuer unknown: CN=another session"]);
+    wait_for_status(&machine, port, &["served: 1\n", "issuer unknown: CN=another session"]);
     drop(stranger);
     // The friend has a copy of the user's credentials, or (the alternate) some of their own.
     session.copy("client", "copy");
     session.issue("friend");
     for (served, whose, subject) in [(2, "copy", "CN=client"), (3, "friend", "CN=friend")] {
         let (mut friend, _) = waiting_client(&session, whose, port, &[]);
-        let texts = [&format!("serving {subject}")[..], &format!("served {served}\n")];
+        let texts = [&format!("serving {subject}")[..], &format!("served: {served}\n")];
         wait_for_status(&machine, port, &texts);
         assert_echoes(&mut friend, "hello friend");
         friend.write(b"Q\n");

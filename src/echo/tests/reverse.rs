@@ -58,13 +58,13 @@ fn the_echo_is_served_over_what_was_dialled_and_dialled_again() {
             assert!(peer.established_there() || status(service).contains("dialling"));
             assert_eq!(say(&peer, "Hhello").await, "hello");
             let line = std::format!(
-                "tls reverse to 10.0.2.2:20001, every 1 s: serving for 0 s, tried {round} times, served {round}\n"
+                "tls reverse to 10.0.2.2:20001, every 1 s: serving for 0 s, tries: {round}, served: {round}\n"
             );
             assert_eq!(status(service), line);
             peer.shutdown();
             settle().await;
             assert_eq!(peer.arrived(), "C");
-            let line = std::format!("every 1 s: next try in 1 s, tried {round} times, served {round}\n");
+            let line = std::format!("every 1 s: next try in 1 s, tries: {round}, served: {round}\n");
             assert!(status(service).ends_with(&line), "{}", status(service));
         }
         assert!(
@@ -82,14 +82,14 @@ fn nobody_there_is_told_and_tried_again() {
         service.reverse(Kind::Plain, to(Host::Name("home.example"), 7)).unwrap();
         let shown = until(service, "next try").await;
         assert!(
-            shown.starts_with("plain reverse to home.example:7, every 1 s: next try in 1 s, tried 1 times, served 0\n"),
+            shown.starts_with("plain reverse to home.example:7, every 1 s: next try in 1 s, tries: 1, served: 0\n"),
             "{shown}"
         );
         assert!(shown.ends_with("s ago: connection refused\n"), "{shown}");
         network.admit();
         let peer = dialled(network).await;
         assert_eq!(say(&peer, "echo").await, "echo");
-        assert!(until(service, "served 1").await.contains("tried 2 times"));
+        assert!(until(service, "served: 1").await.contains("tries: 2"));
         service
             .reverse(Kind::Plain, to(Host::Name("nowhere.example"), 7))
             .unwrap();
@@ -117,7 +117,7 @@ fn stopping_leaves_what_is_open_alone() {
         assert!(until(service, "next try").await.contains("all 1 workers are busy"));
         drop(peer);
         settle().await;
-        assert!(status(service).contains("tried 1 times, served 0\n"));
+        assert!(status(service).contains("tries: 1, served: 0\n"));
         service.reverse_stop(Kind::Plain, None).await.unwrap();
         assert_eq!(service.reverses(Kind::Plain), 0);
     });
@@ -141,7 +141,7 @@ fn refusals_are_told_and_make_the_pause_longer() {
             until(service, "next try").await;
             assert_eq!(peer.arrived(), "A");
         }
-        assert!(status(service).contains("tried 4 times, served 0\n"));
+        assert!(status(service).contains("tries: 4, served: 0\n"));
     });
 }
 
