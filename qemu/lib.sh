@@ -40,6 +40,7 @@ rsyslogd=/usr/sbin/rsyslogd
 # The Debian and Ubuntu packages that bring these programs and files.
 declare -A package_of=(
 	[cc]="gcc libc6-dev"
+	[git]=git
 	[gnutls-cli]=gnutls-bin
 	[grub-mkstandalone]=grub-common
 	["$grub_efi"]=grub-efi-amd64-bin
