@@ -1,6 +1,6 @@
 //! Reverse connections: the machine dials out, and serves its echo over the connection that it dialled.
 //!
-//! As ParaQ's servers do it: a server that nobody can reach phones home. Each [`Line`] dials one host and port. When the
+//! As ParaQ's servers do it: a server that nobody can reach phones home. Each line dials one host and port. When the
 //! connection ends, or none came about, it is dialled again after the interval, give or take an eighth, until it is
 //! stopped. A host that is there but refuses us, or whom we refuse, costs both sides a handshake each time: the interval
 //! doubles from one such try to the next, up to eight times its length (and no longer than five minutes, unless it is
