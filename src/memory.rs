@@ -18,7 +18,7 @@ const MAX_CONNECTIONS: usize = 1024;
 /// What a connection takes when memory is no object: large buffers everywhere, in bytes.
 const COMFORTABLE: usize = 192 * 1024;
 /// What a connection takes at least: its TLS buffers, its task, and small socket buffers, in bytes.
-const FRUGAL: usize = INBOUND + OUTBOUND + 16 * 1024;
+const FRUGAL: usize = INBOUND + OUTBOUND + TASK + 4 * 1024;
 /// Connection slots beyond those that the echo servers fill: for peers that come, that go, and for the shell.
 const SPARE_SLOTS: usize = 32;
 /// The sending side's buffer: a record of the largest size, and what is kept free for alerts.
@@ -98,8 +98,9 @@ pub(crate) struct Plan {
 impl Plan {
     /// Divides what is left. `wanted` connections, or as many as the memory allows.
     pub(crate) fn of(memory: &Memory, wanted: Option<u16>) -> Self {
-        // For the tasks that are there once, the TLS client with its buffers, and what is not worth counting.
-        const FIXED: usize = 256 * 1024;
+        // For the tasks that are there once, the TLS client and the self-test with their buffers, and what is not worth
+        // counting.
+        const FIXED: usize = 448 * 1024;
         let free = memory.0.largest().saturating_sub(FIXED);
         let most = (free / FRUGAL).clamp(1, MAX_CONNECTIONS);
         let connections = match wanted {
@@ -170,4 +171,4 @@ impl Plan {
 /// As many connections as a small memory is asked to serve before it gives each of them more room.
 const MODEST: usize = 96;
 /// A worker's task and its place, in bytes; an estimate.
-const TASK: usize = 12 * 1024;
+const TASK: usize = 22 * 1024;

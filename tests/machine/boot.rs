@@ -42,6 +42,16 @@ fn sixteen_mib_are_enough_for_the_default_configuration() {
     assert!(machine.ask("status").contains("connections: 0 of "));
 }
 
+/// The plan for the memory has to leave room for everything that comes after the connections.
+#[test]
+fn with_little_memory_there_are_fewer_connections() {
+    for mib in [5, 6, 8, 10, 12] {
+        let machine = Setup::new().memory(mib).ready();
+        tls::assert_serves(machine.at(10007), &baked_ca());
+        assert!(!machine.console().text().contains("out of memory"));
+    }
+}
+
 #[test]
 fn without_entropy_there_is_no_tls_and_it_says_why() {
     let machine = Setup::new().cpu("qemu64").ready();
