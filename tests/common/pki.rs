@@ -1,8 +1,11 @@
 //! Certificates, made for one test, and configurations with them.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+use super::Scratch;
 
 /// A CA and a server certificate for `localhost` under it, ECDSA on P-256, as PEM.
 pub struct Pki {
@@ -44,6 +47,79 @@ impl Pki {
             strings(&self.server),
             strings(&self.key),
             strings(&self.ca)
+        )
+    }
+}
+
+/// A session as ParaQ's document has it: a CA, a server, and as many clients as are wanted, with the files that programs
+/// want. What it issues is for servers and clients alike.
+pub struct Session {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    scratch: Scratch,
+}
+
+impl Session {
+    /// A session with a server and a client, called `server` and `client`.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let scratch = Scratch::new();
+        scratch.file("session.pem", issuer.pem());
+        let session = Self { issuer, scratch };
+        session.issue("server");
+        session.issue("client");
+        session
+    }
+
+    /// Credentials for somebody of this name.
+    pub fn issue(&self, name: &str) {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        self.scratch.file(&format!("{name}.pem"), certificate);
+        self.scratch.file(&format!("{name}.key"), key.serialize_pem());
+    }
+
+    /// Gives a copy of somebody's credentials to somebody else; what OpenSSL's programs are told of them.
+    pub fn copy(&self, from: &str, to: &str) -> Vec<String> {
+        for end in ["pem", "key"] {
+            let [from, to] = [from, to].map(|name| self.scratch.path(&format!("{name}.{end}")));
+            std::fs::copy(from, to).unwrap();
+        }
+        self.identity(to)
+    }
+
+    /// What OpenSSL's programs are told of somebody's credentials.
+    pub fn identity(&self, name: &str) -> Vec<String> {
+        let file = |end| self.scratch.path(&format!("{name}.{end}")).to_str().unwrap().to_owned();
+        vec!["-cert".into(), file("pem"), "-key".into(), file("key")]
+    }
+
+    /// The session's certificate.
+    pub fn ca(&self) -> PathBuf {
+        self.scratch.path("session.pem")
+    }
+
+    /// The `.tls` group of the server's defconfig, with `more` in it.
+    pub fn tls(&self, more: &str) -> String {
+        let ca = strings(&self.issuer.pem());
+        self.group(&format!("  .ca_cert =\n{ca},\n  {more}\n"))
+    }
+
+    /// The same without the session's certificate.
+    pub fn tls_without_ca(&self) -> String {
+        self.group("")
+    }
+
+    fn group(&self, more: &str) -> String {
+        let read = |name| strings(&std::fs::read_to_string(self.scratch.path(name)).unwrap());
+        format!(
+            ".tls = {{\n  .srv_cert =\n{},\n  .srv_key =\n{},\n{more}}},\n",
+            read("server.pem"),
+            read("server.key")
         )
     }
 }

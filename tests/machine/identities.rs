@@ -14,18 +14,22 @@ use super::common::tls::{echo, s_client};
 use super::common::{Scratch, poll};
 
 /// A CA, and what it issues.
-struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Ca(pub(super) CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
+        Self::called("CA of a test")
+    }
+
+    fn called(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "CA of a test");
+        params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
     /// A certificate for this name and serial number, for servers and clients.
-    fn issue(&self, name: &str, serial: u64, key: &KeyPair) -> String {
+    pub(super) fn issue(&self, name: &str, serial: u64, key: &KeyPair) -> String {
         let mut params = CertificateParams::new([name.to_owned(), "localhost".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.serial_number = Some(serial.into());
@@ -35,7 +39,7 @@ impl Ca {
     }
 
     /// A revocation list with this serial number on it.
-    fn revoke(&self, serial: u64) -> String {
+    pub(super) fn revoke(&self, serial: u64) -> String {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
             next_update: date_time_ymd(2100, 1, 1),
@@ -136,7 +140,7 @@ fn clients_are_asked_and_revocation_counts() {
     };
     let good = identity("good", ca.issue("good.test", 6, &key));
     let revoked = identity("revoked", ca.issue("revoked.test", 7, &key));
-    let stranger = identity("stranger", Ca::new().issue("stranger.test", 6, &key));
+    let stranger = identity("stranger", Ca::called("another CA").issue("stranger.test", 6, &key));
     let address = machine.at(10007);
     for version in ["-tls1_3", "-tls1_2"] {
         let with = |identity: &[String]| -> Vec<String> { [&[version.to_owned()], identity].concat() };
