@@ -258,6 +258,10 @@ fn failures_are_named() {
             (ConnectError::Refused, "connection refused"),
             (ConnectError::TimedOut, "no answer within 10 s"),
             (ConnectError::Unreachable, "no address yet, or no route to there"),
+            (
+                ConnectError::NoNeighbor,
+                "no answer to ARP within 10 s: the host is down, or the gateway to it",
+            ),
         ] {
             network.refuse(error);
             assert_eq!(client.connect(via("vm0")).await.unwrap_err().to_string(), text);
