@@ -72,6 +72,10 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
             .map_err(|_| Error::Internal("the buffers have become too small"))?;
         let mut stream = Stream::new(Heard { stream, entry }, connection);
         stream.handshake(rng).await?;
+        // Not on the console, which is slower than a peer can come and go.
+        if let Some(who) = stream.info().peer {
+            ::log::debug!("{}: this is {}", entry.peer(), who.subject.as_str());
+        }
         Ok(TlsSession(stream))
     }
 
@@ -104,6 +108,8 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
             version: info.version(),
             suite: info.suite.map_or("", |suite| suite.name()),
             group: info.group.map_or("", |group| group.name()),
+            resumed: info.resumed,
+            subject: info.peer.map(|peer| peer.subject),
         }
     }
 

@@ -374,8 +374,11 @@ fn tls_of_both_versions_connects_sends_resumes_and_closes() {
         let server = Server::new(&credentials, versions);
         with_tls(&ca, None, Some(&server), LONG, async |client, _| {
             let session = client.connect(to(Some("echo.example"))).await.unwrap().unwrap();
-            assert_eq!((session.description.version, session.resumed), (version, false));
-            assert_eq!(session.server.unwrap().as_str(), "CN=the server");
+            assert_eq!(
+                (session.description.version, session.description.resumed),
+                (version, false)
+            );
+            assert_eq!(session.description.subject.unwrap().as_str(), "CN=the server");
             assert!(session.named && !session.to_string().contains("no name"));
             client.send(b"Hello, BitVisor with TLS!\n").await.unwrap();
             until(|| client.flow() == (26, 26)).await;
@@ -390,11 +393,13 @@ fn tls_of_both_versions_connects_sends_resumes_and_closes() {
             until(|| server.ends.borrow().len() == 1).await;
             // Another name is another server, and no name is none of them.
             let session = client.connect(to(Some("echo.example"))).await.unwrap().unwrap();
-            assert!(session.resumed && session.to_string().contains(", resumed, server CN=the server"));
+            assert!(session.description.resumed && session.to_string().contains(", resumed, server CN=the server"));
             client.send(b"again").await.unwrap();
             until(|| client.flow() == (5, 5)).await;
             let session = client.connect(to(None)).await.unwrap().unwrap();
-            assert!(!session.resumed && session.to_string().ends_with("CN=the server (no name was asked for)"));
+            assert!(
+                !session.description.resumed && session.to_string().ends_with("CN=the server (no name was asked for)")
+            );
             client.send(b"any").await.unwrap();
             until(|| client.flow() == (3, 3)).await;
             client.close().await.unwrap();
@@ -640,7 +645,10 @@ fn what_tls_lacks_is_said_before_anybody_is_called() {
 fn sizes() {
     let client = Client::new(Kind::Plain);
     let networks: [FakeNetwork; 0] = [];
-    std::eprintln!("run {}", core::mem::size_of_val(&client.run(&networks, Speech::<Rng>::Plain)));
+    std::eprintln!(
+        "run {}",
+        core::mem::size_of_val(&client.run(&networks, Speech::<Rng>::Plain))
+    );
     std::eprintln!("speech {}", core::mem::size_of::<Speech<'_, Rng>>());
     std::eprintln!("channel {}", core::mem::size_of::<Channel<'_, Stream>>());
     std::eprintln!("client {}", core::mem::size_of::<Client>());
