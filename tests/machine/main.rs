@@ -13,3 +13,12 @@ mod frames;
 mod hello;
 mod identities;
 mod shell;
+
+// TLS in all its forms, with peers that the engine itself makes where no program will do.
+mod engine;
+mod keys;
+
+/// Critical sections, which the engine wants for its tables.
+#[allow(dead_code)]
+#[path = "../../src/testing.rs"]
+mod testing;
