@@ -15,6 +15,7 @@ mod identities;
 mod shell;
 
 // TLS in all its forms, with peers that the engine itself makes where no program will do.
+mod clients;
 mod engine;
 mod keys;
 
