@@ -18,6 +18,7 @@ mod shell;
 mod clients;
 mod engine;
 mod keys;
+mod verdicts;
 
 /// Critical sections, which the engine wants for its tables.
 #[allow(dead_code)]
