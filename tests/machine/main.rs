@@ -17,6 +17,7 @@ mod shell;
 // TLS in all its forms, with peers that the engine itself makes where no program will do.
 mod clients;
 mod engine;
+mod heavy;
 mod keys;
 mod verdicts;
 
