@@ -8,12 +8,13 @@ use postern::echo::reverse::{self, REVERSES, ReverseError};
 use postern::echo::server::{Service, StartError, StopError};
 use postern::echo::{Kind, find_network};
 use postern::log;
-use postern::machine::{clock, cpu, entropy, executor, power, rtc};
+use postern::machine::{clock, cpu, descriptors, entropy, executor, power, rtc};
 use postern::net::{DhcpState, Netif};
 use postern::nic::Link;
 use postern::selftest;
 use postern::shell::{Host, Power, Report};
 
+use crate::boot::symbols::{self, HeapUse};
 use crate::settings;
 
 /// Everything that the shell reads and drives.
@@ -75,7 +76,11 @@ impl Machine {
             "memory: {} KiB, {} KiB not needed",
             self.ram / 1024,
             self.free / 1024
-        )
+        )?;
+        let HeapUse { used, peak, size } = symbols::heap();
+        writeln!(out, "rsa heap: {used} of {size} bytes in use, {peak} at most")?;
+        let (deepest, size) = descriptors::main_stack();
+        writeln!(out, "stack: {deepest} of {size} bytes used at most")
     }
 
     fn ports(&self, out: &mut dyn Write) -> fmt::Result {

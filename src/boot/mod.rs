@@ -1,6 +1,6 @@
 //! From the loader to `main`: entry, page tables, stacks, and the symbols that compiled code wants.
 
-mod symbols;
+pub(crate) mod symbols;
 
 use core::arch::global_asm;
 use core::slice;

@@ -1,5 +1,7 @@
 //! Symbols that compiled code and crates expect somebody to define.
 
+use core::alloc::{GlobalAlloc, Layout};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::Waker;
 use postern::machine::{clock, executor, panic};
 use spinning_top::RawSpinlock;
@@ -45,14 +47,63 @@ unsafe impl critical_section::Impl for NoPreemption {
 /// The heap, for RSA alone: an arena of fixed size. An RSA-4096 key takes 6 KiB for good (10 KiB while it is read), a
 /// signature or its verification 13 KiB for its time (measured in tests/allocations.rs), and one is computed at a time.
 #[global_allocator]
-static HEAP: TalcLock<RawSpinlock, Claim> = TalcLock::new({
-    static mut ARENA: [u8; ARENA_LEN] = [0; ARENA_LEN];
-    // SAFETY: nobody else names the array.
-    unsafe { Claim::array(&raw mut ARENA) }
-});
+static HEAP: Heap = Heap {
+    arena: TalcLock::new({
+        static mut ARENA: [u8; ARENA_LEN] = [0; ARENA_LEN];
+        // SAFETY: nobody else names the array.
+        unsafe { Claim::array(&raw mut ARENA) }
+    }),
+    used: AtomicUsize::new(0),
+    peak: AtomicUsize::new(0),
+};
 
 /// The length of the arena in bytes.
 const ARENA_LEN: usize = 128 * 1024;
+
+/// How full the heap's arena is, in bytes. What the allocator itself keeps there is not counted.
+pub(crate) struct HeapUse {
+    /// What is in use.
+    pub(crate) used: usize,
+    /// The most that ever was.
+    pub(crate) peak: usize,
+    /// All there is.
+    pub(crate) size: usize,
+}
+
+/// How full it is.
+pub(crate) fn heap() -> HeapUse {
+    HeapUse {
+        used: HEAP.used.load(Relaxed),
+        peak: HEAP.peak.load(Relaxed),
+        size: ARENA_LEN,
+    }
+}
+
+/// The arena, and what is taken from it.
+struct Heap {
+    arena: TalcLock<RawSpinlock, Claim>,
+    used: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+// SAFETY: the arena does everything; here it is only counted.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise is ours.
+        let memory = unsafe { self.arena.alloc(layout) };
+        if !memory.is_null() {
+            let used = self.used.fetch_add(layout.size(), Relaxed) + layout.size();
+            self.peak.fetch_max(used, Relaxed);
+        }
+        memory
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        self.used.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller's promise is ours.
+        unsafe { self.arena.dealloc(memory, layout) }
+    }
+}
 
 struct Clock;
 

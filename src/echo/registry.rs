@@ -11,6 +11,7 @@ use embassy_time::{Duration, Instant};
 
 use super::Kind;
 use super::pump::Flow;
+use crate::pki::text::Text;
 
 /// A silent connection is left in peace for so long: time for a first packet to follow the handshake of TCP.
 pub const SILENT: Duration = Duration::from_millis(20);
@@ -48,7 +49,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What was negotiated, by its registered names.
+/// What was negotiated, by its registered names, and with whom.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Description {
     /// Such as `TLSv1.3`.
@@ -57,6 +58,10 @@ pub struct Description {
     pub suite: &'static str,
     /// Such as `X25519`.
     pub group: &'static str,
+    /// Whether a session was resumed.
+    pub resumed: bool,
+    /// The subject of the certificate by which the peer has proved who it is, if it has.
+    pub subject: Option<Text<96>>,
 }
 
 /// A place for one connection. It belongs to one worker, and everybody may look.
@@ -86,6 +91,8 @@ impl Entry {
                 version: "",
                 suite: "",
                 group: "",
+                resumed: false,
+                subject: None,
             }),
             flow: Flow::new(),
             evict: Signal::new(),
@@ -177,7 +184,13 @@ impl fmt::Display for Entry {
         let mut peer = heapless::String::<24>::new();
         // The longest address has 21 characters.
         let _ = fmt::Write::write_fmt(&mut peer, format_args!("{}", self.peer.get()));
-        let Description { version, suite, group } = self.description.get();
+        let Description {
+            version,
+            suite,
+            group,
+            resumed,
+            subject,
+        } = self.description.get();
         write!(
             f,
             "  {peer:<21} :{:<5} {:<5} {:<11}",
@@ -190,7 +203,14 @@ impl fmt::Display for Entry {
         [version, suite, group]
             .iter()
             .filter(|name| !name.is_empty())
-            .try_for_each(|name| write!(f, " {name}"))
+            .try_for_each(|name| write!(f, " {name}"))?;
+        if resumed {
+            f.write_str(" resumed")?;
+        }
+        match subject {
+            Some(subject) => write!(f, " {}", subject.as_str()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -249,6 +269,7 @@ mod tests {
             version: "TLSv1.3",
             suite: "TLS_AES_128_GCM_SHA256",
             group: "X25519",
+            ..Description::default()
         });
         let line = entry.to_string();
         assert!(
@@ -256,6 +277,13 @@ mod tests {
             "{line}"
         );
         assert!(line.ends_with(" s TLSv1.3 TLS_AES_128_GCM_SHA256 X25519"), "{line}");
+        guard.describe(Description {
+            resumed: true,
+            subject: Some(Text::new("CN=a client")),
+            ..guard.description()
+        });
+        let line = entry.to_string();
+        assert!(line.ends_with(" X25519 resumed CN=a client"), "{line}");
     }
 
     #[test]

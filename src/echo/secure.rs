@@ -133,6 +133,10 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         };
         let mut stream = Stream::new(stream, connection);
         stream.handshake(rng).await?;
+        // Not on the console, which is slower than a peer can come and go.
+        if let Some(who) = stream.info().peer {
+            ::log::debug!("{}: this is {}", entry.peer(), who.subject.as_str());
+        }
         Ok(TlsSession(stream))
     }
 
@@ -165,6 +169,8 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
             version: info.version(),
             suite: info.suite.map_or("", |suite| suite.name()),
             group: info.group.map_or("", |group| group.name()),
+            resumed: info.resumed,
+            subject: info.peer.map(|peer| peer.subject),
         }
     }
 

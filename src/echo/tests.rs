@@ -75,6 +75,7 @@ impl Session for FakeSession<'_> {
             version: "TLSv1.3",
             suite: "FAKE",
             group: "NONE",
+            ..Description::default()
         }
     }
     fn mark_established(&mut self) {

@@ -42,6 +42,8 @@ pub struct Stacks {
 /// The stacks are mapped, writable, and used by nobody else. To be called once, on the main stack.
 pub unsafe fn init(arena: &mut Arena, stacks: Stacks) -> Result<(), OutOfMemory> {
     critical_section::with(|cs| STACKS.borrow(cs).set(Some(stacks)));
+    // SAFETY: mapped, and far enough below what is in use; whatever runs on this stack comes later.
+    unsafe { paint(below_this_frame(stacks.main)) };
     let tss = arena.value(TaskStateSegment::new())?;
     // Compiled code keeps data below the stack pointer (the red zone), where the CPU would push the interrupt frame:
     // so every vector switches stacks.
@@ -70,18 +72,51 @@ pub unsafe fn init(arena: &mut Arena, stacks: Stacks) -> Result<(), OutOfMemory>
     Ok(())
 }
 
-/// Bytes of the main stack that were ever used, and its size. It is zero at first, and what is used hardly stays so.
+/// Bytes of the main stack that were ever used, and its size. What a frame reserves without writing it counts only if
+/// something deeper was written.
 pub fn main_stack() -> (usize, usize) {
     let Some(stacks) = critical_section::with(|cs| STACKS.borrow(cs).get()) else {
         return (0, 0);
     };
     let size = stacks.main.len() as usize;
-    let untouched = (0..size).step_by(8).take_while(|offset| {
-        let word = (stacks.main.start as usize + offset) as *const u64;
-        // SAFETY: within the stack, which is mapped; volatile, since it is below the stack pointer mostly.
-        unsafe { word.read_volatile() == 0 }
+    // SAFETY: the stack is mapped.
+    (size - unsafe { painted(stacks.main) }, size)
+}
+
+/// What unused stack is filled with. It is not zero, of which buffers on the stack are full.
+const PAINT: u64 = 0x5057_5057_5057_5057;
+
+/// The part of `stack` below the present frame, at a distance that no helper called from it reaches.
+fn below_this_frame(stack: Range) -> Range {
+    let frame = 0u64;
+    let here = (&raw const frame).addr() as u64;
+    let end = here.saturating_sub(super::memory::PAGE).clamp(stack.start, stack.end);
+    Range::new(stack.start, end & !7)
+}
+
+/// Fills `range`, which begins and ends at multiples of 8.
+///
+/// # Safety
+///
+/// It is mapped, writable, and used by nobody.
+unsafe fn paint(range: Range) {
+    for address in (range.start..range.end).step_by(8) {
+        // SAFETY: the caller's promise; volatile, since nobody is to reason about memory below the stack pointer.
+        unsafe { (address as *mut u64).write_volatile(PAINT) };
+    }
+}
+
+/// Bytes at the beginning of `range` that are as [`paint`] left them.
+///
+/// # Safety
+///
+/// The range is mapped.
+unsafe fn painted(range: Range) -> usize {
+    let untouched = (range.start..range.end).step_by(8).take_while(|&address| {
+        // SAFETY: the caller's promise; volatile as above.
+        unsafe { (address as *const u64).read_volatile() == PAINT }
     });
-    (size - 8 * untouched.count(), size)
+    8 * untouched.count()
 }
 
 /// Set by the stub of each device vector, and by nothing else; cleared by `interrupts::dispatch`.
@@ -395,6 +430,25 @@ mod tests {
         assert!(report(8, 0, 0x20_0000).starts_with("stack overflow (interrupt stack): exception 8"));
         assert!(report(14, 2, 0x20_9000).starts_with("exception 14"));
         assert!(report(13, 2, 0x20_8fff).starts_with("exception 13"));
+    }
+
+    #[test]
+    fn what_was_used_of_a_stack_shows_even_if_it_is_zero_again() {
+        let mut stack = [0u64; 64];
+        let start = stack.as_mut_ptr() as u64;
+        let range = Range::new(start, start + 512);
+        // SAFETY: the array, whose elements are only touched by the same address.
+        unsafe {
+            paint(range);
+            assert_eq!(painted(range), 512);
+            (start as *mut u64).add(40).write_volatile(7);
+            (start as *mut u64).add(20).write_volatile(0);
+            assert_eq!(painted(range), 160);
+        }
+        let (all, high) = (Range::new(0, u64::MAX & !7), Range::new(u64::MAX - 7, u64::MAX - 7));
+        let below = below_this_frame(all);
+        assert!(below.start == 0 && below.end < (&raw const all).addr() as u64 && below.end % 8 == 0);
+        assert!(below_this_frame(high).is_empty(), "this frame is not on that stack");
     }
 
     #[test]

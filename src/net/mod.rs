@@ -454,8 +454,10 @@ pub enum ConnectError {
     Refused,
     /// No answer in time.
     TimedOut,
-    /// The interface has no address yet, or no route to there, or nobody answers to ARP.
+    /// The interface has no address yet, or no route to there.
     Unreachable,
+    /// Nobody answered to ARP in time: neither the host nor, if it is beyond one, the gateway.
+    NoNeighbor,
     /// All connection slots are taken.
     NoSlot,
     /// The link is down.
@@ -468,6 +470,7 @@ impl core::fmt::Display for ConnectError {
             ConnectError::Refused => "connection refused",
             ConnectError::TimedOut => "connection timed out",
             ConnectError::Unreachable => "host unreachable",
+            ConnectError::NoNeighbor => "no answer to ARP",
             ConnectError::NoSlot => "too many connections",
             ConnectError::NoLink => "link down",
         })

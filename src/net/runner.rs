@@ -574,7 +574,7 @@ impl<C: Card> Runner<C> {
                 slot.deadline.set(now.saturating_add(request.timeout));
             }
             Err(_) => {
-                slot.end.set(End::Unreachable);
+                slot.end.set(End::Down);
                 // Wakes whoever waits.
                 slot.with(|socket| socket.abort());
             }

@@ -62,7 +62,7 @@ pub(super) enum End {
     Reset,
     /// No answer.
     TimedOut,
-    /// We could not even ask: no route, or ARP without an answer.
+    /// We could not even ask: ARP without an answer.
     Unreachable,
     /// Our address is gone.
     Down,

@@ -493,7 +493,8 @@ pub(super) async fn connect(
             }
             End::Reset => Poll::Ready(Err(ConnectError::Refused)),
             End::TimedOut => Poll::Ready(Err(ConnectError::TimedOut)),
-            End::Unreachable | End::Down => Poll::Ready(Err(ConnectError::Unreachable)),
+            End::Unreachable => Poll::Ready(Err(ConnectError::NoNeighbor)),
+            End::Down => Poll::Ready(Err(ConnectError::Unreachable)),
         }
     })
     .await?;

@@ -17,3 +17,15 @@ mod identities;
 mod paraq;
 mod selftest;
 mod shell;
+
+// TLS in all its forms, with peers that the engine itself makes where no program will do.
+mod clients;
+mod engine;
+mod heavy;
+mod keys;
+mod verdicts;
+
+/// Critical sections, which the engine wants for its tables.
+#[allow(dead_code)]
+#[path = "../../src/testing.rs"]
+mod testing;

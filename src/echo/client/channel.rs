@@ -100,9 +100,9 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
                 version: info.version(),
                 suite: info.suite.map_or("", |suite| suite.name()),
                 group: info.group.map_or("", |group| group.name()),
+                resumed: info.resumed,
+                subject: info.peer.map(|peer| peer.subject),
             },
-            resumed: info.resumed,
-            server: info.peer.map(|peer| peer.subject),
             named: name.is_some(),
         };
         Ok((Channel::Tls(stream), session))

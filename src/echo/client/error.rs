@@ -51,6 +51,11 @@ impl fmt::Display for ClientError {
                 ConnectError::Refused => f.write_str("connection refused"),
                 ConnectError::TimedOut => write!(f, "no answer within {} s", PATIENCE.as_secs()),
                 ConnectError::Unreachable => f.write_str("no address yet, or no route to there"),
+                ConnectError::NoNeighbor => write!(
+                    f,
+                    "no answer to ARP within {} s: the host is down, or the gateway to it",
+                    PATIENCE.as_secs()
+                ),
                 ConnectError::NoSlot => f.write_str("all connections of the interface are in use"),
                 ConnectError::NoLink => f.write_str("the link is down"),
             },

@@ -27,7 +27,6 @@ use super::limit::Limiter;
 use super::registry::Description;
 use super::{Kind, Network, Transport, find_network};
 use crate::net;
-use crate::pki::text::Text;
 use channel::Channel;
 pub use channel::{SESSIONS, Speech, TlsClient, outbound_len};
 pub use error::{ClientError, Ended};
@@ -66,27 +65,29 @@ pub struct Target<'a> {
 /// What a TLS connection has agreed upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
-    /// Version, suite, and group.
+    /// Version, suite and group, whether a session was resumed, and who the server is.
     pub description: Description,
-    /// Whether a session was resumed.
-    pub resumed: bool,
-    /// The subject of the server's certificate.
-    pub server: Option<Text<96>>,
     /// Whether the certificate had to give a certain name.
     pub named: bool,
 }
 
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Description { version, suite, group } = self.description;
+        let Description {
+            version,
+            suite,
+            group,
+            resumed,
+            subject,
+        } = self.description;
         write!(f, "{version} {suite}")?;
         if !group.is_empty() {
             write!(f, " {group}")?;
         }
-        if self.resumed {
+        if resumed {
             f.write_str(", resumed")?;
         }
-        if let Some(server) = &self.server {
+        if let Some(server) = subject {
             write!(f, ", server {}", server.as_str())?;
         }
         if !self.named {

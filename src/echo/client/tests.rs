@@ -258,6 +258,10 @@ fn failures_are_named() {
             (ConnectError::Refused, "connection refused"),
             (ConnectError::TimedOut, "no answer within 10 s"),
             (ConnectError::Unreachable, "no address yet, or no route to there"),
+            (
+                ConnectError::NoNeighbor,
+                "no answer to ARP within 10 s: the host is down, or the gateway to it",
+            ),
         ] {
             network.refuse(error);
             assert_eq!(client.connect(via("vm0")).await.unwrap_err().to_string(), text);
@@ -378,8 +382,11 @@ fn tls_of_both_versions_connects_sends_resumes_and_closes() {
         let server = Server::new(&credentials, versions);
         with_tls(&ca, None, Some(&server), LONG, async |client, _| {
             let session = client.connect(to(Some("echo.example"))).await.unwrap().unwrap();
-            assert_eq!((session.description.version, session.resumed), (version, false));
-            assert_eq!(session.server.unwrap().as_str(), "CN=the server");
+            assert_eq!(
+                (session.description.version, session.description.resumed),
+                (version, false)
+            );
+            assert_eq!(session.description.subject.unwrap().as_str(), "CN=the server");
             assert!(session.named && !session.to_string().contains("no name"));
             client.send(b"Hello, BitVisor with TLS!\n").await.unwrap();
             until(|| client.flow() == (26, 26)).await;
@@ -394,12 +401,14 @@ fn tls_of_both_versions_connects_sends_resumes_and_closes() {
             until(|| server.ends.borrow().len() == 1).await;
             // Another name is another server, and no name is none of them.
             let session = client.connect(to(Some("echo.example"))).await.unwrap().unwrap();
-            assert!(session.resumed && session.to_string().contains(", resumed, server CN=the server"));
+            assert!(session.description.resumed && session.to_string().contains(", resumed, server CN=the server"));
             client.send(b"again").await.unwrap();
             until(|| client.flow() == (5, 5)).await;
             client.close().await.unwrap();
             let session = client.connect(to(None)).await.unwrap().unwrap();
-            assert!(!session.resumed && session.to_string().ends_with("CN=the server (no name was asked for)"));
+            assert!(
+                !session.description.resumed && session.to_string().ends_with("CN=the server (no name was asked for)")
+            );
             client.send(b"any").await.unwrap();
             until(|| client.flow() == (3, 3)).await;
             client.close().await.unwrap();

@@ -192,7 +192,7 @@ fn connect_says_what_is_wrong() {
     for nobody in [[10, 0, 2, 99], [192, 0, 2, 1]] {
         // Nobody answers ARP, neither the host nor the router to it.
         let before = world.now;
-        assert_eq!(connect(&mut world, nobody, 7, 3), Err(ConnectError::Unreachable));
+        assert_eq!(connect(&mut world, nobody, 7, 3), Err(ConnectError::NoNeighbor));
         assert!(world.now - before >= 3_000_000);
     }
     for nonsense in [

@@ -1,0 +1,206 @@
+//! Clients that say who they are, and those who only pretend: who is let in, and how the others learn why not.
+
+use std::path::Path;
+
+use postern::tls::{AlertDescription, ClientConfig, Error, Versions};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
+
+use super::common::machine::{Machine, Setup};
+use super::common::pki::{ECHO, USER_NETWORK, strings};
+use super::common::process::Process;
+use super::common::tls::s_client;
+use super::common::{Scratch, poll};
+use super::engine::{self, Peer};
+use super::identities::Ca;
+
+/// A CA that has revoked the serial number 7, a server of it, and clients.
+struct World {
+    ca: Ca,
+    /// The key of everybody.
+    key: KeyPair,
+    scratch: Scratch,
+    machine: Machine,
+}
+
+impl World {
+    /// `tls` goes into the group of that name.
+    fn new(tls: &str) -> Self {
+        let (ca, key, scratch) = (Ca::new(), KeyPair::generate().unwrap(), Scratch::new());
+        let text = format!(
+            "{USER_NETWORK}{ECHO}.tls = {{ .srv_cert =\n{},\n.srv_key =\n{},\n.ca_cert =\n{},\n.crl =\n{},\n{tls} }}",
+            strings(&ca.issue("server.test", 1, &key)),
+            strings(&key.serialize_pem()),
+            strings(&ca.0.pem()),
+            strings(&ca.revoke(7)),
+        );
+        scratch.file("ca.pem", ca.0.pem());
+        scratch.file("client.key", key.serialize_pem());
+        let machine = Setup::new().defconfig(text).ready();
+        Self {
+            ca,
+            key,
+            scratch,
+            machine,
+        }
+    }
+
+    /// A client's certificate.
+    fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> String {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
+        params.signed_by(&self.key, &self.ca.0).unwrap().pem()
+    }
+
+    /// A client with that certificate.
+    fn client(&self, certificate: Option<&str>, arguments: &[&str]) -> Process {
+        let file = |path: &Path| path.to_str().unwrap().to_owned();
+        let mut all: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        if let Some(certificate) = certificate {
+            all.extend(["-cert".into(), file(&self.scratch.file("client.pem", certificate))]);
+            all.extend(["-key".into(), file(&self.scratch.path("client.key"))]);
+        }
+        s_client(self.machine.at(10007), &self.scratch.path("ca.pem"), all)
+    }
+
+    /// The client is let in, and `status` ends its line so.
+    fn assert_admitted(&self, mut client: Process, ending: &str) {
+        client.write(b"let me in\n");
+        client.out.wait_for("\nlet me in\n");
+        let status = self.machine.ask("status");
+        let line = status.lines().find(|line| line.contains(" established "));
+        assert!(line.is_some_and(|line| line.ends_with(ending)), "{ending:?}: {status}");
+        client.write(b"Q\n");
+        assert!(client.wait().success());
+        poll("the end of the connection", || {
+            self.machine.ask("status").contains("connections: 0 of ").then_some(())
+        });
+    }
+
+    /// A client with that certificate is refused, with that alert, and those words in the log.
+    fn assert_refused(&self, certificate: Option<&str>, option: &str, alert: &str, words: &str) {
+        let mark = self.machine.console().mark();
+        let mut client = self.client(certificate, &[option]);
+        client.err.wait_for(&format!("alert {alert}"));
+        client.wait();
+        let words = format!(": handshake failed: {words}");
+        self.machine.console().wait_from(mark, &words);
+    }
+
+    /// Who shows somebody else's certificate without its key.
+    fn assert_thief_is_refused(&self, certificate: &str, versions: Versions) {
+        let thief = engine::identity(certificate, &KeyPair::generate().unwrap().serialize_pem());
+        let trust = engine::trust(&self.ca.0.pem());
+        let config = ClientConfig::new(trust, None, engine::clock()).with_identity(thief);
+        let mark = self.machine.console().mark();
+        let mut thief = Peer::client(self.machine.at(10007), config.with_versions(versions));
+        // In TLS 1.3 a client is done before it is judged.
+        let refusal = thief.handshake().and_then(|()| thief.read());
+        assert_eq!(refusal, Err(Error::AlertReceived(AlertDescription::DECRYPT_ERROR)));
+        let words = ": handshake failed: the signature was not made with the key in the certificate";
+        self.machine.console().wait_from(mark, words);
+    }
+}
+
+#[test]
+fn nobody_is_let_in_without_a_good_certificate_and_its_key() {
+    let world = World::new(".client_auth = \"required\", .verify = \"strict\", .keylog = 1");
+    let good = world.issue("good.test", |_| {});
+    let expired = world.issue("expired.test", |params| {
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2024, 2, 1));
+    });
+    let early = world.issue("early.test", |params| params.not_before = date_time_ymd(2200, 1, 1));
+    let revoked = world.issue("revoked.test", |params| params.serial_number = Some(7.into()));
+    let server = world.issue("server.test", |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    });
+    let mut params = CertificateParams::new(["stranger.test".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "stranger.test");
+    let (other, own) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut their_ca = CertificateParams::default();
+    their_ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    their_ca.distinguished_name.push(DnType::CommonName, "Another CA");
+    let their_ca = rcgen::CertifiedIssuer::self_signed(their_ca, other).unwrap();
+    let stranger = params.signed_by(&world.key, &their_ca).unwrap().pem();
+    let alone = params.self_signed(&own).unwrap().pem();
+    for (option, versions, none) in [
+        ("-tls1_3", Versions::Tls13, "certificate required"),
+        ("-tls1_2", Versions::Tls12, "handshake failure"),
+    ] {
+        let keys = world.scratch.path("keys");
+        let _ = std::fs::remove_file(&keys);
+        let (keys, session) = (keys.to_str().unwrap(), world.scratch.path("session"));
+        let session = session.to_str().unwrap();
+        let arguments = [option, "-keylogfile", keys, "-sess_out", session];
+        world.assert_admitted(world.client(Some(&good), &arguments), " CN=good.test");
+        assert!(world.machine.ask("log").contains(": this is CN=good.test"));
+        // Who comes back with a ticket is known by it.
+        let again = world.client(Some(&good), &[option, "-keylogfile", keys, "-sess_in", session]);
+        world.assert_admitted(again, " resumed CN=good.test");
+        assert_secrets_are_logged(&world.machine, &std::fs::read_to_string(keys).unwrap());
+
+        for (certificate, alert, words) in [
+            (None, none, "the client sent no certificate, which is required here"),
+            (Some(&expired), "certificate expired", "certificate expired 2024-02-01"),
+            (
+                Some(&early),
+                "certificate expired",
+                "certificate not valid before 2200-01-01",
+            ),
+            (
+                Some(&revoked),
+                "certificate revoked",
+                "certificate revoked: serial number 07",
+            ),
+            (Some(&stranger), "unknown ca", "issuer unknown: CN=Another CA"),
+            (
+                Some(&server),
+                "unsupported certificate",
+                "certificate is not for client authentication, but for server authentication",
+            ),
+        ] {
+            world.assert_refused(certificate.map(String::as_str), option, alert, words);
+        }
+        world.assert_thief_is_refused(&good, versions);
+    }
+    // A certificate that nobody has issued is no better than one of another CA.
+    let alone = engine::identity(&alone, &own.serialize_pem());
+    let config = ClientConfig::new(engine::trust(&world.ca.0.pem()), None, engine::clock()).with_identity(alone);
+    let mut alone = Peer::client(world.machine.at(10007), config);
+    let refusal = alone.handshake().and_then(|()| alone.read());
+    assert_eq!(refusal, Err(Error::AlertReceived(AlertDescription::UNKNOWN_CA)));
+    world.assert_admitted(world.client(Some(&good), &[]), " CN=good.test");
+}
+
+/// Whether the log has the secrets that OpenSSL has written as well, line for line.
+fn assert_secrets_are_logged(machine: &Machine, openssl: &str) {
+    // That one is for exporters, of which there are none here.
+    let lines = openssl
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.starts_with("EXPORTER_SECRET "));
+    let mut count = 0;
+    for line in lines {
+        machine.wait_for(&format!("] keylog: {line}\r\n"));
+        count += 1;
+    }
+    assert!(count >= 2, "{openssl}");
+}
+
+#[test]
+fn where_a_certificate_is_optional_a_bad_one_is_worse_than_none() {
+    let world = World::new(".client_auth = \"optional\"");
+    world.machine.wait_for("tls: client authentication optional");
+    let good = world.issue("good.test", |_| {});
+    let revoked = world.issue("revoked.test", |params| params.serial_number = Some(7.into()));
+    for (option, versions, group) in [
+        ("-tls1_3", Versions::Tls13, " x25519"),
+        ("-tls1_2", Versions::Tls12, " x25519"),
+    ] {
+        world.assert_admitted(world.client(None, &[option]), group);
+        world.assert_admitted(world.client(Some(&good), &[option]), " CN=good.test");
+        let words = "certificate revoked: serial number 07";
+        world.assert_refused(Some(&revoked), option, "certificate revoked", words);
+        world.assert_thief_is_refused(&good, versions);
+    }
+}

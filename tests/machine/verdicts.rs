@@ -1,0 +1,264 @@
+//! The TLS client of the debug shell with servers that want something special, are not what they say, or do not answer.
+
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+use super::client::{connected, converse, echoctl_tls, refused, s_server};
+use super::common::Scratch;
+use super::common::machine::{Machine, Setup};
+use super::common::pki::{USER_NETWORK, strings};
+use super::common::process::Process;
+use super::engine;
+use super::identities::Ca;
+use super::keys::rsa;
+
+/// A CA that has revoked the serial number 7, and a machine that trusts it by the letter of the RFCs.
+struct World {
+    ca: Ca,
+    scratch: Scratch,
+    machine: Machine,
+}
+
+impl World {
+    fn new() -> Self {
+        let ca = Ca::new();
+        let text = format!(
+            "{USER_NETWORK}.tls = {{ .ca_cert =\n{},\n.crl =\n{},\n.verify = \"strict\", .handshake_timeout = 2 }}",
+            strings(&ca.0.pem()),
+            strings(&ca.revoke(7)),
+        );
+        Self {
+            ca,
+            scratch: Scratch::new(),
+            machine: Setup::new().ports(&[23]).defconfig(text).ready(),
+        }
+    }
+
+    /// `openssl s_server` with that certificate and key.
+    fn server(&self, certificate: &str, key: &KeyPair, arguments: &[&str]) -> (Process, u16) {
+        s_server(
+            self.scratch.file("server.pem", certificate),
+            self.scratch.file("server.key", key.serialize_pem()),
+            arguments,
+        )
+    }
+}
+
+#[test]
+fn servers_with_wishes_of_their_own_are_served() {
+    let world = World::new();
+    let ca = world.scratch.file("ca.pem", world.ca.0.pem());
+    let ca = ca.to_str().unwrap();
+    let (rsa, large, p256) = (rsa(2048), rsa(4096), KeyPair::generate().unwrap());
+    let mut shell = echoctl_tls(&world.machine);
+    for (key, arguments, expected) in [
+        (
+            &rsa,
+            &["-tls1_3", "-groups", "X25519"][..],
+            ["TLSv1.3 TLS_", " x25519, "],
+        ),
+        (
+            &p256,
+            &["-tls1_2", "-groups", "X25519"],
+            ["TLSv1.2 TLS_ECDHE_ECDSA_", " x25519, "],
+        ),
+        (
+            &p256,
+            &["-tls1_3", "-groups", "P-384"],
+            ["TLSv1.3 TLS_", " secp384r1, "],
+        ),
+        (
+            &rsa,
+            &["-tls1_2", "-groups", "P-384"],
+            ["TLSv1.2 TLS_ECDHE_RSA_", " secp384r1, "],
+        ),
+        (&rsa, &["-tls1_3", "-sigalgs", "RSA-PSS+SHA256"], ["TLSv1.3 TLS_", ""]),
+        (
+            &rsa,
+            &["-tls1_2", "-sigalgs", "RSA-PSS+SHA384"],
+            ["TLSv1.2 TLS_ECDHE_RSA_", ""],
+        ),
+        (
+            &rsa,
+            &["-tls1_2", "-sigalgs", "RSA+SHA256"],
+            ["TLSv1.2 TLS_ECDHE_RSA_", ""],
+        ),
+        (&large, &["-tls1_3"], ["TLSv1.3 TLS_", ""]),
+        (&large, &["-tls1_2"], ["TLSv1.2 TLS_ECDHE_RSA_", ""]),
+        // They ask who we are, and take it that we do not say.
+        (&p256, &["-tls1_3", "-verify", "1", "-CAfile", ca], ["TLSv1.3 TLS_", ""]),
+        (
+            &p256,
+            &["-tls1_2", "-verify", "1", "-CAfile", ca],
+            ["TLSv1.2 TLS_ECDHE_ECDSA_", ""],
+        ),
+    ] {
+        let certificate = world.ca.issue("server.test", 1, key);
+        let (mut server, port) = world.server(&certificate, key, arguments);
+        for resumed in [false, true] {
+            let agreed = connected(&mut shell, port, " name=server.test");
+            assert!(agreed.starts_with(expected[0]), "{arguments:?}: {agreed}");
+            // The group is that of a key exchange, which TLS 1.2 leaves out when it resumes.
+            let exchange = !resumed || expected[0].starts_with("TLSv1.3");
+            assert!(!exchange || agreed.contains(expected[1]), "{arguments:?}: {agreed}");
+            let ending = [", server CN=server.test", ", resumed, server CN=server.test"][usize::from(resumed)];
+            assert!(agreed.ends_with(ending), "{arguments:?}: {agreed}");
+            converse(&world.machine, &mut shell, &mut server);
+            assert_eq!(shell.command("client close"), "Done.\n");
+        }
+        connected(&mut shell, port, " name=server.test");
+        // `status` is for the first prompt; the connection outlives that of the client.
+        shell.command("");
+        let status = shell.command("status");
+        let line = status
+            .lines()
+            .skip_while(|line| !line.contains("echo client connected"))
+            .nth(1);
+        assert!(
+            line.is_some_and(|line| line.contains(", resumed, server CN=")),
+            "{status}"
+        );
+        shell.command("echoctl_tls");
+        assert_eq!(shell.command("client close"), "Done.\n");
+    }
+}
+
+#[test]
+fn each_refusal_has_its_own_words_and_its_own_alert() {
+    let mut world = World::new();
+    // Nobody answers there. That takes its time, so it is asked for at the other console.
+    world.machine.type_in("echoctl\rclient connect 10.0.2.77 7\r");
+    let key = KeyPair::generate().unwrap();
+    let good = world.ca.issue("server.test", 1, &key);
+    let revoked = world.ca.issue("revoked.test", 7, &key);
+    let tampered = tamper(&good);
+    let nameless = {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        params.signed_by(&key, &world.ca.0).unwrap().pem()
+    };
+    let numbered = {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "by its number");
+        params.subject_alt_names = vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2)))];
+        params.signed_by(&key, &world.ca.0).unwrap().pem()
+    };
+    let mut shell = echoctl_tls(&world.machine);
+    for version in ["-tls1_2", "-tls1_3"] {
+        for (certificate, more, words, alert) in [
+            (
+                &revoked,
+                "",
+                "certificate revoked: serial number 07.",
+                "certificate revoked",
+            ),
+            (
+                &tampered,
+                "",
+                "certificate's signature is not that of its issuer.",
+                "decrypt error",
+            ),
+            (
+                &good,
+                " name=10.0.2.2",
+                "certificate is not for 10.0.2.2, but for server.test, localhost.",
+                "bad certificate",
+            ),
+            (
+                &numbered,
+                " name=10.0.2.3",
+                "certificate is not for 10.0.2.3, but for 10.0.2.2.",
+                "bad certificate",
+            ),
+            (
+                &nameless,
+                " name=localhost",
+                "certificate is not for localhost, but for ",
+                "bad certificate",
+            ),
+        ] {
+            let (server, port) = world.server(certificate, &key, &[version]);
+            let said = refused(&mut shell, port, more);
+            assert!(said.starts_with(words), "{said}");
+            server.err.wait_for(&format!("alert {alert}"));
+            let said = said.strip_suffix('.').unwrap();
+            world
+                .machine
+                .wait_for(&format!("warning: tls client: 10.0.2.2:{port}: {said}\r\n"));
+        }
+        let (_server, port) = world.server(&numbered, &key, &[version]);
+        connected(&mut shell, port, " name=10.0.2.2");
+        assert_eq!(shell.command("client close"), "Done.\n");
+    }
+    without_a_server(&world.machine);
+    let words = "no answer to ARP within 10 s: the host is down, or the gateway to it";
+    world.machine.wait_for(&format!("Failed: {words}."));
+    world
+        .machine
+        .wait_for(&format!("warning: plain client: 10.0.2.77:7: {words}\r\n"));
+}
+
+/// What can happen to a connection before there is a word of TLS.
+fn without_a_server(machine: &Machine) {
+    let mut shell = echoctl_tls(machine);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut expect = |words: &str| {
+        assert_eq!(refused(&mut shell, port, ""), format!("{words}."));
+        machine.wait_for(&format!("warning: tls client: 10.0.2.2:{port}: {words}\r\n"));
+    };
+    // It takes the call and says nothing.
+    expect("no TLS handshake within 2 s");
+    let (silent, _) = listener.accept().unwrap();
+    drop(silent);
+    let server = std::thread::spawn(move || {
+        // Closed with the hello unread, it is reset; with the hello read, it just ends.
+        let (stream, _) = listener.accept().unwrap();
+        stream.peek(&mut [0]).unwrap();
+        drop(stream);
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut header = [0; 5];
+        std::io::Read::read_exact(&mut stream, &mut header).unwrap();
+        let mut hello = vec![0; usize::from(u16::from_be_bytes([header[3], header[4]]))];
+        std::io::Read::read_exact(&mut stream, &mut hello).unwrap();
+    });
+    expect("connection reset by peer");
+    expect("the server closed the connection in the TLS handshake");
+    server.join().unwrap();
+    expect("connection refused");
+    let (_busy, port, _queue) = busy_server();
+    let words = "no answer within 10 s";
+    assert_eq!(refused(&mut shell, port, ""), format!("{words}."));
+    machine.wait_for(&format!("warning: tls client: 10.0.2.2:{port}: {words}\r\n"));
+}
+
+/// A server that has so many in its queue that its host answers nobody any more.
+fn busy_server() -> (Process, u16, Vec<TcpStream>) {
+    let scratch = Scratch::new();
+    let key = KeyPair::generate().unwrap();
+    let certificate = scratch.file("server.pem", Ca::new().issue("busy", 1, &key));
+    // It serves one at a time, and the first of the queue never says a word.
+    let (server, port) = s_server(certificate, scratch.file("server.key", key.serialize_pem()), &[]);
+    let mut queue = Vec::new();
+    loop {
+        // Long enough for a second try.
+        match TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(2)) {
+            Ok(stream) => queue.push(stream),
+            Err(_) => return (server, port, queue),
+        }
+        assert!(queue.len() < 10_000, "there is no end to this queue");
+    }
+}
+
+/// The same certificate with a bit of its signature changed.
+fn tamper(certificate: &str) -> String {
+    let der = engine::der(certificate);
+    // The last byte is that of the signature's second number: the encoding stays good.
+    *der.last_mut().unwrap() ^= 1;
+    let mut text = vec![0; 2 * der.len() + 100];
+    pem_rfc7468::encode("CERTIFICATE", pem_rfc7468::LineEnding::LF, &der, &mut text)
+        .unwrap()
+        .to_owned()
+}
