@@ -445,9 +445,9 @@ mod tests {
             (start as *mut u64).add(20).write_volatile(0);
             assert_eq!(painted(range), 160);
         }
-        let (all, high) = (Range::new(0, u64::MAX & !7), Range::new(u64::MAX - 7, u64::MAX - 7));
+        let (all, high) = (Range::new(0, !7), Range::new(u64::MAX - 7, u64::MAX - 7));
         let below = below_this_frame(all);
-        assert!(below.start == 0 && below.end < (&raw const all).addr() as u64 && below.end % 8 == 0);
+        assert!(below.start == 0 && below.end < (&raw const all).addr() as u64 && below.end.is_multiple_of(8));
         assert!(below_this_frame(high).is_empty(), "this frame is not on that stack");
     }
 

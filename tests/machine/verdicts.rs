@@ -258,7 +258,7 @@ fn tamper(certificate: &str) -> String {
     // The last byte is that of the signature's second number: the encoding stays good.
     *der.last_mut().unwrap() ^= 1;
     let mut text = vec![0; 2 * der.len() + 100];
-    pem_rfc7468::encode("CERTIFICATE", pem_rfc7468::LineEnding::LF, &der, &mut text)
+    pem_rfc7468::encode("CERTIFICATE", pem_rfc7468::LineEnding::LF, der, &mut text)
         .unwrap()
         .to_owned()
 }
