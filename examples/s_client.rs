@@ -80,6 +80,9 @@ fn main() -> Result<()> {
     if let Some(groups) = &options.groups {
         config = config.with_groups(groups);
     }
+    if let Some(suites) = &options.suites {
+        config = config.with_suites(suites);
+    }
     if let Some(key_log) = &options.key_log {
         config = config.with_key_log(key_log);
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use postern::crypto::key::SigningKey;
 use postern::crypto::kx::Group;
+use postern::crypto::suite::CipherSuite;
 use postern::pki::pem;
 use postern::pki::verify::{Clock, Mode, Trust};
 use postern::tls::{Info, KeyLog, Versions};
@@ -26,6 +27,7 @@ pub struct Options {
     pub mode: Mode,
     pub protocols: Vec<String>,
     pub groups: Option<Vec<Group>>,
+    pub suites: Option<Vec<CipherSuite>>,
     pub key_log: Option<KeyLogFile>,
     /// How much content the peer may put into a record, in bytes.
     pub record_size: Option<usize>,
@@ -40,6 +42,7 @@ impl Options {
   -pinned               take X.509 v1 and the like, signed directly by such a CA
   -alpn A,B             application protocols, the preferred first
   -groups A,B           key exchange groups, the preferred first
+  -suites A,B           cipher suites by their registered names, the preferred first
   -record_size N        take no more than N bytes in a record
   -keylogfile FILE      write the secrets there, for an analyser
 ";
@@ -66,6 +69,11 @@ impl Options {
                 };
                 let groups: Option<Vec<Group>> = value(name, arguments)?.split(',').map(find).collect();
                 self.groups = Some(groups.ok_or("groups are X25519MLKEM768, x25519, secp256r1 and secp384r1")?);
+            }
+            "-suites" => {
+                let find = |name: &str| CipherSuite::ALL.into_iter().find(|suite| suite.name() == name);
+                let suites: Option<Vec<CipherSuite>> = value(name, arguments)?.split(',').map(find).collect();
+                self.suites = Some(suites.ok_or("a suite is not supported; one is TLS_AES_128_GCM_SHA256")?);
             }
             "-record_size" => self.record_size = Some(value(name, arguments)?.parse()?),
             "-keylogfile" => self.key_log = Some(KeyLogFile(File::create(value(name, arguments)?)?)),

@@ -158,7 +158,7 @@ fn each_refusal_has_its_own_words_and_its_own_alert() {
                 &tampered,
                 "",
                 "certificate's signature is not that of its issuer.",
-                "decrypt error",
+                "bad certificate",
             ),
             (
                 &good,

@@ -1,10 +1,10 @@
-//! Other people's programs, run against the example server.
+//! Other people's programs, run against the example server and client.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::world::Party;
@@ -134,6 +134,47 @@ impl Server {
     }
 }
 
+/// Somebody else's server, running.
+pub struct Program {
+    lines: Receiver<String>,
+    name: String,
+    _process: Process,
+}
+
+impl Program {
+    /// Starts `name` with these arguments. It has to be installed: a test without its peer would be no test.
+    pub fn start<A: AsRef<std::ffi::OsStr>>(name: &str, arguments: &[A]) -> Self {
+        let mut child = Command::new(name)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {name}: {error}; apt-get install openssl gnutls-bin"));
+        let (sender, lines) = channel();
+        read_lines(child.stdout.take().unwrap(), sender.clone());
+        read_lines(child.stderr.take().unwrap(), sender);
+        Self {
+            lines,
+            name: name.to_owned(),
+            _process: Process(child),
+        }
+    }
+
+    /// Waits for a line that begins like this.
+    #[track_caller]
+    pub fn says(&self, beginning: &str) -> String {
+        let mut seen = Vec::new();
+        while let Ok(line) = self.lines.recv_timeout(LIMIT) {
+            if line.starts_with(beginning) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("{} did not say {beginning:?} but {seen:?}", self.name)
+    }
+}
+
 /// A client program, running.
 pub struct Tool {
     input: Option<ChildStdin>,
@@ -146,7 +187,7 @@ pub struct Tool {
 
 impl Tool {
     /// Starts `name` with these arguments. It has to be installed: a test without its peer would be no test.
-    pub fn start(name: &str, arguments: &[&str]) -> Self {
+    pub fn start<A: AsRef<std::ffi::OsStr>>(name: &str, arguments: &[A]) -> Self {
         let mut child = Command::new(name)
             .args(arguments)
             .stdin(Stdio::piped())
@@ -260,14 +301,17 @@ fn count(bytes: &[u8], text: &str) -> usize {
 
 fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
+    read_lines(output, sender);
+    receiver
+}
+
+/// Reads to the end, whether anybody listens or not: a program that cannot write stops.
+fn read_lines(output: impl Read + Send + 'static, sender: Sender<String>) {
     std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                break;
-            }
+            let _ = sender.send(line);
         }
     });
-    receiver
 }
 
 fn bytes(mut output: impl Read + Send + 'static) -> Receiver<Vec<u8>> {

@@ -47,7 +47,8 @@ impl Kind {
         match self {
             Self::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap(),
             Self::P384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap(),
-            Self::Ed25519 => KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap(),
+            // That of rcgen holds the public key as well (RFC 5958), which OpenSSL 3.0 does not read.
+            Self::Ed25519 => KeyPair::from_pem(&openssl_key(&["-algorithm", "ED25519"])).unwrap(),
             Self::Rsa2048 => rsa(&RSA),
             Self::Rsa4096 => rsa(&LONG_RSA),
         }
@@ -213,9 +214,14 @@ impl World {
 
 /// An RSA key in PEM, which ring cannot make.
 fn rsa_key(bits: usize) -> String {
-    let bits = format!("rsa_keygen_bits:{bits}");
+    openssl_key(&["-algorithm", "RSA", "-pkeyopt", &format!("rsa_keygen_bits:{bits}")])
+}
+
+/// A key in PEM as openssl makes it.
+fn openssl_key(arguments: &[&str]) -> String {
     let output = Command::new("openssl")
-        .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", &bits])
+        .args(["genpkey", "-quiet"])
+        .args(arguments)
         .output()
         .unwrap_or_else(|error| panic!("cannot run openssl: {error}; apt-get install openssl"));
     assert!(output.status.success(), "openssl genpkey");

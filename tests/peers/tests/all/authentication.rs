@@ -51,7 +51,7 @@ fn faults(authority: &Authority, name: &str, wrong_purpose: ExtendedKeyUsagePurp
             "a CA of the same name",
             double.issue(kind, name),
             |error| matches!(error, CertificateError::BadSignature),
-            Alert::DECRYPT_ERROR,
+            Alert::BAD_CERTIFICATE,
         ),
         (
             "another purpose",
@@ -142,7 +142,7 @@ fn servers_that_are_refused() {
             });
             middle
                 .client
-                .failed(CertificateError::BadSignature, Alert::DECRYPT_ERROR);
+                .failed(CertificateError::BadSignature, Alert::BAD_CERTIFICATE);
         });
     }
 }

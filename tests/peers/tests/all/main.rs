@@ -9,6 +9,7 @@ mod hello_alerts;
 mod mangling;
 mod matrix;
 mod mechanical;
+mod programs;
 mod record_alerts;
 mod retry_alerts;
 mod rustls_client;

@@ -17,7 +17,7 @@ use rustls::server::WebPkiClientVerifier;
 
 /// What a server wants to know of its client, and whether that has a certificate to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Auth {
+pub(crate) enum Auth {
     Off,
     OptionalNone,
     Optional,
@@ -42,15 +42,15 @@ impl Auth {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Cell {
-    kind: Kind,
-    suite: CipherSuite,
-    group: Group,
-    auth: Auth,
+pub(crate) struct Cell {
+    pub(crate) kind: Kind,
+    pub(crate) suite: CipherSuite,
+    pub(crate) group: Group,
+    pub(crate) auth: Auth,
 }
 
 impl Cell {
-    fn is_tls13(self) -> bool {
+    pub(crate) fn is_tls13(self) -> bool {
         self.suite.is_tls13()
     }
 
@@ -84,7 +84,7 @@ impl Cell {
 }
 
 /// All cells with these groups that are supported. The keys that are slow have to do with fewer.
-fn cells(groups: &[Group]) -> Vec<Cell> {
+pub(crate) fn cells(groups: &[Group]) -> Vec<Cell> {
     let mut cells = Vec::new();
     for kind in Kind::ALL {
         for suite in CipherSuite::ALL {
@@ -116,8 +116,8 @@ fn cells(groups: &[Group]) -> Vec<Cell> {
     cells
 }
 
-/// The groups that rustls has with ring.
-const RING_GROUPS: [Group; 3] = [Group::X25519, Group::Secp256r1, Group::Secp384r1];
+/// The groups that everybody has: rustls with ring, OpenSSL 3.0, GnuTLS.
+pub(crate) const CLASSIC_GROUPS: [Group; 3] = [Group::X25519, Group::Secp256r1, Group::Secp384r1];
 
 fn provider(cell: Cell) -> Arc<rustls::crypto::CryptoProvider> {
     let mut provider = ring::default_provider();
@@ -173,7 +173,7 @@ fn rustls_server(cell: Cell, world: &World) -> rustls::ServerConfig {
 #[test]
 fn our_server_and_rustls_client() {
     let mut count = 0;
-    for cell in cells(&RING_GROUPS) {
+    for cell in cells(&CLASSIC_GROUPS) {
         let world = of(cell.kind);
         let mut random = rng(1);
         let tickets = Tickets::new(&mut random, clock().now).unwrap();
@@ -201,7 +201,7 @@ fn our_server_and_rustls_client() {
 #[test]
 fn our_client_and_rustls_server() {
     let mut count = 0;
-    for cell in cells(&RING_GROUPS) {
+    for cell in cells(&CLASSIC_GROUPS) {
         let world = of(cell.kind);
         let server = Arc::new(rustls_server(cell, world));
         let sessions = SessionCache::new();
