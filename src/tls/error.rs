@@ -332,7 +332,6 @@ fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
         Refusal::Expired { .. } | Refusal::NotYetValid { .. } => Alert::CERTIFICATE_EXPIRED,
         Refusal::UnknownIssuer { .. } => Alert::UNKNOWN_CA,
         Refusal::Revoked { .. } => Alert::CERTIFICATE_REVOKED,
-        Refusal::BadSignature => Alert::DECRYPT_ERROR,
         Refusal::WrongPurpose { .. }
         | Refusal::KeyMayNotSign
         | Refusal::V1Certificate
