@@ -3,7 +3,7 @@
 //! The arithmetic is that of the `rsa` crate, of which 0.10 is still a release candidate. It exponentiates in constant
 //! time, blinds with a random base, and checks each signature against the public key before it is given out.
 //!
-//! Heap, in bytes, as `tests/allocations.rs` measures it: a key of 2048 bits keeps 3,272 and takes 4,912 to be read, a
+//! Heap, in bytes, as `tests/footprint` measures it: a key of 2048 bits keeps 3,272 and takes 4,912 to be read, a
 //! signature takes 6,464, a verification 6,763; with 4096 bits 6,344, 9,520, 12,864 and 13,419. All of it but the key is
 //! given back before the call returns, so that an arena holds the keys and one computation at a time.
 

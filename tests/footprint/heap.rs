@@ -1,109 +1,20 @@
-//! What the heap is used for: by RSA and by nothing else. Counts every byte of it.
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::convert::Infallible;
-#[cfg(feature = "rsa")]
-use std::process::Command;
+//! RSA uses the heap, within bounds, and nothing else does.
 
 use postern::crypto::key::SigningKey;
+use postern::crypto::kx::Group;
 #[cfg(feature = "rsa")]
 use postern::crypto::sign::SignatureScheme;
 use postern::crypto::verify::verify;
-use postern::pki::verify::{Clock, Mode, PeerIdentity, Purpose, ServerName, Trust};
+use postern::pki::verify::{Mode, PeerIdentity, Purpose, ServerName, Trust};
+use postern::tls::{ClientAuth, ClientConfig, ServerConfig, SessionCache, Tickets, Versions};
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
+#[cfg(feature = "rsa")]
+use std::process::Command;
 
-/// Critical sections, where the image's features need them.
-#[cfg(feature = "image")]
-#[allow(dead_code)]
-#[path = "../src/testing.rs"]
-mod testing;
-
-/// What one thread has on the heap.
-#[derive(Clone, Copy, Default, Debug)]
-struct Heap {
-    /// Bytes now.
-    now: isize,
-    /// The most bytes at once.
-    peak: isize,
-    /// How often something was allocated.
-    calls: usize,
-}
-
-thread_local! {
-    static HEAP: Cell<Heap> = const { Cell::new(Heap { now: 0, peak: 0, calls: 0 }) };
-}
-
-struct Counting;
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = HEAP.try_with(|heap| {
-            let Heap { now, peak, calls } = heap.get();
-            let now = now + layout.size() as isize;
-            heap.set(Heap {
-                now,
-                peak: peak.max(now),
-                calls: calls + 1,
-            });
-        });
-        // SAFETY: the caller's promise is ours.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        let _ = HEAP.try_with(|heap| {
-            let mut count = heap.get();
-            count.now -= layout.size() as isize;
-            heap.set(count);
-        });
-        // SAFETY: the caller's promise is ours.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What `work` does to the heap: what it leaves there, the most it has there, how often it asks.
-fn measure<T>(work: impl FnOnce() -> T) -> (T, Heap) {
-    HEAP.set(Heap::default());
-    let result = work();
-    (result, HEAP.get())
-}
-
-/// A generator that counts.
-struct Rng(u64);
-
-impl rand_core::TryRng for Rng {
-    type Error = Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        self.try_next_u64().map(|number| number as u32)
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        Ok(self.0 ^ self.0 >> 29)
-    }
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        for byte in bytes {
-            *byte = self.try_next_u64()? as u8;
-        }
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for Rng {}
+use super::allocator::{measure, refusing};
+use super::pair::{Buffers, CLOCK, Ends, Pki, Rng};
 
 const MESSAGE: &[u8] = b"a handshake";
-const CLOCK: Clock = Clock {
-    now: 1_767_225_600,
-    floor: 0,
-};
-
 #[test]
 fn keys_signatures_and_chains_need_no_heap() {
     for algorithm in [
@@ -144,6 +55,54 @@ fn keys_signatures_and_chains_need_no_heap() {
         });
         assert_eq!(verdicts, (true, false, true, false, true));
         assert_eq!(heap.calls, 0, "{algorithm:?}: {heap:?}");
+    }
+}
+
+#[test]
+fn connections_need_no_heap() {
+    for algorithm in [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        &rcgen::PKCS_ED25519,
+    ] {
+        let pki = Pki::new(|| KeyPair::generate_for(algorithm).unwrap());
+        let (trust, identities) = (pki.trust(), [pki.identity()]);
+        for (versions, group) in [
+            (Versions::Tls13, Group::X25519MlKem768),
+            (Versions::Tls13, Group::X25519),
+            (Versions::Tls13, Group::Secp256r1),
+            (Versions::Tls12, Group::Secp384r1),
+            (Versions::Tls12, Group::X25519),
+        ] {
+            // Ed25519 cannot sign a transcript of which only hashes are left.
+            let known = versions == Versions::Tls13 || algorithm != &rcgen::PKCS_ED25519;
+            for full in [true, false] {
+                let (tickets, sessions) = (Tickets::new(&mut Rng(2), CLOCK.now).unwrap(), SessionCache::new());
+                let groups = [group];
+                let server = ServerConfig::new(&identities, CLOCK)
+                    .unwrap()
+                    .with_versions(versions)
+                    .with_groups(&groups)
+                    .with_tickets(&tickets)
+                    .with_client_auth(ClientAuth::Optional(&trust));
+                let mut client =
+                    ClientConfig::new(&trust, ServerName::parse("localhost"), CLOCK).with_sessions(&sessions);
+                if known {
+                    client = client.with_identity(pki.identity());
+                }
+                // The second goes on where the first has ended.
+                for resumed in [false, true] {
+                    let mut buffers = Buffers::new(full, &client, &server);
+                    let seen = refusing(|| {
+                        let mut ends = Ends::new(&mut buffers, client, server);
+                        ends.live(|_, work| work());
+                        let info = ends.server.info();
+                        (info.resumed, info.tls13, info.peer.is_some())
+                    });
+                    assert_eq!(seen, (resumed, versions == Versions::Tls13, known));
+                }
+            }
+        }
     }
 }
 
