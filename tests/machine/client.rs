@@ -73,7 +73,9 @@ impl Ca {
 
 fn s_server(certificate: PathBuf, key: PathBuf, arguments: &[&str]) -> (Process, u16) {
     let mut command = Command::new("openssl");
-    command.args(["s_server", "-accept", "127.0.0.1:0", "-cert"]).arg(certificate);
+    command
+        .args(["s_server", "-accept", "127.0.0.1:0", "-cert"])
+        .arg(certificate);
     let server = Process::start(command.arg("-key").arg(key).args(arguments));
     let port = server.out.wait_until("the port", |bytes| {
         let text = String::from_utf8_lossy(bytes);
@@ -126,7 +128,8 @@ fn the_guide_s_walk_to_a_client() {
         let (mut server, port) = ca.s_server(&credentials, &[argument]);
         let agreed = connected(&mut shell, port, "");
         assert!(
-            agreed.starts_with(&format!("{version} ")) && agreed.ends_with(", server CN=the server (no name was asked for)"),
+            agreed.starts_with(&format!("{version} "))
+                && agreed.ends_with(", server CN=the server (no name was asked for)"),
             "{agreed}"
         );
         converse(&machine, &mut shell, &mut server);
@@ -197,7 +200,10 @@ fn the_guide_s_own_certificates_are_good_when_pinned_and_explained_when_not() {
     assert!(reason.starts_with("certificate is not for localhost"), "{reason}");
     let strict = machine("strict");
     let reason = refused(&mut echoctl_tls(&strict), port, "");
-    assert!(reason.contains("X.509 version 1") && reason.contains("pinned"), "{reason}");
+    assert!(
+        reason.contains("X.509 version 1") && reason.contains("pinned"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -244,8 +250,12 @@ fn gnutls_echoes() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("gnutls-serv");
         command.args(["--echo", "--port", &port.to_string(), "--priority", priority]);
-        command.arg("--x509certfile").arg(ca.file("server.pem", &credentials.certificate));
-        command.arg("--x509keyfile").arg(ca.file("server.key", &credentials.key));
+        command
+            .arg("--x509certfile")
+            .arg(ca.file("server.pem", &credentials.certificate));
+        command
+            .arg("--x509keyfile")
+            .arg(ca.file("server.key", &credentials.key));
         let server = Process::start(&mut command);
         server.out.wait_for("done");
         let agreed = connected(&mut shell, port, " name=localhost");
@@ -275,7 +285,12 @@ fn certificates_that_do_not_verify_are_refused_by_their_own_words() {
     for version in ["-tls1_2", "-tls1_3"] {
         for (credentials, more, reason, alert) in [
             (&expired, "", "certificate expired 2024-02-01", "certificate expired"),
-            (&early, "", "certificate not valid before 2200-01-01", "certificate expired"),
+            (
+                &early,
+                "",
+                "certificate not valid before 2200-01-01",
+                "certificate expired",
+            ),
             (&foreign, "", "issuer unknown: CN=Another CA.", "unknown ca"),
             (&client, "", "certificate is not for ", "unsupported certificate"),
             (
@@ -289,7 +304,10 @@ fn certificates_that_do_not_verify_are_refused_by_their_own_words() {
             let said = refused(&mut shell, port, more);
             assert!(said.starts_with(reason), "{said}");
             server.err.wait_for(&format!("alert {alert}"));
-            machine.wait_for(&format!("tls client: 10.0.2.2:{port}: {reason}", reason = reason.trim_end_matches('.')));
+            machine.wait_for(&format!(
+                "tls client: 10.0.2.2:{port}: {reason}",
+                reason = reason.trim_end_matches('.')
+            ));
         }
     }
     assert!(shell.command("client send").ends_with("Failed: not connected.\n"));
@@ -320,7 +338,10 @@ fn a_server_that_asks_who_we_are_is_told() {
         // In TLS 1.3 the refusal comes after our last word of the handshake.
         unknown.wait_for(&format!("tls client: 10.0.2.2:{port}: the server refused: {refusal}"));
         if version == "-tls1_2" {
-            assert!(answer.ends_with(&format!("Failed: the server refused: {refusal}.\n")), "{answer}");
+            assert!(
+                answer.ends_with(&format!("Failed: the server refused: {refusal}.\n")),
+                "{answer}"
+            );
         } else {
             let answer = shell.command("client send");
             let expected = format!("Failed: not connected any more: the server refused: {refusal}.\n");
@@ -347,7 +368,9 @@ fn a_flood_from_the_server_is_counted_and_the_shell_goes_on() {
     assert!(shell.command("client send").ends_with("Done.\n"));
     let (count, input) = flood.join().unwrap().unwrap();
     let expected = format!("connected to 10.0.2.2:{port}, in {count} out ");
-    poll("the whole flood", || machine.ask("status").contains(&expected).then_some(()));
+    poll("the whole flood", || {
+        machine.ask("status").contains(&expected).then_some(())
+    });
     drop(input);
     let shown = machine.console().text().matches("] all work and no play").count();
     assert!(shown > 10 && shown < FLOOD / 21 / 10, "{shown}");

@@ -636,7 +636,10 @@ fn what_tls_lacks_is_said_before_anybody_is_called() {
 fn sizes() {
     let client = Client::new(Kind::Plain);
     let networks: [FakeNetwork; 0] = [];
-    std::eprintln!("run {}", core::mem::size_of_val(&client.run(&networks, Speech::<Rng>::Plain)));
+    std::eprintln!(
+        "run {}",
+        core::mem::size_of_val(&client.run(&networks, Speech::<Rng>::Plain))
+    );
     std::eprintln!("speech {}", core::mem::size_of::<Speech<'_, Rng>>());
     std::eprintln!("channel {}", core::mem::size_of::<Channel<'_, Stream>>());
     std::eprintln!("client {}", core::mem::size_of::<Client>());
