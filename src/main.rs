@@ -17,6 +17,7 @@ use postern::echo::Kind;
 use postern::echo::client::{Client, Speech};
 use postern::echo::secure::TlsWorker;
 use postern::echo::server::{Desk, Limits, Service};
+use postern::echo::traces::Traces;
 use postern::machine::acpi::{Acpi, Firmware};
 use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, panic, pci, power, rtc, serial};
 use postern::net::{self, Netif, TcpStream};
@@ -117,9 +118,13 @@ fn start(
     };
     let service: &'static Service<Netif> = memory.value(Service::new(netifs, desks, limits))?;
     service.set_tls(tls.server.as_ref().map(|_| ()).map_err(|why| *why));
-    let mut workers = plan.workers(&tls.server, &mut memory)?;
+    let traces: &'static Traces = plan.traces(&mut memory)?;
+    let pages: &'static Traces = plan.traces(&mut memory)?;
+    // A page is about its own connection, and wants it narrated whatever the shell wants.
+    pages.switch(true);
+    let mut workers = plan.workers(&tls.server, (traces, pages), &mut memory)?;
     memory.spawn(spawner, plan.connections, |_| work(service, workers.next()))?;
-    let mut speech = Some(settings::speech(config, tls.client, &mut memory));
+    let mut speech = Some(settings::speech(config, tls.client, traces, &mut memory));
     let plain_client: &'static Client = memory.value(Client::new(Kind::Plain))?;
     let tls_client: &'static Client = memory.value(Client::new(Kind::Tls))?;
     let machine: &'static Machine = memory.value(Machine {
@@ -127,6 +132,7 @@ fn start(
         service,
         plain_client,
         tls_client,
+        traces,
         ram,
         free: memory.0.left(),
     })?;
@@ -147,11 +153,15 @@ fn start(
     ) {
         memory.spawn(spawner, 1, |_| settings::send_log(netif, settings))?;
     }
-    for (kind, port) in [(Kind::Tls, config.echo.tls_port), (Kind::Plain, config.echo.plain_port)] {
+    for (kind, port) in [
+        (Kind::Tls, config.echo.tls_port),
+        (Kind::Plain, config.echo.plain_port),
+        (Kind::Https, config.echo.https_port),
+    ] {
         if port != 0
             && let Err(error) = service.start(kind, port, None)
         {
-            ::log::error!("{kind} echo server on port {port} not started: {error}");
+            ::log::error!("{} on port {port} not started: {error}", kind.server());
         }
     }
     ::log::info!(

@@ -3,9 +3,11 @@
 use embedded_io_async::{ErrorType, Read, Write};
 use rand_core::CryptoRng;
 
-use super::Transport;
+use super::https;
 use super::registry::{Description, Entry};
 use super::server::{Secure, Session};
+use super::traces::{Narrator, Narrators, Traces};
+use super::{Kind, Transport};
 use crate::pki::verify::Clock;
 use crate::tls::error::{InvalidMessage, PeerIncompatible};
 use crate::tls::{
@@ -18,6 +20,10 @@ pub struct TlsWorker<'b, R> {
     server: Option<Server<'b, R>>,
     inbound: &'b mut [u8],
     outbound: &'b mut [u8],
+    /// Where connections are narrated, for the shell and for pages.
+    traces: Option<(&'static Traces, &'static Traces)>,
+    /// Those of the present connection.
+    narrators: Narrators,
 }
 
 /// A configuration, the clock by which certificates are judged, and a generator.
@@ -40,7 +46,17 @@ impl<'b, R: CryptoRng> TlsWorker<'b, R> {
             server: Some((config, clock, rng)),
             inbound,
             outbound,
+            traces: None,
+            narrators: Narrators::default(),
         })
+    }
+
+    /// Narrates connections to `shell` while that is on, and those of the HTTPS server to `pages` as well.
+    pub fn with_traces(self, shell: &'static Traces, pages: &'static Traces) -> Self {
+        TlsWorker {
+            traces: Some((shell, pages)),
+            ..self
+        }
     }
 
     /// A worker for plain connections, where TLS cannot be served. `buffer` is what it copies through.
@@ -49,6 +65,8 @@ impl<'b, R: CryptoRng> TlsWorker<'b, R> {
             server: None,
             inbound: buffer,
             outbound: &mut [],
+            traces: None,
+            narrators: Narrators::default(),
         }
     }
 }
@@ -67,12 +85,25 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
 
     async fn accept<'a>(&'a mut self, stream: &'a mut S, entry: &'a Entry) -> Result<TlsSession<'a, S>, Self::Error> {
         let (config, clock, rng) = self.server.as_mut().ok_or(Error::Internal("TLS cannot be served"))?;
+        let (peer, port) = (stream.peer(), Some(stream.local().port()));
+        let https = entry.kind() == Kind::Https;
+        self.narrators = self.traces.map_or(Narrators::default(), |(shell, pages)| Narrators {
+            shell: shell.begin(peer, port),
+            page: if https { pages.begin(peer, port) } else { None },
+        });
+        let mut config = config.with_clock(clock());
+        if https {
+            config = config.with_protocols(https::PROTOCOLS);
+        }
+        if !self.narrators.is_empty() {
+            config = config.with_trace(&self.narrators);
+        }
         // The buffers were found large enough at the start, for the same configuration.
-        let connection = Connection::server(config.with_clock(clock()), self.inbound, self.outbound)
+        let connection = Connection::server(config, self.inbound, self.outbound)
             .map_err(|_| Error::Internal("the buffers have become too small"))?;
         let mut stream = Stream::new(Heard { stream, entry }, connection);
         stream.handshake(rng).await?;
-        Ok(TlsSession(stream))
+        Ok(TlsSession(stream, self.narrators.page))
     }
 
     fn cause(error: &Self::Error) -> &'static str {
@@ -85,7 +116,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
 }
 
 /// A TLS connection after its handshake.
-pub struct TlsSession<'a, S: Transport>(Stream<'a, Heard<'a, S>>);
+pub struct TlsSession<'a, S: Transport>(Stream<'a, Heard<'a, S>>, Option<Narrator>);
 
 impl<'a, S: Transport> Session for TlsSession<'a, S> {
     type Error = StreamError<S::Error>;
@@ -105,6 +136,10 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
             suite: info.suite.map_or("", |suite| suite.name()),
             group: info.group.map_or("", |group| group.name()),
         }
+    }
+
+    fn page(&self) -> Option<Narrator> {
+        self.1
     }
 
     fn mark_established(&mut self) {
@@ -162,7 +197,7 @@ fn cause(error: &Error) -> &'static str {
         Error::PeerIncompatible(_) => "no common signature scheme",
         Error::Certificate(_) => "certificate refused",
         Error::AlertReceived(_) => "alert received",
-        Error::Truncated => "no close_notify",
+        Error::Truncated => super::server::NO_GOODBYE,
         Error::Internal(_) => "internal",
         #[allow(unreachable_patterns)] // the enumeration grows
         _ => "other TLS error",

@@ -18,10 +18,12 @@ use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_io_async::{BufRead, Error as _, ErrorKind, Write};
 
+use super::https;
 use super::limit::Limiter;
 use super::pump::{Buffered, End, pump};
 use super::registry::{Description, Entry, Guard, State};
 use super::tally::Tally;
+use super::traces::Narrator;
 use super::{Kind, Listener, Network, Transport, find_network};
 use crate::net::ListenError;
 
@@ -83,6 +85,8 @@ pub trait Session {
 
     /// What was negotiated.
     fn description(&self) -> Description;
+    /// Where the connection was narrated for the page that shows it, if it was.
+    fn page(&self) -> Option<Narrator>;
     /// [`Transport::mark_established`] on the stream beneath.
     fn mark_established(&mut self);
     /// Both halves, usable at the same time.
@@ -231,7 +235,7 @@ impl<N: Network> Service<N> {
 
     /// Starts listening. On success connections are accepted from now on.
     pub fn start(&self, kind: Kind, port: u16, netif: Option<&str>) -> Result<(), StartError> {
-        if kind == Kind::Tls {
+        if kind != Kind::Plain {
             self.tls.get().map_err(StartError::NoTls)?;
         }
         let absent = if self.networks.is_empty() {
@@ -257,7 +261,8 @@ impl<N: Network> Service<N> {
         slot.stop.reset();
         slot.stopped.reset();
         slot.listener.signal(listener);
-        ::log::info!("{kind} echo server listens on port {port} of {}", network.name());
+        let server = kind.server();
+        ::log::info!("{server} listens on port {port} of {}", network.name());
         Ok(())
     }
 
@@ -276,7 +281,7 @@ impl<N: Network> Service<N> {
             }));
             slot.stop.signal(());
             slot.stopped.wait().await;
-            ::log::info!("{kind} echo server on port {port} of {} stopped", running.netif);
+            ::log::info!("{} on port {port} of {} stopped", kind.server(), running.netif);
         }
         if found {
             Ok(())
@@ -301,7 +306,8 @@ impl<N: Network> Service<N> {
 
     /// Bytes sent back so far, by connections that ended and those that go on.
     pub fn echoed(&self) -> u64 {
-        self.live().fold(self.tally.echoed.get(), |sum, entry| {
+        let live = self.live().filter(|entry| entry.kind() != Kind::Https);
+        live.fold(self.tally.echoed.get(), |sum, entry| {
             sum.saturating_add(entry.flow().echoed())
         })
     }
@@ -447,7 +453,9 @@ impl<N: Network> Service<N> {
                 format_args!("{} for {age} ms: made room for a newer connection", guard.state()),
             );
         }
-        self.tally.echoed.add(guard.flow().echoed());
+        if kind != Kind::Https {
+            self.tally.echoed.add(guard.flow().echoed());
+        }
         match ended {
             // Without an owner, the rest of the words and the end are delivered yet.
             Ended::InOrder => stream.shutdown(),
@@ -465,7 +473,7 @@ impl<N: Network> Service<N> {
     ) -> Ended {
         match kind {
             Kind::Plain => self.plain(guard, stream, tls.scratch()).await,
-            Kind::Tls => self.secure(guard, stream, tls).await,
+            Kind::Tls | Kind::Https => self.secure(guard, stream, tls).await,
         }
     }
 
@@ -511,9 +519,13 @@ impl<N: Network> Service<N> {
         session.mark_established();
         self.established(guard);
         guard.describe(session.description());
+        let page = session.page();
         let end = match session.split() {
             Ok((mut reader, mut writer)) => {
-                let end = pump(&mut reader, &mut writer, self.limits.idle, guard.flow()).await;
+                let end = match guard.kind() {
+                    Kind::Https => https::serve(&mut reader, &mut writer, page, &self.limits, guard).await,
+                    _ => pump(&mut reader, &mut writer, self.limits.idle, guard.flow()).await,
+                };
                 if let End::Read(_) = end {
                     // The alert that says why.
                     guard.advance(State::Closing);
@@ -522,6 +534,11 @@ impl<N: Network> Service<N> {
                 end
             }
             Err(error) => End::Read(error),
+        };
+        // A browser that has connected in advance may change its mind, and says no goodbye then.
+        let end = match end {
+            End::Read(error) if guard.kind() == Kind::Https && T::cause(&error) == NO_GOODBYE => End::Finished,
+            end => end,
         };
         if matches!(end, End::Finished | End::Idle) {
             guard.advance(State::Closing);
@@ -588,6 +605,9 @@ enum Place<'a, S> {
     /// All are established.
     Nowhere,
 }
+
+/// The cause of an end without close_notify.
+pub(super) const NO_GOODBYE: &str = "no close_notify";
 
 pub(super) fn transport_cause(kind: ErrorKind) -> &'static str {
     match kind {

@@ -66,6 +66,9 @@ impl Session for FakeSession<'_> {
             group: "NONE",
         }
     }
+    fn page(&self) -> Option<super::traces::Narrator> {
+        None
+    }
     fn mark_established(&mut self) {
         self.stream.mark_established();
     }

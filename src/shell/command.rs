@@ -23,6 +23,8 @@ pub(super) enum Action {
     ClientClose,
     ServerStart,
     ServerStop,
+    Trace,
+    TraceShow,
 }
 
 /// A command as it is typed and explained.
@@ -97,6 +99,12 @@ const SEND_TEXT: Spec = spec("client send", Action::ClientSend, "Send that text.
 const CLOSE: Spec = spec("client close", Action::ClientClose, "Close the client's connection.");
 const START: Spec = spec("server start", Action::ServerStart, "Start echo server.").with("<port> [netif]", 1, 2);
 const STOP: Spec = spec("server stop", Action::ServerStop, "Stop echo server, or all of them.").with("[port]", 0, 1);
+const TRACE: Spec = Spec {
+    choices: &["on", "off"],
+    ..spec("trace", Action::Trace, "Narrate handshakes, or list them.")
+}
+.with("[on|off]", 0, 1);
+const TRACE_SHOW: Spec = spec("trace show", Action::TraceShow, "Show one, step by step.").with("<N>", 1, 1);
 const HELP: Spec = spec("help", Action::Help, "Show this list.");
 const LEAVE: Spec = spec("exit", Action::Exit, "Go back (as an empty line does).");
 
@@ -122,6 +130,8 @@ pub(super) const TLS: &[Spec] = &[
     SEND_TEXT,
     CLOSE,
     STOP,
+    TRACE,
+    TRACE_SHOW,
     HELP,
     LEAVE,
 ];

@@ -20,6 +20,7 @@ mod server;
 pub mod telnet;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -32,6 +33,7 @@ pub use server::{serial, telnet_server};
 use crate::echo::Kind;
 use crate::echo::client::{self, ClientError, Target};
 use crate::echo::server::{StartError, StopError};
+use crate::echo::traces::Traces;
 use command::{Action, Help, Request, Spec, Usage, Wrong};
 use console::{Input, write_text};
 use keys::Keys;
@@ -94,6 +96,9 @@ pub trait Host {
     async fn client_send(&self, kind: Kind, text: &[u8]) -> Result<(), ClientError>;
     /// Closes the connection of the echo client of that kind.
     async fn client_close(&self, kind: Kind) -> Result<(), ClientError>;
+
+    /// Where TLS connections are narrated.
+    fn traces(&self) -> &'static Traces;
 
     /// Restarts or switches off. It returns only if the machine would not.
     fn power(&self, power: Power);
@@ -193,7 +198,9 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             | Action::ClientSend
             | Action::ClientClose
             | Action::ServerStart
-            | Action::ServerStop => {}
+            | Action::ServerStop
+            | Action::Trace
+            | Action::TraceShow => {}
         }
         Ok(None)
     }

@@ -259,6 +259,20 @@ impl<'t> Story<'t> {
         }
     }
 
+    /// Whether the record that a message ended in was protected: that before it, or behind it if it was sent.
+    fn is_protected(&self, at: usize, sent: bool) -> bool {
+        let records = |event| match event {
+            Event::Record(record) if record.content == 22 && record.sent == sent => Some(record),
+            _ => None,
+        };
+        let record = if sent {
+            self.events.skip(at).find_map(records)
+        } else {
+            self.events.take(at).filter_map(records).last()
+        };
+        record.is_some_and(|record| record.protection != Protection::None)
+    }
+
     /// What was computed of a message, or found of it.
     fn facts_about(&self, at: usize, sent: bool, whole: &[u8], visit: &mut dyn FnMut(&Item<'_>)) {
         let kind = whole.first().copied().unwrap_or_default();
@@ -461,6 +475,7 @@ impl<'t> Story<'t> {
     }
 
     fn secret(&self, secret: Secret, hash: &[u8], value: &[u8], visit: &mut dyn FnMut(&Item<'_>)) {
+        let client = matches!(secret, Secret::ClientHandshakeTraffic | Secret::ClientTraffic);
         let application = matches!(secret, Secret::ClientTraffic | Secret::ServerTraffic);
         if application && !hash.is_empty() {
             visit(&computed(
@@ -528,7 +543,11 @@ impl<'t> Story<'t> {
         }
         let (Some(suite), false) = (self.suite, value.is_empty()) else {
             visit(&computed(
-                "key and iv",
+                if client {
+                    "client's key and iv"
+                } else {
+                    "server's key and iv"
+                },
                 &[],
                 Meaning::Words("kept secret"),
                 "HKDF-Expand-Label(that secret, \"key\", \"\") and \"iv\" (RFC 8446 §7.3)",
@@ -540,13 +559,13 @@ impl<'t> Story<'t> {
         let key = key.get_mut(..suite.aead().key_len()).unwrap_or_default();
         if secret.expand("key", key).is_ok() && secret.expand("iv", &mut iv).is_ok() {
             visit(&computed(
-                "key",
+                if client { "client's key" } else { "server's key" },
                 key,
                 Meaning::None,
                 "HKDF-Expand-Label(that secret, \"key\", \"\")",
             ));
             visit(&computed(
-                "iv",
+                if client { "client's iv" } else { "server's iv" },
                 &iv,
                 Meaning::None,
                 "HKDF-Expand-Label(that secret, \"iv\", \"\")",
@@ -614,9 +633,7 @@ impl<'t> Steps<'t> {
                 step.by = story.sender(sent);
                 step.ours = sent;
                 step.length = whole.len();
-                story.records_of(at, sent, &mut |record| {
-                    step.protected = record.protection != Protection::None
-                });
+                step.protected = story.is_protected(at, sent);
                 (step.title, step.note) = self.message(whole, step.by);
             }
             Event::Record(record) => {
