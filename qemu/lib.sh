@@ -26,12 +26,15 @@ have() { command -v -- "$1" >/dev/null 2>&1; }
 
 # The Debian and Ubuntu packages that bring these programs.
 declare -A package_of=(
+	[certutil]=libnss3-tools
 	[cc]="gcc libc6-dev"
+	[chromium]="chromium fonts-liberation"
 	[gnutls-cli]=gnutls-bin
 	[openssl]=openssl
 	[qemu-system-x86_64]=qemu-system-x86
 	[shellcheck]=shellcheck
 	[telnet]=telnet
+	[tshark]=tshark
 )
 
 # install_missing PROGRAM...: installs what is not there, as root or by a sudo that asks nothing. Where that is not

@@ -39,6 +39,7 @@ mod tests {
         for option in [
             "--tls",
             "--plain",
+            "--https",
             "--telnet",
             "--defconfig",
             "--memory",
@@ -139,6 +140,7 @@ mod tests {
             "--tls=4443:443",
             "--plain",
             "4444:7",
+            "--https=4446",
             "--telnet=4445",
             "--memory",
             "16",
@@ -152,7 +154,8 @@ mod tests {
             "qemu64",
         ]);
         for part in [
-            ",hostfwd=tcp:127.0.0.1:4443-:443,hostfwd=tcp:127.0.0.1:4444-:7,hostfwd=tcp:127.0.0.1:4445-:23 ",
+            ",hostfwd=tcp:127.0.0.1:4443-:443,hostfwd=tcp:127.0.0.1:4444-:7,\
+             hostfwd=tcp:127.0.0.1:4446-:443,hostfwd=tcp:127.0.0.1:4445-:23 ",
             " -m 16 ",
             " -accel tcg ",
             " -M q35 ",

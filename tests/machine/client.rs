@@ -71,7 +71,7 @@ impl Ca {
     }
 }
 
-fn s_server(certificate: PathBuf, key: PathBuf, arguments: &[&str]) -> (Process, u16) {
+pub(super) fn s_server(certificate: PathBuf, key: PathBuf, arguments: &[&str]) -> (Process, u16) {
     let mut command = Command::new("openssl");
     command
         .args(["s_server", "-accept", "127.0.0.1:0", "-cert"])
@@ -86,7 +86,7 @@ fn s_server(certificate: PathBuf, key: PathBuf, arguments: &[&str]) -> (Process,
 }
 
 /// A session at the prompt of the TLS client.
-fn echoctl_tls(machine: &Machine) -> Telnet {
+pub(super) fn echoctl_tls(machine: &Machine) -> Telnet {
     let mut shell = machine.shell();
     shell.command("echoctl_tls");
     shell

@@ -13,3 +13,4 @@ mod frames;
 mod hello;
 mod identities;
 mod shell;
+mod trace;

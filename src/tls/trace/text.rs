@@ -132,7 +132,8 @@ impl Page<'_> {
                 }
             }
         }
-        if item.sort == Sort::Computed {
+        // What is computed of every record need not be explained with every record.
+        if item.sort == Sort::Computed && item.depth == 0 {
             self.wrapped(indent + 4, item.note);
         }
     }
