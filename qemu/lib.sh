@@ -40,6 +40,8 @@ rsyslogd=/usr/sbin/rsyslogd
 # The Debian and Ubuntu packages that bring these programs and files.
 declare -A package_of=(
 	[cc]="gcc libc6-dev"
+	[certutil]=libnss3-tools
+	[chromium]="chromium fonts-liberation"
 	[git]=git
 	[gnutls-cli]=gnutls-bin
 	[grub-mkstandalone]=grub-common
@@ -50,6 +52,7 @@ declare -A package_of=(
 	["$rsyslogd"]=rsyslog
 	[shellcheck]=shellcheck
 	[telnet]=telnet
+	[tshark]=tshark
 )
 
 # install_missing PROGRAM-OR-FILE...: installs what is not there, as root or by a sudo that asks nothing. Where that is not

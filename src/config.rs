@@ -111,6 +111,7 @@ impl Config {
             echo: Echo {
                 tls_port: 0,
                 plain_port: 0,
+                https_port: 0,
                 connections: None,
                 idle_timeout: None,
                 reverse: Vec::new(),
@@ -190,6 +191,7 @@ impl Config {
             Path::HandshakeTimeout => Slot::Number(&mut self.tls.handshake_timeout),
             Path::TlsPort => Slot::Port(&mut self.echo.tls_port),
             Path::PlainPort => Slot::Port(&mut self.echo.plain_port),
+            Path::HttpsPort => Slot::Port(&mut self.echo.https_port),
             Path::Connections => Slot::Limit(&mut self.echo.connections),
             Path::IdleTimeout => Slot::Number(&mut self.echo.idle_timeout),
             Path::Reverse => Slot::Reverses(&mut self.echo.reverse),
@@ -494,6 +496,8 @@ pub struct Echo {
     pub tls_port: u16,
     /// `.plain_port`: the plain echo that starts at boot; 0: none.
     pub plain_port: u16,
+    /// `.https_port`: the HTTPS server that starts at boot, whose page shows its own connection; 0: none.
+    pub https_port: u16,
     /// `.connections`: the most echo connections at a time; `None` (0): as many as the memory allows, at most 1024.
     pub connections: Option<u16>,
     /// `.idle_timeout`: seconds without a byte either way after which an echo connection is closed (default 3600).

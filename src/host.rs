@@ -6,6 +6,7 @@ use core::net::Ipv4Addr;
 use postern::echo::client::{self, Client, ClientError, Target};
 use postern::echo::reverse::{self, REVERSES, ReverseError};
 use postern::echo::server::{Service, StartError, StopError};
+use postern::echo::traces::Traces;
 use postern::echo::{Kind, find_network};
 use postern::log;
 use postern::machine::{clock, cpu, descriptors, entropy, executor, power, rtc};
@@ -24,6 +25,7 @@ pub(crate) struct Machine {
     pub(crate) plain_client: &'static Client,
     pub(crate) tls_client: &'static Client,
     pub(crate) selftest: &'static selftest::Desk,
+    pub(crate) traces: &'static Traces,
     /// All the RAM, in bytes.
     pub(crate) ram: u64,
     /// What was left of it after the start, in bytes.
@@ -84,9 +86,9 @@ impl Machine {
     }
 
     fn ports(&self, out: &mut dyn Write) -> fmt::Result {
-        for kind in [Kind::Tls, Kind::Plain] {
+        for kind in [Kind::Tls, Kind::Plain, Kind::Https] {
             for (port, netif) in (0..).map_while(|n| self.service.port(kind, n)) {
-                writeln!(out, "{kind} echo server on port {port} of {netif}")?;
+                writeln!(out, "{} on port {port} of {netif}", kind.server())?;
             }
         }
         self.tls_client.write_status(out)?;
@@ -104,7 +106,7 @@ impl Machine {
 
     fn client(&self, kind: Kind) -> &'static Client {
         match kind {
-            Kind::Tls => self.tls_client,
+            Kind::Tls | Kind::Https => self.tls_client,
             Kind::Plain => self.plain_client,
         }
     }
@@ -217,6 +219,10 @@ impl Host for Machine {
         };
         let _ = writeln!(out, "{outcome}");
         Some(piece + 1)
+    }
+
+    fn traces(&self) -> &'static Traces {
+        self.traces
     }
 
     fn power(&self, power: Power) {

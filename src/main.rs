@@ -18,6 +18,7 @@ use postern::echo::Kind;
 use postern::echo::client::{Client, Speech};
 use postern::echo::secure::TlsWorker;
 use postern::echo::server::{Desk, Limits, Service};
+use postern::echo::traces::Traces;
 use postern::machine::acpi::{Acpi, Firmware};
 use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, panic, pci, power, rtc, serial};
 use postern::net::{self, Netif, TcpListener, TcpStream};
@@ -122,11 +123,15 @@ fn start(
     let service: &'static Service<Netif> = memory.value(Service::new(netifs, desks, limits))?;
     service.set_tls(tls.server.as_ref().map(|_| ()).map_err(|why| *why));
     service.set_mutual_tls(tls.server.and_then(|identity| identity.mutual.map(drop)));
-    let mut workers = plan.workers(&tls.server, &mut memory)?;
+    let traces: &'static Traces = plan.traces(&mut memory)?;
+    let pages: &'static Traces = plan.traces(&mut memory)?;
+    // A page is about its own connection, and wants it narrated whatever the shell wants.
+    pages.switch(true);
+    let mut workers = plan.workers(&tls.server, (traces, pages), &mut memory)?;
     memory.spawn(spawner, plan.connections, |_| work(service, workers.next()))?;
     let test = settings::selftest(&tls, &mut memory)?;
     let test_desk: &'static selftest::Desk = memory.value(selftest::Desk::new())?;
-    let mut speech = Some(settings::speech(config, tls.client, &mut memory));
+    let mut speech = Some(settings::speech(config, tls.client, traces, &mut memory));
     let plain_client: &'static Client = memory.value(Client::new(Kind::Plain))?;
     let tls_client: &'static Client = memory.value(Client::new(Kind::Tls))?;
     let machine: &'static Machine = memory.value(Machine {
@@ -135,6 +140,7 @@ fn start(
         plain_client,
         tls_client,
         selftest: test_desk,
+        traces,
         ram,
         free: memory.0.left(),
     })?;
@@ -188,14 +194,18 @@ async fn open(
 ) {
     let Some(mut test) = test else { return };
     let fit = !config.tls.selftest || test.run(desk).await.failed == 0;
-    for (kind, port) in [(Kind::Tls, config.echo.tls_port), (Kind::Plain, config.echo.plain_port)] {
+    for (kind, port) in [
+        (Kind::Tls, config.echo.tls_port),
+        (Kind::Plain, config.echo.plain_port),
+        (Kind::Https, config.echo.https_port),
+    ] {
         if port == 0 {
             continue;
         }
-        if kind == Kind::Tls && !fit {
-            ::log::error!("{kind} echo server on port {port} not started: the self-test failed");
+        if kind != Kind::Plain && !fit {
+            ::log::error!("{} on port {port} not started: the self-test failed", kind.server());
         } else if let Err(error) = service.start(kind, port, None) {
-            ::log::error!("{kind} echo server on port {port} not started: {error}");
+            ::log::error!("{} on port {port} not started: {error}", kind.server());
         }
     }
     ::log::info!(

@@ -6,6 +6,7 @@ use core::future::Future;
 use embassy_executor::Spawner;
 use embassy_executor::raw::TaskStorage;
 use postern::echo::secure::{INBOUND, TlsWorker};
+use postern::echo::traces::{Slot, TAPE, Traces};
 use postern::machine::entropy;
 use postern::machine::memory::{Arena, OutOfMemory};
 use postern::net;
@@ -91,6 +92,8 @@ impl net::Arena for Memory {
 pub(crate) struct Plan {
     /// Echo connections at a time.
     pub(crate) connections: usize,
+    /// How many connections are narrated for one purpose: the shell's, and the page's.
+    tapes: usize,
     /// For the sockets of the first card, in bytes.
     network: usize,
 }
@@ -101,7 +104,8 @@ impl Plan {
         // For the tasks that are there once, the TLS client and the self-test with their buffers, and what is not worth
         // counting.
         const FIXED: usize = 448 * 1024;
-        let free = memory.0.largest().saturating_sub(FIXED);
+        let tapes = if memory.0.largest() < LITTLE { 1 } else { TAPES };
+        let free = memory.0.largest().saturating_sub(FIXED + 2 * tapes * TAPE);
         let most = (free / FRUGAL).clamp(1, MAX_CONNECTIONS);
         let connections = match wanted {
             Some(wanted) => usize::from(wanted).clamp(1, most),
@@ -113,6 +117,7 @@ impl Plan {
         let workers = connections * (WORKER_INBOUND + OUTBOUND + TASK);
         Self {
             connections,
+            tapes,
             network: free.saturating_sub(workers),
         }
     }
@@ -129,6 +134,7 @@ impl Plan {
     pub(crate) fn workers(
         &self,
         identity: &Result<Identity, &'static str>,
+        (traces, pages): (&'static Traces, &'static Traces),
         memory: &mut Memory,
     ) -> Result<impl Iterator<Item = TlsWorker<'static, entropy::Rng>> + use<>, Short> {
         let server = identity.as_ref().ok().copied();
@@ -141,7 +147,7 @@ impl Plan {
         Ok(inbound.zip(outbound).map(move |(inbound, outbound)| match server {
             Some(Identity { config, mutual, rng }) => {
                 match TlsWorker::new(config, settings::now, inbound, outbound, rng) {
-                    Ok(worker) => worker.with_mutual(mutual.ok()),
+                    Ok(worker) => worker.with_mutual(mutual.ok()).with_traces(traces, pages),
                     // The sizes above are the ones that it asks for.
                     Err(error) => {
                         ::log::error!("TLS worker: {error}");
@@ -151,6 +157,18 @@ impl Plan {
             }
             None => TlsWorker::plain(inbound),
         }))
+    }
+
+    /// The tapes for one purpose.
+    pub(crate) fn traces(&self, memory: &mut Memory) -> Result<&'static Traces, Short> {
+        let mut buffers = heapless::Vec::<&'static mut [u8], TAPES>::new();
+        for _ in 0..self.tapes {
+            // There is room for as many.
+            let _ = buffers.push(memory.0.buffer(TAPE).map_err(Short)?);
+        }
+        let mut buffers = buffers.into_iter();
+        let slots = memory.slice(self.tapes, |_| Slot::new(buffers.next().unwrap_or_default()))?;
+        Ok(memory.value(Traces::new(slots))?)
     }
 
     /// A buffer of `len` bytes for each connection.
@@ -168,6 +186,10 @@ impl Plan {
     }
 }
 
+/// Connections that are narrated where memory is no object.
+const TAPES: usize = 4;
+/// Below so much memory one has to do, in bytes.
+const LITTLE: usize = 4 * 1024 * 1024;
 /// As many connections as a small memory is asked to serve before it gives each of them more room.
 const MODEST: usize = 96;
 /// A worker's task and its place, in bytes; an estimate.

@@ -8,6 +8,7 @@ use embassy_time::Duration;
 use postern::config::{Config, Scratch};
 use postern::echo::client::{Speech, TlsClient, outbound_len};
 use postern::echo::server::Service;
+use postern::echo::traces::Traces;
 use postern::echo::{Kind, reverse};
 use postern::log;
 use postern::machine::{clock, entropy};
@@ -66,6 +67,7 @@ fn read(config: &mut Config, text: &[u8], scratch: &mut Scratch) -> Result<(), p
 pub(crate) fn speech(
     config: &Config,
     client: Result<tls::Client, &'static str>,
+    traces: &'static Traces,
     memory: &mut Memory,
 ) -> Speech<'static, entropy::Rng> {
     let client = client.and_then(|tls::Client { config: client, rng }| {
@@ -73,7 +75,7 @@ pub(crate) fn speech(
         let inbound = memory.0.buffer(memory::WORKER_INBOUND).map_err(|_| SHORT)?;
         let outbound = memory.0.buffer(outbound_len(&client)).map_err(|_| SHORT)?;
         let handshake = seconds(config.tls.handshake_timeout, 10);
-        Ok(TlsClient::new(client, now, handshake, rng, inbound, outbound))
+        Ok(TlsClient::new(client, now, handshake, rng, inbound, outbound).with_traces(traces))
     });
     client.map_or_else(Speech::Unable, Speech::Tls)
 }

@@ -453,7 +453,7 @@ fn a_configuration_is_baked_whole() {
             .ca_cert_file = \"../pki/ca.pem\", .cli_cert_file = \"../pki/client.pem\",
             .cli_key_file = \"../pki/client.key\", .crl_file = \"../pki/crl.pem\", .handshake_timeout = 17,
             .client_auth = \"required\", .verify = \"strict\", .keylog = 1, .selftest = 1 },
-        .echo = { .tls_port = 18, .plain_port = 19, .connections = 20, .idle_timeout = 21 },
+        .echo = { .tls_port = 18, .plain_port = 19, .https_port = 22, .connections = 20, .idle_timeout = 21 },
     ";
     let told = build.accepted(text);
     let baked = build.baked();

@@ -39,6 +39,7 @@ mod tests {
         for option in [
             "--tls",
             "--plain",
+            "--https",
             "--telnet",
             "--tls-telnet",
             "--defconfig",
@@ -147,6 +148,7 @@ mod tests {
             "--tls=4443:443",
             "--plain",
             "4444:7",
+            "--https=4447",
             "--telnet=4445",
             "--tls-telnet=4446",
             "--memory",
@@ -161,8 +163,8 @@ mod tests {
             "qemu64",
         ]);
         for part in [
-            ",hostfwd=tcp:127.0.0.1:4443-:443,hostfwd=tcp:127.0.0.1:4444-:7,hostfwd=tcp:127.0.0.1:4445-:23,\
-             hostfwd=tcp:127.0.0.1:4446-:992 ",
+            ",hostfwd=tcp:127.0.0.1:4443-:443,hostfwd=tcp:127.0.0.1:4444-:7,hostfwd=tcp:127.0.0.1:4447-:443,\
+             hostfwd=tcp:127.0.0.1:4445-:23,hostfwd=tcp:127.0.0.1:4446-:992 ",
             " -m 16 ",
             " -accel tcg ",
             " -M q35 ",

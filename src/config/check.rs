@@ -119,18 +119,23 @@ impl Config {
         if dbgsh == TELNET && self.vmm.telnet_dbgsh {
             return Err(self.error(Path::TlsDbgsh, Fault::PortTaken { by: Path::TelnetDbgsh }));
         }
-        for (path, port) in [(Path::TlsPort, echo.tls_port), (Path::PlainPort, echo.plain_port)] {
+        let ports = [
+            (Path::TlsPort, echo.tls_port),
+            (Path::PlainPort, echo.plain_port),
+            (Path::HttpsPort, echo.https_port),
+        ];
+        for (path, port) in ports {
             if port != 0 && port == dbgsh {
                 return Err(self.error(path, Fault::PortTaken { by: Path::TlsDbgsh }));
             }
         }
-        for (path, port) in [(Path::TlsPort, echo.tls_port), (Path::PlainPort, echo.plain_port)] {
+        for (number, (path, port)) in ports.into_iter().enumerate().filter(|(_, (_, port))| *port != 0) {
             if port == TELNET && self.vmm.telnet_dbgsh {
                 return Err(self.error(path, Fault::PortTaken { by: Path::TelnetDbgsh }));
             }
-        }
-        if echo.plain_port != 0 && echo.plain_port == echo.tls_port {
-            return Err(self.error(Path::PlainPort, Fault::PortTaken { by: Path::TlsPort }));
+            if let Some((by, _)) = ports.into_iter().take(number).find(|(_, other)| *other == port) {
+                return Err(self.error(path, Fault::PortTaken { by }));
+            }
         }
         Ok(())
     }

@@ -139,6 +139,7 @@ keys! {
     Echo ".echo" Kind::Group;
     TlsPort ".echo.tls_port" Kind::Number(0, 65535);
     PlainPort ".echo.plain_port" Kind::Number(0, 65535);
+    HttpsPort ".echo.https_port" Kind::Number(0, 65535);
     Connections ".echo.connections" Kind::Number(0, 1024);
     IdleTimeout ".echo.idle_timeout" Kind::Number(1, 30 * DAY);
     Reverse ".echo.reverse" Kind::List;

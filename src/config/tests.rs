@@ -115,7 +115,8 @@ fn every_key_reaches_its_field() {
          .gateway = { 13, 14, 15, 16 }, .dns = { 17, 18, 19, 20 } }, \
          .tls = { .handshake_timeout = 17, .client_auth = \"opt\" \"ional\", .verify = \"strict\", \
          .keylog = 1, .selftest = 1 }, \
-         .echo = { .tls_port = 18, .plain_port = 19, .connections = 20, .idle_timeout = 21 }, .vmm.tls_dbgsh = 992",
+         .echo = { .tls_port = 18, .plain_port = 19, .https_port = 22, .connections = 20, .idle_timeout = 21 }, \
+         .vmm.tls_dbgsh = 992",
     );
     assert_eq!(config.vmm.tls_dbgsh, 992);
     assert!(config.vmm.telnet_dbgsh && config.vmm.tty_syslog.enable && config.vmm.panic_reboot);
@@ -142,6 +143,7 @@ fn every_key_reaches_its_field() {
     }
     assert_eq!(read(".tls.verify = \"pinned\"").tls.verify, Verify::Pinned);
     assert_eq!((config.echo.tls_port, config.echo.plain_port), (18, 19));
+    assert_eq!(config.echo.https_port, 22);
     assert_eq!(
         (config.echo.connections, config.echo.idle_timeout),
         (Some(20), Some(21))
@@ -396,8 +398,8 @@ fn faults_of_keys() {
         (
             ".echo = { .x = 1 }",
             "defconfig:1:11: .echo.x: there is no such key. \
-             There are `.echo.tls_port`, `.echo.plain_port`, `.echo.connections`, `.echo.idle_timeout`, \
-             `.echo.reverse`",
+             There are `.echo.tls_port`, `.echo.plain_port`, `.echo.https_port`, `.echo.connections`, \
+             `.echo.idle_timeout`, `.echo.reverse`",
         ),
         (
             ".vmm.a_name_that_is_much_longer_than_any_that_there_is_or_will_be = 1",
@@ -669,6 +671,11 @@ fn faults_of_addresses_and_ports() {
         (
             ".vmm.telnet_dbgsh = 1,\n.echo = { .tls_port = 23 }",
             "defconfig:2:11: .echo.tls_port: port 23 is taken by `.vmm.telnet_dbgsh`. \
+             Choose another port, or 0 for none",
+        ),
+        (
+            ".echo = { .plain_port = 443, .tls_port = 444,\n.https_port = 444 }",
+            "defconfig:2:1: .echo.https_port: this port is taken by `.echo.tls_port`. \
              Choose another port, or 0 for none",
         ),
         (".echo = { .tls_port = 23 }", ""),

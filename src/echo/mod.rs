@@ -6,12 +6,14 @@
 //! * [`reverse`] dials out and has the service serve the connection.
 //! * [`registry`] is the table of live connections that `status` shows; [`tally`] counts what happened, for `counters`.
 //! * [`client`] is the plain echo client that the shell drives.
+//! * [`traces`] keeps the narrations of the last TLS connections, and [`https`] shows one in a browser.
 //!
 //! Everything here is generic over the small traits below, so that it runs on the host over in-memory pipes and in the
 //! image over [`crate::net`]. One executor runs all tasks: shared state is in `Cell`s, never borrowed across an await.
 #![allow(async_fn_in_trait)] // one executor, one core: no future here is ever sent anywhere
 
 pub mod client;
+pub mod https;
 pub mod limit;
 pub mod pump;
 pub mod registry;
@@ -19,6 +21,7 @@ pub mod reverse;
 pub mod secure;
 pub mod server;
 pub mod tally;
+pub mod traces;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -40,6 +43,19 @@ pub enum Kind {
     Tls,
     /// TCP alone.
     Plain,
+    /// HTTP over TLS: no echo, but the page that shows the connection which delivers it.
+    Https,
+}
+
+impl Kind {
+    /// What serves it, in words.
+    pub const fn server(self) -> &'static str {
+        match self {
+            Kind::Tls => "tls echo server",
+            Kind::Plain => "plain echo server",
+            Kind::Https => "https server",
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -47,6 +63,7 @@ impl fmt::Display for Kind {
         f.pad(match self {
             Kind::Tls => "tls",
             Kind::Plain => "plain",
+            Kind::Https => "https",
         })
     }
 }

@@ -8,7 +8,7 @@ use core::task::Poll;
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{BufRead, ErrorType, Read, Write};
 
-/// Bytes that went each way. `echoed <= received`.
+/// Bytes that went each way. `echoed <= received` where they are echoed.
 pub struct Flow {
     received: Cell<u64>,
     echoed: Cell<u64>,
@@ -30,10 +30,20 @@ impl Flow {
     pub fn echoed(&self) -> u64 {
         self.echoed.get()
     }
+    pub(super) fn add_received(&self, count: usize) {
+        add(&self.received, count);
+    }
+    pub(super) fn add_sent(&self, count: usize) {
+        add(&self.echoed, count);
+    }
     pub(super) fn reset(&self) {
         self.received.set(0);
         self.echoed.set(0);
     }
+}
+
+fn add(counter: &Cell<u64>, count: usize) {
+    counter.set(counter.get().saturating_add(u64::try_from(count).unwrap_or(u64::MAX)));
 }
 
 impl Default for Flow {

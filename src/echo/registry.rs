@@ -117,6 +117,11 @@ impl Entry {
         self.state.get()
     }
 
+    /// What is spoken.
+    pub fn kind(&self) -> Kind {
+        self.kind.get()
+    }
+
     /// The other end.
     pub fn peer(&self) -> SocketAddrV4 {
         self.peer.get()

@@ -4,9 +4,11 @@ use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
 use rand_core::CryptoRng;
 
-use super::Transport;
+use super::https;
 use super::registry::{Description, Entry};
 use super::server::{Secure, Session};
+use super::traces::{Narrator, Narrators, Traces};
+use super::{Kind, Transport};
 use crate::config::Role;
 use crate::pki::text::Text;
 use crate::pki::verify::Clock;
@@ -26,6 +28,10 @@ pub struct TlsWorker<'b, R> {
     mutual: Option<Mutual<'b>>,
     inbound: &'b mut [u8],
     outbound: &'b mut [u8],
+    /// Where connections are narrated, for the shell and for pages.
+    traces: Option<(&'static Traces, &'static Traces)>,
+    /// Those of the present connection.
+    narrators: Narrators,
 }
 
 /// The two roles that can be taken on a connection that was opened from here. In either the peer has to prove who it is.
@@ -58,6 +64,8 @@ impl<'b, R: CryptoRng> TlsWorker<'b, R> {
             mutual: None,
             inbound,
             outbound,
+            traces: None,
+            narrators: Narrators::default(),
         })
     }
 
@@ -67,6 +75,14 @@ impl<'b, R: CryptoRng> TlsWorker<'b, R> {
         TlsWorker { mutual, ..self }
     }
 
+    /// Narrates connections to `shell` while that is on, and those of the HTTPS server to `pages` as well.
+    pub fn with_traces(self, shell: &'static Traces, pages: &'static Traces) -> Self {
+        TlsWorker {
+            traces: Some((shell, pages)),
+            ..self
+        }
+    }
+
     /// A worker for plain connections, where TLS cannot be served. `buffer` is what it copies through.
     pub fn plain(buffer: &'b mut [u8]) -> Self {
         TlsWorker {
@@ -74,6 +90,8 @@ impl<'b, R: CryptoRng> TlsWorker<'b, R> {
             mutual: None,
             inbound: buffer,
             outbound: &mut [],
+            traces: None,
+            narrators: Narrators::default(),
         }
     }
 }
@@ -98,6 +116,13 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
     ) -> Result<TlsSession<'a, S>, Self::Error> {
         let (config, clock, rng) = self.server.as_mut().ok_or(Error::Internal("TLS cannot be served"))?;
         let mutual = self.mutual.ok_or(Error::Internal("no mutual TLS is set up"));
+        let https = entry.kind() == Kind::Https;
+        let (peer, port) = (stream.peer(), dialled.is_none().then(|| stream.local().port()));
+        self.narrators = self.traces.map_or(Narrators::default(), |(shell, pages)| Narrators {
+            shell: shell.begin(peer, port),
+            page: if https { pages.begin(peer, port) } else { None },
+        });
+        let trace = (!self.narrators.is_empty()).then_some(&self.narrators);
         let mut stream = Heard { stream, entry };
         // The peer's first byte, where it was waited for.
         let mut first = None;
@@ -119,12 +144,21 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         // The buffers were found large enough at the start, for the same configuration.
         const SMALL: Error = Error::Internal("the buffers have become too small");
         let connection = if role == Role::Client {
-            let config = mutual?.client.with_clock(clock());
+            let mut config = mutual?.client.with_clock(clock());
+            if let Some(trace) = trace {
+                config = config.with_trace(trace);
+            }
             Connection::client(config, self.inbound, self.outbound, rng).map_err(|_| SMALL)?
         } else {
             let config = if dialled.is_some() { mutual?.server } else { *config };
-            let mut connection =
-                Connection::server(config.with_clock(clock()), self.inbound, self.outbound).map_err(|_| SMALL)?;
+            let mut config = config.with_clock(clock());
+            if https {
+                config = config.with_protocols(https::PROTOCOLS);
+            }
+            if let Some(trace) = trace {
+                config = config.with_trace(trace);
+            }
+            let mut connection = Connection::server(config, self.inbound, self.outbound).map_err(|_| SMALL)?;
             if let (Some(byte), Some(space)) = (first, connection.space().first_mut()) {
                 *space = byte;
                 connection.received(1);
@@ -137,7 +171,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         if let Some(who) = stream.info().peer {
             ::log::debug!("{}: this is {}", entry.peer(), who.subject.as_str());
         }
-        Ok(TlsSession(stream))
+        Ok(TlsSession(stream, self.narrators.page))
     }
 
     fn cause(error: &Self::Error) -> &'static str {
@@ -150,7 +184,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
 }
 
 /// A TLS connection after its handshake.
-pub struct TlsSession<'a, S: Transport>(Stream<'a, Heard<'a, S>>);
+pub struct TlsSession<'a, S: Transport>(Stream<'a, Heard<'a, S>>, Option<Narrator>);
 
 impl<'a, S: Transport> Session for TlsSession<'a, S> {
     type Error = StreamError<S::Error>;
@@ -176,6 +210,10 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
 
     fn subject(&self) -> Option<Text<96>> {
         self.0.info().peer.map(|peer| peer.subject)
+    }
+
+    fn page(&self) -> Option<Narrator> {
+        self.1
     }
 
     fn mark_established(&mut self) {
@@ -233,7 +271,7 @@ fn cause(error: &Error) -> &'static str {
         Error::PeerIncompatible(_) => "no common signature scheme",
         Error::Certificate(_) => "certificate refused",
         Error::AlertReceived(_) => "alert received",
-        Error::Truncated => "no close_notify",
+        Error::Truncated => super::server::NO_GOODBYE,
         Error::Internal(_) => "internal",
         #[allow(unreachable_patterns)] // the enumeration grows
         _ => "other TLS error",

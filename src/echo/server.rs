@@ -18,11 +18,13 @@ use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_io_async::{BufRead, Error as _, ErrorKind, Write};
 
+use super::https;
 use super::limit::Limiter;
 use super::pump::{Buffered, End, pump};
 use super::registry::{Description, Entry, Guard, State};
 use super::reverse::{Call, Dialled, Line, REVERSES};
 use super::tally::Tally;
+use super::traces::Narrator;
 use super::{Kind, Listener, Network, Transport, find_network};
 use crate::config::Role;
 use crate::net::ListenError;
@@ -98,6 +100,8 @@ pub trait Session {
     fn subject(&self) -> Option<Text<96>> {
         None
     }
+    /// Where the connection was narrated for the page that shows it, if it was.
+    fn page(&self) -> Option<Narrator>;
     /// [`Transport::mark_established`] on the stream beneath.
     fn mark_established(&mut self);
     /// Both halves, usable at the same time.
@@ -274,7 +278,7 @@ impl<N: Network> Service<N> {
 
     /// Starts listening. On success connections are accepted from now on.
     pub fn start(&self, kind: Kind, port: u16, netif: Option<&str>) -> Result<(), StartError> {
-        if kind == Kind::Tls {
+        if kind != Kind::Plain {
             self.tls.get().map_err(StartError::NoTls)?;
         }
         let absent = if self.networks.is_empty() {
@@ -300,7 +304,8 @@ impl<N: Network> Service<N> {
         slot.stop.reset();
         slot.stopped.reset();
         slot.listener.signal(listener);
-        ::log::info!("{kind} echo server listens on port {port} of {}", network.name());
+        let server = kind.server();
+        ::log::info!("{server} listens on port {port} of {}", network.name());
         Ok(())
     }
 
@@ -319,7 +324,7 @@ impl<N: Network> Service<N> {
             }));
             slot.stop.signal(());
             slot.stopped.wait().await;
-            ::log::info!("{kind} echo server on port {port} of {} stopped", running.netif);
+            ::log::info!("{} on port {port} of {} stopped", kind.server(), running.netif);
         }
         if found {
             Ok(())
@@ -344,7 +349,8 @@ impl<N: Network> Service<N> {
 
     /// Bytes sent back so far, by connections that ended and those that go on.
     pub fn echoed(&self) -> u64 {
-        self.live().fold(self.tally.echoed.get(), |sum, entry| {
+        let live = self.live().filter(|entry| entry.kind() != Kind::Https);
+        live.fold(self.tally.echoed.get(), |sum, entry| {
             sum.saturating_add(entry.flow().echoed())
         })
     }
@@ -502,7 +508,9 @@ impl<N: Network> Service<N> {
                 format_args!("{} for {age} ms: made room for a newer connection", visit.state()),
             );
         }
-        self.tally.echoed.add(visit.flow().echoed());
+        if kind != Kind::Https {
+            self.tally.echoed.add(visit.flow().echoed());
+        }
         if let Some((call, _)) = visit.call {
             call.ended(visit.flow());
         }
@@ -523,7 +531,7 @@ impl<N: Network> Service<N> {
     ) -> Ended {
         match kind {
             Kind::Plain => self.plain(visit, stream, tls.scratch()).await,
-            Kind::Tls => self.secure(visit, stream, tls).await,
+            Kind::Tls | Kind::Https => self.secure(visit, stream, tls).await,
         }
     }
 
@@ -575,9 +583,13 @@ impl<N: Network> Service<N> {
         if let Some((call, _)) = visit.call {
             call.established(session.subject());
         }
+        let page = session.page();
         let end = match session.split() {
             Ok((mut reader, mut writer)) => {
-                let end = pump(&mut reader, &mut writer, self.limits.idle, visit.flow()).await;
+                let end = match visit.kind() {
+                    Kind::Https => https::serve(&mut reader, &mut writer, page, &self.limits, visit).await,
+                    _ => pump(&mut reader, &mut writer, self.limits.idle, visit.flow()).await,
+                };
                 if let End::Read(_) = end {
                     // The alert that says why.
                     visit.advance(State::Closing);
@@ -586,6 +598,11 @@ impl<N: Network> Service<N> {
                 end
             }
             Err(error) => End::Read(error),
+        };
+        // A browser that has connected in advance may change its mind, and says no goodbye then.
+        let end = match end {
+            End::Read(error) if visit.kind() == Kind::Https && T::cause(&error) == NO_GOODBYE => End::Finished,
+            end => end,
         };
         if matches!(end, End::Finished | End::Idle) {
             visit.advance(State::Closing);
@@ -657,6 +674,9 @@ enum Place<'a, S> {
     /// All are established.
     Nowhere,
 }
+
+/// The cause of an end without close_notify.
+pub(super) const NO_GOODBYE: &str = "no close_notify";
 
 pub(super) fn transport_cause(kind: ErrorKind) -> &'static str {
     match kind {

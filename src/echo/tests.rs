@@ -78,6 +78,9 @@ impl Session for FakeSession<'_> {
             ..Description::default()
         }
     }
+    fn page(&self) -> Option<super::traces::Narrator> {
+        None
+    }
     fn mark_established(&mut self) {
         self.stream.mark_established();
     }

@@ -28,6 +28,8 @@ pub(super) enum Action {
     ServerStop,
     Reverse,
     ReverseStop,
+    Trace,
+    TraceShow,
 }
 
 /// A command as it is typed and explained.
@@ -120,6 +122,12 @@ const PLAIN_REVERSE: Spec = Spec {
     ..spec("server reverse", Action::Reverse, "Dial out, and serve the echo there.")
 }
 .with("<ipaddr> <port> [netif] [every SECONDS]", 2, 5);
+const TRACE: Spec = Spec {
+    choices: &["on", "off"],
+    ..spec("trace", Action::Trace, "Narrate handshakes, or list them.")
+}
+.with("[on|off]", 0, 1);
+const TRACE_SHOW: Spec = spec("trace show", Action::TraceShow, "Show one, step by step.").with("<N>", 1, 1);
 const HELP: Spec = spec("help", Action::Help, "Show this list.");
 const LEAVE: Spec = spec("exit", Action::Exit, "Go back (as an empty line does).");
 
@@ -149,6 +157,8 @@ pub(super) const TLS: &[Spec] = &[
     STOP,
     REVERSE_STOP,
     REVERSE,
+    TRACE,
+    TRACE_SHOW,
     HELP,
     LEAVE,
 ];

@@ -19,9 +19,9 @@ const HELLO_TLS: &str = "Hello, BitVisor with TLS!\n";
 const NAME: &str = "name=";
 
 /// How a prompt is called, and what it offers.
-struct Prompt {
+pub(super) struct Prompt {
     text: &'static str,
-    specs: &'static [Spec],
+    pub(super) specs: &'static [Spec],
 }
 
 impl<C: Console, H: Host> Session<'_, C, H> {
@@ -32,7 +32,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 text: "echoctl> ",
                 specs: command::PLAIN,
             },
-            Kind::Tls => Prompt {
+            Kind::Tls | Kind::Https => Prompt {
                 text: "echoctl_tls> ",
                 specs: command::TLS,
             },
@@ -57,6 +57,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                     Action::ReverseStop => self.reverse_stop(kind, &prompt, &request).await?,
                     Action::ClientConnect => self.client_connect(kind, &prompt, &request).await?,
                     Action::ClientSend => self.client_send(kind, &request).await?,
+                    Action::Trace => self.trace(&prompt, &request).await?,
+                    Action::TraceShow => self.trace_show(&prompt, &request).await?,
                     Action::ClientClose => {
                         let closed = self.host.client_close(kind).await;
                         self.outcome(closed).await?;
@@ -74,7 +76,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         };
         // The guide's words for TLS; BitVisor's own for plain, which have no blank before the number.
         match kind {
-            Kind::Tls => {
+            Kind::Tls | Kind::Https => {
                 self.print(format_args!("Starting TLS server (Port: {port})...\n"))
                     .await?
             }
@@ -256,7 +258,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         {
             let why = match kind {
                 Kind::Plain => "nothing is verified without TLS",
-                Kind::Tls => "no certificate can give that name",
+                Kind::Tls | Kind::Https => "no certificate can give that name",
             };
             self.print(format_args!("'{NAME}{name}': {why}.\n")).await?;
             return self.usage(prompt.specs, request.spec.words).await;
@@ -303,7 +305,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         // A line and its end fit.
         let _ = match (request.text(), kind) {
             ("", Kind::Plain) => text.push_str(HELLO),
-            ("", Kind::Tls) => text.push_str(HELLO_TLS),
+            ("", Kind::Tls | Kind::Https) => text.push_str(HELLO_TLS),
             (typed, _) => text.push_str(typed).and_then(|()| text.push('\n')),
         };
         self.print(format_args!("Sending a message...\n")).await?;
@@ -335,7 +337,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 
 fn server(kind: Kind) -> &'static str {
     match kind {
-        Kind::Tls => "TLS server",
+        Kind::Tls | Kind::Https => "TLS server",
         Kind::Plain => "server",
     }
 }

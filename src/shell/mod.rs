@@ -21,6 +21,7 @@ mod server;
 pub mod telnet;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -34,6 +35,7 @@ use crate::echo::Kind;
 use crate::echo::client::{self, ClientError, Target};
 use crate::echo::reverse::{self, ReverseError};
 use crate::echo::server::{StartError, StopError};
+use crate::echo::traces::Traces;
 use command::{Action, Help, Request, Spec, Usage, Wrong};
 use console::{Input, write_text};
 use keys::Keys;
@@ -108,6 +110,9 @@ pub trait Host {
     /// the last. The first is 0, which also starts the test unless one is under way. Whole lines, at most 1,024 bytes.
     /// Cancel-safe.
     async fn selftest(&self, piece: usize, out: &mut dyn fmt::Write) -> Option<usize>;
+
+    /// Where TLS connections are narrated.
+    fn traces(&self) -> &'static Traces;
 
     /// Restarts or switches off. It returns only if the machine would not.
     fn power(&self, power: Power);
@@ -210,7 +215,9 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             | Action::ServerStart
             | Action::ServerStop
             | Action::Reverse
-            | Action::ReverseStop => {}
+            | Action::ReverseStop
+            | Action::Trace
+            | Action::TraceShow => {}
         }
         Ok(None)
     }

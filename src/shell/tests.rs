@@ -9,10 +9,12 @@ use super::*;
 use crate::echo::client::{Client, Speech};
 use crate::echo::fake::{FakeNetwork, Stream, beside, connection, settle};
 use crate::echo::server::{Desk, Limits, Service};
+use crate::echo::traces::{Slot, TAPE};
 use crate::echo::{Network, Transport};
 use crate::net::ResolveError;
 use crate::testing::block_on;
 use crate::tls::testing::Script;
+use crate::tls::trace::{Event, Fact, Trace as _};
 
 /// A machine with a network, an echo service without workers, a client, and a log.
 struct Machine {
@@ -24,6 +26,7 @@ struct Machine {
     targets: RefCell<Vec<String>>,
     records: RefCell<Vec<String>>,
     power: Cell<Option<Power>>,
+    traces: &'static Traces,
 }
 
 impl Machine {
@@ -33,6 +36,8 @@ impl Machine {
         let service = Service::new(std::vec![network.clone()].leak(), desks, Limits::default());
         service.set_tls(Ok(()));
         service.set_mutual_tls(Ok(()));
+        let slots: Vec<_> = (0..2).map(|_| Slot::new(Vec::leak(std::vec![0; TAPE]))).collect();
+        let slots: &'static [Slot] = slots.leak();
         let records = (0..40).map(|n| std::format!("record {n}")).collect();
         Machine {
             network,
@@ -42,13 +47,14 @@ impl Machine {
             targets: RefCell::default(),
             records: RefCell::new(records),
             power: Cell::new(None),
+            traces: Box::leak(Box::new(Traces::new(slots))),
         }
     }
 
     fn client(&self, kind: Kind) -> &Client {
         match kind {
             Kind::Plain => &self.client,
-            Kind::Tls => &self.tls_client,
+            Kind::Tls | Kind::Https => &self.tls_client,
         }
     }
 
@@ -99,6 +105,9 @@ impl Host for Machine {
             other => writeln!(out, "{other:?}"),
         };
         (report == Report::Status && piece < 2).then_some(piece + 1)
+    }
+    fn traces(&self) -> &'static Traces {
+        self.traces
     }
     fn log_end(&self) -> u64 {
         self.records.borrow().len() as u64
@@ -183,6 +192,8 @@ fn the_guide_step_by_step() {
   server reverse stop [<host> <port>]     Dial it no more, or none.
   server reverse <ipaddr> <port> [netif] [every SECONDS] [role ROLE]
                                           Dial out, and serve the echo there.
+  trace [on|off]                          Narrate handshakes, or list them.
+  trace show <N>                          Show one, step by step.
   help                                    Show this list.
   exit                                    Go back (as an empty line does).
 echoctl_tls> Starting TLS server (Port: 10007)...
@@ -651,4 +662,55 @@ fn a_self_test_shows_every_outcome() {
         machine.piped("selftest\nexit\n"),
         "> check 0: ok\ncheck 1: ok\ncheck 2: ok\n> "
     );
+}
+
+/// A machine that has narrated this.
+fn narrated() -> Machine {
+    let machine = Machine::new();
+    machine.traces.switch(true);
+    let peer = "10.0.2.2:40000".parse().unwrap();
+    let narrator = machine.traces.begin(peer, Some(10007)).unwrap();
+    for event in [
+        Event::Fact(Fact::Role { server: true }),
+        Event::Message {
+            sent: false,
+            whole: b"\x01\0\0\x02\x03\x03",
+        },
+        Event::Fact(Fact::Failed {
+            why: "it was cut short",
+        }),
+    ] {
+        narrator.event(&event);
+    }
+    machine.traces.switch(false);
+    machine
+}
+
+#[test]
+fn connections_are_narrated_on_demand() {
+    let machine = narrated();
+    let said = machine.piped(
+        "echoctl_tls\ntrace\ntrace on\ntrace\ntrace off\ntrace show 1\ntrace show 2\ntrace show x\ntrace show\ntrace of\n",
+    );
+    let usage = "usage:\n  trace [on|off]                          Narrate handshakes, or list them.\n  \
+                 trace show <N>                          Show one, step by step.\n";
+    let line = "   1  10.0.2.2:40000 -> :10007, 0 s ago: failed: it was cut short, 2 steps\n";
+    let expected = std::format!(
+        "> echoctl_tls> Tracing is off.\n{line}\
+         echoctl_tls> Done. The next handshakes are narrated, the last 2 are kept.\n\
+         echoctl_tls> Tracing is on.\n{line}\
+         echoctl_tls> Done.\n\
+         echoctl_tls>  1 -> ClientHello (client, received, 6 bytes)\n"
+    );
+    assert!(said.starts_with(&expected), "{said}\n{expected}");
+    for told in [
+        "     [handshake header]\n       01                       msg_type: client_hello\n",
+        "     03 03                    legacy_version: TLS 1.2\n",
+        " 2 == Failed\n     The connection is over, for this reason:\n       it was cut short\n",
+        "Failed: there is no trace 2; 'trace' lists those there are.\n",
+        "'x' is not a number.\nusage:\n",
+    ] {
+        assert!(said.contains(told), "{told}\n{said}");
+    }
+    assert_eq!(said.matches(usage).count(), 3, "{said}");
 }

@@ -2,6 +2,7 @@
 
 use super::record::{HEADER_LEN, MAX_OVERHEAD, MIN_FRAGMENT};
 use super::session::{MAX_OWN_TICKET, MAX_TICKET, SessionCache, Tickets};
+use super::trace::Trace;
 use crate::crypto::hash::MAX_HASH;
 use crate::crypto::key::SigningKey;
 use crate::crypto::kx::{Group, MAX_PUBLIC};
@@ -102,6 +103,7 @@ pub(crate) struct Preferences<'a> {
     pub(crate) protocols: &'a [&'a [u8]],
     pub(crate) clock: Clock,
     pub(crate) key_log: Option<&'a dyn KeyLog>,
+    pub(crate) trace: Option<&'a dyn Trace>,
 }
 
 impl Preferences<'_> {
@@ -114,6 +116,7 @@ impl Preferences<'_> {
             protocols: &[],
             clock,
             key_log: None,
+            trace: None,
         }
     }
 }
@@ -159,6 +162,12 @@ macro_rules! preference_setters {
         /// Writes the secrets of the connections to `key_log`.
         pub fn with_key_log(mut self, key_log: &'a dyn KeyLog) -> Self {
             self.preferences.key_log = Some(key_log);
+            self
+        }
+
+        /// Tells `trace` what the connection does.
+        pub fn with_trace(mut self, trace: &'a dyn Trace) -> Self {
+            self.preferences.trace = Some(trace);
             self
         }
     };

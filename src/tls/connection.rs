@@ -17,6 +17,7 @@ use super::record::ContentType;
 use super::schedule::KeySchedule;
 use super::server;
 use super::session::{ClientSession, MAX_TICKET};
+use super::trace::{self, Event, Fact, Trace};
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
@@ -123,7 +124,8 @@ impl<'a> Connection<'a> {
         inbound: &'a mut [u8],
         outbound: &'a mut [u8],
     ) -> Result<Self, ConfigError> {
-        let mut connection = Self::new(config.flight_len(), true, inbound, outbound)?;
+        let trace = config.preferences.trace;
+        let mut connection = Self::new(config.flight_len(), true, trace, inbound, outbound)?;
         connection.handshake = Handshake::UnderWay(State::Server(server::State::ClientHello(config)));
         Ok(connection)
     }
@@ -139,7 +141,8 @@ impl<'a> Connection<'a> {
         outbound: &'a mut [u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<Self, ConfigError> {
-        let mut connection = Self::new(config.flight_len(), false, inbound, outbound)?;
+        let trace = config.preferences.trace;
+        let mut connection = Self::new(config.flight_len(), false, trace, inbound, outbound)?;
         let outbound = &mut connection.sender.outbound;
         let state = client::start(config, connection.record_limit, outbound, rng).map_err(|error| match error {
             Error::Internal(why) => ConfigError::Hello(why),
@@ -152,6 +155,7 @@ impl<'a> Connection<'a> {
     fn new(
         flight_len: usize,
         server: bool,
+        trace: Option<&'a dyn Trace>,
         inbound: &'a mut [u8],
         outbound: &'a mut [u8],
     ) -> Result<Self, ConfigError> {
@@ -162,7 +166,13 @@ impl<'a> Connection<'a> {
         if outbound.len() < least {
             return Err(ConfigError::OutboundTooSmall(least));
         }
-        let inbound = Inbound::new(inbound);
+        let mut inbound = Inbound::new(inbound);
+        let mut outbound = Outbound::new(outbound);
+        inbound.set_trace(trace);
+        outbound.set_trace(trace);
+        if let Some(trace) = trace {
+            trace.event(&Event::Fact(Fact::Role { server }));
+        }
         let record_limit = inbound.record_limit();
         Ok(Self {
             receiver: Receiver {
@@ -175,9 +185,7 @@ impl<'a> Connection<'a> {
                 resumption: None,
                 end: None,
             },
-            sender: Sender {
-                outbound: Outbound::new(outbound),
-            },
+            sender: Sender { outbound },
             link: Link::default(),
             handshake: Handshake::Failed,
             info: Info::default(),
@@ -218,6 +226,9 @@ impl<'a> Connection<'a> {
     pub fn advance(&mut self, rng: &mut dyn CryptoRng) -> Result<Progress, Error> {
         let result = self.step(rng);
         if let Err(error) = &result {
+            if !matches!(self.receiver.end, Some(Err(_))) {
+                trace::tell_failure(self.receiver.inbound.trace(), error);
+            }
             self.handshake = Handshake::Failed;
             self.receiver.end = Some(Err(*error));
             self.sender.fail(error);
@@ -283,6 +294,12 @@ impl<'a> Connection<'a> {
             if let Some(message) = self.receiver.inbound.message()? {
                 let message = Message { whole: message };
                 let length = message.whole.len();
+                if let Some(trace) = self.receiver.inbound.trace() {
+                    trace.event(&Event::Message {
+                        sent: false,
+                        whole: message.whole,
+                    });
+                }
                 // RFC 5246 §7.1: change_cipher_spec goes before the message that is protected by what it changes to.
                 if self.receiver.inbound.awaits_change_cipher_spec() {
                     return Err(message.unexpected());
@@ -304,6 +321,9 @@ impl<'a> Connection<'a> {
                 self.handshake = match next {
                     Some(state) => Handshake::UnderWay(state),
                     None => {
+                        if let Some(trace) = self.receiver.inbound.trace() {
+                            trace.event(&Event::Fact(Fact::Done));
+                        }
                         self.receiver.tls13 = self.info.tls13;
                         self.receiver.inbound.allow_data();
                         Handshake::Done
@@ -400,6 +420,7 @@ impl<'a> Receiver<'a> {
             Ok(Progress::Closed) => self.end = Some(Ok(())),
             Ok(_) => {}
             Err(error) => {
+                trace::tell_failure(self.inbound.trace(), error);
                 self.end = Some(Err(*error));
                 link.fail(*error);
             }
@@ -411,6 +432,12 @@ impl<'a> Receiver<'a> {
         loop {
             if let Some(message) = self.inbound.message()? {
                 let length = message.len();
+                if let Some(trace) = self.inbound.trace() {
+                    trace.event(&Event::Message {
+                        sent: false,
+                        whole: message,
+                    });
+                }
                 let message = Message { whole: message };
                 // Everything that may come after the handshake.
                 let update = match (message.kind(), self.tls13, self.server) {

@@ -4,7 +4,7 @@ use rand_core::CryptoRng;
 
 use super::client;
 use super::codec::Full;
-use super::config::{KeyLog, Preferences};
+use super::config::Preferences;
 use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::inbound::ChangeCipherSpec;
@@ -14,6 +14,7 @@ use super::record::RecordKey;
 use super::schedule::TrafficSecret;
 use super::server;
 use super::session::SessionCache;
+use super::trace::{Event, Fact, Secret};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::verify;
@@ -150,6 +151,23 @@ impl PeerKey {
 }
 
 impl<'a> Preferences<'a> {
+    /// Tells the trace, where there is one.
+    pub(crate) fn tell(&self, fact: Fact<'_>) {
+        if let Some(trace) = self.trace {
+            trace.event(&Event::Fact(fact));
+        }
+    }
+
+    /// Writes a secret to the key log, where there is one, and tells the trace of it: by name, and only if there is a key
+    /// log by value as well. `hash` is the transcript hash that went into it.
+    pub(crate) fn log_secret(&self, secret: Secret, client_random: &[u8; 32], value: &[u8], hash: &[u8]) {
+        if let Some(key_log) = self.key_log {
+            key_log.log(secret.label(), client_random, value);
+        }
+        let value = if self.key_log.is_some() { value } else { &[] };
+        self.tell(Fact::Secret { secret, hash, value });
+    }
+
     /// Chooses a protocol by our preference (RFC 7301 §3.2); `None` where either side leaves ALPN alone.
     pub(crate) fn choose_protocol(
         &self,
@@ -164,13 +182,6 @@ impl<'a> Preferences<'a> {
             .iter()
             .find(|ours| offered.iter().any(|theirs| theirs == **ours));
         Ok(Some(common.ok_or(PeerIncompatible::Protocol)?))
-    }
-}
-
-/// Writes a line of the key log, where there is one.
-pub(crate) fn log_secret(key_log: Option<&dyn KeyLog>, label: &str, client_random: &[u8; 32], secret: &[u8]) {
-    if let Some(key_log) = key_log {
-        key_log.log(label, client_random, secret);
     }
 }
 

@@ -7,6 +7,7 @@ use super::codec::Reader;
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::msg::HANDSHAKE_HEADER_LEN;
 use super::record::{ContentType, HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, Protected, RecordKey};
+use super::trace::{self, Trace};
 
 /// The smallest inbound buffer, in bytes. It has to take the hello and the certificates of the peer, and every record;
 /// with less than [`FULL_INBOUND`] the peer is asked for smaller records (RFC 8449).
@@ -79,6 +80,7 @@ pub(crate) struct Inbound<'b> {
     idle_records: u8,
     /// The transport has nothing more.
     ended: bool,
+    trace: Option<&'b dyn Trace>,
 }
 
 impl<'b> Inbound<'b> {
@@ -95,7 +97,18 @@ impl<'b> Inbound<'b> {
             skip: SkipEarlyData::No,
             idle_records: 0,
             ended: false,
+            trace: None,
         }
+    }
+
+    /// Tells `trace` of everything that comes from now on.
+    pub(crate) fn set_trace(&mut self, trace: Option<&'b dyn Trace>) {
+        self.trace = trace;
+    }
+
+    /// Where what comes is told, if anywhere.
+    pub(crate) fn trace(&self) -> Option<&'b dyn Trace> {
+        self.trace
     }
 
     /// Where the transport is to put what it receives. Empty only while data waits to be consumed.
@@ -255,9 +268,19 @@ impl<'b> Inbound<'b> {
         let payload = self.raw.start + HEADER_LEN..self.raw.start + HEADER_LEN + header.length;
         self.raw.start = payload.end;
 
-        let (content, range) = match self.unprotect(header, payload.clone())? {
-            Some(opened) => opened,
-            None => return Ok(Some(Received::Nothing)),
+        // The key that the record is protected by; a change_cipher_spec may bring the next.
+        let key = self
+            .key
+            .as_ref()
+            .map(|key| (key.is_tls13(), key.prefix(), key.number()));
+        let opened = self.unprotect(header, payload.clone());
+        if let Some(trace) = self.trace {
+            let record = self.buffer.get(payload.start - HEADER_LEN..payload.end);
+            let opened = opened.as_ref().ok().cloned().flatten();
+            trace::tell_received(trace, key, record.unwrap_or_default(), opened);
+        }
+        let Some((content, range)) = opened? else {
+            return Ok(Some(Received::Nothing));
         };
         self.deliver(content, payload.start + range.start..payload.start + range.end)
             .map(Some)

@@ -29,6 +29,7 @@ pub mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tls12;
+pub mod trace;
 mod transcript;
 
 pub use alert::AlertDescription;

@@ -5,6 +5,7 @@ use super::codec::Writer;
 use super::error::Error;
 use super::msg::{self, KEY_UPDATE};
 use super::record::{ContentType, HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, RecordKey};
+use super::trace::{self, DATA_SHOWN, Trace};
 
 /// The smallest outbound buffer, in bytes. It has to take a whole flight of the handshake, which is checked when the
 /// connection is made: see [`super::config::ServerConfig::flight_len`].
@@ -25,6 +26,7 @@ pub(crate) struct Outbound<'b> {
     max_fragment: usize,
     /// close_notify or a fatal alert has been queued: nothing may follow.
     closed: bool,
+    trace: Option<&'b dyn Trace>,
 }
 
 impl<'b> Outbound<'b> {
@@ -36,7 +38,13 @@ impl<'b> Outbound<'b> {
             key: None,
             max_fragment: MAX_PLAINTEXT,
             closed: false,
+            trace: None,
         }
+    }
+
+    /// Tells `trace` of everything that is queued from now on.
+    pub(crate) fn set_trace(&mut self, trace: Option<&'b dyn Trace>) {
+        self.trace = trace;
     }
 
     /// The records that wait to be sent.
@@ -91,6 +99,9 @@ impl<'b> Outbound<'b> {
         let (header, content) = record.split_at_mut(HEADER_LEN);
         header.copy_from_slice(&Header::emit(ContentType::ChangeCipherSpec, 1));
         content.copy_from_slice(&[1]);
+        if let Some(trace) = self.trace {
+            trace::tell_sent(trace, None, ContentType::ChangeCipherSpec, record, &[1]);
+        }
         self.end += HEADER_LEN + 1;
         Ok(())
     }
@@ -191,6 +202,9 @@ impl<'b> Outbound<'b> {
         if self.end + count * overhead + length > self.buffer.len() {
             return Err(NO_SPACE);
         }
+        if let (Some(trace), ContentType::Handshake) = (self.trace, content) {
+            trace::tell_messages(trace, self.buffer.get(first..first + length).unwrap_or_default());
+        }
         for index in (1..count).rev() {
             let from = first + index * fragment;
             let size = fragment.min(length - index * fragment);
@@ -200,7 +214,14 @@ impl<'b> Outbound<'b> {
         for index in 0..count {
             let size = fragment.min(length - index * fragment);
             let record = self.buffer.get_mut(self.end..).ok_or(NO_SPACE)?;
-            self.end += match &mut self.key {
+            // Of what will not be readable any more, as much as a trace shows.
+            let mut shown = heapless::Vec::<u8, DATA_SHOWN>::new();
+            if self.trace.is_some() {
+                let at = HEADER_LEN + self.key.as_ref().map_or(0, RecordKey::prefix);
+                shown.extend(record.iter().copied().skip(at).take(size.min(DATA_SHOWN)));
+            }
+            let number = self.key.as_ref().map_or(0, RecordKey::number);
+            let whole = match &mut self.key {
                 Some(key) => key.seal(content, size, record)?,
                 None => {
                     let header = Header::emit(content, size);
@@ -208,6 +229,17 @@ impl<'b> Outbound<'b> {
                     HEADER_LEN + size
                 }
             };
+            if let Some(trace) = self.trace {
+                let record = record.get(..whole).unwrap_or_default();
+                trace::tell_sent(
+                    trace,
+                    self.key.as_ref().map(|key| (key, number)),
+                    content,
+                    record,
+                    &shown,
+                );
+            }
+            self.end += whole;
         }
         Ok(())
     }

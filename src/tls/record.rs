@@ -190,6 +190,11 @@ impl RecordKey {
         }
     }
 
+    /// The number of the next record under this key.
+    pub(crate) fn number(&self) -> u64 {
+        self.sequence
+    }
+
     pub(crate) fn is_tls13(&self) -> bool {
         matches!(self.kind, Kind::Tls13(_))
     }

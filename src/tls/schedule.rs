@@ -85,7 +85,7 @@ pub(crate) struct TrafficSecret {
 }
 
 impl TrafficSecret {
-    #[cfg(test)]
+    /// One that was derived before.
     pub(crate) fn new(suite: CipherSuite, secret: &[u8]) -> Self {
         Self {
             suite,

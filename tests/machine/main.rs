@@ -17,6 +17,7 @@ mod identities;
 mod paraq;
 mod selftest;
 mod shell;
+mod trace;
 
 // TLS in all its forms, with peers that the engine itself makes where no program will do.
 mod clients;

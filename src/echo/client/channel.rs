@@ -10,6 +10,7 @@ use super::error::{ClientError, Ended};
 use super::{Name, Session};
 use crate::echo::Transport;
 use crate::echo::registry::Description;
+use crate::echo::traces::{Narrators, Traces};
 use crate::net;
 use crate::pki::verify::{Clock, ServerName};
 use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache, Stream};
@@ -38,6 +39,9 @@ pub struct TlsClient<'b, R> {
     inbound: &'b mut [u8],
     outbound: &'b mut [u8],
     sessions: Sessions,
+    traces: Option<&'static Traces>,
+    /// Where the present connection is narrated.
+    narrators: Narrators,
 }
 
 impl<'b, R: CryptoRng> TlsClient<'b, R> {
@@ -62,6 +66,16 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
             inbound,
             outbound,
             sessions: Sessions::default(),
+            traces: None,
+            narrators: Narrators::default(),
+        }
+    }
+
+    /// Narrates connections to `traces` while that is on.
+    pub fn with_traces(self, traces: &'static Traces) -> Self {
+        TlsClient {
+            traces: Some(traces),
+            ..self
         }
     }
 
@@ -79,6 +93,10 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         let mut config = self.config.with_name(server_name).with_clock((self.clock)());
         if let Some(sessions) = sessions {
             config = config.with_sessions(sessions);
+        }
+        self.narrators.shell = self.traces.and_then(|traces| traces.begin(remote, None));
+        if !self.narrators.is_empty() {
+            config = config.with_trace(&self.narrators);
         }
         let connection = Connection::client(config, self.inbound, self.outbound, &mut self.rng)
             .map_err(|_| ClientError::NoTls("the TLS client has too little memory"))?;

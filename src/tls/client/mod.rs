@@ -5,7 +5,7 @@ mod tls13;
 
 use rand_core::CryptoRng;
 
-use super::config::ClientConfig;
+use super::config::{ClientConfig, Preferences};
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::handshake::{Context, Message, no_space};
 use super::inbound::ChangeCipherSpec;
@@ -19,6 +19,7 @@ use super::msg::{
 use super::outbound::Outbound;
 use super::schedule::KeySchedule;
 use super::session::ClientSession;
+use super::trace::Fact;
 use super::transcript::Transcript;
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::suite::CipherSuite;
@@ -127,6 +128,7 @@ pub(crate) fn start<'a>(
                 .map(|group| KeyPair::generate(group, rng)),
         );
     }
+    key_pairs.iter().for_each(|pair| tell_key_pair(&preferences, pair));
     let offered = |session: &ClientSession| {
         preferences.suites.contains(&session.suite)
             && if session.tls13 {
@@ -302,7 +304,9 @@ impl<'a> ExpectServerHello<'a> {
                     return Err(PeerMisbehaved::IllegalParameter("selected_group").into());
                 }
                 self.key_pairs.clear();
-                let _ = self.key_pairs.push(KeyPair::generate(group, context.rng));
+                let pair = KeyPair::generate(group, context.rng);
+                tell_key_pair(&preferences, &pair);
+                let _ = self.key_pairs.push(pair);
                 group
             }
             Some(_) => return Err(super::error::InvalidMessage::IllegalValue("key_share").into()),
@@ -373,6 +377,16 @@ impl<'a> ExpectServerHello<'a> {
         self.common.transcript.choose(suite.hash());
         self.common.transcript.add(message.whole);
         tls13::after_hello(self.common, suite, &shared, session, context)
+    }
+}
+
+fn tell_key_pair(preferences: &Preferences<'_>, pair: &KeyPair) {
+    // Not for nothing: the public half is computed for it.
+    if preferences.trace.is_some() {
+        preferences.tell(Fact::KeyPair {
+            group: pair.group().id(),
+            public: pair.public_value().as_ref(),
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use crate::crypto::suite::CipherSuite;
 use crate::pki::verify::PeerIdentity;
 use crate::tls::codec::U16List;
 use crate::tls::error::{Error, PeerMisbehaved};
-use crate::tls::handshake::{Context, Message, PeerKey, log_secret, no_space};
+use crate::tls::handshake::{Context, Message, PeerKey, no_space};
 use crate::tls::inbound::ChangeCipherSpec;
 use crate::tls::msg::server_hello::ServerHello;
 use crate::tls::msg::ticket::NewSessionTicket;
@@ -17,6 +17,7 @@ use crate::tls::msg::{self, certificate, tls12};
 use crate::tls::record::RecordKey;
 use crate::tls::session::{ClientSession, TICKET_LIFETIME};
 use crate::tls::tls12::{MASTER_SECRET, MasterSecret, Side, VERIFY_DATA, signed_params};
+use crate::tls::trace::{Fact, Secret};
 
 /// What runs through the handshake from the ServerHello on.
 struct Agreed<'a> {
@@ -107,7 +108,8 @@ pub(super) fn server_hello<'a>(
     agreed.identity = session.identity;
     context.info.resumed = true;
     context.info.peer = session.identity;
-    let (client, server) = agreed.keys(&master)?;
+    agreed.common.config.preferences.tell(Fact::Resumed);
+    let (client, server) = agreed.keys(&master, &[])?;
     let state = ExpectFinished {
         agreed,
         master,
@@ -120,10 +122,10 @@ pub(super) fn server_hello<'a>(
 }
 
 impl<'a> Agreed<'a> {
-    /// The record keys of client and server.
-    fn keys(&self, master: &MasterSecret) -> Result<(RecordKey, RecordKey), Error> {
-        let log = self.common.config.preferences.key_log;
-        log_secret(log, "CLIENT_RANDOM", &self.common.random, master.as_bytes());
+    /// The record keys of client and server. `hash` is the transcript hash that went into the master secret.
+    fn keys(&self, master: &MasterSecret, hash: &[u8]) -> Result<(RecordKey, RecordKey), Error> {
+        let log = &self.common.config.preferences;
+        log.log_secret(Secret::Master, &self.common.random, master.as_bytes(), hash);
         master.record_keys(&self.common.random, &self.server_random)
     }
 
@@ -137,12 +139,17 @@ impl<'a> Agreed<'a> {
         context.outbound.change_cipher_spec()?;
         context.outbound.set_key(key);
         let transcript = &mut self.common.transcript;
-        let verify_data = master.verify_data(Side::Client, &transcript.hash(self.suite.hash()));
+        let hash = transcript.hash(self.suite.hash());
+        let verify_data = master.verify_data(Side::Client, &hash);
         context.outbound.handshake(|writer| {
             msg::finished(writer, &verify_data).map_err(no_space)?;
             transcript.add(writer.since(0));
             Ok(())
-        })
+        })?;
+        let hash = hash.as_ref();
+        let preferences = &self.common.config.preferences;
+        preferences.tell(Fact::Finished { sent: true, hash });
+        Ok(())
     }
 }
 
@@ -155,6 +162,8 @@ impl<'a> ExpectCertificate<'a> {
         let mut agreed = self.0;
         let chain = certificate::parse_tls12(message.body())?;
         let identity = check_server(&agreed.common.config, &chain)?;
+        let subject = identity.subject.as_str();
+        agreed.common.config.preferences.tell(Fact::Trusted { subject });
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
         let key = PeerKey::of(leaf)?;
         agreed.identity = Some(identity);
@@ -216,6 +225,8 @@ impl<'a> ExpectDone<'a> {
         } = self;
         agreed.common.transcript.add(message.whole);
         let pair = KeyPair::generate(group, context.rng);
+        let preferences = agreed.common.config.preferences;
+        super::tell_key_pair(&preferences, &pair);
         let premaster = pair
             .complete(&public)
             .map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
@@ -237,10 +248,13 @@ impl<'a> ExpectDone<'a> {
             transcript.add(writer.since(0));
             Ok(())
         })?;
-        let master = if *extended {
-            MasterSecret::extended(*suite, premaster.as_ref(), &transcript.hash(suite.hash()))
+        let session_hash = transcript.hash(suite.hash());
+        let (master, covered) = if *extended {
+            let master = MasterSecret::extended(*suite, premaster.as_ref(), &session_hash);
+            (master, session_hash.as_ref())
         } else {
-            MasterSecret::plain(*suite, premaster.as_ref(), random, server_random)
+            let master = MasterSecret::plain(*suite, premaster.as_ref(), random, server_random);
+            (master, &[][..])
         };
         if let Some((identity, scheme)) = identity {
             let hash = transcript.hash(scheme.prehash().ok_or(Error::Internal("no hash for the signature"))?);
@@ -254,7 +268,8 @@ impl<'a> ExpectDone<'a> {
                 Ok(())
             })?;
         }
-        let (client, server) = agreed.keys(&master)?;
+        preferences.tell(Fact::Shared { group: group.id() });
+        let (client, server) = agreed.keys(&master, covered)?;
         agreed.send_finished(&master, client, context)?;
         let state = ExpectFinished {
             agreed,
@@ -318,6 +333,9 @@ impl<'a> ExpectFinished<'a> {
         if !master.is_finished(Side::Server, &hash, verify_data) {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
+        let hash = hash.as_ref();
+        let preferences = &agreed.common.config.preferences;
+        preferences.tell(Fact::Finished { sent: false, hash });
         agreed.common.transcript.add(message.whole);
         if let Some(key) = client_key {
             agreed.send_finished(&master, key, context)?;

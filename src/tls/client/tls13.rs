@@ -7,13 +7,14 @@ use crate::crypto::suite::CipherSuite;
 use crate::pki::verify::PeerIdentity;
 use crate::tls::codec::U16List;
 use crate::tls::error::{Error, PeerMisbehaved};
-use crate::tls::handshake::{Context, Message, PeerKey, Resumption, log_secret, no_space};
+use crate::tls::handshake::{Context, Message, PeerKey, Resumption, no_space};
 use crate::tls::inbound::ChangeCipherSpec;
 use crate::tls::msg::server_hello::Answers;
 use crate::tls::msg::{self, certificate};
 use crate::tls::record::RecordKey;
 use crate::tls::schedule::{KeySchedule, TrafficSecret};
 use crate::tls::session::ClientSession;
+use crate::tls::trace::{Fact, Secret};
 use crate::tls::transcript::{CLIENT_CONTEXT, SERVER_CONTEXT, signed_content};
 
 /// What runs through the protected part of the handshake.
@@ -71,19 +72,19 @@ pub(super) fn after_hello<'a>(
     let hash = common.transcript.hash(suite.hash());
     let client_handshake = schedule.traffic("c hs traffic", &hash)?;
     let server_handshake = schedule.traffic("s hs traffic", &hash)?;
-    let log = common.config.preferences.key_log;
-    log_secret(
-        log,
-        "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
-        &common.random,
-        client_handshake.as_bytes(),
-    );
-    log_secret(
-        log,
-        "SERVER_HANDSHAKE_TRAFFIC_SECRET",
-        &common.random,
-        server_handshake.as_bytes(),
-    );
+    let preferences = &common.config.preferences;
+    if session.is_some() {
+        preferences.tell(Fact::Resumed);
+    }
+    if let Some(group) = context.info.group {
+        preferences.tell(Fact::Shared { group: group.id() });
+    }
+    for (secret, value) in [
+        (Secret::ClientHandshakeTraffic, &client_handshake),
+        (Secret::ServerHandshakeTraffic, &server_handshake),
+    ] {
+        preferences.log_secret(secret, &common.random, value.as_bytes(), hash.as_ref());
+    }
     context.change.boundary = true;
     context.change.key = Some(RecordKey::new(server_handshake.clone())?);
     context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
@@ -160,6 +161,8 @@ impl<'a> ExpectCertificate<'a> {
         let chain = certificate::parse_tls13(message.body(), &[])?;
         let protected = &mut self.protected;
         let identity = check_server(&protected.common.config, &chain)?;
+        let subject = identity.subject.as_str();
+        protected.common.config.preferences.tell(Fact::Trusted { subject });
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
         let key = PeerKey::of(leaf)?;
         protected.identity = Some(identity);
@@ -188,11 +191,14 @@ impl<'a> ExpectCertificateVerify<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let Protected { common, suite, .. } = &mut self.protected;
         let signature = certificate::parse_verify(message.body())?;
-        let content = signed_content(SERVER_CONTEXT, &common.transcript.hash(suite.hash()));
+        let hash = common.transcript.hash(suite.hash());
+        let content = signed_content(SERVER_CONTEXT, &hash);
         let scheme = self
             .key
             .check(common.config.preferences.schemes, true, signature, &content)?;
         context.info.scheme = Some(scheme);
+        let hash = hash.as_ref();
+        common.config.preferences.tell(Fact::Signature { sent: false, hash });
         common.transcript.add(message.whole);
         let Self { protected, request, .. } = self;
         Ok(Some(State::Finished(ExpectFinished { protected, request })))
@@ -216,9 +222,14 @@ impl<'a> ExpectFinished<'a> {
         } = protected;
         let hash = suite.hash();
         let verify_data = msg::parse_finished(message.body(), hash.output_len())?;
-        if !server_handshake.is_finished(&common.transcript.hash(hash), verify_data)? {
+        let covered = common.transcript.hash(hash);
+        if !server_handshake.is_finished(&covered, verify_data)? {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
+        common.config.preferences.tell(Fact::Finished {
+            sent: false,
+            hash: covered.as_ref(),
+        });
         common.transcript.add(message.whole);
 
         // RFC 8446 §7.1: these secrets cover the handshake up to the server's Finished.
@@ -226,9 +237,10 @@ impl<'a> ExpectFinished<'a> {
         let covered = common.transcript.hash(hash);
         let client = master.traffic("c ap traffic", &covered)?;
         let server = master.traffic("s ap traffic", &covered)?;
-        let log = common.config.preferences.key_log;
-        log_secret(log, "CLIENT_TRAFFIC_SECRET_0", &common.random, client.as_bytes());
-        log_secret(log, "SERVER_TRAFFIC_SECRET_0", &common.random, server.as_bytes());
+        let log = common.config.preferences;
+        for (secret, value) in [(Secret::ClientTraffic, &client), (Secret::ServerTraffic, &server)] {
+            log.log_secret(secret, &common.random, value.as_bytes(), covered.as_ref());
+        }
 
         send_flight(&mut common, suite, &client_handshake, request, context)?;
         context.outbound.set_key(RecordKey::new(client)?);
@@ -258,7 +270,8 @@ fn send_flight<'a>(
     let Common { config, transcript, .. } = common;
     let hash = suite.hash();
     let rng = &mut *context.rng;
-    context.outbound.handshake(|writer| {
+    let mut signed = None;
+    let finished = context.outbound.handshake(|writer| {
         if let Some(Request { context, scheme }) = request {
             let identity = config.identity.zip(scheme);
             let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
@@ -266,7 +279,9 @@ fn send_flight<'a>(
             transcript.add(writer.since(0));
             if let Some((identity, scheme)) = identity {
                 let at = writer.len();
-                let content = signed_content(CLIENT_CONTEXT, &transcript.hash(hash));
+                let covered = transcript.hash(hash);
+                let content = signed_content(CLIENT_CONTEXT, &covered);
+                signed = Some(covered);
                 let signature = identity
                     .key
                     .sign(scheme, &content, rng)
@@ -276,9 +291,17 @@ fn send_flight<'a>(
             }
         }
         let at = writer.len();
-        let verify_data = client_handshake.verify_data(&transcript.hash(hash))?;
+        let covered = transcript.hash(hash);
+        let verify_data = client_handshake.verify_data(&covered)?;
         msg::finished(writer, verify_data.as_ref()).map_err(no_space)?;
         transcript.add(writer.since(at));
-        Ok(())
-    })
+        Ok(covered)
+    })?;
+    if let Some(hash) = &signed {
+        let hash = hash.as_ref();
+        config.preferences.tell(Fact::Signature { sent: true, hash });
+    }
+    let hash = finished.as_ref();
+    config.preferences.tell(Fact::Finished { sent: true, hash });
+    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::crypto::suite::CipherSuite;
 use crate::pki::verify::PeerIdentity;
 use crate::tls::config::{Identity, ServerConfig};
 use crate::tls::error::{Error, PeerIncompatible, PeerMisbehaved};
-use crate::tls::handshake::{Context, Message, PeerKey, log_secret, no_space};
+use crate::tls::handshake::{Context, Message, PeerKey, no_space};
 use crate::tls::inbound::ChangeCipherSpec;
 use crate::tls::msg::client_hello::ClientHello;
 use crate::tls::msg::server_hello::{DOWNGRADE_TO_TLS12, Tls12Answers};
@@ -16,6 +16,7 @@ use crate::tls::msg::{self, certificate, server_hello, ticket, tls12};
 use crate::tls::record::RecordKey;
 use crate::tls::session::{SessionState, TICKET_LIFETIME, server_name_hash};
 use crate::tls::tls12::{MASTER_SECRET, MAX_PARAMS, MasterSecret, Side, VERIFY_DATA, signed_params};
+use crate::tls::trace::{Fact, Secret};
 use crate::tls::transcript::Transcript;
 
 /// What runs through the whole handshake.
@@ -127,8 +128,13 @@ impl<'a> Common<'a> {
         context.info.group = Some(group);
         context.info.scheme = Some(scheme);
         let key_pair = KeyPair::generate(group, context.rng);
+        let public = key_pair.public_value();
         let asked = self.config.client_auth.trust().is_some();
         self.send_server_hello(hello, &[], context)?;
+        self.config.preferences.tell(Fact::KeyPair {
+            group: group.id(),
+            public: public.as_ref(),
+        });
         let rng = &mut *context.rng;
         let Self {
             transcript,
@@ -141,7 +147,7 @@ impl<'a> Common<'a> {
             certificate::certificate_tls12(writer, identity.chain).map_err(no_space)?;
             let mut params = [0; MAX_PARAMS];
             let mut params_writer = crate::tls::codec::Writer::new(&mut params);
-            tls12::emit_params(&mut params_writer, group, key_pair.public_value().as_ref()).map_err(no_space)?;
+            tls12::emit_params(&mut params_writer, group, public.as_ref()).map_err(no_space)?;
             let params = params_writer.since(0);
             let content = signed_params(client_random, server_random, params);
             let signature = identity
@@ -187,7 +193,8 @@ impl<'a> Common<'a> {
         context.info.suite = Some(self.suite);
         // RFC 5077 §3.4: the client's session ID given back tells that the ticket was taken.
         self.send_server_hello(hello, hello.session_id, context)?;
-        self.log(&master);
+        self.config.preferences.tell(Fact::Resumed);
+        self.log(&master, &[]);
         let (client, server) = master.record_keys(&self.client_random, &self.server_random)?;
         self.send_finished(&master, server, context)?;
         context.change.boundary = true;
@@ -231,12 +238,16 @@ impl<'a> Common<'a> {
     ) -> Result<(), Error> {
         context.outbound.change_cipher_spec()?;
         context.outbound.set_key(key);
-        let verify_data = master.verify_data(Side::Server, &self.transcript.hash(self.suite.hash()));
+        let hash = self.transcript.hash(self.suite.hash());
+        let verify_data = master.verify_data(Side::Server, &hash);
         context.outbound.handshake(|writer| {
             msg::finished(writer, &verify_data).map_err(no_space)?;
             self.transcript.add(writer.since(0));
             Ok(())
-        })
+        })?;
+        let hash = hash.as_ref();
+        self.config.preferences.tell(Fact::Finished { sent: true, hash });
+        Ok(())
     }
 
     fn send_ticket(&mut self, master: &MasterSecret, context: &mut Context<'_, 'a>) -> Result<(), Error> {
@@ -259,13 +270,10 @@ impl<'a> Common<'a> {
         })
     }
 
-    fn log(&self, master: &MasterSecret) {
-        log_secret(
-            self.config.preferences.key_log,
-            "CLIENT_RANDOM",
-            &self.client_random,
-            master.as_bytes(),
-        );
+    /// `hash` is the transcript hash that went into the master secret.
+    fn log(&self, master: &MasterSecret, hash: &[u8]) {
+        let log = &self.config.preferences;
+        log.log_secret(Secret::Master, &self.client_random, master.as_bytes(), hash);
     }
 }
 
@@ -278,6 +286,10 @@ impl<'a> ExpectCertificate<'a> {
         let chain = certificate::parse_tls12(message.body())?;
         self.common.identity = check_client(&self.common.config, &chain, false)?;
         context.info.peer = self.common.identity;
+        if let Some(identity) = &self.common.identity {
+            let subject = identity.subject.as_str();
+            self.common.config.preferences.tell(Fact::Trusted { subject });
+        }
         let client_key = match chain.first() {
             Some(leaf) => Some(PeerKey::of(leaf)?),
             None => None,
@@ -304,18 +316,20 @@ impl<'a> ExpectClientKeyExchange<'a> {
             .map_err(|_| PeerMisbehaved::InvalidKeyShare(self.key_pair.group().name()))?;
         let common = &mut self.common;
         common.transcript.add(message.whole);
+        common.config.preferences.tell(Fact::Shared {
+            group: self.key_pair.group().id(),
+        });
         let master = if common.extended {
             let session_hash = common.transcript.hash(common.suite.hash());
-            MasterSecret::extended(common.suite, premaster.as_ref(), &session_hash)
+            let master = MasterSecret::extended(common.suite, premaster.as_ref(), &session_hash);
+            common.log(&master, session_hash.as_ref());
+            master
         } else {
-            MasterSecret::plain(
-                common.suite,
-                premaster.as_ref(),
-                &common.client_random,
-                &common.server_random,
-            )
+            let randoms = (&common.client_random, &common.server_random);
+            let master = MasterSecret::plain(common.suite, premaster.as_ref(), randoms.0, randoms.1);
+            common.log(&master, &[]);
+            master
         };
-        common.log(&master);
         match self.client_key {
             Some(client_key) => Ok(Some(State::CertificateVerify12(ExpectCertificateVerify {
                 common: self.common,
@@ -372,6 +386,9 @@ impl<'a> ExpectFinished<'a> {
         if !self.master.is_finished(Side::Client, &hash, verify_data) {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
+        let hash = hash.as_ref();
+        let preferences = &self.common.config.preferences;
+        preferences.tell(Fact::Finished { sent: false, hash });
         self.common.transcript.add(message.whole);
         if let Some(key) = self.server_key {
             self.common.send_ticket(&self.master, context)?;

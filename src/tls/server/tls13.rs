@@ -10,7 +10,7 @@ use crate::pki::verify::PeerIdentity;
 use crate::tls::codec::U16List;
 use crate::tls::config::{Identity, ServerConfig};
 use crate::tls::error::{Error, PeerIncompatible, PeerMisbehaved};
-use crate::tls::handshake::{Context, Message, PeerKey, SkipEarlyData, log_secret, no_space};
+use crate::tls::handshake::{Context, Message, PeerKey, SkipEarlyData, no_space};
 use crate::tls::inbound::ChangeCipherSpec;
 use crate::tls::msg::client_hello::{ClientHello, KeyShares};
 use crate::tls::msg::server_hello::Answers;
@@ -18,6 +18,7 @@ use crate::tls::msg::{self, certificate, server_hello, ticket};
 use crate::tls::record::RecordKey;
 use crate::tls::schedule::{KeySchedule, TrafficSecret};
 use crate::tls::session::{SessionState, TICKET_LIFETIME, server_name_hash};
+use crate::tls::trace::{Fact, Secret};
 use crate::tls::transcript::{CLIENT_CONTEXT, SERVER_CONTEXT, Transcript, signed_content};
 
 /// How many tickets follow a handshake.
@@ -160,6 +161,8 @@ impl<'a> ExpectCertificate<'a> {
         let Some((identity, leaf)) = identity.zip(chain.first()) else {
             return Ok(Some(State::Finished(finished)));
         };
+        let subject = identity.subject.as_str();
+        finished.config.preferences.tell(Fact::Trusted { subject });
         // It counts only once the signature has proved that the client has the key; until then nothing is done with it.
         finished.identity = Some(identity);
         context.info.peer = Some(identity);
@@ -178,6 +181,10 @@ impl<'a> ExpectCertificateVerify<'a> {
         let offered = finished.config.preferences.schemes;
         self.key
             .check(offered, true, signature, &signed_content(CLIENT_CONTEXT, &hash))?;
+        finished.config.preferences.tell(Fact::Signature {
+            sent: false,
+            hash: hash.as_ref(),
+        });
         finished.transcript.add(message.whole);
         Ok(Some(State::Finished(self.finished)))
     }
@@ -191,12 +198,12 @@ impl<'a> ExpectFinished<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let suite = self.client_handshake.suite();
         let verify_data = msg::parse_finished(message.body(), suite.hash().output_len())?;
-        if !self
-            .client_handshake
-            .is_finished(&self.transcript.hash(suite.hash()), verify_data)?
-        {
+        let hash = self.transcript.hash(suite.hash());
+        if !self.client_handshake.is_finished(&hash, verify_data)? {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
+        let hash = hash.as_ref();
+        self.config.preferences.tell(Fact::Finished { sent: false, hash });
         self.transcript.add(message.whole);
         self.send_tickets(suite, context)?;
         context.change.boundary = true;
@@ -288,6 +295,11 @@ impl<'a> Flight<'a> {
             .respond(public, context.rng)
             .map_err(|_| PeerMisbehaved::InvalidKeyShare(self.group.name()))?;
         let config = self.config;
+        let group = self.group.id();
+        config.preferences.tell(Fact::KeyPair {
+            group,
+            public: share.as_ref(),
+        });
         let answers = answers(&config, hello, true, context)?;
         let number = match &authentication {
             Authentication::Resumed(resumed) => Some(resumed.number),
@@ -299,21 +311,19 @@ impl<'a> Flight<'a> {
         let early = KeySchedule::early(self.suite, psk.as_ref().map(AsRef::as_ref));
         let schedule = early.handshake(shared.as_ref())?;
         drop::<SharedSecret>(shared);
-        let log = config.preferences.key_log;
         let client_handshake = schedule.traffic("c hs traffic", &hash)?;
         let server_handshake = schedule.traffic("s hs traffic", &hash)?;
-        log_secret(
-            log,
-            "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
-            hello.random,
-            client_handshake.as_bytes(),
-        );
-        log_secret(
-            log,
-            "SERVER_HANDSHAKE_TRAFFIC_SECRET",
-            hello.random,
-            server_handshake.as_bytes(),
-        );
+        if psk.is_some() {
+            config.preferences.tell(Fact::Resumed);
+        }
+        config.preferences.tell(Fact::Shared { group });
+        for (secret, value) in [
+            (Secret::ClientHandshakeTraffic, &client_handshake),
+            (Secret::ServerHandshakeTraffic, &server_handshake),
+        ] {
+            let log = &config.preferences;
+            log.log_secret(secret, hello.random, value.as_bytes(), hash.as_ref());
+        }
         context.outbound.set_key(RecordKey::new(server_handshake.clone())?);
         let asked = self.send_protected_part(&server_handshake, &authentication, &answers, context)?;
 
@@ -321,18 +331,13 @@ impl<'a> Flight<'a> {
         let master = schedule.master()?;
         let client_application = master.traffic("c ap traffic", &hash)?;
         let server_application = master.traffic("s ap traffic", &hash)?;
-        log_secret(
-            log,
-            "CLIENT_TRAFFIC_SECRET_0",
-            hello.random,
-            client_application.as_bytes(),
-        );
-        log_secret(
-            log,
-            "SERVER_TRAFFIC_SECRET_0",
-            hello.random,
-            server_application.as_bytes(),
-        );
+        for (secret, value) in [
+            (Secret::ClientTraffic, &client_application),
+            (Secret::ServerTraffic, &server_application),
+        ] {
+            let log = &config.preferences;
+            log.log_secret(secret, hello.random, value.as_bytes(), hash.as_ref());
+        }
         context.outbound.set_key(RecordKey::new(server_application)?);
 
         context.change.boundary = true;
@@ -435,8 +440,8 @@ impl<'a> Flight<'a> {
         } = self;
         let hash = suite.hash();
         let rng = &mut *context.rng;
-        let mut asked = false;
-        context.outbound.handshake(|writer| {
+        let (mut asked, mut signed) = (false, None);
+        let finished = context.outbound.handshake(|writer| {
             let groups = config.preferences.groups;
             let groups = if groups.first() == Some(group) {
                 None
@@ -453,7 +458,9 @@ impl<'a> Flight<'a> {
                 transcript.add(writer.since(0));
 
                 let at = writer.len();
-                let content = signed_content(SERVER_CONTEXT, &transcript.hash(hash));
+                let covered = transcript.hash(hash);
+                let content = signed_content(SERVER_CONTEXT, &covered);
+                signed = Some(covered);
                 let signature = identity
                     .key
                     .sign(*scheme, &content, rng)
@@ -465,11 +472,19 @@ impl<'a> Flight<'a> {
             }
 
             let at = writer.len();
-            let verify_data = server_handshake.verify_data(&transcript.hash(hash))?;
+            let covered = transcript.hash(hash);
+            let verify_data = server_handshake.verify_data(&covered)?;
             msg::finished(writer, verify_data.as_ref()).map_err(no_space)?;
             transcript.add(writer.since(at));
-            Ok(asked)
-        })
+            Ok(covered)
+        })?;
+        if let Some(hash) = &signed {
+            let hash = hash.as_ref();
+            config.preferences.tell(Fact::Signature { sent: true, hash });
+        }
+        let hash = finished.as_ref();
+        config.preferences.tell(Fact::Finished { sent: true, hash });
+        Ok(asked)
     }
 }
 

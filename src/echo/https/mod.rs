@@ -1,0 +1,247 @@
+//! An HTTPS page that shows the very connection which delivers it.
+//!
+//! One request a connection, one page, no JavaScript. The page is made piece by piece while it is sent, from the tape on
+//! which the connection was narrated, so that it takes as little memory as it would if it were short.
+
+mod page;
+mod request;
+
+use core::fmt::Write as _;
+
+use embassy_time::{Duration, with_timeout};
+use embedded_io_async::{BufRead, Write};
+
+use super::pump::End;
+use super::registry::Guard;
+use super::server::Limits;
+use super::traces::Narrator;
+use page::Page;
+use request::{Parser, Request, Status};
+
+/// What the server speaks inside, by ALPN.
+pub(super) const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+/// A browser that connected in advance may take so long to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The content of one chunk, in bytes. With its frame it goes out in one record.
+const CHUNK: usize = 2048;
+/// What goes around a chunk: its length in four digits, two ends of line.
+const FRAME: usize = 4 + 2 + 2;
+
+/// Reads a request and answers it. The caller then ends the connection.
+pub(super) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
+    reader: &mut R,
+    writer: &mut W,
+    narrator: Option<Narrator>,
+    limits: &Limits,
+    guard: &Guard<'_>,
+) -> End<R::Error, W::Error> {
+    let request = match with_timeout(PATIENCE.min(limits.idle), read(reader, guard)).await {
+        Ok(Ok(Some(request))) => request,
+        // Whoever connects in advance may change its mind.
+        Ok(Ok(None)) | Err(_) => return End::Finished,
+        Ok(Err(error)) => return End::Read(error),
+    };
+    // What is shown must not change while it is.
+    if let Some(narrator) = narrator {
+        narrator.stop();
+    }
+    let page = narrator.filter(|narrator| narrator.read(|_| ()).is_some());
+    let request = match (request.status, page) {
+        (Status::OK, None) => Request {
+            status: Status::UNAVAILABLE,
+            ..request
+        },
+        _ => request,
+    };
+    let mut answer = Answer {
+        writer,
+        guard,
+        idle: limits.idle,
+    };
+    let result = match page.filter(|_| request.status == Status::OK) {
+        Some(narrator) => answer.page(request, &Page::new(narrator, guard.peer())).await,
+        None => answer.refusal(request).await,
+    };
+    match result {
+        Ok(()) => End::Finished,
+        Err(Some(error)) => End::Write(error),
+        Err(None) => End::Stalled,
+    }
+}
+
+/// The request; `None` when the peer ends without one.
+async fn read<R: BufRead>(reader: &mut R, guard: &Guard<'_>) -> Result<Option<Request>, R::Error> {
+    let mut parser = Parser::new();
+    loop {
+        let data = reader.fill_buf().await?;
+        if data.is_empty() {
+            return Ok(None);
+        }
+        let count = data.len();
+        let request = parser.push(data);
+        reader.consume(count);
+        guard.flow().add_received(count);
+        if request.is_some() {
+            return Ok(request);
+        }
+    }
+}
+
+/// An answer on its way. Errors are those of the writer, or `None` if the peer takes nothing.
+struct Answer<'a, 'g, W> {
+    writer: &'a mut W,
+    guard: &'a Guard<'g>,
+    idle: Duration,
+}
+
+impl<W: Write> Answer<'_, '_, W> {
+    async fn page(&mut self, request: Request, page: &Page) -> Result<(), Option<W::Error>> {
+        let mut head = head(Status::OK, "text/html; charset=utf-8");
+        // Everything fits: the head is of our making.
+        let _ = write!(head, "{}", page.policy());
+        if request.chunked {
+            let _ = head.push_str("Transfer-Encoding: chunked\r\n");
+        }
+        let _ = head.push_str("\r\n");
+        self.send(head.as_bytes()).await?;
+        if !request.head {
+            let mut part = Some((0, 0));
+            while let Some((number, from)) = part {
+                let mut chunk = Chunk::new();
+                part = page.write(number, from, &mut chunk);
+                self.send(chunk.framed(request.chunked)).await?;
+            }
+            if request.chunked {
+                self.send(b"0\r\n\r\n").await?;
+            }
+        }
+        self.flush().await
+    }
+
+    async fn refusal(&mut self, request: Request) -> Result<(), Option<W::Error>> {
+        let Request { status, head: bare, .. } = request;
+        let mut text = heapless::String::<256>::new();
+        let _ = write!(text, "{} {}\n{}\n", status.0, status.reason(), status.words());
+        let mut head = head(status, "text/plain; charset=utf-8");
+        match status {
+            // RFC 9110 §15.5.6.
+            Status::METHOD_NOT_ALLOWED => drop(head.push_str("Allow: GET, HEAD\r\n")),
+            Status::UNAVAILABLE => drop(head.push_str("Retry-After: 1\r\n")),
+            _ => {}
+        }
+        let _ = write!(
+            head,
+            "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nContent-Length: {}\r\n\r\n",
+            text.len()
+        );
+        self.send(head.as_bytes()).await?;
+        if !bare {
+            self.send(text.as_bytes()).await?;
+        }
+        self.flush().await
+    }
+
+    async fn send(&mut self, mut bytes: &[u8]) -> Result<(), Option<W::Error>> {
+        while !bytes.is_empty() {
+            let count = match with_timeout(self.idle, self.writer.write(bytes)).await {
+                Ok(Ok(0)) | Err(_) => return Err(None),
+                Ok(result) => result.map_err(Some)?,
+            };
+            self.guard.flow().add_sent(count);
+            bytes = bytes.get(count..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Option<W::Error>> {
+        match with_timeout(self.idle, self.writer.flush()).await {
+            Ok(result) => result.map_err(Some),
+            Err(_) => Err(None),
+        }
+    }
+}
+
+/// What every answer begins with. There is no Strict-Transport-Security: it would bind all that else serves on the
+/// host's name, and this may well be `localhost`.
+fn head(status: Status, content: &str) -> heapless::String<1024> {
+    let mut head = heapless::String::new();
+    let _ = write!(
+        head,
+        "HTTP/1.1 {} {}\r\nServer: postern\r\nConnection: close\r\nContent-Type: {content}\r\nCache-Control: no-store\r\n\
+         X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n\
+         Cross-Origin-Resource-Policy: same-origin\r\n",
+        status.0,
+        status.reason(),
+    );
+    head
+}
+
+/// Takes up a part of what is written into it: so many bytes are passed over, then as many are kept as fit.
+struct Chunk {
+    /// With room for the frame at both ends.
+    bytes: heapless::Vec<u8, { CHUNK + FRAME }>,
+    skip: usize,
+    /// There was more than fits.
+    over: bool,
+}
+
+impl Chunk {
+    fn new() -> Self {
+        let mut bytes = heapless::Vec::new();
+        // There is room.
+        let _ = bytes.extend_from_slice(b"0000\r\n");
+        Self {
+            bytes,
+            skip: 0,
+            over: false,
+        }
+    }
+
+    /// How many bytes are kept so far.
+    fn len(&self) -> usize {
+        self.bytes.len().saturating_sub(6)
+    }
+
+    /// Passes over so many bytes of what is written next.
+    fn skip(&mut self, count: usize) {
+        self.skip = count;
+    }
+
+    /// The chunk with its frame (RFC 9112 §7.1), or without; nothing if nothing is kept.
+    fn framed(&mut self, framed: bool) -> &[u8] {
+        let length = self.len();
+        if length == 0 || !framed {
+            return self.bytes.get(6..).unwrap_or_default();
+        }
+        let mut digits = heapless::String::<8>::new();
+        let _ = write!(digits, "{length:04x}");
+        for (to, from) in self.bytes.iter_mut().zip(digits.bytes()) {
+            *to = from;
+        }
+        let _ = self.bytes.extend_from_slice(b"\r\n");
+        &self.bytes
+    }
+}
+
+impl core::fmt::Write for Chunk {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let bytes = text.as_bytes();
+        let Some(kept) = bytes.get(self.skip..) else {
+            self.skip = self.skip.saturating_sub(bytes.len());
+            return Ok(());
+        };
+        self.skip = 0;
+        let room = CHUNK.saturating_sub(self.len());
+        let fits = kept.get(..room.min(kept.len())).unwrap_or_default();
+        let _ = self.bytes.extend_from_slice(fits);
+        if fits.len() < kept.len() {
+            // Whoever formats need not go on.
+            self.over = true;
+            return Err(core::fmt::Error);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! The head of an HTTP/1.x request, read as it comes (RFC 9112).
+
+/// The longest request line, in bytes (RFC 9112 §3 wants 8,000 at least of a server of anything; this one has one page).
+const LINE: usize = 1024;
+/// The most bytes of all header fields together. Cookies of other servers on the same host come along.
+const FIELDS: usize = 32 * 1024;
+
+/// The answer to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Status(pub(super) u16);
+
+impl Status {
+    pub(super) const OK: Self = Self(200);
+    pub(super) const BAD_REQUEST: Self = Self(400);
+    pub(super) const NOT_FOUND: Self = Self(404);
+    pub(super) const METHOD_NOT_ALLOWED: Self = Self(405);
+    pub(super) const URI_TOO_LONG: Self = Self(414);
+    pub(super) const FIELDS_TOO_LARGE: Self = Self(431);
+    pub(super) const NOT_IMPLEMENTED: Self = Self(501);
+    pub(super) const UNAVAILABLE: Self = Self(503);
+    pub(super) const VERSION_NOT_SUPPORTED: Self = Self(505);
+
+    /// Its name (RFC 9110 §15).
+    pub(super) const fn reason(self) -> &'static str {
+        match self.0 {
+            200 => "OK",
+            400 => "Bad Request",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            414 => "URI Too Long",
+            431 => "Request Header Fields Too Large",
+            501 => "Not Implemented",
+            503 => "Service Unavailable",
+            _ => "HTTP Version Not Supported",
+        }
+    }
+
+    /// What it says to a person.
+    pub(super) const fn words(self) -> &'static str {
+        match self.0 {
+            200 => "",
+            400 => "This is no request that HTTP/1.1 knows.",
+            404 => "There is one page here, and it is at /.",
+            405 => "The page can be read, by GET or HEAD, and that is all.",
+            414 => "The address is longer than any here.",
+            431 => "The header fields are longer than what is read here.",
+            501 => "This method is not known here.",
+            503 => "Too many connections have begun since; what this one looked like is not kept any more. Try again.",
+            _ => "HTTP/1.1 and HTTP/1.0 are spoken here.",
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) status: Status,
+    /// HEAD: the answer comes without its content.
+    pub(super) head: bool,
+    /// HTTP/1.1, not 1.0: the answer may come in chunks.
+    pub(super) chunked: bool,
+}
+
+impl Request {
+    /// One that could not be read.
+    const fn refused(status: Status) -> Self {
+        Self {
+            status,
+            head: false,
+            chunked: true,
+        }
+    }
+}
+
+/// Reads a head byte by byte, in bounded memory.
+pub(super) struct Parser {
+    /// The line that is being read, its front if it is a long field.
+    line: heapless::Vec<u8, LINE>,
+    /// Bytes of fields so far.
+    fields: usize,
+    request: Option<Request>,
+    hosts: u8,
+    content_length: Option<u64>,
+    transfer_encoding: bool,
+}
+
+impl Parser {
+    pub(super) const fn new() -> Self {
+        Self {
+            line: heapless::Vec::new(),
+            fields: 0,
+            request: None,
+            hosts: 0,
+            content_length: None,
+            transfer_encoding: false,
+        }
+    }
+
+    /// Takes the next bytes; the request, once its head is complete or cannot become one.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Request> {
+        bytes.iter().find_map(|&byte| self.byte(byte))
+    }
+
+    fn byte(&mut self, byte: u8) -> Option<Request> {
+        if self.request.is_some() {
+            self.fields += 1;
+            if self.fields > FIELDS {
+                return Some(self.refuse(Status::FIELDS_TOO_LARGE));
+            }
+        }
+        if byte != b'\n' {
+            if self.line.push(byte).is_err() && self.request.is_none() {
+                return Some(Request::refused(Status::URI_TOO_LONG));
+            }
+            return None;
+        }
+        let line = core::mem::take(&mut self.line);
+        // A line feed alone ends a line as well (RFC 9112 §2.2).
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        let result = match self.request {
+            // Empty lines before a request are passed over (RFC 9112 §2.2).
+            None if line.is_empty() => {
+                self.fields += 2;
+                if self.fields > FIELDS {
+                    Err(Status::BAD_REQUEST)
+                } else {
+                    Ok(())
+                }
+            }
+            None => request_line(line).map(|request| {
+                self.fields = 0;
+                self.request = Some(request);
+            }),
+            Some(request) if line.is_empty() => return Some(self.complete(request)),
+            Some(_) => self.field(line),
+        };
+        result.err().map(|status| self.refuse(status))
+    }
+
+    fn refuse(&self, status: Status) -> Request {
+        let read = self.request.unwrap_or(Request::refused(status));
+        Request { status, ..read }
+    }
+
+    /// A field line (RFC 9112 §5).
+    fn field(&mut self, line: &[u8]) -> Result<(), Status> {
+        let colon = line.iter().position(|&byte| byte == b':').ok_or(Status::BAD_REQUEST)?;
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        // Neither a blank before the colon nor a line that goes on from the one before.
+        if !is_token(name) || value.iter().any(|&byte| byte == b'\r' || byte == 0) {
+            return Err(Status::BAD_REQUEST);
+        }
+        if name.eq_ignore_ascii_case(b"host") {
+            self.hosts = self.hosts.saturating_add(1);
+            if !value.iter().all(|&byte| byte.is_ascii_graphic() && byte != b',') {
+                return Err(Status::BAD_REQUEST);
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.transfer_encoding = true;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let length = number(value).ok_or(Status::BAD_REQUEST)?;
+            if self.content_length.replace(length).is_some_and(|other| other != length) {
+                return Err(Status::BAD_REQUEST);
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(&self, request: Request) -> Request {
+        // RFC 9112 §3.2: a request of HTTP/1.1 without Host, or any with two, is refused.
+        let hosts_wrong = self.hosts > 1 || (self.hosts == 0 && request.chunked);
+        // RFC 9112 §6.1: an attempt to smuggle a request past somebody.
+        let smuggled = self.transfer_encoding && (self.content_length.is_some() || !request.chunked);
+        if hosts_wrong || smuggled {
+            return self.refuse(Status::BAD_REQUEST);
+        }
+        request
+    }
+}
+
+/// A request line (RFC 9112 §3).
+fn request_line(line: &[u8]) -> Result<Request, Status> {
+    let mut words = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(Status::BAD_REQUEST);
+    };
+    let chunked = match version {
+        b"HTTP/1.0" => false,
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => true,
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            return Err(Status::VERSION_NOT_SUPPORTED);
+        }
+        _ => return Err(Status::BAD_REQUEST),
+    };
+    if !is_token(method) || !target.iter().all(u8::is_ascii_graphic) {
+        return Err(Status::BAD_REQUEST);
+    }
+    let path = path(target);
+    let status = match (method, path) {
+        (b"GET" | b"HEAD" | b"POST" | b"PUT" | b"DELETE" | b"OPTIONS" | b"PATCH" | b"TRACE" | b"CONNECT", None) => {
+            // RFC 9112 §3.2.3, §3.2.4: the other forms belong to these.
+            match (method, target) {
+                (b"CONNECT", _) | (b"OPTIONS", b"*") => Status::METHOD_NOT_ALLOWED,
+                _ => Status::BAD_REQUEST,
+            }
+        }
+        (b"GET" | b"HEAD", Some(b"/")) => Status::OK,
+        (b"POST" | b"PUT" | b"DELETE" | b"OPTIONS" | b"PATCH" | b"TRACE" | b"CONNECT", Some(b"/")) => {
+            Status::METHOD_NOT_ALLOWED
+        }
+        (b"GET" | b"HEAD" | b"POST" | b"PUT" | b"DELETE" | b"OPTIONS" | b"PATCH" | b"TRACE" | b"CONNECT", Some(_)) => {
+            Status::NOT_FOUND
+        }
+        _ => Status::NOT_IMPLEMENTED,
+    };
+    if status == Status::BAD_REQUEST {
+        return Err(status);
+    }
+    Ok(Request {
+        status,
+        head: method == b"HEAD",
+        chunked,
+    })
+}
+
+/// The path of a target, in origin form or absolute form (RFC 9112 §3.2); `None` of any other.
+fn path(target: &[u8]) -> Option<&[u8]> {
+    let rest = match target.first() {
+        Some(b'/') => target,
+        _ => {
+            let scheme = [&b"https://"[..], b"http://"].into_iter().find(|scheme| {
+                target
+                    .get(..scheme.len())
+                    .is_some_and(|front| front.eq_ignore_ascii_case(scheme))
+            })?;
+            let rest = target.get(scheme.len()..)?;
+            let slash = rest.iter().position(|byte| b"/?#".contains(byte));
+            match slash.and_then(|at| rest.get(at..)) {
+                Some(rest) if rest.starts_with(b"/") => rest,
+                _ => b"/",
+            }
+        }
+    };
+    rest.split(|byte| b"?#".contains(byte)).next()
+}
+
+/// A token (RFC 9110 §5.6.2).
+fn is_token(bytes: &[u8]) -> bool {
+    let may = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !bytes.is_empty() && bytes.iter().all(may)
+}
+
+/// A number in digits alone.
+fn number(digits: &[u8]) -> Option<u64> {
+    let text = core::str::from_utf8(digits).ok()?;
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::string::String;
+
+    fn read(text: &str) -> Option<Request> {
+        let whole = Parser::new().push(text.as_bytes());
+        // It makes no difference in which pieces the bytes come.
+        let mut parser = Parser::new();
+        let piecewise = text.bytes().find_map(|byte| parser.push(&[byte]));
+        assert_eq!(whole, piecewise, "{text:?}");
+        whole
+    }
+
+    fn status(text: &str) -> u16 {
+        read(text).unwrap_or_else(|| panic!("{text:?}")).status.0
+    }
+
+    #[test]
+    fn the_page_and_what_is_not_it() {
+        let get = read("GET / HTTP/1.1\r\nHost: localhost:10443\r\nUser-Agent: x\r\n\r\n").unwrap();
+        assert_eq!((get.status, get.head, get.chunked), (Status::OK, false, true));
+        let head = read("HEAD /?q=/x HTTP/1.0\r\n\r\n").unwrap();
+        assert_eq!((head.status, head.head, head.chunked), (Status::OK, true, false));
+        assert_eq!(status("\r\n\r\nGET / HTTP/1.1\nHOST:\tx \n\n"), 200);
+        assert_eq!(status("GET https://localhost HTTP/1.1\r\nHost: localhost\r\n\r\n"), 200);
+        assert_eq!(status("GET HTTPS://localhost:10443/x HTTP/1.1\r\nHost: x\r\n\r\n"), 404);
+        for (line, wanted) in [
+            ("GET /favicon.ico HTTP/1.1", 404),
+            ("GET //etc/passwd HTTP/1.1", 404),
+            ("POST / HTTP/1.1", 405),
+            ("DELETE / HTTP/1.1", 405),
+            ("OPTIONS * HTTP/1.1", 405),
+            ("CONNECT localhost:443 HTTP/1.1", 405),
+            ("BREW / HTTP/1.1", 501),
+            ("get / HTTP/1.1", 501),
+            ("PRI * HTTP/2.0", 505),
+            ("GET / HTTP/3.0", 505),
+            ("GET / HTTP/1", 400),
+            ("GET / http/1.1", 400),
+            ("GET /", 400),
+            ("GET  / HTTP/1.1", 400),
+            ("GET / HTTP/1.1 ", 400),
+            (" GET / HTTP/1.1", 400),
+            ("GET x HTTP/1.1", 400),
+            ("GET * HTTP/1.1", 400),
+            ("GET /\u{7f} HTTP/1.1", 400),
+            ("G(T / HTTP/1.1", 400),
+            ("GET /\r HTTP/1.1", 400),
+        ] {
+            assert_eq!(status(&format!("{line}\r\nHost: x\r\n\r\n")), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn fields_are_judged() {
+        let with = |fields: &str| status(&format!("GET / HTTP/1.1\r\n{fields}\r\n"));
+        assert_eq!(with("Host: x\r\n"), 200);
+        assert_eq!(with("Host:\r\n"), 200, "empty is allowed (RFC 9112 §3.2)");
+        assert_eq!(with("Host: x\r\nContent-Length: 0\r\ncontent-length: 0\r\n"), 200);
+        assert_eq!(with("Host: x\r\nTransfer-Encoding: chunked\r\n"), 200);
+        for wrong in [
+            "",
+            "Host: x\r\nHost: x\r\n",
+            "Host: x y\r\n",
+            "Host: x,y\r\n",
+            "Host : x\r\n",
+            " Host: x\r\n",
+            "Host: x\r\n continued\r\n",
+            "Host: x\r\nno colon\r\n",
+            "Host: x\r\n: no name\r\n",
+            "Host: x\r\nA: b\rc\r\n",
+            "Host: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n",
+            "Host: x\r\nContent-Length: +1\r\n",
+            "Host: x\r\nContent-Length: 99999999999999999999\r\n",
+            "Host: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+        ] {
+            assert_eq!(with(wrong), 400, "{wrong:?}");
+        }
+        assert_eq!(status("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+        // HTTP/1.0 knows no Host.
+        assert_eq!(status("GET / HTTP/1.0\r\n\r\n"), 200);
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_before_it_ends() {
+        let long = "x".repeat(LINE);
+        assert_eq!(status(&format!("GET /{long}")), 414);
+        let cookie = format!("Cookie: {}\r\n", "x".repeat(FIELDS - 100));
+        assert_eq!(status(&format!("HEAD / HTTP/1.1\r\nHost: x\r\n{cookie}\r\n")), 200);
+        let refused = read(&format!("HEAD / HTTP/1.1\r\nHost: x\r\n{cookie}{cookie}")).unwrap();
+        assert_eq!((refused.status.0, refused.head), (431, true));
+        let many: String = (0..FIELDS).map(|n| format!("A{n}: b\r\n")).collect();
+        assert_eq!(status(&format!("GET / HTTP/1.1\r\n{many}")), 431);
+        assert_eq!(status(&"\r\n".repeat(FIELDS)), 400);
+    }
+
+    #[test]
+    fn a_head_that_is_not_complete_is_no_request_yet() {
+        for text in ["", "GET", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\n", "\r\n"] {
+            assert_eq!(read(text), None);
+        }
+    }
+}

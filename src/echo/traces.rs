@@ -1,0 +1,253 @@
+//! The narrations of the last connections, each on a tape of its own.
+
+use core::cell::Cell;
+use core::fmt;
+use core::net::SocketAddrV4;
+
+use embassy_time::Instant;
+
+use crate::tls::trace::{Event, Events, Story, Summary, Tape, Trace};
+
+/// A tape's memory: a usual handshake takes half of it, in bytes.
+pub const TAPE: usize = 12 * 1024;
+
+/// A tape, and whose it is.
+pub struct Slot {
+    tape: Tape<'static>,
+    about: Cell<Option<About>>,
+}
+
+impl Slot {
+    /// A slot whose tape has this memory, [`TAPE`] bytes of it or so.
+    pub fn new(buffer: &'static mut [u8]) -> Self {
+        Self {
+            tape: Tape::new(buffer),
+            about: Cell::new(None),
+        }
+    }
+}
+
+/// Whose tape it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct About {
+    number: u32,
+    peer: SocketAddrV4,
+    /// Our own port, where we are the server.
+    port: Option<u16>,
+    since: Instant,
+}
+
+/// As many tapes as there is memory for. Each connection takes the oldest, whatever is on it.
+pub struct Traces {
+    slots: &'static [Slot],
+    on: Cell<bool>,
+    last: Cell<u32>,
+}
+
+impl Traces {
+    /// With these tapes; narrating is off.
+    pub fn new(slots: &'static [Slot]) -> Self {
+        Self {
+            slots,
+            on: Cell::new(false),
+            last: Cell::new(0),
+        }
+    }
+
+    /// Narrates the connections that begin from now on, or not. What runs goes on as it began.
+    pub fn switch(&self, on: bool) {
+        self.on.set(on);
+    }
+
+    /// Whether connections that begin now are narrated.
+    pub fn is_on(&self) -> bool {
+        self.on.get()
+    }
+
+    /// How many connections are kept.
+    pub fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// A tape for a connection with `peer` that begins now; `port` is ours, where we are the server. `None` when
+    /// narrating is off, or there is no memory for it.
+    pub fn begin(&'static self, peer: SocketAddrV4, port: Option<u16>) -> Option<Narrator> {
+        if !self.on.get() {
+            return None;
+        }
+        let age = |slot: &&Slot| slot.about.get().map_or(0, |about| about.number);
+        let slot = self.slots.iter().min_by_key(age)?;
+        let number = self.last.get().wrapping_add(1).max(1);
+        self.last.set(number);
+        slot.tape.clear();
+        slot.about.set(Some(About {
+            number,
+            peer,
+            port,
+            since: Instant::now(),
+        }));
+        Some(Narrator { slot, number })
+    }
+
+    /// The tape with the least number that is `from` or more, if there is one.
+    pub fn next(&'static self, from: u32) -> Option<Narrator> {
+        let numbered = |slot: &'static Slot| {
+            let number = slot.about.get()?.number;
+            (number >= from).then_some(Narrator { slot, number })
+        };
+        self.slots
+            .iter()
+            .filter_map(numbered)
+            .min_by_key(|narrator| narrator.number)
+    }
+}
+
+/// One connection's tape, for as long as no later connection has taken it.
+#[derive(Clone, Copy)]
+pub struct Narrator {
+    slot: &'static Slot,
+    number: u32,
+}
+
+impl Narrator {
+    /// The connection's number, from 1.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Reads the tape; `None` when it is somebody else's by now.
+    pub fn read<T>(&self, read: impl FnOnce(Events<'_>) -> T) -> Option<T> {
+        self.about().map(|_| self.slot.tape.read(read))
+    }
+
+    /// Takes nothing down any more.
+    pub fn stop(&self) {
+        if self.about().is_some() {
+            self.slot.tape.stop();
+        }
+    }
+
+    fn about(&self) -> Option<About> {
+        self.slot.about.get().filter(|about| about.number == self.number)
+    }
+}
+
+impl Trace for Narrator {
+    fn event(&self, event: &Event<'_>) {
+        if self.about().is_some() {
+            self.slot.tape.event(event);
+        }
+    }
+}
+
+/// One line, for the list.
+impl fmt::Display for Narrator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(About { peer, port, since, .. }) = self.about() else {
+            return Ok(());
+        };
+        write!(f, "{:4}  ", self.number)?;
+        match port {
+            Some(port) => write!(f, "{peer} -> :{port}")?,
+            None => write!(f, "-> {peer}")?,
+        }
+        write!(f, ", {} s ago: ", since.elapsed().as_secs())?;
+        self.slot.tape.read(|events| {
+            let story = Story::of(events);
+            let Summary {
+                version,
+                suite,
+                group,
+                resumed,
+                done,
+                failure,
+                ..
+            } = story.summary();
+            for word in [version, suite, group].iter().filter(|word| !word.is_empty()) {
+                write!(f, "{word} ")?;
+            }
+            if resumed {
+                f.write_str("resumed ")?;
+            }
+            match (failure, done) {
+                ("", true) => f.write_str("done")?,
+                ("", false) => f.write_str("under way")?,
+                (failure, _) => write!(f, "failed: {failure}")?,
+            }
+            write!(f, ", {} steps", story.steps().count())
+        })
+    }
+}
+
+/// The tapes that a connection is taken down on, if any.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Narrators {
+    /// For the shell.
+    pub(crate) shell: Option<Narrator>,
+    /// For the page that shows the connection.
+    pub(crate) page: Option<Narrator>,
+}
+
+impl Narrators {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shell.is_none() && self.page.is_none()
+    }
+}
+
+impl Trace for Narrators {
+    fn event(&self, event: &Event<'_>) {
+        for narrator in [&self.shell, &self.page].into_iter().flatten() {
+            narrator.event(event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::trace::Fact;
+    use core::net::Ipv4Addr;
+    use std::boxed::Box;
+    use std::string::ToString;
+    use std::vec;
+    use std::vec::Vec;
+
+    const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 2), 40_000);
+
+    fn traces(count: usize) -> &'static Traces {
+        let slots = (0..count).map(|_| Slot::new(Vec::leak(vec![0; 2000])));
+        Box::leak(Box::new(Traces::new(slots.collect::<Vec<_>>().leak())))
+    }
+
+    #[test]
+    fn the_oldest_gives_way_and_is_not_written_to_any_more() {
+        let traces = traces(2);
+        assert!(traces.begin(PEER, None).is_none(), "off at first");
+        traces.switch(true);
+        let first = traces.begin(PEER, Some(443)).unwrap();
+        let second = traces.begin(PEER, None).unwrap();
+        first.event(&Event::Fact(Fact::Role { server: true }));
+        assert_eq!(first.read(|events| events.count()), Some(1));
+        let third = traces.begin(PEER, None).unwrap();
+        assert_eq!(first.read(|events| events.count()), None);
+        first.event(&Event::Fact(Fact::Done));
+        first.stop();
+        assert_eq!(third.read(|events| events.count()), Some(0));
+        third.event(&Event::Fact(Fact::Done));
+        assert_eq!(third.read(|events| events.count()), Some(1));
+        assert_eq!([second.number(), third.number()], [2, 3]);
+        let list = |from| traces.next(from).map(|narrator| narrator.number());
+        assert_eq!([list(0), list(2), list(3), list(4)], [Some(2), Some(2), Some(3), None]);
+        assert_eq!(third.to_string(), "   3  -> 10.0.2.2:40000, 0 s ago: done, 1 steps");
+        traces.switch(false);
+        assert!(traces.begin(PEER, None).is_none());
+        assert!(third.read(|_| ()).is_some(), "what is there stays there");
+    }
+
+    #[test]
+    fn without_memory_there_is_nothing_to_begin() {
+        let traces = traces(0);
+        traces.switch(true);
+        assert!(traces.begin(PEER, None).is_none() && traces.next(0).is_none());
+    }
+}

@@ -1,0 +1,93 @@
+//! `trace`: narrates TLS connections, lists what was narrated, and shows one.
+
+use core::fmt::Write as _;
+
+use super::command::Request;
+use super::console::Console;
+use super::echoctl::Prompt;
+use super::pager::{Pager, Piece};
+use super::{Host, Session};
+use crate::tls::trace::{Lines, Story};
+
+/// Lines that go into a piece for sure: none is longer than 120 bytes or so.
+const LINES: usize = 8;
+
+impl<C: Console, H: Host> Session<'_, C, H> {
+    /// `trace`, `trace on` and `trace off`.
+    pub(super) async fn trace(&mut self, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+        let traces = self.host.traces();
+        match request.argument(0) {
+            None => return self.trace_list().await,
+            Some("on") if traces.capacity() == 0 => {
+                return self
+                    .print(format_args!(
+                        "Failed: there was no memory for it at boot; give the machine more.\n"
+                    ))
+                    .await;
+            }
+            Some("on") => traces.switch(true),
+            Some("off") => traces.switch(false),
+            // Both forms.
+            Some(_) => return self.usage(prompt.specs, "trace show").await,
+        }
+        if traces.is_on() {
+            let count = traces.capacity();
+            self.print(format_args!(
+                "Done. The next handshakes are narrated, the last {count} are kept.\n"
+            ))
+            .await
+        } else {
+            self.print(format_args!("Done.\n")).await
+        }
+    }
+
+    async fn trace_list(&mut self) -> Result<(), C::Error> {
+        let traces = self.host.traces();
+        let state = if traces.is_on() { "on" } else { "off" };
+        let mut pager = Pager::new(self.console, &mut self.input);
+        pager.print(format_args!("Tracing is {state}.\n")).await?;
+        let mut from = 0;
+        while let Some(narrator) = traces.next(from).filter(|_| !pager.quit()) {
+            pager.print(format_args!("{narrator}\n")).await?;
+            from = narrator.number().saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// `trace show N`.
+    pub(super) async fn trace_show(&mut self, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+        let text = request.argument(0).unwrap_or_default();
+        let Ok(number) = text.parse::<u32>() else {
+            self.print(format_args!("'{text}' is not a number.\n")).await?;
+            return self.usage(prompt.specs, request.spec.words).await;
+        };
+        let found = self.host.traces().next(number);
+        let Some(narrator) = found.filter(|narrator| narrator.number() == number) else {
+            return self
+                .print(format_args!(
+                    "Failed: there is no trace {number}; 'trace' lists those there are.\n"
+                ))
+                .await;
+        };
+        let mut pager = Pager::new(self.console, &mut self.input);
+        let mut from = 0;
+        while !pager.quit() {
+            let mut piece = Piece::new();
+            let written = narrator.read(|events| Lines::of(Story::of(events)).write(from, LINES, &mut piece));
+            // A piece takes whatever comes.
+            let more = match written {
+                Some(written) => written.unwrap_or(false),
+                None => {
+                    let _ = piece.write_str("(A later connection has taken the place of this one.)\n");
+                    false
+                }
+            };
+            pager.show(&piece).await?;
+            if !more {
+                break;
+            }
+            from += LINES;
+        }
+        Ok(())
+    }
+}
