@@ -21,6 +21,7 @@ mod postern {
     pub mod config;
     #[path = "pki"]
     pub mod pki {
+        pub mod allow;
         pub mod cert;
         pub mod crl;
         pub mod error;

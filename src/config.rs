@@ -28,6 +28,7 @@ use heapless::string::StringView;
 use heapless::{String, Vec, VecView};
 use zeroize::Zeroize;
 
+use crate::pki::allow::MAX_ALLOWED_SUBJECT;
 pub use check::{Identities, Part};
 pub use error::{At, Error, Fault, FileFault, Found, Name};
 pub use grammar::{Files, Scratch};
@@ -50,6 +51,8 @@ pub const MAX_IDENTITIES: usize = 4;
 pub const MAX_KEY_DER: usize = 2560;
 /// The most reverse connections.
 pub const MAX_REVERSES: usize = 8;
+/// The most clients that can be allowed by name.
+pub const MAX_ALLOWED: usize = 16;
 /// The most bytes of an interface's name.
 pub const MAX_NETIF: usize = 16;
 
@@ -75,7 +78,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults. (Some 80 KiB: meant for a static.)
+    /// The defaults. (Some 100 KiB: meant for a static.)
     pub const fn new() -> Self {
         Self {
             vmm: Vmm {
@@ -99,9 +102,11 @@ impl Config {
                 srv_cert: Ders::new(),
                 srv_key: Vec::new(),
                 ca_cert: Ders::new(),
+                root_certs: Ders::new(),
                 cli_cert: Ders::new(),
                 cli_key: Vec::new(),
                 client_auth: ClientAuth::Off,
+                allow: Vec::new(),
                 verify: Verify::Pinned,
                 crl: Ders::new(),
                 handshake_timeout: None,
@@ -131,20 +136,23 @@ impl Config {
             srv_cert,
             srv_key,
             ca_cert,
+            root_certs,
             cli_cert,
             cli_key,
             client_auth,
+            allow,
             verify,
             crl,
             handshake_timeout,
             keylog,
             selftest,
         } = &mut self.tls;
-        for ders in [srv_cert, ca_cert, cli_cert, crl] {
+        for ders in [srv_cert, ca_cert, root_certs, cli_cert, crl] {
             ders.clear();
         }
         srv_key.clear();
         cli_key.clear();
+        allow.clear();
         *client_auth = ClientAuth::default();
         *verify = Verify::default();
         *handshake_timeout = None;
@@ -175,6 +183,9 @@ impl Config {
             Path::SrvCert => Slot::Ders(&mut self.tls.srv_cert),
             Path::SrvKey => Slot::Keys(&mut self.tls.srv_key),
             Path::CaCert => Slot::Ders(&mut self.tls.ca_cert),
+            Path::RootCerts => Slot::Ders(&mut self.tls.root_certs),
+            Path::RootCertsFile => self.slot(Path::RootCerts),
+            Path::Allow => Slot::Subjects(&mut self.tls.allow),
             Path::CliCert => Slot::Ders(&mut self.tls.cli_cert),
             Path::CliKey => Slot::Keys(&mut self.tls.cli_key),
             Path::Crl => Slot::Ders(&mut self.tls.crl),
@@ -230,6 +241,8 @@ pub enum Slot<'a> {
     Keys(&'a mut VecView<Key>),
     /// A name; empty: none.
     Name(&'a mut StringView),
+    /// Subjects, or hashes of keys.
+    Subjects(&'a mut Vec<Subject, MAX_ALLOWED>),
     /// Reverse connections.
     Reverses(&'a mut Vec<Reverse, MAX_REVERSES>),
 }
@@ -293,6 +306,8 @@ choice! {
         Pinned "pinned",
         /// As RFC 5280 and RFC 9525 have it.
         Strict "strict",
+        /// As in strict, and a server has to prove the name, or the address, by which it is dialled.
+        Pki "pki",
     }
 }
 
@@ -406,12 +421,17 @@ pub struct Tls {
     pub srv_key: Vec<Key, MAX_IDENTITIES>,
     /// `.ca_cert`: the CAs that are trusted.
     pub ca_cert: Ders,
+    /// `.root_certs`: further CAs, by which servers are judged, always strictly.
+    pub root_certs: Ders,
     /// `.cli_cert`: the client's certificate chain, leaf first: see [`Config::client`].
     pub cli_cert: Ders,
     /// `.cli_key`: its private key.
     pub cli_key: Vec<Key, 1>,
     /// `.client_auth`: whether the server asks its clients for certificates.
     pub client_auth: ClientAuth,
+    /// `.allow`: the subjects of the clients that are let in, or the hashes of their keys; empty: all whose certificates
+    /// are good.
+    pub allow: Vec<Subject, MAX_ALLOWED>,
     /// `.verify`: by which rule certificates of peers are judged.
     pub verify: Verify,
     /// `.crl`: revocation lists of the CAs.
@@ -423,6 +443,9 @@ pub struct Tls {
     /// `.selftest`: TLS is tested before the ports open.
     pub selftest: bool,
 }
+
+/// One of `.tls.allow`: a subject, or `sha256:` and the hash of a key.
+pub type Subject = String<MAX_ALLOWED_SUBJECT>;
 
 /// What the PEM of one key holds, certificates or revocation lists, as DER, one after the other.
 #[derive(Debug, Default)]

@@ -70,13 +70,21 @@ pub(crate) fn speech(
     traces: &'static Traces,
     memory: &mut Memory,
 ) -> Speech<'static, entropy::Rng> {
-    let client = client.and_then(|tls::Client { config: client, rng }| {
-        const SHORT: &str = "not enough memory for the TLS client";
-        let inbound = memory.0.buffer(memory::WORKER_INBOUND).map_err(|_| SHORT)?;
-        let outbound = memory.0.buffer(outbound_len(&client)).map_err(|_| SHORT)?;
-        let handshake = seconds(config.tls.handshake_timeout, 10);
-        Ok(TlsClient::new(client, now, handshake, rng, inbound, outbound).with_traces(traces))
-    });
+    let client = client.and_then(
+        |tls::Client {
+             config: client,
+             named,
+             rng,
+         }| {
+            const SHORT: &str = "not enough memory for the TLS client";
+            let inbound = memory.0.buffer(memory::WORKER_INBOUND).map_err(|_| SHORT)?;
+            let outbound = memory.0.buffer(outbound_len(&client)).map_err(|_| SHORT)?;
+            let handshake = seconds(config.tls.handshake_timeout, 10);
+            Ok(TlsClient::new(client, now, handshake, rng, inbound, outbound)
+                .with_names(named)
+                .with_traces(traces))
+        },
+    );
     client.map_or_else(Speech::Unable, Speech::Tls)
 }
 

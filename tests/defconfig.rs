@@ -452,7 +452,9 @@ fn a_configuration_is_baked_whole() {
         .tls = { .srv_cert_file = \"../pki/server.pem\", .srv_key_file = \"../pki/server.key\",
             .ca_cert_file = \"../pki/ca.pem\", .cli_cert_file = \"../pki/client.pem\",
             .cli_key_file = \"../pki/client.key\", .crl_file = \"../pki/crl.pem\", .handshake_timeout = 17,
-            .client_auth = \"required\", .verify = \"strict\", .keylog = 1, .selftest = 1 },
+            .client_auth = \"required\", .verify = \"strict\", .keylog = 1, .selftest = 1,
+            .root_certs_file = \"../pki/ca.pem\",
+            .allow = { \"CN=alice,O=\\\"Example\\\"\", \"CN=a\\\\,b\" } },
         .echo = { .tls_port = 18, .plain_port = 19, .https_port = 22, .connections = 20, .idle_timeout = 21 },
     ";
     let told = build.accepted(text);

@@ -165,6 +165,11 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
                 ders.iter().map(|der| strings(label, der, &indent)).collect()
             }
             Slot::Name(name) => format!("\"{name}\""),
+            Slot::Subjects(all) if all.is_empty() => continue,
+            Slot::Subjects(all) => {
+                let all: Vec<_> = all.iter().map(|subject| quoted(subject)).collect();
+                format!("{{ {} }}", all.join(", "))
+            }
             Slot::Reverses(list) if list.is_empty() => continue,
             Slot::Reverses(list) => {
                 let groups: String = list
@@ -200,6 +205,11 @@ fn braces(reverse: &config::Reverse) -> String {
         reverse.netif,
         config::Choice::name(&reverse.role)
     )
+}
+
+/// A string as C has it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// A PEM block as strings, one a line.

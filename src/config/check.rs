@@ -145,10 +145,12 @@ impl Config {
         self.server()?;
         self.client()?;
         self.check_well_formed(Path::CaCert, &tls.ca_cert)?;
+        self.check_well_formed(Path::RootCerts, &tls.root_certs)?;
         for (path, chain) in [
             (Path::SrvCert, &tls.srv_cert),
             (Path::CliCert, &tls.cli_cert),
             (Path::CaCert, &tls.ca_cert),
+            (Path::RootCerts, &tls.root_certs),
         ] {
             self.check_dates(path, chain, now, built)?;
         }
@@ -156,6 +158,11 @@ impl Config {
             Crl::from_der(der)
                 .and_then(|crl| crl.check_entries())
                 .map_err(|error| self.error(Path::Crl, Fault::Crl { number, error }))?;
+        }
+        // Those who come to the shell over TLS, and those who are dialled, are always asked.
+        let asks = tls.client_auth != ClientAuth::Off || self.vmm.tls_dbgsh != 0 || !self.echo.reverse.is_empty();
+        if !tls.allow.is_empty() && !asks {
+            return Err(self.error(Path::Allow, Fault::AllowWithoutAuth));
         }
         if tls.ca_cert.is_empty() {
             // Where there is no server, there is nobody who asks.
@@ -169,7 +176,7 @@ impl Config {
             if self.echo.reverse.iter().any(|reverse| !reverse.plain) && !tls.srv_cert.is_empty() {
                 return Err(self.error(Path::Reverse, Fault::ReverseWithoutCa));
             }
-            if !tls.crl.is_empty() {
+            if !tls.crl.is_empty() && tls.root_certs.is_empty() {
                 return Err(self.error(Path::Crl, Fault::CrlWithoutCa));
             }
         }

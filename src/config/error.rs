@@ -5,7 +5,7 @@ use core::fmt;
 use heapless::String;
 
 use super::keys::{Kind, Path, Position};
-use super::{MAX_DER, MAX_IDENTITIES, MAX_KEY_DER, MAX_STRING, MAX_TEXT};
+use super::{MAX_ALLOWED, MAX_DER, MAX_IDENTITIES, MAX_KEY_DER, MAX_STRING, MAX_TEXT};
 use crate::crypto::key::KeyError;
 use crate::pki::cert::{CertError, Date};
 use crate::pki::error::CertificateError;
@@ -241,6 +241,14 @@ pub enum Fault {
     NotInBraces(Found),
     /// A list has more than so many groups.
     TooManyGroups(usize),
+    /// This can be neither the subject of a certificate nor the hash of a key.
+    NotASubject(Name),
+    /// The same client is allowed twice.
+    AllowedTwice,
+    /// There are more than [`MAX_ALLOWED`] of them.
+    TooManyAllowed,
+    /// Nobody is asked for a certificate who could be on the list.
+    AllowWithoutAuth,
     /// Neither a host nor an interface can have this name.
     NotAName(Name),
     /// A reverse connection has neither address nor name.
@@ -401,6 +409,15 @@ impl Fault {
             Self::NoSyslogServer => f.write_str("syslog is enabled, but has nobody to send to"),
             Self::NotInBraces(found) => write!(f, "expected a group in braces, found {found}"),
             Self::TooManyGroups(most) => write!(f, "there are more than {most} groups in it"),
+            Self::NotASubject(text) => {
+                write!(
+                    f,
+                    "\"{text}\" is neither the subject of a certificate nor the hash of a key"
+                )
+            }
+            Self::AllowedTwice => f.write_str("this client is on the list already"),
+            Self::TooManyAllowed => write!(f, "there are more than {MAX_ALLOWED} clients on the list"),
+            Self::AllowWithoutAuth => f.write_str("no client is asked who it is"),
             Self::NotAName(name) => write!(f, "\"{name}\" cannot be the name of one"),
             Self::ReverseWithoutCa => f.write_str("there is no CA to judge the other end by"),
             Self::NobodyToDial => f.write_str("there is nobody to dial"),
@@ -437,6 +454,9 @@ impl Fault {
             Self::Type {
                 kind: Kind::Number(..), ..
             } => "Write the plain number, without quotation marks or braces",
+            Self::Type {
+                kind: Kind::Subjects, ..
+            } => return write!(f, "Write `{path} = {{ \"CN=alice\", }}`"),
             Self::Type { .. } => "Put it between quotation marks; adjacent strings are joined",
             Self::Number(_) => "Write it decimal (10), hexadecimal (0x0a) or octal (012)",
             Self::Range { .. } => "Choose a number in that range",
@@ -444,7 +464,9 @@ impl Fault {
             Self::Pem(error) => return pem_remedy(f, error.fault, path),
             Self::Choice { .. } => "Write one of these",
             Self::TooMany(_) | Self::DerTooLong => match key {
-                Some(Path::CaCert | Path::CaCertFile) => "Keep the certificate authorities that are needed",
+                Some(Path::CaCert | Path::CaCertFile | Path::RootCerts | Path::RootCertsFile) => {
+                    "Keep the certificate authorities that are needed"
+                }
                 Some(Path::Crl | Path::CrlFile) => "Keep the revocation lists that are needed",
                 _ => "Keep the certificates of one's own and their intermediates; roots can be left out",
             },
@@ -505,6 +527,15 @@ impl Fault {
             Self::NoSyslogServer => "Set `.vmm.tty_syslog.dst_ipaddr`",
             Self::NotInBraces(_) => return list_remedy(f, path, key),
             Self::TooManyGroups(_) => "Keep those that are needed; the shell can start others in their place",
+            Self::NotASubject(_) => {
+                "Write the whole subject as `status` and the log show it, such as `\"CN=alice,O=Example\"` (at most 93 \
+                 bytes), or `\"sha256:...\"` with the 64 hexadecimal digits of the hash"
+            }
+            Self::AllowedTwice => "Take it out",
+            Self::TooManyAllowed => "Allow them by a CA of their own instead",
+            Self::AllowWithoutAuth => {
+                "Set `.tls.client_auth = \"required\"` (or \"optional\"), or take `.tls.allow` out"
+            }
             Self::NotAName(_) => "Write letters, digits, hyphens and dots; an address goes into `.ipaddr`",
             Self::ReverseWithoutCa => "Set `.tls.ca_cert` as well, or `.plain = 1` to do without TLS",
             Self::NobodyToDial => "Set `.ipaddr` or `.host`, and `.port`",

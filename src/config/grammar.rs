@@ -11,9 +11,10 @@ use zeroize::Zeroize;
 use super::error::{Error, Fault, FileFault, Found, Name};
 use super::keys::{Kind, Path, Position};
 use super::{
-    Config, Ders, Key, MAX_CERTIFICATES, MAX_CRLS, MAX_REVERSES, MAX_STRING, MAX_TEXT, Reverse, Slot, is_name,
+    Config, Ders, Key, MAX_CERTIFICATES, MAX_CRLS, MAX_REVERSES, MAX_STRING, MAX_TEXT, Reverse, Slot, Subject, is_name,
 };
 use crate::crypto::key::KeyError;
+use crate::pki::allow::KEY_HASH_PREFIX;
 use crate::pki::pem::{self, Block, PemError, PemFault};
 
 /// Where `_file` keys are read from.
@@ -361,6 +362,7 @@ impl<'a> Parser<'a, '_> {
                 Ok(())
             }
             (Kind::List, Token::Mark(b'{')) => self.list(path),
+            (Kind::Subjects, Token::Mark(b'{')) => self.subjects(path),
             (Kind::Name, Token::Text(_)) => {
                 self.strings()?;
                 self.set_name(path, start)
@@ -411,6 +413,42 @@ impl<'a> Parser<'a, '_> {
             self.take()?;
             self.members(Some(path), Some(start))?;
             if let Some(fault) = self.config.echo.reverse.last().and_then(incomplete) {
+                return Err(self.lexer.error(start, fault));
+            }
+            match self.lexer.peek()?.0 {
+                Token::Mark(b',') => {
+                    self.take()?;
+                }
+                Token::Mark(b'}') | Token::End => {}
+                _ => return Err(self.lexer.error(self.end, Fault::MissingComma)),
+            }
+        }
+    }
+
+    /// `{ "CN=alice", "CN=bob" }`.
+    fn subjects(&mut self, path: Path) -> Result<(), Error> {
+        let opened = self.expect(b'{', "`{`")?;
+        loop {
+            let (token, start) = self.lexer.peek()?;
+            match token {
+                Token::Mark(b'}') => return self.take().map(|_| ()),
+                Token::Text(_) => {}
+                Token::End => {
+                    let opened = self.lexer.position(opened);
+                    return Err(self.lexer.error(start, Fault::UnclosedBrace { opened }));
+                }
+                _ => return Err(self.expected(token, start, "a string")),
+            }
+            self.strings()?;
+            let text = core::str::from_utf8(&self.scratch.bytes).unwrap_or_default();
+            let fault = match (subject(text), self.config.slot(path)) {
+                (Err(fault), _) => Some(fault),
+                (Ok(subject), Slot::Subjects(all)) if all.contains(&subject) => Some(Fault::AllowedTwice),
+                (Ok(subject), Slot::Subjects(all)) => all.push(subject).is_err().then_some(Fault::TooManyAllowed),
+                _ => None, // not of this kind
+            };
+            self.scratch.wipe();
+            if let Some(fault) = fault {
                 return Err(self.lexer.error(start, fault));
             }
             match self.lexer.peek()?.0 {
@@ -638,6 +676,21 @@ impl<'a> Parser<'a, '_> {
                 found: token.found(),
             },
         )
+    }
+}
+
+/// One whom `.tls.allow` lets in, as it is compared: a subject, or the hash of a key in small letters.
+fn subject(text: &str) -> Result<Subject, Fault> {
+    let fault = || Fault::NotASubject(name(text));
+    let subject = Subject::try_from(text).map_err(|_| fault())?;
+    match subject.strip_prefix(KEY_HASH_PREFIX) {
+        Some(hash) if hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+            let mut subject = subject;
+            subject.make_ascii_lowercase();
+            Ok(subject)
+        }
+        None if subject.contains('=') => Ok(subject),
+        _ => Err(fault()),
     }
 }
 

@@ -42,6 +42,8 @@ pub enum Kind {
     File(Path),
     /// A name, in a string.
     Name,
+    /// Subjects or hashes of keys, each in a string, up to [`MAX_ALLOWED`](super::MAX_ALLOWED), in braces.
+    Subjects,
 }
 
 impl fmt::Display for Kind {
@@ -49,6 +51,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Group => f.write_str("keys in braces, like `{ .name = value, }`"),
             Self::List => f.write_str("groups in braces, like `{ { .name = value, }, }`"),
+            Self::Subjects => f.write_str("strings in braces, like `{ \"CN=alice\", }`"),
             Self::Name => f.write_str("a name in a string, like `\"vm0\"`"),
             Self::Number(0, 1) => f.write_str("0 or 1"),
             Self::Number(min, max) => write!(f, "a number from {min} to {max}"),
@@ -125,11 +128,14 @@ keys! {
     SrvKeyFile ".tls.srv_key_file" Kind::File(Path::SrvKey);
     CaCert ".tls.ca_cert" Kind::Certificates;
     CaCertFile ".tls.ca_cert_file" Kind::File(Path::CaCert);
+    RootCerts ".tls.root_certs" Kind::Certificates;
+    RootCertsFile ".tls.root_certs_file" Kind::File(Path::RootCerts);
     CliCert ".tls.cli_cert" Kind::Certificates;
     CliCertFile ".tls.cli_cert_file" Kind::File(Path::CliCert);
     CliKey ".tls.cli_key" Kind::PrivateKeys;
     CliKeyFile ".tls.cli_key_file" Kind::File(Path::CliKey);
     ClientAuth ".tls.client_auth" Kind::Choice(ClientAuth::NAMES);
+    Allow ".tls.allow" Kind::Subjects;
     Verify ".tls.verify" Kind::Choice(Verify::NAMES);
     Crl ".tls.crl" Kind::Crls;
     CrlFile ".tls.crl_file" Kind::File(Path::Crl);

@@ -11,6 +11,7 @@ use embassy_time::{Duration, Instant};
 
 use super::Kind;
 use super::pump::Flow;
+use crate::pki::allow::KeyHash;
 use crate::pki::text::Text;
 
 /// A silent connection is left in peace for so long: time for a first packet to follow the handshake of TCP.
@@ -62,6 +63,8 @@ pub struct Description {
     pub resumed: bool,
     /// The subject of the certificate by which the peer has proved who it is, if it has.
     pub subject: Option<Text<96>>,
+    /// The hash of the key with which it has proved that.
+    pub key: Option<KeyHash>,
 }
 
 /// A place for one connection. It belongs to one worker, and everybody may look.
@@ -93,6 +96,7 @@ impl Entry {
                 group: "",
                 resumed: false,
                 subject: None,
+                key: None,
             }),
             flow: Flow::new(),
             evict: Signal::new(),
@@ -195,6 +199,7 @@ impl fmt::Display for Entry {
             group,
             resumed,
             subject,
+            key,
         } = self.description.get();
         write!(
             f,
@@ -212,10 +217,10 @@ impl fmt::Display for Entry {
         if resumed {
             f.write_str(" resumed")?;
         }
-        match subject {
-            Some(subject) => write!(f, " {}", subject.as_str()),
-            None => Ok(()),
+        if let Some(subject) = subject {
+            write!(f, " {}", subject.as_str())?;
         }
+        key.map_or(Ok(()), |key| write!(f, " {key:.16}"))
     }
 }
 
@@ -285,10 +290,14 @@ mod tests {
         guard.describe(Description {
             resumed: true,
             subject: Some(Text::new("CN=a client")),
+            key: Some(KeyHash([0xab; 32])),
             ..guard.description()
         });
         let line = entry.to_string();
-        assert!(line.ends_with(" X25519 resumed CN=a client"), "{line}");
+        assert!(
+            line.ends_with(" X25519 resumed CN=a client sha256:abababababababab"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         stream.handshake(rng).await?;
         // Not on the console, which is slower than a peer can come and go.
         if let Some(who) = stream.info().peer {
-            ::log::debug!("{}: this is {}", entry.peer(), who.subject.as_str());
+            ::log::debug!("{}: this is {}, {}", entry.peer(), who.subject.as_str(), who.key());
         }
         Ok(TlsSession(stream, self.narrators.page))
     }
@@ -205,6 +205,7 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
             group: info.group.map_or("", |group| group.name()),
             resumed: info.resumed,
             subject: info.peer.map(|peer| peer.subject),
+            key: info.peer.map(|peer| peer.key()),
         }
     }
 

@@ -70,6 +70,11 @@ pub enum CertificateError {
         /// Those it states.
         present: Text<80>,
     },
+    /// The certificate is good, but its subject is not among those who are let in ([`super::verify::Trust::with_allowed`]).
+    NotAllowed {
+        /// Its subject.
+        subject: Text,
+    },
     /// The key in the peer's certificate is not for signatures (keyUsage, RFC 8446 §4.4.2.2).
     KeyMayNotSign,
     /// The certificate does not name the peer that was wanted.
@@ -152,6 +157,7 @@ impl fmt::Display for CertificateError {
             Self::WrongPurpose { wanted, present } => {
                 write!(f, "certificate is not for {wanted}, but for {present}")
             }
+            Self::NotAllowed { subject } => write!(f, "not on the list of allowed clients: {subject}"),
             Self::KeyMayNotSign => f.write_str("certificate's keyUsage does not include digitalSignature"),
             Self::NotValidForName { wanted, present } => {
                 write!(f, "certificate is not for {wanted}, but for {present}")

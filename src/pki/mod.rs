@@ -1,5 +1,6 @@
 //! Certificates in, verdicts out: PEM, X.509, chains, names, dates, purposes, revocation.
 
+pub mod allow;
 pub mod cert;
 pub mod crl;
 pub mod error;

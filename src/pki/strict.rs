@@ -16,8 +16,11 @@ use super::name::{self, ServerName};
 use super::revocation;
 use super::text::Text;
 use super::usage::Usage;
-use super::verify::{MAX_ANCHORS, MAX_CHAIN, MAX_CRLS, Purpose, Trust};
+use super::verify::{MAX_ANCHORS, MAX_CHAIN, MAX_CRLS, MAX_ROOTS, Purpose, Trust};
 use crate::crypto::verify::ALGORITHMS;
+
+/// The most CAs that there are to judge by.
+const MAX_CAS: usize = MAX_ANCHORS + MAX_ROOTS;
 
 /// Judges a chain. `leaf` is its first certificate, already read.
 pub(super) fn judge(
@@ -30,9 +33,8 @@ pub(super) fn judge(
     let ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> =
         chain.iter().map(|der| CertificateDer::from(*der)).collect();
     let (leaf_der, intermediates) = ders.split_first().ok_or(CertificateError::EmptyChain)?;
-    let anchor_ders: heapless::Vec<CertificateDer<'_>, MAX_ANCHORS> =
-        trust.anchors().iter().map(|der| CertificateDer::from(*der)).collect();
-    let mut anchors: heapless::Vec<TrustAnchor<'_>, MAX_ANCHORS> = heapless::Vec::new();
+    let anchor_ders: heapless::Vec<CertificateDer<'_>, MAX_CAS> = trust.cas().map(CertificateDer::from).collect();
+    let mut anchors: heapless::Vec<TrustAnchor<'_>, MAX_CAS> = heapless::Vec::new();
     for der in &anchor_ders {
         let anchor = anchor_from_trusted_cert(der).map_err(|_| CertificateError::MalformedTrustAnchor)?;
         anchors.push(anchor).map_err(|_| CertificateError::TooManyConfigured)?;
@@ -113,7 +115,7 @@ fn check_old_crls(
     }
     let anchor = anchors
         .iter()
-        .zip(trust.anchors())
+        .zip(trust.cas())
         .find(|(anchor, _)| core::ptr::eq(*anchor, path.anchor()))
         .and_then(|(_, der)| Certificate::from_der(der).ok())
         .ok_or(CertificateError::MalformedTrustAnchor)?;

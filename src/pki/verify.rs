@@ -2,11 +2,13 @@
 //!
 //! Checked are the signatures up to a configured CA, dates, purposes, constraints, critical extensions, revocation by the
 //! configured lists, and the name where one is expected. No memory is allocated (but by RSA, see feature `rsa`).
+//! A client must besides be on the list of those who are allowed, where there is one.
 //! The dates of the configured CAs themselves are not looked at here: being configured, they are trusted as they are
 //! (RFC 5280 §6.1.1 d).
 
 use der::asn1::ObjectIdentifier;
 
+use super::allow::{KEY_HASH_TEXT, KeyHash, MAX_ALLOWED_SUBJECT};
 use super::cert::Certificate;
 pub use super::error::CertificateError;
 pub use super::name::ServerName;
@@ -16,6 +18,8 @@ use crate::crypto::hash::HashAlgorithm;
 
 /// The most CAs that can be configured.
 pub const MAX_ANCHORS: usize = 16;
+/// The most CAs that can be configured beside these, with [`Trust::with_roots`].
+pub const MAX_ROOTS: usize = 16;
 /// The most revocation lists that can be configured.
 pub const MAX_CRLS: usize = 8;
 /// The most certificates that a peer may send.
@@ -25,8 +29,10 @@ pub const MAX_CHAIN: usize = 10;
 #[derive(Debug, Clone, Copy)]
 pub struct Trust<'a> {
     anchors: &'a [&'a [u8]],
+    roots: &'a [&'a [u8]],
     crls: &'a [&'a [u8]],
     mode: Mode,
+    allowed: Option<&'a [&'a str]>,
 }
 
 /// How chains are judged.
@@ -45,9 +51,16 @@ impl<'a> Trust<'a> {
     pub const fn new(anchors: &'a [&'a [u8]]) -> Self {
         Self {
             anchors,
+            roots: &[],
             crls: &[],
             mode: Mode::Strict,
+            allowed: None,
         }
+    }
+
+    /// With further CAs, by which chains are always judged as in [`Mode::Strict`]; at most [`MAX_ROOTS`].
+    pub const fn with_roots(self, roots: &'a [&'a [u8]]) -> Self {
+        Self { roots, ..self }
     }
 
     /// With revocation lists in DER (RFC 5280 §5; v1 or v2), at most [`MAX_CRLS`]. A list must be signed by the issuer it
@@ -61,19 +74,38 @@ impl<'a> Trust<'a> {
         Self { mode, ..self }
     }
 
+    /// Clients are let in only if they are on this list: by the subject of their certificate, whole and as
+    /// [`PeerIdentity::subject`] has it (RFC 4514, of at most [`MAX_ALLOWED_SUBJECT`] bytes), or by their key, as
+    /// [`KeyHash`] displays it. Servers are not concerned.
+    pub const fn with_allowed(self, allowed: &'a [&'a str]) -> Self {
+        Self {
+            allowed: Some(allowed),
+            ..self
+        }
+    }
+
+    /// Whether a client that has proved to be this one is let in.
+    pub fn allows(&self, client: &PeerIdentity) -> bool {
+        let key = Text::<KEY_HASH_TEXT>::of(client.key());
+        self.allowed.is_none_or(|allowed| {
+            let mut whole = allowed.iter().filter(|entry| entry.len() <= MAX_ALLOWED_SUBJECT);
+            whole.any(|entry| *entry == client.subject.as_str() || *entry == key.as_str())
+        })
+    }
+
     /// Whether the configured CAs and lists can be read at all: what configuration ought to refuse before a peer does.
     ///
     /// # Errors
     /// [`CertificateError::NoTrustAnchors`], [`CertificateError::TooManyConfigured`],
     /// [`CertificateError::MalformedTrustAnchor`] or [`CertificateError::MalformedCrl`].
     pub fn check(&self) -> Result<(), CertificateError> {
-        if self.anchors.is_empty() {
+        if self.cas().next().is_none() {
             return Err(CertificateError::NoTrustAnchors);
         }
-        if self.anchors.len() > MAX_ANCHORS || self.crls.len() > MAX_CRLS {
+        if self.anchors.len() > MAX_ANCHORS || self.roots.len() > MAX_ROOTS || self.crls.len() > MAX_CRLS {
             return Err(CertificateError::TooManyConfigured);
         }
-        for der in self.anchors {
+        for der in self.cas() {
             Certificate::from_der(der).map_err(|_| CertificateError::MalformedTrustAnchor)?;
         }
         for der in self.crls {
@@ -98,13 +130,32 @@ impl<'a> Trust<'a> {
             return Err(CertificateError::PathTooLong);
         }
         let leaf = Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
-        let Err(error) = strict::judge(self, chain, &leaf, purpose, now) else {
+        self.judge(chain, &leaf, purpose, now)?;
+        if purpose == Purpose::Client {
+            let client = PeerIdentity::of(&leaf);
+            if !self.allows(&client) {
+                return Err(CertificateError::NotAllowed {
+                    subject: client.subject,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &self,
+        chain: &[&[u8]],
+        leaf: &Certificate<'_>,
+        purpose: Purpose<'_>,
+        now: u64,
+    ) -> Result<(), CertificateError> {
+        let Err(error) = strict::judge(self, chain, leaf, purpose, now) else {
             return Ok(());
         };
         if self.mode == Mode::Strict {
             return Err(error);
         }
-        match pinned::judge(self, &leaf, purpose, now) {
+        match pinned::judge(self, leaf, purpose, now) {
             pinned::Verdict::Good => Ok(()),
             pinned::Verdict::Refused(reason) => Err(reason),
             // Another version would not help where nobody knows the issuer.
@@ -117,8 +168,14 @@ impl<'a> Trust<'a> {
         }
     }
 
+    /// Those by which the pinned rule may judge.
     pub(super) const fn anchors(&self) -> &'a [&'a [u8]] {
         self.anchors
+    }
+
+    /// All of them.
+    pub(super) fn cas(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.anchors.iter().chain(self.roots).copied()
     }
 
     pub(super) const fn crls(&self) -> &'a [&'a [u8]] {
@@ -171,16 +228,25 @@ impl PeerIdentity {
     /// [`CertificateError::Malformed`].
     pub fn from_leaf(der: &[u8]) -> Result<Self, CertificateError> {
         let leaf = Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
+        Ok(Self::of(&leaf))
+    }
+
+    fn of(leaf: &Certificate<'_>) -> Self {
         let mut fingerprint = [0; 32];
         let hash = HashAlgorithm::Sha256.hash(leaf.public_key.der);
         for (to, from) in fingerprint.iter_mut().zip(hash.as_ref()) {
             *to = *from;
         }
-        Ok(Self {
+        Self {
             fingerprint,
             not_after: leaf.not_after.0,
-            subject: name::subject(&leaf),
-        })
+            subject: name::subject(leaf),
+        }
+    }
+
+    /// The hash of its key: an identity that outlives its certificates, and that nobody can claim without the key.
+    pub const fn key(&self) -> KeyHash {
+        KeyHash(self.fingerprint)
     }
 }
 

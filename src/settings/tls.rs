@@ -5,7 +5,7 @@ use postern::echo::secure::Mutual;
 use postern::machine::{clock, entropy};
 use postern::pki::cert::Date;
 use postern::pki::crl::Crl;
-use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, Trust};
+use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, MAX_ROOTS, Mode, PeerIdentity, Trust};
 use postern::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig, Tickets};
 
 use super::now;
@@ -35,11 +35,15 @@ pub(crate) struct Identity {
 pub(crate) struct Client {
     /// Any name will do: each connection asks for its own.
     pub(crate) config: ClientConfig<'static>,
+    /// Whether a server has to prove the address by which it is dialled, where no name is asked for.
+    pub(crate) named: bool,
     pub(crate) rng: entropy::Rng,
 }
 
 // What the configuration holds can be used.
-const _: () = assert!(config::MAX_CERTIFICATES <= MAX_ANCHORS && config::MAX_CRLS <= MAX_CRLS);
+const _: () = assert!(
+    config::MAX_CERTIFICATES <= MAX_ANCHORS && config::MAX_CERTIFICATES <= MAX_ROOTS && config::MAX_CRLS <= MAX_CRLS
+);
 
 const SHORT: &str = "not enough memory for the certificates";
 const UNUSABLE: &str = "a certificate or private key cannot be used: see the log of the start";
@@ -90,15 +94,43 @@ fn trust(config: &'static Config, memory: &mut Memory) -> Result<Option<&'static
     }
     let mode = match config.tls.verify {
         config::Verify::Pinned => Mode::Pinned,
-        config::Verify::Strict => Mode::Strict,
+        config::Verify::Strict | config::Verify::Pki => Mode::Strict,
     };
-    let trust = Trust::new(list(&config.tls.ca_cert, memory)?)
+    let mut trust = Trust::new(list(&config.tls.ca_cert, memory)?)
         .with_crls(list(&config.tls.crl, memory)?)
         .with_mode(mode);
+    if !config.tls.allow.is_empty() {
+        let mut iter = config.tls.allow.iter();
+        let allowed = memory.slice(config.tls.allow.len(), |_| {
+            iter.next().map_or("", |subject| subject.as_str())
+        });
+        trust = trust.with_allowed(allowed.map_err(|_| SHORT)?);
+    }
+    checked(trust, memory).map(Some)
+}
+
+/// By whom servers are judged: by whom everybody is, and by `.tls.root_certs`.
+fn roots(
+    config: &'static Config,
+    trust: Option<&'static Trust<'static>>,
+    memory: &mut Memory,
+) -> Result<Option<&'static Trust<'static>>, &'static str> {
+    if config.tls.root_certs.is_empty() {
+        return Ok(trust);
+    }
+    let trust = match trust {
+        Some(trust) => *trust,
+        None => Trust::new(&[]).with_crls(list(&config.tls.crl, memory)?),
+    };
+    checked(trust.with_roots(list(&config.tls.root_certs, memory)?), memory).map(Some)
+}
+
+/// Keeps what can be used.
+fn checked(trust: Trust<'static>, memory: &mut Memory) -> Result<&'static Trust<'static>, &'static str> {
     trust
         .check()
         .map_err(|_| "a CA certificate or revocation list cannot be used: see the log of the start")?;
-    Ok(Some(memory.value(trust).map_err(|_| SHORT)?))
+    Ok(memory.value(trust).map_err(|_| SHORT)?)
 }
 
 fn server(
@@ -150,7 +182,8 @@ fn client(
     rng: entropy::Rng,
     memory: &mut Memory,
 ) -> Result<Client, &'static str> {
-    let trust = trust.ok_or("no CA is configured to judge servers by: .tls.ca_cert is empty")?;
+    let trust =
+        roots(config, trust, memory)?.ok_or("no CA is configured to judge servers by: .tls.ca_cert is empty")?;
     let found = config.client().map_err(|_| UNUSABLE)?;
     let identities = identities::<1>(found, &config.tls.cli_cert, "client is", memory)?;
     let mut client = ClientConfig::new(trust, None, now());
@@ -160,7 +193,12 @@ fn client(
     if config.tls.keylog {
         client = client.with_key_log(&LogSecrets);
     }
-    Ok(Client { config: client, rng })
+    let named = config.tls.verify == config::Verify::Pki;
+    Ok(Client {
+        config: client,
+        named,
+        rng,
+    })
 }
 
 /// Puts chains and keys together, and says of each what it is.
@@ -208,6 +246,13 @@ fn report_trust(config: &Config) {
         config.tls.verify.name(),
         plural(lists)
     );
+    let (roots, allowed) = (config.tls.root_certs.len(), config.tls.allow.len());
+    if roots > 0 {
+        ::log::info!("tls: of servers trusts {roots} more CA{}", plural(roots));
+    }
+    if allowed > 0 {
+        ::log::info!("tls: of clients lets in {allowed} by name or key");
+    }
     for crl in config.tls.crl.iter().filter_map(|der| Crl::from_der(der).ok()) {
         if let Some(date) = crl.next_update.filter(|date| date.0 <= now().now) {
             let issuer = crl.issuer;

@@ -332,6 +332,7 @@ fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
         Refusal::Expired { .. } | Refusal::NotYetValid { .. } => Alert::CERTIFICATE_EXPIRED,
         Refusal::UnknownIssuer { .. } => Alert::UNKNOWN_CA,
         Refusal::Revoked { .. } => Alert::CERTIFICATE_REVOKED,
+        Refusal::NotAllowed { .. } => Alert::ACCESS_DENIED,
         Refusal::WrongPurpose { .. }
         | Refusal::KeyMayNotSign
         | Refusal::V1Certificate

@@ -1,6 +1,7 @@
 //! Clients that say who they are, and those who only pretend: who is let in, and how the others learn why not.
 
 use std::path::Path;
+use std::process::Command;
 
 use postern::tls::{AlertDescription, ClientConfig, Error, Versions};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
@@ -25,7 +26,11 @@ struct World {
 impl World {
     /// `tls` goes into the group of that name.
     fn new(tls: &str) -> Self {
-        let (ca, key, scratch) = (Ca::new(), KeyPair::generate().unwrap(), Scratch::new());
+        Self::with_key(KeyPair::generate().unwrap(), tls)
+    }
+
+    fn with_key(key: KeyPair, tls: &str) -> Self {
+        let (ca, scratch) = (Ca::new(), Scratch::new());
         let text = format!(
             "{USER_NETWORK}{ECHO}.tls = {{ .srv_cert =\n{},\n.srv_key =\n{},\n.ca_cert =\n{},\n.crl =\n{},\n{tls} }}",
             strings(&ca.issue("server.test", 1, &key)),
@@ -53,6 +58,17 @@ impl World {
         params.signed_by(&self.key, &self.ca.0).unwrap().pem()
     }
 
+    /// The hash of everybody's key, as OpenSSL makes it.
+    fn key_hash(&self) -> String {
+        let command = format!(
+            "openssl pkey -in {} -pubout -outform DER | sha256sum",
+            self.scratch.path("client.key").display()
+        );
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        format!("sha256:{}", text.split(' ').next().unwrap())
+    }
+
     /// A client with that certificate.
     fn client(&self, certificate: Option<&str>, arguments: &[&str]) -> Process {
         let file = |path: &Path| path.to_str().unwrap().to_owned();
@@ -70,7 +86,14 @@ impl World {
         client.out.wait_for("\nlet me in\n");
         let status = self.machine.ask("status");
         let line = status.lines().find(|line| line.contains(" established "));
-        assert!(line.is_some_and(|line| line.ends_with(ending)), "{ending:?}: {status}");
+        // Behind its name stands the hash of its key.
+        let key = if ending.contains("CN=") {
+            format!(" {}", &self.key_hash()[..7 + 16])
+        } else {
+            String::new()
+        };
+        let ending = format!("{ending}{key}");
+        assert!(line.is_some_and(|line| line.ends_with(&ending)), "{ending:?}: {status}");
         client.write(b"Q\n");
         assert!(client.wait().success());
         poll("the end of the connection", || {
@@ -134,7 +157,8 @@ fn nobody_is_let_in_without_a_good_certificate_and_its_key() {
         let session = session.to_str().unwrap();
         let arguments = [option, "-keylogfile", keys, "-sess_out", session];
         world.assert_admitted(world.client(Some(&good), &arguments), " CN=good.test");
-        assert!(world.machine.ask("log").contains(": this is CN=good.test"));
+        let said = format!(": this is CN=good.test, {}", world.key_hash());
+        assert!(world.machine.ask("log").contains(&said), "{said}");
         // Who comes back with a ticket is known by it.
         let again = world.client(Some(&good), &[option, "-keylogfile", keys, "-sess_in", session]);
         world.assert_admitted(again, " resumed CN=good.test");
@@ -203,4 +227,47 @@ fn where_a_certificate_is_optional_a_bad_one_is_worse_than_none() {
         world.assert_refused(Some(&revoked), option, "certificate revoked", words);
         world.assert_thief_is_refused(&good, versions);
     }
+}
+
+#[test]
+fn of_good_clients_only_those_on_the_list_are_let_in() {
+    let named = World::new(
+        ".client_auth = \"required\", .verify = \"strict\", .allow = { \"CN=alice\", \"O=Example,CN=bob\" }",
+    );
+    named.machine.wait_for("tls: of clients lets in 2 by name or key");
+    let organization =
+        |params: &mut CertificateParams| params.distinguished_name.push(DnType::OrganizationName, "Example");
+    let (alice, bob) = (named.issue("alice", |_| {}), named.issue("bob", organization));
+    let (mallory, other) = (named.issue("mallory", |_| {}), named.issue("alice,O=Example", |_| {}));
+    for option in ["-tls1_3", "-tls1_2"] {
+        named.assert_admitted(named.client(Some(&alice), &[option]), " CN=alice");
+        named.assert_admitted(named.client(Some(&bob), &[option]), " O=Example,CN=bob");
+        for (certificate, subject) in [(&mallory, "CN=mallory"), (&other, "CN=alice\\,O=Example")] {
+            let words = format!("not on the list of allowed clients: {subject}");
+            named.assert_refused(Some(certificate), option, "access denied", &words);
+        }
+    }
+
+    // By key: the name does not matter, and a new certificate changes nothing. (Everybody here has the same key.)
+    let hash = named.key_hash();
+    let key = named.key.serialize_pem();
+    let same = World::with_key(
+        KeyPair::from_pem(&key).unwrap(),
+        &format!(".client_auth = \"optional\", .allow = {{ \"{hash}\" }}"),
+    );
+    let (first, renewed) = (same.issue("carol", |_| {}), same.issue("carol, renewed", |_| {}));
+    same.assert_admitted(same.client(Some(&first), &[]), " CN=carol");
+    same.assert_admitted(same.client(Some(&renewed), &[]), " CN=carol\\, renewed");
+    same.assert_admitted(same.client(None, &["-tls1_3"]), " x25519");
+    // The same name under another key is somebody else.
+    let other = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["carol".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "carol");
+    let impostor = params.signed_by(&other, &same.ca.0).unwrap().pem();
+    let identity = engine::identity(&impostor, &other.serialize_pem());
+    let config = ClientConfig::new(engine::trust(&same.ca.0.pem()), None, engine::clock()).with_identity(identity);
+    let mut impostor = Peer::client(same.machine.at(10007), config);
+    let refusal = impostor.handshake().and_then(|()| impostor.read());
+    assert_eq!(refusal, Err(Error::AlertReceived(AlertDescription::ACCESS_DENIED)));
+    same.machine.wait_for("not on the list of allowed clients: CN=carol");
 }

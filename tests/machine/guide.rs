@@ -124,9 +124,11 @@ impl Walk {
     }
 }
 
-/// A port of this host where nobody listens, for programs that take none of their own choice.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Ports of this host where nobody listens, for programs that take none of their own choice.
+fn free_ports<const N: usize>() -> [u16; N] {
+    // All are taken before any is let go: the same would be given twice.
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 #[test]
@@ -440,7 +442,7 @@ fn by_uefi_it_boots_reboots_and_switches_off() {
     let walk = Walk::new();
     walk.defconfig("server.defconfig");
     let run = Uefi::new(&walk);
-    let ports = [free_port(), free_port(), free_port()];
+    let ports: [u16; 3] = free_ports();
     let [tls, plain, telnet] = ports.map(|port| port.to_string());
     let mut command = run.command();
     command.args([

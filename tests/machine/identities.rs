@@ -21,7 +21,7 @@ impl Ca {
         Self::called("CA of a test")
     }
 
-    fn called(name: &str) -> Self {
+    pub(super) fn called(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);

@@ -8,8 +8,9 @@ use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 use super::client::{connected, converse, echoctl_tls, refused, s_server};
 use super::common::Scratch;
 use super::common::machine::{Machine, Setup};
-use super::common::pki::{USER_NETWORK, strings};
+use super::common::pki::{ECHO, USER_NETWORK, strings};
 use super::common::process::Process;
+use super::common::tls::s_client;
 use super::engine;
 use super::identities::Ca;
 use super::keys::rsa;
@@ -198,6 +199,98 @@ fn each_refusal_has_its_own_words_and_its_own_alert() {
     world
         .machine
         .wait_for(&format!("warning: plain client: 10.0.2.77:7: {words}\r\n"));
+}
+
+#[test]
+fn with_public_cas_a_server_has_to_prove_its_name() {
+    let (ca, public, key) = (Ca::new(), Ca::called("A public CA"), KeyPair::generate().unwrap());
+    let scratch = Scratch::new();
+    scratch.file("key.pem", key.serialize_pem());
+    let server =
+        |name: &str, certificate: &str| s_server(scratch.file(name, certificate), scratch.path("key.pem"), &[]);
+    let machine = |verify: &str| {
+        let text = format!(
+            "{USER_NETWORK}.tls = {{ .ca_cert =\n{},\n.root_certs =\n{},\n.verify = \"{verify}\" }}",
+            strings(&ca.0.pem()),
+            strings(&public.0.pem()),
+        );
+        let machine = Setup::new().ports(&[23]).defconfig(text).ready();
+        machine.wait_for("tls: of servers trusts 1 more CA\r\n");
+        machine
+    };
+    let by_name = public.issue("server.test", 1, &key);
+    let by_address = {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2)))];
+        params.signed_by(&key, &public.0).unwrap().pem()
+    };
+    let pki = machine("pki");
+    let mut shell = echoctl_tls(&pki);
+    let (_named, port) = server("named.pem", &by_name);
+    let (_numbered, number) = server("numbered.pem", &by_address);
+    let said = refused(&mut shell, port, "");
+    assert_eq!(said, "certificate is not for 10.0.2.2, but for server.test, localhost.");
+    let agreed = connected(&mut shell, port, " name=server.test");
+    assert!(!agreed.contains("no name was asked for"), "{agreed}");
+    assert_eq!(shell.command("client close"), "Done.\n");
+    let agreed = connected(&mut shell, number, "");
+    assert!(!agreed.contains("no name was asked for"), "{agreed}");
+    let status = shell.command("");
+    assert!(status.is_empty(), "{status}");
+    assert!(pki.ask("status").contains(", sha256:"));
+
+    // In the other modes any name will do, but the certificate has to be as strict ones are.
+    let pinned = machine("pinned");
+    let mut shell = echoctl_tls(&pinned);
+    assert!(connected(&mut shell, port, "").contains("(no name was asked for)"));
+    assert_eq!(shell.command("client close"), "Done.\n");
+    let lenient = |ca: &Ca| {
+        let mut params = CertificateParams::new(["server.test".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "server.test");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.signed_by(&key, &ca.0).unwrap().pem()
+    };
+    let (_ours, ours) = server("ours.pem", &lenient(&ca));
+    let (_theirs, theirs) = server("theirs.pem", &lenient(&public));
+    connected(&mut shell, ours, "");
+    assert_eq!(shell.command("client close"), "Done.\n");
+    let said = refused(&mut shell, theirs, "");
+    assert!(said.starts_with("certificate is that of a CA"), "{said}");
+}
+
+#[test]
+fn clients_are_not_judged_by_the_roots_for_servers() {
+    let (ca, public, key) = (Ca::new(), Ca::called("A public CA"), KeyPair::generate().unwrap());
+    let scratch = Scratch::new();
+    let text = format!(
+        "{USER_NETWORK}{ECHO}.tls = {{ .srv_cert =\n{},\n.srv_key =\n{},\n.ca_cert =\n{},\n.root_certs =\n{},\n\
+         .client_auth = \"required\", .verify = \"pki\" }}",
+        strings(&ca.issue("server.test", 1, &key)),
+        strings(&key.serialize_pem()),
+        strings(&ca.0.pem()),
+        strings(&public.0.pem()),
+    );
+    let machine = Setup::new().defconfig(text).ready();
+    let key_file = scratch.file("key.pem", key.serialize_pem());
+    for (authority, let_in) in [(&ca, true), (&public, false)] {
+        let certificate = scratch.file("client.pem", authority.issue("client.test", 2, &key));
+        let arguments = [
+            "-cert",
+            certificate.to_str().unwrap(),
+            "-key",
+            key_file.to_str().unwrap(),
+        ];
+        let mut client = s_client(machine.at(10007), &scratch.file("ca.pem", ca.0.pem()), arguments);
+        if let_in {
+            client.write(b"let me in\n");
+            client.out.wait_for("\nlet me in\n");
+            client.write(b"Q\n");
+        } else {
+            client.err.wait_for("alert unknown ca");
+        }
+        client.wait();
+    }
+    machine.wait_for("handshake failed: issuer unknown: CN=A public CA");
 }
 
 /// What can happen to a connection before there is a word of TLS.

@@ -39,6 +39,7 @@ pub struct TlsClient<'b, R> {
     inbound: &'b mut [u8],
     outbound: &'b mut [u8],
     sessions: Sessions,
+    named: bool,
     traces: Option<&'static Traces>,
     /// Where the present connection is narrated.
     narrators: Narrators,
@@ -66,9 +67,15 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
             inbound,
             outbound,
             sessions: Sessions::default(),
+            named: false,
             traces: None,
             narrators: Narrators::default(),
         }
+    }
+
+    /// Where no name is asked for, the certificate has to give the address that was dialled, if `named`.
+    pub fn with_names(self, named: bool) -> Self {
+        TlsClient { named, ..self }
     }
 
     /// Narrates connections to `traces` while that is on.
@@ -86,6 +93,7 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         name: Option<&'a Name>,
     ) -> Result<(Channel<'a, S>, Session), ClientError> {
         let server_name = match name {
+            None if self.named => Some(ServerName::Ip((*remote.ip()).into())),
             None => None,
             Some(name) => Some(ServerName::parse(name).ok_or(ClientError::NotAName)?),
         };
@@ -120,8 +128,9 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
                 group: info.group.map_or("", |group| group.name()),
                 resumed: info.resumed,
                 subject: info.peer.map(|peer| peer.subject),
+                key: info.peer.map(|peer| peer.key()),
             },
-            named: name.is_some(),
+            named: server_name.is_some(),
         };
         Ok((Channel::Tls(stream), session))
     }

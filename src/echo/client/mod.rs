@@ -79,6 +79,7 @@ impl fmt::Display for Session {
             group,
             resumed,
             subject,
+            ..
         } = self.description;
         write!(f, "{version} {suite}")?;
         if !group.is_empty() {
@@ -219,9 +220,11 @@ impl Client {
                     out,
                     "{kind} echo client connected to {remote}, in {received} out {sent}, {seconds} s"
                 )?;
-                match session {
-                    Some(session) => writeln!(out, "  {session}"),
-                    None => Ok(()),
+                let Some(session) = session else { return Ok(()) };
+                write!(out, "  {session}")?;
+                match session.description.key {
+                    Some(key) => writeln!(out, ", {key:.16}"),
+                    None => writeln!(out),
                 }
             }
             State::Ended { remote, at, why } => {

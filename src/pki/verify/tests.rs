@@ -659,6 +659,112 @@ fn identities_are_read() {
 }
 
 #[test]
+fn more_roots_judge_strictly_and_no_less() {
+    let (ca, other) = (root(|_| {}), root(|params| params.distinguished_name = named("Other")));
+    let (anchors, roots): ([&[u8]; 1], [&[u8]; 1]) = ([ca.der()], [other.der()]);
+    let trust = Trust::new(&anchors).with_mode(Mode::Pinned).with_roots(&roots);
+    let good = leaf(&other, |_| {});
+    assert_eq!(trust.verify(&[&good], server("localhost"), CLOCK), Ok(()));
+    // What pinned verification forgives those whom a configured CA has signed, it does not forgive these.
+    let lenient = |issuer: &Ca| {
+        leaf(issuer, |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
+        })
+    };
+    assert_eq!(trust.verify(&[&lenient(&ca)], ANY_SERVER, CLOCK), Ok(()));
+    assert_eq!(
+        trust.verify(&[&lenient(&other)], ANY_SERVER, CLOCK),
+        Err(CertificateError::CaUsedAsEndEntity)
+    );
+    // Without them nobody knows it; and they do without the others.
+    assert!(matches!(
+        Trust::new(&anchors).verify(&[&good], ANY_SERVER, CLOCK),
+        Err(CertificateError::UnknownIssuer { .. })
+    ));
+    assert_eq!(
+        Trust::new(&[]).with_roots(&roots).verify(&[&good], ANY_SERVER, CLOCK),
+        Ok(())
+    );
+    let many = [roots[0]; MAX_ROOTS + 1];
+    assert_eq!(
+        Trust::new(&anchors).with_roots(&many).check(),
+        Err(CertificateError::TooManyConfigured)
+    );
+    assert_eq!(
+        Trust::new(&anchors).with_roots(&[b"no certificate"]).check(),
+        Err(CertificateError::MalformedTrustAnchor)
+    );
+}
+
+#[test]
+fn clients_are_allowed_by_subject_or_by_key() {
+    let ca = root(|_| {});
+    let anchors: [&[u8]; 1] = [ca.der()];
+    let subject = |name: &str, more: &[(DnType, &str)]| {
+        let mut subject = named(name);
+        more.iter().for_each(|(kind, value)| subject.push(kind.clone(), *value));
+        leaf(&ca, |params| params.distinguished_name = subject)
+    };
+    let alice = subject("alice", &[]);
+    let identity = PeerIdentity::from_leaf(&alice).unwrap();
+    let key = identity.key().to_string();
+    let judge = |allowed: &[&str], leaf: &[u8]| {
+        let trust = Trust::new(&anchors).with_allowed(allowed);
+        let verdict = trust.verify(&[leaf], Purpose::Client, CLOCK);
+        assert_eq!(verdict.is_ok(), trust.allows(&PeerIdentity::from_leaf(leaf).unwrap()));
+        // Servers are none of its business.
+        assert_eq!(trust.verify(&[leaf], ANY_SERVER, CLOCK), Ok(()));
+        verdict
+    };
+    for allowed in [&["CN=alice"][..], &["CN=bob", "CN=alice"], &[&key]] {
+        assert_eq!(judge(allowed, &alice), Ok(()), "{allowed:?}");
+    }
+    let refused = |subject: &str| {
+        Err(CertificateError::NotAllowed {
+            subject: Text::new(subject),
+        })
+    };
+    for allowed in [
+        &[][..],
+        &["CN=bob"],
+        &["alice"],
+        &["cn=alice"],
+        &["CN=alice,O=x"],
+        &["CN=alic"],
+        &[&key[..20]],
+    ] {
+        assert_eq!(judge(allowed, &alice), refused("CN=alice"), "{allowed:?}");
+    }
+    // No name can pass for two, and no long one for another.
+    assert_eq!(
+        judge(&["O=x,CN=alice"], &subject("alice", &[(DnType::OrganizationName, "x")])),
+        Ok(())
+    );
+    assert_eq!(
+        judge(&["O=x,CN=alice"], &subject("alice,O=x", &[])),
+        refused("CN=alice\\,O=x")
+    );
+    let long = subject(&"x".repeat(200), &[]);
+    let cut = PeerIdentity::from_leaf(&long).unwrap().subject;
+    assert_eq!(judge(&[cut.as_str()], &long), refused(cut.as_str()));
+    // The list does not make a bad certificate good.
+    let expired = leaf(&ca, |params| {
+        params.distinguished_name = named("alice");
+        params.not_after = date_time_ymd(2025, 6, 1);
+    });
+    assert!(matches!(
+        judge_expired(&anchors, &expired),
+        Err(CertificateError::Expired { .. })
+    ));
+}
+
+fn judge_expired(anchors: &[&[u8]], leaf: &[u8]) -> Result<(), CertificateError> {
+    Trust::new(anchors)
+        .with_allowed(&["CN=alice"])
+        .verify(&[leaf], Purpose::Client, CLOCK)
+}
+
+#[test]
 fn errors_are_small() {
     assert!(
         size_of::<CertificateError>() <= 200,
@@ -666,5 +772,5 @@ fn errors_are_small() {
         size_of::<CertificateError>()
     );
     assert_eq!(size_of::<PeerIdentity>(), 144);
-    assert_eq!(size_of::<Trust<'_>>(), 40);
+    assert_eq!(size_of::<Trust<'_>>(), 72);
 }

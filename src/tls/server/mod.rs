@@ -175,6 +175,8 @@ fn session_suffices(config: &ServerConfig<'_>, identity: Option<&PeerIdentity>) 
         (ClientAuth::Off, identity) => identity.is_none(),
         (ClientAuth::Optional(_), None) => true,
         (ClientAuth::Required(_), None) => false,
-        (_, Some(identity)) => config.preferences.clock.now <= identity.not_after,
+        (ClientAuth::Optional(trust) | ClientAuth::Required(trust), Some(identity)) => {
+            config.preferences.clock.now <= identity.not_after && trust.allows(identity)
+        }
     }
 }

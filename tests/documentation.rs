@@ -1,0 +1,82 @@
+//! What the pages in docs/ name is there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files below `directory` whose name ends so.
+fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.to_str().is_some_and(|path| path.ends_with(ending)) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The words between backquotes.
+fn quoted(page: &str) -> impl Iterator<Item = &str> {
+    page.lines()
+        .filter(|line| !line.starts_with("```"))
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn every_check_has_the_code_and_the_tests_that_its_table_names() {
+    let sources: String = ["src", "tests"]
+        .iter()
+        .flat_map(|directory| files(&root().join(directory), ".rs"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let page = fs::read_to_string(root().join("docs/verification.md")).unwrap();
+    let (mut tests, mut places) = (0, 0);
+    for word in quoted(&page) {
+        let is_test = word.matches('_').count() >= 2
+            && word
+                .bytes()
+                .all(|c| c.is_ascii_lowercase() || b"_0123456789".contains(&c));
+        if is_test {
+            assert!(
+                sources.contains(&format!("#[test]\nfn {word}()")),
+                "there is no test {word}"
+            );
+            tests += 1;
+        } else if let Some((file, function)) = word.split_once(".rs: ") {
+            let text = fs::read_to_string(root().join(format!("src/{file}.rs"))).unwrap();
+            assert!(text.contains(&format!("fn {function}(")), "{word}");
+            places += 1;
+        }
+    }
+    assert!(tests >= 25 && places >= 8, "{tests} {places}");
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
+    let mut pages = files(&root().join("docs"), ".md");
+    pages.extend(["README.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    let mut count = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')'))
+            .map(|(link, _)| link)
+        {
+            let file = link.split('#').next().unwrap();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            assert!(page.parent().unwrap().join(file).exists(), "{}: {link}", page.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count}");
+}
