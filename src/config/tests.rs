@@ -197,9 +197,12 @@ fn those_who_are_allowed_are_a_list() {
         ),
         (
             ".tls.allow = { CN }",
-            "defconfig:1:16: .tls.allow: expected a string, found `CN`. Write a string there",
+            "defconfig:1:16: .tls.allow: expected a string, found `CN`. Settings have the form `.name = value,`",
         ),
-        (".tls.allow = { \"CN=a\" \n", ""),
+        (
+            ".tls.allow = { \"CN=a\" \n",
+            "defconfig:2:1: .tls.allow: the `{` at 1:14 is not closed. Add a `}`",
+        ),
         (
             ".tls.allow = { \"CN=a\" }",
             "defconfig:1:1: .tls.allow: no client is asked who it is. Set `.tls.client_auth = \"required\"` \
