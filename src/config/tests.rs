@@ -205,7 +205,7 @@ fn those_who_are_allowed_are_a_list() {
         ),
         (
             ".tls.allow = { \"CN=a\" }",
-            "defconfig:1:1: .tls.allow: no client is asked who it is. Set `.tls.client_auth = \"required\"` \
+            "defconfig:1:5: .tls.allow: no client is asked who it is. Set `.tls.client_auth = \"required\"` \
              (or \"optional\"), or take `.tls.allow` out",
         ),
     ]);
