@@ -9,6 +9,7 @@ pub mod process;
 pub mod telnet;
 pub mod tls;
 pub mod wire;
+pub mod wizard;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -15,6 +15,7 @@ mod guide;
 mod hello;
 mod identities;
 mod paraq;
+mod pki;
 mod selftest;
 mod shell;
 mod trace;

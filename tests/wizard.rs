@@ -1,0 +1,834 @@
+//! `pki/wizard` as people use it, and as they should not; what it makes is judged by OpenSSL.
+
+#[path = "common/mod.rs"]
+#[cfg(feature = "image")]
+mod common;
+
+/// The critical sections of the host, which the base-point table of P-256 asks for.
+#[allow(dead_code)] // and what unit tests need besides
+#[cfg(feature = "image")]
+#[path = "../src/testing.rs"]
+mod testing;
+
+#[cfg(feature = "image")]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::process::Command;
+
+    use postern::config::{ClientAuth, Config, Scratch as ConfigScratch, Verify};
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
+        KeyIdMethod, KeyPair, date_time_ymd,
+    };
+
+    use super::common::poll;
+    use super::common::process::Process;
+    use super::common::wizard::{Wizard, end};
+
+    /// What OpenSSL calls the kinds of keys that are quickly made.
+    const KINDS: [(&str, &str); 4] = [
+        ("p256", "ASN1 OID: prime256v1"),
+        ("p384", "ASN1 OID: secp384r1"),
+        ("ed25519", "ED25519 Public-Key"),
+        ("rsa2048", "Public-Key: (2048 bit)"),
+    ];
+
+    /// `openssl x509 -text` of a file.
+    fn text(wizard: &Wizard, file: &str) -> String {
+        let (status, text) = wizard.openssl(&format!("x509 -in {file} -noout -text"));
+        assert_eq!(status, 0, "{text}");
+        text
+    }
+
+    /// The hash of somebody's key, as people make it.
+    fn key_hash(wizard: &Wizard, file: &str) -> String {
+        let line = "openssl x509 -pubkey -noout -in \"$0\" | openssl pkey -pubin -outform der | sha256sum";
+        let (status, out, err) = end(Command::new("sh").args(["-c", line]).arg(wizard.file(file)));
+        assert_eq!(status, 0, "{err}");
+        out.split(' ').next().unwrap().to_owned()
+    }
+
+    /// The line of `list` with this serial number, as words.
+    fn row(wizard: &Wizard, serial: &str) -> String {
+        let (out, _) = wizard.run(&["list", "pki"]);
+        let line = out.lines().find(|line| line.starts_with(serial));
+        let words: Vec<&str> = line.expect(&out).split_whitespace().collect();
+        words.join(" ")
+    }
+
+    /// What the image would read in a defconfig.
+    fn parse(text: &str) -> Box<Config> {
+        let (mut config, mut scratch) = (Box::new(Config::new()), Box::new(ConfigScratch::new()));
+        config.parse(text.as_bytes(), &mut scratch).unwrap();
+        config
+    }
+
+    /// Everything below a directory, with its content.
+    fn tree(directory: &Path) -> Vec<(String, Vec<u8>)> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                all.extend(tree(&path));
+            } else if !path.ends_with("ca/lock") {
+                all.push((path.to_str().unwrap().to_owned(), fs::read(&path).unwrap()));
+            }
+        }
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn every_kind_of_key_makes_a_sound_pki() {
+        for (kind, called) in KINDS {
+            let wizard = Wizard::init(&["--key", kind, "--name", "O=Example, CN=CA of a test", "--days=2000"]);
+            wizard.run(&["server", "pki", "echo.example"]);
+            wizard.run(&["client", "pki", "alice"]);
+            wizard.run(&[
+                "peer",
+                "pki",
+                "paul",
+                "--san",
+                "DNS:*.paul.example,IP:192.0.2.7,IP:2001:db8::7",
+            ]);
+
+            let ca = text(&wizard, "ca.pem");
+            for part in [
+                "Version: 3",
+                "Subject: O = Example, CN = CA of a test",
+                "Issuer: O = Example, CN = CA of a test",
+                "CA:TRUE, pathlen:0",
+                "X509v3 Basic Constraints: critical",
+                "X509v3 Key Usage: critical\n                Certificate Sign, CRL Sign\n",
+                "X509v3 Subject Key Identifier",
+                called,
+            ] {
+                assert!(ca.contains(part), "{kind}: {part} is not in {ca}");
+            }
+            let both = "TLS Web Server Authentication, TLS Web Client Authentication";
+            for (name, purposes, names) in [
+                (
+                    "echo.example",
+                    "TLS Web Server Authentication",
+                    "DNS:echo.example, DNS:localhost, IP Address:127.0.0.1, IP Address:10.0.2.15",
+                ),
+                ("alice", "TLS Web Client Authentication", ""),
+                (
+                    "paul",
+                    both,
+                    "DNS:*.paul.example, IP Address:192.0.2.7, IP Address:2001:DB8:0:0:0:0:0:7",
+                ),
+            ] {
+                let leaf = text(&wizard, &format!("{name}.pem"));
+                for part in [
+                    "Version: 3",
+                    &format!("Subject: CN = {name}\n"),
+                    "X509v3 Basic Constraints: critical\n                CA:FALSE\n",
+                    "X509v3 Key Usage: critical\n                Digital Signature\n",
+                    &format!("X509v3 Extended Key Usage: \n                {purposes}\n"),
+                    "X509v3 Subject Key Identifier",
+                    "X509v3 Authority Key Identifier",
+                    called,
+                ] {
+                    assert!(leaf.contains(part), "{kind}: {part} is not in {leaf}");
+                }
+                let named = format!("X509v3 Subject Alternative Name: \n                {names}\n");
+                assert_eq!(leaf.contains("Alternative"), !names.is_empty(), "{leaf}");
+                assert!(names.is_empty() || leaf.contains(&named), "{names} is not in {leaf}");
+                // The key is the certificate's, and nobody else's to read.
+                let (_, of_key) = wizard.openssl(&format!("pkey -in {name}.key -pubout"));
+                let (_, of_certificate) = wizard.openssl(&format!("x509 -in {name}.pem -noout -pubkey"));
+                assert_eq!(of_key, of_certificate);
+                let hash = key_hash(&wizard, &format!("{name}.pem"));
+                assert!(row(&wizard, &wizard.serial(name)).ends_with(&format!(" valid {hash}")));
+            }
+            for (arguments, good) in [
+                ("-purpose sslserver -verify_hostname localhost echo.example.pem", true),
+                (
+                    "-purpose sslserver -verify_hostname echo.example echo.example.pem",
+                    true,
+                ),
+                ("-purpose sslserver -verify_ip 10.0.2.15 echo.example.pem", true),
+                (
+                    "-purpose sslserver -verify_hostname other.example echo.example.pem",
+                    false,
+                ),
+                ("-purpose sslclient echo.example.pem", false),
+                ("-purpose sslclient alice.pem", true),
+                ("-purpose sslserver alice.pem", false),
+                ("-purpose sslclient paul.pem", true),
+                ("-purpose sslserver -verify_hostname a.paul.example paul.pem", true),
+                ("-purpose sslserver -verify_ip 2001:db8::7 paul.pem", true),
+            ] {
+                let (status, said) = wizard.openssl(&format!("verify -x509_strict -CAfile ca.pem {arguments}"));
+                assert_eq!(status == 0, good, "{kind}: {arguments}: {said}");
+            }
+            for (path, _) in tree(&wizard.file("")) {
+                let mode = fs::metadata(&path).unwrap().permissions().mode();
+                assert_eq!(mode & 0o077, 0, "{path} is not its owner's alone");
+            }
+        }
+    }
+
+    #[test]
+    fn large_rsa_keys_are_made() {
+        let wizard = Wizard::init(&["--key=rsa3072"]);
+        wizard.run(&["server", "pki", "server", "--key=rsa4096"]);
+        assert!(text(&wizard, "ca.pem").contains("Public-Key: (3072 bit)"));
+        assert!(text(&wizard, "server.pem").contains("Public-Key: (4096 bit)"));
+        assert_eq!(wizard.openssl("verify -CAfile ca.pem server.pem").0, 0);
+    }
+
+    #[test]
+    fn a_key_may_be_of_another_kind_than_the_cas() {
+        let wizard = Wizard::init(&["--key=p384"]);
+        wizard.run(&["server", "pki", "server", "--key", "rsa2048", "--days", "7"]);
+        let leaf = text(&wizard, "server.pem");
+        assert!(leaf.contains("Public-Key: (2048 bit)") && leaf.contains("ecdsa-with-SHA384"));
+        assert_eq!(wizard.openssl("x509 -in server.pem -noout -checkend 600000").0, 0);
+        assert_eq!(wizard.openssl("x509 -in server.pem -noout -checkend 610000").0, 1);
+        // Never longer than its CA.
+        let (_, said) = wizard.run(&["server", "pki", "long", "--days", "9999"]);
+        assert!(said.contains("the CA expires on "), "{said}");
+        let end = |file| wizard.openssl(&format!("x509 -in {file} -noout -enddate")).1;
+        assert_eq!(end("long.pem"), end("ca.pem"));
+        // Two CAs have two names.
+        let other = Wizard::init(&[]);
+        let name = |wizard: &Wizard| wizard.openssl("x509 -in ca.pem -noout -subject").1;
+        assert_ne!(name(&wizard), name(&other));
+    }
+
+    #[test]
+    fn rotating_changes_the_key_and_renewing_keeps_it() {
+        let wizard = Wizard::init(&[]);
+        wizard.run(&["peer", "pki", "paul", "--san=DNS:paul.example,IP:2001:db8::7"]);
+        let read = |name: &str| fs::read(wizard.file(name)).unwrap();
+        let names = "DNS:paul.example, IP Address:2001:DB8:0:0:0:0:0:7";
+        for (command, keeps) in [("renew", true), ("rotate", false)] {
+            let (key, certificate, serial) = (read("paul.key"), read("paul.pem"), wizard.serial("paul"));
+            let hash = key_hash(&wizard, "paul.pem");
+            let (_, said) = wizard.run(&[command, "pki", "paul"]);
+            assert_eq!(key == read("paul.key"), keeps);
+            assert_eq!(hash == key_hash(&wizard, "paul.pem"), keeps);
+            assert!(
+                said.contains(&format!("key hash {}\n", key_hash(&wizard, "paul.pem"))),
+                "{said}"
+            );
+            assert!(
+                said.contains(&format!("the one before, serial {serial}, is in pki/old")),
+                "{said}"
+            );
+            assert_ne!(wizard.serial("paul"), serial);
+            // The old ones are kept, and good.
+            assert_eq!(read(&format!("old/paul-{serial}.key")), key);
+            assert_eq!(read(&format!("old/paul-{serial}.pem")), certificate);
+            assert_eq!(
+                wizard
+                    .openssl(&format!("verify -CAfile ca.pem old/paul-{serial}.pem paul.pem"))
+                    .0,
+                0
+            );
+            assert!(row(&wizard, &serial).ends_with(&format!("valid, replaced {hash}")));
+            let leaf = text(&wizard, "paul.pem");
+            let both = "TLS Web Server Authentication, TLS Web Client Authentication";
+            assert!(leaf.contains(names) && leaf.contains(both), "{leaf}");
+        }
+        wizard.run(&["rotate", "pki", "paul", "--key", "ed25519", "--san", "DNS:new.example"]);
+        let leaf = text(&wizard, "paul.pem");
+        assert!(
+            leaf.contains("ED25519 Public-Key") && leaf.contains("DNS:new.example"),
+            "{leaf}"
+        );
+        assert!(!leaf.contains("paul.example"), "{leaf}");
+    }
+
+    #[test]
+    fn what_is_revoked_is_on_a_list_of_version_2() {
+        let wizard = Wizard::init(&[]);
+        for name in ["alice", "bob"] {
+            wizard.run(&["client", "pki", name]);
+        }
+        wizard.run(&["crl", "pki", "--crl-days", "7"]);
+        let crl = || {
+            wizard
+                .openssl("crl -in crl.pem -noout -text -crlnumber -CAfile ca.pem")
+                .1
+        };
+        let first = crl();
+        for part in ["Version 2 ", "crlNumber=0x01", "No Revoked Certificates", "verify OK"] {
+            assert!(first.contains(part), "{part} is not in {first}");
+        }
+        let check = |file: &str| wizard.openssl(&format!("verify -CAfile ca.pem -CRLfile crl.pem -crl_check {file}"));
+        assert_eq!(check("alice.pem").0, 0);
+
+        let alice = wizard.serial("alice");
+        wizard.run(&["renew", "pki", "alice"]);
+        let renewed = wizard.serial("alice");
+        let (_, said) = wizard.run(&["revoke", "pki", &alice.to_lowercase(), "keyCompromise"]);
+        assert!(
+            said.contains(&format!("serial {renewed} is of the same key, and not revoked")),
+            "{said}"
+        );
+        let old = format!("old/alice-{alice}.pem");
+        let (status, said) = check(&old);
+        assert!(status != 0 && said.contains("certificate revoked"), "{said}");
+        assert_eq!(check("alice.pem").0, 0);
+        wizard.run(&["revoke", "pki", "alice"]);
+        assert_ne!(check("alice.pem").0, 0);
+        assert_eq!(check("bob.pem").0, 0);
+        let third = crl();
+        for part in ["crlNumber=0x03", &alice, &renewed, "Key Compromise", "verify OK"] {
+            assert!(third.contains(part), "{part} is not in {third}");
+        }
+        // Of no reason nothing is said.
+        assert_eq!(third.matches("Reason Code").count(), 1);
+        assert!(row(&wizard, &alice).contains("revoked, keyCompromise"));
+        assert!(row(&wizard, &renewed).contains("revoked, unspecified"));
+
+        // Twice is once too often, and changes nothing.
+        let before = tree(&wizard.file(""));
+        for (whom, reason) in [("alice", "unspecified"), (&alice[..], "keyCompromise")] {
+            let (status, _, err) = wizard.end(&["revoke", "pki", whom]);
+            let why = format!("is revoked already (reason: {reason}): nothing was changed");
+            assert!(status == 1 && err.contains(&why), "{err}");
+        }
+        let (status, _, err) = wizard.end(&["renew", "pki", "alice"]);
+        assert!(
+            status == 1 && err.contains("is revoked: give it a new key with `rotate`"),
+            "{err}"
+        );
+        assert_eq!(tree(&wizard.file("")), before);
+        wizard.run(&["rotate", "pki", "alice"]);
+        assert_eq!(check("alice.pem").0, 0);
+    }
+
+    #[test]
+    fn the_defconfig_is_what_the_image_reads() {
+        let wizard = Wizard::init(&[]);
+        wizard.run(&["server", "pki", "server"]);
+        wizard.run(&["client", "pki", "alice"]);
+        let (plain, said) = wizard.run(&["defconfig", "pki", "server"]);
+        assert_eq!(said, "");
+        let config = parse(&plain);
+        assert!(config.vmm.telnet_dbgsh && !config.ip.use_dhcp);
+        assert_eq!((config.echo.tls_port, config.echo.plain_port), (10007, 10008));
+        assert_eq!(config.vmm.tls_dbgsh, 992);
+        assert_eq!(config.tls.client_auth, ClientAuth::Off);
+        assert_eq!(config.tls.verify, Verify::Strict);
+        assert!(config.tls.cli_cert.is_empty() && config.tls.crl.is_empty());
+        let der = |file: &str| {
+            let (_, out) = wizard.openssl(&format!("x509 -in {file} -outform der -out der"));
+            assert_eq!(out, "");
+            fs::read(wizard.file("der")).unwrap()
+        };
+        assert!(config.tls.srv_cert.iter().eq([&der("server.pem")[..]]));
+        assert!(config.tls.ca_cert.iter().eq([&der("ca.pem")[..]]));
+        assert_eq!(config.tls.srv_key.len(), 1);
+        assert!(config.server().is_ok());
+
+        wizard.run(&["crl", "pki"]);
+        let whole = [
+            "--client=alice",
+            "--client-auth",
+            "optional",
+            "--verify=pinned",
+            "--dhcp",
+        ];
+        let (_, said) = wizard.run(&[&["defconfig", "pki", "server", "--out", "my def"], &whole[..]].concat());
+        assert!(said.contains("`qemu/run --defconfig 'my def'`"), "{said}");
+        let file = wizard.scratch.path("my def");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let config = parse(&fs::read_to_string(&file).unwrap());
+        assert!(config.ip.use_dhcp);
+        assert_eq!(config.tls.client_auth, ClientAuth::Optional);
+        assert_eq!(config.tls.verify, Verify::Pinned);
+        assert!(config.tls.cli_cert.iter().eq([&der("alice.pem")[..]]));
+        assert_eq!((config.tls.cli_key.len(), config.tls.crl.len()), (1, 1));
+        assert!(config.client().is_ok());
+    }
+
+    #[test]
+    fn help_names_every_command_and_option() {
+        let wizard = Wizard::new();
+        let (out, err) = wizard.run(&["--help"]);
+        assert_eq!(err, "");
+        for word in [
+            "init",
+            "server",
+            "client",
+            "peer",
+            "rotate",
+            "renew",
+            "revoke",
+            "crl",
+            "list",
+            "defconfig",
+            "--key",
+            "--days",
+            "--name",
+            "--san",
+            "--crl-days",
+            "--client",
+            "--client-auth",
+            "--verify",
+            "--dhcp",
+            "--out",
+        ] {
+            assert!(out.contains(&format!("\n  {word} ")), "{word}");
+        }
+        assert_eq!(wizard.run(&["-h"]).0, out);
+        assert_eq!(wizard.run(&["init", "pki", "--help"]).0, out);
+    }
+
+    #[test]
+    fn wrong_usage_shows_the_usage() {
+        let wizard = Wizard::init(&[]);
+        let before = tree(&wizard.file(""));
+        let long = "a".repeat(61);
+        let name = "a name is 1 to 60 letters, digits, dots, hyphens and underscores";
+        let days = "--days: days are a number from 1 to 9999, not ";
+        let address = "is no IPv4 or IPv6 address that IP: could take";
+        let host = "is no host name that DNS: could take";
+        let san = "--san: what --san takes is like DNS:echo.example,IP:192.0.2.7";
+        let subject = "--name: the name of a CA is like 'CN=my session,O=Example'";
+        let cases: &[(&[&str], &str)] = &[
+            (&[], "there is no command, and no terminal to ask at: say --ask"),
+            (&["sign", "pki"], "there is no command 'sign'"),
+            (&["--fast"], "there is no option '--fast'"),
+            (&["--key"], "--key takes a value"),
+            (&["--dhcp=yes"], "--dhcp takes no value"),
+            (&["--ask", "pki"], "--ask takes nothing else"),
+            (&["init"], "init takes a directory: pki/wizard init DIR\n"),
+            (&["init", ""], "the name of a directory or file cannot be empty"),
+            (
+                &["init", "a\nb"],
+                "the name of a directory or file cannot be empty or have line ends",
+            ),
+            (&["init", "x", "y"], "init does not take 'y'"),
+            (&["init", "x", "--san=DNS:a"], "init does not take --san"),
+            (
+                &["init", "x", "--key=p521"],
+                "--key: a kind of key is one of p256, p384, ed25519, rsa2048",
+            ),
+            (&["init", "x", "--key=rsa1024"], "--key: a kind of key is one of "),
+            (&["init", "x", "--key="], "--key: a kind of key is one of "),
+            (&["init", "x", "--key", "p256, p384"], "--key: a kind of key is one of "),
+            (&["init", "x", "--name=my CA"], subject),
+            (&["init", "x", "--name="], subject),
+            (&["init", "x", "--name=CN="], subject),
+            (&["init", "x", "--name=CN=a/O=b"], subject),
+            (&["init", "x", "--name=CN=a,"], subject),
+            (&["init", "x", "--name=CN=a\nO=b"], subject),
+            (
+                &["init", "x", "--name=C=Deutschland"],
+                "--name: C=Deutschland is too long",
+            ),
+            (&["server", "pki"], "server takes a name: pki/wizard server DIR NAME\n"),
+            (&["server", "pki", ""], name),
+            (&["server", "pki", "a/b"], name),
+            (&["server", "pki", "../a"], name),
+            (&["server", "pki", "a b"], name),
+            (&["server", "pki", "a'b"], name),
+            (&["server", "pki", "a\"b"], name),
+            (&["server", "pki", "a\nb"], name),
+            (&["server", "pki", "$(id)"], name),
+            (&["server", "pki", ".a"], name),
+            (&["server", "pki", "\u{e4}"], name),
+            (&["server", "pki", &long], name),
+            (&["server", "pki", "ca"], "the name 'ca' is taken by a file of the CA's"),
+            (
+                &["server", "pki", "crl"],
+                "the name 'crl' is taken by a file of the CA's",
+            ),
+            (
+                &["server", "pki", "0123456789abcdef"],
+                "'0123456789abcdef' looks like a serial number",
+            ),
+            (&["server", "pki", "a", "b"], "server does not take 'b'"),
+            (&["server", "pki", "a", "--days=0"], days),
+            (&["server", "pki", "a", "--days=10000"], days),
+            (&["server", "pki", "a", "--days=1e3"], days),
+            (&["server", "pki", "a", "--days=-1"], days),
+            (&["server", "pki", "a", "--days="], days),
+            (&["server", "pki", "a", "--san="], san),
+            (&["server", "pki", "a", "--san=localhost"], san),
+            (&["server", "pki", "a", "--san=DNS:a,,DNS:b"], san),
+            (&["server", "pki", "a", "--san=DNS:a,"], san),
+            (&["server", "pki", "a", "--san=DNS:a\n"], san),
+            (&["server", "pki", "a", "--san=email:a@b"], san),
+            (&["server", "pki", "a", "--san=DNS:"], host),
+            (&["server", "pki", "a", "--san=DNS:a..b"], host),
+            (&["server", "pki", "a", "--san=DNS:a b"], host),
+            (&["server", "pki", "a", "--san=DNS:-a"], host),
+            (&["server", "pki", "a", "--san=DNS:a_b"], host),
+            (&["server", "pki", "a", "--san=DNS:10.0.2.15"], host),
+            (&["server", "pki", "a", "--san=IP:1.2.3"], address),
+            (&["server", "pki", "a", "--san=IP:1.2.3.256"], address),
+            (&["server", "pki", "a", "--san=IP:01.2.3.4"], address),
+            (&["server", "pki", "a", "--san=IP:1::2::3"], address),
+            (&["server", "pki", "a", "--san=IP:1:2:3:4:5:6:7"], address),
+            (&["server", "pki", "a", "--san=IP:1:2:3:4:5:6:7:8:9"], address),
+            (&["server", "pki", "a", "--san=IP:12345::1"], address),
+            (&["server", "pki", "a", "--san=IP::1"], address),
+            (&["server", "pki", "a", "--san=IP:a.example"], address),
+            (&["renew", "pki", "a", "--key=p256"], "renew does not take --key"),
+            (
+                &["revoke", "pki"],
+                "revoke takes a name: pki/wizard revoke DIR NAME|SERIAL\n",
+            ),
+            (
+                &["revoke", "pki", "a", "because"],
+                "a reason is one of unspecified, keyCompromise, ",
+            ),
+            (
+                &["revoke", "pki", "a", "keycompromise"],
+                "a reason is one of unspecified, keyCompromise, ",
+            ),
+            (
+                &["crl", "pki", "--crl-days=x"],
+                "--crl-days: days are a number from 1 to 9999, not 'x'",
+            ),
+            (&["list", "pki", "a"], "list does not take 'a'"),
+            (
+                &["defconfig", "pki"],
+                "defconfig takes a name: pki/wizard defconfig DIR SERVER\n",
+            ),
+            (
+                &["defconfig", "pki", "a", "--client-auth=on"],
+                "--client-auth: client authentication is off, optional or required, not 'on'",
+            ),
+            (
+                &["defconfig", "pki", "a", "--verify=no"],
+                "--verify: --verify takes strict or pinned, not 'no'",
+            ),
+            (
+                &["defconfig", "pki", "a", "--out="],
+                "--out: the name of a directory or file cannot be empty",
+            ),
+        ];
+        for (arguments, why) in cases {
+            let (status, out, err) = wizard.end(arguments);
+            assert_eq!((status, &out[..]), (2, ""), "{arguments:?}: {err}");
+            let first = err.split("\nusage: pki/wizard ").next().unwrap();
+            assert!(first.len() < err.len(), "{arguments:?}: {err}");
+            let first = format!("{first}\n");
+            assert!(
+                first.starts_with("pki/wizard: ") && first.contains(why),
+                "{arguments:?}: {why} is not in {first}"
+            );
+        }
+        assert_eq!(tree(&wizard.file("")), before);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_reason() {
+        let wizard = Wizard::init(&[]);
+        wizard.run(&["server", "pki", "server"]);
+        wizard.run(&["client", "pki", "alice"]);
+        wizard.scratch.file("file", "");
+        fs::create_dir(wizard.scratch.path("full")).unwrap();
+        wizard.scratch.file("full/file", "");
+        let before = tree(&wizard.scratch.path(""));
+        for (arguments, why) in [
+            (
+                &["init", "pki"][..],
+                "there is a PKI in 'pki' already: nothing was changed",
+            ),
+            (&["init", "full"], "the directory 'full' is not empty"),
+            (&["init", "file"], "'file' exists and is not a directory"),
+            (&["init", "no/pki"], "there is no directory 'no' for 'no/pki'"),
+            (
+                &["list", "no"],
+                "there is no directory 'no': `pki/wizard init no` makes one",
+            ),
+            (&["list", "file"], "'file' is not a directory"),
+            (&["list", "full"], "'full' is not a PKI"),
+            (&["crl", "full"], "'full' is not a PKI"),
+            (
+                &["server", "pki", "server"],
+                "there is a certificate of 'server' in 'pki' already",
+            ),
+            (
+                &["client", "pki", "server"],
+                "there is a certificate of 'server' in 'pki' already",
+            ),
+            (
+                &["rotate", "pki", "nobody"],
+                "there is no certificate of 'nobody' in 'pki'",
+            ),
+            (
+                &["renew", "pki", "nobody"],
+                "there is no certificate of 'nobody' in 'pki'",
+            ),
+            (
+                &["revoke", "pki", "nobody"],
+                "there is no certificate of 'nobody' in 'pki'",
+            ),
+            (
+                &["revoke", "pki", "0123456789abcdef"],
+                "no certificate with the serial number 0123456789ABCDEF was issued in 'pki'",
+            ),
+            (
+                &["defconfig", "pki", "nobody"],
+                "there is no certificate of 'nobody' in 'pki'",
+            ),
+            (
+                &["defconfig", "pki", "alice"],
+                "the certificate of 'alice' is for a client, and a server's is wanted",
+            ),
+            (
+                &["defconfig", "pki", "server", "--client=server"],
+                "the certificate of 'server' is for a server, and a client's is wanted",
+            ),
+            (
+                &["defconfig", "pki", "server", "--out=no/x"],
+                "/no' for 'no/x': make it first",
+            ),
+            (&["defconfig", "pki", "server", "--out=full"], "'full' is a directory"),
+        ] {
+            let (status, out, err) = wizard.end(arguments);
+            assert_eq!((status, &out[..]), (1, ""), "{arguments:?}: {err}");
+            assert!(
+                err.starts_with("pki/wizard: ") && err.contains(why),
+                "{arguments:?}: {err}"
+            );
+        }
+        assert_eq!(tree(&wizard.scratch.path("")), before);
+
+        // Whoever is revoked is not served with.
+        wizard.run(&["revoke", "pki", "server", "superseded"]);
+        let (status, _, err) = wizard.end(&["defconfig", "pki", "server"]);
+        assert!(
+            status == 1 && err.contains("the certificate of 'server' is revoked: `rotate`"),
+            "{err}"
+        );
+        // Without the CA's key nothing is issued.
+        fs::remove_file(wizard.file("ca.key")).unwrap();
+        let (status, _, err) = wizard.end(&["rotate", "pki", "server"]);
+        assert!(
+            status == 1 && err.contains("pki/ca.key is not there or not yours to read"),
+            "{err}"
+        );
+        // An empty directory will do.
+        fs::create_dir(wizard.scratch.path("empty")).unwrap();
+        wizard.run(&["init", "empty"]);
+    }
+
+    #[test]
+    fn what_is_out_of_date_is_named() {
+        let wizard = Wizard::init(&["--name=CN=old"]);
+        wizard.run(&["server", "pki", "server"]);
+        wizard.run(&["crl", "pki"]);
+        // The same CA, but long ago, and its list.
+        let key = KeyPair::from_pem(&fs::read_to_string(wizard.file("ca.key")).unwrap()).unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "old");
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 2, 3);
+        let ca = CertifiedIssuer::self_signed(params, key).unwrap();
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(2021, 2, 3),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&ca).unwrap().pem().unwrap();
+        fs::write(wizard.file("crl.pem"), list).unwrap();
+        let (out, _) = wizard.run(&["list", "pki"]);
+        assert!(
+            out.contains("out of date since 2021-02-03: `pki/wizard crl pki` makes a new one"),
+            "{out}"
+        );
+        let (status, out, err) = wizard.end(&["defconfig", "pki", "server"]);
+        assert_eq!((status, &out[..]), (1, ""));
+        assert!(err.contains("pki/crl.pem is out of date since 2021-02-03"), "{err}");
+        wizard.run(&["crl", "pki"]);
+        wizard.run(&["defconfig", "pki", "server"]);
+
+        fs::write(wizard.file("ca.pem"), ca.pem()).unwrap();
+        for command in ["rotate", "renew", "revoke", "client", "defconfig"] {
+            let name = if command == "client" { "alice" } else { "server" };
+            let (status, _, err) = wizard.end(&[command, "pki", name]);
+            assert!(
+                status == 1 && err.contains("the CA in 'pki' has expired on 2021-02-03"),
+                "{command}: {err}"
+            );
+        }
+        assert!(wizard.run(&["list", "pki"]).0.contains("(the CA) "));
+        assert!(row(&wizard, &wizard.serial("ca")).contains(" 2021-02-03 expired "));
+    }
+
+    /// An openssl that is `script`, in which `openssl` is the real one.
+    fn with_openssl(wizard: &Wizard, script: &str) -> Command {
+        let path = std::env::var("PATH").unwrap();
+        let real = path.split(':').map(|part| Path::new(part).join("openssl"));
+        let real = real.into_iter().find(|path| path.exists()).unwrap();
+        let bin = wizard.scratch.path("bin");
+        fs::create_dir_all(&bin).unwrap();
+        let text = format!("#!/bin/bash\nopenssl() {{ {} \"$@\"; }}\n{script}\n", real.display());
+        fs::write(bin.join("openssl"), text).unwrap();
+        fs::set_permissions(bin.join("openssl"), PermissionsExt::from_mode(0o755)).unwrap();
+        let mut command = wizard.command();
+        command.env("PATH", format!("{}:{path}", bin.display()));
+        command
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_everything_as_it_was() {
+        let wizard = Wizard::init(&[]);
+        wizard.run(&["server", "pki", "server"]);
+        let before = tree(&wizard.file(""));
+        for fails in ["genpkey", "req", "ca", "verify"] {
+            let script =
+                format!("[[ $1 != {fails} ]] || {{ openssl \"$@\"; echo 'the disk is on fire' >&2; exit 1; }}");
+            let script = script + "\nopenssl \"$@\"";
+            for arguments in [&["rotate", "pki", "server"][..], &["client", "pki", "alice"]] {
+                let (status, _, err) = end(with_openssl(&wizard, &script).args(arguments));
+                let why = format!("pki/wizard: openssl {fails} failed; nothing was changed. It said:\n");
+                assert!(status == 1 && err.starts_with(&why), "{arguments:?}: {err}");
+                assert!(err.contains("the disk is on fire"), "{err}");
+                assert_eq!(tree(&wizard.file("")), before, "{fails}");
+            }
+            if fails == "ca" {
+                let (status, ..) = end(with_openssl(&wizard, &script).args(["revoke", "pki", "server"]));
+                assert_eq!(status, 1);
+                assert_eq!(tree(&wizard.file("")), before);
+            }
+        }
+        // No CA either.
+        let script = "[[ $1 != req ]] || exit 1\nopenssl \"$@\"";
+        let (status, ..) = end(with_openssl(&wizard, script).args(["init", "new"]));
+        assert_eq!(status, 1);
+        let mut left: Vec<_> = fs::read_dir(wizard.scratch.path(""))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["bin", "pki"]);
+        // Old ones are refused before anything.
+        let script = "echo 'OpenSSL 1.1.1w  11 Sep 2023'";
+        let (status, _, err) = end(with_openssl(&wizard, script).args(["list", "pki"]));
+        assert!(
+            status == 1 && err.contains("takes OpenSSL 3.0 or newer, not OpenSSL 1.1.1w"),
+            "{err}"
+        );
+    }
+
+    #[test]
+    fn a_step_that_is_interrupted_leaves_everything_as_it_was() {
+        let wizard = Wizard::init(&[]);
+        wizard.run(&["server", "pki", "server"]);
+        let before = tree(&wizard.file(""));
+        let (reached, go) = (wizard.scratch.path("reached"), wizard.scratch.path("go"));
+        let script = format!(
+            "openssl \"$@\"; [[ $1 != ca ]] || {{ : >{}; until [[ -e {} ]]; do sleep 0.01; done; }}",
+            reached.display(),
+            go.display()
+        );
+        for (signal, status) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
+            let mut command = with_openssl(&wizard, &script);
+            let mut process = Process::start(command.args(["rotate", "pki", "server"]));
+            poll("the CA at work", || reached.exists().then_some(()));
+            let id = process.id().to_string();
+            assert_eq!(end(Command::new("kill").args(["-s", signal, &id])).0, 0);
+            fs::write(&go, "").unwrap();
+            assert_eq!(process.wait().code(), Some(status));
+            assert_eq!(tree(&wizard.file("")), before);
+            for file in [&reached, &go] {
+                fs::remove_file(file).unwrap();
+            }
+        }
+        // And it goes on from there.
+        wizard.run(&["rotate", "pki", "server"]);
+    }
+
+    /// Many at a time get in each other's way, and nothing is lost.
+    #[test]
+    fn several_at_a_time_wait_for_each_other() {
+        let wizard = Wizard::init(&[]);
+        let start =
+            |number: usize| Process::start(wizard.command().args(["client", "pki", &format!("client-{number}")]));
+        let mut all: Vec<Process> = (0..6).map(start).collect();
+        for process in &mut all {
+            assert!(process.wait().success(), "{}", process.err.text());
+        }
+        let (out, _) = wizard.run(&["list", "pki"]);
+        assert_eq!(out.matches(" valid ").count(), 7, "{out}");
+    }
+
+    #[test]
+    fn answers_make_the_whole() {
+        let wizard = Wizard::new();
+        let answers = "pki\np257\np384\nCN=asked,O=Example\na b\nbox.example\nDNS:box.example,DNS:localhost\n\
+                       box.example\nbob\nmaybe\nrequired\n";
+        let mut process = Process::start(wizard.command().arg("--ask"));
+        process.write(answers.as_bytes());
+        assert!(process.wait().success(), "{}", process.err.text());
+        assert_eq!(process.out.text(), "");
+        // What was no answer was asked again.
+        let said = process.err.text();
+        for again in [
+            "not 'p257'\n",
+            "not 'a b'\n",
+            "'box.example' is the server's name",
+            "off, optional or required, not 'maybe'",
+        ] {
+            assert!(said.contains(again), "{said}");
+        }
+        let config = parse(&fs::read_to_string(wizard.file("defconfig")).unwrap());
+        assert_eq!(config.tls.client_auth, ClientAuth::Required);
+        assert_eq!(wizard.openssl("verify -CAfile ca.pem bob.pem box.example.pem").0, 0);
+        let server = text(&wizard, "box.example.pem");
+        assert!(
+            server.contains("secp384r1") && server.contains("DNS:box.example, DNS:localhost\n"),
+            "{server}"
+        );
+
+        // The directory is there now; and the answers end.
+        let mut process = Process::start(wizard.command().arg("--ask"));
+        process.write(b"pki\n");
+        drop(process.take_stdin());
+        assert_eq!(process.wait().code(), Some(1));
+        let said = process.err.text();
+        assert!(said.contains("'pki' exists already"), "{said}");
+        assert!(
+            said.contains("the answers ended at the question 'Directory': nothing was made"),
+            "{said}"
+        );
+    }
+
+    /// Without arguments, on a terminal, where Return is enough.
+    #[test]
+    fn on_a_terminal_it_asks() {
+        let wizard = Wizard::new();
+        let mut command = Command::new("script");
+        command
+            .args(["-q", "-e", "-c"])
+            .arg(wizard.command().get_program())
+            .arg("/dev/null");
+        let mut process = Process::start(command.current_dir(wizard.scratch.path("")));
+        for question in [
+            "Directory [session-pki]: ",
+            "[p256]: ",
+            "[default]: ",
+            "Name of the server [server]: ",
+            "default has localhost [default]: ",
+            "Name of a client, or none [client]: ",
+            "Client authentication (off, optional, required) [required]: ",
+        ] {
+            process.out.wait_for(question);
+            process.write(b"\n");
+        }
+        process
+            .out
+            .wait_for("boot with it by `qemu/run --defconfig session-pki/defconfig`");
+        assert!(process.wait().success());
+        let text = fs::read_to_string(wizard.scratch.path("session-pki/defconfig")).unwrap();
+        assert_eq!(parse(&text).tls.client_auth, ClientAuth::Required);
+    }
+}
