@@ -628,6 +628,14 @@ impl<N: Network> Service<N> {
                 self.failed(visit, "idle", &format_args!("nothing came for {idle} s"));
                 Ended::InOrder
             }
+            End::Stalled if visit.kind() == Kind::Https => {
+                let seconds = https::DELIVERY.min(self.limits.idle).as_secs();
+                self.failed(
+                    visit,
+                    "stalled",
+                    &format_args!("the answer was not taken in {seconds} s"),
+                )
+            }
             End::Stalled => self.failed(visit, "stalled", &format_args!("nothing was taken for {idle} s")),
             End::Read(error) | End::Write(error) => {
                 self.tally.fault(cause(&error));

@@ -15,6 +15,8 @@ pub const TAPE: usize = 12 * 1024;
 pub struct Slot {
     tape: Tape<'static>,
     about: Cell<Option<About>>,
+    /// Somebody reads it, and wants it as it is.
+    held: Cell<bool>,
 }
 
 impl Slot {
@@ -23,6 +25,7 @@ impl Slot {
         Self {
             tape: Tape::new(buffer),
             about: Cell::new(None),
+            held: Cell::new(false),
         }
     }
 }
@@ -37,7 +40,7 @@ struct About {
     since: Instant,
 }
 
-/// As many tapes as there is memory for. Each connection takes the oldest, whatever is on it.
+/// As many tapes as there is memory for. Each connection takes the oldest that is not held, whatever is on it.
 pub struct Traces {
     slots: &'static [Slot],
     on: Cell<bool>,
@@ -70,13 +73,14 @@ impl Traces {
     }
 
     /// A tape for a connection with `peer` that begins now; `port` is ours, where we are the server. `None` when
-    /// narrating is off, or there is no memory for it.
+    /// narrating is off, there is no memory for it, or all tapes are held.
     pub fn begin(&'static self, peer: SocketAddrV4, port: Option<u16>) -> Option<Narrator> {
         if !self.on.get() {
             return None;
         }
         let age = |slot: &&Slot| slot.about.get().map_or(0, |about| about.number);
-        let slot = self.slots.iter().min_by_key(age)?;
+        let free = self.slots.iter().filter(|slot| !slot.held.get());
+        let slot = free.min_by_key(age)?;
         let number = self.last.get().wrapping_add(1).max(1);
         self.last.set(number);
         slot.tape.clear();
@@ -120,15 +124,26 @@ impl Narrator {
         self.about().map(|_| self.slot.tape.read(read))
     }
 
-    /// Takes nothing down any more.
-    pub fn stop(&self) {
-        if self.about().is_some() {
-            self.slot.tape.stop();
-        }
+    /// Takes nothing down any more, and keeps the tape from later connections for as long as this is held; `None` when
+    /// it is somebody else's by now.
+    pub fn hold(&self) -> Option<Held> {
+        self.about()?;
+        self.slot.tape.stop();
+        self.slot.held.set(true);
+        Some(Held(*self))
     }
 
     fn about(&self) -> Option<About> {
         self.slot.about.get().filter(|about| about.number == self.number)
+    }
+}
+
+/// A tape that nobody writes to, nor takes, until this is dropped.
+pub struct Held(Narrator);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.slot.held.set(false);
     }
 }
 
@@ -231,7 +246,7 @@ mod tests {
         let third = traces.begin(PEER, None).unwrap();
         assert_eq!(first.read(|events| events.count()), None);
         first.event(&Event::Fact(Fact::Done));
-        first.stop();
+        assert!(first.hold().is_none());
         assert_eq!(third.read(|events| events.count()), Some(0));
         third.event(&Event::Fact(Fact::Done));
         assert_eq!(third.read(|events| events.count()), Some(1));
@@ -242,6 +257,27 @@ mod tests {
         traces.switch(false);
         assert!(traces.begin(PEER, None).is_none());
         assert!(third.read(|_| ()).is_some(), "what is there stays there");
+    }
+
+    #[test]
+    fn what_is_held_stays_as_it_is() {
+        let traces = traces(2);
+        traces.switch(true);
+        let [first, second] = [(); 2].map(|()| traces.begin(PEER, None).unwrap());
+        first.event(&Event::Fact(Fact::Done));
+        let held = first.hold().unwrap();
+        first.event(&Event::Fact(Fact::Done));
+        // The oldest does not give way, and what it says does not change.
+        assert_eq!(traces.begin(PEER, None).unwrap().number(), 3);
+        assert_eq!(second.read(|_| ()), None);
+        assert_eq!(first.read(|events| events.count()), Some(1));
+        let other = traces.next(3).unwrap().hold().unwrap();
+        assert!(traces.begin(PEER, None).is_none(), "all are held");
+        drop(held);
+        assert_eq!(traces.begin(PEER, None).unwrap().number(), 4);
+        assert_eq!(first.read(|_| ()), None);
+        drop(other);
+        assert_eq!(traces.begin(PEER, None).unwrap().number(), 5);
     }
 
     #[test]

@@ -322,7 +322,7 @@ fn a_page_shows_the_connection_that_delivers_it() {
         .filter(|page| page.ends_with("</html>\n\r\n0\r\n\r\n"))
         .count();
     let later = pages.iter().filter(|page| page.starts_with("HTTP/1.1 503 ")).count();
-    assert!(whole >= 1, "{whole} {later}");
+    assert!(whole >= 1 && whole + later == 12, "{whole} {later}: {pages:?}");
     assert!(get(&machine, GET, &[]).ends_with("</html>\n\r\n0\r\n\r\n"));
     assert!(machine.ask("counters").contains("\n"), "the machine is well");
 }

@@ -22,6 +22,8 @@ use request::{Parser, Request, Status};
 pub(super) const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 /// A browser that connected in advance may take so long to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// For the peer to take the answer, if it is to be had at all: meanwhile its tape is nobody else's.
+pub(super) const DELIVERY: Duration = Duration::from_secs(30);
 /// The content of one chunk, in bytes. With its frame it goes out in one record.
 const CHUNK: usize = 2048;
 /// What goes around a chunk: its length in four digits, two ends of line.
@@ -42,10 +44,8 @@ pub(super) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
         Ok(Err(error)) => return End::Read(error),
     };
     // What is shown must not change while it is.
-    if let Some(narrator) = narrator {
-        narrator.stop();
-    }
-    let page = narrator.filter(|narrator| narrator.read(|_| ()).is_some());
+    let held = narrator.and_then(|narrator| narrator.hold());
+    let page = narrator.filter(|_| held.is_some());
     let request = match (request.status, page) {
         (Status::OK, None) => Request {
             status: Status::UNAVAILABLE,
@@ -53,19 +53,17 @@ pub(super) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
         },
         _ => request,
     };
-    let mut answer = Answer {
-        writer,
-        guard,
-        idle: limits.idle,
+    let mut answer = Answer { writer, guard };
+    let delivery = async {
+        match page.filter(|_| request.status == Status::OK) {
+            Some(narrator) => answer.page(request, &Page::new(narrator, guard.peer())).await,
+            None => answer.refusal(request).await,
+        }
     };
-    let result = match page.filter(|_| request.status == Status::OK) {
-        Some(narrator) => answer.page(request, &Page::new(narrator, guard.peer())).await,
-        None => answer.refusal(request).await,
-    };
-    match result {
-        Ok(()) => End::Finished,
-        Err(Some(error)) => End::Write(error),
-        Err(None) => End::Stalled,
+    match with_timeout(DELIVERY.min(limits.idle), delivery).await {
+        Ok(Ok(())) => End::Finished,
+        Ok(Err(Some(error))) => End::Write(error),
+        Ok(Err(None)) | Err(_) => End::Stalled,
     }
 }
 
@@ -87,11 +85,10 @@ async fn read<R: BufRead>(reader: &mut R, guard: &Guard<'_>) -> Result<Option<Re
     }
 }
 
-/// An answer on its way. Errors are those of the writer, or `None` if the peer takes nothing.
+/// An answer on its way. Errors are those of the writer, or `None` if it takes nothing.
 struct Answer<'a, 'g, W> {
     writer: &'a mut W,
     guard: &'a Guard<'g>,
-    idle: Duration,
 }
 
 impl<W: Write> Answer<'_, '_, W> {
@@ -143,9 +140,9 @@ impl<W: Write> Answer<'_, '_, W> {
 
     async fn send(&mut self, mut bytes: &[u8]) -> Result<(), Option<W::Error>> {
         while !bytes.is_empty() {
-            let count = match with_timeout(self.idle, self.writer.write(bytes)).await {
-                Ok(Ok(0)) | Err(_) => return Err(None),
-                Ok(result) => result.map_err(Some)?,
+            let count = match self.writer.write(bytes).await {
+                Ok(0) => return Err(None),
+                result => result.map_err(Some)?,
             };
             self.guard.flow().add_sent(count);
             bytes = bytes.get(count..).unwrap_or_default();
@@ -154,10 +151,7 @@ impl<W: Write> Answer<'_, '_, W> {
     }
 
     async fn flush(&mut self) -> Result<(), Option<W::Error>> {
-        match with_timeout(self.idle, self.writer.flush()).await {
-            Ok(result) => result.map_err(Some),
-            Err(_) => Err(None),
-        }
+        self.writer.flush().await.map_err(Some)
     }
 }
 

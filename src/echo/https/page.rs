@@ -47,7 +47,7 @@ impl Page {
             }
             match part {
                 Some(Ok(true)) => (number, from) = (number + 1, 0),
-                // The tape may be somebody else's by now: then the page ends in the middle.
+                // At the end; a tape that is held is nobody else's.
                 _ => return None,
             }
         }
@@ -88,23 +88,23 @@ impl Page {
         )?;
         out.write_str("<dl class=\"facts\">\n")?;
         fact(out, "Version", format_args!("TLS {version}"))?;
-        fact(out, "Cipher suite", format_args!("{}", summary.suite))?;
+        fact(out, "Cipher suite", Breakable(summary.suite))?;
         if !summary.group.is_empty() {
-            fact(out, "Key exchange", format_args!("{}", summary.group))?;
+            fact(out, "Key exchange", summary.group)?;
         }
         if summary.resumed {
-            fact(
-                out,
-                "Authentication",
-                format_args!("by the ticket of an earlier connection"),
-            )?;
+            fact(out, "Authentication", "by the ticket of an earlier connection")?;
         } else {
             let both = if summary.mutual {
                 ", and the client&rsquo;s own"
             } else {
                 ""
             };
-            fact(out, "Authentication", format_args!("{}{both}", summary.scheme))?;
+            fact(
+                out,
+                "Authentication",
+                format_args!("{}{both}", Breakable(summary.scheme)),
+            )?;
         }
         if !summary.server_name.is_empty() {
             fact(out, "Server name", Escaped(&Meaning::Text(summary.server_name)))?;
@@ -160,16 +160,18 @@ fn show(story: &Story<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Result 
         let how = if step.protected { "encrypted" } else { "in the clear" };
         write!(
             out,
-            "<span class=\"size\">{} bytes, <b class=\"{}\">{how}</b></span>",
+            "<span class=\"size\">{} byte{}, <b class=\"{}\">{how}</b></span>",
             step.length,
+            if step.length == 1 { "" } else { "s" },
             if step.protected { "sealed" } else { "open" }
         )?;
     }
-    write!(out, "<p>{}", Escaped(note))?;
+    // No paragraph: a summary takes none.
+    write!(out, "<span class=\"note\">{}", Escaped(note))?;
     if !step.reason.is_empty() {
         write!(out, " <b>{}</b>", Escaped(&step.reason))?;
     }
-    out.write_str("</p>")?;
+    out.write_str("</span>")?;
     preview(story, step, out)?;
     out.write_str("</summary>\n<div class=\"body\">\n")?;
     let mut open = 0;
@@ -276,7 +278,7 @@ fn bottom(summary: &Summary<'_>, steps: usize, out: &mut dyn Write) -> fmt::Resu
         out,
         "<section class=\"step server end\"><div class=\"summary\"><span class=\"number\">{}</span><span \
          class=\"whose\">the server says</span><h2>Application data: pong</h2><span class=\"size\"><b \
-         class=\"sealed\">encrypted</b></span><p>This page. It came in records like the one before, each sealed under the \
+         class=\"sealed\">encrypted</b></span><p class=\"note\">This page. It came in records like the one before, each sealed under the \
          server&rsquo;s application key with the next record number; after the last of them comes a close_notify.</p>\
          </div></section>\n</main>\n<footer>\n",
         steps + 1
@@ -299,8 +301,13 @@ fn bottom(summary: &Summary<'_>, steps: usize, out: &mut dyn Write) -> fmt::Resu
              certificate and signature.</p>\n",
         )?;
     }
+    out.write_str(if summary.secrets {
+        "<p>Secrets are shown, because this machine is set up to write them to its log. "
+    } else {
+        "<p>Secrets are named here and never shown. "
+    })?;
     out.write_str(
-        "<p>Secrets are named here and never shown. The page is made while it is sent, from what the TLS engine of Postern \
+        "The page is made while it is sent, from what the TLS engine of Postern \
          took down during the handshake; there is no JavaScript in it.</p>\n</footer>\n</body>\n</html>\n",
     )
 }
@@ -354,6 +361,18 @@ impl<T: fmt::Display + ?Sized> fmt::Display for Escaped<'_, T> {
             }
         }
         write!(Escape(f), "{}", self.0)
+    }
+}
+
+/// A name that may be broken behind each underscore.
+struct Breakable<'a>(&'a str);
+
+impl fmt::Display for Breakable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.split_inclusive('_').enumerate().try_for_each(|(index, part)| {
+            let may = if index > 0 { "<wbr>" } else { "" };
+            write!(f, "{may}{part}")
+        })
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Summary<'t> {
     pub resumed: bool,
     /// Whether both sides sent certificates.
     pub mutual: bool,
+    /// Whether secrets are told, because they are logged anyway.
+    pub secrets: bool,
     /// Whether the handshake was finished.
     pub done: bool,
     /// Why the connection failed; empty if it did not.
@@ -150,6 +152,7 @@ impl<'t> Story<'t> {
                 Event::Fact(Fact::Done) => summary.done = true,
                 Event::Fact(Fact::Failed { why }) => summary.failure = why,
                 Event::Fact(Fact::Shared { group }) => summary.group = names::group(group).unwrap_or_default(),
+                Event::Fact(Fact::Secret { value, .. }) => summary.secrets |= !value.is_empty(),
                 Event::Fact(_) => {}
             }
         }
@@ -725,7 +728,8 @@ impl<'t> Steps<'t> {
             ),
             (1, _) => (
                 "ClientHello, once more",
-                "The same hello, but for what the server has asked to be different.",
+                "The same hello, but for what the server has asked to be different. In the transcript a hash stands for \
+                 the first one from now on (RFC 8446 §4.4.1).",
             ),
             (2, _) if Hello::of(whole).random == Some(&RETRY) => (
                 "HelloRetryRequest",
@@ -735,7 +739,7 @@ impl<'t> Steps<'t> {
             (2, _) if tls13 => (
                 "ServerHello",
                 "The server says hello back: which of what the client offered it has chosen, and its own public key. \
-                 With that both sides can compute the same keys; all that follows is encrypted.",
+                 With that both sides can compute the same keys; every message that follows is encrypted.",
             ),
             (2, _) => (
                 "ServerHello",

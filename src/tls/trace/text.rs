@@ -55,14 +55,15 @@ impl<'t> Lines<'t> {
         let Step { number, title, .. } = step;
         let whose = if step.ours { "sent" } else { "received" };
         let how = if step.protected { ", protected" } else { "" };
+        let bytes = if step.length == 1 { "byte" } else { "bytes" };
         match step.by {
             By::Nobody => page.line(format_args!("{number:2} == {title}")),
             By::Client => page.line(format_args!(
-                "{number:2} -> {title} (client, {whose}, {} bytes{how})",
+                "{number:2} -> {title} (client, {whose}, {} {bytes}{how})",
                 step.length
             )),
             By::Server => page.line(format_args!(
-                "{number:2} <- {title} (server, {whose}, {} bytes{how})",
+                "{number:2} <- {title} (server, {whose}, {} {bytes}{how})",
                 step.length
             )),
         }
