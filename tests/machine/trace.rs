@@ -3,12 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::client::{echoctl_tls, s_server};
+use rcgen::KeyPair;
+
+use super::client::{connected, echoctl_tls, refused, s_server};
 use super::common::machine::{Machine, Setup};
-use super::common::pki::USER_NETWORK;
+use super::common::pki::{ECHO, USER_NETWORK, strings};
 use super::common::process::Said;
+use super::common::telnet::Telnet;
 use super::common::tls::{echo, s_client};
 use super::common::{Scratch, baked_ca, poll};
+use super::identities::Ca;
 
 /// A narration without its blanks, in which bytes can be looked for.
 fn packed(narration: &str) -> String {
@@ -33,6 +37,40 @@ fn client_random(file: &Path) -> String {
         let secrets: Vec<_> = text.lines().filter(|text| !text.starts_with('#')).collect();
         line(secrets.join("\n"))
     })
+}
+
+/// No secret of that key log file is in a narration, or on a page.
+fn assert_keeps_secrets(file: &Path, told: &str) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let secrets: Vec<_> = lines.filter_map(|line| line.split(' ').nth(2)).collect();
+    // In TLS 1.3 four traffic secrets, and in TLS 1.2 one for all.
+    assert!(secrets.len() >= if text.contains("TRAFFIC") { 4 } else { 1 }, "{text}");
+    for secret in secrets {
+        assert!(secret.len() >= 64 && !packed(told).contains(secret), "{secret}\n{told}");
+    }
+}
+
+/// The narration of a connection that has ended, or of one that failed.
+fn told(shell: &mut Telnet, number: usize) -> String {
+    poll("the end of the narration", || {
+        let narration = shell.command(&format!("trace show {number}"));
+        let whole = narration.matches("close_notify (").count() == 2 || narration.contains("== Failed\n");
+        whole.then_some(narration)
+    })
+}
+
+/// The titles of the steps of a narration, with the arrow before.
+fn steps(narration: &str) -> Vec<&str> {
+    let title = |line: &'_ str| {
+        let at = ["->", "<-", "=="].iter().find_map(|arrow| line.find(arrow))?;
+        line.get(..at)?.trim().parse::<u32>().ok()?;
+        Some(at)
+    };
+    let titles = narration.lines().filter_map(|line| line.get(title(line)?..));
+    titles
+        .map(|title| title.split_once(" (").map_or(title, |(title, _)| title))
+        .collect()
 }
 
 #[test]
@@ -61,10 +99,8 @@ fn connections_are_narrated_while_it_is_on() {
         drop(client.take_stdin());
         client.wait();
         // The client's end is told as well, once it has come.
-        let narration = poll("the end of the narration", || {
-            let narration = shell.command(&format!("trace show {number}"));
-            (narration.matches("close_notify (").count() == 2).then_some(narration)
-        });
+        let narration = told(&mut shell, number);
+        assert_keeps_secrets(&keys, &narration);
         for told in [
             "-> ClientHello (client, received, ",
             "<- ServerHello (server, sent, ",
@@ -140,6 +176,356 @@ fn connections_are_narrated_while_it_is_on() {
     );
 }
 
+/// A machine with an identity for either role, whose clients may show certificates, and what its peers need.
+struct World {
+    scratch: Scratch,
+    machine: Machine,
+    shell: Telnet,
+    /// How many connections were narrated.
+    count: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let (scratch, ca, key) = (Scratch::new(), Ca::new(), KeyPair::generate().unwrap());
+        let (certificate, secret) = (ca.issue("machine.test", 1, &key), key.serialize_pem());
+        let [certificate, secret] = [strings(&certificate), strings(&secret)];
+        let text = format!(
+            "{USER_NETWORK}{ECHO}.tls = {{ .srv_cert =\n{certificate},\n.srv_key =\n{secret},\n\
+             .cli_cert =\n{certificate},\n.cli_key =\n{secret},\n\
+             .ca_cert =\n{},\n.client_auth = \"optional\" }}",
+            strings(&ca.0.pem()),
+        );
+        scratch.file("ca.pem", ca.0.pem());
+        scratch.file("peer.pem", ca.issue("peer.test", 2, &key));
+        scratch.file("stranger.pem", Ca::new().issue("stranger.test", 2, &key));
+        scratch.file("peer.key", key.serialize_pem());
+        let machine = Setup::new().defconfig(text).ready();
+        let mut shell = echoctl_tls(&machine);
+        shell.command("trace on");
+        Self {
+            scratch,
+            machine,
+            shell,
+            count: 0,
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.scratch.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// What is told of the next connection.
+    fn next(&mut self) -> String {
+        self.count += 1;
+        told(&mut self.shell, self.count)
+    }
+
+    /// What is told of a client that sends a line and takes the echo, or is refused.
+    fn served(&mut self, arguments: &[&str]) -> String {
+        let all = ["-quiet", "-no_ign_eof"].iter().chain(arguments);
+        let mut client = s_client(self.machine.at(10007), &self.scratch.path("ca.pem"), all);
+        client.write(b"ping\n");
+        client.out.wait_for("ping");
+        drop(client.take_stdin());
+        client.wait();
+        self.next()
+    }
+
+    /// What is told of a connection to a server, and of the next to the same, which is resumed. Up to our close_notify:
+    /// whether the server says one as well is its affair.
+    fn connected(&mut self, arguments: &[&str]) -> [String; 2] {
+        let (server, port) = s_server(self.scratch.path("peer.pem"), self.scratch.path("peer.key"), arguments);
+        [0, 1].map(|number| {
+            connected(&mut self.shell, port, " name=peer.test");
+            // Its tickets come before anything that it does with a text.
+            self.shell.command("client send");
+            let said = || server.out.text().matches("Hello, BitVisor with TLS!").count();
+            poll("the text", || (said() > number).then_some(()));
+            assert_eq!(self.shell.command("client close"), "Done.\n");
+            self.count += 1;
+            let narration = self.shell.command(&format!("trace show {}", self.count));
+            const END: &str = "-> Alert: close_notify (client, sent";
+            let end = narration.find(END).unwrap_or_else(|| panic!("{narration}"));
+            narration[..end + END.len()].to_owned()
+        })
+    }
+}
+
+/// A full handshake of TLS 1.3 with a client's certificate, and one that is resumed.
+const TLS13: [&str; 2] = [
+    "== Client key generation
+-> ClientHello
+== Server key generation
+<- ServerHello
+<- ChangeCipherSpec
+== Calculation of keys
+<- EncryptedExtensions
+<- CertificateRequest
+<- Certificate
+<- CertificateVerify
+<- Server Finished
+== Calculation of the application keys
+-> ChangeCipherSpec
+-> Client's Certificate
+-> Client's CertificateVerify
+-> Client Finished
+",
+    "== Client key generation
+-> ClientHello
+== Server key generation
+<- ServerHello
+<- ChangeCipherSpec
+== Calculation of keys
+<- EncryptedExtensions
+<- Server Finished
+== Calculation of the application keys
+-> ChangeCipherSpec
+-> Client Finished
+",
+];
+
+/// The same of TLS 1.2.
+const TLS12: [&str; 2] = [
+    "-> ClientHello
+<- ServerHello
+== Server key generation
+<- Certificate
+<- ServerKeyExchange
+<- CertificateRequest
+<- ServerHelloDone
+-> Client's Certificate
+-> ClientKeyExchange
+== Calculation of keys
+-> Client's CertificateVerify
+-> ChangeCipherSpec
+-> Client Finished
+<- NewSessionTicket
+<- ChangeCipherSpec
+<- Server Finished
+",
+    "-> ClientHello
+<- ServerHello
+== Calculation of the master secret
+<- ChangeCipherSpec
+<- Server Finished
+-> ChangeCipherSpec
+-> Client Finished
+",
+];
+
+/// A HelloRetryRequest, to a client that has no certificate to show.
+const RETRIED: &str = "== Client key generation
+-> ClientHello
+<- HelloRetryRequest
+<- ChangeCipherSpec
+-> ChangeCipherSpec
+-> ClientHello, once more
+== Server key generation
+<- ServerHello
+== Calculation of keys
+<- EncryptedExtensions
+<- CertificateRequest
+<- Certificate
+<- CertificateVerify
+<- Server Finished
+== Calculation of the application keys
+-> Client's Certificate
+-> Client Finished
+";
+
+/// TLS 1.3 as our client tells it: a full handshake with a server that asks for a certificate, and one that is resumed.
+const CLIENT13: [&str; 2] = [
+    "== Client key generation
+-> ClientHello
+<- ServerHello
+== Calculation of keys
+-> ChangeCipherSpec
+<- ChangeCipherSpec
+<- EncryptedExtensions
+<- CertificateRequest
+<- Certificate
+<- CertificateVerify
+<- Server Finished
+== Calculation of the application keys
+-> Client's Certificate
+-> Client's CertificateVerify
+-> Client Finished
+",
+    "== Client key generation
+-> ClientHello
+<- ServerHello
+== Calculation of keys
+-> ChangeCipherSpec
+<- ChangeCipherSpec
+<- EncryptedExtensions
+<- Server Finished
+== Calculation of the application keys
+-> Client Finished
+",
+];
+
+/// The same of TLS 1.2, which begins like one of TLS 1.3.
+const CLIENT12: [&str; 2] = [
+    "== Client key generation
+-> ClientHello
+<- ServerHello
+<- Certificate
+<- ServerKeyExchange
+<- CertificateRequest
+<- ServerHelloDone
+== Client key generation
+-> Client's Certificate
+-> ClientKeyExchange
+-> Client's CertificateVerify
+== Calculation of keys
+-> ChangeCipherSpec
+-> Client Finished
+<- ChangeCipherSpec
+<- Server Finished
+",
+    "== Client key generation
+-> ClientHello
+<- ServerHello
+== Calculation of the master secret
+<- ChangeCipherSpec
+<- Server Finished
+-> ChangeCipherSpec
+-> Client Finished
+",
+];
+
+/// A server that wants another group.
+const CLIENT_RETRIED: &str = "== Client key generation
+-> ClientHello
+<- HelloRetryRequest
+== Client key generation
+-> ChangeCipherSpec
+-> ClientHello, once more
+<- ChangeCipherSpec
+<- ServerHello
+== Calculation of keys
+<- EncryptedExtensions
+<- Certificate
+<- CertificateVerify
+<- Server Finished
+== Calculation of the application keys
+-> Client Finished
+";
+
+/// What comes after a handshake of TLS 1.3.
+const TICKETS: &str = "<- NewSessionTicket\n<- NewSessionTicket\n";
+/// What is told of a server to which somebody has said `ping`, and then goodbye.
+const TALK: &str = "== Handshake done
+-> Application data: ping
+<- Application data: pong
+-> Alert: close_notify
+<- Alert: close_notify";
+
+#[test]
+fn every_kind_of_handshake_is_told_of_the_server() {
+    let mut world = World::new();
+    let [certificate, key, session] = ["peer.pem", "peer.key", "session"].map(|name| world.path(name));
+    for (version, [full, resumed], tickets) in [("-tls1_3", TLS13, TICKETS), ("-tls1_2", TLS12, "")] {
+        let narration = world.served(&[version, "-cert", &certificate, "-key", &key, "-sess_out", &session]);
+        assert_eq!(steps(&narration).join("\n"), format!("{full}{tickets}{TALK}"));
+        assert!(narration.contains("[certificate: CN=peer.test]"), "{narration}");
+        assert!(narration.contains("= verdict: CN=peer.test"), "{narration}");
+        let narration = world.served(&[version, "-sess_in", &session]);
+        assert_eq!(steps(&narration).join("\n"), format!("{resumed}{tickets}{TALK}"));
+        assert!(narration.contains("= session: resumed"), "{narration}");
+    }
+    let narration = world.served(&["-groups", "P-521:P-256"]);
+    assert_eq!(steps(&narration).join("\n"), format!("{RETRIED}{TICKETS}{TALK}"));
+    for told in [
+        "random: HelloRetryRequest",
+        "selected_group: secp256r1",
+        "group: secp521r1",
+    ] {
+        assert!(narration.contains(told), "{told}\n{narration}");
+    }
+    let list = world.shell.command("trace");
+    assert!(list.contains(" resumed done, "), "{list}");
+
+    // Who has a certificate by another CA, which has the same name, is not let in.
+    let stranger = world.path("stranger.pem");
+    let mut client = s_client(
+        world.machine.at(10007),
+        &world.scratch.path("ca.pem"),
+        ["-tls1_3", "-cert", &stranger, "-key", &key],
+    );
+    client.err.wait_for("alert bad certificate");
+    client.wait();
+    let narration = world.next();
+    let titles = steps(&narration);
+    let end = ["-> Client's Certificate", "== Failed", "<- Alert"];
+    assert!(titles.ends_with(&end), "{titles:?}");
+    assert!(narration.contains("description: bad_certificate"), "{narration}");
+    assert!(
+        narration.contains("\n       certificate's signature is not that of its issuer\n"),
+        "{narration}"
+    );
+}
+
+#[test]
+fn every_kind_of_handshake_is_told_of_the_client() {
+    let mut world = World::new();
+    let ca = world.path("ca.pem");
+    let ask = ["-Verify", "1", "-CAfile", &ca];
+    for (version, expected, tickets) in [("-tls1_3", CLIENT13, [2, 1]), ("-tls1_2", CLIENT12, [1, 0])] {
+        let told = world.connected(&[&[version], &ask[..]].concat());
+        for ((narration, expected), tickets) in told.iter().zip(expected).zip(tickets) {
+            assert_told(narration, expected, tickets);
+        }
+        let [full, resumed] = &told;
+        assert!(full.contains("= verdict: CN=peer.test"), "{full}");
+        assert!(full.contains("[certificate: CN=machine.test]"), "{full}");
+        assert!(resumed.contains("= session: resumed"), "{resumed}");
+        let text = "data: \"Hello, BitVisor with TLS!\\n\"";
+        assert!(full.contains(text) && resumed.contains(text), "{full}");
+    }
+    let [retried, _] = world.connected(&["-tls1_3", "-groups", "P-384"]);
+    assert_told(&retried, CLIENT_RETRIED, 2);
+    for told in [
+        "random: HelloRetryRequest",
+        "selected_group: secp384r1",
+        "[key pair: secp384r1]",
+    ] {
+        assert!(retried.contains(told), "{told}\n{retried}");
+    }
+
+    // A server whose certificate is by another CA, which has the same name.
+    let (server, port) = s_server(
+        world.scratch.path("stranger.pem"),
+        world.scratch.path("peer.key"),
+        &["-tls1_3"],
+    );
+    let reason = refused(&mut world.shell, port, "");
+    server.err.wait_for("alert bad certificate");
+    let narration = world.next();
+    let titles = steps(&narration);
+    assert!(
+        titles.ends_with(&["<- Certificate", "== Failed", "-> Alert"]),
+        "{titles:?}"
+    );
+    assert!(narration.contains("description: bad_certificate"), "{narration}");
+    assert!(
+        narration.contains(reason.trim_end_matches('.')),
+        "{reason}\n{narration}"
+    );
+}
+
+/// What is told of a client that sends a text; tickets come when they like.
+#[track_caller]
+fn assert_told(narration: &str, expected: &str, tickets: usize) {
+    let (got, titles): (Vec<_>, Vec<_>) = steps(narration)
+        .into_iter()
+        .partition(|title| title.contains("NewSessionTicket"));
+    assert_eq!(got.len(), tickets, "{narration}");
+    let end = "== Handshake done\n-> Application data: ping\n-> Alert: close_notify";
+    assert_eq!(titles.join("\n"), format!("{expected}{end}"));
+}
+
 /// Waits for all lines of the key log of one connection, and gives them.
 fn key_log(console: &Said, mark: usize, lines: usize) -> String {
     console.wait_until("the key log", |said| {
@@ -156,7 +542,7 @@ fn wireshark_decrypts_what_the_narration_tells() {
     let scratch = Scratch::new();
     let capture = scratch.path("capture.pcap");
     let pki = Path::new(env!("POSTERN_PKI"));
-    let pem = |name: &str| super::common::pki::strings(&std::fs::read_to_string(pki.join(name)).unwrap());
+    let pem = |name: &str| strings(&std::fs::read_to_string(pki.join(name)).unwrap());
     let text = format!(
         "{USER_NETWORK}.echo = {{ .tls_port = 10007 }},\n\
          .tls = {{ .keylog = 1, .srv_cert =\n{},\n.srv_key =\n{},\n}}",
@@ -258,6 +644,35 @@ fn unchunked(mut chunks: &str) -> String {
     content
 }
 
+/// The bytes of messages that a page shows, in hexadecimal.
+fn shown(page: &str) -> String {
+    let bytes = |field: &str| {
+        // Long ones stand there twice: their front, then all of it.
+        let begin = ["<code class=\"all\">", "<code>"];
+        let code = begin.iter().find_map(|begin| field.split_once(begin)).unwrap().1;
+        packed(code.split_once("</code>").unwrap().0)
+    };
+    let fields = page.split("class=\"field ").filter(|field| field.starts_with("wire"));
+    fields.map(bytes).collect()
+}
+
+/// The handshake messages in a file that `openssl -msgfile` writes: what each is, and its bytes in hexadecimal.
+fn messages(file: &Path) -> Vec<(String, String)> {
+    let mut messages = Vec::<(String, String)>::new();
+    let mut wanted = false;
+    for line in std::fs::read_to_string(file).unwrap().lines() {
+        if line.starts_with(">>>") || line.starts_with("<<<") {
+            wanted = line.contains(", Handshake [");
+            if wanted {
+                messages.push((line.to_owned(), String::new()));
+            }
+        } else if let (true, Some((_, bytes))) = (wanted, messages.last_mut()) {
+            bytes.push_str(&packed(line));
+        }
+    }
+    messages
+}
+
 /// The page, as OpenSSL's client gets it with this request.
 fn get(machine: &Machine, request: &str, arguments: &[&str]) -> String {
     let mut client = s_client(machine.at(443), &baked_ca(), ["-quiet"].iter().chain(arguments));
@@ -275,7 +690,7 @@ fn a_page_shows_the_connection_that_delivers_it() {
     machine.wait_for("https server listens on port 443 of vm0");
     assert!(machine.ask("status").contains("\nhttps server on port 443 of vm0\n"));
     for (version, name) in [("-tls1_3", "TLS 1.3"), ("-tls1_2", "TLS 1.2")] {
-        let keys = scratch.path(name);
+        let (keys, messages_file) = (scratch.path(name), scratch.path(&format!("{name} messages")));
         let page = get(
             &machine,
             GET,
@@ -287,6 +702,9 @@ fn a_page_shows_the_connection_that_delivers_it() {
                 "localhost",
                 "-keylogfile",
                 keys.to_str().unwrap(),
+                "-msg",
+                "-msgfile",
+                messages_file.to_str().unwrap(),
             ],
         );
         assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
@@ -294,6 +712,15 @@ fn a_page_shows_the_connection_that_delivers_it() {
         assert!(page.contains(&format!("shook hands over {name}")), "{page}");
         let content = unchunked(page.split_once("\r\n\r\n").unwrap().1);
         assert!(packed(&content).contains(&client_random(&keys)), "this very connection");
+        assert_keeps_secrets(&keys, &content);
+        // Each message that OpenSSL has sent or seen, in its order.
+        let (shown, mut at) = (shown(&content), 0);
+        let seen = messages(&messages_file);
+        assert!(seen.len() >= 9, "{seen:?}");
+        for (message, bytes) in seen {
+            let found = shown[at..].find(&bytes);
+            at += found.unwrap_or_else(|| panic!("{message} {bytes}\n{content}")) + bytes.len();
+        }
     }
     for (request, status) in [
         ("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 Not Found\r\n"),
@@ -302,6 +729,8 @@ fn a_page_shows_the_connection_that_delivers_it() {
             "HTTP/1.1 405 Method Not Allowed\r\n",
         ),
         ("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n"),
+        ("\u{1}rubbish\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n"),
+        ("GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
         ("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
     ] {
         let answer = get(&machine, request, &[]);
@@ -347,23 +776,8 @@ fn chromium_trusts_and_shows_the_page() {
         assert!(done.expect("certutil is needed (libnss3-tools)").success());
     }
     let machine = Setup::new().ports(&[443]).ready();
-    let port = machine.at(443).port();
-    let browse = |home: &Path| {
-        let output = Command::new("chromium")
-            .env("HOME", home)
-            .args([
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--virtual-time-budget=10000",
-            ])
-            .arg(format!("--user-data-dir={}", home.join("profile").display()))
-            .args(["--dump-dom", &format!("https://localhost:{port}/")])
-            .output()
-            .expect("chromium is needed");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let page = browse(&scratch.path(""));
+    let url = format!("https://localhost:{}/", machine.at(443).port());
+    let page = chromium(&scratch.path(""), &["--dump-dom", &url]);
     for told in [
         "<title>This connection, illustrated</title>",
         "<dd>TLS 1.3</dd>",
@@ -376,8 +790,46 @@ fn chromium_trusts_and_shows_the_page() {
     ] {
         assert!(page.contains(told), "{told}\n{page}");
     }
+    // In the light it is light, and in the dark it is dark.
+    for (scheme, background) in [("1", "247,246,242,255"), ("0", "20,23,26,255")] {
+        let picture = scratch.path("picture.png");
+        let arguments = [
+            format!("--blink-settings=preferredColorScheme={scheme}"),
+            format!("--screenshot={}", picture.display()),
+            url.clone(),
+        ];
+        chromium(&scratch.path(""), &arguments.each_ref().map(String::as_str));
+        // Chromium itself says what colour the picture has in a corner.
+        let script = format!(
+            "<body><script>createImageBitmap(new Blob([new Uint8Array({:?})])).then(image => {{\
+             const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d');\
+             canvas.drawImage(image, 0, 0);\
+             document.body.textContent = 'rgba ' + canvas.getImageData(3, 3, 1, 1).data.join();\
+             }});</script></body>",
+            std::fs::read(&picture).unwrap()
+        );
+        let script = scratch.file("corner.html", script);
+        let corner = chromium(
+            &scratch.path(""),
+            &["--dump-dom", &format!("file://{}", script.display())],
+        );
+        assert!(corner.contains(&format!("rgba {background}")), "{corner}");
+    }
     // Without the CA it is refused.
     let stranger = Scratch::new();
-    let page = browse(&stranger.path(""));
+    let page = chromium(&stranger.path(""), &["--dump-dom", &url]);
     assert!(!page.contains("illustrated"), "{page}");
+}
+
+/// What Chromium prints, with that home and these arguments. It waits for what a page does, in a time of its own.
+fn chromium(home: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("chromium")
+        .env("HOME", home)
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu"])
+        .arg("--virtual-time-budget=10000")
+        .arg(format!("--user-data-dir={}", home.join("profile").display()))
+        .args(arguments)
+        .output()
+        .expect("chromium is needed");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

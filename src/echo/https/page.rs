@@ -122,8 +122,8 @@ impl Page {
         let (client, server) = summary.bytes;
         fact(
             out,
-            "On the wire for it",
-            format_args!("{client} bytes from you, {server} to you"),
+            "Bytes on the wire for it",
+            format_args!("{client} from you, {server} to you"),
         )?;
         fact(out, "You are", self.peer)?;
         out.write_str(

@@ -716,12 +716,18 @@ impl<'t> Steps<'t> {
 
     fn message(&mut self, whole: &[u8], by: By) -> (&'static str, &'static str) {
         let tls13 = self.story.tls13;
+        let first = whole.first() == Some(&CLIENT_HELLO) && core::mem::replace(&mut self.first_hello, false);
         match (whole.first().copied().unwrap_or_default(), by) {
             (0, _) => (
                 "HelloRequest",
                 "The server asks for a new handshake. It does not get one.",
             ),
-            (1, _) if core::mem::replace(&mut self.first_hello, false) => (
+            (1, _) if first && Hello::of(whole).extension(extension::KEY_SHARE).is_none() => (
+                "ClientHello",
+                "The client says hello: which versions, cipher suites and groups it can do, and whom it wants to \
+                     reach.",
+            ),
+            (1, _) if first => (
                 "ClientHello",
                 "The client says hello: which versions, cipher suites and groups it can do, whom it wants to reach, \
                  and, so that no round trip is lost, its public keys for the key exchange.",
