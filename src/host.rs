@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 use core::net::Ipv4Addr;
 
 use postern::echo::client::{self, Client, ClientError, Target};
+use postern::echo::proxy::Proxy;
 use postern::echo::reverse::{self, REVERSES, ReverseError};
 use postern::echo::server::{Service, StartError, StopError};
 use postern::echo::traces::Traces;
@@ -24,6 +25,7 @@ pub(crate) struct Machine {
     pub(crate) service: &'static Service<Netif>,
     pub(crate) plain_client: &'static Client,
     pub(crate) tls_client: &'static Client,
+    pub(crate) proxy: Option<&'static Proxy>,
     pub(crate) selftest: &'static selftest::Desk,
     pub(crate) traces: &'static Traces,
     /// All the RAM, in bytes.
@@ -90,6 +92,10 @@ impl Machine {
             for (port, netif) in (0..).map_while(|n| self.service.port(kind, n)) {
                 writeln!(out, "{} on port {port} of {netif}", kind.server())?;
             }
+        }
+        if let Some(proxy) = self.proxy {
+            let login = if proxy.has_login() { ", with a login" } else { "" };
+            writeln!(out, "proxy for connections from here: {proxy}{login}")?;
         }
         self.tls_client.write_status(out)?;
         self.plain_client.write_status(out)
@@ -190,6 +196,10 @@ impl Host for Machine {
 
     fn server_reverses(&self, kind: Kind) -> usize {
         self.service.reverses(kind)
+    }
+
+    fn proxy(&self) -> Option<&Proxy> {
+        self.proxy
     }
 
     async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError> {

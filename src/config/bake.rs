@@ -170,6 +170,8 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
                 let all: Vec<_> = all.iter().map(|subject| quoted(subject)).collect();
                 format!("{{ {} }}", all.join(", "))
             }
+            Slot::Text(text) if text.is_empty() => continue,
+            Slot::Text(text) => literal(text),
             Slot::Reverses(list) if list.is_empty() => continue,
             Slot::Reverses(list) => {
                 let groups: String = list
@@ -186,6 +188,20 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
     }
 }
 
+/// A text as a string of C.
+fn literal(text: &[u8]) -> String {
+    let mut literal = String::from("\"");
+    for &byte in text {
+        let _ = match byte {
+            b'"' | b'\\' => write!(literal, "\\{}", char::from(byte)),
+            b' '..=b'~' => write!(literal, "{}", char::from(byte)),
+            _ => write!(literal, "\\{byte:03o}"),
+        };
+    }
+    literal.push('"');
+    literal
+}
+
 /// A reverse connection in braces.
 fn braces(reverse: &config::Reverse) -> String {
     let mut text = match reverse.ipaddr {
@@ -199,9 +215,9 @@ fn braces(reverse: &config::Reverse) -> String {
     if let Some(every) = reverse.every {
         let _ = write!(text, ", .every = {every}");
     }
-    let plain = u8::from(reverse.plain);
+    let (plain, direct) = (u8::from(reverse.plain), u8::from(reverse.direct));
     format!(
-        "{{ {text}, .netif = \"{}\", .plain = {plain}, .role = \"{}\" }}",
+        "{{ {text}, .netif = \"{}\", .plain = {plain}, .direct = {direct}, .role = \"{}\" }}",
         reverse.netif,
         config::Choice::name(&reverse.role)
     )
