@@ -38,7 +38,8 @@ impl Machine {
     fn status(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
         let interfaces = 2..2 + self.netifs.len();
         let ports = interfaces.end;
-        let reverses = ports + 1..ports + 1 + REVERSES;
+        let clients = ports + 1..ports + 3;
+        let reverses = clients.end..clients.end + REVERSES;
         let connections = reverses.end + 1;
         match piece {
             0 => drop(self.overview(out)),
@@ -49,6 +50,8 @@ impl Machine {
                 }
             }
             piece if piece == ports => drop(self.ports(out)),
+            piece if piece == clients.start => drop(self.tls_client.write_status(out)),
+            piece if clients.contains(&piece) => drop(self.plain_client.write_status(out)),
             piece if reverses.contains(&piece) => {
                 let next = self.service.write_reverse(piece - reverses.start, out);
                 return Some(next.map_or(reverses.end, |next| reverses.start + next));
@@ -97,8 +100,7 @@ impl Machine {
             let login = if proxy.has_login() { ", with a login" } else { "" };
             writeln!(out, "proxy for connections from here: {proxy}{login}")?;
         }
-        self.tls_client.write_status(out)?;
-        self.plain_client.write_status(out)
+        Ok(())
     }
 
     fn live(&self, out: &mut dyn Write) -> fmt::Result {
