@@ -304,9 +304,7 @@ fn mitmproxy_is_refused_unless_its_root_is_configured() {
     assert!(answer.starts_with("Done.\nTLSv1.3 "), "{answer}");
     converse(&trusting, &mut shell, &mut server);
     assert_eq!(shell.command("client close"), "Done.\n");
+    // It gives every name that is asked for, whatever the server's certificate gives: docs/proxy.md says so.
     let answer = connect(&mut shell, at, port, " name=other.example");
-    assert!(
-        answer.starts_with("Failed: certificate is not for other.example"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("Done.\n"), "{answer}");
 }
