@@ -171,7 +171,7 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
                 format!("{{ {} }}", all.join(", "))
             }
             Slot::Text(text) if text.is_empty() => continue,
-            Slot::Text(text) => literal(text),
+            Slot::Text(text) => quoted(std::str::from_utf8(text).unwrap_or_default()), // it is UTF-8
             Slot::Reverses(list) if list.is_empty() => continue,
             Slot::Reverses(list) => {
                 let groups: String = list
@@ -186,20 +186,6 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
         let blank = if value.starts_with('\n') { "" } else { " " };
         let _ = writeln!(text, "{indent}.{} ={blank}{value},", path.name());
     }
-}
-
-/// A text as a string of C.
-fn literal(text: &[u8]) -> String {
-    let mut literal = String::from("\"");
-    for &byte in text {
-        let _ = match byte {
-            b'"' | b'\\' => write!(literal, "\\{}", char::from(byte)),
-            b' '..=b'~' => write!(literal, "{}", char::from(byte)),
-            _ => write!(literal, "\\{byte:03o}"),
-        };
-    }
-    literal.push('"');
-    literal
 }
 
 /// A reverse connection in braces.

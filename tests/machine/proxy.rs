@@ -295,7 +295,7 @@ fn mitmproxy_is_refused_unless_its_root_is_configured() {
     assert_eq!(answer, "Failed: issuer unknown: O=mitmproxy,CN=mitmproxy.\n");
     drop(refusing);
     let trusting = configured(&format!(
-        ".tls = {{ .verify = \"strict\", .ca_cert =\n{},\n}},\n{}",
+        ".tls = {{ .verify = \"strict\", .root_certs =\n{},\n}},\n{}",
         strings(&root),
         place(at, LOGIN)
     ));

@@ -8,6 +8,7 @@ use super::error::{ClientError, Ended};
 use super::{Name, Remote, Session};
 use crate::echo::Transport;
 use crate::echo::registry::Description;
+use crate::echo::reverse::Host;
 use crate::echo::traces::{Narrators, Traces};
 use crate::net;
 use crate::pki::verify::{Clock, ServerName};
@@ -87,11 +88,14 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
     async fn shake_hands<'a, S: Transport<Error = net::Error>>(
         &'a mut self,
         stream: S,
-        remote: &Remote,
+        remote: &'a Remote,
         name: Option<&'a Name>,
     ) -> Result<(Channel<'a, S>, Session), ClientError> {
         let server_name = match name {
-            None if self.named => Some(ServerName::Ip((*remote.ip()).into())),
+            None if self.named => Some(match remote.host() {
+                Host::Address(address) => ServerName::Ip(address.into()),
+                Host::Name(name) => ServerName::parse(name).ok_or(ClientError::NotAName)?,
+            }),
             None => None,
             Some(name) => Some(ServerName::parse(name).ok_or(ClientError::NotAName)?),
         };
@@ -153,7 +157,7 @@ impl<R: CryptoRng> Speech<'_, R> {
     pub(super) async fn open<'a, S: Transport<Error = net::Error>>(
         &'a mut self,
         stream: S,
-        remote: &Remote,
+        remote: &'a Remote,
         name: Option<&'a Name>,
     ) -> Result<(Channel<'a, S>, Option<Session>), ClientError> {
         match self {
