@@ -52,6 +52,7 @@ declare -A package_of=(
 	["$rsyslogd"]=rsyslog
 	[shellcheck]=shellcheck
 	[telnet]=telnet
+	[tinyproxy]=tinyproxy-bin
 	[tshark]=tshark
 )
 

@@ -19,6 +19,7 @@ mod error;
 mod grammar;
 mod host;
 mod keys;
+mod proxy;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub use error::{At, Error, Fault, FileFault, Found, Name};
 pub use grammar::{Files, Scratch};
 pub use host::{MAX_NAME, is_name};
 pub use keys::{Kind, Path, Position};
+pub use proxy::{MAX_PASSWORD, MAX_USER, Proxy, Secret};
 
 /// The most bytes of a defconfig.
 pub const MAX_TEXT: usize = 256 * 1024;
@@ -63,6 +65,8 @@ pub struct Config {
     pub vmm: Vmm,
     /// `.ip`: the address of `vm0`.
     pub ip: Ip,
+    /// `.proxy`: the HTTP proxy through which is dialled.
+    pub proxy: Proxy,
     /// `.tls`: certificates and keys.
     pub tls: Tls,
     /// `.echo`: what starts at boot, and its limits.
@@ -98,6 +102,7 @@ impl Config {
                 gateway: None,
                 dns: None,
             },
+            proxy: Proxy::new(),
             tls: Tls {
                 srv_cert: Ders::new(),
                 srv_key: Vec::new(),
@@ -131,6 +136,7 @@ impl Config {
     pub fn reset(&mut self) {
         self.vmm = Vmm::default();
         self.ip = Ip::default();
+        self.proxy = Proxy::default();
         // By hand, for its size: an empty one made elsewhere would go over the stack.
         let Tls {
             srv_cert,
@@ -168,7 +174,7 @@ impl Config {
     /// those of its last group.
     pub fn slot(&mut self, path: Path) -> Slot<'_> {
         match path {
-            Path::Vmm | Path::TtySyslog | Path::Ip | Path::Tls | Path::Echo => Slot::Group,
+            Path::Vmm | Path::TtySyslog | Path::Ip | Path::Proxy | Path::Tls | Path::Echo => Slot::Group,
             Path::TelnetDbgsh => Slot::Flag(&mut self.vmm.telnet_dbgsh),
             Path::TlsDbgsh => Slot::Port(&mut self.vmm.tls_dbgsh),
             Path::SyslogEnable => Slot::Flag(&mut self.vmm.tty_syslog.enable),
@@ -180,6 +186,9 @@ impl Config {
             Path::Netmask => Slot::Address(&mut self.ip.netmask),
             Path::Gateway => Slot::OptionalAddress(&mut self.ip.gateway),
             Path::Dns => Slot::OptionalAddress(&mut self.ip.dns),
+            Path::ProxyIpaddr | Path::ProxyHost | Path::ProxyPort | Path::ProxyUser | Path::ProxyPassword => {
+                self.proxy.slot(path)
+            }
             Path::SrvCert => Slot::Ders(&mut self.tls.srv_cert),
             Path::SrvKey => Slot::Keys(&mut self.tls.srv_key),
             Path::CaCert => Slot::Ders(&mut self.tls.ca_cert),
@@ -212,6 +221,7 @@ impl Config {
             | Path::ReverseEvery
             | Path::ReverseNetif
             | Path::ReversePlain
+            | Path::ReverseDirect
             | Path::ReverseRole => self.echo.reverse.last_mut().map_or(Slot::Group, |last| last.slot(path)),
         }
     }
@@ -243,6 +253,8 @@ pub enum Slot<'a> {
     Name(&'a mut StringView),
     /// Subjects, or hashes of keys.
     Subjects(&'a mut Vec<Subject, MAX_ALLOWED>),
+    /// A text; as much as fits.
+    Text(&'a mut VecView<u8>),
     /// Reverse connections.
     Reverses(&'a mut Vec<Reverse, MAX_REVERSES>),
 }
@@ -544,6 +556,8 @@ pub struct Reverse {
     pub netif: String<MAX_NETIF>,
     /// `.plain`: without TLS.
     pub plain: bool,
+    /// `.direct`: not through `.proxy`.
+    pub direct: bool,
     /// `.role`: who is the TLS server.
     pub role: Role,
 }
@@ -557,6 +571,7 @@ impl Reverse {
             Path::ReverseEvery => Slot::Number(&mut self.every),
             Path::ReverseNetif => Slot::Name(&mut self.netif),
             Path::ReversePlain => Slot::Flag(&mut self.plain),
+            Path::ReverseDirect => Slot::Flag(&mut self.direct),
             Path::ReverseRole => Slot::Choice(&mut self.role),
             _ => Slot::Group, // not of this list
         }

@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 use core::net::Ipv4Addr;
 
 use postern::echo::client::{self, Client, ClientError, Target};
+use postern::echo::proxy::Proxy;
 use postern::echo::reverse::{self, REVERSES, ReverseError};
 use postern::echo::server::{Service, StartError, StopError};
 use postern::echo::traces::Traces;
@@ -24,6 +25,7 @@ pub(crate) struct Machine {
     pub(crate) service: &'static Service<Netif>,
     pub(crate) plain_client: &'static Client,
     pub(crate) tls_client: &'static Client,
+    pub(crate) proxy: Option<&'static Proxy>,
     pub(crate) selftest: &'static selftest::Desk,
     pub(crate) traces: &'static Traces,
     /// All the RAM, in bytes.
@@ -36,7 +38,8 @@ impl Machine {
     fn status(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
         let interfaces = 2..2 + self.netifs.len();
         let ports = interfaces.end;
-        let reverses = ports + 1..ports + 1 + REVERSES;
+        let clients = ports + 1..ports + 3;
+        let reverses = clients.end..clients.end + REVERSES;
         let connections = reverses.end + 1;
         match piece {
             0 => drop(self.overview(out)),
@@ -47,6 +50,8 @@ impl Machine {
                 }
             }
             piece if piece == ports => drop(self.ports(out)),
+            piece if piece == clients.start => drop(self.tls_client.write_status(out)),
+            piece if clients.contains(&piece) => drop(self.plain_client.write_status(out)),
             piece if reverses.contains(&piece) => {
                 let next = self.service.write_reverse(piece - reverses.start, out);
                 return Some(next.map_or(reverses.end, |next| reverses.start + next));
@@ -91,8 +96,11 @@ impl Machine {
                 writeln!(out, "{} on port {port} of {netif}", kind.server())?;
             }
         }
-        self.tls_client.write_status(out)?;
-        self.plain_client.write_status(out)
+        if let Some(proxy) = self.proxy {
+            let login = if proxy.has_login() { ", with a login" } else { "" };
+            writeln!(out, "proxy for connections from here: {proxy}{login}")?;
+        }
+        Ok(())
     }
 
     fn live(&self, out: &mut dyn Write) -> fmt::Result {
@@ -190,6 +198,10 @@ impl Host for Machine {
 
     fn server_reverses(&self, kind: Kind) -> usize {
         self.service.reverses(kind)
+    }
+
+    fn proxy(&self) -> Option<&Proxy> {
+        self.proxy
     }
 
     async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError> {

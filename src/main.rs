@@ -134,11 +134,18 @@ fn start(
     let mut speech = Some(settings::speech(config, tls.client, traces, &mut memory));
     let plain_client: &'static Client = memory.value(Client::new(Kind::Plain))?;
     let tls_client: &'static Client = memory.value(Client::new(Kind::Tls))?;
+    let proxy = settings::proxy(config, &mut memory)?;
+    if let Some(proxy) = proxy {
+        service.set_proxy(proxy);
+        plain_client.set_proxy(proxy);
+        tls_client.set_proxy(proxy);
+    }
     let machine: &'static Machine = memory.value(Machine {
         netifs,
         service,
         plain_client,
         tls_client,
+        proxy,
         selftest: test_desk,
         traces,
         ram,

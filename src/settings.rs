@@ -7,6 +7,7 @@ use core::fmt::Write as _;
 use embassy_time::Duration;
 use postern::config::{Config, Scratch};
 use postern::echo::client::{Speech, TlsClient, outbound_len};
+use postern::echo::proxy::Proxy;
 use postern::echo::server::Service;
 use postern::echo::traces::Traces;
 use postern::echo::{Kind, reverse};
@@ -168,6 +169,7 @@ pub(crate) async fn dial(
                 .every
                 .map_or(reverse::EVERY, |seconds| Duration::from_secs(seconds.into())),
             role: wanted.role,
+            direct: wanted.direct,
         };
         if kind == Kind::Tls && !fit {
             ::log::error!(
@@ -183,6 +185,17 @@ pub(crate) async fn dial(
             );
         }
     }
+}
+
+/// The proxy through which is dialled, if there is one.
+pub(crate) fn proxy(config: &Config, memory: &mut Memory) -> Result<Option<&'static Proxy>, memory::Short> {
+    let Some(proxy) = Proxy::from_config(&config.proxy, seed) else {
+        return Ok(None);
+    };
+    let proxy: &'static Proxy = memory.value(proxy)?;
+    let login = if proxy.has_login() { ", with a login" } else { "" };
+    ::log::info!("proxy: {proxy}{login}");
+    Ok(Some(proxy))
 }
 
 /// The time by which certificates are judged. A clock that is wrong tells a time that no certificate outlives.

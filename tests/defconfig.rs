@@ -741,6 +741,28 @@ fn builds_at_the_same_time_agree_on_the_certificates() {
 }
 
 #[test]
+fn a_proxy_survives_the_baking() {
+    let build = Build::new();
+    build.accepted(
+        ".proxy = { .host = \"proxy.example\", .port = 3128, .user = \"J\\303\\274rgen\", .password = \"a \\\"b\\\\c:\" },\n\
+         .echo.reverse = { { .host = \"friend.example\", .port = 1, .plain = 1, .direct = 1 } },\n",
+    );
+    let config = build.baked();
+    let proxy = &config.proxy;
+    assert_eq!(
+        (proxy.ipaddr, proxy.host.as_str(), proxy.port),
+        (None, "proxy.example", 3128)
+    );
+    assert_eq!(proxy.user.as_bytes(), "Jürgen".as_bytes());
+    assert_eq!(proxy.password.as_bytes(), b"a \"b\\c:");
+    assert!(config.echo.reverse[0].direct);
+    // None at all is none as well.
+    let build = Build::new();
+    build.accepted("");
+    assert!(!build.baked().proxy.is_set());
+}
+
+#[test]
 fn reverse_connections_survive_the_baking() {
     let build = Build::new();
     build.accepted(

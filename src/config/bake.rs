@@ -170,6 +170,8 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
                 let all: Vec<_> = all.iter().map(|subject| quoted(subject)).collect();
                 format!("{{ {} }}", all.join(", "))
             }
+            Slot::Text(text) if text.is_empty() => continue,
+            Slot::Text(text) => quoted(std::str::from_utf8(text).unwrap_or_default()), // it is UTF-8
             Slot::Reverses(list) if list.is_empty() => continue,
             Slot::Reverses(list) => {
                 let groups: String = list
@@ -199,9 +201,9 @@ fn braces(reverse: &config::Reverse) -> String {
     if let Some(every) = reverse.every {
         let _ = write!(text, ", .every = {every}");
     }
-    let plain = u8::from(reverse.plain);
+    let (plain, direct) = (u8::from(reverse.plain), u8::from(reverse.direct));
     format!(
-        "{{ {text}, .netif = \"{}\", .plain = {plain}, .role = \"{}\" }}",
+        "{{ {text}, .netif = \"{}\", .plain = {plain}, .direct = {direct}, .role = \"{}\" }}",
         reverse.netif,
         config::Choice::name(&reverse.role)
     )

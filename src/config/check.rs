@@ -43,12 +43,13 @@ impl<const N: usize> Identities<N> {
 }
 
 impl Config {
-    /// Judges what [`Config::parse`] has read. The first fault is returned, in the order address, ports, certificates.
+    /// Judges what [`Config::parse`] has read. The first fault is returned, in the order address, proxy, ports, certificates.
     ///
     /// `now` is the present time, and `built` when the build was, both in seconds since 1970 (UTC). A clock that is
     /// before the build is an error where there are certificates, for then no date can be judged.
     pub fn check(&self, now: u64, built: u64) -> Result<(), Error> {
         self.check_addresses()?;
+        self.check_proxy()?;
         self.check_ports()?;
         self.check_certificates(Date(now), Date(built))
     }
@@ -109,6 +110,25 @@ impl Config {
             {
                 Err(self.error(Path::Dns, Fault::NoWayToDns))
             }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_proxy(&self) -> Result<(), Error> {
+        let proxy = &self.proxy;
+        let (user, password) = (proxy.user.as_bytes(), proxy.password.as_bytes());
+        match (user.is_empty(), password.is_empty()) {
+            (false, true) => return Err(self.error(Path::ProxyUser, Fault::UserWithoutPassword)),
+            (true, false) => return Err(self.error(Path::ProxyPassword, Fault::PasswordWithoutUser)),
+            _ if user.contains(&b':') => return Err(self.error(Path::ProxyUser, Fault::ColonInUser)),
+            _ => {}
+        }
+        match (proxy.ipaddr, proxy.host.as_str(), proxy.port) {
+            _ if !proxy.is_set() => Ok(()),
+            (None, "", _) => Err(self.error(Path::Proxy, Fault::NobodyToDial)),
+            (Some(_), host, _) if !host.is_empty() => Err(self.error(Path::Proxy, Fault::DialBoth)),
+            (_, _, 0) => Err(self.error(Path::Proxy, Fault::NoPortToDial)),
+            (Some(address), ..) if !is_host(address, u32::MAX) => Err(self.error(Path::ProxyIpaddr, Fault::NotAHost)),
             _ => Ok(()),
         }
     }

@@ -251,14 +251,24 @@ pub enum Fault {
     AllowWithoutAuth,
     /// Neither a host nor an interface can have this name.
     NotAName(Name),
-    /// A reverse connection has neither address nor name.
+    /// A reverse connection, or the proxy, has neither address nor name.
     NobodyToDial,
-    /// A reverse connection has both.
+    /// A reverse connection, or the proxy, has both.
     DialBoth,
     /// Reverse connections over TLS, and no CA to judge the other end by.
     ReverseWithoutCa,
-    /// A reverse connection has no port.
+    /// A reverse connection, or the proxy, has no port.
     NoPortToDial,
+    /// The text is longer than so many bytes.
+    LongerThan(usize),
+    /// The text has control characters in it, or is no UTF-8.
+    NotText,
+    /// The user's name has a colon in it, which ends it on the way to the proxy (RFC 7617 §2).
+    ColonInUser,
+    /// There is a user, and no password.
+    UserWithoutPassword,
+    /// There is a password, and no user.
+    PasswordWithoutUser,
 }
 
 /// Why a file cannot be read.
@@ -423,6 +433,11 @@ impl Fault {
             Self::NobodyToDial => f.write_str("there is nobody to dial"),
             Self::DialBoth => f.write_str("there is an address to dial, and a name as well"),
             Self::NoPortToDial => f.write_str("there is no port to dial"),
+            Self::LongerThan(most) => write!(f, "this is longer than {most} bytes"),
+            Self::NotText => f.write_str("there are control characters in it, or bytes that are not UTF-8"),
+            Self::ColonInUser => f.write_str("there is a colon in it, at which the password would begin"),
+            Self::UserWithoutPassword => f.write_str("there is no password for this user"),
+            Self::PasswordWithoutUser => f.write_str("there is no user whose password this is"),
         }
     }
 
@@ -490,7 +505,10 @@ impl Fault {
             Self::Expired { .. } => "Renew it; a longer life is `openssl x509 -days N`",
             Self::NotYetValid { .. } => "Wait until then, set the clock, or have the certificate issued again",
             Self::Clock { .. } => "Set the machine's clock",
-            Self::CertificateWithoutKey | Self::KeyWithoutCertificate => {
+            Self::CertificateWithoutKey
+            | Self::KeyWithoutCertificate
+            | Self::UserWithoutPassword
+            | Self::PasswordWithoutUser => {
                 let partner = key.and_then(Path::partner).map_or("", Path::as_str);
                 return write!(f, "Set `{partner}` as well");
             }
@@ -519,6 +537,7 @@ impl Fault {
             Self::TooManyIdentities(_) => "Keep those that are needed: one for each kind of key will do",
             Self::NoWayToDns => "Set `.ip.gateway` as well, or `.ip.dns` to `{ 0, 0, 0, 0 }` for none",
             Self::NotAHost if key == Some(Path::Dns) => "Use the address of a DNS server, or `{ 0, 0, 0, 0 }` for none",
+            Self::NotAHost if key == Some(Path::ProxyIpaddr) => "Use the address of the proxy",
             Self::NoAddress | Self::NotAHost => "Set `.ip.ipaddr` to the machine's own, or `.ip.use_dhcp` to 1",
             Self::NoNetmask => "Set `.ip.netmask`, or `.ip.use_dhcp` to 1",
             Self::Netmask => "Write ones, then zeroes, like `{ 255, 255, 255, 0 }`",
@@ -540,6 +559,10 @@ impl Fault {
             Self::ReverseWithoutCa => "Set `.tls.ca_cert` as well, or `.plain = 1` to do without TLS",
             Self::NobodyToDial => "Set `.ipaddr` or `.host`, and `.port`",
             Self::DialBoth => "Keep one of `.ipaddr` and `.host`",
+            Self::LongerThan(_) | Self::NotText => {
+                "Write what the proxy knows you by: a short text of letters, digits and signs"
+            }
+            Self::ColonInUser => "Have the proxy's keeper give you a name without one: RFC 7617 allows none",
             Self::NoPortToDial => "Set `.port` to where the other end listens",
         })
     }

@@ -367,6 +367,10 @@ impl<'a> Parser<'a, '_> {
                 self.strings()?;
                 self.set_name(path, start)
             }
+            (Kind::Text(most), Token::Text(_)) => {
+                self.strings()?;
+                self.set_text(path, most, start)
+            }
             (Kind::Choice(_), Token::Text(_)) => {
                 self.strings()?;
                 self.choose(path, start)
@@ -631,6 +635,25 @@ impl<'a> Parser<'a, '_> {
             return Ok(());
         }
         Err(self.lexer.error(start, Fault::NotAName(text)))
+    }
+
+    /// Takes the text in the scratch space as the value of `path`, which starts at `start`.
+    fn set_text(&mut self, path: Path, most: usize, start: usize) -> Result<(), Error> {
+        let bytes = &self.scratch.bytes;
+        let fits = match self.config.slot(path) {
+            Slot::Text(slot) => {
+                slot.clear();
+                slot.extend_from_slice(bytes).is_ok()
+            }
+            _ => true, // not of this kind
+        };
+        let plain = core::str::from_utf8(bytes).is_ok_and(|text| !text.contains(char::is_control));
+        self.scratch.wipe();
+        match (fits, plain) {
+            (false, _) => Err(self.lexer.error(start, Fault::LongerThan(most))),
+            (true, false) => Err(self.lexer.error(start, Fault::NotText)),
+            (true, true) => Ok(()),
+        }
     }
 
     fn set_number(&mut self, path: Path, number: u32) {

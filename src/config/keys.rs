@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{ClientAuth, Role, Verify};
+use super::{ClientAuth, MAX_PASSWORD, MAX_USER, Role, Verify};
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub enum Kind {
     Name,
     /// Subjects or hashes of keys, each in a string, up to [`MAX_ALLOWED`](super::MAX_ALLOWED), in braces.
     Subjects,
+    /// A text of at most so many bytes, in a string.
+    Text(usize),
 }
 
 impl fmt::Display for Kind {
@@ -53,6 +55,7 @@ impl fmt::Display for Kind {
             Self::List => f.write_str("groups in braces, like `{ { .name = value, }, }`"),
             Self::Subjects => f.write_str("strings in braces, like `{ \"CN=alice\", }`"),
             Self::Name => f.write_str("a name in a string, like `\"vm0\"`"),
+            Self::Text(most) => write!(f, "a text of at most {most} bytes in a string"),
             Self::Number(0, 1) => f.write_str("0 or 1"),
             Self::Number(min, max) => write!(f, "a number from {min} to {max}"),
             Self::Address => f.write_str("an address, like `{ 10, 0, 2, 15 }`"),
@@ -121,6 +124,12 @@ keys! {
     Netmask ".ip.netmask" Kind::Address;
     Gateway ".ip.gateway" Kind::Address;
     Dns ".ip.dns" Kind::Address;
+    Proxy ".proxy" Kind::Group;
+    ProxyIpaddr ".proxy.ipaddr" Kind::Address;
+    ProxyHost ".proxy.host" Kind::Name;
+    ProxyPort ".proxy.port" Kind::Number(0, 65535);
+    ProxyUser ".proxy.user" Kind::Text(MAX_USER);
+    ProxyPassword ".proxy.password" Kind::Text(MAX_PASSWORD);
     Tls ".tls" Kind::Group;
     SrvCert ".tls.srv_cert" Kind::Certificates;
     SrvCertFile ".tls.srv_cert_file" Kind::File(Path::SrvCert);
@@ -155,6 +164,7 @@ keys! {
     ReverseEvery ".echo.reverse.every" Kind::Number(1, DAY);
     ReverseNetif ".echo.reverse.netif" Kind::Name;
     ReversePlain ".echo.reverse.plain" Kind::Number(0, 1);
+    ReverseDirect ".echo.reverse.direct" Kind::Number(0, 1);
     ReverseRole ".echo.reverse.role" Kind::Choice(Role::NAMES);
 }
 
@@ -193,13 +203,16 @@ impl Path {
         }
     }
 
-    /// Of a private key its certificate, of a certificate its private key; in the form that holds the PEM itself.
+    /// Of a private key its certificate, of a certificate its private key, in the form that holds the PEM itself; of a
+    /// user the password, and of a password the user.
     pub fn partner(self) -> Option<Path> {
         Some(match self {
             Self::SrvCert | Self::SrvCertFile => Self::SrvKey,
             Self::SrvKey | Self::SrvKeyFile => Self::SrvCert,
             Self::CliCert | Self::CliCertFile => Self::CliKey,
             Self::CliKey | Self::CliKeyFile => Self::CliCert,
+            Self::ProxyUser => Self::ProxyPassword,
+            Self::ProxyPassword => Self::ProxyUser,
             _ => return None,
         })
     }

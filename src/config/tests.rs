@@ -248,6 +248,71 @@ fn reverse_connections_are_a_list() {
 }
 
 #[test]
+fn a_proxy_has_a_place_and_perhaps_a_login() {
+    let config = read(
+        ".proxy = { .host = \"proxy.example.\", .port = 3128, .user = \"J\\303\\274rgen\", \
+         .password = \"a:b \\\"c\\\\\" }",
+    );
+    let proxy = &config.proxy;
+    assert!(proxy.is_set());
+    assert_eq!(
+        (proxy.ipaddr, proxy.host.as_str(), proxy.port),
+        (None, "proxy.example", 3128)
+    );
+    assert_eq!(
+        (proxy.user.as_bytes(), proxy.password.as_bytes()),
+        ("Jürgen".as_bytes(), &b"a:b \"c\\"[..])
+    );
+    assert!(!format!("{config:?}").contains("rgen"));
+    for none in ["", ".proxy = { }", ".proxy = { .port = 0, .user = \"\" }"] {
+        assert!(!read(none).proxy.is_set());
+    }
+}
+
+#[test]
+fn faults_of_proxies() {
+    let long = format!(".proxy = {{ .password = \"{}\" }}", "x".repeat(129));
+    let remedy = "Write what the proxy knows you by: a short text of letters, digits and signs";
+    for (text, expected) in [
+        (".proxy.user = 1", "1:15: .proxy.user: expected a text of at most 64 bytes in a string, found the number 1. Put it between quotation marks; adjacent strings are joined".to_string()),
+        (".proxy.port = 3128", "1:1: .proxy: there is nobody to dial. Set `.ipaddr` or `.host`, and `.port`".into()),
+        (
+            ".proxy = { .ipaddr = { 1, 2, 3, 4 } }",
+            "1:1: .proxy: there is no port to dial. Set `.port` to where the other end listens".into(),
+        ),
+        (
+            ".proxy = { .ipaddr = { 1, 2, 3, 4 }, .host = \"a\", .port = 1 }",
+            "1:1: .proxy: there is an address to dial, and a name as well. Keep one of `.ipaddr` and `.host`".into(),
+        ),
+        (
+            ".proxy = { .ipaddr = { 127, 0, 0, 1 }, .port = 1 }",
+            "1:12: .proxy.ipaddr: a machine cannot have this address. Use the address of the proxy".into(),
+        ),
+        (
+            ".proxy = { .host = \"a\", .port = 1, .user = \"u\" }",
+            "1:36: .proxy.user: there is no password for this user. Set `.proxy.password` as well".into(),
+        ),
+        (
+            ".proxy = { .host = \"a\", .port = 1, .password = \"p\" }",
+            "1:36: .proxy.password: there is no user whose password this is. Set `.proxy.user` as well".into(),
+        ),
+        (
+            ".proxy = { .host = \"a\", .port = 1, .user = \"u:v\", .password = \"p\" }",
+            "1:36: .proxy.user: there is a colon in it, at which the password would begin. Have the proxy's keeper give \
+             you a name without one: RFC 7617 allows none"
+                .into(),
+        ),
+        (&long, format!("1:24: .proxy.password: this is longer than 128 bytes. {remedy}")),
+        (
+            ".proxy = { .user = \"a\\nb\" }",
+            format!("1:20: .proxy.user: there are control characters in it, or bytes that are not UTF-8. {remedy}"),
+        ),
+    ] {
+        assert_eq!(fault(text), format!("defconfig:{expected}"), "{text}");
+    }
+}
+
+#[test]
 fn faults_of_reverse_connections() {
     let many = format!(".echo.reverse = {{ {} }}", "{ .host = \"a\", .port = 1 }, ".repeat(9));
     for (text, expected) in [
@@ -454,7 +519,7 @@ fn faults_of_keys() {
         ),
         (
             ".storage = { .keys = 1 }",
-            "defconfig:1:1: .storage: there is no such key. There are `.vmm`, `.ip`, `.tls`, `.echo`",
+            "defconfig:1:1: .storage: there is no such key. There are `.vmm`, `.ip`, `.proxy`, `.tls`, `.echo`",
         ),
         (
             ".echo = { .x = 1 }",

@@ -255,6 +255,11 @@ impl FakeNetwork {
         self.0.outbound.borrow_mut().pop_front()
     }
 
+    /// Whether nobody has been called that has not answered.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.0.outbound.borrow().is_empty()
+    }
+
     /// Makes connecting fail from now on.
     pub(crate) fn refuse(&self, why: ConnectError) {
         self.0.refuse.set(Some(why));

@@ -5,7 +5,8 @@
 //! * [`secure`] fits [`crate::tls`] to it.
 //! * [`reverse`] dials out and has the service serve the connection.
 //! * [`registry`] is the table of live connections that `status` shows; [`tally`] counts what happened, for `counters`.
-//! * [`client`] is the plain echo client that the shell drives.
+//! * [`client`] is the echo client that the shell drives.
+//! * [`proxy`] opens connections through an HTTP proxy.
 //! * [`traces`] keeps the narrations of the last TLS connections, and [`https`] shows one in a browser.
 //!
 //! Everything here is generic over the small traits below, so that it runs on the host over in-memory pipes and in the
@@ -15,6 +16,7 @@
 pub mod client;
 pub mod https;
 pub mod limit;
+pub mod proxy;
 pub mod pump;
 pub mod registry;
 pub mod reverse;

@@ -10,7 +10,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::Ipv4Addr;
 
 use embassy_futures::join::join_array;
 use embassy_futures::select::select;
@@ -18,13 +18,14 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer};
 
-use super::client::{ClientError, PATIENCE};
+use super::client::ClientError;
 use super::limit::Limiter;
+use super::proxy::reach;
 use super::pump::Flow;
 use super::server::{Job, Service};
-use super::{Kind, Network, find_network};
+use super::{Kind, Network, Transport, find_network};
 use crate::config::{MAX_NAME, MAX_NETIF, MAX_REVERSES, Role};
-use crate::net::dns;
+use crate::net::{self, dns};
 use crate::pki::text::Text;
 
 /// Reverse connections at a time.
@@ -52,6 +53,8 @@ pub struct Target<'a> {
     pub every: Duration,
     /// Who is the TLS server.
     pub role: Role,
+    /// Not through the proxy, if there is one.
+    pub direct: bool,
 }
 
 /// A host, as it is dialled.
@@ -151,6 +154,7 @@ impl<N: Network> Service<N> {
             port: target.port,
             every: target.every.max(Duration::from_secs(1)),
             role: target.role,
+            through: !target.direct && self.proxy.get().is_some(),
         };
         ::log::info!("{plan}: every {} s, from {}", plan.every.as_secs(), network.name());
         line.begin(plan);
@@ -193,12 +197,18 @@ impl<N: Network> Service<N> {
     }
 
     /// Dials all that are to be dialled, for ever. One task runs this. `random` gives numbers that nobody can guess.
-    pub async fn dial(&self, random: fn() -> u64) -> ! {
+    pub async fn dial(&self, random: fn() -> u64) -> !
+    where
+        N::Stream: Transport<Error = net::Error>,
+    {
         join_array(core::array::from_fn::<_, REVERSES, _>(|n| self.dial_on(n, random))).await;
         core::future::pending().await
     }
 
-    async fn dial_on(&self, number: usize, random: fn() -> u64) {
+    async fn dial_on(&self, number: usize, random: fn() -> u64)
+    where
+        N::Stream: Transport<Error = net::Error>,
+    {
         let Some(line) = self.lines.get(number) else { return };
         loop {
             line.start.wait().await;
@@ -207,7 +217,10 @@ impl<N: Network> Service<N> {
         }
     }
 
-    async fn redial(&self, number: usize, line: &Line, random: fn() -> u64) {
+    async fn redial(&self, number: usize, line: &Line, random: fn() -> u64)
+    where
+        N::Stream: Transport<Error = net::Error>,
+    {
         let Some(plan) = line.plan.borrow().clone() else { return };
         let mut refusals = 0;
         loop {
@@ -224,7 +237,10 @@ impl<N: Network> Service<N> {
     }
 
     /// From dialling to the end of the connection.
-    async fn try_once(&self, number: usize, line: &Line, plan: &Plan, random: fn() -> u64) -> Outcome {
+    async fn try_once(&self, number: usize, line: &Line, plan: &Plan, random: fn() -> u64) -> Outcome
+    where
+        N::Stream: Transport<Error = net::Error>,
+    {
         let unreached = |why: ClientError| {
             line.failed(format_args!("{why}"));
             Outcome::Unreached
@@ -232,16 +248,10 @@ impl<N: Network> Service<N> {
         let Some(network) = find_network(self.networks, Some(&plan.netif)) else {
             return unreached(ClientError::NoSuchInterface);
         };
-        let address = match plan.address {
-            Some(address) => address,
-            None => match network.resolve(&plan.name, random()).await {
-                Ok(address) => address,
-                Err(why) => return unreached(ClientError::Resolve(why)),
-            },
-        };
-        let stream = match network.connect(SocketAddrV4::new(address, plan.port), PATIENCE).await {
+        let proxy = self.proxy.get().filter(|_| plan.through);
+        let stream = match reach(network, proxy, plan.host(), plan.port, random).await {
             Ok(stream) => stream,
-            Err(why) => return unreached(ClientError::Connect(why)),
+            Err(why) => return unreached(why.into()),
         };
         let conversation = line.conversation.get().wrapping_add(1);
         line.conversation.set(conversation);
@@ -260,7 +270,7 @@ impl<N: Network> Service<N> {
         match self.hand_over(job).await {
             Ok(()) => line.ended.wait().await,
             Err(job) => {
-                super::Transport::abort(job.stream);
+                job.stream.abort();
                 line.failed(format_args!("{}", self.busy()));
                 Outcome::Unreached
             }
@@ -312,6 +322,7 @@ struct Plan {
     port: u16,
     every: Duration,
     role: Role,
+    through: bool,
 }
 
 impl Plan {
@@ -320,10 +331,11 @@ impl Plan {
     }
 }
 
-/// `tls reverse to 10.0.2.2:20001`.
+/// `tls reverse to 10.0.2.2:20001`, or that and `through the proxy`.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} reverse to {}:{}", self.kind, self.host(), self.port)
+        let through = if self.through { " through the proxy" } else { "" };
+        write!(f, "{} reverse to {}:{}{through}", self.kind, self.host(), self.port)
     }
 }
 

@@ -20,6 +20,7 @@ use embedded_io_async::{BufRead, Error as _, ErrorKind, Write};
 
 use super::https;
 use super::limit::Limiter;
+use super::proxy::Proxy;
 use super::pump::{Buffered, End, pump};
 use super::registry::{Description, Entry, Guard, State};
 use super::reverse::{Call, Dialled, Line, REVERSES};
@@ -236,6 +237,7 @@ pub struct Service<N: Network + 'static> {
     tally: Tally,
     tls: Cell<Result<(), &'static str>>,
     pub(super) mutual: Cell<Result<(), &'static str>>,
+    pub(super) proxy: Cell<Option<&'static Proxy>>,
     /// A worker is free, or a connection has shown that it will not make room.
     changed: Signal<NoopRawMutex, ()>,
     /// Failures and refusals, which a stranger can cause at will.
@@ -260,6 +262,7 @@ impl<N: Network> Service<N> {
             tally: Tally::new(),
             tls: Cell::new(Err("TLS is not set up yet")),
             mutual: Cell::new(Err("TLS is not set up yet")),
+            proxy: Cell::new(None),
             changed: Signal::new(),
             failures: Limiter::new(20, Duration::from_millis(500)),
         }
@@ -274,6 +277,11 @@ impl<N: Network> Service<N> {
     /// if not, why.
     pub fn set_mutual_tls(&self, ready: Result<(), &'static str>) {
         self.mutual.set(ready);
+    }
+
+    /// Has connections that are opened from now on go through `proxy`.
+    pub fn set_proxy(&self, proxy: &'static Proxy) {
+        self.proxy.set(Some(proxy));
     }
 
     /// Starts listening. On success connections are accepted from now on.

@@ -104,6 +104,8 @@ const CONNECT_BY_NAME: Spec =
     spec("client connect", Action::ClientConnect, "The same; expect that name.").with("<host> <port> [name=N]", 2, 4);
 const CONNECT_BY_HOST: Spec =
     spec("client connect", Action::ClientConnect, "The same, by name.").with("<host> <port> [netif]", 2, 3);
+const CONNECT_DIRECT: Spec =
+    spec("client connect", Action::ClientConnect, "The same, past the proxy.").with("<host> <port> proxy=off", 2, 5);
 const SEND: Spec = spec("client send", Action::ClientSend, "Send a message to client.");
 const SEND_TEXT: Spec = spec("client send", Action::ClientSend, "Send that text.").with("<text>", 1, usize::MAX);
 const CLOSE: Spec = spec("client close", Action::ClientClose, "Close the client's connection.");
@@ -122,6 +124,8 @@ const PLAIN_REVERSE: Spec = Spec {
     ..spec("server reverse", Action::Reverse, "Dial out, and serve the echo there.")
 }
 .with("<ipaddr> <port> [netif] [every SECONDS]", 2, 5);
+const REVERSE_DIRECT: Spec =
+    spec("server reverse", Action::Reverse, "The same, past the proxy.").with("<host> <port> proxy=off", 2, 8);
 const TRACE: Spec = Spec {
     choices: &["on", "off"],
     ..spec("trace", Action::Trace, "Narrate handshakes, or list them.")
@@ -137,11 +141,13 @@ pub(super) const PLAIN: &[Spec] = &[
     SEND,
     START,
     CONNECT_BY_HOST,
+    CONNECT_DIRECT,
     SEND_TEXT,
     CLOSE,
     STOP,
     REVERSE_STOP,
     PLAIN_REVERSE,
+    REVERSE_DIRECT,
     HELP,
     LEAVE,
 ];
@@ -152,11 +158,13 @@ pub(super) const TLS: &[Spec] = &[
     SEND,
     START,
     CONNECT_BY_NAME,
+    CONNECT_DIRECT,
     SEND_TEXT,
     CLOSE,
     STOP,
     REVERSE_STOP,
     REVERSE,
+    REVERSE_DIRECT,
     TRACE,
     TRACE_SHOW,
     HELP,
@@ -169,10 +177,14 @@ pub(super) struct Help(pub(super) &'static [Spec]);
 impl fmt::Display for Help {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("usage:\n")?;
-        self.0
-            .iter()
-            .try_for_each(|spec| writeln!(f, "{}", Line(spec, usage_width(self.0))))
+        help_lines(self.0).try_for_each(|line| writeln!(f, "{line}"))
     }
+}
+
+/// The help text after its heading, a command at a time, without the ends of lines.
+pub(super) fn help_lines(specs: &'static [Spec]) -> impl Iterator<Item = impl fmt::Display> {
+    let width = usage_width(specs);
+    specs.iter().map(move |spec| Line(spec, width))
 }
 
 /// One line of the help, and the columns that its table gives to usages.
@@ -400,16 +412,17 @@ usage:
             "usage:\n  server start <port> [netif]             Start echo server.\n"
         );
         assert_eq!(usage(TLS, "server start 1 vm0 x"), usage(TLS, "server start"));
-        assert_eq!(usage(TLS, "server").lines().count(), 6);
-        assert_eq!(usage(TLS, "server restart").lines().count(), 6);
+        assert_eq!(usage(TLS, "server").lines().count(), 7);
+        assert_eq!(usage(TLS, "server restart").lines().count(), 7);
         assert_eq!(
             usage(PLAIN, "server reverse home.example"),
             "usage:\n  server reverse <ipaddr> <port> [netif] [every SECONDS]\n\
-             \x20                                         Dial out, and serve the echo there.\n"
+             \x20                                         Dial out, and serve the echo there.\n\
+             \x20 server reverse <host> <port> proxy=off  The same, past the proxy.\n"
         );
         assert_eq!(action(TLS, "server reverse stop 10.0.2.2"), Some(Action::ReverseStop));
         assert_eq!(usage(TLS, "client close x").lines().count(), 2);
-        assert_eq!(usage(TLS, "client connect x").lines().count(), 3);
+        assert_eq!(usage(TLS, "client connect x").lines().count(), 4);
         assert!(usage(TOP, "status now").contains("  status  "));
         assert!(matches!(parse(TOP, "statusx"), Err(Wrong::Unknown("statusx"))));
         assert!(matches!(parse(TOP, "server start 1"), Err(Wrong::Unknown("server"))));

@@ -1,6 +1,6 @@
 //! The prompts `echoctl> ` and `echoctl_tls> `.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr};
 
 use super::command::{self, Action, Request, Spec};
 use super::console::Console;
@@ -17,6 +17,10 @@ const HELLO_TLS: &str = "Hello, BitVisor with TLS!\n";
 
 /// What goes before the expected name among the arguments of `client connect`.
 const NAME: &str = "name=";
+
+/// By which a connection goes straight to its host although there is a proxy.
+const DIRECT: &str = "proxy=off";
+const PROXY: &str = "proxy=";
 
 /// How a prompt is called, and what it offers.
 pub(super) struct Prompt {
@@ -116,7 +120,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         let Some(port) = self.port(prompt, request, 1).await? else {
             return Ok(());
         };
-        let (mut netif, mut every, mut role) = (None, None, None);
+        let (mut netif, mut every, mut role, mut direct) = (None, None, None, None);
         let mut rest = (2..).map_while(|n| request.argument(n));
         while let Some(word) = rest.next() {
             let set_twice = match word {
@@ -141,6 +145,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                     }
                     role.replace(chosen).is_some()
                 }
+                DIRECT => direct.replace(()).is_some(),
+                word if word.starts_with(PROXY) => return self.not_a_way(word, prompt, request).await,
                 name => netif.replace(name).is_some(),
             };
             if set_twice {
@@ -153,6 +159,13 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         if let reverse::Host::Address(address) = host {
             self.print(format_args!(" ({:08x})", u32::from(address))).await?;
         }
+        let through = match self.host.proxy() {
+            Some(proxy) if direct.is_none() => Some(proxy),
+            _ => None,
+        };
+        if let Some(proxy) = through {
+            self.print(format_args!(" through the proxy {proxy}")).await?;
+        }
         self.print(format_args!(", every {} s)...\n", every.as_secs())).await?;
         let target = reverse::Target {
             host,
@@ -160,6 +173,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             netif,
             every,
             role: role.unwrap_or_default(),
+            direct: direct.is_some(),
         };
         let started = self.host.server_reverse(kind, target);
         self.outcome(started).await
@@ -241,10 +255,14 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         let Some(port) = self.port(prompt, request, 1).await? else {
             return Ok(());
         };
-        let (mut netif, mut name) = (None, None);
-        for argument in [request.argument(2), request.argument(3)].into_iter().flatten() {
+        let (mut netif, mut name, mut direct) = (None, None, None);
+        for argument in (2..).map_while(|n| request.argument(n)) {
             let place = if argument.starts_with(NAME) {
                 &mut name
+            } else if argument == DIRECT {
+                &mut direct
+            } else if argument.starts_with(PROXY) {
+                return self.not_a_way(argument, prompt, request).await;
             } else {
                 &mut netif
             };
@@ -263,31 +281,50 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             self.print(format_args!("'{NAME}{name}': {why}.\n")).await?;
             return self.usage(prompt.specs, request.spec.words).await;
         }
-        let address = match (address, host) {
-            (Some(address), _) => address,
+        let through = match self.host.proxy() {
+            Some(proxy) if direct.is_none() => Some(proxy),
+            _ => None,
+        };
+        let whom = match (address, host) {
+            (Some(address), _) => reverse::Host::Address(address),
+            // Whoever is behind the proxy may have a name only there.
+            (None, Some(host)) if through.is_some() => reverse::Host::Name(host),
             (None, host) => match self.look_up(host.unwrap_or(""), netif).await? {
-                Some(address) => address,
+                Some(address) => reverse::Host::Address(address),
                 None => return Ok(()),
             },
         };
+        self.print(format_args!("Connecting to {} at {whom}:{port}", server(kind)))
+            .await?;
+        if let reverse::Host::Address(address) = whom {
+            self.print(format_args!(" ({:08x})", u32::from(address))).await?;
+        }
         let blank = if netif.is_some() { " " } else { "" };
-        self.print(format_args!(
-            "Connecting to {} at {address}:{port} ({:08x}){blank}{}\n",
-            server(kind),
-            u32::from(address),
-            netif.unwrap_or("")
-        ))
-        .await?;
+        self.print(format_args!("{blank}{}\n", netif.unwrap_or(""))).await?;
+        if let Some(proxy) = through {
+            self.print(format_args!("Through the proxy {proxy}\n")).await?;
+        }
         self.console.flush().await?;
         let target = Target {
-            remote: SocketAddrV4::new(address, port),
+            host: whom,
+            port,
             name: name.or(host).filter(|_| kind == Kind::Tls),
             netif,
+            direct: direct.is_some(),
         };
         match self.host.client_connect(kind, target).await {
             Ok(Some(session)) => self.print(format_args!("Done.\n{session}\n")).await,
             other => self.outcome(other.map(drop)).await,
         }
+    }
+
+    /// Says that `proxy=` takes one word alone.
+    async fn not_a_way(&mut self, argument: &str, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+        self.print(format_args!(
+            "'{argument}': there is '{DIRECT}'; without it the configured proxy is used, if there is one.\n"
+        ))
+        .await?;
+        self.usage(prompt.specs, request.spec.words).await
     }
 
     /// The address of a host; says why if it is not known.

@@ -33,6 +33,7 @@ pub use server::{serial, telnet_server};
 
 use crate::echo::Kind;
 use crate::echo::client::{self, ClientError, Target};
+use crate::echo::proxy::Proxy;
 use crate::echo::reverse::{self, ReverseError};
 use crate::echo::server::{StartError, StopError};
 use crate::echo::traces::Traces;
@@ -96,6 +97,8 @@ pub trait Host {
     /// How many are dialled for that kind of echo.
     fn server_reverses(&self, kind: Kind) -> usize;
 
+    /// The proxy through which is dialled, if there is one.
+    fn proxy(&self) -> Option<&Proxy>;
     /// The address of a host, asked for through that interface, or the first one. Cancel-safe.
     async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError>;
     /// Connects the echo client of that kind, which stays connected when the session ends. Cancel-safe. Gives what was
@@ -246,7 +249,13 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn help(&mut self, specs: &'static [Spec]) -> Result<(), C::Error> {
-        Pager::new(self.console, &mut self.input).print(Help(specs)).await
+        // A piece for each command: all of them are more than one holds.
+        let mut pager = Pager::new(self.console, &mut self.input);
+        pager.print(Help(&[])).await?;
+        for line in command::help_lines(specs) {
+            pager.print(format_args!("{line}\n")).await?;
+        }
+        Ok(())
     }
 
     /// `log`, `log N` and `log follow`.

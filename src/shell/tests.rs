@@ -8,6 +8,7 @@ use std::vec::Vec;
 use super::*;
 use crate::echo::client::{Client, Speech};
 use crate::echo::fake::{FakeNetwork, Stream, beside, connection, settle};
+use crate::echo::proxy::Proxy;
 use crate::echo::server::{Desk, Limits, Service};
 use crate::echo::traces::{Slot, TAPE};
 use crate::echo::{Network, Transport};
@@ -27,6 +28,7 @@ struct Machine {
     records: RefCell<Vec<String>>,
     power: Cell<Option<Power>>,
     traces: &'static Traces,
+    proxy: Option<&'static Proxy>,
 }
 
 impl Machine {
@@ -48,6 +50,7 @@ impl Machine {
             records: RefCell::new(records),
             power: Cell::new(None),
             traces: Box::leak(Box::new(Traces::new(slots))),
+            proxy: None,
         }
     }
 
@@ -146,6 +149,9 @@ impl Host for Machine {
     fn server_reverses(&self, kind: Kind) -> usize {
         self.service.reverses(kind)
     }
+    fn proxy(&self) -> Option<&Proxy> {
+        self.proxy
+    }
     async fn resolve(&self, host: &str, _: Option<&str>) -> Result<Ipv4Addr, ClientError> {
         match host {
             "echo.example" => Ok(Ipv4Addr::new(192, 168, 40, 50)),
@@ -154,10 +160,16 @@ impl Host for Machine {
         }
     }
     async fn client_connect(&self, kind: Kind, target: Target<'_>) -> Result<Option<client::Session>, ClientError> {
-        let Target { remote, name, netif } = target;
+        let Target {
+            host,
+            port,
+            name,
+            netif,
+            ..
+        } = target;
         self.targets
             .borrow_mut()
-            .push(std::format!("{kind} {remote} {name:?} {netif:?}"));
+            .push(std::format!("{kind} {host}:{port} {name:?} {netif:?}"));
         self.client(kind).connect(target).await
     }
     async fn client_send(&self, kind: Kind, text: &[u8]) -> Result<(), ClientError> {
@@ -186,12 +198,14 @@ fn the_guide_step_by_step() {
   client send                             Send a message to client.
   server start <port> [netif]             Start echo server.
   client connect <host> <port> [name=N]   The same; expect that name.
+  client connect <host> <port> proxy=off  The same, past the proxy.
   client send <text>                      Send that text.
   client close                            Close the client's connection.
   server stop [port]                      Stop echo server, or all of them.
   server reverse stop [<host> <port>]     Dial it no more, or none.
   server reverse <ipaddr> <port> [netif] [every SECONDS] [role ROLE]
                                           Dial out, and serve the echo there.
+  server reverse <host> <port> proxy=off  The same, past the proxy.
   trace [on|off]                          Narrate handshakes, or list them.
   trace show <N>                          Show one, step by step.
   help                                    Show this list.
@@ -409,12 +423,55 @@ echoctl> \n";
 }
 
 #[test]
+fn a_proxy_is_named_and_can_be_passed_by() {
+    let machine = Machine {
+        proxy: Some(crate::echo::proxy::testing::proxy()),
+        ..Machine::new()
+    };
+    let proxy = crate::echo::proxy::testing::proxy();
+    machine.service.set_proxy(proxy);
+    machine.tls_client.set_proxy(proxy);
+    let shown = machine.piped(
+        "echoctl_tls\nclient connect none.example 7\nclient connect 10.0.2.2 7 vm0\n\
+         client connect echo.example 7 proxy=off\nclient connect 10.0.2.2 7 name=a vm0 proxy=off\n\
+         server reverse none.example 7\nserver reverse 10.0.2.2 7 proxy=off every 5\nserver reverse a 7 proxy=on\n",
+    );
+    let expected = "\
+> echoctl_tls> Connecting to TLS server at none.example:7
+Through the proxy 10.0.2.2:3128
+Failed: no CA is configured: .tls.ca_cert is empty.
+echoctl_tls> Connecting to TLS server at 10.0.2.2:7 (0a000202) vm0
+Through the proxy 10.0.2.2:3128
+Failed: no CA is configured: .tls.ca_cert is empty.
+echoctl_tls> Looking up echo.example...
+Connecting to TLS server at 192.168.40.50:7 (c0a82832)
+Failed: no CA is configured: .tls.ca_cert is empty.
+echoctl_tls> Connecting to TLS server at 10.0.2.2:7 (0a000202) vm0
+Failed: no CA is configured: .tls.ca_cert is empty.
+echoctl_tls> Starting TLS server (dialling none.example:7 through the proxy 10.0.2.2:3128, every 10 s)...
+Done.
+echoctl_tls> Starting TLS server (dialling 10.0.2.2:7 (0a000202), every 5 s)...
+Done.
+echoctl_tls> 'proxy=on': there is 'proxy=off'; ";
+    assert!(shown.starts_with(expected), "{shown}");
+    assert_eq!(
+        *machine.targets.borrow(),
+        [
+            "tls none.example:7 Some(\"none.example\") None",
+            "tls 10.0.2.2:7 None Some(\"vm0\")",
+            "tls 192.168.40.50:7 Some(\"echo.example\") None",
+            "tls 10.0.2.2:7 Some(\"a\") Some(\"vm0\")",
+        ]
+    );
+}
+
+#[test]
 fn addresses_and_names_that_cannot_be_reach_nobody() {
     let machine = Machine::new();
     let shown = machine.piped(
         "echoctl_tls\nclient connect 10.0.2 7\nclient connect a..b 7\nclient connect 10.0.2.2 7 name=\n\
          client connect 10.0.2.2 7 name=a_b.example name=b\nclient connect 10.0.2.2 7 vm0 vm1\n\
-         client connect 10.0.2.2 0\nclient connect 10.0.2.2\n\nechoctl\nclient connect 10.0.2.2 7 name=a\n",
+         client connect 10.0.2.2 0\nclient connect 10.0.2.2\nclient connect 10.0.2.2 7 proxy=on\n\nechoctl\nclient connect 10.0.2.2 7 name=a\n",
     );
     for expected in [
         "'10.0.2' is neither an IPv4 address nor the name of a host.\nusage:\n  client connect <ipaddr> ",
@@ -422,10 +479,11 @@ fn addresses_and_names_that_cannot_be_reach_nobody() {
         "'name=': no certificate can give that name.\nusage:",
         "'name=a': nothing is verified without TLS.\nusage:",
         "'0' is not a port (1 to 65535).\n",
+        "'proxy=on': there is 'proxy=off'; without it the configured proxy is used, if there is one.\nusage:",
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in {shown}");
     }
-    assert_eq!(shown.matches("usage:").count(), 8);
+    assert_eq!(shown.matches("usage:").count(), 9);
     assert!(machine.targets.borrow().is_empty() && !shown.contains("Connecting"));
 }
 

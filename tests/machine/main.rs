@@ -16,6 +16,7 @@ mod hello;
 mod identities;
 mod paraq;
 mod pki;
+mod proxy;
 mod selftest;
 mod shell;
 mod trace;

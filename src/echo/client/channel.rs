@@ -1,15 +1,14 @@
 //! What the client speaks over a connection: the bytes as they are, or TLS.
 
-use core::net::SocketAddrV4;
-
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{Read, Write};
 use rand_core::CryptoRng;
 
 use super::error::{ClientError, Ended};
-use super::{Name, Session};
+use super::{Name, Remote, Session};
 use crate::echo::Transport;
 use crate::echo::registry::Description;
+use crate::echo::reverse::Host;
 use crate::echo::traces::{Narrators, Traces};
 use crate::net;
 use crate::pki::verify::{Clock, ServerName};
@@ -89,11 +88,14 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
     async fn shake_hands<'a, S: Transport<Error = net::Error>>(
         &'a mut self,
         stream: S,
-        remote: SocketAddrV4,
+        remote: &'a Remote,
         name: Option<&'a Name>,
     ) -> Result<(Channel<'a, S>, Session), ClientError> {
         let server_name = match name {
-            None if self.named => Some(ServerName::Ip((*remote.ip()).into())),
+            None if self.named => Some(match remote.host() {
+                Host::Address(address) => ServerName::Ip(address.into()),
+                Host::Name(name) => ServerName::parse(name).ok_or(ClientError::NotAName)?,
+            }),
             None => None,
             Some(name) => Some(ServerName::parse(name).ok_or(ClientError::NotAName)?),
         };
@@ -102,7 +104,8 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         if let Some(sessions) = sessions {
             config = config.with_sessions(sessions);
         }
-        self.narrators.shell = self.traces.and_then(|traces| traces.begin(remote, None));
+        let peer = stream.peer();
+        self.narrators.shell = self.traces.and_then(|traces| traces.begin(peer, None));
         if !self.narrators.is_empty() {
             config = config.with_trace(&self.narrators);
         }
@@ -154,7 +157,7 @@ impl<R: CryptoRng> Speech<'_, R> {
     pub(super) async fn open<'a, S: Transport<Error = net::Error>>(
         &'a mut self,
         stream: S,
-        remote: SocketAddrV4,
+        remote: &'a Remote,
         name: Option<&'a Name>,
     ) -> Result<(Channel<'a, S>, Option<Session>), ClientError> {
         match self {
@@ -232,23 +235,23 @@ struct Sessions {
 
 #[derive(Default)]
 struct Place {
-    server: Option<(SocketAddrV4, Option<Name>)>,
+    server: Option<(Remote, Option<Name>)>,
     cache: SessionCache,
 }
 
 impl Sessions {
     /// The place for that server.
-    fn of(&mut self, remote: SocketAddrV4, name: Option<&Name>) -> Option<&SessionCache> {
+    fn of(&mut self, remote: &Remote, name: Option<&Name>) -> Option<&SessionCache> {
         let wanted = |place: &Place| {
             let server = place.server.as_ref();
-            server.is_some_and(|(address, asked)| (*address, asked.as_ref()) == (remote, name))
+            server.is_some_and(|(address, asked)| (address, asked.as_ref()) == (remote, name))
         };
         let index = self.places.iter().position(wanted).unwrap_or_else(|| {
             let index = self.oldest;
             self.oldest = (self.oldest + 1) % SESSIONS;
             if let Some(place) = self.places.get_mut(index) {
                 place.cache.clear();
-                place.server = Some((remote, name.cloned()));
+                place.server = Some((remote.clone(), name.cloned()));
             }
             index
         });

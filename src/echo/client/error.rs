@@ -1,12 +1,12 @@
 //! Why the client could not do what it was asked.
 
 use core::fmt;
-use core::net::SocketAddrV4;
-
 use embassy_time::Duration;
 
 use super::{MESSAGE, PATIENCE};
+use crate::echo::proxy::{ProxyError, ReachError};
 use crate::net::{self, ConnectError, ResolveError};
+use crate::pki::text::Text;
 use crate::tls;
 
 /// Why the client could not do it.
@@ -17,15 +17,19 @@ pub enum ClientError {
     /// No connection is open any more, for this reason.
     Ended(Ended),
     /// A connection is open, to there.
-    Connected(SocketAddrV4),
+    Connected(Text<64>),
     /// There is no such interface.
     NoSuchInterface,
     /// No certificate can give the expected name.
     NotAName,
+    /// A host was given by its name, but there is no proxy to look it up.
+    NotLookedUp,
     /// The address of the host is not known.
     Resolve(ResolveError),
     /// No TCP connection came about.
     Connect(ConnectError),
+    /// The proxy gave no connection.
+    Proxy(ProxyError),
     /// TLS cannot be spoken here; the text says why.
     NoTls(&'static str),
     /// The TLS handshake failed.
@@ -46,19 +50,10 @@ impl fmt::Display for ClientError {
             }
             ClientError::NoSuchInterface => f.write_str("there is no such network interface"),
             ClientError::NotAName => f.write_str("no certificate can give that name"),
+            ClientError::NotLookedUp => f.write_str("the address of the host was not looked up"),
             ClientError::Resolve(error) => error.fmt(f),
-            ClientError::Connect(error) => match error {
-                ConnectError::Refused => f.write_str("connection refused"),
-                ConnectError::TimedOut => write!(f, "no answer within {} s", PATIENCE.as_secs()),
-                ConnectError::Unreachable => f.write_str("no address yet, or no route to there"),
-                ConnectError::NoNeighbor => write!(
-                    f,
-                    "no answer to ARP within {} s: the host is down, or the gateway to it",
-                    PATIENCE.as_secs()
-                ),
-                ConnectError::NoSlot => f.write_str("all connections of the interface are in use"),
-                ConnectError::NoLink => f.write_str("the link is down"),
-            },
+            ClientError::Connect(error) => explain(error, f),
+            ClientError::Proxy(error) => error.fmt(f),
             ClientError::NoTls(why) => f.write_str(why),
             ClientError::Handshake(Ended::Closed | Ended::Tls(tls::Error::Truncated)) => {
                 f.write_str("the server closed the connection in the TLS handshake")
@@ -72,15 +67,35 @@ impl fmt::Display for ClientError {
 
 impl core::error::Error for ClientError {}
 
-impl From<ConnectError> for ClientError {
-    fn from(error: ConnectError) -> Self {
-        ClientError::Connect(error)
+impl From<ReachError> for ClientError {
+    fn from(error: ReachError) -> Self {
+        match error {
+            ReachError::Resolve(error) => ClientError::Resolve(error),
+            ReachError::Connect(error) => ClientError::Connect(error),
+            ReachError::Proxy(error) => ClientError::Proxy(error),
+        }
     }
 }
 
 impl From<ResolveError> for ClientError {
     fn from(error: ResolveError) -> Self {
         ClientError::Resolve(error)
+    }
+}
+
+/// Says why no TCP connection came about.
+pub(in crate::echo) fn explain(error: &ConnectError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match error {
+        ConnectError::Refused => f.write_str("connection refused"),
+        ConnectError::TimedOut => write!(f, "no answer within {} s", PATIENCE.as_secs()),
+        ConnectError::Unreachable => f.write_str("no address yet, or no route to there"),
+        ConnectError::NoNeighbor => write!(
+            f,
+            "no answer to ARP within {} s: the host is down, or the gateway to it",
+            PATIENCE.as_secs()
+        ),
+        ConnectError::NoSlot => f.write_str("all connections of the interface are in use"),
+        ConnectError::NoLink => f.write_str("the link is down"),
     }
 }
 

@@ -9,9 +9,9 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::net::SocketAddrV4;
+use core::net::Ipv4Addr;
 use core::pin::pin;
 use core::task::Poll;
 
@@ -24,11 +24,15 @@ use embassy_time::{Duration, Instant, with_timeout};
 use rand_core::CryptoRng;
 
 use super::limit::Limiter;
+use super::proxy::{Proxy, reach};
 use super::registry::Description;
+use super::reverse::Host;
 use super::{Kind, Network, Transport, find_network};
 use crate::net;
+use crate::pki::text::Text;
 use channel::Channel;
 pub use channel::{SESSIONS, Speech, TlsClient, outbound_len};
+pub(super) use error::explain;
 pub use error::{ClientError, Ended};
 
 /// How long connecting may take, and sending.
@@ -54,12 +58,39 @@ type Name = heapless::String<MAX_NAME>;
 /// Where to connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// The address.
-    pub remote: SocketAddrV4,
+    /// The host; by its name only where there is a proxy to look it up.
+    pub host: Host<'a>,
+    /// The port.
+    pub port: u16,
     /// The name (or address) that the server's certificate has to give; `None`: it may give any. TLS only.
     pub name: Option<&'a str>,
     /// The interface; `None`: the first.
     pub netif: Option<&'a str>,
+    /// Not through the proxy, if there is one.
+    pub direct: bool,
+}
+
+/// The other end of a connection. What it displays is `10.0.2.2:10009`, or `10.0.2.2:10009 through the proxy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remote {
+    /// `None`: by its name.
+    address: Option<Ipv4Addr>,
+    name: Name,
+    port: u16,
+    through: bool,
+}
+
+impl Remote {
+    fn host(&self) -> Host<'_> {
+        self.address.map_or(Host::Name(&self.name), Host::Address)
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let through = if self.through { " through the proxy" } else { "" };
+        write!(f, "{}:{}{through}", self.host(), self.port)
+    }
 }
 
 /// What a TLS connection has agreed upon.
@@ -101,12 +132,16 @@ impl fmt::Display for Session {
 /// The client: what sessions ask of it, and the task that does it.
 pub struct Client {
     kind: Kind,
+    /// Through which connections go that are not to go straight.
+    proxy: Cell<Option<&'static Proxy>>,
     /// Held while one asks; answers are then for that one.
     turn: Mutex<NoopRawMutex, ()>,
     request: Signal<NoopRawMutex, (u32, Request)>,
     answer: Signal<NoopRawMutex, (u32, Answer)>,
     /// The number of the last request: the answer to one whose asker has gone must not be taken for another's.
     number: Cell<u32>,
+    /// Whom the state speaks of.
+    remote: RefCell<Option<Remote>>,
     state: Cell<State>,
     sent: Cell<u64>,
     received: Cell<u64>,
@@ -121,7 +156,7 @@ type Answer = Result<Option<Session>, ClientError>;
 #[allow(clippy::large_enum_variant)] // there is no heap
 enum Request {
     Connect {
-        remote: SocketAddrV4,
+        remote: Remote,
         name: Option<Name>,
         netif: Option<heapless::String<INTERFACE>>,
     },
@@ -134,19 +169,11 @@ enum State {
     /// Nobody has asked for anything, or what was open was closed.
     Idle,
     /// A connection is being opened.
-    Opening(SocketAddrV4),
+    Opening,
     /// A connection is open.
-    Open {
-        remote: SocketAddrV4,
-        since: Instant,
-        session: Option<Session>,
-    },
+    Open { since: Instant, session: Option<Session> },
     /// A connection was open, and ended without our doing.
-    Ended {
-        remote: SocketAddrV4,
-        at: Instant,
-        why: Ended,
-    },
+    Ended { at: Instant, why: Ended },
 }
 
 impl Client {
@@ -154,10 +181,12 @@ impl Client {
     pub const fn new(kind: Kind) -> Self {
         Client {
             kind,
+            proxy: Cell::new(None),
             turn: Mutex::new(()),
             request: Signal::new(),
             answer: Signal::new(),
             number: Cell::new(0),
+            remote: RefCell::new(None),
             state: Cell::new(State::Idle),
             sent: Cell::new(0),
             received: Cell::new(0),
@@ -166,12 +195,14 @@ impl Client {
         }
     }
 
-    /// Whom the client is connected to.
-    pub fn peer(&self) -> Option<SocketAddrV4> {
-        match self.state.get() {
-            State::Open { remote, .. } => Some(remote),
-            _ => None,
-        }
+    /// Has connections go through `proxy` from now on.
+    pub fn set_proxy(&self, proxy: &'static Proxy) {
+        self.proxy.set(Some(proxy));
+    }
+
+    /// Whether a connection is open.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state.get(), State::Open { .. })
     }
 
     /// Bytes sent and received on the present connection, or else the last.
@@ -192,7 +223,18 @@ impl Client {
             Some(Ok(name)) => Some(name),
             Some(Err(_)) => return Err(ClientError::NotAName),
         };
-        let remote = target.remote;
+        let through = !target.direct && self.proxy.get().is_some();
+        let (address, host) = match target.host {
+            Host::Address(address) => (Some(address), Name::new()),
+            Host::Name(_) if !through => return Err(ClientError::NotLookedUp),
+            Host::Name(name) => (None, name.try_into().map_err(|_| ClientError::NotAName)?),
+        };
+        let remote = Remote {
+            address,
+            name: host,
+            port: target.port,
+            through,
+        };
         self.ask(Request::Connect { remote, name, netif }).await
     }
 
@@ -207,14 +249,16 @@ impl Client {
         self.ask(Request::Close).await.map(drop)
     }
 
-    /// Writes what there is to say of the connection for `status`, as whole lines of together at most 512 bytes; nothing
+    /// Writes what there is to say of the connection for `status`, as whole lines of together at most 1,024 bytes; nothing
     /// if there never was one.
     pub fn write_status(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         let (kind, (sent, received)) = (self.kind, self.flow());
+        let remote = self.remote.borrow();
+        let Some(remote) = remote.as_ref() else { return Ok(()) };
         match self.state.get() {
             State::Idle => Ok(()),
-            State::Opening(remote) => writeln!(out, "{kind} echo client connecting to {remote}"),
-            State::Open { remote, since, session } => {
+            State::Opening => writeln!(out, "{kind} echo client connecting to {remote}"),
+            State::Open { since, session } => {
                 let seconds = since.elapsed().as_secs();
                 writeln!(
                     out,
@@ -227,7 +271,7 @@ impl Client {
                     None => writeln!(out),
                 }
             }
-            State::Ended { remote, at, why } => {
+            State::Ended { at, why } => {
                 let seconds = at.elapsed().as_secs();
                 writeln!(
                     out,
@@ -252,7 +296,8 @@ impl Client {
                 Request::Connect { remote, name, netif } => {
                     let place = Place {
                         networks,
-                        remote,
+                        proxy: self.proxy.get().filter(|_| remote.through),
+                        remote: &remote,
                         name: name.as_ref(),
                         netif: netif.as_deref(),
                     };
@@ -296,7 +341,8 @@ impl Client {
         N::Stream: Transport<Error = net::Error>,
     {
         let Place { networks, remote, .. } = place;
-        self.state.set(State::Opening(remote));
+        self.remote.replace(Some(remote.clone()));
+        self.state.set(State::Opening);
         let mut held = None;
         let opened = {
             let mut opening = pin!(open(place, speech));
@@ -366,7 +412,8 @@ impl Client {
                     self.answer.signal((number, Err(ClientError::NoSuchInterface)));
                 }
                 Request::Connect { .. } => {
-                    self.answer.signal((number, Err(ClientError::Connected(remote))));
+                    self.answer
+                        .signal((number, Err(ClientError::Connected(Text::of(remote)))));
                 }
                 Request::Close => {
                     self.closed(remote, "closed");
@@ -381,9 +428,9 @@ impl Client {
         held
     }
 
-    fn opened(&self, remote: SocketAddrV4, session: Option<Session>) {
+    fn opened(&self, remote: &Remote, session: Option<Session>) {
         let since = Instant::now();
-        self.state.set(State::Open { remote, since, session });
+        self.state.set(State::Open { since, session });
         self.sent.set(0);
         self.received.set(0);
         self.withheld.set(0);
@@ -393,16 +440,16 @@ impl Client {
         }
     }
 
-    fn closed(&self, remote: SocketAddrV4, how: &str) {
+    fn closed(&self, remote: &Remote, how: &str) {
         let (sent, received) = self.flow();
         self.state.set(State::Idle);
         ::log::info!("{} client: {remote}: {how}, in {received} out {sent}", self.kind);
     }
 
-    fn ended(&self, remote: SocketAddrV4, why: Ended) {
+    fn ended(&self, remote: &Remote, why: Ended) {
         let (sent, received) = self.flow();
         let at = Instant::now();
-        self.state.set(State::Ended { remote, at, why });
+        self.state.set(State::Ended { at, why });
         let level = match why {
             Ended::Closed => ::log::Level::Info,
             _ => ::log::Level::Warn,
@@ -472,7 +519,8 @@ impl Client {
 /// Where a connection goes, and from where.
 struct Place<'a, N> {
     networks: &'a [N],
-    remote: SocketAddrV4,
+    proxy: Option<&'static Proxy>,
+    remote: &'a Remote,
     name: Option<&'a Name>,
     netif: Option<&'a str>,
 }
@@ -489,7 +537,9 @@ where
         return Err(ClientError::NoTls(why));
     }
     let network = find_network(place.networks, place.netif).ok_or(ClientError::NoSuchInterface)?;
-    let stream = network.connect(place.remote, PATIENCE).await?;
+    let (host, port) = (place.remote.host(), place.remote.port);
+    // Where there is no proxy the host is given by its address: there is nothing to look up.
+    let stream = reach(network, place.proxy, host, port, || 0).await?;
     stream.mark_established();
     speech.open(stream, place.remote, place.name).await
 }

@@ -12,7 +12,7 @@ use embedded_io_async::{Read, Write};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use std::boxed::Box;
 use std::cell::RefCell;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -31,9 +31,11 @@ fn clock() -> Clock {
 
 fn to(name: Option<&str>) -> Target<'_> {
     Target {
-        remote: REMOTE,
+        host: Host::Address(*REMOTE.ip()),
+        port: REMOTE.port(),
         name,
         netif: None,
+        direct: false,
     }
 }
 
@@ -221,7 +223,7 @@ fn plain_connects_sends_and_closes() {
         assert_eq!(client.send(b"x").await, Err(ClientError::NotConnected));
         assert_eq!(status(client), "");
         assert_eq!(client.connect(to(None)).await, Ok(None));
-        assert_eq!(client.peer(), Some(REMOTE));
+        assert!(client.is_connected());
         let mut peer = network.answered().unwrap();
         assert_eq!(client.send(b"Hello, BitVisor!\n").await, Ok(()));
         assert_eq!(heard(&mut peer).await, "Hello, BitVisor!\n");
@@ -232,9 +234,62 @@ fn plain_connects_sends_and_closes() {
         assert_eq!(client.close().await, Ok(()));
         assert!(peer.finished());
         assert_eq!(
-            (client.peer(), client.close().await),
-            (None, Err(ClientError::NotConnected))
+            (client.is_connected(), client.close().await),
+            (false, Err(ClientError::NotConnected))
         );
+    });
+}
+
+#[test]
+fn a_proxy_is_used_unless_it_is_not_wanted() {
+    let network = FakeNetwork::default();
+    with_plain(&network, async |client| {
+        let named = Target {
+            host: Host::Name("echo.example"),
+            ..to(None)
+        };
+        assert_eq!(client.connect(named).await, Err(ClientError::NotLookedUp));
+        client.set_proxy(crate::echo::proxy::testing::proxy());
+        assert_eq!(
+            client.connect(Target { direct: true, ..named }).await,
+            Err(ClientError::NotLookedUp)
+        );
+        let play = async |answer: &str| {
+            until(|| !network.is_quiet()).await;
+            let peer = network.answered().unwrap();
+            settle().await;
+            let asked = peer.arrived();
+            peer.say(answer);
+            (peer, asked)
+        };
+        let (refused, _) = embassy_futures::join::join(client.connect(to(None)), play("HTTP/1.1 403 No\r\n\r\n")).await;
+        assert_eq!(refused.unwrap_err().to_string(), "the proxy refused: 403 No");
+        let opened = "HTTP/1.1 200 OK\r\n\r\n";
+        let (connected, (mut peer, asked)) = embassy_futures::join::join(client.connect(named), play(opened)).await;
+        assert_eq!(connected, Ok(None));
+        assert!(asked.starts_with("CONNECT echo.example:10007 HTTP/1.1\r\n"), "{asked}");
+        assert_eq!(client.send(b"x").await, Ok(()));
+        assert_eq!(heard(&mut peer).await, "x");
+        let there = "echo.example:10007 through the proxy";
+        assert_eq!(
+            status(client),
+            std::format!("plain echo client connected to {there}, in 0 out 1, 0 s\n")
+        );
+        let error = client.connect(to(None)).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with(&std::format!("still connected to {there}; ")),
+            "{error}"
+        );
+        client.close().await.unwrap();
+        client
+            .connect(Target {
+                direct: true,
+                ..to(None)
+            })
+            .await
+            .unwrap();
+        assert_eq!(network.answered().unwrap().arrived(), "");
+        assert!(status(client).contains(" connected to 10.0.2.2:10007, "));
     });
 }
 
@@ -292,12 +347,12 @@ fn an_open_connection_is_left_alone_and_the_peers_end_is_noticed() {
             ..to(None)
         };
         assert_eq!(client.connect(nowhere).await, Err(ClientError::NoSuchInterface));
-        assert_eq!(client.peer(), Some(REMOTE));
+        assert!(client.is_connected());
         second.say(b"some\r\ntext \x1b[2J\n\xff");
         second.shutdown();
         settle().await;
         assert_eq!(client.flow(), (0, 17));
-        assert_eq!(client.peer(), None);
+        assert!(!client.is_connected());
         assert_eq!(client.send(b"x").await, Err(ClientError::Ended(Ended::Closed)));
         assert_eq!(
             status(client),
@@ -366,7 +421,7 @@ fn what_comes_is_logged_line_by_line_in_bounded_amounts() {
             settle().await;
         }
         peer.shutdown();
-        until(|| client.peer().is_none()).await;
+        until(|| !client.is_connected()).await;
         assert_eq!(client.flow().1, 44 + 400 + 600_000);
         let shown = logged_after("mark two");
         let shown = shown.iter().filter(|line| line.as_str() == "f1ood").count();
@@ -460,8 +515,8 @@ fn a_certificate_that_does_not_verify_is_refused_by_its_own_words() {
                 until(|| !server.ends.borrow().is_empty()).await;
                 assert_eq!(*server.ends.borrow(), [Err(tls::Error::AlertReceived(alert))]);
                 assert_eq!(
-                    (client.peer(), client.send(b"x").await),
-                    (None, Err(ClientError::NotConnected))
+                    (client.is_connected(), client.send(b"x").await),
+                    (false, Err(ClientError::NotConnected))
                 );
             });
         }
@@ -487,7 +542,7 @@ fn a_server_that_wants_a_certificate_gets_it_or_its_refusal_is_told() {
             let refusal = match client.connect(to(None)).await {
                 // The refusal comes after our last word of the handshake.
                 Ok(_) => {
-                    until(|| client.peer().is_none()).await;
+                    until(|| !client.is_connected()).await;
                     let status = status(client);
                     assert!(
                         status.ends_with(": the server refused: certificate_required\n"),
@@ -616,7 +671,7 @@ fn an_end_without_close_notify_is_told_from_one_with() {
             let asking = async {
                 client.connect(to(None)).await.unwrap();
                 connected.set(true);
-                until(|| client.peer().is_none()).await;
+                until(|| !client.is_connected()).await;
                 (client.flow().1, client.send(b"x").await.unwrap_err().to_string())
             };
             let expected = if cut {

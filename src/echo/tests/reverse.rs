@@ -16,6 +16,7 @@ fn to(host: Host<'_>, port: u16) -> Target<'_> {
         netif: None,
         every: SECOND,
         role: Role::Either,
+        direct: false,
     }
 }
 
@@ -94,6 +95,43 @@ fn nobody_there_is_told_and_tried_again() {
             .reverse(Kind::Plain, to(Host::Name("nowhere.example"), 7))
             .unwrap();
         until(service, "s ago: there is no host of that name\n").await;
+    });
+}
+
+#[test]
+fn the_proxy_is_asked_for_each_try() {
+    served(1, Limits::default(), async |service, network| {
+        service.set_proxy(crate::echo::proxy::testing::proxy());
+        service
+            .reverse(Kind::Plain, to(Host::Name("nowhere.example"), 7))
+            .unwrap();
+        let peer = dialled(network).await;
+        peer.say("HTTP/1.1 502 Bad Gateway\r\n\r\n");
+        let shown = until(service, "next try").await;
+        let start = "plain reverse to nowhere.example:7 through the proxy, every 1 s: next try in 1 s, tries: 1, ";
+        assert!(shown.starts_with(start), "{shown}");
+        assert!(
+            shown.ends_with("s ago: the proxy refused: 502 Bad Gateway\n"),
+            "{shown}"
+        );
+        let peer = dialled(network).await;
+        settle().await;
+        let asked = peer.arrived();
+        assert!(asked.starts_with("CONNECT nowhere.example:7 HTTP/1.1\r\n"), "{asked}");
+        // The first words of whoever was reached come with the head.
+        assert_eq!(say(&peer, "HTTP/1.1 200 OK\r\n\r\necho").await, "echo");
+        until(service, "served: 1").await;
+        service.reverse_stop(Kind::Plain, None).await.unwrap();
+        drop(peer);
+        settle().await;
+        let direct = Target {
+            direct: true,
+            ..to(HOME, 7)
+        };
+        service.reverse(Kind::Plain, direct).unwrap();
+        let peer = dialled(network).await;
+        assert_eq!(say(&peer, "echo").await, "echo");
+        assert!(status(service).starts_with("plain reverse to 10.0.2.2:7, every"));
     });
 }
 

@@ -1,0 +1,80 @@
+//! The HTTP proxy of a configuration, and who we are there.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use heapless::{String, Vec};
+use zeroize::Zeroize;
+
+use super::{MAX_NAME, Path, Slot};
+
+/// The most bytes of a user's name at the proxy.
+pub const MAX_USER: usize = 64;
+/// The most bytes of a password at the proxy.
+pub const MAX_PASSWORD: usize = 128;
+
+/// `.proxy`.
+#[derive(Debug, Default)]
+pub struct Proxy {
+    /// `.ipaddr`: where it is.
+    pub ipaddr: Option<Ipv4Addr>,
+    /// `.host`: or by name.
+    pub host: String<MAX_NAME>,
+    /// `.port`: at which port; 0: none.
+    pub port: u16,
+    /// `.user`: who we are there (RFC 7617); empty: nobody in particular.
+    pub user: Secret<MAX_USER>,
+    /// `.password`: by which we prove it.
+    pub password: Secret<MAX_PASSWORD>,
+}
+
+impl Proxy {
+    pub(super) const fn new() -> Self {
+        Self {
+            ipaddr: None,
+            host: String::new(),
+            port: 0,
+            user: Secret(Vec::new()),
+            password: Secret(Vec::new()),
+        }
+    }
+
+    /// Whether there is one.
+    pub fn is_set(&self) -> bool {
+        self.ipaddr.is_some() || !self.host.is_empty() || self.port != 0 || !self.user.0.is_empty()
+    }
+
+    pub(super) fn slot(&mut self, path: Path) -> Slot<'_> {
+        match path {
+            Path::ProxyIpaddr => Slot::OptionalAddress(&mut self.ipaddr),
+            Path::ProxyHost => Slot::Name(&mut self.host),
+            Path::ProxyPort => Slot::Port(&mut self.port),
+            Path::ProxyUser => Slot::Text(&mut self.user.0),
+            Path::ProxyPassword => Slot::Text(&mut self.password.0),
+            _ => Slot::Group, // not of this group
+        }
+    }
+}
+
+/// A text that is shown to nobody. Wiped from memory on drop.
+#[derive(Default)]
+pub struct Secret<const N: usize>(Vec<u8, N>);
+
+impl<const N: usize> Secret<N> {
+    /// The text: UTF-8 without control characters.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<const N: usize> Drop for Secret<N> {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
+impl<const N: usize> fmt::Debug for Secret<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}

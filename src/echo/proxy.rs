@@ -1,0 +1,378 @@
+//! HTTP proxies: connections from here by way of one that opens them for us.
+//!
+//! [`reach`] opens a connection, straight or through a [`Proxy`]. Of a proxy a tunnel is asked with CONNECT (RFC 9110
+//! §9.3.6), with a login if it has one (Basic, RFC 7617). Where to goes to it in the form in which it came: a host's
+//! name is looked up by the proxy, not here. [`Answer`] judges what it says, without I/O.
+//!
+//! The way to the proxy is TCP alone: it sees the login, and whatever goes through the tunnel without TLS.
+
+use core::fmt::{self, Write as _};
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use base64ct::{Base64, Encoding as _};
+use embassy_time::{Duration, with_timeout};
+use zeroize::Zeroizing;
+
+use super::client::PATIENCE;
+use super::reverse::Host;
+use super::{Network, Transport};
+use crate::config::{self, MAX_NAME, MAX_PASSWORD, MAX_USER};
+use crate::net::{self, ConnectError, ResolveError};
+use crate::pki::text::Text;
+
+/// How long a proxy may take to answer: it connects to the host meanwhile.
+pub const EXCHANGE: Duration = Duration::from_secs(20);
+
+/// The longest head of an answer, in bytes: status line, header fields, and the empty line.
+pub const MAX_HEAD: usize = 4096;
+
+/// The longest status line, in bytes.
+const MAX_STATUS: usize = 256;
+
+/// The longest `host:port`.
+const AUTHORITY: usize = MAX_NAME + 6;
+
+/// The longest login in base64 (RFC 7617 §2): user, colon, password.
+const LOGIN: usize = (MAX_USER + 1 + MAX_PASSWORD).div_ceil(3) * 4;
+
+/// An HTTP proxy. What it displays is where it is, `10.0.2.2:3128`.
+pub struct Proxy {
+    address: Option<Ipv4Addr>,
+    name: heapless::String<MAX_NAME>,
+    port: u16,
+    /// User and password, as they are sent; empty: none.
+    login: Zeroizing<[u8; LOGIN]>,
+    login_len: usize,
+    random: fn() -> u64,
+}
+
+impl Proxy {
+    /// The proxy of a configuration that was found good; `None`: there is none. `random` gives numbers that nobody can
+    /// guess, with which its name is looked up.
+    pub fn from_config(config: &config::Proxy, random: fn() -> u64) -> Option<Self> {
+        if !config.is_set() {
+            return None;
+        }
+        let mut proxy = Proxy {
+            address: config.ipaddr,
+            name: config.host.clone(),
+            port: config.port,
+            login: Zeroizing::new([0; LOGIN]),
+            login_len: 0,
+            random,
+        };
+        let (user, password) = (config.user.as_bytes(), config.password.as_bytes());
+        if !user.is_empty() {
+            let mut plain = Zeroizing::new([0; MAX_USER + 1 + MAX_PASSWORD]);
+            let parts = user.iter().chain(b":").chain(password);
+            let length = plain.iter_mut().zip(parts).map(|(slot, byte)| *slot = *byte).count();
+            // It fits: the parts are no longer than that.
+            proxy.login_len = plain
+                .get(..length)
+                .and_then(|plain| Some(Base64::encode(plain, proxy.login.as_mut_slice()).ok()?.len()))
+                .unwrap_or(0);
+        }
+        Some(proxy)
+    }
+
+    /// Whether it is given a login.
+    pub fn has_login(&self) -> bool {
+        self.login_len > 0
+    }
+
+    fn host(&self) -> Host<'_> {
+        self.address.map_or(Host::Name(&self.name), Host::Address)
+    }
+
+    /// The login in base64; empty: none.
+    fn login(&self) -> &[u8] {
+        self.login.get(..self.login_len).unwrap_or_default()
+    }
+
+    /// A connection to `host` through the proxy: what is read from it, from its first byte on, is the host's.
+    async fn tunnel<N: Network>(&self, network: &N, host: Host<'_>, port: u16) -> Result<N::Stream, ProxyError>
+    where
+        N::Stream: Transport<Error = net::Error>,
+    {
+        let address = match self.host() {
+            Host::Address(address) => address,
+            Host::Name(name) => network
+                .resolve(name, (self.random)())
+                .await
+                .map_err(ProxyError::Resolve)?,
+        };
+        let mut stream = network
+            .connect(SocketAddrV4::new(address, self.port), PATIENCE)
+            .await
+            .map_err(ProxyError::Connect)?;
+        match with_timeout(EXCHANGE, self.ask(&mut stream, host, port)).await {
+            Ok(Ok(())) => Ok(stream),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ProxyError::TimedOut),
+        }
+    }
+
+    async fn ask<S: Transport<Error = net::Error>>(
+        &self,
+        stream: &mut S,
+        host: Host<'_>,
+        port: u16,
+    ) -> Result<(), ProxyError> {
+        let mut authority = heapless::String::<AUTHORITY>::new();
+        // Nothing that is configured or typed is longer.
+        write!(authority, "{host}:{port}").map_err(|_| ProxyError::TooLong)?;
+        let authority = authority.as_bytes();
+        // RFC 9112 §3.2.3; RFC 9110 §7.2 wants the same as Host.
+        for piece in [b"CONNECT ", authority, b" HTTP/1.1\r\nHost: ", authority, b"\r\n"] {
+            stream.write_all(piece).await?;
+        }
+        if self.has_login() {
+            for piece in [b"Proxy-Authorization: Basic ", self.login(), b"\r\n"] {
+                stream.write_all(piece).await?;
+            }
+        }
+        stream.write_all(b"\r\n").await?;
+        stream.flush().await?;
+        let mut answer = Answer::new();
+        loop {
+            // A byte at a time: what follows the head is the host's, and stays where it is.
+            let mut byte = [0];
+            let count = stream.read(&mut byte).await?;
+            let [byte] = byte;
+            if count == 0 {
+                return Err(self.blame(answer.cut_short()));
+            }
+            match answer.take(byte) {
+                None => {}
+                Some(Ok(())) => return Ok(()),
+                Some(Err(error)) => return Err(self.blame(error)),
+            }
+        }
+    }
+}
+
+impl Proxy {
+    /// Whoever was given a login means that one. (tinyproxy says 401, as a server would, where it should be 407.)
+    fn blame(&self, error: ProxyError) -> ProxyError {
+        match error {
+            ProxyError::WantsLogin | ProxyError::Refused(401, _) if self.has_login() => ProxyError::WrongLogin,
+            error => error,
+        }
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host(), self.port)
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({self})")
+    }
+}
+
+/// Why a connection did not come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReachError {
+    /// The address of the host is not known.
+    Resolve(ResolveError),
+    /// No TCP connection to the host came about.
+    Connect(ConnectError),
+    /// The proxy gave none.
+    Proxy(ProxyError),
+}
+
+/// Opens a connection to `host`, through `proxy` if there is one. `random` gives a number that nobody can guess.
+///
+/// # Errors
+/// See [`ReachError`]; at the latest after [`PATIENCE`] and [`EXCHANGE`], and what looking up a name may take.
+pub async fn reach<N: Network>(
+    network: &N,
+    proxy: Option<&Proxy>,
+    host: Host<'_>,
+    port: u16,
+    random: impl FnOnce() -> u64,
+) -> Result<N::Stream, ReachError>
+where
+    N::Stream: Transport<Error = net::Error>,
+{
+    if let Some(proxy) = proxy {
+        return proxy.tunnel(network, host, port).await.map_err(ReachError::Proxy);
+    }
+    let address = match host {
+        Host::Address(address) => address,
+        Host::Name(name) => network.resolve(name, random()).await.map_err(ReachError::Resolve)?,
+    };
+    let remote = SocketAddrV4::new(address, port);
+    network.connect(remote, PATIENCE).await.map_err(ReachError::Connect)
+}
+
+/// Why a proxy gave no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyError {
+    /// The address of the proxy is not known.
+    Resolve(ResolveError),
+    /// No TCP connection to the proxy came about.
+    Connect(ConnectError),
+    /// The TCP connection to the proxy failed.
+    Tcp(net::Error),
+    /// It closed the connection before its answer was complete.
+    Closed,
+    /// It did not answer within [`EXCHANGE`].
+    TimedOut,
+    /// What it answers is no HTTP/1 (RFC 9112 §4).
+    NotHttp,
+    /// The head of its answer is longer than [`MAX_HEAD`], or the status line longer than it may be.
+    TooLong,
+    /// It wants a login (407), and none is configured.
+    WantsLogin,
+    /// It does not let in who is configured (407).
+    WrongLogin,
+    /// It refused with this status and reason (RFC 9110 §15).
+    Refused(u16, Text<64>),
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProxyError::Resolve(error) => write!(f, "the proxy's name: {error}"),
+            ProxyError::Connect(error) => {
+                f.write_str("the proxy: ")?;
+                super::client::explain(error, f)
+            }
+            ProxyError::Tcp(error) => write!(f, "the proxy: {error}"),
+            ProxyError::Closed => f.write_str("the proxy closed the connection before it had answered"),
+            ProxyError::TimedOut => write!(f, "the proxy did not answer within {} s", EXCHANGE.as_secs()),
+            ProxyError::NotHttp => f.write_str("the proxy does not speak HTTP"),
+            ProxyError::TooLong => write!(f, "the proxy's answer is longer than {MAX_HEAD} bytes"),
+            ProxyError::WantsLogin => {
+                f.write_str("the proxy wants authentication: set .proxy.user and .proxy.password")
+            }
+            ProxyError::WrongLogin => {
+                f.write_str("the proxy does not accept .proxy.user and .proxy.password (or not by Basic)")
+            }
+            ProxyError::Refused(status, reason) if reason.is_empty() => write!(f, "the proxy refused: {status}"),
+            ProxyError::Refused(status, reason) => write!(f, "the proxy refused: {status} {reason}"),
+        }
+    }
+}
+
+impl core::error::Error for ProxyError {}
+
+impl From<net::Error> for ProxyError {
+    fn from(error: net::Error) -> Self {
+        ProxyError::Tcp(error)
+    }
+}
+
+/// The head of a proxy's answer, taken a byte at a time.
+pub struct Answer {
+    /// The status line, with room for the empty line by which httparse knows the end.
+    status: heapless::Vec<u8, { MAX_STATUS + 2 }>,
+    /// What the status line means, once it is there.
+    verdict: Option<Verdict>,
+    /// Bytes of the present line without its end.
+    line: usize,
+    /// The last byte was CR.
+    returned: bool,
+    /// Bytes in all.
+    taken: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Verdict {
+    /// 1xx: another answer follows (RFC 9110 §15.2).
+    Interim,
+    Final(Result<(), ProxyError>),
+}
+
+impl Answer {
+    /// Before the first byte.
+    pub fn new() -> Self {
+        Answer {
+            status: heapless::Vec::new(),
+            verdict: None,
+            line: 0,
+            returned: false,
+            taken: 0,
+        }
+    }
+
+    /// Takes the next byte. `Some` with the last one of the head: the tunnel is open, or why not. What comes after a
+    /// tunnel's head is not the proxy's any more.
+    pub fn take(&mut self, byte: u8) -> Option<Result<(), ProxyError>> {
+        self.taken = self.taken.saturating_add(1);
+        if self.taken > MAX_HEAD {
+            return Some(Err(ProxyError::TooLong));
+        }
+        if self.verdict.is_none() {
+            // RFC 9112 §2.3: the name of the protocol comes first. Whoever speaks another may never end a line.
+            let wanted = b"HTTP/1.".get(self.status.len());
+            if wanted.is_some_and(|wanted| *wanted != byte) {
+                return Some(Err(ProxyError::NotHttp));
+            }
+            if self.status.len() == MAX_STATUS {
+                return Some(Err(ProxyError::TooLong));
+            }
+            let _ = self.status.push(byte); // there is room
+        }
+        if byte != b'\n' {
+            self.line = self.line.saturating_add(1);
+            self.returned = byte == b'\r';
+            return None;
+        }
+        // RFC 9112 §2.2: CR LF, or LF alone.
+        let empty = self.line == usize::from(self.returned);
+        (self.line, self.returned) = (0, false);
+        match self.verdict {
+            None => match verdict(&mut self.status) {
+                Some(verdict) => self.verdict = Some(verdict),
+                None => return Some(Err(ProxyError::NotHttp)),
+            },
+            Some(Verdict::Interim) if empty => {
+                self.verdict = None;
+                self.status.clear();
+            }
+            Some(Verdict::Final(verdict)) if empty => return Some(verdict),
+            Some(_) => {}
+        }
+        None
+    }
+
+    /// What is to be said if it ends here.
+    fn cut_short(&self) -> ProxyError {
+        match self.verdict {
+            // The reason is known all the same.
+            Some(Verdict::Final(Err(error))) => error,
+            _ => ProxyError::Closed,
+        }
+    }
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a status line means, its end included; `None` if it is none.
+fn verdict(line: &mut heapless::Vec<u8, { MAX_STATUS + 2 }>) -> Option<Verdict> {
+    line.extend_from_slice(b"\r\n").ok()?;
+    let mut response = httparse::Response::new(&mut []);
+    response.parse(line).ok()?.is_complete().then_some(())?;
+    let reason = response.reason.unwrap_or("").trim();
+    Some(match response.code? {
+        // A tunnel is no other protocol, for which 101 would be.
+        100 | 102..=199 => Verdict::Interim,
+        200..=299 => Verdict::Final(Ok(())),
+        407 => Verdict::Final(Err(ProxyError::WantsLogin)),
+        code => Verdict::Final(Err(ProxyError::Refused(code, Text::new(reason)))),
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
