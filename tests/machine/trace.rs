@@ -790,31 +790,6 @@ fn chromium_trusts_and_shows_the_page() {
     ] {
         assert!(page.contains(told), "{told}\n{page}");
     }
-    // In the light it is light, and in the dark it is dark.
-    for (scheme, background) in [("1", "247,246,242,255"), ("0", "20,23,26,255")] {
-        let picture = scratch.path("picture.png");
-        let arguments = [
-            format!("--blink-settings=preferredColorScheme={scheme}"),
-            format!("--screenshot={}", picture.display()),
-            url.clone(),
-        ];
-        chromium(&scratch.path(""), &arguments.each_ref().map(String::as_str));
-        // Chromium itself says what colour the picture has in a corner.
-        let script = format!(
-            "<body><script>createImageBitmap(new Blob([new Uint8Array({:?})])).then(image => {{\
-             const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d');\
-             canvas.drawImage(image, 0, 0);\
-             document.body.textContent = 'rgba ' + canvas.getImageData(3, 3, 1, 1).data.join();\
-             }});</script></body>",
-            std::fs::read(&picture).unwrap()
-        );
-        let script = scratch.file("corner.html", script);
-        let corner = chromium(
-            &scratch.path(""),
-            &["--dump-dom", &format!("file://{}", script.display())],
-        );
-        assert!(corner.contains(&format!("rgba {background}")), "{corner}");
-    }
     // Without the CA it is refused.
     let stranger = Scratch::new();
     let page = chromium(&stranger.path(""), &["--dump-dom", &url]);
