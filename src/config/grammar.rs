@@ -712,7 +712,8 @@ fn subject(text: &str) -> Result<Subject, Fault> {
             subject.make_ascii_lowercase();
             Ok(subject)
         }
-        None if subject.contains('=') => Ok(subject),
+        // What was cut to be shown ends in dots: that is no whole subject, and many share it.
+        None if subject.contains('=') && !subject.ends_with('…') => Ok(subject),
         _ => Err(fault()),
     }
 }

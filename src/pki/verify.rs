@@ -33,6 +33,7 @@ pub struct Trust<'a> {
     crls: &'a [&'a [u8]],
     mode: Mode,
     allowed: Option<&'a [&'a str]>,
+    servers_too: bool,
 }
 
 /// How chains are judged.
@@ -55,6 +56,7 @@ impl<'a> Trust<'a> {
             crls: &[],
             mode: Mode::Strict,
             allowed: None,
+            servers_too: false,
         }
     }
 
@@ -76,10 +78,19 @@ impl<'a> Trust<'a> {
 
     /// Clients are let in only if they are on this list: by the subject of their certificate, whole and as
     /// [`PeerIdentity::subject`] has it (RFC 4514, of at most [`MAX_ALLOWED_SUBJECT`] bytes), or by their key, as
-    /// [`KeyHash`] displays it. Servers are not concerned.
+    /// [`KeyHash`] displays it. Servers are not concerned, but with [`Trust::with_servers_allowed`].
     pub const fn with_allowed(self, allowed: &'a [&'a str]) -> Self {
         Self {
             allowed: Some(allowed),
+            ..self
+        }
+    }
+
+    /// The list of [`Trust::with_allowed`] is for servers as well. It has to be where the part that a peer takes in TLS says
+    /// nothing of who serves whom, or else one who is not on the list would take the other part.
+    pub const fn with_servers_allowed(self) -> Self {
+        Self {
+            servers_too: true,
             ..self
         }
     }
@@ -131,7 +142,7 @@ impl<'a> Trust<'a> {
         }
         let leaf = Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
         self.judge(chain, &leaf, purpose, now)?;
-        if purpose == Purpose::Client {
+        if purpose == Purpose::Client || self.servers_too {
             let client = PeerIdentity::of(&leaf);
             if !self.allows(&client) {
                 return Err(CertificateError::NotAllowed {

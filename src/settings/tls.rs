@@ -159,7 +159,9 @@ fn server(
     }
     let mutual = match (trust, identities.first()) {
         (Some(trust), Some(identity)) => {
-            let mut client = ClientConfig::new(trust, None, now()).with_identity(*identity);
+            // Whoever is there is served, also as the server in TLS.
+            let judge = &*memory.value(trust.with_servers_allowed()).map_err(|_| SHORT)?;
+            let mut client = ClientConfig::new(judge, None, now()).with_identity(*identity);
             if config.tls.keylog {
                 client = client.with_key_log(&LogSecrets);
             }

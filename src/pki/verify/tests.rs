@@ -747,6 +747,19 @@ fn clients_are_allowed_by_subject_or_by_key() {
     let long = subject(&"x".repeat(200), &[]);
     let cut = PeerIdentity::from_leaf(&long).unwrap().subject;
     assert_eq!(judge(&[cut.as_str()], &long), refused(cut.as_str()));
+    // An alternative name is no subject, however it is written.
+    let imitation = leaf(&ca, |params| {
+        params.distinguished_name = DistinguishedName::new();
+        params.subject_alt_names = Vec::from([rcgen::SanType::DnsName("CN=alice".try_into().unwrap())]);
+    });
+    assert_eq!(PeerIdentity::from_leaf(&imitation).unwrap().subject.as_str(), "");
+    assert!(judge(&["CN=alice"], &imitation).is_err());
+    // Where servers are concerned as well, they are.
+    let both = Trust::new(&anchors).with_allowed(&["CN=alice"]).with_servers_allowed();
+    for purpose in [Purpose::Client, ANY_SERVER] {
+        assert_eq!(both.verify(&[&alice], purpose, CLOCK), Ok(()));
+        assert_eq!(both.verify(&[&subject("bob", &[])], purpose, CLOCK), refused("CN=bob"));
+    }
     // The list does not make a bad certificate good.
     let expired = leaf(&ca, |params| {
         params.distinguished_name = named("alice");
