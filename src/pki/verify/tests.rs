@@ -16,6 +16,7 @@ use crate::crypto::test_tools::{Dir, Rng};
 
 mod openssl;
 mod revocation;
+mod trust;
 
 /// 2026-01-01 00:00:00 UTC.
 const NOW: u64 = 1_767_225_600;
@@ -685,14 +686,11 @@ fn more_roots_judge_strictly_and_no_less() {
         Trust::new(&[]).with_roots(&roots).verify(&[&good], ANY_SERVER, CLOCK),
         Ok(())
     );
-    let many = [roots[0]; MAX_ROOTS + 1];
+    // As many as there are; and one that cannot be read is in nobody's way.
+    let many = [&[roots[0]; 200][..], &[b"no certificate"]].concat();
     assert_eq!(
-        Trust::new(&anchors).with_roots(&many).check(),
-        Err(CertificateError::TooManyConfigured)
-    );
-    assert_eq!(
-        Trust::new(&anchors).with_roots(&[b"no certificate"]).check(),
-        Err(CertificateError::MalformedTrustAnchor)
+        Trust::new(&[]).with_roots(&many).verify(&[&good], ANY_SERVER, CLOCK),
+        Ok(())
     );
 }
 
