@@ -14,8 +14,10 @@
 //! [`Config::parse`] reads the text, [`Config::check`] then judges what the values mean: whether a key belongs to its
 //! certificate, whether dates have passed. Each [`Error`] says where, which key, what is wrong and what to do.
 
+mod bundle;
 mod check;
 mod error;
+mod escape;
 mod grammar;
 mod host;
 mod keys;
@@ -30,6 +32,7 @@ use heapless::{String, Vec, VecView};
 use zeroize::Zeroize;
 
 use crate::pki::allow::MAX_ALLOWED_SUBJECT;
+pub use bundle::Bundle;
 pub use check::{Identities, Part};
 pub use error::{At, Error, Fault, FileFault, Found, Name};
 pub use grammar::{Files, Scratch};
@@ -38,13 +41,17 @@ pub use keys::{Kind, Path, Position};
 pub use proxy::{MAX_PASSWORD, MAX_USER, Proxy, Secret};
 
 /// The most bytes of a defconfig.
-pub const MAX_TEXT: usize = 256 * 1024;
+pub const MAX_TEXT: usize = 512 * 1024;
 /// The most bytes of one value's strings, joined, and of a file that a `_file` key names.
 pub const MAX_STRING: usize = 32 * 1024;
 /// The most bytes of DER that the certificates, or the revocation lists, of one key may take together.
 pub const MAX_DER: usize = 16 * 1024;
 /// The most certificates of one key.
 pub const MAX_CERTIFICATES: usize = 16;
+/// The most certificates of a bundle.
+pub const MAX_ROOTS: usize = 256;
+/// The most bytes of DER that a certificate of a bundle may take.
+pub const MAX_ROOT_DER: usize = 4096;
 /// The most revocation lists.
 pub const MAX_CRLS: usize = 8;
 /// The most identities of the server: chains of certificates, and private keys.
@@ -82,7 +89,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults. (Some 100 KiB: meant for a static.)
+    /// The defaults. (Some 84 KiB: meant for a static.)
     pub const fn new() -> Self {
         Self {
             vmm: Vmm {
@@ -107,7 +114,7 @@ impl Config {
                 srv_cert: Ders::new(),
                 srv_key: Vec::new(),
                 ca_cert: Ders::new(),
-                root_certs: Ders::new(),
+                root_certs: Bundle::new(),
                 cli_cert: Ders::new(),
                 cli_key: Vec::new(),
                 client_auth: ClientAuth::Off,
@@ -153,7 +160,8 @@ impl Config {
             keylog,
             selftest,
         } = &mut self.tls;
-        for ders in [srv_cert, ca_cert, root_certs, cli_cert, crl] {
+        *root_certs = Bundle::new();
+        for ders in [srv_cert, ca_cert, cli_cert, crl] {
             ders.clear();
         }
         srv_key.clear();
@@ -192,7 +200,7 @@ impl Config {
             Path::SrvCert => Slot::Ders(&mut self.tls.srv_cert),
             Path::SrvKey => Slot::Keys(&mut self.tls.srv_key),
             Path::CaCert => Slot::Ders(&mut self.tls.ca_cert),
-            Path::RootCerts => Slot::Ders(&mut self.tls.root_certs),
+            Path::RootCerts => Slot::Bundle(&mut self.tls.root_certs),
             Path::RootCertsFile => self.slot(Path::RootCerts),
             Path::Allow => Slot::Subjects(&mut self.tls.allow),
             Path::CliCert => Slot::Ders(&mut self.tls.cli_cert),
@@ -247,6 +255,8 @@ pub enum Slot<'a> {
     Choice(&'a mut dyn Choice),
     /// Certificates, or revocation lists.
     Ders(&'a mut Ders),
+    /// A bundle of certificates.
+    Bundle(&'a mut Bundle),
     /// Private keys; as many as fit.
     Keys(&'a mut VecView<Key>),
     /// A name; empty: none.
@@ -434,7 +444,7 @@ pub struct Tls {
     /// `.ca_cert`: the CAs that are trusted.
     pub ca_cert: Ders,
     /// `.root_certs`: further CAs, by which servers are judged, always strictly.
-    pub root_certs: Ders,
+    pub root_certs: Bundle,
     /// `.cli_cert`: the client's certificate chain, leaf first: see [`Config::client`].
     pub cli_cert: Ders,
     /// `.cli_key`: its private key.

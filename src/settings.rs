@@ -39,6 +39,7 @@ pub(crate) fn load(module: Option<&'static [u8]>, memory: &mut Memory) -> &'stat
         match read(config, text, scratch) {
             Ok(()) => {
                 ::log::info!("configured by the boot module ({} bytes)", text.len());
+                tls::keep_roots(config, text, scratch, memory);
                 return config;
             }
             Err(error) => {
@@ -52,6 +53,7 @@ pub(crate) fn load(module: Option<&'static [u8]>, memory: &mut Memory) -> &'stat
         // What was good when it was built can have expired since.
         ::log::error!("baked configuration: {}", error.at("defconfig"));
     }
+    tls::keep_roots(config, BAKED.as_bytes(), scratch, memory);
     config
 }
 

@@ -54,10 +54,12 @@ fn run() -> Result<(), String> {
     let mut scratch = Box::new(Scratch::new());
     let mut files = Disk {
         base: path.parent().unwrap_or(&root).to_owned(),
+        bundle: Vec::new(),
     };
     let result = config
         .parse_with_files(&text, &mut scratch, &mut files)
-        .and_then(|()| config.check(now, now));
+        .and_then(|()| config.check(now, now))
+        .and_then(|()| keep_bundle(&mut config, &text, &mut scratch, &files));
     result.map_err(|error| error.at(&name).to_string())?;
 
     let tls = &config.tls;
@@ -121,9 +123,11 @@ fn throw_away(
     }
     let mut files = Disk {
         base: directory.to_owned(),
+        bundle: Vec::new(),
     };
     config
         .parse_with_files(text.as_bytes(), scratch, &mut files)
+        .and_then(|()| keep_bundle(config, text.as_bytes(), scratch, &files))
         .map_err(|error| format!("{}: {error}", directory.display()))
 }
 
@@ -164,6 +168,12 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
                 };
                 ders.iter().map(|der| strings(label, der, &indent)).collect()
             }
+            Slot::Bundle(bundle) if bundle.is_empty() => continue,
+            Slot::Bundle(bundle) => bundle
+                .ders()
+                .iter()
+                .map(|der| strings("CERTIFICATE", der, &indent))
+                .collect(),
             Slot::Name(name) => format!("\"{name}\""),
             Slot::Subjects(all) if all.is_empty() => continue,
             Slot::Subjects(all) => {
@@ -186,6 +196,17 @@ fn write_group(config: &mut Config, group: Option<config::Path>, depth: usize, t
         let blank = if value.starts_with('\n') { "" } else { " " };
         let _ = writeln!(text, "{indent}.{} ={blank}{value},", path.name());
     }
+}
+
+/// Has the configuration's bundle at hand, which comes from `text` or from a file that was just read.
+fn keep_bundle(config: &mut Config, text: &[u8], scratch: &mut Scratch, files: &Disk) -> Result<(), config::Error> {
+    let bundle = &mut config.tls.root_certs;
+    let mut ders = Vec::new();
+    let text = if bundle.is_file() { &files.bundle } else { text };
+    bundle.read(text, scratch, &mut |der| ders.push(&*der.to_vec().leak()))?;
+    // Twice at the most, in a program that soon ends.
+    bundle.keep(ders.leak());
+    Ok(())
 }
 
 /// A reverse connection in braces.
@@ -226,18 +247,31 @@ fn strings(label: &str, der: &[u8], indent: &str) -> String {
 /// The files beside the defconfig.
 struct Disk {
     base: PathBuf,
+    /// What the last bundle's file holds.
+    bundle: Vec<u8>,
 }
 
 impl Files for Disk {
     fn read(&mut self, name: &str, content: &mut heapless::Vec<u8, MAX_STRING>) -> Result<(), FileFault> {
+        let bytes = self.open(name)?;
+        content.extend_from_slice(&bytes).map_err(|_| FileFault::TooLarge)
+    }
+
+    fn bundle(&mut self, name: &str) -> Result<&[u8], FileFault> {
+        self.bundle = self.open(name)?;
+        Ok(&self.bundle)
+    }
+}
+
+impl Disk {
+    fn open(&self, name: &str) -> Result<Vec<u8>, FileFault> {
         let path = self.base.join(name);
         println!("cargo::rerun-if-changed={}", path.display());
-        let bytes = fs::read(&path).map_err(|error| match error.kind() {
+        fs::read(&path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => FileFault::Missing,
             ErrorKind::PermissionDenied => FileFault::Denied,
             _ => FileFault::System(error.raw_os_error().unwrap_or_default()),
-        })?;
-        content.extend_from_slice(&bytes).map_err(|_| FileFault::TooLarge)
+        })
     }
 }
 

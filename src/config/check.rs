@@ -165,12 +165,10 @@ impl Config {
         self.server()?;
         self.client()?;
         self.check_well_formed(Path::CaCert, &tls.ca_cert)?;
-        self.check_well_formed(Path::RootCerts, &tls.root_certs)?;
         for (path, chain) in [
             (Path::SrvCert, &tls.srv_cert),
             (Path::CliCert, &tls.cli_cert),
             (Path::CaCert, &tls.ca_cert),
-            (Path::RootCerts, &tls.root_certs),
         ] {
             self.check_dates(path, chain, now, built)?;
         }

@@ -9,6 +9,7 @@ use heapless::{String, Vec, VecView};
 use zeroize::Zeroize;
 
 use super::error::{Error, Fault, FileFault, Found, Name};
+use super::escape::unescape;
 use super::keys::{Kind, Path, Position};
 use super::{
     Config, Ders, Key, MAX_CERTIFICATES, MAX_CRLS, MAX_REVERSES, MAX_STRING, MAX_TEXT, Reverse, Slot, Subject, is_name,
@@ -21,6 +22,9 @@ use crate::pki::pem::{self, Block, PemError, PemFault};
 pub trait Files {
     /// Puts the content of the file `name` into `content` (empty at first), or says why it cannot.
     fn read(&mut self, name: &str, content: &mut Vec<u8, MAX_STRING>) -> Result<(), FileFault>;
+
+    /// The content of the file `name`, which may be as long as [`MAX_TEXT`], or why it cannot be had.
+    fn bundle(&mut self, name: &str) -> Result<&[u8], FileFault>;
 }
 
 /// The space in which strings are joined, wiped after each use. (32 KiB: meant for a static.)
@@ -40,7 +44,11 @@ impl Scratch {
         self.bytes.is_empty()
     }
 
-    fn wipe(&mut self) {
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8, MAX_STRING> {
+        &mut self.bytes
+    }
+
+    pub(super) fn wipe(&mut self) {
         self.bytes.as_mut_slice().zeroize();
         self.bytes.clear();
     }
@@ -78,7 +86,7 @@ impl Config {
 
 /// A token of C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
+pub(super) enum Token<'a> {
     /// `.`, `=`, `,`, `;`, `{`, `}` or `-`.
     Mark(u8),
     Word(&'a str),
@@ -103,14 +111,14 @@ impl Token<'_> {
 
 /// Cuts a text into tokens. `at` is never beyond the end.
 #[derive(Clone, Copy)]
-struct Lexer<'a> {
-    text: &'a [u8],
-    at: usize,
+pub(super) struct Lexer<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) at: usize,
 }
 
 impl<'a> Lexer<'a> {
     /// The next token, and where it starts.
-    fn next(&mut self) -> Result<(Token<'a>, usize), Error> {
+    pub(super) fn next(&mut self) -> Result<(Token<'a>, usize), Error> {
         self.skip_blanks()?;
         let start = self.at;
         let rest = self.rest();
@@ -141,7 +149,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token, without taking it.
-    fn peek(&self) -> Result<(Token<'a>, usize), Error> {
+    pub(super) fn peek(&self) -> Result<(Token<'a>, usize), Error> {
         let mut ahead = *self;
         ahead.next()
     }
@@ -202,7 +210,26 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn error(&self, offset: usize, fault: Fault) -> Error {
+    /// Where in the text the byte at `offset` of the joined strings that begin at `start` comes from.
+    pub(super) fn locate(&self, start: usize, offset: usize) -> usize {
+        let mut lexer = Lexer { at: start, ..*self };
+        let mut left = offset;
+        while let Ok((Token::Text(literal), start)) = lexer.next() {
+            let found = unescape(literal, |at, _| match left.checked_sub(1) {
+                Some(less) => {
+                    left = less;
+                    Ok(())
+                }
+                None => Err((at, ())),
+            });
+            if let Err((_, (at, ()))) = found {
+                return start + 1 + at;
+            }
+        }
+        start
+    }
+
+    pub(super) fn error(&self, offset: usize, fault: Fault) -> Error {
         Error {
             position: self.position(offset),
             key: None,
@@ -379,6 +406,15 @@ impl<'a> Parser<'a, '_> {
                 self.strings()?;
                 self.set_pem(path, path, start)
             }
+            (Kind::Bundle, Token::Text(_)) => {
+                let result = self.config.tls.root_certs.take_strings(&mut self.lexer, self.scratch);
+                self.end = self.lexer.at;
+                result
+            }
+            (Kind::File(Path::RootCerts), Token::Text(_)) => {
+                self.strings()?;
+                self.read_bundle(start)
+            }
             (Kind::File(target), Token::Text(_)) => {
                 self.strings()?;
                 self.read_file(start)?;
@@ -536,16 +572,41 @@ impl<'a> Parser<'a, '_> {
         Ok(())
     }
 
+    /// Takes the scratch space for the name of a file, and what is in that for a bundle.
+    fn read_bundle(&mut self, start: usize) -> Result<(), Error> {
+        let file = self.file_name();
+        let fault = match (&mut self.files, file) {
+            (None, _) => Fault::NoFiles,
+            (Some(_), None) => Fault::FileName,
+            (Some(files), Some(file)) => match files.bundle(&file) {
+                Ok(content) => match self.config.tls.root_certs.take_file(content, self.scratch) {
+                    Ok(()) => return Ok(()),
+                    Err(fault) => fault,
+                },
+                Err(fault) => Fault::File {
+                    name: name(&file),
+                    fault,
+                },
+            },
+        };
+        Err(self.lexer.error(start, fault))
+    }
+
+    /// The scratch space as the name of a file, if it can be one.
+    fn file_name(&mut self) -> Option<String<256>> {
+        let text = core::str::from_utf8(&self.scratch.bytes).unwrap_or_default();
+        let file = String::try_from(text).ok();
+        self.scratch.wipe();
+        file.filter(|file| !file.is_empty() && !file.contains('\0'))
+    }
+
     /// Takes the scratch space for the name of a file and fills it with that file's content.
     fn read_file(&mut self, start: usize) -> Result<(), Error> {
-        let mut file: String<256> = String::new();
-        let text = core::str::from_utf8(&self.scratch.bytes).unwrap_or_default();
-        let usable = !text.is_empty() && !text.contains('\0') && file.push_str(text).is_ok();
-        self.scratch.wipe();
-        let fault = match &mut self.files {
-            None => Fault::NoFiles,
-            Some(_) if !usable => Fault::FileName,
-            Some(files) => match files.read(&file, &mut self.scratch.bytes) {
+        let file = self.file_name();
+        let fault = match (&mut self.files, file) {
+            (None, _) => Fault::NoFiles,
+            (Some(_), None) => Fault::FileName,
+            (Some(files), Some(file)) => match files.read(&file, &mut self.scratch.bytes) {
                 Ok(()) => return Ok(()),
                 Err(fault) => Fault::File {
                     name: name(&file),
@@ -571,34 +632,12 @@ impl<'a> Parser<'a, '_> {
         result.map_err(|(offset, fault)| {
             // A place inside strings can be shown; one inside a file cannot.
             let offset = if path == target {
-                self.locate(start, offset)
+                self.lexer.locate(start, offset)
             } else {
                 start
             };
             self.lexer.error(offset, fault)
         })
-    }
-
-    /// Where in the text the byte at `offset` of the joined strings that begin at `start` comes from.
-    fn locate(&self, start: usize, offset: usize) -> usize {
-        let mut lexer = Lexer {
-            at: start,
-            ..self.lexer
-        };
-        let mut left = offset;
-        while let Ok((Token::Text(literal), start)) = lexer.next() {
-            let found = unescape(literal, |at, _| match left.checked_sub(1) {
-                Some(less) => {
-                    left = less;
-                    Ok(())
-                }
-                None => Err((at, ())),
-            });
-            if let Err((_, (at, ()))) = found {
-                return start + 1 + at;
-            }
-        }
-        start
     }
 
     /// Takes the word in the scratch space as the value of `path`, which starts at `start`.
@@ -712,7 +751,8 @@ fn subject(text: &str) -> Result<Subject, Fault> {
             subject.make_ascii_lowercase();
             Ok(subject)
         }
-        None if subject.contains('=') => Ok(subject),
+        // What was cut to be shown ends in dots: that is no whole subject, and many share it.
+        None if subject.contains('=') && !subject.ends_with('…') => Ok(subject),
         _ => Err(fault()),
     }
 }
@@ -845,81 +885,5 @@ fn parse_number(text: &str) -> Option<u64> {
                 .saturating_mul(radix.into())
                 .saturating_add(digit.to_digit(radix)?.into()),
         )
-    })
-}
-
-/// Calls `each` with every byte that `literal` stands for, and where in it that stands (C11 §6.4.4.4, §6.4.5).
-/// An error comes with the place at which it was found.
-fn unescape<E: From<EscapeFault>>(
-    literal: &[u8],
-    mut each: impl FnMut(usize, u8) -> Result<(), E>,
-) -> Result<(), (usize, E)> {
-    let mut at = 0;
-    while let Some((&first, rest)) = literal.get(at..).and_then(<[u8]>::split_first) {
-        let (byte, length) = match (first, rest) {
-            (b'\\', [b'\r', b'\n', ..]) => (None, 3),
-            (b'\\', [b'\n', ..]) => (None, 2),
-            (b'\\', _) => {
-                let (byte, length) = escape(rest).ok_or((at, E::from(EscapeFault)))?;
-                (Some(byte), 1 + length)
-            }
-            _ => (Some(first), 1),
-        };
-        if let Some(byte) = byte {
-            each(at, byte).map_err(|error| (at, error))?;
-        }
-        at += length;
-    }
-    Ok(())
-}
-
-/// A backslash and what is no escape.
-struct EscapeFault;
-
-impl From<EscapeFault> for Fault {
-    fn from(_: EscapeFault) -> Self {
-        Fault::Escape
-    }
-}
-
-/// While looking for a place that was reached before, escapes are known to be right.
-impl From<EscapeFault> for (usize, ()) {
-    fn from(_: EscapeFault) -> Self {
-        (0, ())
-    }
-}
-
-/// The byte that the escape stands for, and how many bytes it takes without its backslash.
-fn escape(text: &[u8]) -> Option<(u8, usize)> {
-    let digits = |text: &[u8], radix| {
-        text.iter()
-            .take_while(|&&byte| char::from(byte).is_digit(radix))
-            .count()
-    };
-    let value = |text: &[u8], radix| u8::from_str_radix(core::str::from_utf8(text).ok()?, radix).ok();
-    Some(match text {
-        [b'x', hex @ ..] => {
-            let length = digits(hex, 16);
-            (value(hex.get(..length)?, 16)?, length + 1)
-        }
-        [b'0'..=b'7', ..] => {
-            let length = digits(text, 8).min(3);
-            (value(text.get(..length)?, 8)?, length)
-        }
-        [letter, ..] => {
-            let byte = match letter {
-                b'n' => b'\n',
-                b'r' => b'\r',
-                b't' => b'\t',
-                b'a' => 0x07,
-                b'b' => 0x08,
-                b'v' => 0x0b,
-                b'f' => 0x0c,
-                b'"' | b'\\' | b'\'' | b'?' => *letter,
-                _ => return None,
-            };
-            (byte, 1)
-        }
-        [] => return None,
     })
 }

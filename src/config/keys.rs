@@ -32,6 +32,8 @@ pub enum Kind {
     Address,
     /// Certificates, as PEM in strings.
     Certificates,
+    /// A bundle of certificates, as PEM in strings: more of them than elsewhere.
+    Bundle,
     /// Revocation lists, as PEM in strings.
     Crls,
     /// Private keys, as PEM in strings.
@@ -71,7 +73,7 @@ impl fmt::Display for Kind {
                 }
                 Ok(())
             }
-            Self::Certificates | Self::Crls | Self::PrivateKeys => {
+            Self::Certificates | Self::Bundle | Self::Crls | Self::PrivateKeys => {
                 f.write_str("PEM in strings, like `\"-----BEGIN ...\\n\" \"...\\n\"`")
             }
             Self::File(_) => f.write_str("the name of a PEM file in a string, like `\"pki/server.pem\"`"),
@@ -137,7 +139,7 @@ keys! {
     SrvKeyFile ".tls.srv_key_file" Kind::File(Path::SrvKey);
     CaCert ".tls.ca_cert" Kind::Certificates;
     CaCertFile ".tls.ca_cert_file" Kind::File(Path::CaCert);
-    RootCerts ".tls.root_certs" Kind::Certificates;
+    RootCerts ".tls.root_certs" Kind::Bundle;
     RootCertsFile ".tls.root_certs_file" Kind::File(Path::RootCerts);
     CliCert ".tls.cli_cert" Kind::Certificates;
     CliCertFile ".tls.cli_cert_file" Kind::File(Path::CliCert);

@@ -169,7 +169,11 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         stream.handshake(rng).await?;
         // Not on the console, which is slower than a peer can come and go.
         if let Some(who) = stream.info().peer {
-            ::log::debug!("{}: this is {}, {}", entry.peer(), who.subject.as_str(), who.key());
+            let (peer, subject, key) = (entry.peer(), who.subject, who.key());
+            match stream.info().root {
+                Some(root) => ::log::debug!("{peer}: this is {subject}, {key}, by {root}"),
+                None => ::log::debug!("{peer}: this is {subject}, {key}"),
+            }
         }
         Ok(TlsSession(stream, self.narrators.page))
     }

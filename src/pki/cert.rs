@@ -386,6 +386,18 @@ const ATTRIBUTES: [(ObjectIdentifier, &str); 10] = [
     (ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1"), "emailAddress"),
 ];
 
+/// The subject of a certificate as DER, without a look at the rest: for the search in a large bundle.
+pub(super) fn subject(der: &[u8]) -> Option<&[u8]> {
+    let (mut certificate, _) = outer(der).ok()?;
+    let mut r = sequence(&mut certificate).ok()?;
+    version(&mut r).ok()?;
+    // serialNumber, signature, issuer, validity
+    for _ in 0..4 {
+        r.tlv_bytes().ok()?;
+    }
+    r.tlv_bytes().ok()
+}
+
 /// The content of the SEQUENCE at the front of `der`, and what comes after it.
 pub(super) fn outer(der: &[u8]) -> der::Result<(SliceReader<'_>, &[u8])> {
     let mut reader = SliceReader::new(der)?;

@@ -77,10 +77,11 @@ pub(super) fn mismatch(certificate: &Certificate<'_>, name: ServerName<'_>, comm
     }
 }
 
-/// The subject of a certificate for people to read, or its first alternative name if it is empty.
+/// The subject of a certificate for people to read, or its first alternative name if it is empty. No such name passes for
+/// a subject: one with a `=` is none of a host.
 pub(super) fn subject(certificate: &Certificate<'_>) -> Text {
     match certificate.alternatives().next() {
-        Some(Alternative::Dns(name)) if certificate.subject.is_empty() => Text::new(name),
+        Some(Alternative::Dns(name)) if certificate.subject.is_empty() && !name.contains('=') => Text::new(name),
         Some(Alternative::Ip(ip)) if certificate.subject.is_empty() => Text::of(ip),
         _ => Text::of(certificate.subject),
     }

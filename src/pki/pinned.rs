@@ -10,18 +10,18 @@ use super::verify::{Purpose, Trust};
 use super::{name, revocation, signed};
 
 /// What the rule says of a leaf.
-pub(super) enum Verdict {
+pub(super) enum Verdict<'t> {
     /// No configured CA has the name of its issuer, or that CA has name constraints, which only webpki knows: not a case
     /// for this rule.
     NotApplicable,
-    /// It is good.
-    Good,
+    /// It is good, by this CA.
+    Good(&'t [u8]),
     /// It is refused.
     Refused(CertificateError),
 }
 
 /// Judges a leaf by its CA alone. CA:TRUE is tolerated, as nothing below the leaf is looked at.
-pub(super) fn judge(trust: &Trust<'_>, leaf: &Certificate<'_>, purpose: Purpose<'_>, now: u64) -> Verdict {
+pub(super) fn judge<'t>(trust: &Trust<'t>, leaf: &Certificate<'_>, purpose: Purpose<'_>, now: u64) -> Verdict<'t> {
     let mut verdict = Verdict::NotApplicable;
     for der in trust.anchors() {
         let applies = Certificate::from_der(der)
@@ -30,7 +30,7 @@ pub(super) fn judge(trust: &Trust<'_>, leaf: &Certificate<'_>, purpose: Purpose<
             .filter(|issuer| Usage::of(issuer).is_ok_and(|usage| !usage.name_constraints));
         let Some(issuer) = applies else { continue };
         match check(trust, leaf, &issuer, purpose, now) {
-            Ok(()) => return Verdict::Good,
+            Ok(()) => return Verdict::Good(der),
             Err(error) => {
                 // Of two CAs of one name, the one that has signed knows better what is wrong.
                 if !matches!((&verdict, error), (Verdict::Refused(_), CertificateError::BadSignature)) {

@@ -1,8 +1,9 @@
 //! Signatures on what CAs sign: certificates and revocation lists.
 
 use der::Reader as _;
+use rustls_pki_types::alg_id;
 
-use super::cert::{octets, outer, rest};
+use super::cert::{octets, outer, rest, serial};
 use super::error::CertificateError;
 use crate::crypto::verify::ALGORITHMS;
 
@@ -21,6 +22,27 @@ pub(super) fn verify(algorithm: &[u8], spki: &[u8], message: &[u8], signature: &
     found
         .verify_signature(key, message, signature)
         .map_err(|_| CertificateError::BadSignature)
+}
+
+/// Whether signatures by this key could be verified at all, as far as its kind and size tell.
+pub(super) fn is_supported(spki: &[u8]) -> bool {
+    let Ok((algorithm, key)) = public_key(spki) else {
+        return false;
+    };
+    let known = ALGORITHMS
+        .iter()
+        .any(|known| known.public_key_alg_id().as_ref() == algorithm);
+    let is_rsa = algorithm == alg_id::RSA_ENCRYPTION.as_ref();
+    known && (!is_rsa || rsa_bits(key).is_ok_and(|bits| (2048..=4096).contains(&bits)))
+}
+
+/// The length of the modulus (RFC 8017 §A.1.1).
+fn rsa_bits(key: &[u8]) -> der::Result<usize> {
+    let modulus = serial(&mut outer(key)?.0)?;
+    let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
+    let digits = modulus.get(zeros..).unwrap_or_default();
+    let first = digits.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    Ok((digits.len() * 8).saturating_sub(first))
 }
 
 /// The content of the AlgorithmIdentifier, and the key.

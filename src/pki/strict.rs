@@ -9,7 +9,7 @@ use webpki::{
     RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath, anchor_from_trusted_cert,
 };
 
-use super::cert::Certificate;
+use super::cert::{Certificate, subject};
 use super::crl::Crl;
 use super::error::CertificateError;
 use super::name::{self, ServerName};
@@ -23,17 +23,19 @@ use crate::crypto::verify::ALGORITHMS;
 const MAX_CAS: usize = MAX_ANCHORS + MAX_ROOTS;
 
 /// Judges a chain. `leaf` is its first certificate, already read.
-pub(super) fn judge(
-    trust: &Trust<'_>,
+pub(super) fn judge<'t>(
+    trust: &Trust<'t>,
     chain: &[&[u8]],
     leaf: &Certificate<'_>,
     purpose: Purpose<'_>,
     now: u64,
-) -> Result<(), CertificateError> {
+) -> Result<&'t [u8], CertificateError> {
     let ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> =
         chain.iter().map(|der| CertificateDer::from(*der)).collect();
     let (leaf_der, intermediates) = ders.split_first().ok_or(CertificateError::EmptyChain)?;
-    let anchor_ders: heapless::Vec<CertificateDer<'_>, MAX_CAS> = trust.cas().map(CertificateDer::from).collect();
+    let candidates = candidates(trust, chain);
+    let anchor_ders: heapless::Vec<CertificateDer<'_>, MAX_CAS> =
+        candidates.iter().map(|der| CertificateDer::from(*der)).collect();
     let mut anchors: heapless::Vec<TrustAnchor<'_>, MAX_CAS> = heapless::Vec::new();
     for der in &anchor_ders {
         let anchor = anchor_from_trusted_cert(der).map_err(|_| CertificateError::MalformedTrustAnchor)?;
@@ -67,12 +69,18 @@ pub(super) fn judge(
     let path = end_entity
         .verify_for_usage(ALGORITHMS, &anchors, intermediates, time, usage, revocation, None)
         .map_err(explain)?;
-    check_old_crls(trust, &anchors, &path, leaf, now)?;
+    let root = anchors
+        .iter()
+        .zip(&candidates)
+        .find(|(anchor, _)| core::ptr::eq(*anchor, path.anchor()))
+        .map(|(_, der)| *der)
+        .ok_or(CertificateError::MalformedTrustAnchor)?;
+    check_old_crls(trust, root, &path, leaf, now)?;
     if !Usage::of(leaf)?.may_sign() {
         return Err(CertificateError::KeyMayNotSign);
     }
     let Purpose::Server(Some(wanted)) = purpose else {
-        return Ok(());
+        return Ok(root);
     };
     let mismatch = || name::mismatch(leaf, wanted, false);
     let wanted = match wanted {
@@ -82,16 +90,40 @@ pub(super) fn judge(
     };
     end_entity
         .verify_is_valid_for_subject_name(&wanted)
+        .map(|()| root)
         .map_err(|error| match error {
             Error::CertNotValidForName(_) => mismatch(),
             other => explain(other),
         })
 }
 
+/// The configured CAs, and of the further ones those that have issued something in the chain, going by the name.
+fn candidates<'t>(trust: &Trust<'t>, chain: &[&[u8]]) -> heapless::Vec<&'t [u8], MAX_CAS> {
+    let mut found: heapless::Vec<&[u8], MAX_CAS> = trust.anchors().iter().copied().take(MAX_ANCHORS).collect();
+    if trust.roots().is_empty() {
+        return found;
+    }
+    let issuers: heapless::Vec<&[u8], MAX_CHAIN> = chain
+        .iter()
+        .filter_map(|der| Certificate::from_der(der).ok())
+        .map(|certificate| certificate.issuer.der)
+        .take(MAX_CHAIN)
+        .collect();
+    let has_issued = |root: &[u8]| subject(root).is_some_and(|subject| issuers.contains(&subject));
+    let roots = trust.roots().iter().copied().filter(|root| has_issued(root));
+    found.extend(roots.take(MAX_ROOTS));
+    found
+}
+
+/// Whether webpki can take a certificate for a trust anchor.
+pub(super) fn is_anchor(der: &[u8]) -> bool {
+    anchor_from_trusted_cert(&CertificateDer::from(der)).is_ok()
+}
+
 /// Asks the lists of version 1, which webpki cannot read, about every certificate of a path that webpki has built.
 fn check_old_crls(
     trust: &Trust<'_>,
-    anchors: &[TrustAnchor<'_>],
+    root: &[u8],
     path: &VerifiedPath<'_>,
     leaf: &Certificate<'_>,
     now: u64,
@@ -113,12 +145,7 @@ fn check_old_crls(
         check(&certificate, &issuer)?;
         certificate = issuer;
     }
-    let anchor = anchors
-        .iter()
-        .zip(trust.cas())
-        .find(|(anchor, _)| core::ptr::eq(*anchor, path.anchor()))
-        .and_then(|(_, der)| Certificate::from_der(der).ok())
-        .ok_or(CertificateError::MalformedTrustAnchor)?;
+    let anchor = Certificate::from_der(root).map_err(|_| CertificateError::MalformedTrustAnchor)?;
     check(&certificate, &anchor)
 }
 

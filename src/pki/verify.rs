@@ -13,12 +13,12 @@ use super::cert::Certificate;
 pub use super::error::CertificateError;
 pub use super::name::ServerName;
 use super::text::Text;
-use super::{crl, name, pinned, strict, usage};
+use super::{crl, name, pinned, signed, strict, usage};
 use crate::crypto::hash::HashAlgorithm;
 
 /// The most CAs that can be configured.
 pub const MAX_ANCHORS: usize = 16;
-/// The most CAs that can be configured beside these, with [`Trust::with_roots`].
+/// The most CAs of [`Trust::with_roots`] that may have to do with one chain: whose subject one of its issuers is.
 pub const MAX_ROOTS: usize = 16;
 /// The most revocation lists that can be configured.
 pub const MAX_CRLS: usize = 8;
@@ -33,6 +33,7 @@ pub struct Trust<'a> {
     crls: &'a [&'a [u8]],
     mode: Mode,
     allowed: Option<&'a [&'a str]>,
+    servers_too: bool,
 }
 
 /// How chains are judged.
@@ -55,10 +56,12 @@ impl<'a> Trust<'a> {
             crls: &[],
             mode: Mode::Strict,
             allowed: None,
+            servers_too: false,
         }
     }
 
-    /// With further CAs, by which chains are always judged as in [`Mode::Strict`]; at most [`MAX_ROOTS`].
+    /// With further CAs, by which chains are always judged as in [`Mode::Strict`]: as many as there are, for only those
+    /// are looked at that bear the name of an issuer in the chain. [`root_fault`] tells which of them are of use.
     pub const fn with_roots(self, roots: &'a [&'a [u8]]) -> Self {
         Self { roots, ..self }
     }
@@ -76,10 +79,19 @@ impl<'a> Trust<'a> {
 
     /// Clients are let in only if they are on this list: by the subject of their certificate, whole and as
     /// [`PeerIdentity::subject`] has it (RFC 4514, of at most [`MAX_ALLOWED_SUBJECT`] bytes), or by their key, as
-    /// [`KeyHash`] displays it. Servers are not concerned.
+    /// [`KeyHash`] displays it. Servers are not concerned, but with [`Trust::with_servers_allowed`].
     pub const fn with_allowed(self, allowed: &'a [&'a str]) -> Self {
         Self {
             allowed: Some(allowed),
+            ..self
+        }
+    }
+
+    /// The list of [`Trust::with_allowed`] is for servers as well. It has to be where the part that a peer takes in TLS says
+    /// nothing of who serves whom, or else one who is not on the list would take the other part.
+    pub const fn with_servers_allowed(self) -> Self {
+        Self {
+            servers_too: true,
             ..self
         }
     }
@@ -99,13 +111,13 @@ impl<'a> Trust<'a> {
     /// [`CertificateError::NoTrustAnchors`], [`CertificateError::TooManyConfigured`],
     /// [`CertificateError::MalformedTrustAnchor`] or [`CertificateError::MalformedCrl`].
     pub fn check(&self) -> Result<(), CertificateError> {
-        if self.cas().next().is_none() {
+        if self.anchors.is_empty() && self.roots.is_empty() {
             return Err(CertificateError::NoTrustAnchors);
         }
-        if self.anchors.len() > MAX_ANCHORS || self.roots.len() > MAX_ROOTS || self.crls.len() > MAX_CRLS {
+        if self.anchors.len() > MAX_ANCHORS || self.crls.len() > MAX_CRLS {
             return Err(CertificateError::TooManyConfigured);
         }
-        for der in self.cas() {
+        for der in self.anchors {
             Certificate::from_der(der).map_err(|_| CertificateError::MalformedTrustAnchor)?;
         }
         for der in self.crls {
@@ -120,6 +132,15 @@ impl<'a> Trust<'a> {
     /// The first thing that is wrong. In [`Mode::Pinned`], where the leaf names a configured CA as its issuer, that is
     /// what the pinned rule finds; else what the strict one does.
     pub fn verify(&self, chain: &[&[u8]], purpose: Purpose<'_>, clock: Clock) -> Result<(), CertificateError> {
+        self.find_root(chain, purpose, clock).map(|_| ())
+    }
+
+    /// As [`Trust::verify`], and gives the CA that has vouched for the chain: a certificate in DER, one of those that this
+    /// trust was made of.
+    ///
+    /// # Errors
+    /// Those of [`Trust::verify`].
+    pub fn find_root(&self, chain: &[&[u8]], purpose: Purpose<'_>, clock: Clock) -> Result<&'a [u8], CertificateError> {
         let leaf = chain.first().ok_or(CertificateError::EmptyChain)?;
         self.check()?;
         let Clock { now, floor } = clock;
@@ -130,8 +151,8 @@ impl<'a> Trust<'a> {
             return Err(CertificateError::PathTooLong);
         }
         let leaf = Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
-        self.judge(chain, &leaf, purpose, now)?;
-        if purpose == Purpose::Client {
+        let root = self.judge(chain, &leaf, purpose, now)?;
+        if purpose == Purpose::Client || self.servers_too {
             let client = PeerIdentity::of(&leaf);
             if !self.allows(&client) {
                 return Err(CertificateError::NotAllowed {
@@ -139,7 +160,7 @@ impl<'a> Trust<'a> {
                 });
             }
         }
-        Ok(())
+        Ok(root)
     }
 
     fn judge(
@@ -148,15 +169,16 @@ impl<'a> Trust<'a> {
         leaf: &Certificate<'_>,
         purpose: Purpose<'_>,
         now: u64,
-    ) -> Result<(), CertificateError> {
-        let Err(error) = strict::judge(self, chain, leaf, purpose, now) else {
-            return Ok(());
+    ) -> Result<&'a [u8], CertificateError> {
+        let error = match strict::judge(self, chain, leaf, purpose, now) {
+            Ok(root) => return Ok(root),
+            Err(error) => error,
         };
         if self.mode == Mode::Strict {
             return Err(error);
         }
         match pinned::judge(self, leaf, purpose, now) {
-            pinned::Verdict::Good => Ok(()),
+            pinned::Verdict::Good(root) => Ok(root),
             pinned::Verdict::Refused(reason) => Err(reason),
             // Another version would not help where nobody knows the issuer.
             pinned::Verdict::NotApplicable if error == CertificateError::V1Certificate && chain.len() == 1 => {
@@ -173,9 +195,8 @@ impl<'a> Trust<'a> {
         self.anchors
     }
 
-    /// All of them.
-    pub(super) fn cas(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.anchors.iter().chain(self.roots).copied()
+    pub(super) const fn roots(&self) -> &'a [&'a [u8]] {
+        self.roots
     }
 
     pub(super) const fn crls(&self) -> &'a [&'a [u8]] {
@@ -248,6 +269,53 @@ impl PeerIdentity {
     pub const fn key(&self) -> KeyHash {
         KeyHash(self.fingerprint)
     }
+}
+
+/// What makes a certificate of no use for [`Trust::with_roots`] at `now`, if something does. Its own signature is not
+/// looked at: that it is configured is what makes it a root (RFC 5280 §6.1).
+pub fn root_fault(der: &[u8], now: u64) -> Option<RootFault> {
+    let Ok(root) = Certificate::from_der(der) else {
+        return Some(RootFault::Malformed);
+    };
+    if root.ca == Some(false) || (root.version == 3 && root.ca.is_none()) {
+        return Some(RootFault::NotACa);
+    }
+    if now > root.not_after.0 {
+        return Some(RootFault::Expired);
+    }
+    if !signed::is_supported(root.public_key.der) {
+        return Some(RootFault::Key);
+    }
+    (!strict::is_anchor(der)).then_some(RootFault::Malformed)
+}
+
+/// What makes a certificate of no use as a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootFault {
+    /// It cannot be read.
+    Malformed,
+    /// It does not say that it is a CA.
+    NotACa,
+    /// Its time is over.
+    Expired,
+    /// No signature by a key of this kind or size can be verified here.
+    Key,
+}
+
+impl core::fmt::Display for RootFault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "malformed",
+            Self::NotACa => "not a CA",
+            Self::Expired => "expired",
+            Self::Key => "its kind or size of key is not supported",
+        })
+    }
+}
+
+/// The subject of a certificate for people to read, as [`PeerIdentity::subject`]. Nothing is verified.
+pub fn subject_of(der: &[u8]) -> Text<96> {
+    Certificate::from_der(der).map_or(Text::new("?"), |certificate| name::subject(&certificate))
 }
 
 /// The SubjectPublicKeyInfo of a certificate, as DER. Nothing is verified.

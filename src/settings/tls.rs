@@ -1,11 +1,11 @@
 //! From the configuration to what TLS wants: identities, trust, or why there is none.
 
-use postern::config::{self, Choice as _, Config, Ders, Identities, MAX_IDENTITIES};
+use postern::config::{self, Choice as _, Config, Ders, Identities, MAX_IDENTITIES, Scratch};
 use postern::echo::secure::Mutual;
 use postern::machine::{clock, entropy};
 use postern::pki::cert::Date;
 use postern::pki::crl::Crl;
-use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, MAX_ROOTS, Mode, PeerIdentity, Trust};
+use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, Trust, root_fault, subject_of};
 use postern::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig, Tickets};
 
 use super::now;
@@ -41,9 +41,7 @@ pub(crate) struct Client {
 }
 
 // What the configuration holds can be used.
-const _: () = assert!(
-    config::MAX_CERTIFICATES <= MAX_ANCHORS && config::MAX_CERTIFICATES <= MAX_ROOTS && config::MAX_CRLS <= MAX_CRLS
-);
+const _: () = assert!(config::MAX_CERTIFICATES <= MAX_ANCHORS && config::MAX_CRLS <= MAX_CRLS);
 
 const SHORT: &str = "not enough memory for the certificates";
 const UNUSABLE: &str = "a certificate or private key cannot be used: see the log of the start";
@@ -122,7 +120,80 @@ fn roots(
         Some(trust) => *trust,
         None => Trust::new(&[]).with_crls(list(&config.tls.crl, memory)?),
     };
-    checked(trust.with_roots(list(&config.tls.root_certs, memory)?), memory).map(Some)
+    checked(trust.with_roots(usable(config, memory)?), memory).map(Some)
+}
+
+/// Those of the bundle that can be used; says which cannot.
+fn usable(config: &Config, memory: &mut Memory) -> Result<&'static [&'static [u8]], &'static str> {
+    // As many as a person wants to read of.
+    const MOST: usize = 8;
+    let bundle = &config.tls.root_certs;
+    if bundle.ders().is_empty() {
+        return Err("not enough memory for .tls.root_certs");
+    }
+    let mut skipped = 0;
+    let mut usable = heapless::Vec::<&'static [u8], { config::MAX_ROOTS }>::new();
+    for der in bundle.ders() {
+        let Some(fault) = root_fault(der, now().now) else {
+            let _ = usable.push(der); // there are no more of them than fit
+            continue;
+        };
+        skipped += 1;
+        if skipped <= MOST {
+            ::log::warn!("tls: .tls.root_certs: {} is left out: {fault}", subject_of(der));
+        }
+    }
+    if skipped > 0 {
+        ::log::warn!("tls: .tls.root_certs: {skipped} of {} are left out", bundle.len());
+    }
+    if usable.is_empty() && config.tls.ca_cert.is_empty() {
+        return Err("no CA is left to judge servers by: none of .tls.root_certs can be used");
+    }
+    ::log::info!(
+        "tls: of servers trusts {} more CA{}",
+        usable.len(),
+        plural(usable.len())
+    );
+    let mut iter = usable.iter().copied();
+    let list = memory.slice(usable.len(), |_| iter.next().unwrap_or_default());
+    Ok(list.map_err(|_| SHORT)?)
+}
+
+/// Puts the bundle of `config`, which was read from `text`, into memory of its own.
+pub(crate) fn keep_roots(config: &mut Config, text: &[u8], scratch: &mut Scratch, memory: &mut Memory) {
+    let bundle = &mut config.tls.root_certs;
+    if bundle.is_empty() {
+        return;
+    }
+    let space = memory.buffer(bundle.der_len());
+    let ders = memory.slice(bundle.len(), |_| &[][..]);
+    let (Ok(mut space), Ok(ders)) = (space, ders) else {
+        ::log::error!(
+            ".tls.root_certs: {} certificates of together {} KiB do not fit into the memory: give the machine more (-m)",
+            bundle.len(),
+            bundle.der_len() / 1024
+        );
+        return;
+    };
+    let mut places = ders.iter_mut();
+    let result = bundle.read(text, scratch, &mut |der| {
+        let parts = core::mem::take(&mut space).split_at_mut_checked(der.len());
+        // There is as much room as was counted.
+        let (Some(place), Some((mine, rest))) = (places.next(), parts) else {
+            return;
+        };
+        mine.copy_from_slice(der);
+        (*place, space) = (mine, rest);
+    });
+    match result {
+        Ok(()) => bundle.keep(ders),
+        // It was read from the same text before.
+        Err(error) => ::log::error!("{}", error.at("defconfig")),
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 /// Keeps what can be used.
@@ -159,7 +230,9 @@ fn server(
     }
     let mutual = match (trust, identities.first()) {
         (Some(trust), Some(identity)) => {
-            let mut client = ClientConfig::new(trust, None, now()).with_identity(*identity);
+            // Whoever is there is served, also as the server in TLS.
+            let judge = &*memory.value(trust.with_servers_allowed()).map_err(|_| SHORT)?;
+            let mut client = ClientConfig::new(judge, None, now()).with_identity(*identity);
             if config.tls.keylog {
                 client = client.with_key_log(&LogSecrets);
             }
@@ -239,17 +312,13 @@ fn list(ders: &'static Ders, memory: &mut Memory) -> Result<&'static [&'static [
 /// Says by what certificates of peers are judged, and which lists are out of date.
 fn report_trust(config: &Config) {
     let (cas, lists) = (config.tls.ca_cert.len(), config.tls.crl.len());
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
     ::log::info!(
         "tls: trusts {cas} CA{}, {} verification, {lists} revocation list{}",
         plural(cas),
         config.tls.verify.name(),
         plural(lists)
     );
-    let (roots, allowed) = (config.tls.root_certs.len(), config.tls.allow.len());
-    if roots > 0 {
-        ::log::info!("tls: of servers trusts {roots} more CA{}", plural(roots));
-    }
+    let allowed = config.tls.allow.len();
     if allowed > 0 {
         ::log::info!("tls: of clients lets in {allowed} by name or key");
     }

@@ -105,7 +105,7 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
             }
         }
         // A certificate is required: nobody comes here without.
-        let Some(whose) = stream.info().peer.map(|peer| peer.subject) else {
+        let Some(whose) = stream.info().peer else {
             refused(&"no certificate");
             continue;
         };
@@ -114,7 +114,11 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
             other.signal(peer);
         }
         ours.reset();
-        ::log::info!("{peer}: debug shell over TLS begins: {}", whose.as_str());
+        ::log::info!(
+            "{peer}: debug shell over TLS begins: {}, {}",
+            whose.subject,
+            whose.key()
+        );
         let mut telnet = Telnet::new(stream);
         // The session borrows the stream and goes before the stream does.
         let (words, exit) = match select(ours.wait(), run(&mut telnet, host)).await {

@@ -21,6 +21,7 @@ use super::trace::{self, Event, Fact, Trace};
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
+use crate::pki::text::Text;
 use crate::pki::verify::PeerIdentity;
 
 /// How many KeyUpdates may come in a row without data between them.
@@ -52,6 +53,8 @@ pub struct Info {
     pub resumed: bool,
     /// Who the peer proved to be, if it did. Good only when the handshake is done.
     pub peer: Option<PeerIdentity>,
+    /// The subject of the CA that has vouched for the peer; none in a resumption. Good only when the handshake is done.
+    pub root: Option<Text<96>>,
     /// The application protocol (ALPN), cut to [`MAX_PROTOCOL`] bytes.
     pub protocol: Option<heapless::Vec<u8, MAX_PROTOCOL>>,
     /// The name of the server that the client asked for, cut to [`MAX_SERVER_NAME`] bytes.

@@ -26,6 +26,7 @@ mod clients;
 mod engine;
 mod heavy;
 mod keys;
+mod trust;
 mod verdicts;
 
 /// Critical sections, which the engine wants for its tables.

@@ -124,6 +124,13 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
             }
         }
         let info = stream.info();
+        if let Some(who) = info.peer {
+            let (subject, key) = (who.subject, who.key());
+            match info.root {
+                Some(root) => ::log::debug!("tls client: {remote}: this is {subject}, {key}, by {root}"),
+                None => ::log::debug!("tls client: {remote}: this is {subject}, {key}"),
+            }
+        }
         let session = Session {
             description: Description {
                 version: info.version(),

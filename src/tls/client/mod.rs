@@ -23,7 +23,7 @@ use super::trace::Fact;
 use super::transcript::Transcript;
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::suite::CipherSuite;
-use crate::pki::verify::{PeerIdentity, Purpose, ServerName};
+use crate::pki::verify::{PeerIdentity, Purpose, ServerName, subject_of};
 
 /// A state of the handshake, named for the message it waits for. Each holds just what it needs; a message consumes it
 /// and yields the next.
@@ -391,11 +391,15 @@ fn tell_key_pair(preferences: &Preferences<'_>, pair: &KeyPair) {
 }
 
 /// Verifies a server's chain.
-fn check_server(config: &ClientConfig<'_>, chain: &Chain<'_>) -> Result<PeerIdentity, Error> {
+fn check_server(
+    config: &ClientConfig<'_>,
+    chain: &Chain<'_>,
+    context: &mut Context<'_, '_>,
+) -> Result<PeerIdentity, Error> {
     let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
-    config
-        .trust
-        .verify(chain, Purpose::Server(config.name), config.preferences.clock)?;
+    let purpose = Purpose::Server(config.name);
+    let root = config.trust.find_root(chain, purpose, config.preferences.clock)?;
+    context.info.root = Some(subject_of(root));
     Ok(PeerIdentity::from_leaf(leaf)?)
 }
 

@@ -161,7 +161,7 @@ impl<'a> ExpectCertificate<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let mut agreed = self.0;
         let chain = certificate::parse_tls12(message.body())?;
-        let identity = check_server(&agreed.common.config, &chain)?;
+        let identity = check_server(&agreed.common.config, &chain, context)?;
         let subject = identity.subject.as_str();
         agreed.common.config.preferences.tell(Fact::Trusted { subject });
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;

@@ -160,7 +160,7 @@ impl<'a> ExpectCertificate<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let chain = certificate::parse_tls13(message.body(), &[])?;
         let protected = &mut self.protected;
-        let identity = check_server(&protected.common.config, &chain)?;
+        let identity = check_server(&protected.common.config, &chain, context)?;
         let subject = identity.subject.as_str();
         protected.common.config.preferences.tell(Fact::Trusted { subject });
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;

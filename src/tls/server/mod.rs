@@ -11,7 +11,7 @@ use super::msg::client_hello::ClientHello;
 use super::msg::server_hello::Answers;
 use super::msg::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, FINISHED, SSL3, TLS12, TLS13};
 use crate::crypto::sign::SignatureScheme;
-use crate::pki::verify::{PeerIdentity, Purpose, matches_name};
+use crate::pki::verify::{PeerIdentity, Purpose, matches_name, subject_of};
 
 /// A state of the handshake, named for the message it waits for. Each holds just what it needs; a message consumes it
 /// and yields the next.
@@ -151,7 +151,12 @@ fn answers<'a>(
 }
 
 /// Verifies a client's chain. `None` when it sent none and may.
-fn check_client(config: &ServerConfig<'_>, chain: &Chain<'_>, tls13: bool) -> Result<Option<PeerIdentity>, Error> {
+fn check_client(
+    config: &ServerConfig<'_>,
+    chain: &Chain<'_>,
+    tls13: bool,
+    context: &mut Context<'_, '_>,
+) -> Result<Option<PeerIdentity>, Error> {
     let (trust, required) = match config.client_auth {
         ClientAuth::Off => return Err(Error::Internal("a certificate that was not asked for")),
         ClientAuth::Optional(trust) => (trust, false),
@@ -164,7 +169,8 @@ fn check_client(config: &ServerConfig<'_>, chain: &Chain<'_>, tls13: bool) -> Re
             Ok(None)
         };
     };
-    trust.verify(chain, Purpose::Client, config.preferences.clock)?;
+    let root = trust.find_root(chain, Purpose::Client, config.preferences.clock)?;
+    context.info.root = Some(subject_of(root));
     Ok(Some(PeerIdentity::from_leaf(leaf)?))
 }
 
@@ -178,5 +184,46 @@ fn session_suffices(config: &ServerConfig<'_>, identity: Option<&PeerIdentity>) 
         (ClientAuth::Optional(trust) | ClientAuth::Required(trust), Some(identity)) => {
             config.preferences.clock.now <= identity.not_after && trust.allows(identity)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::key::SigningKey;
+    use crate::pki::text::Text;
+    use crate::pki::verify::{Clock, Trust};
+
+    #[test]
+    fn a_ticket_does_not_get_around_the_list() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let key = SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap();
+        let chain: [&[u8]; 1] = [&[0]];
+        let identities = [Identity::new(&chain, &key).unwrap()];
+        let clock = Clock { now: 100, floor: 0 };
+        let server = ServerConfig::new(&identities, clock).unwrap();
+        let alice = PeerIdentity {
+            fingerprint: [7; 32],
+            not_after: 100,
+            subject: Text::new("CN=alice"),
+        };
+        let hash = std::format!("{}", alice.key());
+        let trust = Trust::new(&[]);
+        let suffices = |trust: &Trust<'_>| {
+            [ClientAuth::Optional(trust), ClientAuth::Required(trust)]
+                .map(|auth| session_suffices(&server.with_client_auth(auth), Some(&alice)))
+        };
+        assert_eq!(suffices(&trust), [true; 2], "there is no list");
+        for allowed in ["CN=alice", hash.as_str()] {
+            assert_eq!(suffices(&trust.with_allowed(&["CN=bob", allowed])), [true; 2]);
+        }
+        for allowed in ["CN=bob", "CN=alice,O=x", &hash[..20]] {
+            assert_eq!(suffices(&trust.with_allowed(&[allowed])), [false; 2], "{allowed}");
+        }
+        let later = server.with_clock(Clock { now: 101, floor: 0 });
+        assert!(!session_suffices(
+            &later.with_client_auth(ClientAuth::Required(&trust)),
+            Some(&alice)
+        ));
     }
 }

@@ -284,7 +284,7 @@ impl<'a> ExpectCertificate<'a> {
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         let chain = certificate::parse_tls12(message.body())?;
-        self.common.identity = check_client(&self.common.config, &chain, false)?;
+        self.common.identity = check_client(&self.common.config, &chain, false, context)?;
         context.info.peer = self.common.identity;
         if let Some(identity) = &self.common.identity {
             let subject = identity.subject.as_str();

@@ -156,7 +156,7 @@ impl<'a> ExpectCertificate<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let mut finished = self.0;
         let chain = certificate::parse_tls13(message.body(), &[])?;
-        let identity = check_client(&finished.config, &chain, true)?;
+        let identity = check_client(&finished.config, &chain, true, context)?;
         finished.transcript.add(message.whole);
         let Some((identity, leaf)) = identity.zip(chain.first()) else {
             return Ok(Some(State::Finished(finished)));
