@@ -19,6 +19,7 @@ mod error;
 mod grammar;
 mod host;
 mod keys;
+mod rotate;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ pub use error::{At, Error, Fault, FileFault, Found, Name};
 pub use grammar::{Files, Scratch};
 pub use host::{MAX_NAME, is_name};
 pub use keys::{Kind, Path, Position};
+pub use rotate::is_pem;
 
 /// The most bytes of a defconfig.
 pub const MAX_TEXT: usize = 256 * 1024;
@@ -345,7 +347,7 @@ impl Default for Places {
 }
 
 /// `.vmm`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Vmm {
     /// `.telnet_dbgsh`: the debug shell on telnet (guest port 23).
     pub telnet_dbgsh: bool,
@@ -358,7 +360,7 @@ pub struct Vmm {
 }
 
 /// `.vmm.tty_syslog`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Syslog {
     /// `.enable`.
     pub enable: bool,
@@ -369,7 +371,7 @@ pub struct Syslog {
 }
 
 /// `.ip`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ip {
     /// `.use_dhcp`.
     pub use_dhcp: bool,
@@ -488,7 +490,7 @@ impl core::fmt::Debug for Key {
 }
 
 /// `.echo`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Echo {
     /// `.tls_port`: the TLS echo that starts at boot; 0: none.
     pub tls_port: u16,
@@ -503,7 +505,7 @@ pub struct Echo {
 }
 
 /// One of `.echo.reverse`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Reverse {
     /// `.ipaddr`: whom to dial.
     pub ipaddr: Option<Ipv4Addr>,

@@ -6,12 +6,14 @@
 //! * [`reverse`] dials out and has the service serve the connection.
 //! * [`registry`] is the table of live connections that `status` shows; [`tally`] counts what happened, for `counters`.
 //! * [`client`] is the plain echo client that the shell drives.
+//! * [`fetch`] reads a text over TLS, as `tls reload` wants it.
 //!
 //! Everything here is generic over the small traits below, so that it runs on the host over in-memory pipes and in the
 //! image over [`crate::net`]. One executor runs all tasks: shared state is in `Cell`s, never borrowed across an await.
 #![allow(async_fn_in_trait)] // one executor, one core: no future here is ever sent anywhere
 
 pub mod client;
+pub mod fetch;
 pub mod limit;
 pub mod pump;
 pub mod registry;

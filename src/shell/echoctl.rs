@@ -69,7 +69,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn server_start(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
-        let Some(port) = self.port(prompt, request, 0).await? else {
+        let Some(port) = self.port(prompt.specs, request, 0).await? else {
             return Ok(());
         };
         // The guide's words for TLS; BitVisor's own for plain, which have no blank before the number.
@@ -86,7 +86,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 
     async fn server_stop(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
         if request.argument(0).is_some() {
-            let Some(port) = self.port(prompt, request, 0).await? else {
+            let Some(port) = self.port(prompt.specs, request, 0).await? else {
                 return Ok(());
             };
             return self.stop(kind, port).await;
@@ -108,10 +108,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn reverse(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
-        let Some(host) = self.host_argument(prompt, request).await? else {
+        let Some(host) = self.host_argument(prompt.specs, request).await? else {
             return Ok(());
         };
-        let Some(port) = self.port(prompt, request, 1).await? else {
+        let Some(port) = self.port(prompt.specs, request, 1).await? else {
             return Ok(());
         };
         let (mut netif, mut every, mut role) = (None, None, None);
@@ -174,10 +174,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             },
             (Some(_), None) => self.usage(prompt.specs, request.spec.words).await,
             (Some(_), Some(_)) => {
-                let Some(host) = self.host_argument(prompt, request).await? else {
+                let Some(host) = self.host_argument(prompt.specs, request).await? else {
                     return Ok(());
                 };
-                let Some(port) = self.port(prompt, request, 1).await? else {
+                let Some(port) = self.port(prompt.specs, request, 1).await? else {
                     return Ok(());
                 };
                 self.print(format_args!("Stopping {} (dialling {host}:{port})...\n", server(kind)))
@@ -200,9 +200,9 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     /// The host among the arguments, which is the first; says what is wrong if there is none.
-    async fn host_argument<'r>(
+    pub(super) async fn host_argument<'r>(
         &mut self,
-        prompt: &Prompt,
+        specs: &'static [Spec],
         request: &Request<'r>,
     ) -> Result<Option<reverse::Host<'r>>, C::Error> {
         let text = request.argument(0).unwrap_or("");
@@ -216,7 +216,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                     "'{text}' is neither an IPv4 address nor the name of a host.\n"
                 ))
                 .await?;
-                self.usage(prompt.specs, request.spec.words).await?;
+                self.usage(specs, request.spec.words).await?;
                 return Ok(None);
             }
         };
@@ -231,36 +231,17 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn client_connect(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
-        let (address, host) = match self.host_argument(prompt, request).await? {
+        let (address, host) = match self.host_argument(prompt.specs, request).await? {
             Some(reverse::Host::Address(address)) => (Some(address), None),
             Some(reverse::Host::Name(name)) => (None, Some(name)),
             None => return Ok(()),
         };
-        let Some(port) = self.port(prompt, request, 1).await? else {
+        let Some(port) = self.port(prompt.specs, request, 1).await? else {
             return Ok(());
         };
-        let (mut netif, mut name) = (None, None);
-        for argument in [request.argument(2), request.argument(3)].into_iter().flatten() {
-            let place = if argument.starts_with(NAME) {
-                &mut name
-            } else {
-                &mut netif
-            };
-            if place.replace(argument).is_some() {
-                return self.usage(prompt.specs, request.spec.words).await;
-            }
-        }
-        let name = name.and_then(|name| name.strip_prefix(NAME));
-        if let Some(name) = name
-            && (kind == Kind::Plain || !(dns::is_name(name) || name.parse::<IpAddr>().is_ok()))
-        {
-            let why = match kind {
-                Kind::Plain => "nothing is verified without TLS",
-                Kind::Tls => "no certificate can give that name",
-            };
-            self.print(format_args!("'{NAME}{name}': {why}.\n")).await?;
-            return self.usage(prompt.specs, request.spec.words).await;
-        }
+        let Some((netif, name)) = self.netif_and_name(kind, prompt.specs, request).await? else {
+            return Ok(());
+        };
         let address = match (address, host) {
             (Some(address), _) => address,
             (None, host) => match self.look_up(host.unwrap_or(""), netif).await? {
@@ -288,8 +269,42 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         }
     }
 
+    /// The third and the fourth argument, an interface and `name=N` in any order; says what is wrong with them.
+    pub(super) async fn netif_and_name<'r>(
+        &mut self,
+        kind: Kind,
+        specs: &'static [Spec],
+        request: &Request<'r>,
+    ) -> Result<Option<(Option<&'r str>, Option<&'r str>)>, C::Error> {
+        let (mut netif, mut name) = (None, None);
+        for argument in [request.argument(2), request.argument(3)].into_iter().flatten() {
+            let place = if argument.starts_with(NAME) {
+                &mut name
+            } else {
+                &mut netif
+            };
+            if place.replace(argument).is_some() {
+                self.usage(specs, request.spec.words).await?;
+                return Ok(None);
+            }
+        }
+        let name = name.and_then(|name| name.strip_prefix(NAME));
+        if let Some(name) = name
+            && (kind == Kind::Plain || !(dns::is_name(name) || name.parse::<IpAddr>().is_ok()))
+        {
+            let why = match kind {
+                Kind::Plain => "nothing is verified without TLS",
+                Kind::Tls => "no certificate can give that name",
+            };
+            self.print(format_args!("'{NAME}{name}': {why}.\n")).await?;
+            self.usage(specs, request.spec.words).await?;
+            return Ok(None);
+        }
+        Ok(Some((netif, name)))
+    }
+
     /// The address of a host; says why if it is not known.
-    async fn look_up(&mut self, host: &str, netif: Option<&str>) -> Result<Option<Ipv4Addr>, C::Error> {
+    pub(super) async fn look_up(&mut self, host: &str, netif: Option<&str>) -> Result<Option<Ipv4Addr>, C::Error> {
         self.print(format_args!("Looking up {host}...\n")).await?;
         self.console.flush().await?;
         match self.host.resolve(host, netif).await {
@@ -313,19 +328,24 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     /// The port among the arguments; says what is wrong if there is none.
-    async fn port(&mut self, prompt: &Prompt, request: &Request<'_>, n: usize) -> Result<Option<u16>, C::Error> {
+    pub(super) async fn port(
+        &mut self,
+        specs: &'static [Spec],
+        request: &Request<'_>,
+        n: usize,
+    ) -> Result<Option<u16>, C::Error> {
         let text = request.argument(n).unwrap_or("");
         let port = command::port(text);
         if port.is_none() {
             self.print(format_args!("'{text}' is not a port (1 to 65535).\n"))
                 .await?;
-            self.usage(prompt.specs, request.spec.words).await?;
+            self.usage(specs, request.spec.words).await?;
         }
         Ok(port)
     }
 
     /// `Done.`, or why not.
-    async fn outcome<E: core::fmt::Display>(&mut self, result: Result<(), E>) -> Result<(), C::Error> {
+    pub(super) async fn outcome<E: core::fmt::Display>(&mut self, result: Result<(), E>) -> Result<(), C::Error> {
         match result {
             Ok(()) => self.print(format_args!("Done.\n")).await,
             Err(why) => self.print(format_args!("Failed: {why}.\n")).await,

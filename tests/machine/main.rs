@@ -15,6 +15,7 @@ mod guide;
 mod hello;
 mod identities;
 mod paraq;
+mod reload;
 mod selftest;
 mod shell;
 
