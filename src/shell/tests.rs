@@ -688,12 +688,12 @@ End with a line that holds only a full stop (.); Control-C gives up. It is not s
 
 #[test]
 fn a_paste_ends_with_a_full_stop_however_lines_end() {
-    for (ends, count) in [("\n", 20), ("\r\n", 20), ("\r", 20), ("\r\0", 20)] {
+    for ends in ["\n", "\r\n", "\r", "\r\0"] {
         let machine = Machine::new();
         let text =
             std::format!("tls reload{ends}..{ends}. {ends}a\tb{ends}.tls = {{}}{ends}{ends}.{ends}version{ends}");
         let shown = machine.piped(&text);
-        let rest = std::format!("Read {count} bytes.\n.vmm is ignored.\nTls\nDone.\n> Version\n> \n");
+        let rest = "Read 21 bytes.\n.vmm is ignored.\nTls\nDone.\n> Version\n> \n";
         assert_eq!(shown, std::format!("{PASTE}{rest}"), "{ends:?}");
         assert_eq!(machine.taken.take(), ["..\n. \na\tb\n.tls = {}\n\n"]);
         assert!(machine.paper.try_lock().unwrap().iter().all(|byte| *byte == 0), "wiped");
