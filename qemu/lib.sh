@@ -49,6 +49,7 @@ declare -A package_of=(
 	[openssl]=openssl
 	["$ovmf"]=ovmf
 	[qemu-system-x86_64]=qemu-system-x86
+	[python3]=python3
 	["$rsyslogd"]=rsyslog
 	[shellcheck]=shellcheck
 	[telnet]=telnet

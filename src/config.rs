@@ -22,6 +22,7 @@ mod grammar;
 mod host;
 mod keys;
 mod proxy;
+mod rotate;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ pub use grammar::{Files, Scratch};
 pub use host::{MAX_NAME, is_name};
 pub use keys::{Kind, Path, Position};
 pub use proxy::{MAX_PASSWORD, MAX_USER, Proxy, Secret};
+pub use rotate::is_pem;
 
 /// The most bytes of a defconfig.
 pub const MAX_TEXT: usize = 512 * 1024;
@@ -384,7 +386,7 @@ impl Default for Places {
 }
 
 /// `.vmm`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Vmm {
     /// `.telnet_dbgsh`: the debug shell on telnet (guest port 23).
     pub telnet_dbgsh: bool,
@@ -397,7 +399,7 @@ pub struct Vmm {
 }
 
 /// `.vmm.tty_syslog`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Syslog {
     /// `.enable`.
     pub enable: bool,
@@ -408,7 +410,7 @@ pub struct Syslog {
 }
 
 /// `.ip`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ip {
     /// `.use_dhcp`.
     pub use_dhcp: bool,
@@ -535,7 +537,7 @@ impl core::fmt::Debug for Key {
 }
 
 /// `.echo`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Echo {
     /// `.tls_port`: the TLS echo that starts at boot; 0: none.
     pub tls_port: u16,
@@ -552,7 +554,7 @@ pub struct Echo {
 }
 
 /// One of `.echo.reverse`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Reverse {
     /// `.ipaddr`: whom to dial.
     pub ipaddr: Option<Ipv4Addr>,

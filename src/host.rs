@@ -4,7 +4,8 @@ use core::fmt::{self, Write};
 use core::net::Ipv4Addr;
 
 use postern::echo::client::{self, Client, ClientError, Target};
-use postern::echo::proxy::Proxy;
+use postern::echo::fetch::{self, FetchError};
+use postern::echo::proxy::{Proxy, reach};
 use postern::echo::reverse::{self, REVERSES, ReverseError};
 use postern::echo::server::{Service, StartError, StopError};
 use postern::echo::traces::Traces;
@@ -13,11 +14,12 @@ use postern::log;
 use postern::machine::{clock, cpu, descriptors, entropy, executor, power, rtc};
 use postern::net::{DhcpState, Netif};
 use postern::nic::Link;
+use postern::pki::verify::ServerName;
 use postern::selftest;
-use postern::shell::{Host, Power, Report};
+use postern::shell::{Host, Paper, Power, Refused, Report};
 
 use crate::boot::symbols::{self, HeapUse};
-use crate::settings;
+use crate::settings::{self, Store, Tls};
 
 /// Everything that the shell reads and drives.
 pub(crate) struct Machine {
@@ -28,6 +30,7 @@ pub(crate) struct Machine {
     pub(crate) proxy: Option<&'static Proxy>,
     pub(crate) selftest: &'static selftest::Desk,
     pub(crate) traces: &'static Traces,
+    pub(crate) store: &'static Store,
     /// All the RAM, in bytes.
     pub(crate) ram: u64,
     /// What was left of it after the start, in bytes.
@@ -147,6 +150,7 @@ impl Host for Machine {
             Report::Status => self.status(piece, out),
             Report::Counters => self.counters(piece, out),
             Report::Ip => self.ip(piece, out),
+            Report::Tls => self.store.report(piece, out),
             Report::Date => {
                 let _ = date(out);
                 None
@@ -235,6 +239,52 @@ impl Host for Machine {
 
     fn traces(&self) -> &'static Traces {
         self.traces
+    }
+
+    fn tls_paper(&self) -> Result<Paper<'_>, &'static str> {
+        self.store.paper()
+    }
+
+    async fn tls_fetch(&self, target: Target<'_>, paper: &mut Paper<'_>) -> Result<(), FetchError> {
+        let netif = find_network(self.netifs, target.netif).ok_or(ClientError::NoSuchInterface)?;
+        let name = match target.name.map(ServerName::parse) {
+            Some(None) => return Err(ClientError::NotAName.into()),
+            name => name.flatten(),
+        };
+        let fetch = async |tls: Tls<'_>| {
+            let client = tls.client.map_err(ClientError::NoTls)?;
+            let proxy = self.proxy.filter(|_| !target.direct);
+            let stream = reach(netif, proxy, target.host, target.port, settings::seed).await;
+            let stream = stream.map_err(ClientError::from)?;
+            let name = name.or(match target.host {
+                reverse::Host::Address(address) if client.named => Some(ServerName::Ip(address.into())),
+                _ => None,
+            });
+            let config = client.config.with_name(name).with_clock(settings::now());
+            let mut buffers = self
+                .store
+                .buffers()
+                .ok_or(ClientError::NoTls("it is fetched already"))?;
+            let [inbound, outbound] = &mut *buffers;
+            let len = fetch::fetch(stream, config, client.rng, [inbound, outbound], paper.space()).await?;
+            paper.set_len(len);
+            Ok(())
+        };
+        self.store.with(fetch).await
+    }
+
+    fn tls_replace(&self, paper: &Paper<'_>, out: &mut dyn Write) -> Result<(), Refused> {
+        let result = self.store.replace(paper.text(), out);
+        match result {
+            Ok(()) => {
+                settings::set_tls(self.service, self.store);
+                self.service.renew(self.store.look(|tls| tls.handshake));
+                self.tls_client.renew();
+                self.store.announce();
+            }
+            Err(_) => ::log::warn!("tls: another configuration was refused"),
+        }
+        result
     }
 
     fn power(&self, power: Power) {

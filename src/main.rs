@@ -16,17 +16,16 @@ use postern::config::Config;
 use postern::crypto::kx;
 use postern::echo::Kind;
 use postern::echo::client::{Client, Speech};
-use postern::echo::secure::TlsWorker;
 use postern::echo::server::{Desk, Limits, Service};
 use postern::echo::traces::Traces;
 use postern::machine::acpi::{Acpi, Firmware};
 use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, panic, pci, power, rtc, serial};
 use postern::net::{self, Netif, TcpListener, TcpStream};
 use postern::nic::{self, PciCard};
-use postern::selftest::{self, SelfTest};
+use postern::selftest;
 use postern::shell::secure::{Hall, SEATS, Seat, secure_server};
 use postern::{log, shell};
-use settings::Tls;
+use settings::{Store, Tls};
 
 fn main(boot: Boot) -> ! {
     let Boot { info, arena, module } = boot;
@@ -53,14 +52,17 @@ fn main(boot: Boot) -> ! {
     entropy::init(&functions, &mut memory.0);
     report_entropy();
     let cards = nic::probe(&mut functions, &mut memory.0, info.ram_bytes());
-    let tls = settings::tls::prepare(config, &mut memory);
+    let store = match Store::new(config, &mut memory) {
+        Ok(store) => store,
+        Err(error) => panic!("{error}: give the machine more memory (-m)"),
+    };
     if let Some(name) = info.value_of("fault") {
         fault::provoke(name);
     }
     let ram = info.ram_bytes();
     executor::run(
         |spawner| {
-            if let Err(error) = start(spawner, config, tls, cards, memory, ram) {
+            if let Err(error) = start(spawner, config, store, cards, memory, ram) {
                 ::log::error!("{error}: give the machine more memory (-m)");
             }
         },
@@ -106,12 +108,12 @@ fn report_entropy() {
 fn start(
     spawner: Spawner,
     config: &'static Config,
-    tls: Tls,
+    store: &'static Store,
     cards: heapless::Vec<(&'static str, PciCard), { nic::MAX_CARDS }>,
     mut memory: Memory,
     ram: u64,
 ) -> Result<(), memory::Short> {
-    let dbgsh = settings::secure_shell(config, &tls, cards.len(), &mut memory)?;
+    let dbgsh = settings::secure_shell(config, store, cards.len(), &mut memory)?;
     let plan = Plan::of(&memory, config.echo.connections);
     let netifs = bring_up(spawner, config, cards, &plan, &mut memory)?;
     let desks = memory.slice(plan.connections, |_| Desk::<TcpStream>::new())?;
@@ -121,17 +123,18 @@ fn start(
         ..Limits::default()
     };
     let service: &'static Service<Netif> = memory.value(Service::new(netifs, desks, limits))?;
-    service.set_tls(tls.server.as_ref().map(|_| ()).map_err(|why| *why));
-    service.set_mutual_tls(tls.server.and_then(|identity| identity.mutual.map(drop)));
+    settings::set_tls(service, store);
     let traces: &'static Traces = plan.traces(&mut memory)?;
     let pages: &'static Traces = plan.traces(&mut memory)?;
     // A page is about its own connection, and wants it narrated whatever the shell wants.
     pages.switch(true);
-    let mut workers = plan.workers(&tls.server, (traces, pages), &mut memory)?;
-    memory.spawn(spawner, plan.connections, |_| work(service, workers.next()))?;
-    let test = settings::selftest(&tls, &mut memory)?;
+    let mut workers = plan.workers(store, &mut memory)?;
+    memory.spawn(spawner, plan.connections, |_| {
+        work(service, store, (traces, pages), workers.next())
+    })?;
+    let mut test = Some(settings::selftest_buffer(store, &mut memory)?);
     let test_desk: &'static selftest::Desk = memory.value(selftest::Desk::new())?;
-    let mut speech = Some(settings::speech(config, tls.client, traces, &mut memory));
+    let mut buffers = Some(settings::client_buffers(store, &mut memory)?);
     let plain_client: &'static Client = memory.value(Client::new(Kind::Plain))?;
     let tls_client: &'static Client = memory.value(Client::new(Kind::Tls))?;
     let proxy = settings::proxy(config, &mut memory)?;
@@ -148,14 +151,15 @@ fn start(
         proxy,
         selftest: test_desk,
         traces,
+        store,
         ram,
         free: memory.0.left(),
     })?;
 
     memory.spawn(spawner, 1, |_| service.listen())?;
     memory.spawn(spawner, 1, |_| service.dial(settings::seed))?;
-    memory.spawn(spawner, 1, |_| speak(plain_client, netifs, Some(Speech::Plain)))?;
-    memory.spawn(spawner, 1, |_| speak(tls_client, netifs, speech.take()))?;
+    memory.spawn(spawner, 1, |_| speak_plainly(plain_client, netifs))?;
+    memory.spawn(spawner, 1, |_| speak(tls_client, machine, buffers.take()))?;
     memory.spawn(spawner, 1, |_| shell::serial(serial::Console, machine))?;
     memory.spawn(spawner, 1, |_| clock::refine())?;
     memory.spawn(spawner, 1, |_| serial::poll_input())?;
@@ -183,24 +187,23 @@ fn start(
     ) {
         memory.spawn(spawner, 1, |_| settings::send_log(netif, settings))?;
     }
-    let mut test = Some(test);
-    memory.spawn(spawner, 1, |_| {
-        open(service, netifs, config, test.take(), test_desk, plan.connections)
-    })?;
+    memory.spawn(spawner, 1, |_| open(machine, config, test.take(), plan.connections))?;
     Ok(())
 }
 
 /// Opens the configured ports and dials, after a self-test if one is wanted; then tests whenever the shell asks.
 async fn open(
-    service: &'static Service<Netif>,
-    netifs: &'static [Netif],
+    machine: &'static Machine,
     config: &'static Config,
-    test: Option<SelfTest<'static, entropy::Rng>>,
-    desk: &'static selftest::Desk,
+    buffer: Option<&'static mut [u8]>,
     connections: usize,
 ) {
-    let Some(mut test) = test else { return };
-    let fit = !config.tls.selftest || test.run(desk).await.failed == 0;
+    let (Some(buffer), Some(mut changes)) = (buffer, machine.store.changes()) else {
+        return;
+    };
+    let (service, netifs, desk, store) = (machine.service, machine.netifs, machine.selftest, machine.store);
+    let test = async |tls: Tls<'_>| settings::selftest(&tls, buffer).run(desk).await.failed == 0;
+    let fit = !config.tls.selftest || store.with(test).await;
     for (kind, port) in [
         (Kind::Tls, config.echo.tls_port),
         (Kind::Plain, config.echo.plain_port),
@@ -220,7 +223,18 @@ async fn open(
         clock::now() / 1000,
         connections
     );
-    join(settings::dial(config, netifs, service, fit), test.serve(desk)).await;
+    join(settings::dial(config, netifs, service, fit), async {
+        loop {
+            let test = async |tls: Tls<'_>| {
+                let changed = async {
+                    changes.changed().await;
+                };
+                settings::selftest(&tls, buffer).serve(desk, changed).await;
+            };
+            store.with(test).await;
+        }
+    })
+    .await;
 }
 
 /// Makes an interface of each card, and a task for each.
@@ -258,16 +272,41 @@ async fn serve(runner: Option<net::Runner<PciCard>>) {
     }
 }
 
-async fn work(service: &'static Service<Netif>, worker: Option<TlsWorker<'static, entropy::Rng>>) {
-    if let Some(mut worker) = worker {
-        service.work(&mut worker).await;
+/// The task of an echo worker.
+async fn work(
+    service: &'static Service<Netif>,
+    store: &'static Store,
+    traces: (&'static Traces, &'static Traces),
+    buffers: Option<[&'static mut [u8]; 2]>,
+) {
+    let (Some([inbound, outbound]), Some(desk)) = (buffers, service.take_desk()) else {
+        return;
+    };
+    loop {
+        let serve = async |tls: Tls<'_>| {
+            let mut worker = settings::worker(&tls, traces, [&mut *inbound, &mut *outbound]);
+            service.work_at(desk, &mut worker).await;
+        };
+        store.with(serve).await;
     }
 }
 
-/// The task of an echo client.
-async fn speak(client: &'static Client, netifs: &'static [Netif], speech: Option<Speech<'static, entropy::Rng>>) {
-    if let Some(speech) = speech {
-        client.run(netifs, speech).await;
+/// The task of the plain echo client.
+async fn speak_plainly(client: &'static Client, netifs: &'static [Netif]) {
+    loop {
+        client.run(netifs, Speech::<entropy::Rng>::Plain).await;
+    }
+}
+
+/// The task of the TLS echo client.
+async fn speak(client: &'static Client, machine: &'static Machine, buffers: Option<[&'static mut [u8]; 2]>) {
+    let Some([inbound, outbound]) = buffers else { return };
+    loop {
+        let speak = async |tls: Tls<'_>| {
+            let speech = settings::speech(&tls, machine.traces, [&mut *inbound, &mut *outbound]);
+            client.run(machine.netifs, speech).await;
+        };
+        machine.store.with(speak).await;
     }
 }
 
@@ -278,12 +317,35 @@ const RESERVED: usize = 4;
 async fn secure_shell(
     listener: &'static TcpListener,
     machine: &'static Machine,
-    seat: Option<Seat<'static, entropy::Rng>>,
+    buffers: Option<[&'static mut [u8]; 2]>,
     hall: &'static Hall,
     number: usize,
 ) {
-    if let Some(seat) = seat {
-        secure_server(listener, machine, seat, hall, number).await;
+    let (Some([inbound, outbound]), Some(mut changes)) = (buffers, machine.store.changes()) else {
+        return;
+    };
+    loop {
+        let serve = async |tls: Tls<'_>| {
+            let changed = async {
+                changes.changed().await;
+            };
+            let (config, rng) = match settings::seat(&tls) {
+                Ok(seat) => seat,
+                Err(why) => {
+                    ::log::error!("debug shell over TLS: {why}");
+                    return changed.await;
+                }
+            };
+            let seat = Seat {
+                config,
+                clock: settings::now,
+                rng,
+                inbound: &mut *inbound,
+                outbound: &mut *outbound,
+            };
+            secure_server(listener, machine, seat, hall, number, changed).await;
+        };
+        machine.store.with(serve).await;
     }
 }
 

@@ -5,14 +5,13 @@ use core::future::Future;
 
 use embassy_executor::Spawner;
 use embassy_executor::raw::TaskStorage;
-use postern::echo::secure::{INBOUND, TlsWorker};
+use postern::echo::secure::INBOUND;
 use postern::echo::traces::{Slot, TAPE, Traces};
-use postern::machine::entropy;
 use postern::machine::memory::{Arena, OutOfMemory};
 use postern::net;
 use postern::tls::record::MAX_PLAINTEXT;
 
-use crate::settings::{self, Identity};
+use crate::settings::{Identity, Store};
 
 /// The most connections that are ever served at a time.
 const MAX_CONNECTIONS: usize = 1024;
@@ -23,7 +22,7 @@ const FRUGAL: usize = INBOUND + OUTBOUND + TASK + 4 * 1024;
 /// Connection slots beyond those that the echo servers fill: for peers that come, that go, and for the shell.
 const SPARE_SLOTS: usize = 32;
 /// The sending side's buffer: a record of the largest size, and what is kept free for alerts.
-const OUTBOUND: usize = MAX_PLAINTEXT + 256;
+pub(crate) const OUTBOUND: usize = MAX_PLAINTEXT + 256;
 /// The receiving side's buffer: a record of the largest size, and the part of a hello that went before it.
 pub(crate) const WORKER_INBOUND: usize = INBOUND + 2048;
 /// Connection slots of a second card, which serves the shell and whatever is started there by hand.
@@ -130,33 +129,20 @@ impl Plan {
         }
     }
 
-    /// The workers with their buffers, one for each connection.
+    /// The buffers of the workers, inbound and outbound, for each connection.
     pub(crate) fn workers(
         &self,
-        identity: &Result<Identity, &'static str>,
-        (traces, pages): (&'static Traces, &'static Traces),
+        store: &'static Store,
         memory: &mut Memory,
-    ) -> Result<impl Iterator<Item = TlsWorker<'static, entropy::Rng>> + use<>, Short> {
-        let server = identity.as_ref().ok().copied();
-        let dialled = |identity: Identity| identity.mutual.map_or(0, |mutual| mutual.client.flight_len());
-        let outbound = server.map_or(0, |identity| {
-            identity.config.flight_len().max(dialled(identity)).max(OUTBOUND)
-        });
+    ) -> Result<impl Iterator<Item = [&'static mut [u8]; 2]> + use<>, Short> {
+        let flight = |identity: Identity<'_>| {
+            let dialled = identity.mutual.map_or(0, |mutual| mutual.client.flight_len());
+            identity.config.flight_len().max(dialled).max(OUTBOUND)
+        };
+        let outbound = store.look(|tls| tls.server.map_or(0, flight)).max(outbound(store));
         let inbound = self.buffers(WORKER_INBOUND, memory)?;
         let outbound = self.buffers(outbound, memory)?;
-        Ok(inbound.zip(outbound).map(move |(inbound, outbound)| match server {
-            Some(Identity { config, mutual, rng }) => {
-                match TlsWorker::new(config, settings::now, inbound, outbound, rng) {
-                    Ok(worker) => worker.with_mutual(mutual.ok()).with_traces(traces, pages),
-                    // The sizes above are the ones that it asks for.
-                    Err(error) => {
-                        ::log::error!("TLS worker: {error}");
-                        TlsWorker::plain(&mut [])
-                    }
-                }
-            }
-            None => TlsWorker::plain(inbound),
-        }))
+        Ok(inbound.zip(outbound).map(|(inbound, outbound)| [inbound, outbound]))
     }
 
     /// The tapes for one purpose.
@@ -190,6 +176,12 @@ impl Plan {
 const TAPES: usize = 4;
 /// Below so much memory one has to do, in bytes.
 const LITTLE: usize = 4 * 1024 * 1024;
+
+/// The least bytes of any outbound buffer: where the configuration may change it has to hold what others send.
+pub(crate) fn outbound(store: &Store) -> usize {
+    if store.can_change() { OUTBOUND } else { 0 }
+}
+
 /// As many connections as a small memory is asked to serve before it gives each of them more room.
 const MODEST: usize = 96;
 /// A worker's task and its place, in bytes; an estimate.

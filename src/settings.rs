@@ -1,5 +1,7 @@
 //! From the configuration to what the rooms want.
 
+mod report;
+pub(crate) mod store;
 pub(crate) mod tls;
 
 use core::fmt::Write as _;
@@ -8,6 +10,7 @@ use embassy_time::Duration;
 use postern::config::{Config, Scratch};
 use postern::echo::client::{Speech, TlsClient, outbound_len};
 use postern::echo::proxy::Proxy;
+use postern::echo::secure::TlsWorker;
 use postern::echo::server::Service;
 use postern::echo::traces::Traces;
 use postern::echo::{Kind, reverse};
@@ -17,10 +20,11 @@ use postern::net::{self, Netif, syslog};
 use postern::nic;
 use postern::pki::verify::{Clock, Trust};
 use postern::selftest::{self, SelfTest};
-use postern::shell::secure::{SEATS, Seat};
-use postern::tls::MIN_OUTBOUND;
+use postern::shell::secure::SEATS;
+use postern::tls::{MIN_OUTBOUND, ServerConfig};
 use rand_core::Rng as _;
 
+pub(crate) use self::store::Store;
 pub(crate) use self::tls::{Identity, Tls};
 use crate::memory::{self, Memory};
 
@@ -66,76 +70,105 @@ fn read(config: &mut Config, text: &[u8], scratch: &mut Scratch) -> Result<(), p
     }
 }
 
-/// What the TLS client speaks, or why it cannot.
-pub(crate) fn speech(
-    config: &Config,
-    client: Result<tls::Client, &'static str>,
-    traces: &'static Traces,
+/// Says to the service what it can serve from now on.
+pub(crate) fn set_tls(service: &Service<Netif>, store: &'static Store) {
+    store.look(|tls| {
+        service.set_tls(tls.server.map(drop));
+        service.set_mutual_tls(tls.server.and_then(|identity| identity.mutual.map(drop)));
+    });
+}
+
+/// A worker of the echo service; without TLS where that cannot be served.
+pub(crate) fn worker<'a>(
+    tls: &Tls<'a>,
+    (traces, pages): (&'static Traces, &'static Traces),
+    [inbound, outbound]: [&'a mut [u8]; 2],
+) -> TlsWorker<'a, entropy::Rng> {
+    let Ok(Identity { config, mutual, rng }) = tls.server else {
+        return TlsWorker::plain(inbound);
+    };
+    match TlsWorker::new(config, now, inbound, outbound, rng) {
+        Ok(worker) => worker.with_mutual(mutual.ok()).with_traces(traces, pages),
+        // The buffers are as large as it asks for: see `memory`.
+        Err(error) => {
+            ::log::error!("TLS worker: {error}");
+            TlsWorker::plain(&mut [])
+        }
+    }
+}
+
+/// The buffers of the TLS client.
+pub(crate) fn client_buffers(
+    store: &'static Store,
     memory: &mut Memory,
-) -> Speech<'static, entropy::Rng> {
-    let client = client.and_then(
-        |tls::Client {
-             config: client,
-             named,
-             rng,
-         }| {
-            const SHORT: &str = "not enough memory for the TLS client";
-            let inbound = memory.0.buffer(memory::WORKER_INBOUND).map_err(|_| SHORT)?;
-            let outbound = memory.0.buffer(outbound_len(&client)).map_err(|_| SHORT)?;
-            let handshake = seconds(config.tls.handshake_timeout, 10);
-            Ok(TlsClient::new(client, now, handshake, rng, inbound, outbound)
+) -> Result<[&'static mut [u8]; 2], memory::Short> {
+    let outbound = store.look(|tls| tls.client.map_or(0, |client| outbound_len(&client.config)));
+    let outbound = outbound.max(memory::outbound(store));
+    Ok([memory.buffer(memory::WORKER_INBOUND)?, memory.buffer(outbound)?])
+}
+
+/// What the TLS client speaks, or why it cannot.
+pub(crate) fn speech<'a>(
+    tls: &Tls<'a>,
+    traces: &'static Traces,
+    [inbound, outbound]: [&'a mut [u8]; 2],
+) -> Speech<'a, entropy::Rng> {
+    match tls.client {
+        Ok(tls::Client { config, named, rng }) => Speech::Tls(
+            TlsClient::new(config, now, tls.handshake, rng, inbound, outbound)
                 .with_names(named)
-                .with_traces(traces))
-        },
-    );
-    client.map_or_else(Speech::Unable, Speech::Tls)
+                .with_traces(traces),
+        ),
+        Err(why) => Speech::Unable(why),
+    }
+}
+
+/// The buffer of the self-test.
+pub(crate) fn selftest_buffer(store: &'static Store, memory: &mut Memory) -> Result<&'static mut [u8], memory::Short> {
+    let least = store.look(|tls| selftest::buffer_len(&tls.server.map(|identity| identity.config)));
+    let more = if store.can_change() { 2 * memory::OUTBOUND } else { 0 };
+    let buffer = memory.buffer(least + more)?;
+    store.set_selftest(buffer.len());
+    Ok(buffer)
 }
 
 /// The self-test of what TLS is made of.
-pub(crate) fn selftest(tls: &Tls, memory: &mut Memory) -> Result<SelfTest<'static, entropy::Rng>, memory::Short> {
-    let server = tls.server.as_ref().map(|identity| identity.config).map_err(|why| *why);
-    Ok(SelfTest {
-        buffer: memory.buffer(selftest::buffer_len(&server))?,
-        server,
+pub(crate) fn selftest<'a>(tls: &Tls<'a>, buffer: &'a mut [u8]) -> SelfTest<'a, entropy::Rng> {
+    SelfTest {
+        buffer,
+        server: tls.server.map(|identity| identity.config),
         trust: tls.trust.copied().unwrap_or(Trust::new(&[])),
         clock: now,
         random: || entropy::rng().map_err(|_| "no entropy"),
         micros: clock::now,
-    })
+    }
 }
 
-/// The seats of the debug shell over TLS, for each of so many cards; none where it is not configured, or cannot be.
+/// The buffers of the seats of the debug shell over TLS, for each of so many cards; none where it is not configured, or
+/// cannot be.
 pub(crate) fn secure_shell(
     config: &Config,
-    tls: &Tls,
+    store: &'static Store,
     cards: usize,
     memory: &mut Memory,
-) -> Result<heapless::Vec<[Seat<'static, entropy::Rng>; SEATS], { nic::MAX_CARDS }>, memory::Short> {
+) -> Result<heapless::Vec<[[&'static mut [u8]; 2]; SEATS], { nic::MAX_CARDS }>, memory::Short> {
     let mut all = heapless::Vec::new();
-    let port = config.vmm.tls_dbgsh;
-    if port == 0 {
+    if config.vmm.tls_dbgsh == 0 {
         return Ok(all);
     }
-    let ready = tls
-        .server
-        .and_then(|identity| Ok((identity.mutual?.server, identity.rng)));
-    let (server, rng) = match ready {
-        Ok(ready) => ready,
+    let flight = match store.look(|tls| Ok(seat(&tls)?.0.flight_len())) {
+        Ok(flight) => flight,
         Err(why) => {
+            let why: &str = why;
             ::log::error!("debug shell over TLS not started: {why}");
             return Ok(all);
         }
     };
+    let outbound = flight.max(MIN_OUTBOUND).max(memory::outbound(store));
     for _ in 0..cards {
         let mut seats = heapless::Vec::<_, SEATS>::new();
         for _ in 0..SEATS {
-            let seat = Seat {
-                config: server,
-                clock: now,
-                rng,
-                inbound: memory.buffer(memory::WORKER_INBOUND)?,
-                outbound: memory.buffer(server.flight_len().max(MIN_OUTBOUND))?,
-            };
+            let seat = [memory.buffer(memory::WORKER_INBOUND)?, memory.buffer(outbound)?];
             let _ = seats.push(seat); // there are as many as fit
         }
         if let Ok(seats) = seats.into_array() {
@@ -143,6 +176,12 @@ pub(crate) fn secure_shell(
         }
     }
     Ok(all)
+}
+
+/// With what a seat of the debug shell over TLS serves.
+pub(crate) fn seat<'a>(tls: &Tls<'a>) -> Result<(ServerConfig<'a>, entropy::Rng), &'static str> {
+    let identity = tls.server?;
+    Ok((identity.mutual?.server, identity.rng))
 }
 
 /// Has those dialled whom the configuration names, once there is an address to dial from; over TLS only where that is

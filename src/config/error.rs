@@ -595,6 +595,7 @@ fn pem_remedy(f: &mut fmt::Formatter<'_>, fault: PemFault, path: &str) -> fmt::R
         PemFault::NoKey | PemFault::NotAKey => {
             return write!(f, "`{path}` takes what stands from `-----BEGIN PRIVATE KEY-----` on");
         }
+        PemFault::NotForReload => "Leave it out",
         PemFault::SecondKey => "Keep the one that belongs to the certificate",
         PemFault::Begin | PemFault::End => "Each line of the PEM is a line of its own: as strings, each ends in `\\n`",
         PemFault::NoEnd => "Copy the PEM whole, from `-----BEGIN` to the last dashes of `-----END`",

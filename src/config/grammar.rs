@@ -196,7 +196,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Line and column of the byte at `offset`.
-    fn position(&self, offset: usize) -> Position {
+    pub(super) fn position(&self, offset: usize) -> Position {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
         let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -625,7 +625,7 @@ impl<'a> Parser<'a, '_> {
         let result = match self.config.slot(target) {
             Slot::Ders(ders) if !empty && target.kind() == Kind::Crls => ders.fill(pem::crls(text), MAX_CRLS),
             Slot::Ders(ders) if !empty => ders.fill(pem::certificates(text), MAX_CERTIFICATES),
-            Slot::Keys(keys) if !empty => fill(keys, text),
+            Slot::Keys(keys) if !empty => fill(keys, pem::private_keys(text)),
             _ => Ok(()),
         };
         self.scratch.wipe();
@@ -768,11 +768,11 @@ fn incomplete(reverse: &Reverse) -> Option<Fault> {
 }
 
 /// A fault, and at which byte of the value.
-type Located = (usize, Fault);
+pub(super) type Located = (usize, Fault);
 
 impl Ders {
     /// Takes all these blocks, which may be `most`.
-    fn fill<'p>(
+    pub(super) fn fill<'p>(
         &mut self,
         blocks: impl Iterator<Item = Result<Block<'p>, PemError>>,
         most: usize,
@@ -799,10 +799,13 @@ impl Ders {
     }
 }
 
-/// Takes all private keys of a PEM text.
-fn fill(keys: &mut VecView<Key>, text: &[u8]) -> Result<(), Located> {
+/// Takes all these private keys.
+pub(super) fn fill<'p>(
+    keys: &mut VecView<Key>,
+    blocks: impl Iterator<Item = Result<Block<'p>, PemError>>,
+) -> Result<(), Located> {
     keys.clear();
-    for block in pem::private_keys(text) {
+    for block in blocks {
         let block = block.map_err(located)?;
         let most = keys.capacity();
         if keys.push(Key::empty()).is_err() {
@@ -820,7 +823,7 @@ fn fill(keys: &mut VecView<Key>, text: &[u8]) -> Result<(), Located> {
 }
 
 impl Key {
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self {
             der: Vec::new(),
             label: String::new(),
@@ -845,7 +848,7 @@ impl Key {
     }
 }
 
-fn located(error: PemError) -> Located {
+pub(super) fn located(error: PemError) -> Located {
     (error.offset, Fault::Pem(error))
 }
 

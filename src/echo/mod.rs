@@ -7,6 +7,7 @@
 //! * [`registry`] is the table of live connections that `status` shows; [`tally`] counts what happened, for `counters`.
 //! * [`client`] is the echo client that the shell drives.
 //! * [`proxy`] opens connections through an HTTP proxy.
+//! * [`fetch`] reads a text over TLS, as `tls reload` wants it.
 //! * [`traces`] keeps the narrations of the last TLS connections, and [`https`] shows one in a browser.
 //!
 //! Everything here is generic over the small traits below, so that it runs on the host over in-memory pipes and in the
@@ -14,6 +15,7 @@
 #![allow(async_fn_in_trait)] // one executor, one core: no future here is ever sent anywhere
 
 pub mod client;
+pub mod fetch;
 pub mod https;
 pub mod limit;
 pub mod proxy;

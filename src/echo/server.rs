@@ -164,6 +164,8 @@ impl core::error::Error for StopError {}
 pub struct Desk<S> {
     entry: Entry,
     mailbox: Signal<NoopRawMutex, Job<S>>,
+    /// The worker is to come back with another TLS.
+    renewed: Signal<NoopRawMutex, ()>,
     /// A worker has taken this place.
     staffed: Cell<bool>,
     /// The worker waits, and nothing is in the mailbox.
@@ -176,6 +178,7 @@ impl<S> Desk<S> {
         Desk {
             entry: Entry::new(),
             mailbox: Signal::new(),
+            renewed: Signal::new(),
             staffed: Cell::new(false),
             idle: Cell::new(false),
         }
@@ -233,7 +236,7 @@ pub struct Service<N: Network + 'static> {
     /// Whom we dial.
     pub(super) lines: [Line; REVERSES],
     slots: [Slot<N::Listener>; LISTENERS],
-    limits: Limits,
+    limits: Cell<Limits>,
     tally: Tally,
     tls: Cell<Result<(), &'static str>>,
     pub(super) mutual: Cell<Result<(), &'static str>>,
@@ -258,7 +261,7 @@ impl<N: Network> Service<N> {
             desks,
             lines: core::array::from_fn(|_| Line::new()),
             slots: core::array::from_fn(slot),
-            limits,
+            limits: Cell::new(limits),
             tally: Tally::new(),
             tls: Cell::new(Err("TLS is not set up yet")),
             mutual: Cell::new(Err("TLS is not set up yet")),
@@ -282,6 +285,16 @@ impl<N: Network> Service<N> {
     /// Has connections that are opened from now on go through `proxy`.
     pub fn set_proxy(&self, proxy: &'static Proxy) {
         self.proxy.set(Some(proxy));
+    }
+
+    /// Has every worker in [`Service::work_at`] return as soon as it serves nobody, to come back with another TLS;
+    /// whoever connects from now on is served with that. Handshakes may take so long from now on.
+    pub fn renew(&self, handshake: Duration) {
+        self.limits.set(Limits {
+            handshake,
+            ..self.limits.get()
+        });
+        self.desks.iter().for_each(|desk| desk.renewed.signal(()));
     }
 
     /// Starts listening. On success connections are accepted from now on.
@@ -390,21 +403,29 @@ impl<N: Network> Service<N> {
         core::future::pending().await
     }
 
-    /// Serves connections for ever. Each worker task runs this, with TLS buffers of its own. Workers are to be started
-    /// before ports.
-    pub async fn work<T: Secure<N::Stream>>(&self, tls: &mut T) -> ! {
-        let Some(desk) = self.desks.iter().find(|desk| !desk.staffed.replace(true)) else {
+    /// Takes a place for a worker, if one is left. Workers are to be started before ports.
+    pub fn take_desk(&self) -> Option<&Desk<N::Stream>> {
+        let desk = self.desks.iter().find(|desk| !desk.staffed.replace(true));
+        if desk.is_none() {
             ::log::error!("more echo workers than places");
-            core::future::pending::<()>().await;
-            unreachable!("pending never ends")
-        };
+        }
+        desk
+    }
+
+    /// Serves connections at that place until [`Service::renew`], and then to the end of the connection at hand. Each
+    /// worker task runs this again and again, with TLS buffers of its own.
+    pub async fn work_at<T: Secure<N::Stream>>(&self, desk: &Desk<N::Stream>, tls: &mut T) {
+        desk.renewed.reset();
         loop {
             if !desk.mailbox.signaled() {
                 desk.idle.set(true);
                 self.changed.signal(());
             }
-            let job = desk.mailbox.wait().await;
-            self.serve(&desk.entry, job, tls).await;
+            // In this order: a connection that has come after the renewal waits in the mailbox for the other TLS.
+            match select(desk.renewed.wait(), desk.mailbox.wait()).await {
+                Either::First(()) => return,
+                Either::Second(job) => self.serve(&desk.entry, job, tls).await,
+            }
         }
     }
 
@@ -548,7 +569,7 @@ impl<N: Network> Service<N> {
             call.established(None);
         }
         // The first bytes tell a peer that means it from one that only connected.
-        let first = match with_timeout(self.limits.idle, embedded_io_async::Read::read(stream, buffer)).await {
+        let first = match with_timeout(self.limits.get().idle, embedded_io_async::Read::read(stream, buffer)).await {
             Ok(Ok(count)) => count,
             Ok(Err(error)) => return self.failed(visit, transport_cause(error.kind()), &error),
             Err(_) => return self.failed(visit, "idle", &format_args!("nothing sent")),
@@ -562,13 +583,14 @@ impl<N: Network> Service<N> {
             self.tally.finished.one();
             return Ended::InOrder;
         }
-        let end = pump(&mut reader, &mut writer, self.limits.idle, visit.flow()).await;
+        let end = pump(&mut reader, &mut writer, self.limits.get().idle, visit.flow()).await;
         self.pumped(visit, end, |error| transport_cause(error.kind()))
     }
 
     async fn secure<T: Secure<N::Stream>>(&self, visit: &Visit<'_>, stream: &mut N::Stream, tls: &mut T) -> Ended {
         let role = visit.call.map(|(_, role)| role);
-        let mut session = match with_timeout(self.limits.handshake, tls.accept(stream, &visit.guard, role)).await {
+        let mut session = match with_timeout(self.limits.get().handshake, tls.accept(stream, &visit.guard, role)).await
+        {
             Ok(Ok(session)) => session,
             Ok(Err(error)) => {
                 self.tally.fault(T::cause(&error));
@@ -576,7 +598,7 @@ impl<N: Network> Service<N> {
                 return Ended::InOrder;
             }
             Err(_) => {
-                let seconds = self.limits.handshake.as_secs();
+                let seconds = self.limits.get().handshake.as_secs();
                 return self.failed(
                     visit,
                     "handshake deadline",
@@ -595,13 +617,13 @@ impl<N: Network> Service<N> {
         let end = match session.split() {
             Ok((mut reader, mut writer)) => {
                 let end = match visit.kind() {
-                    Kind::Https => https::serve(&mut reader, &mut writer, page, &self.limits, visit).await,
-                    _ => pump(&mut reader, &mut writer, self.limits.idle, visit.flow()).await,
+                    Kind::Https => https::serve(&mut reader, &mut writer, page, &self.limits.get(), visit).await,
+                    _ => pump(&mut reader, &mut writer, self.limits.get().idle, visit.flow()).await,
                 };
                 if let End::Read(_) = end {
                     // The alert that says why.
                     visit.advance(State::Closing);
-                    let _ = with_timeout(self.limits.goodbye, writer.flush()).await;
+                    let _ = with_timeout(self.limits.get().goodbye, writer.flush()).await;
                 }
                 end
             }
@@ -614,7 +636,7 @@ impl<N: Network> Service<N> {
         };
         if matches!(end, End::Finished | End::Idle) {
             visit.advance(State::Closing);
-            let _ = with_timeout(self.limits.goodbye, session.close()).await;
+            let _ = with_timeout(self.limits.get().goodbye, session.close()).await;
         }
         self.pumped(visit, end, T::cause)
     }
@@ -626,7 +648,7 @@ impl<N: Network> Service<N> {
     }
 
     fn pumped<E: fmt::Display>(&self, visit: &Visit<'_>, end: End<E, E>, cause: fn(&E) -> &'static str) -> Ended {
-        let idle = self.limits.idle.as_secs();
+        let idle = self.limits.get().idle.as_secs();
         match end {
             End::Finished => {
                 self.tally.finished.one();
@@ -637,7 +659,7 @@ impl<N: Network> Service<N> {
                 Ended::InOrder
             }
             End::Stalled if visit.kind() == Kind::Https => {
-                let seconds = https::DELIVERY.min(self.limits.idle).as_secs();
+                let seconds = https::DELIVERY.min(self.limits.get().idle).as_secs();
                 self.failed(
                     visit,
                     "stalled",

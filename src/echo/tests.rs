@@ -105,7 +105,10 @@ fn served<T>(workers: usize, limits: Limits, work: impl AsyncFnOnce(&Service<Fak
     let mut tasks: Vec<core::pin::Pin<Box<dyn Future<Output = ()> + '_>>> = std::vec![];
     for _ in 0..workers {
         tasks.push(Box::pin(async {
-            service.work(&mut FakeTls(std::vec![0; 256])).await;
+            let desk = service.take_desk().unwrap();
+            loop {
+                service.work_at(desk, &mut FakeTls(std::vec![0; 256])).await;
+            }
         }));
     }
     tasks.push(Box::pin(async {

@@ -16,6 +16,9 @@ mod pipe;
 #[cfg(test)]
 mod tests;
 
+use core::pin::pin;
+
+use embassy_futures::select::{Either, select};
 use rand_core::CryptoRng;
 
 pub use desk::Desk;
@@ -112,10 +115,10 @@ impl<R: CryptoRng> SelfTest<'_, R> {
         summary
     }
 
-    /// Runs it whenever the desk is asked.
-    pub async fn serve(&mut self, desk: &Desk) -> ! {
-        loop {
-            desk.wanted().await;
+    /// Runs it whenever the desk is asked, until `renewed`, and then to the end of the one under way.
+    pub async fn serve(&mut self, desk: &Desk, renewed: impl Future<Output = ()>) {
+        let mut renewed = pin!(renewed);
+        while let Either::Second(()) = select(renewed.as_mut(), desk.wanted()).await {
             self.run(desk).await;
         }
     }

@@ -295,7 +295,10 @@ fn who_asks_while_one_is_under_way_sees_that_one() {
             assert_eq!(count, 3);
         }
     };
-    match block_on(embassy_futures::select::select(asks, test.serve(&desk))) {
+    match block_on(embassy_futures::select::select(
+        asks,
+        test.serve(&desk, core::future::pending()),
+    )) {
         embassy_futures::select::Either::First(()) => {}
         embassy_futures::select::Either::Second(never) => never,
     }

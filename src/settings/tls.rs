@@ -1,80 +1,259 @@
 //! From the configuration to what TLS wants: identities, trust, or why there is none.
 
-use postern::config::{self, Choice as _, Config, Ders, Identities, MAX_IDENTITIES, Scratch};
+use embassy_time::Duration;
+use postern::config::{
+    self, Choice as _, Config, Ders, Identities, MAX_ALLOWED, MAX_CERTIFICATES, MAX_IDENTITIES, Scratch,
+};
+use postern::crypto::key::SigningKey;
 use postern::echo::secure::Mutual;
 use postern::machine::{clock, entropy};
 use postern::pki::cert::Date;
 use postern::pki::crl::Crl;
 use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, Trust, root_fault, subject_of};
-use postern::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig, Tickets};
+use postern::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig};
 
-use super::now;
+use super::store::Generation;
+use super::{now, seconds};
 use crate::memory::Memory;
 
 /// What TLS is made of.
-pub(crate) struct Tls {
+#[derive(Clone, Copy)]
+pub(crate) struct Tls<'a> {
     /// The server's part, or why none can be served.
-    pub(crate) server: Result<Identity, &'static str>,
+    pub(crate) server: Result<Identity<'a>, &'static str>,
     /// The client's part, or why there is none.
-    pub(crate) client: Result<Client, &'static str>,
+    pub(crate) client: Result<Client<'a>, &'static str>,
     /// Whom both trust, if a CA is configured.
-    pub(crate) trust: Option<&'static Trust<'static>>,
+    pub(crate) trust: Option<&'a Trust<'a>>,
+    /// How long a handshake may take.
+    pub(crate) handshake: Duration,
 }
 
 /// What the TLS server is made of.
 #[derive(Clone, Copy)]
-pub(crate) struct Identity {
-    pub(crate) config: ServerConfig<'static>,
+pub(crate) struct Identity<'a> {
+    pub(crate) config: ServerConfig<'a>,
     /// Where both sides must prove who they are, whatever `.tls.client_auth` says; or why that cannot be.
-    pub(crate) mutual: Result<Mutual<'static>, &'static str>,
+    pub(crate) mutual: Result<Mutual<'a>, &'static str>,
     pub(crate) rng: entropy::Rng,
 }
 
 /// What the TLS client is made of.
 #[derive(Clone, Copy)]
-pub(crate) struct Client {
+pub(crate) struct Client<'a> {
     /// Any name will do: each connection asks for its own.
-    pub(crate) config: ClientConfig<'static>,
+    pub(crate) config: ClientConfig<'a>,
     /// Whether a server has to prove the address by which it is dialled, where no name is asked for.
     pub(crate) named: bool,
     pub(crate) rng: entropy::Rng,
 }
 
 // What the configuration holds can be used.
-const _: () = assert!(config::MAX_CERTIFICATES <= MAX_ANCHORS && config::MAX_CRLS <= MAX_CRLS);
+const _: () = assert!(MAX_CERTIFICATES <= MAX_ANCHORS && config::MAX_CRLS <= MAX_CRLS);
 
 const SHORT: &str = "not enough memory for the certificates";
-const UNUSABLE: &str = "a certificate or private key cannot be used: see the log of the start";
+const UNTRUSTED: &str = "a CA certificate or revocation list cannot be used: see the log of the start";
+pub(crate) const UNUSABLE: &str = "a certificate or private key cannot be used: see the log of the start";
 
-/// Makes what TLS needs, and says what that is.
-pub(crate) fn prepare(config: &'static Config, memory: &mut Memory) -> Tls {
-    let parts = ready().and_then(|rng| Ok((rng, trust(config, memory)?)));
-    let (rng, trust) = match parts {
-        Ok(parts) => parts,
-        Err(why) => {
-            return Tls {
-                server: Err(why),
-                client: Err(why),
-                trust: None,
-            };
-        }
-    };
-    if config.tls.keylog {
-        ::log::warn!("tls: .tls.keylog is 1: whoever reads this log can decrypt every connection");
-    }
-    let tls = Tls {
-        server: server(config, trust, rng, memory),
-        client: client(config, trust, rng, memory),
-        trust,
-    };
-    if tls.server.is_ok() || tls.client.is_ok() {
-        report_trust(config);
-    }
-    tls
+/// The certificates of a configuration, one by one.
+pub(crate) struct Lists<'g> {
+    srv: List<'g>,
+    cli: List<'g>,
+    ca: List<'g>,
+    crl: List<'g>,
+    allowed: heapless::Vec<&'g str, MAX_ALLOWED>,
+    roots: Result<&'static [&'static [u8]], &'static str>,
 }
 
+type List<'g> = heapless::Vec<&'g [u8], MAX_CERTIFICATES>;
+
+/// What is made of [`Lists`] and keys.
+pub(crate) struct Parts<'l> {
+    trust: Result<Option<Trust<'l>>, &'static str>,
+    /// The same for those who are dialled by address alone, and served.
+    dialled: Option<Trust<'l>>,
+    /// By whom servers are judged: by whom everybody is, and by `.tls.root_certs`.
+    servers: Result<Option<Trust<'l>>, &'static str>,
+    server: Result<heapless::Vec<tls::Identity<'l>, MAX_IDENTITIES>, &'static str>,
+    client: Result<heapless::Vec<tls::Identity<'l>, 1>, &'static str>,
+}
+
+impl<'g> Lists<'g> {
+    pub(crate) fn of(generation: Option<&'g Generation>) -> Self {
+        let list = |ders: fn(&config::Tls) -> &Ders| match generation {
+            Some(generation) => ders(&generation.config().tls).iter().collect(),
+            None => List::new(),
+        };
+        Self {
+            srv: list(|tls| &tls.srv_cert),
+            cli: list(|tls| &tls.cli_cert),
+            ca: list(|tls| &tls.ca_cert),
+            crl: list(|tls| &tls.crl),
+            allowed: generation.map_or_else(heapless::Vec::new, |generation| {
+                generation
+                    .config()
+                    .tls
+                    .allow
+                    .iter()
+                    .map(|entry| entry.as_str())
+                    .collect()
+            }),
+            roots: generation.map_or(Ok(&[]), |generation| generation.roots),
+        }
+    }
+
+    pub(crate) fn parts<'l>(&'l self, generation: Option<&'l Generation>) -> Parts<'l> {
+        let Some(generation) = generation else {
+            return Parts {
+                trust: Err(UNUSABLE),
+                dialled: None,
+                servers: Err(UNUSABLE),
+                server: Err(UNUSABLE),
+                client: Err(UNUSABLE),
+            };
+        };
+        let trust = self.trust(generation.config());
+        Parts {
+            trust,
+            dialled: trust.ok().flatten().map(|trust| trust.with_servers_allowed()),
+            servers: trust.and_then(|trust| self.servers(trust)),
+            server: identities(&generation.server, &self.srv),
+            client: identities(&generation.client, &self.cli),
+        }
+    }
+
+    /// Whom to trust, if a CA is configured.
+    fn trust(&self, config: &Config) -> Result<Option<Trust<'_>>, &'static str> {
+        if self.ca.is_empty() {
+            return Ok(None);
+        }
+        let mode = match config.tls.verify {
+            config::Verify::Pinned => Mode::Pinned,
+            config::Verify::Strict | config::Verify::Pki => Mode::Strict,
+        };
+        let mut trust = Trust::new(&self.ca).with_crls(&self.crl).with_mode(mode);
+        if !self.allowed.is_empty() {
+            trust = trust.with_allowed(&self.allowed);
+        }
+        trust.check().map_err(|_| UNTRUSTED)?;
+        Ok(Some(trust))
+    }
+
+    /// By whom servers are judged.
+    fn servers<'l>(&'l self, trust: Option<Trust<'l>>) -> Result<Option<Trust<'l>>, &'static str> {
+        let roots = self.roots?;
+        if roots.is_empty() {
+            return Ok(trust);
+        }
+        let trust = trust.unwrap_or(Trust::new(&[]).with_crls(&self.crl)).with_roots(roots);
+        trust.check().map_err(|_| UNTRUSTED)?;
+        Ok(Some(trust))
+    }
+}
+
+/// Puts chains and keys together.
+fn identities<'l, const N: usize>(
+    found: &'l Result<Identities<N>, &'static str>,
+    list: &'l List<'_>,
+) -> Result<heapless::Vec<tls::Identity<'l>, N>, &'static str> {
+    let found = found.as_ref().map_err(|why| *why)?;
+    let mut identities = heapless::Vec::new();
+    for part in &found.parts {
+        let chain = list.get(part.certificates.clone()).unwrap_or_default();
+        let key = found.keys.get(part.key).ok_or(UNUSABLE)?;
+        let identity = tls::Identity::new(chain, key).map_err(|_| "a certificate chain is longer than 64 KiB")?;
+        let _ = identities.push(identity); // there are no more parts than fit
+    }
+    Ok(identities)
+}
+
+/// The chains of a role: leaf, key, and how many certificates.
+pub(super) fn chains<const N: usize>(
+    found: &Result<Identities<N>, &'static str>,
+    ders: &Ders,
+    each: &mut dyn FnMut(&[u8], &SigningKey, usize),
+) {
+    for part in found.iter().flat_map(|found| &found.parts) {
+        let key = found.as_ref().ok().and_then(|found| found.keys.get(part.key));
+        if let (Some(leaf), Some(key)) = (ders.iter().nth(part.certificates.start), key) {
+            each(leaf, key, part.certificates.len());
+        }
+    }
+}
+
+impl<'a> Tls<'a> {
+    pub(crate) fn of(generation: Option<&'a Generation>, parts: &'a Parts<'a>) -> Self {
+        let none = |why| Self {
+            server: Err(why),
+            client: Err(why),
+            trust: None,
+            handshake: seconds(None, HANDSHAKE),
+        };
+        let Some(generation) = generation else {
+            return none(UNUSABLE);
+        };
+        let ready = generation
+            .rng
+            .and_then(|rng| Ok((rng, parts.trust.as_ref().map_err(|why| *why)?)));
+        let (rng, trust) = match ready {
+            Ok((rng, trust)) => (rng, trust.as_ref()),
+            Err(why) => return none(why),
+        };
+        Self {
+            server: server(generation, trust, parts, rng),
+            client: client(generation, parts, rng),
+            trust,
+            handshake: handshake(&generation.config().tls),
+        }
+    }
+
+    /// Says what TLS is made of.
+    pub(crate) fn announce(&self, generation: &Generation) {
+        let config = generation.config();
+        if generation.rng.is_ok() && config.tls.keylog {
+            ::log::warn!("tls: .tls.keylog is 1: whoever reads this log can decrypt every connection");
+        }
+        if self.server.is_ok() {
+            chains(&generation.server, &config.tls.srv_cert, &mut |leaf, key, _| {
+                say("serving", leaf, key)
+            });
+            ::log::info!("tls: client authentication {}", config.tls.client_auth.name());
+        }
+        if self.client.is_ok() {
+            chains(&generation.client, &config.tls.cli_cert, &mut |leaf, key, _| {
+                say("client is", leaf, key)
+            });
+        }
+        if self.server.is_ok() || self.client.is_ok() {
+            report_trust(config);
+        }
+    }
+}
+
+/// Says of a chain whose it is, and until when.
+fn say(role: &str, leaf: &[u8], key: &SigningKey) {
+    let Ok(whose) = PeerIdentity::from_leaf(leaf) else {
+        return;
+    };
+    let (subject, until) = (whose.subject, Date(whose.not_after));
+    let level = if whose.not_after < now().now {
+        ::log::Level::Warn
+    } else {
+        ::log::Level::Info
+    };
+    ::log::log!(level, "tls: {role} {subject}, {}, good until {until}", key.algorithm());
+}
+
+/// How long a handshake may take.
+pub(super) fn handshake(tls: &config::Tls) -> Duration {
+    seconds(tls.handshake_timeout, HANDSHAKE)
+}
+
+/// How long a handshake may take where nothing is configured, in seconds.
+const HANDSHAKE: u32 = 10;
+
 /// Random numbers, if there are any; and the clock must be right.
-fn ready() -> Result<entropy::Rng, &'static str> {
+pub(super) fn ready() -> Result<entropy::Rng, &'static str> {
     let rng = entropy::rng().map_err(
         |_| "no entropy: give the machine a CPU with RDRAND (-cpu max) or an entropy device (-device virtio-rng-pci)",
     )?;
@@ -85,49 +264,14 @@ fn ready() -> Result<entropy::Rng, &'static str> {
     }
 }
 
-/// Whom to trust, if a CA is configured.
-fn trust(config: &'static Config, memory: &mut Memory) -> Result<Option<&'static Trust<'static>>, &'static str> {
-    if config.tls.ca_cert.is_empty() {
-        return Ok(None);
-    }
-    let mode = match config.tls.verify {
-        config::Verify::Pinned => Mode::Pinned,
-        config::Verify::Strict | config::Verify::Pki => Mode::Strict,
-    };
-    let mut trust = Trust::new(list(&config.tls.ca_cert, memory)?)
-        .with_crls(list(&config.tls.crl, memory)?)
-        .with_mode(mode);
-    if !config.tls.allow.is_empty() {
-        let mut iter = config.tls.allow.iter();
-        let allowed = memory.slice(config.tls.allow.len(), |_| {
-            iter.next().map_or("", |subject| subject.as_str())
-        });
-        trust = trust.with_allowed(allowed.map_err(|_| SHORT)?);
-    }
-    checked(trust, memory).map(Some)
-}
-
-/// By whom servers are judged: by whom everybody is, and by `.tls.root_certs`.
-fn roots(
-    config: &'static Config,
-    trust: Option<&'static Trust<'static>>,
-    memory: &mut Memory,
-) -> Result<Option<&'static Trust<'static>>, &'static str> {
-    if config.tls.root_certs.is_empty() {
-        return Ok(trust);
-    }
-    let trust = match trust {
-        Some(trust) => *trust,
-        None => Trust::new(&[]).with_crls(list(&config.tls.crl, memory)?),
-    };
-    checked(trust.with_roots(usable(config, memory)?), memory).map(Some)
-}
-
 /// Those of the bundle that can be used; says which cannot.
-fn usable(config: &Config, memory: &mut Memory) -> Result<&'static [&'static [u8]], &'static str> {
+pub(super) fn usable(config: &Config, memory: &mut Memory) -> Result<&'static [&'static [u8]], &'static str> {
     // As many as a person wants to read of.
     const MOST: usize = 8;
     let bundle = &config.tls.root_certs;
+    if bundle.is_empty() {
+        return Ok(&[]);
+    }
     if bundle.ders().is_empty() {
         return Err("not enough memory for .tls.root_certs");
     }
@@ -196,20 +340,13 @@ fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// Keeps what can be used.
-fn checked(trust: Trust<'static>, memory: &mut Memory) -> Result<&'static Trust<'static>, &'static str> {
-    trust
-        .check()
-        .map_err(|_| "a CA certificate or revocation list cannot be used: see the log of the start")?;
-    Ok(memory.value(trust).map_err(|_| SHORT)?)
-}
-
-fn server(
-    config: &'static Config,
-    trust: Option<&'static Trust<'static>>,
-    mut rng: entropy::Rng,
-    memory: &mut Memory,
-) -> Result<Identity, &'static str> {
+fn server<'a>(
+    generation: &'a Generation,
+    trust: Option<&'a Trust<'a>>,
+    parts: &'a Parts<'a>,
+    rng: entropy::Rng,
+) -> Result<Identity<'a>, &'static str> {
+    let config = generation.config();
     if config.tls.srv_cert.is_empty() {
         return Err("no server certificate is configured: .tls.srv_cert and .tls.srv_key are empty");
     }
@@ -219,19 +356,15 @@ fn server(
         (config::ClientAuth::Required, Some(trust)) => ClientAuth::Required(trust),
         (_, None) => return Err("clients cannot be asked for certificates: .tls.ca_cert is empty"),
     };
-    let found = config.server().map_err(|_| UNUSABLE)?;
-    let identities = identities::<MAX_IDENTITIES>(found, &config.tls.srv_cert, "serving", memory)?;
-    ::log::info!("tls: client authentication {}", config.tls.client_auth.name());
-    let tickets = Tickets::new(&mut rng, now().now).map_err(|_| "tickets cannot be sealed")?;
-    let tickets = memory.value(tickets).map_err(|_| SHORT)?;
+    let identities = parts.server.as_ref().map_err(|why| *why)?;
+    let tickets = generation.tickets.as_ref().ok_or("tickets cannot be sealed")?;
     let mut server = ServerConfig::new(identities, now()).map_err(|_| UNUSABLE)?;
     if config.tls.keylog {
         server = server.with_key_log(&LogSecrets);
     }
-    let mutual = match (trust, identities.first()) {
-        (Some(trust), Some(identity)) => {
-            // Whoever is there is served, also as the server in TLS.
-            let judge = &*memory.value(trust.with_servers_allowed()).map_err(|_| SHORT)?;
+    let mutual = match (trust, parts.dialled.as_ref(), identities.first()) {
+        // Whoever is there is served, also as the server in TLS.
+        (Some(trust), Some(judge), Some(identity)) => {
             let mut client = ClientConfig::new(judge, None, now()).with_identity(*identity);
             if config.tls.keylog {
                 client = client.with_key_log(&LogSecrets);
@@ -249,64 +382,23 @@ fn server(
     })
 }
 
-fn client(
-    config: &'static Config,
-    trust: Option<&'static Trust<'static>>,
-    rng: entropy::Rng,
-    memory: &mut Memory,
-) -> Result<Client, &'static str> {
-    let trust =
-        roots(config, trust, memory)?.ok_or("no CA is configured to judge servers by: .tls.ca_cert is empty")?;
-    let found = config.client().map_err(|_| UNUSABLE)?;
-    let identities = identities::<1>(found, &config.tls.cli_cert, "client is", memory)?;
+fn client<'a>(generation: &'a Generation, parts: &'a Parts<'a>, rng: entropy::Rng) -> Result<Client<'a>, &'static str> {
+    let trust = parts.servers.as_ref().map_err(|why| *why)?.as_ref();
+    let trust = trust.ok_or("no CA is configured to judge servers by: .tls.ca_cert is empty")?;
+    let identities = parts.client.as_ref().map_err(|why| *why)?;
     let mut client = ClientConfig::new(trust, None, now());
     if let Some(identity) = identities.first() {
         client = client.with_identity(*identity);
     }
-    if config.tls.keylog {
+    if generation.config().tls.keylog {
         client = client.with_key_log(&LogSecrets);
     }
-    let named = config.tls.verify == config::Verify::Pki;
+    let named = generation.config().tls.verify == config::Verify::Pki;
     Ok(Client {
         config: client,
         named,
         rng,
     })
-}
-
-/// Puts chains and keys together, and says of each what it is.
-fn identities<const N: usize>(
-    found: Identities<N>,
-    chain: &'static Ders,
-    role: &str,
-    memory: &mut Memory,
-) -> Result<&'static [tls::Identity<'static>], &'static str> {
-    let certificates = list(chain, memory)?;
-    let keys = &*memory.value(found.keys).map_err(|_| SHORT)?;
-    let mut identities = heapless::Vec::<tls::Identity<'static>, N>::new();
-    for part in &found.parts {
-        let chain = certificates.get(part.certificates.clone()).unwrap_or_default();
-        let (Some(leaf), Some(key)) = (chain.first(), keys.get(part.key)) else {
-            return Err(UNUSABLE);
-        };
-        let identity = tls::Identity::new(chain, key).map_err(|_| "a certificate chain is longer than 64 KiB")?;
-        let whose = PeerIdentity::from_leaf(leaf).map_err(|_| UNUSABLE)?;
-        let (subject, until) = (whose.subject, Date(whose.not_after));
-        let level = if whose.not_after < now().now {
-            ::log::Level::Warn
-        } else {
-            ::log::Level::Info
-        };
-        ::log::log!(level, "tls: {role} {subject}, {}, good until {until}", key.algorithm());
-        let _ = identities.push(identity); // there are no more parts than fit
-    }
-    Ok(memory.value(identities).map_err(|_| SHORT)?)
-}
-
-fn list(ders: &'static Ders, memory: &mut Memory) -> Result<&'static [&'static [u8]], &'static str> {
-    let mut iter = ders.iter();
-    let list = memory.slice(ders.len(), |_| iter.next().unwrap_or_default());
-    Ok(list.map_err(|_| SHORT)?)
 }
 
 /// Says by what certificates of peers are judged, and which lists are out of date.

@@ -20,6 +20,8 @@ pub(super) enum Action {
     Reboot,
     PowerOff,
     SelfTest,
+    Tls,
+    TlsReload,
     Exit,
     ClientConnect,
     ClientSend,
@@ -91,6 +93,24 @@ pub(super) const TOP: &[Spec] = &[
         Action::SelfTest,
         "Test TLS: algorithms, certificates, handshakes.",
     ),
+    // Before the next, which takes any word.
+    spec(
+        "tls reload",
+        Action::TlsReload,
+        "Take new certificates, keys, CRLs: pasted here.",
+    )
+    .with("", 0, 0),
+    spec(
+        "tls reload",
+        Action::TlsReload,
+        "The same, fetched from there over TLS.",
+    )
+    .with("<host> <port> [netif] [name=N]", 2, 4),
+    Spec {
+        choices: &["status", "reload"],
+        ..spec("tls", Action::Tls, "Show what is served and trusted, until when.")
+    }
+    .with("[status]", 0, 1),
     spec("echoctl", Action::EnterPlain, "Control echo over plain TCP."),
     spec("echoctl_tls", Action::EnterTls, "Control echo over TLS."),
     spec("reboot", Action::Reboot, "Restart the machine."),

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use embedded_io_async::{ErrorType, Read, Write};
+use zeroize::Zeroize as _;
 
 /// A terminal, near or far.
 pub trait Console: Read + Write {
@@ -95,6 +96,11 @@ impl Input {
     /// Whether nothing is left of what was typed ahead, as far as it was taken from the console.
     pub(super) fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// Wipes what was taken: it may have been a secret.
+    pub(super) fn wipe(&mut self) {
+        self.bytes.get_mut(..self.start).unwrap_or_default().zeroize();
     }
 
     /// The next byte, `None` at the end of the input. Cancel-safe if the console's read is.

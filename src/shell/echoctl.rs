@@ -75,7 +75,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn server_start(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
-        let Some(port) = self.port(prompt, request, 0).await? else {
+        let Some(port) = self.port(prompt.specs, request, 0).await? else {
             return Ok(());
         };
         // The guide's words for TLS; BitVisor's own for plain, which have no blank before the number.
@@ -92,7 +92,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 
     async fn server_stop(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
         if request.argument(0).is_some() {
-            let Some(port) = self.port(prompt, request, 0).await? else {
+            let Some(port) = self.port(prompt.specs, request, 0).await? else {
                 return Ok(());
             };
             return self.stop(kind, port).await;
@@ -114,10 +114,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn reverse(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
-        let Some(host) = self.host_argument(prompt, request).await? else {
+        let Some(host) = self.host_argument(prompt.specs, request).await? else {
             return Ok(());
         };
-        let Some(port) = self.port(prompt, request, 1).await? else {
+        let Some(port) = self.port(prompt.specs, request, 1).await? else {
             return Ok(());
         };
         let (mut netif, mut every, mut role, mut direct) = (None, None, None, None);
@@ -146,7 +146,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                     role.replace(chosen).is_some()
                 }
                 DIRECT => direct.replace(()).is_some(),
-                word if word.starts_with(PROXY) => return self.not_a_way(word, prompt, request).await,
+                word if word.starts_with(PROXY) => return self.not_a_way(word, prompt.specs, request).await,
                 name => netif.replace(name).is_some(),
             };
             if set_twice {
@@ -190,10 +190,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             },
             (Some(_), None) => self.usage(prompt.specs, request.spec.words).await,
             (Some(_), Some(_)) => {
-                let Some(host) = self.host_argument(prompt, request).await? else {
+                let Some(host) = self.host_argument(prompt.specs, request).await? else {
                     return Ok(());
                 };
-                let Some(port) = self.port(prompt, request, 1).await? else {
+                let Some(port) = self.port(prompt.specs, request, 1).await? else {
                     return Ok(());
                 };
                 self.print(format_args!("Stopping {} (dialling {host}:{port})...\n", server(kind)))
@@ -216,9 +216,9 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     /// The host among the arguments, which is the first; says what is wrong if there is none.
-    async fn host_argument<'r>(
+    pub(super) async fn host_argument<'r>(
         &mut self,
-        prompt: &Prompt,
+        specs: &'static [Spec],
         request: &Request<'r>,
     ) -> Result<Option<reverse::Host<'r>>, C::Error> {
         let text = request.argument(0).unwrap_or("");
@@ -232,7 +232,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                     "'{text}' is neither an IPv4 address nor the name of a host.\n"
                 ))
                 .await?;
-                self.usage(prompt.specs, request.spec.words).await?;
+                self.usage(specs, request.spec.words).await?;
                 return Ok(None);
             }
         };
@@ -247,44 +247,18 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn client_connect(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
-        let (address, host) = match self.host_argument(prompt, request).await? {
+        let (address, host) = match self.host_argument(prompt.specs, request).await? {
             Some(reverse::Host::Address(address)) => (Some(address), None),
             Some(reverse::Host::Name(name)) => (None, Some(name)),
             None => return Ok(()),
         };
-        let Some(port) = self.port(prompt, request, 1).await? else {
+        let Some(port) = self.port(prompt.specs, request, 1).await? else {
             return Ok(());
         };
-        let (mut netif, mut name, mut direct) = (None, None, None);
-        for argument in (2..).map_while(|n| request.argument(n)) {
-            let place = if argument.starts_with(NAME) {
-                &mut name
-            } else if argument == DIRECT {
-                &mut direct
-            } else if argument.starts_with(PROXY) {
-                return self.not_a_way(argument, prompt, request).await;
-            } else {
-                &mut netif
-            };
-            if place.replace(argument).is_some() {
-                return self.usage(prompt.specs, request.spec.words).await;
-            }
-        }
-        let name = name.and_then(|name| name.strip_prefix(NAME));
-        if let Some(name) = name
-            && (kind == Kind::Plain || !(dns::is_name(name) || name.parse::<IpAddr>().is_ok()))
-        {
-            let why = match kind {
-                Kind::Plain => "nothing is verified without TLS",
-                Kind::Tls | Kind::Https => "no certificate can give that name",
-            };
-            self.print(format_args!("'{NAME}{name}': {why}.\n")).await?;
-            return self.usage(prompt.specs, request.spec.words).await;
-        }
-        let through = match self.host.proxy() {
-            Some(proxy) if direct.is_none() => Some(proxy),
-            _ => None,
+        let Some((netif, name, direct)) = self.way(kind, prompt.specs, request).await? else {
+            return Ok(());
         };
+        let through = self.host.proxy().filter(|_| !direct);
         let whom = match (address, host) {
             (Some(address), _) => reverse::Host::Address(address),
             // Whoever is behind the proxy may have a name only there.
@@ -310,7 +284,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             port,
             name: name.or(host).filter(|_| kind == Kind::Tls),
             netif,
-            direct: direct.is_some(),
+            direct,
         };
         match self.host.client_connect(kind, target).await {
             Ok(Some(session)) => self.print(format_args!("Done.\n{session}\n")).await,
@@ -319,16 +293,61 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     /// Says that `proxy=` takes one word alone.
-    async fn not_a_way(&mut self, argument: &str, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
+    async fn not_a_way(
+        &mut self,
+        argument: &str,
+        specs: &'static [Spec],
+        request: &Request<'_>,
+    ) -> Result<(), C::Error> {
         self.print(format_args!(
             "'{argument}': there is '{DIRECT}'; without it the configured proxy is used, if there is one.\n"
         ))
         .await?;
-        self.usage(prompt.specs, request.spec.words).await
+        self.usage(specs, request.spec.words).await
+    }
+
+    /// What follows host and port, in any order: an interface, `name=N`, and whether the proxy is to be left out. Says
+    /// what is wrong with them.
+    pub(super) async fn way<'r>(
+        &mut self,
+        kind: Kind,
+        specs: &'static [Spec],
+        request: &Request<'r>,
+    ) -> Result<Option<(Option<&'r str>, Option<&'r str>, bool)>, C::Error> {
+        let (mut netif, mut name, mut direct) = (None, None, None);
+        for argument in (2..).map_while(|n| request.argument(n)) {
+            let place = if argument.starts_with(NAME) {
+                &mut name
+            } else if argument == DIRECT {
+                &mut direct
+            } else if argument.starts_with(PROXY) {
+                self.not_a_way(argument, specs, request).await?;
+                return Ok(None);
+            } else {
+                &mut netif
+            };
+            if place.replace(argument).is_some() {
+                self.usage(specs, request.spec.words).await?;
+                return Ok(None);
+            }
+        }
+        let name = name.and_then(|name| name.strip_prefix(NAME));
+        if let Some(name) = name
+            && (kind == Kind::Plain || !(dns::is_name(name) || name.parse::<IpAddr>().is_ok()))
+        {
+            let why = match kind {
+                Kind::Plain => "nothing is verified without TLS",
+                Kind::Tls | Kind::Https => "no certificate can give that name",
+            };
+            self.print(format_args!("'{NAME}{name}': {why}.\n")).await?;
+            self.usage(specs, request.spec.words).await?;
+            return Ok(None);
+        }
+        Ok(Some((netif, name, direct.is_some())))
     }
 
     /// The address of a host; says why if it is not known.
-    async fn look_up(&mut self, host: &str, netif: Option<&str>) -> Result<Option<Ipv4Addr>, C::Error> {
+    pub(super) async fn look_up(&mut self, host: &str, netif: Option<&str>) -> Result<Option<Ipv4Addr>, C::Error> {
         self.print(format_args!("Looking up {host}...\n")).await?;
         self.console.flush().await?;
         match self.host.resolve(host, netif).await {
@@ -352,19 +371,24 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     /// The port among the arguments; says what is wrong if there is none.
-    async fn port(&mut self, prompt: &Prompt, request: &Request<'_>, n: usize) -> Result<Option<u16>, C::Error> {
+    pub(super) async fn port(
+        &mut self,
+        specs: &'static [Spec],
+        request: &Request<'_>,
+        n: usize,
+    ) -> Result<Option<u16>, C::Error> {
         let text = request.argument(n).unwrap_or("");
         let port = command::port(text);
         if port.is_none() {
             self.print(format_args!("'{text}' is not a port (1 to 65535).\n"))
                 .await?;
-            self.usage(prompt.specs, request.spec.words).await?;
+            self.usage(specs, request.spec.words).await?;
         }
         Ok(port)
     }
 
     /// `Done.`, or why not.
-    async fn outcome<E: core::fmt::Display>(&mut self, result: Result<(), E>) -> Result<(), C::Error> {
+    pub(super) async fn outcome<E: core::fmt::Display>(&mut self, result: Result<(), E>) -> Result<(), C::Error> {
         match result {
             Ok(()) => self.print(format_args!("Done.\n")).await,
             Err(why) => self.print(format_args!("Failed: {why}.\n")).await,

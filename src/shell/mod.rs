@@ -16,6 +16,7 @@ mod history;
 mod keys;
 mod line;
 mod pager;
+mod reload;
 pub mod secure;
 mod server;
 pub mod telnet;
@@ -29,10 +30,12 @@ use core::net::Ipv4Addr;
 use embassy_futures::select::{Either, select};
 
 pub use console::{Console, Serial, Size, Text};
+pub use reload::Paper;
 pub use server::{serial, telnet_server};
 
 use crate::echo::Kind;
 use crate::echo::client::{self, ClientError, Target};
+use crate::echo::fetch::FetchError;
 use crate::echo::proxy::Proxy;
 use crate::echo::reverse::{self, ReverseError};
 use crate::echo::server::{StartError, StopError};
@@ -56,6 +59,8 @@ pub enum Report {
     Date,
     /// Name and version.
     Version,
+    /// What TLS serves and trusts.
+    Tls,
 }
 
 /// What ends the machine.
@@ -117,9 +122,24 @@ pub trait Host {
     /// Where TLS connections are narrated.
     fn traces(&self) -> &'static Traces;
 
+    /// What a configuration is written on before it is taken; or why there is none.
+    fn tls_paper(&self) -> Result<Paper<'_>, &'static str>;
+    /// Fetches a configuration over TLS from a host that the one in force trusts. Cancel-safe.
+    async fn tls_fetch(&self, target: Target<'_>, paper: &mut Paper<'_>) -> Result<(), FetchError>;
+    /// Puts the `.tls` of the defconfig on that paper, or its PEM blocks, in force, for connections from now on. What
+    /// there is to say of it is written to `out`, as whole lines.
+    ///
+    /// # Errors
+    /// When anything is wrong with it. Nothing has changed then, and `out` has the reason, without an end of line.
+    fn tls_replace(&self, paper: &Paper<'_>, out: &mut dyn fmt::Write) -> Result<(), Refused>;
+
     /// Restarts or switches off. It returns only if the machine would not.
     fn power(&self, power: Power);
 }
+
+/// A configuration was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,6 +220,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             Action::Version => self.report(Report::Version).await?,
             Action::Log => self.log(&request).await?,
             Action::SelfTest => self.selftest().await?,
+            Action::Tls => self.tls(&request).await?,
+            Action::TlsReload => return self.tls_reload(&request).await,
             Action::EnterPlain => return self.echoctl(Kind::Plain).await,
             Action::EnterTls => return self.echoctl(Kind::Tls).await,
             Action::Reboot => {

@@ -10,6 +10,7 @@ use embassy_time::{Duration, with_timeout};
 use rand_core::CryptoRng;
 
 use core::net::SocketAddrV4;
+use core::pin::pin;
 
 use super::server::{GOODBYE, carry_out, goodbye};
 use super::telnet::Telnet;
@@ -61,20 +62,25 @@ impl Default for Hall {
     }
 }
 
-/// Serves the seat with that number for ever. Each of [`SEATS`] tasks runs this for the same port.
+/// Serves the seat with that number until `renewed`, and then to the end of the session at hand. Each of [`SEATS`] tasks
+/// runs this for the same port, again and again, each time with another configuration in its seat.
 pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
     listener: &L,
     host: &H,
     mut seat: Seat<'_, R>,
     hall: &Hall,
     number: usize,
-) -> ! {
+    renewed: impl Future<Output = ()>,
+) {
+    let mut renewed = pin!(renewed);
     let Some(ours) = hall.successor.get(number) else {
-        core::future::pending::<()>().await;
-        unreachable!("pending never ends")
+        return renewed.await;
     };
     loop {
-        let stream = listener.accept().await;
+        let stream = match select(renewed.as_mut(), listener.accept()).await {
+            Either::First(()) => return,
+            Either::Second(stream) => stream,
+        };
         let peer = stream.peer();
         let refused = |why: &dyn core::fmt::Display| {
             hall.failures.log(

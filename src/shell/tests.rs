@@ -1,5 +1,7 @@
 //! Sessions as somebody at the other end sees them.
 
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::string::String;
@@ -29,6 +31,9 @@ struct Machine {
     power: Cell<Option<Power>>,
     traces: &'static Traces,
     proxy: Option<&'static Proxy>,
+    paper: Mutex<NoopRawMutex, &'static mut [u8]>,
+    /// The configurations that were taken, or refused for `bad` in them.
+    taken: RefCell<Vec<String>>,
 }
 
 impl Machine {
@@ -51,6 +56,8 @@ impl Machine {
             power: Cell::new(None),
             traces: Box::leak(Box::new(Traces::new(slots))),
             proxy: None,
+            paper: Mutex::new(std::vec![0; 100].leak()),
+            taken: RefCell::default(),
         }
     }
 
@@ -182,6 +189,32 @@ impl Host for Machine {
         embassy_futures::yield_now().await;
         let _ = writeln!(out, "check {piece}: ok");
         (piece < 2).then_some(piece + 1)
+    }
+    fn tls_paper(&self) -> Result<Paper<'_>, &'static str> {
+        Paper::take(&self.paper).ok_or("another session is at it")
+    }
+    async fn tls_fetch(&self, target: Target<'_>, paper: &mut Paper<'_>) -> Result<(), FetchError> {
+        let Target {
+            host,
+            port,
+            name,
+            netif,
+            ..
+        } = target;
+        let text = std::format!("{host}:{port} {name:?} {netif:?}");
+        if port == 1 {
+            return Err(FetchError::Truncated);
+        }
+        paper.space()[..text.len()].copy_from_slice(text.as_bytes());
+        paper.set_len(text.len());
+        Ok(())
+    }
+    fn tls_replace(&self, paper: &Paper<'_>, out: &mut dyn fmt::Write) -> Result<(), Refused> {
+        let text = String::from_utf8(paper.text().to_vec()).unwrap();
+        let bad = text.contains("bad");
+        let _ = out.write_str(if bad { "1:1: it is bad" } else { ".vmm is ignored.\n" });
+        self.taken.borrow_mut().push(text);
+        if bad { Err(Refused) } else { Ok(()) }
     }
     fn power(&self, power: Power) {
         self.power.set(Some(power));
@@ -771,4 +804,114 @@ fn connections_are_narrated_on_demand() {
         assert!(said.contains(told), "{told}\n{said}");
     }
     assert_eq!(said.matches(usage).count(), 3, "{said}");
+}
+
+/// What `tls reload` says first.
+const PASTE: &str = "\
+> Paste a defconfig, of which .tls is taken, or PEM blocks: certificates, private keys, revocation lists.
+End with a line that holds only a full stop (.); Control-C gives up. It is not shown.
+";
+
+#[test]
+fn a_paste_ends_with_a_full_stop_however_lines_end() {
+    for ends in ["\n", "\r\n", "\r", "\r\0"] {
+        let machine = Machine::new();
+        let text =
+            std::format!("tls reload{ends}..{ends}. {ends}a\tb{ends}.tls = {{}}{ends}{ends}.{ends}version{ends}");
+        let shown = machine.piped(&text);
+        let rest = "Read 21 bytes.\n.vmm is ignored.\nTls\nDone.\n> Version\n> \n";
+        assert_eq!(shown, std::format!("{PASTE}{rest}"), "{ends:?}");
+        assert_eq!(machine.taken.take(), ["..\n. \na\tb\n.tls = {}\n\n"]);
+        assert!(machine.paper.try_lock().unwrap().iter().all(|byte| *byte == 0), "wiped");
+    }
+}
+
+#[test]
+fn a_paste_that_is_too_long_is_read_to_its_end_and_refused() {
+    let machine = Machine::new();
+    // Just what fits, then a byte more; none of it is taken for a command.
+    let fits = std::format!("{}\n", "x".repeat(99));
+    let shown = machine.piped(std::format!(
+        "tls reload\n{fits}.\ntls reload\nreboot\n{fits}reboot\n.\nversion\n"
+    ));
+    assert!(
+        shown.contains("Read 100 bytes.\n.vmm is ignored.\nTls\nDone.\n"),
+        "{shown}"
+    );
+    let refused = "Failed: that is more than 100 bytes. What was in force goes on.\n> Version\n";
+    assert!(shown.contains(refused), "{shown}");
+    assert_eq!(machine.taken.take(), [fits]);
+    assert_eq!(machine.power.get(), None);
+    assert!(machine.paper.try_lock().unwrap().iter().all(|byte| *byte == 0), "wiped");
+}
+
+#[test]
+fn a_paste_is_given_up_refused_or_ends_with_the_input() {
+    let machine = Machine::new();
+    for key in ["\x03", "\x04"] {
+        let shown = machine.piped(std::format!("tls reload\nsecret\n{key}version\n"));
+        let given_up = "Given up. What was in force goes on.\n> Version\n> \n";
+        assert_eq!(shown, std::format!("{PASTE}{given_up}"));
+    }
+    let shown = machine.piped("tls reload\nsecret\n");
+    let ended = "\nFailed: the input ended without a full stop. What was in force goes on.\n";
+    assert_eq!(shown, std::format!("{PASTE}{ended}"));
+    assert_eq!(machine.taken.take(), [""; 0]);
+    let shown = machine.piped("tls reload\nbad\n.\n");
+    assert!(
+        shown.ends_with("Read 4 bytes.\nFailed: 1:1: it is bad. What was in force goes on.\n> \n"),
+        "{shown}"
+    );
+    let taken = machine.paper.try_lock().unwrap();
+    let shown = machine.piped("tls reload\ntls reload 10.0.2.2 443\n");
+    assert_eq!(
+        shown.matches("Failed: another session is at it.\n").count(),
+        2,
+        "{shown}"
+    );
+    drop(taken);
+}
+
+#[test]
+fn a_configuration_is_fetched_from_whom_the_arguments_say() {
+    let machine = Machine::new();
+    let shown = machine.piped(
+        "tls reload 10.0.2.2 443\ntls reload echo.example 444 vm0\ntls reload echo.example 445 name=a.test vm1\n\
+         tls reload 10.0.2.2 1\ntls reload no.example 1\n",
+    );
+    assert_eq!(
+        machine.taken.take(),
+        [
+            "10.0.2.2:443 None None",
+            "192.168.40.50:444 Some(\"echo.example\") Some(\"vm0\")",
+            "192.168.40.50:445 Some(\"a.test\") Some(\"vm1\")",
+        ]
+    );
+    assert!(
+        shown.starts_with("> Fetching from 10.0.2.2:443...\nRead 22 bytes.\n"),
+        "{shown}"
+    );
+    let cut =
+        "Failed: the host ended the connection without close_notify: the text may be cut short. What was in force";
+    assert!(shown.contains(cut), "{shown}");
+    let wrong = "tls reload 10.0.2.2\ntls reload 10.0.2.2 0\ntls reload a..b 1\ntls reload 10.0.2.2 1 vm0 vm1\n\
+                 tls reload 10.0.2.2 1 name=.\ntls now\ntls status now\n";
+    let shown = machine.piped(wrong);
+    assert_eq!(shown.matches("usage:\n").count(), 7, "{shown}");
+    assert_eq!(machine.piped("tls\ntls status\n"), "> Tls\n> Tls\n> \n");
+}
+
+#[test]
+fn on_a_terminal_nothing_of_a_paste_is_echoed_or_remembered() {
+    let machine = Machine::new();
+    let (mut peer, stream) = connection(40_000, 23, 1 << 16);
+    // The other end lets us echo.
+    peer.say([255, 253, 1, 255, 253, 3]);
+    peer.say("tls reload\r\0secret\r\0.\r\0\x1b[A\x1b[A\r\0");
+    peer.shutdown();
+    machine.run(run(&mut telnet::Telnet::new(stream), &machine)).unwrap();
+    let shown = peer.arrived();
+    assert!(shown.contains("tls reload") && shown.contains("Done."), "{shown}");
+    assert!(!shown.contains("secret"), "{shown}");
+    assert_eq!(machine.taken.take(), ["secret\n"]);
 }

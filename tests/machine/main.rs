@@ -17,6 +17,7 @@ mod identities;
 mod paraq;
 mod pki;
 mod proxy;
+mod reload;
 mod selftest;
 mod shell;
 mod trace;

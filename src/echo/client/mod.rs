@@ -138,6 +138,7 @@ pub struct Client {
     turn: Mutex<NoopRawMutex, ()>,
     request: Signal<NoopRawMutex, (u32, Request)>,
     answer: Signal<NoopRawMutex, (u32, Answer)>,
+    renewed: Signal<NoopRawMutex, ()>,
     /// The number of the last request: the answer to one whose asker has gone must not be taken for another's.
     number: Cell<u32>,
     /// Whom the state speaks of.
@@ -185,6 +186,7 @@ impl Client {
             turn: Mutex::new(()),
             request: Signal::new(),
             answer: Signal::new(),
+            renewed: Signal::new(),
             number: Cell::new(0),
             remote: RefCell::new(None),
             state: Cell::new(State::Idle),
@@ -281,16 +283,28 @@ impl Client {
         }
     }
 
-    /// Does what is asked, and logs what comes back, for ever. One task runs this.
-    pub async fn run<N: Network, R: CryptoRng>(&self, networks: &[N], mut speech: Speech<'_, R>) -> !
+    /// Has [`Client::run`] return as soon as no connection is open, to come back with another speech.
+    pub fn renew(&self) {
+        self.renewed.signal(());
+    }
+
+    /// Does what is asked, and logs what comes back, until [`Client::renew`]. One task runs this again and again.
+    pub async fn run<N: Network, R: CryptoRng>(&self, networks: &[N], mut speech: Speech<'_, R>)
     where
         N::Stream: Transport<Error = net::Error>,
     {
-        let mut next = None;
+        self.renewed.reset();
+        let mut next: Option<(u32, Request)> = None;
         loop {
-            let (number, request) = match next.take() {
-                Some(request) => request,
-                None => self.request.wait().await,
+            if let Some(request) = next.take()
+                && !self.request.signaled()
+            {
+                self.request.signal(request);
+            }
+            // In this order: what is asked for after the renewal is done with the other speech.
+            let (number, request) = match select(self.renewed.wait(), self.request.wait()).await {
+                Either::First(()) => return,
+                Either::Second(request) => request,
             };
             match request {
                 Request::Connect { remote, name, netif } => {

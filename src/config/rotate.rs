@@ -1,0 +1,209 @@
+//! What replaces a part of a configuration while the machine runs.
+
+use heapless::VecView;
+
+use super::grammar::{self, Lexer, Located};
+use super::{Config, Ders, Error, Key, MAX_CERTIFICATES, MAX_CRLS, Path};
+use crate::pki::pem::{self, PemError, PemFault};
+
+/// Whether a text is PEM by itself, rather than a defconfig, where PEM stands in strings.
+pub fn is_pem(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| matches!(byte, b'\r' | b'\n'));
+    lines.any(|line| line.starts_with(b"-----BEGIN "))
+}
+
+impl Config {
+    /// Takes all but `.tls` from `other`, for [`Config::check`] to judge `.tls` by.
+    pub fn take_rest(&mut self, other: &Config) {
+        self.vmm = other.vmm.clone();
+        self.ip = other.ip.clone();
+        self.echo = other.echo.clone();
+        // The CAs of servers take memory that is found at a start only.
+        self.tls.root_certs = other.tls.root_certs;
+    }
+
+    /// Takes `.tls` from `other`, without the places.
+    pub fn take_tls(&mut self, other: &Config) {
+        let (to, from) = (&mut self.tls, &other.tls);
+        for (to, from) in [
+            (&mut to.srv_cert, &from.srv_cert),
+            (&mut to.ca_cert, &from.ca_cert),
+            (&mut to.cli_cert, &from.cli_cert),
+            (&mut to.crl, &from.crl),
+        ] {
+            to.copy(from);
+        }
+        copy_keys(&mut to.srv_key, &from.srv_key);
+        copy_keys(&mut to.cli_key, &from.cli_key);
+        to.root_certs = from.root_certs;
+        to.allow.clone_from(&from.allow);
+        to.client_auth = from.client_auth;
+        to.verify = from.verify;
+        to.handshake_timeout = from.handshake_timeout;
+        to.keylog = from.keylog;
+        to.selftest = from.selftest;
+    }
+
+    /// Takes PEM blocks (RFC 7468) by their labels: certificates become `.tls.srv_cert`, private keys `.tls.srv_key`,
+    /// revocation lists `.tls.crl`. Of what there is no block in `text` nothing is changed.
+    ///
+    /// # Errors
+    /// When a block is broken, of another label, or does not fit; or when there is none.
+    pub fn take_pem(&mut self, text: &[u8]) -> Result<(), Error> {
+        let lexer = Lexer { text, at: 0 };
+        let [mut certificates, mut keys, mut crls] = [None; 3];
+        for block in pem::blocks(text) {
+            let block = block.map_err(|error| fault(&lexer, None, grammar::located(error)))?;
+            let first = match block.label {
+                label if is_certificate(label) => &mut certificates,
+                label if is_key(label) => &mut keys,
+                label if is_crl(label) => &mut crls,
+                "EC PARAMETERS" => continue,
+                _ => {
+                    let error = block.error(PemFault::NotForReload);
+                    return Err(fault(&lexer, None, grammar::located(error)));
+                }
+            };
+            first.get_or_insert(block.offset);
+        }
+        if certificates.or(keys).or(crls).is_none() {
+            let error = PemError {
+                number: 0,
+                offset: 0,
+                fault: PemFault::NoCertificate,
+            };
+            return Err(fault(&lexer, None, grammar::located(error)));
+        }
+        // Places of what is not in this text are none.
+        self.places = super::Places::default();
+        if let Some(at) = certificates {
+            let path = Path::SrvCert;
+            self.places.set(path, lexer.position(at));
+            let blocks = only(text, is_certificate);
+            let filled = self.tls.srv_cert.fill(blocks, MAX_CERTIFICATES);
+            filled.map_err(|located| fault(&lexer, Some(path), located))?;
+        }
+        if let Some(at) = keys {
+            let path = Path::SrvKey;
+            self.places.set(path, lexer.position(at));
+            let filled = grammar::fill(&mut self.tls.srv_key, only(text, is_key));
+            filled.map_err(|located| fault(&lexer, Some(path), located))?;
+        }
+        if let Some(at) = crls {
+            let path = Path::Crl;
+            self.places.set(path, lexer.position(at));
+            let filled = self.tls.crl.fill(only(text, is_crl), MAX_CRLS);
+            filled.map_err(|located| fault(&lexer, Some(path), located))?;
+        }
+        Ok(())
+    }
+}
+
+impl Ders {
+    fn copy(&mut self, from: &Ders) {
+        self.clear();
+        // The same capacities: it fits.
+        let _ = self.der.extend_from_slice(&from.der);
+        let _ = self.ends.extend_from_slice(&from.ends);
+    }
+}
+
+/// Each in its place, so that no copy is left elsewhere.
+fn copy_keys(to: &mut VecView<Key>, from: &[Key]) {
+    to.clear();
+    for key in from {
+        // The same capacities: it fits.
+        let _ = to.push(Key::empty());
+        if let Some(copy) = to.last_mut() {
+            let _ = copy.der.extend_from_slice(&key.der);
+            let _ = copy.label.push_str(&key.label);
+        }
+    }
+}
+
+/// The blocks of that label.
+fn only<'a>(text: &'a [u8], wanted: fn(&str) -> bool) -> impl Iterator<Item = Result<pem::Block<'a>, PemError>> {
+    pem::blocks(text).filter(move |block| block.as_ref().map_or(true, |block| wanted(block.label)))
+}
+
+fn is_certificate(label: &str) -> bool {
+    label == "CERTIFICATE"
+}
+
+fn is_crl(label: &str) -> bool {
+    label == "X509 CRL"
+}
+
+fn is_key(label: &str) -> bool {
+    label.ends_with("PRIVATE KEY")
+}
+
+fn fault(lexer: &Lexer<'_>, key: Option<Path>, (offset, fault): Located) -> Error {
+    Error {
+        key,
+        ..lexer.error(offset, fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::boxed::Box;
+    use std::format;
+    use std::string::ToString;
+
+    fn pair(name: &str) -> (std::string::String, std::string::String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new([name.to_string()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn pem_is_told_from_a_defconfig() {
+        let (certificate, _) = pair("a.test");
+        assert!(is_pem(certificate.as_bytes()));
+        assert!(is_pem(format!("Certificate:\r\n  Data:\r\n{certificate}").as_bytes()));
+        assert!(!is_pem(b".tls = { .srv_cert =\n  \"-----BEGIN CERTIFICATE-----\\n\" }"));
+        assert!(!is_pem(b""));
+    }
+
+    #[test]
+    fn blocks_go_where_their_labels_say_and_the_rest_stays() {
+        let ((first, first_key), (second, second_key)) = (pair("a.test"), pair("b.test"));
+        let mut running = Box::new(Config::new());
+        running.take_pem(format!("{first}{first_key}").as_bytes()).unwrap();
+        running.tls.ca_cert.copy(&running.tls.srv_cert);
+        running.tls.handshake_timeout = Some(7);
+        running.check(1_790_000_000, 1_700_000_000).unwrap();
+        let mut next = Box::new(Config::new());
+        next.take_tls(&running);
+        assert_eq!(next.tls.srv_cert.len(), 1);
+        assert_eq!(next.tls.handshake_timeout, Some(7));
+        next.take_pem(format!("{second_key}{second}").as_bytes()).unwrap();
+        next.check(1_790_000_000, 1_700_000_000).unwrap();
+        assert_ne!(next.tls.srv_cert.der, running.tls.srv_cert.der);
+        assert_eq!(next.tls.ca_cert.der, running.tls.ca_cert.der);
+        // A certificate without its new key is told from where it stands.
+        next.take_tls(&running);
+        next.take_pem(format!("for you:\n{second}").as_bytes()).unwrap();
+        let error = next.check(1_790_000_000, 1_700_000_000).unwrap_err().to_string();
+        assert!(error.contains(".tls.srv_key: "), "{error}");
+    }
+
+    #[test]
+    fn broken_and_foreign_blocks_are_named_with_their_place() {
+        let (certificate, _) = pair("a.test");
+        let mut config = Box::new(Config::new());
+        let foreign = format!("{certificate}-----BEGIN PUBLIC KEY-----\nAQID\n-----END PUBLIC KEY-----\n");
+        let line = certificate.lines().count() + 1;
+        let error = config.take_pem(foreign.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{line}:1: ")), "{error}");
+        let cut = &certificate[..certificate.len() - 40];
+        assert!(config.take_pem(cut.as_bytes()).is_err());
+        let wrong = certificate.replacen("MII", "M?I", 1);
+        let error = config.take_pem(wrong.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with("2:2: .tls.srv_cert: "), "{error}");
+        assert!(config.take_pem(b"-----BEGIN X").is_err());
+        assert!(config.take_pem(b"").is_err());
+    }
+}

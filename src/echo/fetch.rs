@@ -1,0 +1,97 @@
+//! Fetches a text over TLS from a host that proves who it is.
+
+use core::fmt;
+
+use embassy_time::{Duration, with_timeout};
+use embedded_io_async::Read as _;
+use rand_core::CryptoRng;
+
+use super::Transport;
+use super::client::{ClientError, Ended};
+use crate::net;
+use crate::tls::{ClientConfig, Connection, Stream};
+
+/// How long it may take from the first byte of the handshake to the last of the text.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why there is no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchError {
+    /// No connection came about, or it failed.
+    Client(ClientError),
+    /// The host ended the connection without close_notify: the text may be cut short.
+    Truncated,
+    /// The text is longer than this many bytes.
+    TooLong(usize),
+    /// It was not there whole after [`PATIENCE`].
+    TimedOut,
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FetchError::Client(error) => error.fmt(f),
+            FetchError::Truncated => {
+                f.write_str("the host ended the connection without close_notify: the text may be cut short")
+            }
+            FetchError::TooLong(most) => write!(f, "the text is longer than {most} bytes"),
+            FetchError::TimedOut => {
+                let seconds = PATIENCE.as_secs();
+                write!(f, "the host has not sent the text and close_notify within {seconds} s")
+            }
+        }
+    }
+}
+
+impl core::error::Error for FetchError {}
+
+impl From<ClientError> for FetchError {
+    fn from(error: ClientError) -> Self {
+        FetchError::Client(error)
+    }
+}
+
+/// Makes the handshake as the client, and reads into `text` until the host's close_notify. Gives the length.
+///
+/// # Errors
+/// When the host does not prove to be one that `config` trusts, or its text does not come, whole and in time.
+pub async fn fetch<S: Transport<Error = net::Error>, R: CryptoRng>(
+    stream: S,
+    config: ClientConfig<'_>,
+    mut rng: R,
+    [inbound, outbound]: [&mut [u8]; 2],
+    text: &mut [u8],
+) -> Result<usize, FetchError> {
+    let connection = Connection::client(config, inbound, outbound, &mut rng)
+        .map_err(|_| ClientError::NoTls("the TLS client has too little memory"))?;
+    stream.mark_established();
+    let mut stream = Stream::new(stream, connection);
+    let fetched = with_timeout(PATIENCE, async {
+        let handshake = stream.handshake(&mut rng).await;
+        handshake.map_err(|error| ClientError::Handshake(error.into()))?;
+        let most = text.len();
+        let mut len = 0;
+        loop {
+            // One byte more than fits shows that there is more.
+            let mut beyond = [0];
+            let (space, full) = match text.get_mut(len..).filter(|space| !space.is_empty()) {
+                Some(space) => (space, false),
+                None => (&mut beyond[..], true),
+            };
+            match stream.read(space).await.map_err(Ended::from) {
+                Ok(0) => break,
+                Ok(_) if full => return Err(FetchError::TooLong(most)),
+                Ok(count) => len += count,
+                Err(Ended::Closed | Ended::Tls(crate::tls::Error::Truncated)) => return Err(FetchError::Truncated),
+                Err(why) => return Err(ClientError::Ended(why).into()),
+            }
+        }
+        // Our close_notify; whether it gets out or not, the text is here.
+        let _ = stream.close().await;
+        Ok(len)
+    })
+    .await;
+    // What was said last, an alert perhaps, must not be overtaken by a reset.
+    stream.transport().shutdown();
+    fetched.unwrap_or(Err(FetchError::TimedOut))
+}

@@ -1,0 +1,115 @@
+//! What `tls` shows of a configuration.
+
+use core::fmt::{self, Display, Write};
+
+use postern::config::Choice as _;
+use postern::pki::cert::{Certificate, Date};
+use postern::pki::crl::Crl;
+
+use super::now;
+use super::store::Generation;
+use super::tls::chains;
+
+/// `.verify`, `.client_auth`, `.handshake_timeout`.
+pub(super) fn rules(generation: &Generation, out: &mut dyn Write) -> fmt::Result {
+    let tls = &generation.config().tls;
+    writeln!(
+        out,
+        "{} verification, client authentication {}, {} s for a handshake",
+        tls.verify.name(),
+        tls.client_auth.name(),
+        super::tls::handshake(tls).as_secs()
+    )
+}
+
+/// The server's chains.
+pub(super) fn server(generation: &Generation, out: &mut dyn Write) -> fmt::Result {
+    let ders = &generation.config().tls.srv_cert;
+    if ders.is_empty() {
+        return writeln!(out, "serves nothing: no certificate is configured");
+    }
+    let mut result = Ok(());
+    chains(&generation.server, ders, &mut |leaf, key, count| {
+        let more = MoreIn(count);
+        result = result.and_then(|()| writeln!(out, "serves {}, {}{more}", Whose(leaf), key.algorithm()));
+    });
+    result
+}
+
+/// The client's chain.
+pub(super) fn client(generation: &Generation, out: &mut dyn Write) -> fmt::Result {
+    let mut result = Ok(());
+    let ders = &generation.config().tls.cli_cert;
+    chains(&generation.client, ders, &mut |leaf, key, count| {
+        let more = MoreIn(count);
+        result = result.and_then(|()| writeln!(out, "client shows {}, {}{more}", Whose(leaf), key.algorithm()));
+    });
+    result
+}
+
+/// The n-th CA, if there is one.
+pub(super) fn authority(generation: &Generation, n: usize, out: &mut dyn Write) -> fmt::Result {
+    match generation.config().tls.ca_cert.iter().nth(n) {
+        Some(der) => writeln!(out, "trusts {}", Whose(der)),
+        None => Ok(()),
+    }
+}
+
+/// The n-th revocation list, if there is one.
+pub(super) fn list(generation: &Generation, n: usize, out: &mut dyn Write) -> fmt::Result {
+    let der = generation.config().tls.crl.iter().nth(n);
+    let Some(Ok(crl)) = der.map(Crl::from_der) else {
+        return Ok(());
+    };
+    write!(out, "revocation list of {}", crl.issuer)?;
+    match crl.next_update {
+        Some(date) if date.0 <= now().now => writeln!(out, ", expired {date}: certificates of that CA are refused"),
+        Some(date) => writeln!(out, ", next update {date}"),
+        None => writeln!(out, ", which does not expire"),
+    }
+}
+
+/// `1 connection`, `2 connections`.
+pub(super) fn connections(count: usize) -> impl Display {
+    struct Count(usize);
+    impl Display for Count {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{} connection{}", self.0, if self.0 == 1 { "" } else { "s" })
+        }
+    }
+    Count(count)
+}
+
+/// `CN=localhost, serial 07, good until 2027-01-02`.
+struct Whose<'a>(&'a [u8]);
+
+impl Display for Whose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(certificate) = Certificate::from_der(self.0) else {
+            return f.write_str("a certificate that cannot be read");
+        };
+        write!(f, "{}, serial ", certificate.subject)?;
+        let serial = match certificate.serial {
+            // The sign of a number whose first bit is set.
+            [0, rest @ ..] if !rest.is_empty() => rest,
+            serial => serial,
+        };
+        serial.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        let Date(until) = certificate.not_after;
+        let verdict = if until < now().now { "expired" } else { "good until" };
+        write!(f, ", {verdict} {}", certificate.not_after)
+    }
+}
+
+/// What follows a leaf in its chain.
+struct MoreIn(usize);
+
+impl Display for MoreIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 | 1 => Ok(()),
+            2 => f.write_str(", with 1 intermediate"),
+            count => write!(f, ", with {} intermediates", count - 1),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! `tls`: what TLS serves and trusts, and how that is replaced while it runs.
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::{Mutex, MutexGuard};
+use embassy_time::{Duration, with_timeout};
+use zeroize::Zeroize as _;
+
+use super::command::{self, Request};
+use super::console::Console;
+use super::pager::Piece;
+use super::{Exit, Host, Report, Session};
+use crate::echo::Kind;
+use crate::echo::client::Target;
+use crate::echo::reverse;
+
+/// How long a paste may pause.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// What a configuration is written on before it is taken. There is one, and one session at a time has it. It is wiped
+/// when that session is done with it, however that ends: there may be private keys on it.
+pub struct Paper<'a> {
+    bytes: MutexGuard<'a, NoopRawMutex, &'static mut [u8]>,
+    len: usize,
+}
+
+impl<'a> Paper<'a> {
+    /// Takes the paper, if no other session has it.
+    pub fn take(paper: &'a Mutex<NoopRawMutex, &'static mut [u8]>) -> Option<Self> {
+        let bytes = paper.try_lock().ok()?;
+        Some(Self { bytes, len: 0 })
+    }
+
+    /// What is written on it.
+    pub fn text(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// All of it, to be written on.
+    pub fn space(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Says how many bytes of the space hold the text.
+    pub fn set_len(&mut self, len: usize) {
+        self.len = len.min(self.bytes.len());
+    }
+
+    /// Adds a byte, if it fits.
+    fn push(&mut self, byte: u8) -> bool {
+        let Some(space) = self.bytes.get_mut(self.len) else {
+            return false;
+        };
+        *space = byte;
+        self.len += 1;
+        true
+    }
+}
+
+impl Drop for Paper<'_> {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+/// How a paste ended.
+enum Pasted {
+    /// With its full stop.
+    Whole,
+    /// With its full stop, but it had not fit.
+    TooLong,
+    /// By Control-C or Control-D.
+    Abandoned,
+    /// Nothing came for [`PAUSE`].
+    Late,
+    /// The input has ended.
+    Closed,
+}
+
+impl<C: Console, H: Host> Session<'_, C, H> {
+    /// `tls` and `tls status`.
+    pub(super) async fn tls(&mut self, request: &Request<'_>) -> Result<(), C::Error> {
+        match request.argument(0) {
+            None | Some("status") => self.report(Report::Tls).await,
+            Some(_) => self.usage(command::TOP, request.spec.words).await,
+        }
+    }
+
+    /// `tls reload`, pasted or fetched.
+    pub(super) async fn tls_reload(&mut self, request: &Request<'_>) -> Result<Option<Exit>, C::Error> {
+        let host = self.host;
+        if request.argument(0).is_some() {
+            let Some(destination) = self.destination(request).await? else {
+                return Ok(None);
+            };
+            return self.fetch(destination).await.map(|()| None);
+        }
+        let mut paper = match host.tls_paper() {
+            Ok(paper) => paper,
+            Err(why) => return self.outcome(Err(why)).await.map(|()| None),
+        };
+        self.print(format_args!(
+            "Paste a defconfig, of which .tls is taken, or PEM blocks: certificates, private keys, revocation lists.\n\
+             End with a line that holds only a full stop (.); Control-C gives up. It is not shown.\n"
+        ))
+        .await?;
+        let pasted = self.paste(&mut paper).await;
+        self.input.wipe();
+        match pasted? {
+            Pasted::Whole => self.take(&paper).await?,
+            Pasted::TooLong => {
+                let most = paper.space().len();
+                self.print(format_args!("Failed: that is more than {most} bytes. {UNCHANGED}\n"))
+                    .await?;
+            }
+            Pasted::Abandoned => self.print(format_args!("Given up. {UNCHANGED}\n")).await?,
+            Pasted::Late => {
+                let seconds = PAUSE.as_secs();
+                self.print(format_args!(
+                    "Failed: nothing came for {seconds} s, nor a full stop. {UNCHANGED}\n"
+                ))
+                .await?;
+            }
+            Pasted::Closed => {
+                self.print(format_args!(
+                    "\nFailed: the input ended without a full stop. {UNCHANGED}\n"
+                ))
+                .await?;
+                return Ok(Some(Exit::End));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads up to a line that is a full stop. What does not fit is read all the same: it must not be taken for commands.
+    async fn paste(&mut self, paper: &mut Paper<'_>) -> Result<Pasted, C::Error> {
+        // Of the line at hand: where it begins, how long it is, and whether it begins with a full stop.
+        let (mut start, mut length, mut stop) = (0, 0_usize, false);
+        let (mut after_cr, mut fits) = (false, true);
+        loop {
+            if self.input.is_empty() {
+                self.console.flush().await?;
+            }
+            let byte = match with_timeout(PAUSE, self.input.byte(self.console)).await {
+                Ok(byte) => byte?,
+                Err(_) => return Ok(Pasted::Late),
+            };
+            let lf_of_crlf = core::mem::replace(&mut after_cr, byte == Some(b'\r')) && byte == Some(b'\n');
+            match byte {
+                None => return Ok(Pasted::Closed),
+                Some(0x03 | 0x04) => return Ok(Pasted::Abandoned),
+                Some(0) => {}
+                Some(b'\n') if lf_of_crlf => {}
+                Some(b'\r' | b'\n') => {
+                    if (length, stop) == (1, true) {
+                        paper.set_len(start);
+                        return Ok(if fits { Pasted::Whole } else { Pasted::TooLong });
+                    }
+                    fits &= paper.push(b'\n');
+                    (start, length, stop) = (paper.len, 0, false);
+                }
+                Some(byte) => {
+                    stop |= (length, byte) == (0, b'.');
+                    length = length.saturating_add(1);
+                    // The line of the full stop needs no place.
+                    if !paper.push(byte) && (length, stop) != (1, true) {
+                        fits = false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whom to fetch from; says what is wrong with the arguments, or that the address is not known.
+    async fn destination<'r>(&mut self, request: &Request<'r>) -> Result<Option<Target<'r>>, C::Error> {
+        let specs = command::TOP;
+        let Some(host) = self.host_argument(specs, request).await? else {
+            return Ok(None);
+        };
+        let Some(port) = self.port(specs, request, 1).await? else {
+            return Ok(None);
+        };
+        let Some((netif, name, direct)) = self.way(Kind::Tls, specs, request).await? else {
+            return Ok(None);
+        };
+        let (whom, host) = match host {
+            // Whoever is behind the proxy may have a name only there.
+            reverse::Host::Name(name) if direct || self.host.proxy().is_none() => {
+                let address = self.look_up(name, netif).await?;
+                (address.map(reverse::Host::Address), Some(name))
+            }
+            reverse::Host::Name(name) => (Some(host), Some(name)),
+            reverse::Host::Address(_) => (Some(host), None),
+        };
+        Ok(whom.map(|whom| Target {
+            host: whom,
+            port,
+            name: name.or(host),
+            netif,
+            direct,
+        }))
+    }
+
+    async fn fetch(&mut self, target: Target<'_>) -> Result<(), C::Error> {
+        let host = self.host;
+        let mut paper = match host.tls_paper() {
+            Ok(paper) => paper,
+            Err(why) => return self.outcome(Err(why)).await,
+        };
+        self.print(format_args!("Fetching from {}:{}...\n", target.host, target.port))
+            .await?;
+        self.console.flush().await?;
+        match host.tls_fetch(target, &mut paper).await {
+            Ok(()) => self.take(&paper).await,
+            Err(why) => self.print(format_args!("Failed: {why}. {UNCHANGED}\n")).await,
+        }
+    }
+
+    async fn take(&mut self, paper: &Paper<'_>) -> Result<(), C::Error> {
+        let count = paper.text().len();
+        self.print(format_args!("Read {count} bytes.\n")).await?;
+        let mut said = Piece::new();
+        let taken = self.host.tls_replace(paper, &mut said);
+        let said = said.as_str();
+        match taken {
+            Ok(()) => {
+                // Idle workers take it up, so that the report counts connections only.
+                for _ in 0..2 {
+                    embassy_futures::yield_now().await;
+                }
+                self.print(format_args!("{said}")).await?;
+                self.report(Report::Tls).await?;
+                self.print(format_args!("Done.\n")).await
+            }
+            Err(_) => self.print(format_args!("Failed: {said}. {UNCHANGED}\n")).await,
+        }
+    }
+}
+
+/// What is true after any failure.
+const UNCHANGED: &str = "What was in force goes on.";
