@@ -449,6 +449,7 @@ fn a_configuration_is_baked_whole() {
             .tty_syslog = { .enable = 1, .src_ipaddr = { 1, 2, 3, 4 }, .dst_ipaddr = { 5, 6, 7, 8 } } },
         .ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 0, 9 }, .netmask = { 255, 0, 0, 0 }, .gateway = { 10, 0, 0, 1 },
             .dns = { 10, 0, 0, 2 } },
+        .proxy = { .ipaddr = { 10, 0, 0, 3 }, .port = 3128, .user = \"alice\", .password = \"open\" },
         .tls = { .srv_cert_file = \"../pki/server.pem\", .srv_key_file = \"../pki/server.key\",
             .ca_cert_file = \"../pki/ca.pem\", .cli_cert_file = \"../pki/client.pem\",
             .cli_key_file = \"../pki/client.key\", .crl_file = \"../pki/crl.pem\", .handshake_timeout = 17,
@@ -476,8 +477,21 @@ fn a_configuration_is_baked_whole() {
     }
     let (mut config, mut scratch) = (Box::new(Config::new()), Box::new(Scratch::new()));
     config.parse(inlined.as_bytes(), &mut scratch).unwrap();
-    let all = |config: &Config| format!("{:?} {:?} {:?} {:?}", config.vmm, config.ip, config.tls, config.echo);
+    let all = |config: &Config| {
+        let Config {
+            vmm,
+            ip,
+            proxy,
+            tls,
+            echo,
+            ..
+        } = config;
+        format!("{vmm:?} {ip:?} {proxy:?} {tls:?} {echo:?}")
+    };
     assert_eq!(all(&baked), all(&config));
+    // The login is no part of what is printed.
+    let login = |Config { proxy, .. }: &Config| [proxy.user.as_bytes(), proxy.password.as_bytes()].map(<[u8]>::to_vec);
+    assert_eq!(login(&baked), login(&config));
     let keys = |config: &Config| {
         let keys = config.tls.srv_key.iter().chain(&config.tls.cli_key);
         keys.map(|key| key.der.to_vec()).collect::<Vec<_>>()
@@ -489,8 +503,7 @@ fn a_configuration_is_baked_whole() {
     );
     for &path in config::Path::ALL {
         // These are empty, and what is empty is left out.
-        let list =
-            [Some(path), path.parent()].contains(&Some(config::Path::Reverse)) || path == config::Path::ProxyIpaddr;
+        let list = [Some(path), path.parent()].contains(&Some(config::Path::Reverse));
         let file = matches!(path.kind(), config::Kind::File(_));
         assert_eq!(baked.places.get(path).is_some(), !file && !list, "{path}");
     }

@@ -734,8 +734,9 @@ mod tests {
             let mut command = with_openssl(&wizard, &script);
             let mut process = Process::start(command.args(["rotate", "pki", "server"]));
             poll("the CA at work", || reached.exists().then_some(()));
-            let id = process.id().to_string();
-            assert_eq!(end(Command::new("kill").args(["-s", signal, &id])).0, 0);
+            // The shell's own: a small Debian has no program of that name.
+            let kill = format!("kill -s {signal} {}", process.id());
+            assert_eq!(end(Command::new("sh").args(["-c", &kill])).0, 0);
             fs::write(&go, "").unwrap();
             assert_eq!(process.wait().code(), Some(status));
             assert_eq!(tree(&wizard.file("")), before);
