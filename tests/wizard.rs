@@ -350,6 +350,41 @@ mod tests {
     }
 
     #[test]
+    fn a_bundle_of_roots_comes_along() {
+        let wizard = Wizard::init(&[]);
+        wizard.run(&["server", "pki", "server"]);
+        wizard.run(&["init", "other"]);
+        let root = fs::read_to_string(wizard.scratch.path("other/ca.pem")).unwrap();
+        let key = fs::read_to_string(wizard.scratch.path("other/ca.key")).unwrap();
+        // As bundles are: with remarks, with what does not belong there, and from a system of carriage returns.
+        let bundle = format!("# a root\n{root}{key}");
+        wizard.scratch.file("roots.pem", bundle.replace('\n', "\r\n") + &root);
+        let defconfig = ["defconfig", "pki", "server", "--verify=pki", "--roots"];
+        let (text, said) = wizard.run(&[&defconfig[..], &["roots.pem"]].concat());
+        assert_eq!(said, "");
+        let config = parse(&text);
+        assert_eq!(config.tls.verify, Verify::Pki);
+        assert_eq!(config.tls.root_certs.len(), 2);
+        assert_eq!(text.matches("BEGIN CERTIFICATE").count(), 4);
+        assert_eq!(text.matches("PRIVATE KEY").count(), 2);
+
+        wizard.scratch.file("many.pem", root.repeat(257));
+        wizard.scratch.file("key.pem", &key);
+        for (file, why) in [
+            ("nowhere.pem", "there is no file 'nowhere.pem' for --roots"),
+            ("key.pem", "there is no certificate in PEM in 'key.pem'"),
+            (
+                "many.pem",
+                "there are 257 certificates in 'many.pem', and the image takes 256 at most",
+            ),
+        ] {
+            let (status, out, err) = wizard.end(&[&defconfig[..], &[file]].concat());
+            assert_eq!((status, &out[..]), (1, ""));
+            assert!(err.starts_with("pki/wizard: ") && err.contains(why), "{err}");
+        }
+    }
+
+    #[test]
     fn help_names_every_command_and_option() {
         let wizard = Wizard::new();
         let (out, err) = wizard.run(&["--help"]);
@@ -373,6 +408,7 @@ mod tests {
             "--client",
             "--client-auth",
             "--verify",
+            "--roots",
             "--dhcp",
             "--out",
         ] {
@@ -501,7 +537,7 @@ mod tests {
             ),
             (
                 &["defconfig", "pki", "a", "--verify=no"],
-                "--verify: --verify takes strict or pinned, not 'no'",
+                "--verify: --verify takes strict, pinned or pki, not 'no'",
             ),
             (
                 &["defconfig", "pki", "a", "--out="],
