@@ -8,7 +8,7 @@ use postern::pki::crl::Crl;
 
 use super::now;
 use super::store::Generation;
-use super::tls::chains;
+use super::tls::{chains, plural};
 
 /// `.verify`, `.client_auth`, `.handshake_timeout`.
 pub(super) fn rules(generation: &Generation, out: &mut dyn Write) -> fmt::Result {
@@ -52,6 +52,15 @@ pub(super) fn authority(generation: &Generation, n: usize, out: &mut dyn Write) 
     match generation.config().tls.ca_cert.iter().nth(n) {
         Some(der) => writeln!(out, "trusts {}", Whose(der)),
         None => Ok(()),
+    }
+}
+
+/// How many of `.tls.root_certs` there are.
+pub(super) fn roots(generation: &Generation, out: &mut dyn Write) -> fmt::Result {
+    match generation.roots {
+        Ok([]) => Ok(()),
+        Ok(roots) => writeln!(out, "trusts {} more CA{} for servers", roots.len(), plural(roots.len())),
+        Err(why) => writeln!(out, "trusts no CA for servers: {why}"),
     }
 }
 

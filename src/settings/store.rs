@@ -422,16 +422,20 @@ impl Store {
 
     /// Writes that piece of what is served and trusted: see [`postern::shell::Host::report`].
     pub(crate) fn report(&'static self, piece: usize, out: &mut dyn fmt::Write) -> Option<usize> {
+        const AUTHORITIES: usize = 3;
+        const ROOTS: usize = AUTHORITIES + config::MAX_CERTIFICATES;
+        const LISTS: usize = ROOTS + 1;
         let lease = self.lease();
         let generation = lease.get()?;
         let _ = match piece {
             0 => self.write_status(generation, out),
             1 => report::server(generation, out),
             2 => report::client(generation, out),
-            3..19 => report::authority(generation, piece - 3, out),
+            AUTHORITIES..ROOTS => report::authority(generation, piece - AUTHORITIES, out),
+            ROOTS => report::roots(generation, out),
             _ => {
-                report::list(generation, piece - 19, out).ok()?;
-                return Some(piece + 1).filter(|next| *next < 19 + config::MAX_CRLS);
+                report::list(generation, piece - LISTS, out).ok()?;
+                return Some(piece + 1).filter(|next| *next < LISTS + config::MAX_CRLS);
             }
         };
         Some(piece + 1)

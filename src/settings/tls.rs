@@ -293,11 +293,7 @@ pub(super) fn usable(config: &Config, memory: &mut Memory) -> Result<&'static [&
     if usable.is_empty() && config.tls.ca_cert.is_empty() {
         return Err("no CA is left to judge servers by: none of .tls.root_certs can be used");
     }
-    ::log::info!(
-        "tls: of servers trusts {} more CA{}",
-        usable.len(),
-        plural(usable.len())
-    );
+    ::log::info!("tls: trusts {} more CA{} for servers", usable.len(), plural(usable.len()));
     let mut iter = usable.iter().copied();
     let list = memory.slice(usable.len(), |_| iter.next().unwrap_or_default());
     Ok(list.map_err(|_| SHORT)?)
@@ -336,7 +332,7 @@ pub(crate) fn keep_roots(config: &mut Config, text: &[u8], scratch: &mut Scratch
     }
 }
 
-fn plural(count: usize) -> &'static str {
+pub(super) fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 

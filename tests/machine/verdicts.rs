@@ -215,7 +215,9 @@ fn with_public_cas_a_server_has_to_prove_its_name() {
             strings(&public.0.pem()),
         );
         let machine = Setup::new().ports(&[23]).defconfig(text).ready();
-        machine.wait_for("tls: of servers trusts 1 more CA\r\n");
+        machine.wait_for("tls: trusts 1 more CA for servers\r\n");
+        let tls = machine.shell().command("tls");
+        assert!(tls.contains("\ntrusts 1 more CA for servers\n"), "{tls}");
         machine
     };
     let by_name = public.issue("server.test", 1, &key);
