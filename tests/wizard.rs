@@ -844,10 +844,7 @@ mod tests {
     fn on_a_terminal_it_asks() {
         let wizard = Wizard::new();
         let mut command = Command::new("script");
-        command
-            .args(["-q", "-e", "-c"])
-            .arg(wizard.command().get_program())
-            .arg("/dev/null");
+        command.args(["-q", "-e", "-c"]).arg(Wizard::script()).arg("/dev/null");
         let mut process = Process::start(command.current_dir(wizard.scratch.path("")));
         for question in [
             "Directory [session-pki]: ",

@@ -293,7 +293,11 @@ pub(super) fn usable(config: &Config, memory: &mut Memory) -> Result<&'static [&
     if usable.is_empty() && config.tls.ca_cert.is_empty() {
         return Err("no CA is left to judge servers by: none of .tls.root_certs can be used");
     }
-    ::log::info!("tls: trusts {} more CA{} for servers", usable.len(), plural(usable.len()));
+    ::log::info!(
+        "tls: trusts {} more CA{} for servers",
+        usable.len(),
+        plural(usable.len())
+    );
     let mut iter = usable.iter().copied();
     let list = memory.slice(usable.len(), |_| iter.next().unwrap_or_default());
     Ok(list.map_err(|_| SHORT)?)

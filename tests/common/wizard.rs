@@ -26,9 +26,17 @@ impl Wizard {
         wizard
     }
 
+    /// Where the script is.
+    pub fn script() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("pki/wizard")
+    }
+
     /// The script, to be run beside the directory.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("pki/wizard"));
+        // It cannot trap a signal that whoever started the tests has had ignored, as nohup does.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP,INT,TERM");
+        command.arg(Self::script());
         command.current_dir(self.scratch.path(""));
         command
     }
