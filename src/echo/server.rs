@@ -1,7 +1,7 @@
 //! The echo service: listening ports, workers, and who is let in when all workers are busy.
 //!
 //! One task runs [`Service::listen`], which accepts for all ports. As many tasks as memory allows run
-//! [`Service::work`], each with its own TLS buffers; a worker serves one connection at a time, from whichever port. An
+//! [`Service::work_at`], each with its own TLS buffers; a worker serves one connection at a time, from whichever port. An
 //! accepted connection goes straight to an idle worker. If there is none, the oldest connection that has not come to
 //! anything yet makes room, so that stalled peers, however many, never keep a willing one out for long; if all are
 //! established, the newcomer is refused.
