@@ -8,6 +8,7 @@ use postern::tls::{ClientAuth, ClientConfig, Identity, ServerConfig, Versions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::client::{connected, echoctl_tls};
+use super::common::accept;
 use super::common::machine::{Machine, Setup};
 use super::common::pki::{ECHO, USER_NETWORK, strings};
 use super::engine::{self, Peer, forever};
@@ -111,7 +112,7 @@ fn to_the_client(machine: &Machine, chain: &Chain, versions: Versions, group: &'
             .with_client_auth(ClientAuth::Required(chain.trust()))
             .with_versions(versions)
             .with_groups(std::slice::from_ref(group));
-        let mut peer = Peer::server(listener.accept().unwrap().0, config);
+        let mut peer = Peer::server(accept(&listener), config);
         peer.handshake().unwrap();
         assert_eq!(peer.info().peer.unwrap().subject.as_str(), "CN=leaf");
         // Until the client closes.

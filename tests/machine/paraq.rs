@@ -7,7 +7,7 @@ use super::common::machine::{Machine, Setup};
 use super::common::pki::{ECHO, Session, USER_NETWORK};
 use super::common::process::Process;
 use super::common::tls::s_client;
-use super::common::{LIMIT, poll};
+use super::common::{LIMIT, accept, poll};
 
 /// A server of the session, as the document launches it. `more` goes into its configuration.
 fn launch(session: &Session, more: &str) -> Machine {
@@ -326,7 +326,7 @@ fn the_plain_echo_dials_as_well() {
         format!("Starting server (dialling 10.0.2.2:{port} (0a000202), every 1 s)...\nDone.\n")
     );
     for round in 0..3 {
-        let (stream, _) = home.accept().unwrap();
+        let stream = accept(&home);
         assert_eq!(
             echo(stream, format!("round {round}").as_bytes()),
             format!("round {round}").as_bytes()

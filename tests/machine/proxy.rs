@@ -10,7 +10,7 @@ use super::common::machine::{Machine, Setup};
 use super::common::pki::{Session, USER_NETWORK, strings};
 use super::common::process::Process;
 use super::common::telnet::Telnet;
-use super::common::{Scratch, poll};
+use super::common::{Scratch, accept, poll};
 
 /// A machine of the session that dials through the proxy at that port of this host.
 fn machine(session: &Session, port: u16, login: &str, tls: &str) -> Machine {
@@ -240,7 +240,7 @@ fn reverse_connections_go_through_tinyproxy() {
     server.write(b"over there\n");
     server.out.wait_for("\nover there\n");
     proxy.out.wait_for(&format!("CONNECT localhost:{port} HTTP/1.1"));
-    let (mut stream, _) = plain.accept().unwrap();
+    let mut stream = accept(&plain);
     stream.write_all(b"plain").unwrap();
     let mut echoed = [0; 5];
     stream.read_exact(&mut echoed).unwrap();
@@ -260,6 +260,19 @@ fn reverse_connections_go_through_tinyproxy() {
         let status = machine.ask("status");
         status.contains("s ago: the proxy: connection refused\n").then_some(())
     });
+    // To somebody near by there is one.
+    let near = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near_port = near.local_addr().unwrap().port();
+    let mut shell = prompt(&machine, "echoctl");
+    let answer = shell.command(&format!("server reverse 10.0.2.2 {near_port} proxy=off"));
+    assert!(answer.ends_with("Done.\n"), "{answer}");
+    let mut stream = accept(&near);
+    stream.write_all(b"plain").unwrap();
+    stream.read_exact(&mut echoed).unwrap();
+    assert_eq!(&echoed, b"plain");
+    let status = machine.ask("status");
+    let line = format!("plain reverse to 10.0.2.2:{near_port}, every ");
+    assert!(status.contains(&line), "{status}");
 }
 
 /// Its own CA signs what mitmproxy shows in place of the server's certificate.

@@ -7,12 +7,12 @@ use std::process::Command;
 
 use rcgen::KeyPair;
 
-use super::common::Scratch;
 use super::common::machine::{Machine, Setup};
 use super::common::pki::{ECHO, USER_NETWORK, strings};
 use super::common::process::Process;
 use super::common::telnet::Telnet;
 use super::common::tls::s_client;
+use super::common::{Scratch, accept};
 use super::identities::Ca;
 
 /// What is true after any failure.
@@ -355,7 +355,7 @@ fn what_is_fetched_from_others_or_is_cut_short_is_refused() {
     let middle = TcpListener::bind("127.0.0.1:0").unwrap();
     let between = middle.local_addr().unwrap().port();
     let cutter = std::thread::spawn(move || {
-        let (mut machine, _) = middle.accept().unwrap();
+        let mut machine = accept(&middle);
         let mut host = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let (mut from, mut to) = (machine.try_clone().unwrap(), host.try_clone().unwrap());
         std::thread::spawn(move || std::io::copy(&mut from, &mut to));

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::common::machine::Setup;
 use super::common::process::Process;
 use super::common::telnet::Telnet;
-use super::common::{LIMIT, baked_ca, tls};
+use super::common::{accept, baked_ca, tls};
 
 #[test]
 fn the_guide_s_walk_to_a_server() {
@@ -84,8 +84,7 @@ fn the_plain_client_sends_and_logs_what_it_receives() {
         answer,
         format!("Connecting to server at 10.0.2.2:{port} (0a000202)\nDone.\n")
     );
-    let (mut server, _) = listener.accept().unwrap();
-    server.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut server = accept(&listener);
     assert!(shell.command("client send").ends_with("Done.\n"));
     let mut hello = [0; 17];
     server.read_exact(&mut hello).unwrap();
