@@ -67,7 +67,15 @@ pub(super) fn judge<'t>(
     let end_entity = EndEntityCert::try_from(leaf_der).map_err(explain)?;
     let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
     let path = end_entity
-        .verify_for_usage(ALGORITHMS, &anchors, intermediates, time, usage, revocation, None)
+        .verify_for_usage(
+            ALGORITHMS,
+            &anchors,
+            intermediates,
+            time,
+            usage,
+            revocation,
+            Some(&may_issue),
+        )
         .map_err(explain)?;
     let root = anchors
         .iter()
@@ -75,7 +83,7 @@ pub(super) fn judge<'t>(
         .find(|(anchor, _)| core::ptr::eq(*anchor, path.anchor()))
         .map(|(_, der)| *der)
         .ok_or(CertificateError::MalformedTrustAnchor)?;
-    check_old_crls(trust, root, &path, leaf, now)?;
+    check_crls(trust, root, &path, leaf, now)?;
     if !Usage::of(leaf)?.may_sign() {
         return Err(CertificateError::KeyMayNotSign);
     }
@@ -120,8 +128,8 @@ pub(super) fn is_anchor(der: &[u8]) -> bool {
     anchor_from_trusted_cert(&CertificateDer::from(der)).is_ok()
 }
 
-/// Asks the lists of version 1, which webpki cannot read, about every certificate of a path that webpki has built.
-fn check_old_crls(
+/// Asks all lists about every certificate of a path that webpki has built.
+fn check_crls(
     trust: &Trust<'_>,
     root: &[u8],
     path: &VerifiedPath<'_>,
@@ -132,7 +140,8 @@ fn check_old_crls(
         return Ok(());
     }
     let check = |certificate: &Certificate<'_>, issuer: &Certificate<'_>| {
-        revocation::check(trust.crls(), certificate, issuer, now, |crl| crl.version == 1)
+        // What webpki reads, version 2, has no critical extension that it does not understand.
+        revocation::check(trust.crls(), certificate, issuer, now, |crl| crl.version == 2)
     };
     let mut ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> = heapless::Vec::new();
     for intermediate in path.intermediate_certificates() {
