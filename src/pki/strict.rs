@@ -123,6 +123,20 @@ fn candidates<'t>(trust: &Trust<'t>, chain: &[&[u8]]) -> heapless::Vec<&'t [u8],
     found
 }
 
+/// Refuses a path in which a CA may not sign certificates (RFC 5280 §6.1.4 n), which webpki does not look at.
+fn may_issue(path: &VerifiedPath<'_>) -> Result<(), Error> {
+    let fit = |der: CertificateDer<'_>| Certificate::from_der(&der).is_ok_and(|issuer| !lacks_cert_sign(&issuer));
+    if path.intermediate_certificates().all(|issuer| fit(issuer.der())) {
+        Ok(())
+    } else {
+        Err(Error::EndEntityUsedAsCa)
+    }
+}
+
+fn lacks_cert_sign(issuer: &Certificate<'_>) -> bool {
+    Usage::of(issuer).is_ok_and(|usage| !usage.may_sign_certificates())
+}
+
 /// Whether webpki can take a certificate for a trust anchor.
 pub(super) fn is_anchor(der: &[u8]) -> bool {
     anchor_from_trusted_cert(&CertificateDer::from(der)).is_ok()
@@ -181,9 +195,14 @@ fn explain(
         Error::UnsupportedCertVersion => CertificateError::V1Certificate,
         Error::CaUsedAsEndEntity => CertificateError::CaUsedAsEndEntity,
         Error::EndEntityUsedAsCa => {
-            let culprit = certificates.skip(1).find(|issuer| issuer.ca != Some(true));
-            CertificateError::NotACa {
-                subject: Text::of(culprit.unwrap_or(leaf.clone()).subject),
+            let mut issuers = certificates.skip(1);
+            match issuers.find(|issuer| issuer.ca != Some(true) || lacks_cert_sign(issuer)) {
+                Some(issuer) if issuer.ca == Some(true) => CertificateError::CaMayNotIssue {
+                    subject: Text::of(issuer.subject),
+                },
+                culprit => CertificateError::NotACa {
+                    subject: Text::of(culprit.unwrap_or(leaf.clone()).subject),
+                },
             }
         }
         Error::UnknownIssuer => CertificateError::UnknownIssuer {

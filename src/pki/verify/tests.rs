@@ -607,6 +607,30 @@ fn leaves_may_not_issue() {
 }
 
 #[test]
+fn cas_whose_key_is_for_other_things_may_not_issue() {
+    let root = root(|_| {});
+    let key = KeyPair::generate().unwrap().serialize_der();
+    let one = |usages: &[KeyUsagePurpose]| {
+        let mut params = ca_params("One");
+        params.key_usages = usages.to_vec();
+        let key = KeyPair::try_from(&key[..]).unwrap();
+        CertifiedIssuer::signed_by(params, key, &root).unwrap()
+    };
+    let (unfit, fit) = (
+        one(&[KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign]),
+        one(&[KeyUsagePurpose::KeyCertSign]),
+    );
+    let below = leaf(&unfit, |_| {});
+    let text = "issuer may not sign certificates (keyUsage lacks keyCertSign): CN=One";
+    refused(&root, &[&below, unfit.der()], ANY_SERVER, text);
+    let two = intermediate("Two", &unfit, |_| {});
+    refused(&root, &[&leaf(&two, |_| {}), two.der(), unfit.der()], ANY_SERVER, text);
+    // Another certificate of the same CA is found, and nothing said allows all.
+    accepted(&root, &[&below, unfit.der(), fit.der()], ANY_SERVER);
+    accepted(&root, &[&below, one(&[]).der()], ANY_SERVER);
+}
+
+#[test]
 fn unknown_critical_extensions_are_refused() {
     let root = root(|_| {});
     let with = |critical| {
