@@ -47,6 +47,11 @@ pub fn verify_prehashed(
     check.run_prehashed(key, hash, signature)
 }
 
+/// Whether a scheme is for the kind of key in `spki`, as [`verify`] sees it; RSA's size is not looked at.
+pub fn fits(scheme: SignatureScheme, tls13: bool, spki: &[u8]) -> bool {
+    choose(scheme, tls13, spki).is_ok()
+}
+
 /// How to verify with a scheme and a key, and the content of subjectPublicKey.
 fn choose(scheme: SignatureScheme, tls13: bool, spki: &[u8]) -> Result<(Check, &[u8]), CryptoError> {
     use SignatureScheme::*;

@@ -38,6 +38,11 @@ pub enum CertificateError {
         /// The subject of that issuer.
         subject: Text,
     },
+    /// A certificate has been issued by a CA whose key is not for that (keyUsage, RFC 5280 §6.1.4 n).
+    CaMayNotIssue {
+        /// The subject of that CA.
+        subject: Text,
+    },
     /// A certificate has expired.
     Expired {
         /// The last second of its life.
@@ -135,6 +140,12 @@ impl fmt::Display for CertificateError {
                  or choose pinned verification",
             ),
             Self::NotACa { subject } => write!(f, "issuer is not a CA: {subject}"),
+            Self::CaMayNotIssue { subject } => {
+                write!(
+                    f,
+                    "issuer may not sign certificates (keyUsage lacks keyCertSign): {subject}"
+                )
+            }
             Self::Expired { not_after, now } => {
                 write!(f, "certificate expired {} (it is {} now)", Date(*not_after), Date(*now))
             }

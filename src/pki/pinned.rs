@@ -62,7 +62,7 @@ fn check(
     if now > not_after {
         return Err(CertificateError::Expired { not_after, now });
     }
-    revocation::check(trust.crls(), leaf, issuer, now, |_| true)?;
+    revocation::check(trust.crls(), leaf, issuer, now, |_| false)?;
     let usage = Usage::of(leaf)?;
     if usage.unknown_critical {
         return Err(CertificateError::UnsupportedCriticalExtension);

@@ -1,7 +1,9 @@
 //! Revocation: asks the lists about a certificate (RFC 5280 §6.3).
 //!
-//! In strict mode webpki judges by lists of version 2. It knows no version 1, which is what `openssl ca -gencrl` makes
-//! unless it is told otherwise; nor does it look at leaves that only pinned verification takes. That is done here.
+//! In strict mode webpki judges by lists of version 2 as well, but not by all: it knows no version 1, which is what
+//! `openssl ca -gencrl` makes unless it is told otherwise; it leaves out lists whose distribution point is none of the
+//! certificate's, or is no URI; and it does not ask whether a configured CA may sign lists. Nor does it look at leaves
+//! that only pinned verification takes. So all lists are asked here.
 
 use super::cert::{Certificate, Date};
 use super::crl::Crl;
@@ -10,18 +12,18 @@ use super::signed;
 use super::text::Text;
 use super::usage::Usage;
 
-/// Asks those of `crls` that the issuer of `certificate` has made and that `wanted` picks: each must be genuine, current
-/// and without the certificate. `issuer` is the issuer's certificate.
+/// Asks those of `crls` that the issuer of `certificate` has made: each must be genuine, current and without the
+/// certificate, and without critical extensions unless they are `understood`. `issuer` is the issuer's certificate.
 pub(super) fn check(
     crls: &[&[u8]],
     certificate: &Certificate<'_>,
     issuer: &Certificate<'_>,
     now: u64,
-    wanted: impl Fn(&Crl<'_>) -> bool,
+    understood: impl Fn(&Crl<'_>) -> bool,
 ) -> Result<(), CertificateError> {
     for der in crls {
         let crl = Crl::from_der(der)?;
-        if crl.issuer != certificate.issuer || !wanted(&crl) {
+        if crl.issuer != certificate.issuer {
             continue;
         }
         signed::verify(crl.signature_algorithm, issuer.public_key.der, crl.tbs, crl.signature).map_err(|error| {
@@ -38,7 +40,7 @@ pub(super) fn check(
         if !Usage::of(issuer)?.may_sign_crls() {
             return Err(CertificateError::CrlIssuerMayNotSign);
         }
-        if crl.critical {
+        if crl.critical && !understood(&crl) {
             return Err(CertificateError::UnsupportedCrl);
         }
         if crl.find(certificate.serial)? {

@@ -67,7 +67,15 @@ pub(super) fn judge<'t>(
     let end_entity = EndEntityCert::try_from(leaf_der).map_err(explain)?;
     let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
     let path = end_entity
-        .verify_for_usage(ALGORITHMS, &anchors, intermediates, time, usage, revocation, None)
+        .verify_for_usage(
+            ALGORITHMS,
+            &anchors,
+            intermediates,
+            time,
+            usage,
+            revocation,
+            Some(&may_issue),
+        )
         .map_err(explain)?;
     let root = anchors
         .iter()
@@ -75,7 +83,7 @@ pub(super) fn judge<'t>(
         .find(|(anchor, _)| core::ptr::eq(*anchor, path.anchor()))
         .map(|(_, der)| *der)
         .ok_or(CertificateError::MalformedTrustAnchor)?;
-    check_old_crls(trust, root, &path, leaf, now)?;
+    check_crls(trust, root, &path, leaf, now)?;
     if !Usage::of(leaf)?.may_sign() {
         return Err(CertificateError::KeyMayNotSign);
     }
@@ -115,13 +123,27 @@ fn candidates<'t>(trust: &Trust<'t>, chain: &[&[u8]]) -> heapless::Vec<&'t [u8],
     found
 }
 
+/// Refuses a path in which a CA may not sign certificates (RFC 5280 §6.1.4 n), which webpki does not look at.
+fn may_issue(path: &VerifiedPath<'_>) -> Result<(), Error> {
+    let fit = |der: CertificateDer<'_>| Certificate::from_der(&der).is_ok_and(|issuer| !lacks_cert_sign(&issuer));
+    if path.intermediate_certificates().all(|issuer| fit(issuer.der())) {
+        Ok(())
+    } else {
+        Err(Error::EndEntityUsedAsCa)
+    }
+}
+
+fn lacks_cert_sign(issuer: &Certificate<'_>) -> bool {
+    Usage::of(issuer).is_ok_and(|usage| !usage.may_sign_certificates())
+}
+
 /// Whether webpki can take a certificate for a trust anchor.
 pub(super) fn is_anchor(der: &[u8]) -> bool {
     anchor_from_trusted_cert(&CertificateDer::from(der)).is_ok()
 }
 
-/// Asks the lists of version 1, which webpki cannot read, about every certificate of a path that webpki has built.
-fn check_old_crls(
+/// Asks all lists about every certificate of a path that webpki has built.
+fn check_crls(
     trust: &Trust<'_>,
     root: &[u8],
     path: &VerifiedPath<'_>,
@@ -132,7 +154,8 @@ fn check_old_crls(
         return Ok(());
     }
     let check = |certificate: &Certificate<'_>, issuer: &Certificate<'_>| {
-        revocation::check(trust.crls(), certificate, issuer, now, |crl| crl.version == 1)
+        // What webpki reads, version 2, has no critical extension that it does not understand.
+        revocation::check(trust.crls(), certificate, issuer, now, |crl| crl.version == 2)
     };
     let mut ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> = heapless::Vec::new();
     for intermediate in path.intermediate_certificates() {
@@ -172,9 +195,14 @@ fn explain(
         Error::UnsupportedCertVersion => CertificateError::V1Certificate,
         Error::CaUsedAsEndEntity => CertificateError::CaUsedAsEndEntity,
         Error::EndEntityUsedAsCa => {
-            let culprit = certificates.skip(1).find(|issuer| issuer.ca != Some(true));
-            CertificateError::NotACa {
-                subject: Text::of(culprit.unwrap_or(leaf.clone()).subject),
+            let mut issuers = certificates.skip(1);
+            match issuers.find(|issuer| issuer.ca != Some(true) || lacks_cert_sign(issuer)) {
+                Some(issuer) if issuer.ca == Some(true) => CertificateError::CaMayNotIssue {
+                    subject: Text::of(issuer.subject),
+                },
+                culprit => CertificateError::NotACa {
+                    subject: Text::of(culprit.unwrap_or(leaf.clone()).subject),
+                },
             }
         }
         Error::UnknownIssuer => CertificateError::UnknownIssuer {

@@ -76,6 +76,11 @@ impl<'a> Usage<'a> {
         self.key_usage.is_none_or(|bits| bits & 0x80 != 0)
     }
 
+    /// Whether the key may sign certificates: keyCertSign is set, or nothing is said.
+    pub(super) fn may_sign_certificates(&self) -> bool {
+        self.key_usage.is_none_or(|bits| bits & 0x04 != 0)
+    }
+
     /// Whether the key may sign revocation lists: cRLSign is set, or nothing is said.
     pub(super) fn may_sign_crls(&self) -> bool {
         self.key_usage.is_none_or(|bits| bits & 0x02 != 0)

@@ -278,7 +278,12 @@ impl fmt::Display for PeerMisbehaved {
             Self::IllegalParameter(what) => write!(f, "{what} has a value that is not allowed"),
             Self::WrongFinished => f.write_str("Finished does not match the handshake"),
             Self::WrongSignature => f.write_str("the signature was not made with the key in the certificate"),
-            Self::WrongSignatureScheme(scheme) => write!(f, "signature scheme {scheme:#06x} was not offered"),
+            Self::WrongSignatureScheme(scheme) => {
+                write!(
+                    f,
+                    "signature scheme {scheme:#06x} was not offered, or is not for the key in the certificate"
+                )
+            }
             Self::WrongBinder => f.write_str("the binder of the ticket does not match the ClientHello"),
             Self::UnofferedExtension => f.write_str("the server answers an extension that was not offered"),
             Self::MisplacedExtension(kind) => write!(f, "extension {kind} in a message where it may not stand"),

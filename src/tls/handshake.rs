@@ -131,6 +131,7 @@ impl PeerKey {
             .copied()
             .find(|offer| offer.id() == scheme && (!tls13 || offer.in_tls13()))
             .ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?;
+        self.check_kind(scheme, tls13)?;
         verify::verify(scheme, tls13, &self.0, message, signature).map_err(|_| PeerMisbehaved::WrongSignature)?;
         Ok(scheme)
     }
@@ -145,8 +146,18 @@ impl PeerKey {
         if !offered.contains(&scheme) {
             return Err(PeerMisbehaved::WrongSignatureScheme(scheme.id()).into());
         }
+        self.check_kind(scheme, false)?;
         let result = verify::verify_prehashed(scheme, &self.0, hash, signature);
         Ok(result.map_err(|_| PeerMisbehaved::WrongSignature)?)
+    }
+
+    /// A scheme for keys of another kind is a contradiction, not a signature that fails (RFC 8446 §4.4.3).
+    fn check_kind(&self, scheme: SignatureScheme, tls13: bool) -> Result<(), Error> {
+        if verify::fits(scheme, tls13, &self.0) {
+            Ok(())
+        } else {
+            Err(PeerMisbehaved::WrongSignatureScheme(scheme.id()).into())
+        }
     }
 }
 

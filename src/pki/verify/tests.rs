@@ -4,9 +4,10 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CidrSubnet, CustomExtension,
-    DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, NameConstraints, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CidrSubnet,
+    CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, CustomExtension, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
+    RevokedCertParams, SerialNumber, date_time_ymd,
 };
 
 use super::*;
@@ -603,6 +604,30 @@ fn leaves_may_not_issue() {
         ANY_SERVER,
         "issuer is not a CA: CN=Fake",
     );
+}
+
+#[test]
+fn cas_whose_key_is_for_other_things_may_not_issue() {
+    let root = root(|_| {});
+    let key = KeyPair::generate().unwrap().serialize_der();
+    let one = |usages: &[KeyUsagePurpose]| {
+        let mut params = ca_params("One");
+        params.key_usages = usages.to_vec();
+        let key = KeyPair::try_from(&key[..]).unwrap();
+        CertifiedIssuer::signed_by(params, key, &root).unwrap()
+    };
+    let (unfit, fit) = (
+        one(&[KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign]),
+        one(&[KeyUsagePurpose::KeyCertSign]),
+    );
+    let below = leaf(&unfit, |_| {});
+    let text = "issuer may not sign certificates (keyUsage lacks keyCertSign): CN=One";
+    refused(&root, &[&below, unfit.der()], ANY_SERVER, text);
+    let two = intermediate("Two", &unfit, |_| {});
+    refused(&root, &[&leaf(&two, |_| {}), two.der(), unfit.der()], ANY_SERVER, text);
+    // Another certificate of the same CA is found, and nothing said allows all.
+    accepted(&root, &[&below, unfit.der(), fit.der()], ANY_SERVER);
+    accepted(&root, &[&below, one(&[]).der()], ANY_SERVER);
 }
 
 #[test]

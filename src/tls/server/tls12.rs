@@ -449,15 +449,18 @@ fn choose<'a>(
 }
 
 fn choose_group(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<Group, Error> {
-    let ours = config
-        .preferences
-        .groups
-        .iter()
-        .copied()
-        .filter(|group| group.in_tls12());
-    // RFC 8422 §4: a client that lists no groups supports any.
-    let mut common = ours.filter(|group| hello.supported_groups.is_none_or(|groups| groups.contains(group.id())));
-    Ok(common.next().ok_or(PeerIncompatible::Group)?)
+    let groups = config.preferences.groups;
+    let common = match hello.supported_groups {
+        Some(theirs) => groups
+            .iter()
+            .find(|group| group.in_tls12() && theirs.contains(group.id())),
+        // RFC 8422 §5.1 leaves the choice to us; but who lists none is older than X25519.
+        None => {
+            let old = groups.iter().find(|&&group| group == Group::Secp256r1);
+            old.or_else(|| groups.iter().find(|group| group.in_tls12()))
+        }
+    };
+    Ok(*common.ok_or(PeerIncompatible::Group)?)
 }
 
 /// Whether a client may sign with this scheme: one whose hash the transcript keeps.

@@ -234,4 +234,45 @@ fn issuers_that_may_not_sign_lists_do_not() {
             wrong("issuer may not sign revocation lists (keyUsage lacks cRLSign)")
         );
     }
+    // Nor do configured CAs.
+    let root = super::root(|params| params.key_usages = Vec::from([KeyUsagePurpose::KeyCertSign]));
+    let leaf = super::leaf(&root, |_| {});
+    let mut params = ca_params("Root");
+    params.key_usages.clear();
+    let key = KeyPair::try_from(root.key().serialize_der()).unwrap();
+    let crl = list(&Issuer::new(params, key), &[], |_| {});
+    let old = assemble(&root, &[], &[THIS_UPDATE, NEXT_UPDATE]);
+    assert_eq!(with(&root, &[], &[&leaf]), Ok(()));
+    for crl in [crl, old] {
+        assert_eq!(
+            with(&root, &[&crl], &[&leaf]),
+            wrong("issuer may not sign revocation lists (keyUsage lacks cRLSign)")
+        );
+    }
+}
+
+#[test]
+fn whoever_is_listed_is_revoked_wherever_the_list_was_published() {
+    let root = root(|_| {});
+    let at = |place: &str| CrlDistributionPoint {
+        uris: Vec::from([std::format!("http://{place}.example/crl")]),
+    };
+    let leaf = leaf(&root, |params| {
+        params.crl_distribution_points = Vec::from([at("one")]);
+    });
+    for scope in [None, Some(CrlScope::UserCertsOnly), Some(CrlScope::CaCertsOnly)] {
+        for place in ["one", "two"] {
+            let crl = |serials: &[&[u8]]| {
+                list(&root, serials, |params| {
+                    params.issuing_distribution_point = Some(CrlIssuingDistributionPoint {
+                        distribution_point: at(place),
+                        scope,
+                    });
+                })
+            };
+            let verdict = with_strict(&root, &crl(&[SERIAL]), &leaf).unwrap_err();
+            assert_eq!(verdict.to_string(), REVOKED, "{place} {scope:?}");
+            assert_eq!(with_strict(&root, &crl(&[&[1]]), &leaf), Ok(()), "{place} {scope:?}");
+        }
+    }
 }

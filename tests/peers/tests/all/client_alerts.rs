@@ -695,10 +695,12 @@ fn signatures_that_are_wrong() {
         // Behind the curve, its name and the share.
         refused(Versions::Tls12, 12, rename(4 + 32), error, Alert::ILLEGAL_PARAMETER);
     }
-    // Of the right kind, but not for this key.
-    let rename = |body: &mut Vec<u8>| body[..2].copy_from_slice(&[8, 4]);
-    let error = PeerMisbehaved::WrongSignature;
-    refused(Versions::Tls13, 15, rename, error, Alert::DECRYPT_ERROR);
+    // Offered, but for keys of another kind: RSA, or another curve.
+    for scheme in [0x0804, 0x0503, 0x0807] {
+        let rename = |body: &mut Vec<u8>| body[..2].copy_from_slice(&u16::to_be_bytes(scheme));
+        let error = PeerMisbehaved::WrongSignatureScheme(scheme);
+        refused(Versions::Tls13, 15, rename, error, Alert::ILLEGAL_PARAMETER);
+    }
 }
 
 #[test]

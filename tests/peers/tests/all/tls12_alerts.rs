@@ -246,6 +246,24 @@ fn records_of_tls12_that_are_changed() {
     }
 }
 
+#[test]
+fn who_lists_no_groups_gets_the_oldest() {
+    // X25519 where it is listed, P-256 where nothing is (RFC 8422 §5.1), or else what the server has.
+    let bare = tls12_hello().without(SUPPORTED_GROUPS);
+    let both = [Group::X25519MlKem768, Group::X25519, Group::Secp256r1];
+    for (hello, groups, share) in [
+        (tls12_hello(), &both[..], &[3, 0, 0x1d, 32]),
+        (bare.clone(), &both, &[3, 0, 0x17, 65]),
+        (bare, &both[..2], &[3, 0, 0x1d, 32]),
+    ] {
+        let mut buffers = Buffers::new();
+        let mut probe = Probe::new(server().with_groups(groups), &mut buffers);
+        assert_eq!(probe.feed(&hello.record()), Ok(Progress::NeedInput));
+        let flight: Vec<u8> = core::iter::from_fn(|| probe.record()).flatten().collect();
+        assert!(flight.windows(share.len()).any(|window| window == share), "{share:?}");
+    }
+}
+
 /// A ClientHello of TLS 1.2.
 fn tls12_hello() -> Hello {
     Hello::new(&[])
