@@ -84,7 +84,12 @@ impl Config {
             return Err(self.error(Path::Dns, Fault::NotAHost));
         }
         if ip.use_dhcp {
-            return Ok(());
+            // Said by nobody: whoever gives an address wants to have it.
+            let meant = self.places.get(Path::UseDhcp).is_none() && !ip.ipaddr.is_unspecified();
+            return match meant {
+                true => Err(self.error(Path::Ipaddr, Fault::AddressWithDhcp)),
+                false => Ok(()),
+            };
         }
         if ip.ipaddr.is_unspecified() {
             return Err(self.error(Path::Ipaddr, Fault::NoAddress));
@@ -296,7 +301,7 @@ impl Config {
 
     /// An error about the value of `path`, at the place where it is set: there, or in its other form, or in the group
     /// around it, or else at the beginning.
-    fn error(&self, path: Path, fault: Fault) -> Error {
+    pub(super) fn error(&self, path: Path, fault: Fault) -> Error {
         let candidates = [Some(path), path.other_form(), path.parent()];
         let set = candidates
             .into_iter()

@@ -173,6 +173,11 @@ pub enum Fault {
     },
     /// There are revocation lists, but no CA whose they could be.
     CrlWithoutCa,
+    /// A revocation list came before the one of the same CA that is in force.
+    OlderCrl {
+        /// Which, from 1.
+        number: usize,
+    },
     /// Clients are to be asked for certificates, but there is no CA to judge them by.
     ClientAuthWithoutCa,
     /// A certificate has expired.
@@ -222,6 +227,8 @@ pub enum Fault {
     NoAddress,
     /// No DHCP, and no netmask.
     NoNetmask,
+    /// There is an address, and DHCP is not switched off.
+    AddressWithDhcp,
     /// The address is that of a network, a broadcast, the loopback or a multicast group.
     NotAHost,
     /// The ones of the netmask are not all to the left.
@@ -363,6 +370,12 @@ impl Fault {
                 error: CertificateError::MalformedCrl,
             } => write!(f, "revocation list {number} is broken"),
             Self::Crl { number, error } => write!(f, "revocation list {number} cannot be used: {error}"),
+            Self::OlderCrl { number } => {
+                write!(
+                    f,
+                    "revocation list {number} is older than the one of that CA which is in force"
+                )
+            }
             Self::CrlWithoutCa => f.write_str("there is no CA whose revocation list this could be"),
             Self::ClientAuthWithoutCa => f.write_str("there is no CA to judge the certificates of clients by"),
             Self::Expired { number, date } => write!(f, "certificate {number} expired {date}"),
@@ -410,6 +423,7 @@ impl Fault {
             Self::NoWayToDns => f.write_str("the DNS server is outside the subnet, and there is no gateway"),
             Self::NoAddress => f.write_str("without DHCP the machine has no address"),
             Self::NoNetmask => f.write_str("without DHCP the machine has no netmask"),
+            Self::AddressWithDhcp => f.write_str("this address is not used, for DHCP gives another"),
             Self::NotAHost => f.write_str("a machine cannot have this address"),
             Self::Netmask => f.write_str("the netmask has a hole in it"),
             Self::GatewayOutside => f.write_str("the gateway is outside the subnet of `.ip.ipaddr` and `.ip.netmask`"),
@@ -501,6 +515,7 @@ impl Fault {
             }
             Self::Certificate { .. } => "Use X.509 certificates as `openssl req -x509` and `openssl x509` make them",
             Self::Crl { .. } => "Use a complete list of one CA, as `openssl ca -gencrl` makes it",
+            Self::OlderCrl { .. } => "Use the newest list of that CA",
             Self::CrlWithoutCa | Self::ClientAuthWithoutCa => "Set `.tls.ca_cert` as well",
             Self::Expired { .. } => "Renew it; a longer life is `openssl x509 -days N`",
             Self::NotYetValid { .. } => "Wait until then, set the clock, or have the certificate issued again",
@@ -536,6 +551,7 @@ impl Fault {
             }
             Self::TooManyIdentities(_) => "Keep those that are needed: one for each kind of key will do",
             Self::NoWayToDns => "Set `.ip.gateway` as well, or `.ip.dns` to `{ 0, 0, 0, 0 }` for none",
+            Self::AddressWithDhcp => "Set `.ip.use_dhcp` to 0 as well, or to 1 if DHCP is meant",
             Self::NotAHost if key == Some(Path::Dns) => "Use the address of a DNS server, or `{ 0, 0, 0, 0 }` for none",
             Self::NotAHost if key == Some(Path::ProxyIpaddr) => "Use the address of the proxy",
             Self::NoAddress | Self::NotAHost => "Set `.ip.ipaddr` to the machine's own, or `.ip.use_dhcp` to 1",

@@ -3,7 +3,8 @@
 use heapless::VecView;
 
 use super::grammar::{self, Lexer, Located};
-use super::{Config, Ders, Error, Key, MAX_CERTIFICATES, MAX_CRLS, Path};
+use super::{Config, Ders, Error, Fault, Key, MAX_CERTIFICATES, MAX_CRLS, Path};
+use crate::pki::crl::Crl;
 use crate::pki::pem::{self, PemError, PemFault};
 
 /// Whether a text is PEM by itself, rather than a defconfig, where PEM stands in strings.
@@ -99,7 +100,49 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Sees to the revocation lists of a configuration that is to follow `running`. Where [`Config::take_pem`] has found
+    /// some, those of other CAs stay in force beside them.
+    ///
+    /// # Errors
+    /// When a list is older than the one in force, or there are too many.
+    pub fn keep_crls(&mut self, running: &Config, pasted: bool) -> Result<(), Error> {
+        let crls = |config: &Config, whether: &mut dyn FnMut(&Crl<'_>) -> bool| {
+            let mut crls = config.tls.crl.iter().filter_map(|der| Crl::from_der(der).ok());
+            crls.any(|crl| whether(&crl))
+        };
+        for (number, der) in (1..).zip(self.tls.crl.iter()) {
+            // What cannot be read is refused by `check`.
+            let Ok(crl) = Crl::from_der(der) else { continue };
+            if crls(running, &mut |old| crl.is_older_than(old)) {
+                return Err(self.error(Path::Crl, Fault::OlderCrl { number }));
+            }
+        }
+        if !pasted || self.places.get(Path::Crl).is_none() {
+            return Ok(());
+        }
+        for der in running.tls.crl.iter() {
+            let replaced = Crl::from_der(der).is_ok_and(|old| crls(self, &mut |crl| crl.issuer == old.issuer));
+            if !replaced && !self.tls.crl.push(der, MAX_CRLS) {
+                return Err(self.error(Path::Crl, Fault::TooMany(MAX_CRLS)));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Ders {
+    /// Whether there is room for one more.
+    fn push(&mut self, der: &[u8], most: usize) -> bool {
+        let before = self.der.len();
+        let fits =
+            self.len() < most && self.der.extend_from_slice(der).is_ok() && self.ends.push(self.der.len()).is_ok();
+        if !fits {
+            self.der.truncate(before);
+        }
+        fits
+    }
+
     fn copy(&mut self, from: &Ders) {
         self.clear();
         // The same capacities: it fits.

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display, Write};
 
-use postern::config::Choice as _;
+use postern::config::{Choice as _, Config};
 use postern::pki::cert::{Certificate, Date};
 use postern::pki::crl::Crl;
 
@@ -70,12 +70,26 @@ pub(super) fn list(generation: &Generation, n: usize, out: &mut dyn Write) -> fm
     let Some(Ok(crl)) = der.map(Crl::from_der) else {
         return Ok(());
     };
-    write!(out, "revocation list of {}", crl.issuer)?;
+    write!(out, "revocation list")?;
+    if let Some(number) = crl.number {
+        write!(out, " {number}")?;
+    }
+    write!(out, " of {}", crl.issuer)?;
+    if !is_configured(generation.config(), &crl) {
+        out.write_str(" (no configured CA; it may be that of an intermediate)")?;
+    }
     match crl.next_update {
         Some(date) if date.0 <= now().now => writeln!(out, ", expired {date}: certificates of that CA are refused"),
         Some(date) => writeln!(out, ", next update {date}"),
         None => writeln!(out, ", which does not expire"),
     }
+}
+
+/// Whether the list is that of a CA of the configuration, rather than of one between such a CA and a peer.
+pub(super) fn is_configured(config: &Config, crl: &Crl<'_>) -> bool {
+    let roots = config.tls.root_certs.ders().iter().copied();
+    let mut certificates = config.tls.ca_cert.iter().chain(roots);
+    certificates.any(|der| Certificate::from_der(der).is_ok_and(|ca| ca.subject == crl.issuer))
 }
 
 /// `1 connection`, `2 connections`.

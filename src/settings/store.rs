@@ -359,7 +359,8 @@ impl Store {
         let Some(running) = running.get() else {
             return Err(refuse(&"another session is at it", out));
         };
-        if config::is_pem(text) {
+        let pasted = config::is_pem(text);
+        if pasted {
             config.reset();
             config.take_tls(running.config());
             config.take_pem(text).map_err(|error| refuse(&error, out))?;
@@ -385,6 +386,8 @@ impl Store {
             }
         }
         config.take_rest(running.config());
+        let kept = config.keep_crls(running.config(), pasted);
+        kept.map_err(|error| refuse(&error, out))?;
         let dates =
             clock::unix_time().map_err(|_| refuse(&"the real-time clock is wrong: no date can be judged", out))?;
         config.check(dates, clock::BUILT).map_err(|error| refuse(&error, out))?;

@@ -13,7 +13,7 @@ use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, Trust, roo
 use postern::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig};
 
 use super::store::Generation;
-use super::{now, seconds};
+use super::{now, report, seconds};
 use crate::memory::Memory;
 
 /// What TLS is made of.
@@ -415,6 +415,13 @@ fn report_trust(config: &Config) {
         ::log::info!("tls: of clients lets in {allowed} by name or key");
     }
     for crl in config.tls.crl.iter().filter_map(|der| Crl::from_der(der).ok()) {
+        if !report::is_configured(config, &crl) {
+            ::log::warn!(
+                "tls: the revocation list of {} is that of no configured CA: it counts for certificates by an intermediate \
+                 of that name alone",
+                crl.issuer
+            );
+        }
         if let Some(date) = crl.next_update.filter(|date| date.0 <= now().now) {
             let issuer = crl.issuer;
             ::log::warn!(

@@ -40,10 +40,15 @@ impl Ca {
 
     /// A revocation list with this serial number on it.
     pub(super) fn revoke(&self, serial: u64) -> String {
+        self.revoke_with(1, serial)
+    }
+
+    /// The same with a number of its own.
+    pub(super) fn revoke_with(&self, number: u64, serial: u64) -> String {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
             next_update: date_time_ymd(2100, 1, 1),
-            crl_number: 1.into(),
+            crl_number: number.into(),
             issuing_distribution_point: None,
             revoked_certs: vec![RevokedCertParams {
                 serial_number: serial.into(),

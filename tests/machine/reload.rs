@@ -276,9 +276,27 @@ fn whoever_is_revoked_meanwhile_is_refused_also_with_an_old_ticket() {
 
     let answer = paste(&mut shell, &world.ca.revoke(7));
     assert!(
-        answer.contains("\nrevocation list of CN=CA of a test, next update 2100-01-01"),
+        answer.contains("\nrevocation list 1 of CN=CA of a test, next update 2100-01-01"),
         "{answer}"
     );
+    // The list of a stranger's CA does not take the place of that one.
+    let answer = paste(&mut shell, &Ca::called("Stranger").revoke(8));
+    for line in [
+        "\nrevocation list 1 of CN=Stranger (no configured CA; it may be that of an intermediate), next update ",
+        "\nrevocation list 1 of CN=CA of a test, next update ",
+    ] {
+        assert!(answer.contains(line), "{answer}");
+    }
+    machine.wait_for("warning: tls: the revocation list of CN=Stranger is that of no configured CA");
+    // Nor does an older one of the same CA.
+    let newer = world.ca.revoke_with(2, 7);
+    let older = world.tls("one.test", 9, &format!(".crl =\n{},", strings(&world.ca.revoke(9))));
+    assert!(paste(&mut shell, &newer).contains("\nrevocation list 2 of CN=CA of a test, "));
+    for text in [&older, &world.ca.revoke(9)] {
+        let answer = paste(&mut shell, text);
+        let why = ".tls.crl: revocation list 1 is older than the one of that CA which is in force. Use the newest";
+        assert!(answer.contains(why), "{answer}");
+    }
     assert!(answer.contains("client authentication required"), "{answer}");
     for (version, session) in &sessions {
         for arguments in [vec![*version], vec![*version, "-sess_in", session]] {
