@@ -39,6 +39,8 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// Messages about a line that are logged at once; then one a minute.
 const BURST: u32 = 6;
+/// The same of those served, and of the ends of their connections.
+const TALK: u32 = 60;
 
 /// Whom to dial, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,7 +311,9 @@ pub(super) struct Line {
     served: Cell<u64>,
     /// Why the last try that failed did, and when.
     fault: Cell<Option<(Instant, Text<160>)>>,
+    /// What failed, and what came about: the many failures may not hide who is served.
     log: Limiter,
+    talk: Limiter,
 }
 
 #[derive(Debug, Clone)]
@@ -385,6 +389,7 @@ impl Line {
             served: Cell::new(0),
             fault: Cell::new(None),
             log: Limiter::new(BURST, Duration::from_secs(60)),
+            talk: Limiter::new(TALK, Duration::from_secs(60)),
         }
     }
 
@@ -428,7 +433,12 @@ impl Line {
 
     fn report(&self, level: ::log::Level, what: fmt::Arguments<'_>) {
         if let Some(plan) = self.plan.borrow().as_ref() {
-            self.log.log(level, format_args!("{plan}: {what}"));
+            let limiter = if level == ::log::Level::Info {
+                &self.talk
+            } else {
+                &self.log
+            };
+            limiter.log(level, format_args!("{plan}: {what}"));
         }
     }
 
