@@ -147,15 +147,12 @@ impl fmt::Display for CertificateError {
                 )
             }
             Self::Expired { not_after, now } => {
-                write!(f, "certificate expired {} (it is {} now)", Date(*not_after), Date(*now))
+                let [not_after, now] = apart(*not_after, *now);
+                write!(f, "certificate expired {not_after} (it is {now} now)")
             }
             Self::NotYetValid { not_before, now } => {
-                write!(
-                    f,
-                    "certificate not valid before {} (it is {} now)",
-                    Date(*not_before),
-                    Date(*now)
-                )
+                let [not_before, now] = apart(*not_before, *now);
+                write!(f, "certificate not valid before {not_before} (it is {now} now)")
             }
             Self::UnknownIssuer { issuer } => write!(f, "issuer unknown: {issuer}"),
             Self::BadSignature => f.write_str("certificate's signature is not that of its issuer"),
@@ -196,3 +193,23 @@ impl fmt::Display for CertificateError {
 }
 
 impl core::error::Error for CertificateError {}
+
+/// Two times, with the time of day if they are of one day.
+fn apart(first: u64, second: u64) -> [Moment; 2] {
+    let of_one_day = first / 86_400 == second / 86_400;
+    [first, second].map(|time| Moment { time, of_one_day })
+}
+
+struct Moment {
+    time: u64,
+    of_one_day: bool,
+}
+
+impl core::fmt::Display for Moment {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.of_one_day {
+            true => write!(f, "{:#}", Date(self.time)),
+            false => write!(f, "{}", Date(self.time)),
+        }
+    }
+}

@@ -9,7 +9,7 @@
 use der::asn1::ObjectIdentifier;
 
 use super::allow::{KEY_HASH_TEXT, KeyHash, MAX_ALLOWED_SUBJECT};
-use super::cert::Certificate;
+use super::cert::{Certificate, Name};
 pub use super::error::CertificateError;
 pub use super::name::ServerName;
 use super::text::Text;
@@ -180,14 +180,24 @@ impl<'a> Trust<'a> {
         match pinned::judge(self, leaf, purpose, now) {
             pinned::Verdict::Good(root) => Ok(root),
             pinned::Verdict::Refused(reason) => Err(reason),
-            // Another version would not help where nobody knows the issuer.
-            pinned::Verdict::NotApplicable if error == CertificateError::V1Certificate && chain.len() == 1 => {
+            // Another version, or a leaf instead of a CA, would not help where nobody knows the issuer.
+            pinned::Verdict::NotApplicable
+                if chain.len() == 1
+                    && (error == CertificateError::V1Certificate
+                        || (error == CertificateError::CaUsedAsEndEntity && !self.knows(&leaf.issuer))) =>
+            {
                 Err(CertificateError::UnknownIssuer {
                     issuer: Text::of(leaf.issuer),
                 })
             }
             pinned::Verdict::NotApplicable => Err(error),
         }
+    }
+
+    /// Whether a CA of that name is configured.
+    fn knows(&self, issuer: &Name<'_>) -> bool {
+        let mut cas = self.anchors.iter().chain(self.roots);
+        cas.any(|der| Certificate::from_der(der).is_ok_and(|ca| ca.subject == *issuer))
     }
 
     /// Those by which the pinned rule may judge.

@@ -495,6 +495,12 @@ fn pinned_is_for_what_a_ca_has_signed_itself() {
         ANY_SERVER,
         "certificate is that of a CA: issue it anew with basicConstraints CA:FALSE, or choose pinned verification",
     );
+    // What helps against that does not where nobody knows the issuer.
+    let stranger = super::tests::root(|params| params.distinguished_name = named("Stranger"));
+    assert_eq!(
+        pinned(&root, &[stranger.der()], ANY_SERVER).unwrap_err().to_string(),
+        "issuer unknown: CN=Stranger"
+    );
     // A v1 certificate as intermediate: it is no CA, whatever it has signed.
     let fake = CertifiedIssuer::signed_by(ca_params("Fake"), KeyPair::generate().unwrap(), &root).unwrap();
     let below = leaf(&fake, |_| {});
