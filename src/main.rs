@@ -355,6 +355,9 @@ async fn telnet(netif: Option<&'static Netif>, machine: &'static Machine) {
     let Some(netif) = netif else { return };
     match netif.listen_reserved(PORT, RESERVED) {
         Ok(listener) => shell::telnet_server(&listener, machine).await,
-        Err(error) => ::log::error!("debug shell on {}: {error:?}", netif.name()),
+        Err(error) => ::log::error!(
+            "no debug shell on {}: {error} for so little memory: give the machine more (-m)",
+            netif.name()
+        ),
     }
 }

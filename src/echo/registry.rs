@@ -209,7 +209,7 @@ impl fmt::Display for Entry {
             self.state.get()
         )?;
         write!(f, " in {} out {}", self.flow.received(), self.flow.echoed())?;
-        write!(f, " {} s", self.since.get().elapsed().as_secs())?;
+        write!(f, ", {} s", self.since.get().elapsed().as_secs())?;
         [version, suite, group]
             .iter()
             .filter(|name| !name.is_empty())
@@ -283,7 +283,7 @@ mod tests {
         });
         let line = entry.to_string();
         assert!(
-            line.starts_with("  10.0.2.2:43210        :10007 tls   established in 0 out 0 "),
+            line.starts_with("  10.0.2.2:43210        :10007 tls   established in 0 out 0, "),
             "{line}"
         );
         assert!(line.ends_with(" s TLSv1.3 TLS_AES_128_GCM_SHA256 X25519"), "{line}");

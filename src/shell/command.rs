@@ -77,7 +77,7 @@ pub(super) const TOP: &[Spec] = &[
     spec(
         "status",
         Action::Status,
-        "Show uptime, memory, entropy, addresses, listeners, connections.",
+        "Show uptime, memory, addresses, ports, connections.",
     ),
     spec("counters", Action::Counters, "Show what was counted since boot."),
     Spec {

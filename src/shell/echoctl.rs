@@ -320,6 +320,12 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 &mut name
             } else if argument == DIRECT {
                 &mut direct
+            } else if argument.contains('=') && !argument.starts_with(PROXY) {
+                // No interface has such a name.
+                self.print(format_args!("'{argument}' is none of name=N and proxy=off.\n"))
+                    .await?;
+                self.usage(specs, request.spec.words).await?;
+                return Ok(None);
             } else if argument.starts_with(PROXY) {
                 self.not_a_way(argument, specs, request).await?;
                 return Ok(None);

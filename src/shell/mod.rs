@@ -380,6 +380,12 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     async fn explain(&mut self, wrong: Wrong<'_>, specs: &'static [Spec], hint: &str) -> Result<(), C::Error> {
         match wrong {
             Wrong::Empty => Ok(()),
+            Wrong::Unknown(word @ ("server" | "client")) if hint.is_empty() => {
+                self.print(format_args!(
+                    "'{word}' is a command of 'echoctl_tls' and of 'echoctl': type one of these first, alone.\n"
+                ))
+                .await
+            }
             Wrong::Unknown(word) => {
                 self.print(format_args!(
                     "'{word}' is not a command here; 'help' lists them{hint}.\n"

@@ -231,7 +231,11 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 self.report(Report::Tls).await?;
                 self.print(format_args!("Done.\n")).await
             }
-            Err(_) => self.print(format_args!("Failed: {said}. {UNCHANGED}\n")).await,
+            Err(_) => {
+                // A remedy may be a question.
+                let end = if said.ends_with(['.', '?']) { "" } else { "." };
+                self.print(format_args!("Failed: {said}{end} {UNCHANGED}\n")).await
+            }
         }
     }
 }

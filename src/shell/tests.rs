@@ -527,7 +527,7 @@ fn wrong_input_is_explained() {
     );
     for expected in [
         "> 'frobnicate' is not a command here; 'help' lists them.\n",
-        "> 'server' is not a command here; 'help' lists them.\n",
+        "> 'server' is a command of 'echoctl_tls' and of 'echoctl': type one of these first, alone.\n",
         "> 'x' is neither a number nor 'follow'.\nusage:\n  log [N|follow]  ",
         "> usage:\n  log [N|follow]  ",
         "echoctl> 'status' is not a command here; 'help' lists them, an empty line goes back.\n",

@@ -32,10 +32,12 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         }
         if traces.is_on() {
             let count = traces.capacity();
-            self.print(format_args!(
-                "Done. The next handshakes are narrated, the last {count} are kept.\n"
-            ))
-            .await
+            let words = format_args!("Done. The next handshakes are narrated, the last ");
+            self.print(words).await?;
+            match count {
+                1 => self.print(format_args!("one is kept.\n")).await,
+                _ => self.print(format_args!("{count} are kept.\n")).await,
+            }
         } else {
             self.print(format_args!("Done.\n")).await
         }

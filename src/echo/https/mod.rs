@@ -19,7 +19,7 @@ use page::Page;
 use request::{Parser, Request, Status};
 
 /// What the server speaks inside, by ALPN.
-pub(super) const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+pub(super) const PROTOCOLS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
 /// A browser that connected in advance may take so long to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// For the peer to take the answer, if it is to be had at all: meanwhile its tape is nobody else's.

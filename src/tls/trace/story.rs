@@ -835,11 +835,19 @@ fn other_record(record: &Record<'_>, by: By, tls13: bool) -> (&'static str, &'st
         (21, _) => ("Alert", "The sender has something to object."),
         (22, _) => ("Handshake record", "The message in it did not come to its end."),
         (_, By::Client) => (
-            "Application data: ping",
+            if record.text.trim_ascii() == b"ping" {
+                "Application data: ping"
+            } else {
+                "Application data"
+            },
             "What all this was for: the client's data, which nobody else can read or change.",
         ),
         (_, _) => (
-            "Application data: pong",
+            if record.text.trim_ascii() == b"pong" {
+                "Application data: pong"
+            } else {
+                "Application data"
+            },
             "The server's data, protected with the server's keys.",
         ),
     }
