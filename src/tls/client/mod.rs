@@ -175,7 +175,11 @@ impl<'a> ExpectServerHello<'a> {
         let now = preferences.clock.now;
         let offer = Offer {
             random,
-            session_id: &session_id[..],
+            // Empty where there is neither (RFC 5246 §7.4.1.2).
+            session_id: match preferences.versions.tls13() || ticket(false).is_some() {
+                true => &session_id[..],
+                false => &[],
+            },
             tls12: preferences.versions.tls12(),
             tls13: preferences.versions.tls13(),
             suites: preferences.suites,

@@ -593,6 +593,38 @@ fn after_a_cookie_alone_the_server_may_take_any_share() {
 }
 
 #[test]
+fn a_session_id_is_only_sent_where_it_means_something() {
+    let length = |versions| {
+        let mut length = None;
+        between(client().with_versions(versions), server(), |middle| {
+            let Some(Item::Message(hello)) = middle.client.outbox.pop_front() else {
+                panic!()
+            };
+            length = Some(hello[38]);
+        });
+        length
+    };
+    assert_eq!(length(Versions::Tls13), Some(32));
+    assert_eq!(length(Versions::default()), Some(32));
+    assert_eq!(length(Versions::Tls12), Some(0));
+}
+
+#[test]
+fn groups_in_the_server_hello_of_tls12_are_passed_over() {
+    let add = server_hello(|list| list.push((10, numbers16(&[0x001d]))));
+    between(client().with_versions(Versions::Tls12), server(), |middle| {
+        middle.forge = true;
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(2) if !from_client => vec![item.map(&add)],
+            _ => vec![item],
+        });
+        assert!(middle.client.is_established(), "{:?}", middle.client.result);
+    });
+    let error = PeerMisbehaved::MisplacedExtension(10);
+    refused(Versions::Tls13, 2, add, error, Alert::ILLEGAL_PARAMETER);
+}
+
+#[test]
 fn a_server_without_a_certificate() {
     // RFC 8446 §4.4.2.4: an empty list is a decode_error; leaving it out is unexpected.
     let error = PeerMisbehaved::NoServerCertificate;
