@@ -95,7 +95,7 @@ pub(crate) struct ExpectServerHello<'a> {
     session: Option<ClientSession>,
     record_limit: u16,
     /// What a HelloRetryRequest has fixed.
-    retried: Option<(CipherSuite, Group)>,
+    retried: Option<(CipherSuite, Option<Group>)>,
 }
 
 /// Sends the ClientHello.
@@ -175,7 +175,11 @@ impl<'a> ExpectServerHello<'a> {
         let now = preferences.clock.now;
         let offer = Offer {
             random,
-            session_id: &session_id[..],
+            // Empty where there is neither (RFC 5246 §7.4.1.2).
+            session_id: match preferences.versions.tls13() || ticket(false).is_some() {
+                true => &session_id[..],
+                false => &[],
+            },
             tls12: preferences.versions.tls12(),
             tls13: preferences.versions.tls13(),
             suites: preferences.suites,
@@ -307,15 +311,13 @@ impl<'a> ExpectServerHello<'a> {
                 let pair = KeyPair::generate(group, context.rng);
                 tell_key_pair(&preferences, &pair);
                 let _ = self.key_pairs.push(pair);
-                group
+                Some(group)
             }
             Some(_) => return Err(super::error::InvalidMessage::IllegalValue("key_share").into()),
             // A retry that would change nothing is illegal.
             None if hello.cookie.is_none() => return Err(PeerMisbehaved::IllegalParameter("HelloRetryRequest").into()),
-            None => {
-                let first = self.key_pairs.first().map(KeyPair::group);
-                first.ok_or(PeerMisbehaved::IllegalParameter("HelloRetryRequest"))?
-            }
+            // With no more than a cookie the server is free to choose among our shares.
+            None => None,
         };
         if hello
             .cookie
@@ -359,7 +361,7 @@ impl<'a> ExpectServerHello<'a> {
             if promised != suite {
                 return Err(PeerMisbehaved::IllegalParameter("cipher_suite after HelloRetryRequest").into());
             }
-            if pair.group() != group {
+            if group.is_some_and(|group| pair.group() != group) {
                 return Err(PeerMisbehaved::IllegalParameter("key_share after HelloRetryRequest").into());
             }
         }

@@ -278,6 +278,8 @@ impl<'a> ServerHello<'a> {
                 }
                 self.only_tls12 = Some(kind);
             }
+            // It does not belong here (RFC 8422 §5.2), but servers of TLS 1.2 are known to send it, and nothing follows.
+            extension::SUPPORTED_GROUPS => self.only_tls12 = Some(kind),
             _ => {
                 self.tls12.common.note(kind, body)?;
                 self.only_tls12 = Some(kind);

@@ -425,7 +425,8 @@ fn retry_request(hello: &Item, list: &[(u16, Vec<u8>)]) -> Item {
         0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2,
         0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
     ];
-    let head = [&[3, 3][..], &random, &hello[38..71], &[0x13, 0x01, 0]].concat();
+    let session_id = &hello[38..39 + usize::from(hello[38])];
+    let head = [&[3, 3][..], &random, session_id, &[0x13, 0x01, 0]].concat();
     let block = extensions(&[], |all| {
         all.push((43, vec![3, 4]));
         all.extend_from_slice(list);
@@ -569,6 +570,58 @@ fn a_cookie_comes_back_and_the_promise_of_a_retry_is_kept() {
         let error = PeerMisbehaved::IllegalParameter("selected_version");
         middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
     });
+}
+
+#[test]
+fn after_a_cookie_alone_the_server_may_take_any_share() {
+    let groups = [Group::X25519MlKem768, Group::X25519];
+    between(client().with_groups(&groups), server(), |middle| {
+        let first = middle.client.outbox.pop_front().unwrap();
+        let cookie = (44, vector16(&[7; 20]));
+        middle.client.deliver(retry_request(&first, &[cookie]), false);
+        assert_eq!(middle.client.result, Ok(Progress::NeedInput));
+        // The second share, where the first is what the server would rather have.
+        let share = [&[0, 0x1d][..], &vector16(&[9; 32])].concat();
+        let Item::Message(mut hello) = retry_request(&first, &[(51, share)]) else {
+            panic!()
+        };
+        hello[6..38].fill(1);
+        middle.client.deliver(Item::Message(hello), false);
+        assert_eq!(middle.client.result, Ok(Progress::NeedInput));
+        assert_eq!(middle.client.connection.info().group, Some(Group::X25519));
+    });
+}
+
+#[test]
+fn a_session_id_is_only_sent_where_it_means_something() {
+    let length = |versions| {
+        let mut length = None;
+        between(client().with_versions(versions), server(), |middle| {
+            let Some(Item::Message(hello)) = middle.client.outbox.pop_front() else {
+                panic!()
+            };
+            length = Some(hello[38]);
+        });
+        length
+    };
+    assert_eq!(length(Versions::Tls13), Some(32));
+    assert_eq!(length(Versions::default()), Some(32));
+    assert_eq!(length(Versions::Tls12), Some(0));
+}
+
+#[test]
+fn groups_in_the_server_hello_of_tls12_are_passed_over() {
+    let add = server_hello(|list| list.push((10, numbers16(&[0x001d]))));
+    between(client().with_versions(Versions::Tls12), server(), |middle| {
+        middle.forge = true;
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(2) if !from_client => vec![item.map(&add)],
+            _ => vec![item],
+        });
+        assert!(middle.client.is_established(), "{:?}", middle.client.result);
+    });
+    let error = PeerMisbehaved::MisplacedExtension(10);
+    refused(Versions::Tls13, 2, add, error, Alert::ILLEGAL_PARAMETER);
 }
 
 #[test]
