@@ -308,7 +308,7 @@ fn status_shows_each_connection() {
         .find(|line| line.contains(":10008 plain established"))
         .expect(&status);
     assert!(
-        line.trim_start().starts_with("10.0.2.2:") && line.contains(" in 1234 out 1234 "),
+        line.trim_start().starts_with("10.0.2.2:") && line.contains(" in 1234 out 1234, "),
         "{line}"
     );
 }

@@ -279,7 +279,7 @@ fn the_answer_to_a_long_report_is_whole() {
     let mut shell = Telnet::connect(machine.at(23));
     let status = shell.command("status");
     assert_eq!(
-        status.lines().filter(|line| line.contains(" in 1 out 1 ")).count(),
+        status.lines().filter(|line| line.contains(" in 1 out 1, ")).count(),
         streams.len(),
         "{status}"
     );

@@ -109,7 +109,7 @@ fn connections_are_narrated_while_it_is_on() {
             "<- Server Finished (server, sent, ",
             "== Handshake done\n",
             "Application data: ping (client, received, 5 bytes, protected)",
-            "Application data (server, sent, 5 bytes, protected)",
+            "Application data: pong (server, sent, 5 bytes, protected)",
             "data: \"ping\\n\"",
             "[certificate: CN=localhost,O=Postern throw-away]",
             "kept secret",
