@@ -5,19 +5,20 @@
 //! threads bring it those of the socket and of the terminal.
 //!
 //! ```text
-//! cargo run -p postern-peers --bin s_client -- -connect 127.0.0.1:10007 -CAfile cert.pem -name localhost
+//! cargo run -p postern-peers --bin s_client -- -connect 127.0.0.1:10007 -CAfile target/cert.pem -name localhost
 //! ```
 
 mod shared;
 
 use std::io::{self, Read, Write as _};
 use std::net::TcpStream;
+use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use postern::pki::verify::ServerName;
 use postern::tls::{ClientConfig, Connection, Error, Identity, Progress, SessionCache};
-use shared::{Options, Result, SystemRng, clock, describe, linger, slices, trust, value};
+use shared::{Options, Result, SystemRng, clock, describe, end, linger, misuse, number, slices, trust, value};
 
 const USAGE: &str = "usage: s_client -connect HOST:PORT -CAfile FILE [OPTIONS]
   -name NAME            expect (and ask for) this name or address [HOST]
@@ -37,7 +38,11 @@ enum Event {
     InputEnded,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    end(run(), USAGE)
+}
+
+fn run() -> Result<()> {
     let mut options = Options::default();
     let (mut address, mut name, mut any_name, mut text, mut repeat) = (None, None, false, None, 0_usize);
     let mut arguments = std::env::args().skip(1);
@@ -47,17 +52,28 @@ fn main() -> Result<()> {
             "-name" => name = Some(value(&option, &mut arguments)?),
             "-noname" => any_name = true,
             "-text" => text = Some(value(&option, &mut arguments)?),
-            "-repeat" => repeat = value(&option, &mut arguments)?.parse()?,
+            "-repeat" => repeat = number(&option, &mut arguments)?,
+            "-help" => {
+                print!("{USAGE}{}", Options::USAGE);
+                return Ok(());
+            }
             _ if options.take(&option, &mut arguments)? => {}
-            _ => return Err(format!("{USAGE}{}", Options::USAGE).into()),
+            _ => return Err(misuse(format!("there is no option {option}"))),
         }
     }
-    let address = address.ok_or_else(|| format!("{USAGE}{}", Options::USAGE))?;
+    options.check()?;
+    let address = address.ok_or_else(|| misuse("-connect is needed"))?;
+    if options.anchors.is_empty() {
+        return Err(misuse("-CAfile is needed"));
+    }
     let host = address.rsplit_once(':').map_or(&*address, |(host, _)| host);
     let name = name.as_deref().unwrap_or(host);
     let name = match any_name {
         true => None,
-        false => Some(ServerName::parse(name).ok_or("this is neither a host name nor an address")?),
+        false => {
+            let wrong = || misuse(format!("{name} is neither a host name nor an address"));
+            Some(ServerName::parse(name).ok_or_else(wrong)?)
+        }
     };
 
     // The engine owns nothing: what it is configured with stays here.
@@ -93,7 +109,7 @@ fn main() -> Result<()> {
         let config = config.with_clock(clock()?);
         let connection = Connection::client(config, &mut inbound, &mut outbound, &mut rng)?;
         let (sender, events) = channel();
-        let socket = TcpStream::connect(&address)?;
+        let socket = TcpStream::connect(&address).map_err(|error| format!("{address}: {error}"))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         spawn_reader(socket.try_clone()?, sender.clone(), Event::Received, || {
             Event::ServerEnded

@@ -5,9 +5,10 @@
 //! tests against other TLS implementations, without the machine around the engine:
 //!
 //! ```text
-//! openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout key.pem -out cert.pem -subj /CN=localhost
-//! cargo run -p postern-peers --bin s_server -- -accept 10007 -cert cert.pem -key key.pem
-//! openssl s_client -connect 127.0.0.1:10007 -CAfile cert.pem
+//! openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout target/key.pem -out target/cert.pem \
+//!     -subj /CN=localhost -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE
+//! cargo run -p postern-peers --bin s_server -- -accept 10007 -cert target/cert.pem -key target/key.pem
+//! openssl s_client -connect 127.0.0.1:10007 -CAfile target/cert.pem
 //! ```
 
 mod shared;
@@ -16,14 +17,15 @@ use std::future::Future;
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::pin::pin;
+use std::process::ExitCode;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use postern::tls::{ClientAuth, Connection, Identity, ServerConfig, Stream, StreamError, Tickets};
-use shared::{Options, Result, SystemRng, clock, describe, linger, slices, trust, value};
+use shared::{Options, Result, SystemRng, clock, describe, end, linger, misuse, number, slices, trust};
 
-const USAGE: &str = "usage: s_server [OPTIONS]
+const USAGE: &str = "usage: s_server -cert FILE -key FILE [OPTIONS]
   -accept PORT          on 127.0.0.1 [0: any that is free]
   -verify, -Verify      ask clients for certificates; let nobody in without
   -no_ticket            resume nothing
@@ -32,19 +34,31 @@ const USAGE: &str = "usage: s_server [OPTIONS]
 /// How long a silent client is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    end(run(), USAGE)
+}
+
+fn run() -> Result<()> {
     let mut options = Options::default();
     let (mut port, mut ask, mut require, mut resume) = (0_u16, false, false, true);
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         match &*name {
-            "-accept" => port = value(&name, &mut arguments)?.parse()?,
+            "-accept" => port = number(&name, &mut arguments)?,
             "-verify" => ask = true,
             "-Verify" => (ask, require) = (true, true),
             "-no_ticket" => resume = false,
+            "-help" => {
+                print!("{USAGE}{}", Options::USAGE);
+                return Ok(());
+            }
             _ if options.take(&name, &mut arguments)? => {}
-            _ => return Err(format!("{USAGE}{}", Options::USAGE).into()),
+            _ => return Err(misuse(format!("there is no option {name}"))),
         }
+    }
+    options.check()?;
+    if options.identities.is_empty() {
+        return Err(misuse("-cert and -key are needed"));
     }
 
     // The engine owns nothing: what it is configured with stays here.
@@ -85,7 +99,7 @@ fn main() -> Result<()> {
 
     let mut inbound = vec![0; options.inbound()];
     let mut outbound = vec![0; config.flight_len().max(20_000)];
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).map_err(|error| format!("port {port}: {error}"))?;
     println!("listening on {}", listener.local_addr()?);
     for socket in listener.incoming() {
         let socket = socket?;

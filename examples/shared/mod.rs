@@ -1,9 +1,12 @@
 //! What both examples need of a common operating system: arguments, PEM files, randomness and the time.
 
 use std::error::Error;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::net::{Shutdown, TcpStream};
+use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use postern::crypto::key::SigningKey;
@@ -15,6 +18,35 @@ use postern::tls::{Info, KeyLog, Versions};
 use rand_core::{TryCryptoRng, TryRng};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The end of a program: what went wrong, for people to read, and status 2 for wrong usage, 1 for anything else.
+pub fn end(result: Result<()>, usage: &str) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("{error}");
+    if error.is::<Misuse>() {
+        eprint!("{usage}{}", Options::USAGE);
+        return ExitCode::from(2);
+    }
+    ExitCode::FAILURE
+}
+
+/// Wrong usage, and what is wrong with it.
+pub fn misuse(what: impl Into<String>) -> Box<dyn Error> {
+    Box::new(Misuse(what.into()))
+}
+
+#[derive(Debug)]
+struct Misuse(String);
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Misuse {}
 
 /// The options that both programs have.
 #[derive(Default)]
@@ -35,7 +67,8 @@ pub struct Options {
 }
 
 impl Options {
-    pub const USAGE: &str = "  -cert FILE -key FILE  a certificate chain and its private key, PEM
+    pub const USAGE: &str = "  -help                 print this
+  -cert FILE -key FILE  a certificate chain and its private key, PEM
   -tls1_2, -tls1_3      only this version
   -CAfile FILE          trust these CAs, PEM
   -crl FILE             what they have revoked, PEM
@@ -55,7 +88,10 @@ impl Options {
             "-pinned" => self.mode = Mode::Pinned,
             "-cert" => self.certificate = Some(read_all(&value(name, arguments)?, "CERTIFICATE")?),
             "-key" => {
-                let chain = self.certificate.take().ok_or("-key has to follow its -cert")?;
+                let chain = self
+                    .certificate
+                    .take()
+                    .ok_or_else(|| misuse("-key has to follow its -cert"))?;
                 self.identities.push((chain, read_key(&value(name, arguments)?)?));
             }
             "-CAfile" => self.anchors.extend(read_all(&value(name, arguments)?, "CERTIFICATE")?),
@@ -68,18 +104,32 @@ impl Options {
                         .find(|group| group.name().eq_ignore_ascii_case(name))
                 };
                 let groups: Option<Vec<Group>> = value(name, arguments)?.split(',').map(find).collect();
-                self.groups = Some(groups.ok_or("groups are X25519MLKEM768, x25519, secp256r1 and secp384r1")?);
+                let wrong = || misuse("groups are X25519MLKEM768, x25519, secp256r1 and secp384r1");
+                self.groups = Some(groups.ok_or_else(wrong)?);
             }
             "-suites" => {
                 let find = |name: &str| CipherSuite::ALL.into_iter().find(|suite| suite.name() == name);
                 let suites: Option<Vec<CipherSuite>> = value(name, arguments)?.split(',').map(find).collect();
-                self.suites = Some(suites.ok_or("a suite is not supported; one is TLS_AES_128_GCM_SHA256")?);
+                let wrong = || misuse("a suite is not supported; one is TLS_AES_128_GCM_SHA256");
+                self.suites = Some(suites.ok_or_else(wrong)?);
             }
-            "-record_size" => self.record_size = Some(value(name, arguments)?.parse()?),
-            "-keylogfile" => self.key_log = Some(KeyLogFile(File::create(value(name, arguments)?)?)),
+            "-record_size" => self.record_size = Some(number(name, arguments)?),
+            "-keylogfile" => {
+                let path = value(name, arguments)?;
+                let file = File::create(&path).map_err(|error| format!("{path}: {error}"))?;
+                self.key_log = Some(KeyLogFile(file));
+            }
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Once all options are taken: whether nothing is left half said.
+    pub fn check(&self) -> Result<()> {
+        match self.certificate {
+            Some(_) => Err(misuse("-cert has to be followed by its -key")),
+            None => Ok(()),
+        }
     }
 
     /// How large the inbound buffer has to be for such records; the longest message has to fit as well.
@@ -92,7 +142,13 @@ impl Options {
 
 /// The value of an option.
 pub fn value(name: &str, arguments: &mut impl Iterator<Item = String>) -> Result<String> {
-    Ok(arguments.next().ok_or_else(|| format!("{name} wants a value"))?)
+    arguments.next().ok_or_else(|| misuse(format!("{name} wants a value")))
+}
+
+/// The value of an option that takes a number.
+pub fn number<T: FromStr<Err: fmt::Display>>(name: &str, arguments: &mut impl Iterator<Item = String>) -> Result<T> {
+    let text = value(name, arguments)?;
+    text.parse().map_err(|error| misuse(format!("{name} {text}: {error}")))
 }
 
 /// Slices, as the engine takes them.
