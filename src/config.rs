@@ -464,7 +464,7 @@ pub struct Tls {
     pub handshake_timeout: Option<u32>,
     /// `.keylog`: the secrets of every connection go to the log.
     pub keylog: bool,
-    /// `.selftest`: TLS is tested before the ports open.
+    /// `.selftest`: TLS is tested before the echo and HTTPS ports open.
     pub selftest: bool,
 }
 
