@@ -2,7 +2,7 @@
 
 use der::{Decode as _, Reader as _, SliceReader, Tag};
 
-use super::cert::{Certificate, Date, Name, context, extension, octets, outer, rest, sequence, serial, time};
+use super::cert::{Certificate, Date, Name, context, has_critical, octets, outer, rest, sequence, serial, time};
 use super::error::CertificateError;
 
 /// A revocation list, read from its DER.
@@ -120,12 +120,4 @@ impl<'a> Crl<'a> {
         }
         Ok(found)
     }
-}
-
-fn has_critical(extensions: &mut SliceReader<'_>) -> der::Result<bool> {
-    let mut critical = false;
-    while !extensions.is_finished() {
-        critical |= extension(extensions)?.critical;
-    }
-    Ok(critical)
 }
