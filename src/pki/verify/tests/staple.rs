@@ -422,6 +422,9 @@ fn a_responder_may_speak_for_the_issuer() {
     let below = intermediate("Below", &world.root, |_| {});
     world.says(&by(&certify(&below, &|_| {})), strange);
     world.says(&by(&certify(&super::root(|_| {}), &|_| {})), strange);
+    let same_key = KeyPair::try_from(world.root.key().serialize_der()).unwrap();
+    let alias = CertifiedIssuer::self_signed(ca_params("Alias"), same_key).unwrap();
+    world.says(&by(&certify(&alias, &|_| {})), strange);
     let mut tampered = good.clone();
     let last = tampered.len() - 1;
     tampered[last] ^= 1;
