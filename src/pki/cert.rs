@@ -450,7 +450,7 @@ pub(super) fn octets<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> 
 }
 
 /// An AlgorithmIdentifier (§4.1.1.2): the algorithm, and the parameter if that is an identifier as well.
-fn algorithm(der: &[u8]) -> der::Result<(ObjectIdentifier, Option<ObjectIdentifier>)> {
+pub(super) fn algorithm(der: &[u8]) -> der::Result<(ObjectIdentifier, Option<ObjectIdentifier>)> {
     let (mut reader, _) = outer(der)?;
     let algorithm = ObjectIdentifier::decode(&mut reader)?;
     let parameter = Option::<AnyRef<'_>>::decode(&mut reader)?;
@@ -509,11 +509,24 @@ pub(super) fn extension<'a>(reader: &mut SliceReader<'a>) -> der::Result<Extensi
     let mut inner = sequence(reader)?;
     let oid = ObjectIdentifier::decode(&mut inner)?;
     let critical = Option::<bool>::decode(&mut inner)?.unwrap_or(false);
-    let header = Header::decode(&mut inner)?;
-    header.tag().assert_eq(Tag::OctetString)?;
-    let value = inner.read_slice(header.length())?;
+    let value = octet_string(&mut inner)?;
     inner.finish()?;
     Ok(Extension { oid, critical, value })
+}
+
+pub(super) fn octet_string<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
+    let header = Header::decode(reader)?;
+    header.tag().assert_eq(Tag::OctetString)?;
+    reader.read_slice(header.length())
+}
+
+/// Whether one of these extensions is critical; all are read.
+pub(super) fn has_critical(extensions: &mut SliceReader<'_>) -> der::Result<bool> {
+    let mut critical = false;
+    while !extensions.is_finished() {
+        critical |= extension(extensions)?.critical;
+    }
+    Ok(critical)
 }
 
 fn basic_constraints(der: &[u8]) -> der::Result<bool> {

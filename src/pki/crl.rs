@@ -6,7 +6,7 @@ use der::asn1::ObjectIdentifier;
 use der::{Decode as _, Reader as _, SliceReader, Tag};
 
 use super::cert::{
-    Certificate, Date, Extension, Name, context, extension, octets, outer, rest, sequence, serial, time,
+    Certificate, Date, Extension, Name, context, extension, has_critical, octets, outer, rest, sequence, serial, time,
 };
 use super::error::CertificateError;
 
@@ -194,14 +194,6 @@ impl fmt::Display for CrlNumber<'_> {
         f.write_str("0x")?;
         self.digits.iter().try_for_each(|digit| write!(f, "{digit:02x}"))
     }
-}
-
-fn has_critical(extensions: &mut SliceReader<'_>) -> der::Result<bool> {
-    let mut critical = false;
-    while !extensions.is_finished() {
-        critical |= extension(extensions)?.critical;
-    }
-    Ok(critical)
 }
 
 #[cfg(test)]

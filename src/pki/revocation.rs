@@ -52,6 +52,13 @@ pub(super) fn check(
 
 /// [`CertificateError::Revoked`].
 pub(super) fn revoked(certificate: &Certificate<'_>) -> CertificateError {
+    CertificateError::Revoked {
+        serial: digits(certificate.serial),
+    }
+}
+
+/// A serial number in hexadecimal.
+pub(super) fn digits(serial: &[u8]) -> Text {
     struct Hex<'a>(&'a [u8]);
     impl core::fmt::Display for Hex<'_> {
         fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -59,11 +66,8 @@ pub(super) fn revoked(certificate: &Certificate<'_>) -> CertificateError {
         }
     }
     // The zero that keeps a number positive is none of its digits.
-    let serial = match certificate.serial {
+    Text::of(Hex(match serial {
         [0, rest @ ..] if !rest.is_empty() => rest,
         all => all,
-    };
-    CertificateError::Revoked {
-        serial: Text::of(Hex(serial)),
-    }
+    }))
 }

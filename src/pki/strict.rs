@@ -16,20 +16,20 @@ use super::name::{self, ServerName};
 use super::revocation;
 use super::text::Text;
 use super::usage::Usage;
-use super::verify::{MAX_ANCHORS, MAX_CHAIN, MAX_CRLS, MAX_ROOTS, Purpose, Trust};
+use super::verify::{MAX_ANCHORS, MAX_CHAIN, MAX_CRLS, MAX_ROOTS, Purpose, Trust, Vouched};
 use crate::crypto::verify::ALGORITHMS;
 
 /// The most CAs that there are to judge by.
 const MAX_CAS: usize = MAX_ANCHORS + MAX_ROOTS;
 
 /// Judges a chain. `leaf` is its first certificate, already read.
-pub(super) fn judge<'t>(
+pub(super) fn judge<'t, 'c>(
     trust: &Trust<'t>,
-    chain: &[&[u8]],
+    chain: &[&'c [u8]],
     leaf: &Certificate<'_>,
     purpose: Purpose<'_>,
     now: u64,
-) -> Result<&'t [u8], CertificateError> {
+) -> Result<Vouched<'t, 'c>, CertificateError> {
     let ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> =
         chain.iter().map(|der| CertificateDer::from(*der)).collect();
     let (leaf_der, intermediates) = ders.split_first().ok_or(CertificateError::EmptyChain)?;
@@ -87,8 +87,13 @@ pub(super) fn judge<'t>(
     if !Usage::of(leaf)?.may_sign() {
         return Err(CertificateError::KeyMayNotSign);
     }
+    let vouched = Vouched {
+        root,
+        leaf: chain.first().copied().unwrap_or_default(),
+        issuer: signer(&path, chain),
+    };
     let Purpose::Server(Some(wanted)) = purpose else {
-        return Ok(root);
+        return Ok(vouched);
     };
     let mismatch = || name::mismatch(leaf, wanted, false);
     let wanted = match wanted {
@@ -98,14 +103,21 @@ pub(super) fn judge<'t>(
     };
     end_entity
         .verify_is_valid_for_subject_name(&wanted)
-        .map(|()| root)
+        .map(|()| vouched)
         .map_err(|error| match error {
             Error::CertNotValidForName(_) => mismatch(),
             other => explain(other),
         })
 }
 
+/// Who has signed the leaf of a path that webpki has built: the first of its intermediates, `None` for its anchor.
+fn signer<'c>(path: &VerifiedPath<'_>, chain: &[&'c [u8]]) -> Option<&'c [u8]> {
+    let first = path.intermediate_certificates().next()?.der();
+    chain.iter().copied().find(|der| *der == first.as_ref())
+}
+
 /// The configured CAs, and of the further ones those that have issued something in the chain, going by the name.
+#[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
 fn candidates<'t>(trust: &Trust<'t>, chain: &[&[u8]]) -> heapless::Vec<&'t [u8], MAX_CAS> {
     let mut found: heapless::Vec<&[u8], MAX_CAS> = trust.anchors().iter().copied().take(MAX_ANCHORS).collect();
     if trust.roots().is_empty() {
@@ -143,6 +155,7 @@ pub(super) fn is_anchor(der: &[u8]) -> bool {
 }
 
 /// Asks all lists about every certificate of a path that webpki has built.
+#[inline(never)] // as above
 fn check_crls(
     trust: &Trust<'_>,
     root: &[u8],
@@ -173,6 +186,7 @@ fn check_crls(
 }
 
 /// Our word for webpki's, with the facts that webpki does not give without a heap.
+#[inline(never)] // as above
 #[allow(deprecated)] // the old forms of two errors, should webpki still use them
 fn explain(
     error: Error,

@@ -23,13 +23,17 @@ const PURPOSES: [(ObjectIdentifier, &str); 7] = [
     (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3"), "code signing"),
     (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.4"), "e-mail protection"),
     (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8"), "time stamping"),
-    (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.9"), "OCSP signing"),
+    (OCSP_SIGNING, "OCSP signing"),
     (ObjectIdentifier::new_unwrap("2.5.29.37.0"), "any purpose"),
 ];
 /// id-kp-serverAuth.
 pub(super) const SERVER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 /// id-kp-clientAuth.
 pub(super) const CLIENT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
+/// id-kp-OCSPSigning (RFC 6960 §4.2.2.2).
+pub(super) const OCSP_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.9");
+/// id-pe-tlsfeature (RFC 7633 §6).
+pub(super) const TLS_FEATURE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.24");
 
 /// The extensions of a certificate that limit it.
 pub(super) struct Usage<'a> {
@@ -64,7 +68,8 @@ impl<'a> Usage<'a> {
                     usage.name_constraints = true;
                     usage.unknown_critical |= extension.critical;
                 }
-                BASIC_CONSTRAINTS | SUBJECT_ALT_NAME => {}
+                // What the features demand is seen to where a server's certificate is judged (`staple`).
+                BASIC_CONSTRAINTS | SUBJECT_ALT_NAME | TLS_FEATURE => {}
                 _ => usage.unknown_critical |= extension.critical,
             }
         }
@@ -89,6 +94,11 @@ impl<'a> Usage<'a> {
     /// Whether it may be used for `purpose`: it is stated, or nothing is. As with webpki, "any purpose" is none.
     pub(super) fn is_for(&self, purpose: ObjectIdentifier) -> bool {
         self.purposes.is_none() || self.purposes().any(|stated| stated == purpose)
+    }
+
+    /// Whether `purpose` is stated; that nothing is will not do.
+    pub(super) fn states(&self, purpose: ObjectIdentifier) -> bool {
+        self.purposes().any(|stated| stated == purpose)
     }
 
     /// [`CertificateError::WrongPurpose`], where `purpose` was wanted.

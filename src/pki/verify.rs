@@ -12,6 +12,7 @@ use super::allow::{KEY_HASH_TEXT, KeyHash, MAX_ALLOWED_SUBJECT};
 use super::cert::{Certificate, Name};
 pub use super::error::CertificateError;
 pub use super::name::ServerName;
+use super::staple::{Question, demands_staple};
 use super::text::Text;
 use super::{crl, name, pinned, signed, strict, usage};
 use crate::crypto::hash::HashAlgorithm;
@@ -141,6 +142,20 @@ impl<'a> Trust<'a> {
     /// # Errors
     /// Those of [`Trust::verify`].
     pub fn find_root(&self, chain: &[&[u8]], purpose: Purpose<'_>, clock: Clock) -> Result<&'a [u8], CertificateError> {
+        self.vouch(chain, purpose, clock).map(|vouched| vouched.root)
+    }
+
+    /// As [`Trust::find_root`], and tells what else there is to ask about a server's certificate: an OCSP response that
+    /// comes stapled to it.
+    ///
+    /// # Errors
+    /// Those of [`Trust::verify`].
+    pub fn vouch<'c>(
+        &self,
+        chain: &[&'c [u8]],
+        purpose: Purpose<'_>,
+        clock: Clock,
+    ) -> Result<Vouched<'a, 'c>, CertificateError> {
         let leaf = chain.first().ok_or(CertificateError::EmptyChain)?;
         self.check()?;
         let Clock { now, floor } = clock;
@@ -151,7 +166,7 @@ impl<'a> Trust<'a> {
             return Err(CertificateError::PathTooLong);
         }
         let leaf = Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
-        let root = self.judge(chain, &leaf, purpose, now)?;
+        let vouched = self.judge(chain, &leaf, purpose, now)?;
         if purpose == Purpose::Client || self.servers_too {
             let client = PeerIdentity::of(&leaf);
             if !self.allows(&client) {
@@ -160,25 +175,29 @@ impl<'a> Trust<'a> {
                 });
             }
         }
-        Ok(root)
+        Ok(vouched)
     }
 
-    fn judge(
+    fn judge<'c>(
         &self,
-        chain: &[&[u8]],
+        chain: &[&'c [u8]],
         leaf: &Certificate<'_>,
         purpose: Purpose<'_>,
         now: u64,
-    ) -> Result<&'a [u8], CertificateError> {
+    ) -> Result<Vouched<'a, 'c>, CertificateError> {
         let error = match strict::judge(self, chain, leaf, purpose, now) {
-            Ok(root) => return Ok(root),
+            Ok(vouched) => return Ok(vouched),
             Err(error) => error,
         };
         if self.mode == Mode::Strict {
             return Err(error);
         }
         match pinned::judge(self, leaf, purpose, now) {
-            pinned::Verdict::Good(root) => Ok(root),
+            pinned::Verdict::Good(root) => Ok(Vouched {
+                root,
+                leaf: chain.first().copied().unwrap_or_default(),
+                issuer: None,
+            }),
             pinned::Verdict::Refused(reason) => Err(reason),
             // Another version, or a leaf instead of a CA, would not help where nobody knows the issuer.
             pinned::Verdict::NotApplicable
@@ -211,6 +230,40 @@ impl<'a> Trust<'a> {
 
     pub(super) const fn crls(&self) -> &'a [&'a [u8]] {
         self.crls
+    }
+}
+
+/// What has been found of a chain that is good.
+#[derive(Debug, Clone, Copy)]
+pub struct Vouched<'a, 'c> {
+    /// The CA that has vouched for it: a certificate in DER, one of those that the trust was made of.
+    pub root: &'a [u8],
+    pub(super) leaf: &'c [u8],
+    /// Who has signed the leaf, if that is not the root: one of the chain.
+    pub(super) issuer: Option<&'c [u8]>,
+}
+
+impl Vouched<'_, '_> {
+    /// What is to be asked about the first certificate, for an answer that comes when the chain is gone.
+    ///
+    /// # Errors
+    /// [`CertificateError::Malformed`] or [`CertificateError::UnsupportedSignatureAlgorithm`], of an issuer that is
+    /// odd in what nobody has looked at yet.
+    #[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
+    pub fn question(&self) -> Result<Question, CertificateError> {
+        Question::about(self.leaf, self.issuer.unwrap_or(self.root))
+    }
+
+    /// As [`Question::answered`], for an answer that is there with the chain, or known not to come.
+    ///
+    /// # Errors
+    /// Those of [`Vouched::question`] and [`Question::answered`].
+    pub fn answered(&self, staple: Option<&[u8]>, trust: &Trust<'_>, clock: Clock) -> Result<(), CertificateError> {
+        match staple {
+            Some(_) => self.question()?.answered(staple, trust, clock),
+            None if demands_staple(self.leaf) => Err(CertificateError::NoStaple),
+            None => Ok(()),
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub use outcome::{Check, Failure, Outcome, Summary, Verdict};
 
 use crate::crypto::kx::Group;
 use crate::crypto::suite::CipherSuite;
+use crate::pki::staple::demands_staple;
 use crate::pki::verify::{CertificateError, Clock, Purpose, Trust};
 use crate::tls::config::Preferences;
 use crate::tls::{ClientAuth, Identity, MIN_INBOUND, MIN_OUTBOUND, ServerConfig, Versions};
@@ -216,6 +217,12 @@ impl<R: CryptoRng> SelfTest<'_, R> {
             Vouched::ByChain => &by_chain,
             Vouched::No => return Outcome::skipped(check, "no CA to verify the server by"),
         };
+        if identity.chain.first().is_some_and(|leaf| demands_staple(leaf)) {
+            return Outcome::skipped(
+                check,
+                "the certificate demands a stapled OCSP response, and none is stapled here",
+            );
+        }
         let (mut here, mut there) = match (random(), random()) {
             (Ok(here), Ok(there)) => (here, there),
             (Err(why), _) | (_, Err(why)) => return Outcome::failed(check, Failure::Generator(why)),

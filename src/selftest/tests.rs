@@ -212,6 +212,24 @@ fn a_certificate_that_no_client_would_take_fails() {
 }
 
 #[test]
+fn a_certificate_that_demands_what_is_not_stapled_is_told() {
+    let pki = Pki::new(&KeyPair::generate().unwrap(), |server| {
+        let feature = rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 24], vec![0x30, 3, 2, 1, 5]);
+        server.custom_extensions = vec![feature];
+    });
+    let (lines, summary) = run_one(&[&pki.server], &pki.key, &[&pki.ca]);
+    assert_eq!(
+        (summary.passed, summary.skipped, summary.failed),
+        (4, 2, 0),
+        "{lines:#?}"
+    );
+    for line in &lines[4..] {
+        let words = ": not checked, the certificate demands a stapled OCSP response, and none is stapled here";
+        assert!(line.ends_with(words), "{line}");
+    }
+}
+
+#[test]
 fn certificates_from_elsewhere_are_compared_with_the_configuration() {
     let pki = Pki::new(&KeyPair::generate().unwrap(), |_| {});
     let stranger = Pki::new(&KeyPair::generate().unwrap(), |_| {});

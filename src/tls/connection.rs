@@ -55,6 +55,8 @@ pub struct Info {
     pub peer: Option<PeerIdentity>,
     /// The subject of the CA that has vouched for the peer; none in a resumption. Good only when the handshake is done.
     pub root: Option<Text<96>>,
+    /// Whether an OCSP response that the server had stapled to its certificate was checked and found good.
+    pub stapled: bool,
     /// The application protocol (ALPN), cut to [`MAX_PROTOCOL`] bytes.
     pub protocol: Option<heapless::Vec<u8, MAX_PROTOCOL>>,
     /// The name of the server that the client asked for, cut to [`MAX_SERVER_NAME`] bytes.

@@ -336,7 +336,9 @@ fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
         | Refusal::ClockWrong { .. } => Alert::INTERNAL_ERROR,
         Refusal::Expired { .. } | Refusal::NotYetValid { .. } => Alert::CERTIFICATE_EXPIRED,
         Refusal::UnknownIssuer { .. } => Alert::UNKNOWN_CA,
-        Refusal::Revoked { .. } => Alert::CERTIFICATE_REVOKED,
+        Refusal::Revoked { .. } | Refusal::RevokedByResponder { .. } => Alert::CERTIFICATE_REVOKED,
+        // RFC 6066 §8; one that never came is none that is bad.
+        Refusal::Staple(_) => Alert::BAD_CERTIFICATE_STATUS_RESPONSE,
         Refusal::NotAllowed { .. } => Alert::ACCESS_DENIED,
         Refusal::WrongPurpose { .. }
         | Refusal::KeyMayNotSign
@@ -344,7 +346,8 @@ fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
         | Refusal::CaUsedAsEndEntity
         | Refusal::UnsupportedSignatureAlgorithm
         | Refusal::UnsupportedCriticalExtension => Alert::UNSUPPORTED_CERTIFICATE,
-        Refusal::CrlExpired { .. }
+        Refusal::NoStaple
+        | Refusal::CrlExpired { .. }
         | Refusal::CrlBadSignature
         | Refusal::UnsupportedCrl
         | Refusal::CrlIssuerMayNotSign => Alert::CERTIFICATE_UNKNOWN,

@@ -27,6 +27,7 @@ mod clients;
 mod engine;
 mod heavy;
 mod keys;
+mod staples;
 mod trust;
 mod verdicts;
 

@@ -126,8 +126,13 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         let info = stream.info();
         if let Some(who) = info.peer {
             let (subject, key) = (who.subject, who.key());
+            let status = if info.stapled {
+                ", which its OCSP response confirms"
+            } else {
+                ""
+            };
             match info.root {
-                Some(root) => ::log::debug!("tls client: {remote}: this is {subject}, {key}, by {root}"),
+                Some(root) => ::log::debug!("tls client: {remote}: this is {subject}, {key}, by {root}{status}"),
                 None => ::log::debug!("tls client: {remote}: this is {subject}, {key}"),
             }
         }

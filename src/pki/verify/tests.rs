@@ -17,6 +17,7 @@ use crate::crypto::test_tools::{Dir, Rng};
 
 mod openssl;
 mod revocation;
+mod staple;
 mod trust;
 
 /// 2026-01-01 00:00:00 UTC.

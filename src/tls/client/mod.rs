@@ -13,8 +13,8 @@ use super::msg::certificate::Chain;
 use super::msg::client_hello::Offer;
 use super::msg::server_hello::{Answers, DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, ServerHello};
 use super::msg::{
-    CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, ENCRYPTED_EXTENSIONS, FINISHED, NEW_SESSION_TICKET,
-    SERVER_HELLO, SERVER_HELLO_DONE, SERVER_KEY_EXCHANGE, TLS12, TLS13,
+    CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_STATUS, CERTIFICATE_VERIFY, ENCRYPTED_EXTENSIONS, FINISHED,
+    NEW_SESSION_TICKET, SERVER_HELLO, SERVER_HELLO_DONE, SERVER_KEY_EXCHANGE, TLS12, TLS13,
 };
 use super::outbound::Outbound;
 use super::schedule::KeySchedule;
@@ -23,7 +23,7 @@ use super::trace::Fact;
 use super::transcript::Transcript;
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::suite::CipherSuite;
-use crate::pki::verify::{PeerIdentity, Purpose, ServerName, subject_of};
+use crate::pki::verify::{PeerIdentity, Purpose, ServerName, Vouched, subject_of};
 
 /// A state of the handshake, named for the message it waits for. Each holds just what it needs; a message consumes it
 /// and yields the next.
@@ -44,6 +44,8 @@ pub(crate) enum State<'a> {
     Finished(tls13::ExpectFinished<'a>),
     /// TLS 1.2: the server's certificate.
     Certificate12(tls12::ExpectCertificate<'a>),
+    /// TLS 1.2: the promised status of the server's certificate, or ServerKeyExchange without it.
+    StatusOrKeyExchange(tls12::ExpectServerKeyExchange<'a>),
     /// TLS 1.2.
     ServerKeyExchange(tls12::ExpectServerKeyExchange<'a>),
     /// TLS 1.2: ServerHelloDone, or a request for our certificate before it.
@@ -70,7 +72,10 @@ impl<'a> State<'a> {
             (State::CertificateVerify(state), CERTIFICATE_VERIFY) => state.certificate_verify(message, context),
             (State::Finished(state), FINISHED) => state.finished(message, context),
             (State::Certificate12(state), CERTIFICATE) => state.certificate(message, context),
-            (State::ServerKeyExchange(state), SERVER_KEY_EXCHANGE) => state.server_key_exchange(message, context),
+            (State::StatusOrKeyExchange(state), CERTIFICATE_STATUS) => state.certificate_status(message, context),
+            (State::StatusOrKeyExchange(state) | State::ServerKeyExchange(state), SERVER_KEY_EXCHANGE) => {
+                state.server_key_exchange(message, context)
+            }
             (State::DoneOrRequest(state), CERTIFICATE_REQUEST) => state.certificate_request(message),
             (State::DoneOrRequest(state) | State::Done(state), SERVER_HELLO_DONE) => state.done(message, context),
             (State::Ticket12(state), NEW_SESSION_TICKET) => state.ticket(message, context),
@@ -392,17 +397,28 @@ fn tell_key_pair(preferences: &Preferences<'_>, pair: &KeyPair) {
     }
 }
 
-/// Verifies a server's chain.
-fn check_server(
-    config: &ClientConfig<'_>,
-    chain: &Chain<'_>,
+/// Verifies a server's chain, but for the status of its certificate.
+fn check_server<'a, 'c>(
+    config: &ClientConfig<'a>,
+    chain: &Chain<'c>,
     context: &mut Context<'_, '_>,
-) -> Result<PeerIdentity, Error> {
+) -> Result<(PeerIdentity, Vouched<'a, 'c>), Error> {
     let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
     let purpose = Purpose::Server(config.name);
-    let root = config.trust.find_root(chain, purpose, config.preferences.clock)?;
-    context.info.root = Some(subject_of(root));
-    Ok(PeerIdentity::from_leaf(leaf)?)
+    let vouched = config.trust.vouch(chain, purpose, config.preferences.clock)?;
+    context.info.root = Some(subject_of(vouched.root));
+    Ok((PeerIdentity::from_leaf(leaf)?, vouched))
+}
+
+/// The server's certificate is good in every respect; `stapled`: by the word of an OCSP response as well.
+fn trusted(config: &ClientConfig<'_>, identity: &PeerIdentity, stapled: bool, context: &mut Context<'_, '_>) {
+    if stapled {
+        config.preferences.tell(Fact::Stapled);
+    }
+    let subject = identity.subject.as_str();
+    config.preferences.tell(Fact::Trusted { subject });
+    context.info.peer = Some(*identity);
+    context.info.stapled = stapled;
 }
 
 /// Takes what either version's server answers to the extensions that they share.

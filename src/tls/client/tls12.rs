@@ -1,10 +1,11 @@
 //! The TLS 1.2 client (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
 
-use super::{Common, State, check_server, take_answers};
+use super::{Common, State, check_server, take_answers, trusted};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
+use crate::pki::staple::Question;
 use crate::pki::verify::PeerIdentity;
 use crate::tls::codec::U16List;
 use crate::tls::error::{Error, PeerMisbehaved};
@@ -27,6 +28,8 @@ struct Agreed<'a> {
     extended: bool,
     /// Whether the server will send a ticket.
     ticket: bool,
+    /// Whether the server may send the status of its certificate.
+    status: bool,
     identity: Option<PeerIdentity>,
 }
 
@@ -37,6 +40,8 @@ pub(crate) struct ExpectCertificate<'a>(Agreed<'a>);
 pub(crate) struct ExpectServerKeyExchange<'a> {
     agreed: Agreed<'a>,
     key: PeerKey,
+    /// What is still to be asked about the certificate, as the server may send its status.
+    question: Option<Question>,
 }
 
 /// The client with the server's share in hand.
@@ -88,6 +93,7 @@ pub(super) fn server_hello<'a>(
         server_random: *hello.random,
         extended: answers.extended_master_secret,
         ticket: answers.session_ticket,
+        status: hello.status,
         identity: None,
     };
     // RFC 5077 §3.4: our session ID given back tells that the ticket was taken.
@@ -161,24 +167,60 @@ impl<'a> ExpectCertificate<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let mut agreed = self.0;
         let chain = certificate::parse_tls12(message.body())?;
-        let identity = check_server(&agreed.common.config, &chain, context)?;
-        let subject = identity.subject.as_str();
-        agreed.common.config.preferences.tell(Fact::Trusted { subject });
+        let (identity, vouched) = check_server(&agreed.common.config, &chain, context)?;
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
         let key = PeerKey::of(leaf)?;
         agreed.identity = Some(identity);
-        context.info.peer = Some(identity);
         agreed.common.transcript.add(message.whole);
-        Ok(Some(State::ServerKeyExchange(ExpectServerKeyExchange { agreed, key })))
+        if agreed.status {
+            return Ok(Some(State::StatusOrKeyExchange(ExpectServerKeyExchange {
+                agreed,
+                key,
+                question: Some(vouched.question()?),
+            })));
+        }
+        let config = &agreed.common.config;
+        vouched.answered(None, config.trust, config.preferences.clock)?;
+        trusted(config, &identity, false, context);
+        Ok(Some(State::ServerKeyExchange(ExpectServerKeyExchange {
+            agreed,
+            key,
+            question: None,
+        })))
     }
 }
 
 impl<'a> ExpectServerKeyExchange<'a> {
+    pub(super) fn certificate_status(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let staple = certificate::parse_status(message.body())?;
+        self.answer(Some(staple), context)?;
+        self.agreed.common.transcript.add(message.whole);
+        Ok(Some(State::ServerKeyExchange(self)))
+    }
+
+    /// Takes the server's answer where one is open.
+    fn answer(&mut self, staple: Option<&[u8]>, context: &mut Context<'_, 'a>) -> Result<(), Error> {
+        let config = &self.agreed.common.config;
+        let (Some(question), Some(identity)) = (&self.question, &self.agreed.identity) else {
+            return Ok(());
+        };
+        question.answered(staple, config.trust, config.preferences.clock)?;
+        trusted(config, identity, staple.is_some(), context);
+        self.question = None;
+        Ok(())
+    }
+
     pub(super) fn server_key_exchange(
         mut self,
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
+        // RFC 6066 §8: the server may leave the status out even so.
+        self.answer(None, context)?;
         let agreed = &mut self.agreed;
         let preferences = agreed.common.config.preferences;
         let exchange = ServerKeyExchange::parse(message.body())?;

@@ -1,6 +1,6 @@
 //! The TLS 1.3 client (RFC 8446 §2, §4): from ServerHello to its own Finished.
 
-use super::{Common, State, check_server, take_answers};
+use super::{Common, State, check_server, take_answers, trusted};
 use crate::crypto::kx::SharedSecret;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
@@ -158,15 +158,15 @@ impl<'a> ExpectCertificate<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
-        let chain = certificate::parse_tls13(message.body(), &[])?;
+        let (chain, staple) = certificate::parse_tls13(message.body(), &[], true)?;
         let protected = &mut self.protected;
-        let identity = check_server(&protected.common.config, &chain, context)?;
-        let subject = identity.subject.as_str();
-        protected.common.config.preferences.tell(Fact::Trusted { subject });
+        let config = &protected.common.config;
+        let (identity, vouched) = check_server(config, &chain, context)?;
+        vouched.answered(staple, config.trust, config.preferences.clock)?;
+        trusted(config, &identity, staple.is_some(), context);
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
         let key = PeerKey::of(leaf)?;
         protected.identity = Some(identity);
-        context.info.peer = Some(identity);
         protected.common.transcript.add(message.whole);
         let Self { protected, request } = self;
         Ok(Some(State::CertificateVerify(ExpectCertificateVerify {

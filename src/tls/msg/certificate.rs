@@ -1,5 +1,6 @@
-//! Certificate, CertificateVerify and CertificateRequest, of both versions.
+//! Certificate, CertificateStatus, CertificateVerify and CertificateRequest, of both versions.
 
+use super::client_hello::OCSP;
 use super::{
     CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, Extensions, emit, emit_extension, extension, list16,
 };
@@ -38,22 +39,49 @@ pub(crate) fn certificate_tls12(writer: &mut Writer<'_>, chain: &[&[u8]]) -> Res
 }
 
 /// Checks a Certificate of TLS 1.3, whose context has to be `context`. The chain may be empty.
-pub(crate) fn parse_tls13<'a>(body: &'a [u8], context: &[u8]) -> Result<Chain<'a>, Error> {
+///
+/// `asked` tells whether the status of certificates was asked for: the OCSP response that comes with the first is given
+/// back. Those with others are read, and left alone.
+pub(crate) fn parse_tls13<'a>(
+    body: &'a [u8],
+    context: &[u8],
+    asked: bool,
+) -> Result<(Chain<'a>, Option<&'a [u8]>), Error> {
     let mut reader = Reader::new(body, "Certificate");
     if reader.vector8()? != context {
         return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
     }
     let mut entries = Reader::new(reader.vector24()?, "CertificateEntry");
     reader.finish()?;
-    let mut chain = Chain::new();
+    let (mut chain, mut staple) = (Chain::new(), None);
     while !entries.is_empty() {
         push(&mut chain, entries.vector24()?)?;
-        // Nothing was offered that a server could answer here (RFC 8446 §4.4.2).
-        if Extensions::parse(entries.vector16()?)?.iter().next().is_some() {
-            return Err(PeerMisbehaved::UnofferedExtension.into());
+        for (kind, body) in Extensions::parse(entries.vector16()?)?.iter() {
+            // Nothing else was offered that could be answered here (RFC 8446 §4.4.2).
+            if kind != extension::STATUS_REQUEST || !asked {
+                return Err(PeerMisbehaved::UnofferedExtension.into());
+            }
+            let response = parse_status(body)?;
+            if chain.len() == 1 {
+                staple = Some(response);
+            }
         }
     }
-    Ok(chain)
+    Ok((chain, staple))
+}
+
+/// Checks a CertificateStatus (RFC 6066 §8), the message of TLS 1.2 and the extension of TLS 1.3: the OCSP response.
+pub(crate) fn parse_status(body: &[u8]) -> Result<&[u8], Error> {
+    let mut reader = Reader::new(body, "CertificateStatus");
+    if reader.u8()? != OCSP {
+        return Err(InvalidMessage::IllegalValue("status_type").into());
+    }
+    let response = reader.vector24()?;
+    reader.finish()?;
+    if response.is_empty() {
+        return Err(InvalidMessage::IllegalValue("OCSPResponse").into());
+    }
+    Ok(response)
 }
 
 /// Checks a Certificate of TLS 1.2. The chain may be empty.

@@ -15,6 +15,8 @@ use crate::tls::error::{Error, InvalidMessage, PeerMisbehaved};
 const RENEGOTIATION_SCSV: u16 = 0x00ff;
 /// `TLS_FALLBACK_SCSV` (RFC 7507).
 const FALLBACK_SCSV: u16 = 0x5600;
+/// `ocsp` (RFC 6066 §8).
+pub(super) const OCSP: u8 = 1;
 /// `psk_dhe_ke` (RFC 8446 §4.2.9).
 const PSK_DHE_KE: u8 = 1;
 
@@ -439,6 +441,11 @@ impl Offer<'_> {
                 })
             })?;
         }
+        emit_extension(writer, extension::STATUS_REQUEST, |writer| {
+            writer.u8(OCSP)?;
+            writer.nested16(|_| Ok(()))?; // responder_id_list
+            writer.nested16(|_| Ok(())) // request_extensions
+        })?;
         emit_extension(writer, extension::SUPPORTED_GROUPS, |writer| {
             writer.nested16(|writer| {
                 let offered = |group: &&Group| self.tls13 || group.in_tls12();

@@ -31,6 +31,8 @@ pub(crate) const SERVER_HELLO_DONE: u8 = 14;
 pub(crate) const CERTIFICATE_VERIFY: u8 = 15;
 /// `client_key_exchange` (RFC 5246 §7.4).
 pub(crate) const CLIENT_KEY_EXCHANGE: u8 = 16;
+/// `certificate_status` (RFC 6066 §8).
+pub(crate) const CERTIFICATE_STATUS: u8 = 22;
 /// `finished`.
 pub(crate) const FINISHED: u8 = 20;
 /// `key_update`.
@@ -52,6 +54,7 @@ pub(crate) const TLS13: u16 = 0x0304;
 pub(crate) mod extension {
     pub(crate) const SERVER_NAME: u16 = 0;
     pub(crate) const MAX_FRAGMENT_LENGTH: u16 = 1;
+    pub(crate) const STATUS_REQUEST: u16 = 5;
     pub(crate) const SUPPORTED_GROUPS: u16 = 10;
     pub(crate) const EC_POINT_FORMATS: u16 = 11;
     pub(crate) const SIGNATURE_ALGORITHMS: u16 = 13;

@@ -183,6 +183,8 @@ pub(crate) struct ServerHello<'a> {
     pub(crate) tls12: Tls12Answers<'a>,
     /// Of the `renegotiation_info`, which has to be empty (RFC 5746 §3.4).
     pub(crate) renegotiated: bool,
+    /// Whether a CertificateStatus may come (RFC 6066 §8). Ours never say so: no status is stapled here.
+    pub(crate) status: bool,
     /// There is an extension that belongs into no ServerHello of TLS 1.3, and the like.
     pub(crate) only_tls12: Option<u16>,
     pub(crate) only_tls13: Option<u16>,
@@ -214,6 +216,7 @@ impl<'a> ServerHello<'a> {
             cookie: None,
             tls12: Tls12Answers::default(),
             renegotiated: false,
+            status: false,
             only_tls12: None,
             only_tls13: None,
         };
@@ -269,6 +272,11 @@ impl<'a> ServerHello<'a> {
                 self.tls12.session_ticket = true;
                 self.only_tls12 = Some(kind);
             }
+            extension::STATUS_REQUEST => {
+                empty(body, "status_request")?;
+                self.status = true;
+                self.only_tls12 = Some(kind);
+            }
             extension::EC_POINT_FORMATS => {
                 let mut reader = Reader::new(body, "ec_point_formats");
                 let formats = reader.vector8()?;
@@ -307,6 +315,7 @@ impl<'a> Answers<'a> {
                 | extension::KEY_SHARE
                 | extension::PRE_SHARED_KEY
                 | extension::COOKIE
+                | extension::STATUS_REQUEST
                 | extension::SIGNATURE_ALGORITHMS
                 | extension::PSK_KEY_EXCHANGE_MODES
                 | extension::EXTENDED_MASTER_SECRET

@@ -155,7 +155,7 @@ impl<'a> ExpectCertificate<'a> {
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         let mut finished = self.0;
-        let chain = certificate::parse_tls13(message.body(), &[])?;
+        let (chain, _) = certificate::parse_tls13(message.body(), &[], false)?;
         let identity = check_client(&finished.config, &chain, true, context)?;
         finished.transcript.add(message.whole);
         let Some((identity, leaf)) = identity.zip(chain.first()) else {

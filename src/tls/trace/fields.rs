@@ -271,6 +271,7 @@ pub(super) fn message(whole: &[u8], reading: Reading, visit: &mut dyn FnMut(&Ite
             |_| Meaning::None,
             "The client's public key for the key exchange.",
         ),
+        (22, _) => certificate_status(&mut walk),
         (20, _) => {
             let rest = walk.rest.len();
             walk.leaf(rest, "verify_data", |_| Meaning::None, "");
@@ -619,18 +620,11 @@ fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
             "",
         ),
         (5, Whose::Client) => {
-            body.leaf(
-                1,
-                "status_type",
-                |bytes| match bytes {
-                    [1] => Meaning::Words("ocsp"),
-                    _ => Meaning::None,
-                },
-                "",
-            );
+            status_type(body);
             vector16(body, "responder_id_list", |_| Meaning::None, "");
             vector16(body, "request_extensions", |_| Meaning::None, "");
         }
+        (5, Whose::Server) => certificate_status(body),
         (10, _) => {
             let length = body.length(2, "list length");
             body.inner(length, |list| numbers(list, "group", names::group));
@@ -743,6 +737,31 @@ fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
             body.leaf(length, "extension_data", |_| Meaning::None, "");
         }
     }
+}
+
+fn status_type(walk: &mut Walk<'_, '_>) {
+    walk.leaf(
+        1,
+        "status_type",
+        |bytes| match bytes {
+            [1] => Meaning::Words("ocsp"),
+            _ => Meaning::None,
+        },
+        "",
+    );
+}
+
+/// A CertificateStatus (RFC 6066 §8), as a message and as an extension.
+fn certificate_status(walk: &mut Walk<'_, '_>) {
+    status_type(walk);
+    let length = walk.length(3, "length");
+    walk.leaf(
+        length,
+        "OCSPResponse",
+        |_| Meaning::None,
+        "What the CA, or a responder that may speak for it, says of the certificate: good, revoked or unknown, from when \
+         to when that counts, and its signature (RFC 6960 §4.2).",
+    );
 }
 
 fn share(walk: &mut Walk<'_, '_>) {

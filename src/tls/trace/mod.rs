@@ -172,6 +172,8 @@ pub enum Fact<'e> {
         /// The transcript hash under it.
         hash: &'e [u8],
     },
+    /// The OCSP response that the server has stapled to its certificate was found good.
+    Stapled,
     /// The peer's certificates were found good.
     Trusted {
         /// The subject of the first.

@@ -189,7 +189,8 @@ pub(super) fn extension(number: u16) -> Named {
         ),
         5 => (
             "status_request",
-            "The client would like a proof, stapled to the certificate, that it has not been revoked (RFC 6066 §8).",
+            "A proof that the certificate has not been revoked: the client would like to see one, stapled to the \
+             certificate (RFC 6066 §8).",
         ),
         10 => (
             "supported_groups",

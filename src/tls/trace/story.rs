@@ -9,7 +9,8 @@ use crate::crypto::hash::HashAlgorithm;
 use crate::crypto::suite::CipherSuite;
 use crate::tls::codec::Reader;
 use crate::tls::msg::{
-    CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, FINISHED, HANDSHAKE_HEADER_LEN, SERVER_HELLO, TLS13, extension,
+    CERTIFICATE, CERTIFICATE_STATUS, CERTIFICATE_VERIFY, CLIENT_HELLO, FINISHED, HANDSHAKE_HEADER_LEN, SERVER_HELLO,
+    TLS13, extension,
 };
 use crate::tls::record::HEADER_LEN;
 use crate::tls::schedule::TrafficSecret;
@@ -294,6 +295,8 @@ impl<'t> Story<'t> {
                     ));
                     return;
                 }
+                (CERTIFICATE, Fact::Stapled) if self.tls13 && !sent => stapled(visit),
+                (CERTIFICATE_STATUS, Fact::Stapled) if !sent => return stapled(visit),
                 (CERTIFICATE_VERIFY, Fact::Signature { sent: ours, hash }) if ours == sent => {
                     visit(&computed(
                         "transcript hash",
@@ -406,7 +409,11 @@ impl<'t> Story<'t> {
                     return;
                 }
                 Fact::Failed { .. } => return,
-                Fact::Resumed | Fact::Signature { .. } | Fact::Finished { .. } | Fact::Trusted { .. } => {}
+                Fact::Resumed
+                | Fact::Signature { .. }
+                | Fact::Finished { .. }
+                | Fact::Trusted { .. }
+                | Fact::Stapled => {}
             }
         }
     }
@@ -792,6 +799,11 @@ impl<'t> Steps<'t> {
                 "ClientKeyExchange",
                 "The client's public key for the key exchange. With that both sides can compute the same keys.",
             ),
+            (22, _) => (
+                "CertificateStatus",
+                "What the server got from its CA's OCSP responder: that its certificate has not been revoked. So the client \
+                 need not ask there itself, nor tell anybody whom it talks to.",
+            ),
             (20, By::Server) => (
                 "Server Finished",
                 "A checksum of the whole handshake under a key that only the two of them can know. If anybody had \
@@ -849,6 +861,16 @@ const HANDSHAKE_KEYS: &str = "Both sides now have the other's public key, and co
                               comes next is encrypted with these keys.";
 const SIGNED_BY_SERVER: &str = "64 blanks, \"TLS 1.3, server CertificateVerify\", a zero byte, transcript hash";
 const SIGNED_BY_CLIENT: &str = "64 blanks, \"TLS 1.3, client CertificateVerify\", a zero byte, transcript hash";
+
+fn stapled(visit: &mut dyn FnMut(&Item<'_>)) {
+    visit(&computed(
+        "stapled OCSP response",
+        &[],
+        Meaning::Words("good"),
+        "It is about this very certificate, of today, and signed by the one who issued it, or by a responder whom that one \
+         has named (RFC 6960 §3.2).",
+    ));
+}
 
 fn computed<'i>(name: &'static str, bytes: &'i [u8], meaning: Meaning<'i>, note: &'static str) -> Item<'i> {
     Item {

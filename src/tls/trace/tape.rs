@@ -159,6 +159,7 @@ impl Inner<'_> {
             Fact::Trusted { subject } => self.put(FACT, 0, &[&[7], subject.as_bytes()], false, RESERVE),
             Fact::Done => self.put(FACT, 0, &[&[8]], false, RESERVE),
             Fact::Failed { why } => self.put(FACT, 0, &[&[9], why.as_bytes()], false, 0),
+            Fact::Stapled => self.put(FACT, 0, &[&[10]], false, RESERVE),
         }
     }
 
@@ -290,6 +291,7 @@ fn fact(flag: bool, payload: &[u8]) -> Option<Fact<'_>> {
         6 => Fact::Finished { sent: flag, hash: rest },
         7 => Fact::Trusted { subject: text(rest) },
         8 => Fact::Done,
+        10 => Fact::Stapled,
         _ => Fact::Failed { why: text(rest) },
     })
 }

@@ -416,6 +416,47 @@ fn fields_say_what_is_in_them() {
     assert_eq!(hashes(&server).len(), 6);
 }
 
+/// A stapled OCSP response, where either version has it.
+#[test]
+fn a_staple_is_told() {
+    let status = [&[1, 0, 0, 9][..], b"a staple!"].concat();
+    let message = |kind: u8, body: &[u8]| [&[kind, 0, 0, body.len() as u8][..], body].concat();
+    let hello = |extensions: &[u8]| {
+        let fixed = [&[3, 3][..], &[7; 32], &[0, 0x13, 0x01, 0, 0]].concat();
+        message(2, &[&fixed[..], &[extensions.len() as u8], extensions].concat())
+    };
+    let entry = [&[0, 0, 1, b'x', 0, 17, 0, 5, 0, 13][..], &status].concat();
+    let list = [&[0, 0, 0, entry.len() as u8][..], &entry].concat();
+    for (messages, place) in [
+        (
+            [hello(&[0, 43, 0, 2, 3, 4]), message(11, &list)],
+            ("Certificate (server", "status_request"),
+        ),
+        (
+            [hello(&[0, 5, 0, 0]), message(22, &status)],
+            ("CertificateStatus (server", "status_type"),
+        ),
+    ] {
+        let tape = tape(4096);
+        tape.event(&Event::Fact(Fact::Role { server: false }));
+        for whole in &messages {
+            tape.event(&Event::Message { sent: false, whole });
+        }
+        tape.event(&Event::Fact(Fact::Stapled));
+        tape.event(&Event::Fact(Fact::Trusted { subject: "CN=x" }));
+        let text = text(&tape);
+        let (title, name) = place;
+        let step = text.split_once(title).unwrap_or_else(|| panic!("{text}")).1;
+        for words in [name, "ocsp", "OCSPResponse", "stapled OCSP response", "good"] {
+            assert!(step.contains(words), "{words}: {text}");
+        }
+        assert_eq!(text.matches("stapled OCSP response").count(), 1, "{text}");
+        let mut shown = shown(&tape);
+        shown.retain(|bytes| messages.contains(bytes));
+        assert_eq!(shown, messages);
+    }
+}
+
 #[test]
 fn a_summary_says_what_was_agreed() {
     let world = World::new();

@@ -8,6 +8,7 @@ pub mod client;
 pub mod hello;
 pub mod impostor;
 pub mod middle;
+pub mod ocsp;
 pub mod pipe;
 pub mod probe;
 pub mod tools;

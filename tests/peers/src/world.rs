@@ -136,6 +136,11 @@ impl Authority {
         (leak(list.der().to_vec()), list.pem().unwrap())
     }
 
+    /// Its certificate and its key in PEM.
+    pub fn credentials(&self) -> [String; 2] {
+        [self.pem.clone(), self.issuer.key().serialize_pem()]
+    }
+
     /// Trust in this CA.
     pub fn trust(&self) -> &'static Trust<'static> {
         leak(Trust::new(leak([self.der])))

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn list(
+pub(super) fn list(
     issuer: &Issuer<'_, KeyPair>,
     serials: &[&[u8]],
     change: impl FnOnce(&mut CertificateRevocationListParams),

@@ -13,6 +13,7 @@ mod programs;
 mod record_alerts;
 mod retry_alerts;
 mod rustls_client;
+mod staples;
 mod stream;
 mod tickets;
 mod tls12_alerts;
