@@ -198,8 +198,10 @@ pub enum StapleFault {
 
 impl fmt::Display for StapleFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut dated =
-            |words: &str, date: u64, now: u64| write!(f, "{words} {} (it is {} now)", Date(date), Date(now));
+        let mut dated = |words: &str, date: u64, now: u64| {
+            let [date, now] = apart(date, now);
+            write!(f, "{words} {date} (it is {now} now)")
+        };
         match *self {
             Self::Malformed(what) => write!(f, "malformed ({what})"),
             Self::Unsuccessful(status) => write!(f, "the responder had no answer ({status})"),

@@ -293,7 +293,9 @@ fn responses_are_of_today() {
     );
     assert_eq!(
         at(&staple, until + 1),
-        Err(format!("{refused} expired 2026-01-02 (it is 2026-01-02 now)"))
+        Err(format!(
+            "{refused} expired 2026-01-02 00:00:00 UTC (it is 2026-01-02 00:00:01 UTC now)"
+        ))
     );
     // An old one may not tell of a revocation either: it may have been lifted.
     let revoked = world.response(|made| made.status = element(0xa1, &[YESTERDAY]));
