@@ -17,8 +17,12 @@ use crate::settings::{Identity, Store};
 const MAX_CONNECTIONS: usize = 1024;
 /// What a connection takes when memory is no object: large buffers everywhere, in bytes.
 const COMFORTABLE: usize = 192 * 1024;
-/// What a connection takes at least: its TLS buffers, its task, and small socket buffers, in bytes.
-const FRUGAL: usize = INBOUND + OUTBOUND + TASK + 4 * 1024;
+/// What a connection takes at least: its TLS buffers, its task, and a small slot of the first card's, in bytes.
+const FRUGAL: usize = WORKER_INBOUND + OUTBOUND + TASK + SLOT * 8 / 7;
+/// A small slot: two buffers of 4 KiB, and what goes with them, in bytes; an estimate.
+const SLOT: usize = 10 * 1024;
+/// Slots of the first card that even a small memory has beyond its connections: for the shell, and whoever is turned away.
+const LEAST_SPARE: usize = 6;
 /// Connection slots beyond those that the echo servers fill: for peers that come, that go, and for the shell.
 const SPARE_SLOTS: usize = 32;
 /// The sending side's buffer: a record of the largest size, and what is kept free for alerts.
@@ -103,9 +107,15 @@ impl Plan {
         // For the tasks that are there once, the TLS client and the self-test with their buffers, and what is not worth
         // counting.
         const FIXED: usize = 448 * 1024;
-        let tapes = if memory.0.largest() < LITTLE { 1 } else { TAPES };
-        let free = memory.0.largest().saturating_sub(FIXED + 2 * tapes * TAPE);
-        let most = (free / FRUGAL).clamp(1, MAX_CONNECTIONS);
+        // For all at once: two cards, the self-test, the shell over TLS, the page.
+        const MORE: usize = 256 * 1024;
+        let (tapes, more) = if memory.0.largest() < LITTLE {
+            (1, 0)
+        } else {
+            (TAPES, MORE)
+        };
+        let free = memory.0.largest().saturating_sub(FIXED + more + 2 * tapes * TAPE);
+        let most = (free.saturating_sub(LEAST_SPARE * SLOT) / FRUGAL).clamp(1, MAX_CONNECTIONS);
         let connections = match wanted {
             Some(wanted) => usize::from(wanted).clamp(1, most),
             None => (free / COMFORTABLE).max(MODEST.min(most)).clamp(1, most),

@@ -49,6 +49,14 @@ fn with_little_memory_there_are_fewer_connections() {
         let machine = Setup::new().memory(mib).ready();
         tls::assert_serves(machine.at(10007), &baked_ca());
         assert!(!machine.console().text().contains("out of memory"));
+        // There is a place in the network for each connection that it promises, and for the shell.
+        let status = machine.ask("status");
+        let number = |before: &str, after: &str| -> usize {
+            let rest = status.split(before).nth(1).expect(&status);
+            rest.split(after).next().unwrap().parse().expect(&status)
+        };
+        let (slots, connections) = (number("slots: ", " in all"), number("connections: 0 of ", "\n"));
+        assert!(connections >= 2 && slots > connections, "{status}");
     }
 }
 
