@@ -73,10 +73,10 @@ mod tests {
             (&["--tls=65536"], "--tls takes a number from 1 to 65535, not '65536'"),
             (&["--tls", "10007:"], "--tls takes a number from 1 to 65535, not ''"),
             (&["--telnet", "x"], "--telnet takes a number from 1 to 65535, not 'x'"),
-            (&["--memory", "1"], "--memory takes a number from 6 to 1048576, not '1'"),
+            (&["--memory", "1"], "--memory takes a number from 5 to 1048576, not '1'"),
             (
                 &["--memory", "64M"],
-                "--memory takes a number from 6 to 1048576, not '64M'",
+                "--memory takes a number from 5 to 1048576, not '64M'",
             ),
             (&["--accel", "hvf"], "--accel takes kvm or tcg, not 'hvf'"),
             (&["--machine", "pc"], "--machine takes q35 or microvm, not 'pc'"),
