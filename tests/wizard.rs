@@ -19,8 +19,8 @@ mod tests {
 
     use postern::config::{ClientAuth, Config, Scratch as ConfigScratch, Verify};
     use rcgen::{
-        BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
-        KeyIdMethod, KeyPair, date_time_ymd,
+        BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+        ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, date_time_ymd,
     };
 
     use super::common::poll;
@@ -685,6 +685,22 @@ mod tests {
         assert!(err.contains("pki/crl.pem is out of date since 2021-02-03"), "{err}");
         wizard.run(&["crl", "pki"]);
         wizard.run(&["defconfig", "pki", "server"]);
+
+        let current = fs::read_to_string(wizard.file("server.pem")).unwrap();
+        let key = KeyPair::from_pem(&fs::read_to_string(wizard.file("server.key")).unwrap()).unwrap();
+        let mut params = CertificateParams::new(["server".to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 2, 3);
+        let expired = params.signed_by(&key, &ca).unwrap().pem();
+        fs::write(wizard.file("server.pem"), expired).unwrap();
+        let (status, out, err) = wizard.end(&["defconfig", "pki", "server"]);
+        assert_eq!((status, &out[..]), (1, ""));
+        assert!(
+            err.contains("the certificate of 'server' has expired on 2021-02-03: `renew` or `rotate` it"),
+            "{err}"
+        );
+        fs::write(wizard.file("server.pem"), current).unwrap();
 
         fs::write(wizard.file("ca.pem"), ca.pem()).unwrap();
         for command in ["rotate", "renew", "revoke", "client", "defconfig"] {
