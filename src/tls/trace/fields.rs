@@ -2,10 +2,14 @@
 
 use core::fmt;
 
+use extensions::{Whose, certificate_status, extensions};
+
 use super::{Protection, Record, names};
 use crate::pki::cert::Certificate;
 use crate::pki::verify::PeerIdentity;
 use crate::tls::alert::AlertDescription;
+
+mod extensions;
 
 /// One thing that is shown of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -400,6 +404,11 @@ pub(super) fn number16(bytes: &[u8]) -> u16 {
     bytes.first_chunk().map_or(0, |&bytes| u16::from_be_bytes(bytes))
 }
 
+/// So many of them.
+fn count(number: usize, of: &'static str) -> Meaning<'static> {
+    Meaning::Count(u64::try_from(number).unwrap_or(u64::MAX), of)
+}
+
 fn low(number: u16) -> u8 {
     let [_, low] = number.to_be_bytes();
     low
@@ -470,7 +479,7 @@ fn client_hello(walk: &mut Walk<'_, '_>) {
     let length = number(walk.rest.get(..2).unwrap_or_default());
     walk.group(
         "cipher_suites",
-        Meaning::Count((length / 2).into_u64(), "offered"),
+        count(length / 2, "offered"),
         "How records can be protected, the client's favourite first. Those of TLS 1.3 name an AEAD and a hash, those of \
          TLS 1.2 the key exchange and the signature as well.",
     );
@@ -495,16 +504,6 @@ fn client_hello(walk: &mut Walk<'_, '_>) {
     }
     walk.depth = 0;
     extensions(walk, Whose::Client);
-}
-
-trait IntoU64 {
-    fn into_u64(self) -> u64;
-}
-
-impl IntoU64 for usize {
-    fn into_u64(self) -> u64 {
-        u64::try_from(self).unwrap_or(u64::MAX)
-    }
 }
 
 /// SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
@@ -560,251 +559,6 @@ fn server_hello(walk: &mut Walk<'_, '_>) {
     if !walk.rest.is_empty() {
         extensions(walk, if retry { Whose::Retry } else { Whose::Server });
     }
-}
-
-/// Whose extensions they are, which decides how some are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    Client,
-    Server,
-    Retry,
-}
-
-fn extensions(walk: &mut Walk<'_, '_>, whose: Whose) {
-    let length = walk.length(2, "extensions length");
-    let depth = walk.depth;
-    walk.inner(length, |list| {
-        list.depth = depth;
-        while !list.rest.is_empty() {
-            let kind = number16(list.rest);
-            let (name, note) = names::extension(kind);
-            list.group(name, Meaning::Words("extension"), note);
-            list.depth = depth.saturating_add(1);
-            list.leaf(2, "extension_type", |_| Meaning::Count(kind.into(), ""), "");
-            let length = list.length(2, "length");
-            list.depth = depth;
-            list.inner(length, |body| extension(body, kind, whose));
-        }
-    });
-}
-
-fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
-    if body.rest.is_empty() {
-        return;
-    }
-    match (kind, whose) {
-        (0, Whose::Client) => {
-            let length = body.length(2, "list length");
-            body.inner(length, |list| {
-                while !list.rest.is_empty() {
-                    list.leaf(
-                        1,
-                        "name_type",
-                        |bytes| match bytes {
-                            [0] => Meaning::Words("host_name"),
-                            _ => Meaning::None,
-                        },
-                        "",
-                    );
-                    vector16(list, "host_name", Meaning::Text, "");
-                }
-            });
-        }
-        (1, _) => body.leaf(
-            1,
-            "max_fragment_length",
-            |bytes| match bytes {
-                [code @ 1..=4] => Meaning::Count(256 << code, "bytes"),
-                _ => Meaning::None,
-            },
-            "",
-        ),
-        (5, Whose::Client) => {
-            status_type(body);
-            vector16(body, "responder_id_list", |_| Meaning::None, "");
-            vector16(body, "request_extensions", |_| Meaning::None, "");
-        }
-        (5, Whose::Server) => certificate_status(body),
-        (10, _) => {
-            let length = body.length(2, "list length");
-            body.inner(length, |list| numbers(list, "group", names::group));
-        }
-        (11, _) => {
-            let length = body.length(1, "list length");
-            body.inner(length, |list| {
-                while !list.rest.is_empty() {
-                    list.leaf(
-                        1,
-                        "format",
-                        |bytes| match bytes {
-                            [0] => Meaning::Words("uncompressed"),
-                            [1] => Meaning::Words("ansiX962_compressed_prime"),
-                            [2] => Meaning::Words("ansiX962_compressed_char2"),
-                            _ => Meaning::None,
-                        },
-                        "",
-                    );
-                }
-            });
-        }
-        (13 | 50, _) => {
-            let length = body.length(2, "list length");
-            body.inner(length, |list| numbers(list, "scheme", names::scheme));
-        }
-        (16 | 17513 | 17613, _) => {
-            let length = body.length(2, "list length");
-            body.inner(length, |list| {
-                while !list.rest.is_empty() {
-                    vector8(list, "protocol", Meaning::Text, "");
-                }
-            });
-        }
-        (27, Whose::Client) => {
-            let length = body.length(1, "list length");
-            body.inner(length, |list| {
-                numbers(list, "algorithm", |number| match number {
-                    1 => Some("zlib"),
-                    2 => Some("brotli"),
-                    3 => Some("zstd"),
-                    _ => None,
-                });
-            });
-        }
-        (28, _) => body.leaf(
-            2,
-            "record_size_limit",
-            |bytes| Meaning::Count(number16(bytes).into(), "bytes"),
-            "",
-        ),
-        (35, _) => {
-            let length = body.rest.len();
-            body.leaf(length, "ticket", |_| Meaning::None, "");
-        }
-        (41, Whose::Client) => psks(body),
-        (41, _) => body.leaf(
-            2,
-            "selected_identity",
-            |bytes| Meaning::Count(number16(bytes).into(), ""),
-            "Which of the client's keys it is, the first being 0: this session is resumed.",
-        ),
-        (42, _) => body.leaf(
-            4,
-            "max_early_data_size",
-            |bytes| Meaning::Count(number(bytes).into_u64(), "bytes"),
-            "",
-        ),
-        (43, Whose::Client) => {
-            let length = body.length(1, "list length");
-            body.inner(length, |list| numbers(list, "version", names::version));
-        }
-        (43, _) => body.leaf(2, "selected_version", |bytes| code(bytes, names::version), ""),
-        (44, _) => vector16(body, "cookie", |_| Meaning::None, ""),
-        (45, _) => {
-            let length = body.length(1, "list length");
-            body.inner(length, |list| {
-                while !list.rest.is_empty() {
-                    list.leaf(
-                        1,
-                        "mode",
-                        |bytes| match bytes {
-                            [0] => Meaning::Words("psk_ke"),
-                            [1] => Meaning::Words("psk_dhe_ke"),
-                            _ => Meaning::Words("unknown here"),
-                        },
-                        "",
-                    );
-                }
-            });
-        }
-        (51, Whose::Client) => {
-            let length = body.length(2, "list length");
-            body.inner(length, |list| {
-                while !list.rest.is_empty() {
-                    share(list);
-                }
-            });
-        }
-        (51, Whose::Server) => share(body),
-        (51, Whose::Retry) => body.leaf(
-            2,
-            "selected_group",
-            |bytes| code(bytes, names::group),
-            "The group that the client shall send a key share for.",
-        ),
-        (0xff01, _) => vector8(body, "renegotiated_connection", |_| Meaning::None, ""),
-        _ => {
-            let length = body.rest.len();
-            body.leaf(length, "extension_data", |_| Meaning::None, "");
-        }
-    }
-}
-
-fn status_type(walk: &mut Walk<'_, '_>) {
-    walk.leaf(
-        1,
-        "status_type",
-        |bytes| match bytes {
-            [1] => Meaning::Words("ocsp"),
-            _ => Meaning::None,
-        },
-        "",
-    );
-}
-
-/// A CertificateStatus (RFC 6066 §8), as a message and as an extension.
-fn certificate_status(walk: &mut Walk<'_, '_>) {
-    status_type(walk);
-    let length = walk.length(3, "length");
-    walk.leaf(
-        length,
-        "OCSPResponse",
-        |_| Meaning::None,
-        "What the CA, or a responder that may speak for it, says of the certificate: good, revoked or unknown, from when \
-         to when that counts, and its signature (RFC 6960 §4.2).",
-    );
-}
-
-fn share(walk: &mut Walk<'_, '_>) {
-    walk.leaf(2, "group", |bytes| code(bytes, names::group), "");
-    vector16(
-        walk,
-        "key_exchange",
-        |_| Meaning::Words("public key"),
-        "The public half of a key pair that is made for this connection alone, and forgotten with it: whoever records \
-         the connection today and steals every key tomorrow still cannot read it (forward secrecy).",
-    );
-}
-
-fn psks(body: &mut Walk<'_, '_>) {
-    let length = body.length(2, "identities length");
-    body.inner(length, |list| {
-        while !list.rest.is_empty() {
-            vector16(
-                list,
-                "identity",
-                |_| Meaning::Words("a ticket"),
-                "The ticket as the server gave it; it alone can read it.",
-            );
-            list.leaf(
-                4,
-                "obfuscated_ticket_age",
-                |_| Meaning::None,
-                "How old the ticket is, in milliseconds, plus the ticket's ticket_age_add.",
-            );
-        }
-    });
-    let length = body.length(2, "binders length");
-    body.inner(length, |list| {
-        while !list.rest.is_empty() {
-            vector8(
-                list,
-                "binder",
-                |_| Meaning::None,
-                "HMAC under a key that stems from the PSK, over this hello up to here: proof that the client knows the \
-                 PSK (RFC 8446 §4.2.11.2).",
-            );
-        }
-    });
 }
 
 fn certificates(walk: &mut Walk<'_, '_>, tls13: bool) {
@@ -969,7 +723,7 @@ fn lifetime(walk: &mut Walk<'_, '_>) {
     walk.leaf(
         4,
         "ticket_lifetime",
-        |bytes| Meaning::Count(number(bytes).into_u64(), "seconds"),
+        |bytes| count(number(bytes), "seconds"),
         "How long the ticket is good for; at most seven days (RFC 8446 §4.6.1).",
     );
 }
