@@ -287,6 +287,13 @@ mod tests {
         assert!(row(&wizard, &alice).contains("revoked, keyCompromise"));
         assert!(row(&wizard, &renewed).contains("revoked, unspecified"));
 
+        // What is replaced is not said to be good.
+        let old = wizard.serial("alice");
+        let (_, said) = wizard.run(&["rotate", "pki", "alice"]);
+        let words = format!("the one before, serial {old}, is in pki/old, and is revoked\n");
+        assert!(said.ends_with(&words), "{said}");
+        wizard.run(&["revoke", "pki", "alice"]);
+
         // Twice is once too often, and changes nothing.
         let before = tree(&wizard.file(""));
         for (whom, reason) in [("alice", "unspecified"), (&alice[..], "keyCompromise")] {

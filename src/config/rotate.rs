@@ -234,6 +234,53 @@ mod tests {
     }
 
     #[test]
+    fn a_list_takes_the_place_of_an_older_one_of_its_ca_alone() {
+        let list = |name: &str, number: u64| {
+            let mut params = rcgen::CertificateParams::default();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            let issuer = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+            let list = rcgen::CertificateRevocationListParams {
+                this_update: rcgen::date_time_ymd(2020, 1, 1),
+                next_update: rcgen::date_time_ymd(2120, 1, 1),
+                crl_number: number.into(),
+                issuing_distribution_point: None,
+                revoked_certs: std::vec::Vec::new(),
+                key_identifier_method: rcgen::KeyIdMethod::Sha256,
+            };
+            list.signed_by(&issuer).unwrap().pem().unwrap()
+        };
+        let numbers = |config: &Config| -> std::vec::Vec<_> {
+            let crls = config.tls.crl.iter().map(|der| Crl::from_der(der).unwrap());
+            crls.map(|crl| format!("{} {}", crl.issuer, crl.number.unwrap()))
+                .collect()
+        };
+        let mut running = Box::new(Config::new());
+        running.take_pem((list("a", 5) + &list("b", 1)).as_bytes()).unwrap();
+        let mut next = Box::new(Config::new());
+        let mut paste = |running: &Config, text: &str| {
+            next.take_tls(running);
+            next.take_pem(text.as_bytes()).unwrap();
+            next.keep_crls(running, true).map_err(|error| error.to_string())?;
+            Ok(numbers(&next))
+        };
+        assert_eq!(paste(&running, &list("a", 6)).unwrap(), ["CN=a 6", "CN=b 1"]);
+        assert_eq!(paste(&running, &list("a", 5)).unwrap(), ["CN=a 5", "CN=b 1"]);
+        assert_eq!(paste(&running, &list("c", 0)).unwrap(), ["CN=c 0", "CN=a 5", "CN=b 1"]);
+        // What is no list leaves the lists alone.
+        let (certificate, key) = pair("a.test");
+        assert_eq!(paste(&running, &(certificate + &key)).unwrap(), ["CN=a 5", "CN=b 1"]);
+        let older: Result<_, std::string::String> = paste(&running, &(list("c", 1) + &list("a", 4)));
+        let why = ".tls.crl: revocation list 2 is older than the one of that CA which is in force";
+        assert!(older.unwrap_err().contains(why));
+        let many: std::string::String = (0..MAX_CRLS).map(|n| list(&format!("{n}"), 1)).collect();
+        running.take_pem(many.as_bytes()).unwrap();
+        assert_eq!(paste(&running, &list("0", 2)).unwrap().len(), MAX_CRLS);
+        let why = paste(&running, &list("a", 1)).unwrap_err();
+        assert!(why.contains("Keep the revocation lists that are needed"), "{why}");
+    }
+
+    #[test]
     fn broken_and_foreign_blocks_are_named_with_their_place() {
         let (certificate, _) = pair("a.test");
         let mut config = Box::new(Config::new());

@@ -790,6 +790,16 @@ fn faults_of_addresses_and_ports() {
             "",
         ),
         (".ip.dns = { 8, 8, 8, 8 }", ""),
+        // Whether it is the address or DHCP that is meant has to be said.
+        (
+            ".ip = {\n.ipaddr = { 10, 0, 2, 99 }, .netmask = { 255, 255, 255, 0 } }",
+            "defconfig:2:1: .ip.ipaddr: this address is not used, for DHCP gives another. \
+             Set `.ip.use_dhcp` to 0 as well, or to 1 if DHCP is meant",
+        ),
+        (
+            ".ip = { .use_dhcp = 1, .ipaddr = { 10, 0, 2, 99 }, .netmask = { 255, 255, 255, 0 } }",
+            "",
+        ),
         (
             ".echo = { .tls_port = 7,\n.plain_port = 7 }",
             "defconfig:2:1: .echo.plain_port: this port is taken by `.echo.tls_port`. \

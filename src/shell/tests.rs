@@ -212,7 +212,11 @@ impl Host for Machine {
     fn tls_replace(&self, paper: &Paper<'_>, out: &mut dyn fmt::Write) -> Result<(), Refused> {
         let text = String::from_utf8(paper.text().to_vec()).unwrap();
         let bad = text.contains("bad");
-        let _ = out.write_str(if bad { "1:1: it is bad" } else { ".vmm is ignored.\n" });
+        let _ = out.write_str(match (bad, text.ends_with("?\n")) {
+            (true, true) => "1:1: it is bad. Did you mean good?",
+            (true, false) => "1:1: it is bad",
+            (false, _) => ".vmm is ignored.\n",
+        });
         self.taken.borrow_mut().push(text);
         if bad { Err(Refused) } else { Ok(()) }
     }
@@ -504,7 +508,7 @@ fn addresses_and_names_that_cannot_be_reach_nobody() {
     let shown = machine.piped(
         "echoctl_tls\nclient connect 10.0.2 7\nclient connect a..b 7\nclient connect 10.0.2.2 7 name=\n\
          client connect 10.0.2.2 7 name=a_b.example name=b\nclient connect 10.0.2.2 7 vm0 vm1\n\
-         client connect 10.0.2.2 0\nclient connect 10.0.2.2\nclient connect 10.0.2.2 7 proxy=on\n\nechoctl\nclient connect 10.0.2.2 7 name=a\n",
+         client connect 10.0.2.2 0\nclient connect 10.0.2.2\nclient connect 10.0.2.2 7 proxy=on\nclient connect 10.0.2.2 7 nome=a\n\nechoctl\nclient connect 10.0.2.2 7 name=a\n",
     );
     for expected in [
         "'10.0.2' is neither an IPv4 address nor the name of a host.\nusage:\n  client connect <ipaddr> ",
@@ -513,10 +517,11 @@ fn addresses_and_names_that_cannot_be_reach_nobody() {
         "'name=a': nothing is verified without TLS.\nusage:",
         "'0' is not a port (1 to 65535).\n",
         "'proxy=on': there is 'proxy=off'; without it the configured proxy is used, if there is one.\nusage:",
+        "'nome=a' is none of name=N and proxy=off.\nusage:",
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in {shown}");
     }
-    assert_eq!(shown.matches("usage:").count(), 9);
+    assert_eq!(shown.matches("usage:").count(), 10);
     assert!(machine.targets.borrow().is_empty() && !shown.contains("Connecting"));
 }
 
@@ -783,6 +788,14 @@ fn connections_are_narrated_on_demand() {
     let said = machine.piped(
         "echoctl_tls\ntrace\ntrace on\ntrace\ntrace off\ntrace show 1\ntrace show 2\ntrace show x\ntrace show\ntrace of\n",
     );
+    let one = vec![Slot::new(Vec::leak(std::vec![0; TAPE]))];
+    let alone = Machine {
+        traces: Box::leak(Box::new(Traces::new(one.leak()))),
+        ..Machine::new()
+    };
+    let shown = alone.piped("echoctl_tls\ntrace on\n");
+    let kept = "Done. The next handshakes are narrated, the last one is kept.\n";
+    assert!(shown.contains(kept), "{shown}");
     let usage = "usage:\n  trace [on|off]                          Narrate handshakes, or list them.\n  \
                  trace show <N>                          Show one, step by step.\n";
     let line = "   1  10.0.2.2:40000 -> :10007, 0 s ago: failed: it was cut short, 2 steps\n";
@@ -862,6 +875,9 @@ fn a_paste_is_given_up_refused_or_ends_with_the_input() {
         shown.ends_with("Read 4 bytes.\nFailed: 1:1: it is bad. What was in force goes on.\n> \n"),
         "{shown}"
     );
+    let shown = machine.piped("tls reload\nbad?\n.\n");
+    let asked = "Failed: 1:1: it is bad. Did you mean good? What was in force goes on.\n> \n";
+    assert!(shown.ends_with(asked), "{shown}");
     let taken = machine.paper.try_lock().unwrap();
     let shown = machine.piped("tls reload\ntls reload 10.0.2.2 443\n");
     assert_eq!(

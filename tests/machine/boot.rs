@@ -112,6 +112,15 @@ fn without_a_card_there_is_still_a_shell() {
 }
 
 #[test]
+fn a_small_machine_says_which_card_has_no_shell() {
+    let machine = Setup::new().memory(6).second_card().ready();
+    machine
+        .wait_for("error: no debug shell on vm1: too many listening ports for so little memory: give the machine more");
+    tls::assert_serves(machine.at(10007), &baked_ca());
+    assert!(machine.ask("status").contains("vm1: link up"));
+}
+
+#[test]
 fn two_cards_are_two_interfaces() {
     let machine = Setup::new().second_card().ready();
     machine.wait_for("vm1: address 10.0.2.15/24");

@@ -80,7 +80,11 @@ fn asked(
 
     let trust = Trust::new(&cas);
     // An offer to look at twice.
-    let protocols: [&[u8]; 2] = [b"<script>alert(1)</script>", b"http/1.1"];
+    let protocol = match request.contains("HTTP/1.0") {
+        true => &b"http/1.0"[..],
+        false => b"http/1.1",
+    };
+    let protocols: [&[u8]; 2] = [b"<script>alert(1)</script>", protocol];
     let config = ClientConfig::new(&trust, None, CLOCK)
         .with_protocols(&protocols)
         .with_versions(versions);
@@ -121,7 +125,7 @@ fn asked(
     };
     let asking = async {
         client.handshake(&mut rng).await.unwrap();
-        assert_eq!(client.info().protocol.as_deref(), Some(&b"http/1.1"[..]));
+        assert_eq!(client.info().protocol.as_deref(), Some(protocol));
         client.write_all(request.as_bytes()).await.unwrap();
         client.flush().await.unwrap();
         if !reads {

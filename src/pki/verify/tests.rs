@@ -238,6 +238,11 @@ fn dates_are_kept_to_the_second() {
         at(late + DAY).unwrap_err().to_string(),
         "certificate expired 2027-01-01 (it is 2027-01-02 now)"
     );
+    // Of one day the time is told.
+    assert_eq!(
+        at(late).unwrap_err().to_string(),
+        "certificate expired 2027-01-01 00:00:00 UTC (it is 2027-01-01 00:00:01 UTC now)"
+    );
     // An intermediate expires as well.
     let one = intermediate("One", &root, |params| params.not_after = date_time_ymd(2024, 2, 1));
     let below = super::tests::leaf(&one, |_| {});
