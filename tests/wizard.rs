@@ -320,6 +320,11 @@ mod tests {
         assert_eq!(said, "");
         let config = parse(&plain);
         assert!(config.vmm.telnet_dbgsh && !config.ip.use_dhcp);
+        assert!(
+            parse(&wizard.run(&["defconfig", "pki", "server", "--telnet"]).0)
+                .vmm
+                .telnet_dbgsh
+        );
         assert_eq!((config.echo.tls_port, config.echo.plain_port), (10007, 10008));
         assert_eq!(config.vmm.tls_dbgsh, 992);
         assert_eq!(config.tls.client_auth, ClientAuth::Off);
@@ -724,14 +729,19 @@ mod tests {
 
     /// An openssl that is `script`, in which `openssl` is the real one.
     fn with_openssl(wizard: &Wizard, script: &str) -> Command {
+        with_program(wizard, "openssl", script)
+    }
+
+    /// A program `name` that is `script`, in which `name` is the real one.
+    fn with_program(wizard: &Wizard, name: &str, script: &str) -> Command {
         let path = std::env::var("PATH").unwrap();
-        let real = path.split(':').map(|part| Path::new(part).join("openssl"));
+        let real = path.split(':').map(|part| Path::new(part).join(name));
         let real = real.into_iter().find(|path| path.exists()).unwrap();
         let bin = wizard.scratch.path("bin");
         fs::create_dir_all(&bin).unwrap();
-        let text = format!("#!/bin/bash\nopenssl() {{ {} \"$@\"; }}\n{script}\n", real.display());
-        fs::write(bin.join("openssl"), text).unwrap();
-        fs::set_permissions(bin.join("openssl"), PermissionsExt::from_mode(0o755)).unwrap();
+        let text = format!("#!/bin/bash\n{name}() {{ {} \"$@\"; }}\n{script}\n", real.display());
+        fs::write(bin.join(name), text).unwrap();
+        fs::set_permissions(bin.join(name), PermissionsExt::from_mode(0o755)).unwrap();
         let mut command = wizard.command();
         command.env("PATH", format!("{}:{path}", bin.display()));
         command
@@ -776,6 +786,122 @@ mod tests {
             status == 1 && err.contains("takes OpenSSL 3.0 or newer, not OpenSSL 1.1.1w"),
             "{err}"
         );
+    }
+
+    /// Every command that issues, when there is no directory to work in.
+    #[test]
+    fn without_a_work_directory_nothing_is_removed() {
+        let wizard = Wizard::init(&[]);
+        wizard.run(&["server", "pki", "server"]);
+        let before = tree(&wizard.file(""));
+        let out = wizard.scratch.path("out").to_str().unwrap().to_owned();
+        for arguments in [
+            &["server", "pki", "other"][..],
+            &["client", "pki", "other"],
+            &["peer", "pki", "other"],
+            &["rotate", "pki", "server"],
+            &["renew", "pki", "server"],
+            &["revoke", "pki", "server"],
+            &["crl", "pki"],
+            &["init", "other"],
+            &["defconfig", "pki", "server", "--out", &out],
+        ] {
+            let full = "echo 'No space left on device' >&2; exit 1";
+            let (status, _, err) = end(with_program(&wizard, "mktemp", full).args(arguments));
+            assert!(
+                status == 1 && err.contains("check its permissions and the space left"),
+                "{arguments:?}: {err}"
+            );
+            assert_eq!(tree(&wizard.file("")), before, "{arguments:?}");
+        }
+    }
+
+    /// A rename that fails half-way: no key is lost.
+    #[test]
+    fn what_was_not_put_in_place_is_left_where_it_was_made() {
+        let wizard = Wizard::init(&[]);
+        wizard.run(&["server", "pki", "server"]);
+        for last in ["server.key", "server.pem", "ca/"] {
+            let script = format!("[[ ${{!#}} != {last} ]] || exit 1; mv \"$@\"");
+            let (status, _, err) = end(with_program(&wizard, "mv", &script).args(["rotate", "pki", "server"]));
+            assert_eq!(status, 1, "{err}");
+            let (_, work) = err
+                .trim_end()
+                .split_once("what is missing in 'pki' is still in ")
+                .expect(&err);
+            let made = |name: &str| Path::new(work).join(name).exists();
+            assert_eq!(made("made/server.key"), last == "server.key", "{err}");
+            assert_eq!(made("made/server.pem"), last != "ca/", "{err}");
+            assert!(made("index.txt"), "{err}");
+        }
+    }
+
+    /// A file system of 1 MiB with ever more pages free, from none on: either nothing changes or all.
+    #[test]
+    fn a_full_disk_costs_no_certificate_and_no_key() {
+        let script = r#"
+            set -eu
+            mount -t tmpfs -o size=1m tmpfs "$PWD/pki"
+            cp -a made/. pki
+            name=$1
+            for free in $(seq 0 3 39); do
+                rm -f pki/filler
+                dd if=/dev/zero of=pki/filler bs=4k 2>/dev/null || true
+                truncate -s "-$((free * 4))k" pki/filler
+                mkdir -p "before/$free" "after/$free"
+                (cd pki && find . -type f ! -name filler ! -name lock -exec sha256sum {} + | sort) >"before/$free/sums"
+                if "$2" rotate pki "$name" 2>"after/$free/said"; then echo 0; else echo 1; fi >"after/$free/status"
+                (cd pki && find . -type f ! -name filler ! -name lock -exec sha256sum {} + | sort) >"after/$free/sums"
+                openssl x509 -in "pki/$name.pem" -noout -pubkey >"after/$free/certificate"
+                openssl pkey -in "pki/$name.key" -pubout >"after/$free/key"
+                "$2" list pki >"after/$free/list"
+            done
+        "#;
+        let wizard = Wizard::init(&[]);
+        // The name of a file that the wizard once used for itself.
+        wizard.run(&["server", "pki", "issued"]);
+        fs::rename(wizard.file(""), wizard.scratch.path("made")).unwrap();
+        fs::create_dir(wizard.scratch.path("pki")).unwrap();
+        let mut command = Command::new("unshare");
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "bash",
+            "-c",
+            script,
+            "bash",
+            "issued",
+        ]);
+        command.arg(Wizard::script()).current_dir(wizard.scratch.path(""));
+        let (status, _, err) = end(&mut command);
+        if err.contains("unshare failed") {
+            println!("left out: this system lets no user make a mount namespace");
+            return;
+        }
+        assert_eq!(status, 0, "{err}");
+        let mut results = Vec::new();
+        for free in (0..40).step_by(3) {
+            let read = |file: &str| fs::read_to_string(wizard.scratch.path(file)).unwrap();
+            let after = |file: &str| read(&format!("after/{free}/{file}"));
+            let done = after("status") == "0\n";
+            results.push(done);
+            assert_eq!(after("certificate"), after("key"), "{free} pages: {}", after("said"));
+            assert!(
+                !after("list").contains("never came into being"),
+                "{free} pages: {}",
+                after("list")
+            );
+            if !done {
+                assert_eq!(
+                    after("sums"),
+                    read(&format!("before/{free}/sums")),
+                    "{free} pages: {}",
+                    after("said")
+                );
+            }
+        }
+        assert!(results.contains(&true) && results.contains(&false), "{results:?}");
     }
 
     #[test]
