@@ -13,10 +13,10 @@ die() {
 	exit 1
 }
 
-# Wrong usage: says why, shows how, status 2.
+# Wrong usage: the reason, the way to the help, status 2.
 misused() {
 	say "$@"
-	usage >&2
+	say "\`$me --help\` lists what there is"
 	exit 2
 }
 

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_options_show_the_usage() {
+    fn wrong_options_name_their_fault_and_the_help() {
         for (arguments, why) in [
             (
                 &["--fast"][..],
@@ -92,13 +92,24 @@ mod tests {
             let (status, out, err) = end(script("run").args(arguments));
             assert_eq!((status, &out[..]), (2, ""), "{arguments:?}: {err}");
             assert!(err.starts_with(&format!("qemu/run: {why}")), "{arguments:?}: {err}");
-            assert!(err.contains("\nusage: qemu/run "), "{arguments:?}: {err}");
+            assert!(
+                err.ends_with("\nqemu/run: `qemu/run --help` lists what there is\n") && err.lines().count() == 2,
+                "{arguments:?}: {err}"
+            );
         }
         let (status, _, err) = end(script("test").arg("everything"));
         assert!(
-            status == 2 && err.starts_with("qemu/test: there is no check 'everything'\nusage: "),
+            status == 2 && err.starts_with("qemu/test: there is no check 'everything'\nqemu/test: `qemu/test --help` "),
             "{err}"
         );
+    }
+
+    #[test]
+    fn another_shell_hands_over_to_bash() {
+        for name in ["run", "test", "../pki/wizard"] {
+            let (status, out, err) = end(Command::new("sh").arg(script(name).get_program()).arg("--help"));
+            assert!(status == 0 && out.starts_with("usage: "), "{name}: {err}");
+        }
     }
 
     #[test]
