@@ -319,7 +319,7 @@ mod tests {
         let (plain, said) = wizard.run(&["defconfig", "pki", "server"]);
         assert_eq!(said, "");
         let config = parse(&plain);
-        assert!(config.vmm.telnet_dbgsh && !config.ip.use_dhcp);
+        assert!(!config.vmm.telnet_dbgsh && !config.ip.use_dhcp);
         assert!(
             parse(&wizard.run(&["defconfig", "pki", "server", "--telnet"]).0)
                 .vmm
@@ -447,6 +447,7 @@ mod tests {
             (&["--fast"], "there is no option '--fast'"),
             (&["--key"], "--key takes a value"),
             (&["--dhcp=yes"], "--dhcp takes no value"),
+            (&["--telnet=yes"], "--telnet takes no value"),
             (&["--ask", "pki"], "--ask takes nothing else"),
             (&["init"], "init takes a directory: pki/wizard init DIR\n"),
             (&["init", ""], "the name of a directory or file cannot be empty"),
@@ -951,7 +952,7 @@ mod tests {
     fn answers_make_the_whole() {
         let wizard = Wizard::new();
         let answers = "pki\np257\np384\nCN=asked,O=Example\na b\nbox.example\nDNS:box.example,DNS:localhost\n\
-                       box.example\nbob\nmaybe\nrequired\n";
+                       box.example\nbob\nmaybe\nrequired\nmaybe\nyes\n";
         let mut process = Process::start(wizard.command().arg("--ask"));
         process.write(answers.as_bytes());
         assert!(process.wait().success(), "{}", process.err.text());
@@ -963,11 +964,12 @@ mod tests {
             "not 'a b'\n",
             "'box.example' is the server's name",
             "off, optional or required, not 'maybe'",
+            "the answer is yes or no, not 'maybe'",
         ] {
             assert!(said.contains(again), "{said}");
         }
         let config = parse(&fs::read_to_string(wizard.file("defconfig")).unwrap());
-        assert_eq!(config.tls.client_auth, ClientAuth::Required);
+        assert!(config.tls.client_auth == ClientAuth::Required && config.vmm.telnet_dbgsh);
         assert_eq!(wizard.openssl("verify -CAfile ca.pem bob.pem box.example.pem").0, 0);
         let server = text(&wizard, "box.example.pem");
         assert!(
@@ -1003,6 +1005,7 @@ mod tests {
             "default has localhost [default]: ",
             "Name of a client, or none [client]: ",
             "Client authentication (off, optional, required) [required]: ",
+            "Debug shell on telnet too, without a password (yes, no) [no]: ",
         ] {
             process.out.wait_for(question);
             process.write(b"\n");
@@ -1012,6 +1015,7 @@ mod tests {
             .wait_for("boot with it by `qemu/run --defconfig session-pki/defconfig`");
         assert!(process.wait().success());
         let text = fs::read_to_string(wizard.scratch.path("session-pki/defconfig")).unwrap();
-        assert_eq!(parse(&text).tls.client_auth, ClientAuth::Required);
+        let config = parse(&text);
+        assert!(config.tls.client_auth == ClientAuth::Required && !config.vmm.telnet_dbgsh);
     }
 }
