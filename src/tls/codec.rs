@@ -1,6 +1,6 @@
 //! Reading and writing the presentation language of TLS (RFC 8446 §3).
 
-use super::error::InvalidMessage;
+use super::error::{Error, InvalidMessage};
 
 /// A cursor over the bytes of one structure, whose name goes into the errors.
 #[derive(Clone)]
@@ -128,8 +128,13 @@ impl<'a> Writer<'a> {
     }
 
     /// What has been written from position `start` on.
-    pub(crate) fn since(&self, start: usize) -> &[u8] {
-        self.buffer.get(start..self.length).unwrap_or_default()
+    ///
+    /// # Errors
+    /// When less has been written: it goes into transcripts, where something else must not take its place.
+    pub(crate) fn since(&self, start: usize) -> Result<&[u8], Error> {
+        self.buffer
+            .get(start..self.length)
+            .ok_or(Error::Internal("position beyond what was written"))
     }
 
     /// Everything that has been written, to be changed.
@@ -221,7 +226,8 @@ mod tests {
         writer
             .nested24(|w| w.nested16(|w| w.nested8(|w| w.u16(0xabcd))))
             .unwrap();
-        assert_eq!(writer.since(0), [0, 0, 5, 0, 3, 2, 0xab, 0xcd]);
+        assert_eq!(writer.since(0), Ok(&[0, 0, 5, 0, 3, 2, 0xab, 0xcd][..]));
+        assert!(matches!(writer.since(9), Err(Error::Internal(_))));
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl RecordKey {
         let suite = secret.suite();
         let mut bytes = zeroize::Zeroizing::new([0; MAX_KEY_LEN]);
         let mut iv = Iv([0; NONCE_LEN]);
-        let key = bytes.get_mut(..suite.aead().key_len()).unwrap_or_default();
+        let key = bytes.get_mut(..suite.aead().key_len()).ok_or(WRONG_LENGTH)?;
         secret.expand("key", key)?;
         secret.expand("iv", &mut iv.0)?;
         let key = AeadKey::new(suite.aead(), key).map_err(|_| WRONG_LENGTH)?;

@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::error::Error;
 use super::record::{RecordKey, tls12_iv_len};
+use super::transcript::joined;
 use crate::crypto::aead::{MAX_KEY_LEN, NONCE_LEN};
 use crate::crypto::hash::{HashAlgorithm, HashOutput};
 use crate::crypto::mac::{constant_time_eq, hmac};
@@ -31,12 +32,12 @@ pub(crate) struct MasterSecret {
 impl MasterSecret {
     /// The extended master secret (RFC 7627 §4): bound to the whole handshake up to ClientKeyExchange.
     pub(crate) fn extended(suite: CipherSuite, premaster: &[u8], session_hash: &HashOutput) -> Self {
-        Self::derive(suite, premaster, "extended master secret", &[session_hash.as_ref()])
+        Self::derive(suite, premaster, "extended master secret", [session_hash.as_ref(), &[]])
     }
 
     /// The master secret of old (RFC 5246 §8.1), for peers that know no other.
     pub(crate) fn plain(suite: CipherSuite, premaster: &[u8], client: &[u8; 32], server: &[u8; 32]) -> Self {
-        Self::derive(suite, premaster, "master secret", &[client, server])
+        Self::derive(suite, premaster, "master secret", [client, server])
     }
 
     /// One that a ticket or a session has kept.
@@ -65,7 +66,7 @@ impl MasterSecret {
             self.suite.hash(),
             &*self.secret,
             "key expansion",
-            &[server, client],
+            [server, client],
             &mut *block,
         );
         let (client_key, rest) = block.split_at_checked(key_len).ok_or(SHORT)?;
@@ -89,7 +90,7 @@ impl MasterSecret {
             self.suite.hash(),
             &*self.secret,
             label,
-            &[transcript.as_ref()],
+            [transcript.as_ref(), &[]],
             &mut out,
         );
         out
@@ -100,7 +101,7 @@ impl MasterSecret {
         constant_time_eq(&self.verify_data(side, transcript), verify_data)
     }
 
-    fn derive(suite: CipherSuite, premaster: &[u8], label: &str, seed: &[&[u8]]) -> Self {
+    fn derive(suite: CipherSuite, premaster: &[u8], label: &str, seed: [&[u8]; 2]) -> Self {
         let mut secret = Zeroizing::new([0; MASTER_SECRET]);
         prf(suite.hash(), premaster, label, seed, &mut *secret);
         Self { suite, secret }
@@ -111,30 +112,23 @@ impl MasterSecret {
 pub(crate) const MAX_PARAMS: usize = 4 + 97;
 
 /// What the signature of a ServerKeyExchange covers (RFC 8422 §5.4).
+///
+/// # Errors
+/// When `params` is longer than [`MAX_PARAMS`]: part of it must not be verified for the whole.
 pub(crate) fn signed_params(
     client: &[u8; 32],
     server: &[u8; 32],
     params: &[u8],
-) -> heapless::Vec<u8, { 64 + MAX_PARAMS }> {
-    [&client[..], server, params]
-        .into_iter()
-        .flatten()
-        .copied()
-        .take(64 + MAX_PARAMS)
-        .collect()
+) -> Result<heapless::Vec<u8, { 64 + MAX_PARAMS }>, Error> {
+    joined([client, server, params])
 }
 
-/// The PRF (RFC 5246 §5): P_hash over label and seed, into the whole of `out`. At most four parts of seed are used.
-fn prf(hash: HashAlgorithm, secret: &[u8], label: &str, seed: &[&[u8]], out: &mut [u8]) {
-    let mut parts = heapless::Vec::<&[u8], 5>::new();
-    parts.extend([label.as_bytes()].into_iter().chain(seed.iter().copied().take(4)));
-    let mut a = hmac(hash, secret, &parts);
+/// The PRF (RFC 5246 §5): P_hash over label and both parts of the seed, into the whole of `out`.
+fn prf(hash: HashAlgorithm, secret: &[u8], label: &str, [first, second]: [&[u8]; 2], out: &mut [u8]) {
+    let label = label.as_bytes();
+    let mut a = hmac(hash, secret, &[label, first, second]);
     for chunk in out.chunks_mut(hash.output_len()) {
-        let block = {
-            let mut with_a = heapless::Vec::<&[u8], 6>::new();
-            with_a.extend([a.as_ref()].into_iter().chain(parts.iter().copied()));
-            hmac(hash, secret, &with_a)
-        };
+        let block = hmac(hash, secret, &[a.as_ref(), label, first, second]);
         for (to, from) in chunk.iter_mut().zip(block.as_ref()) {
             *to = *from;
         }
@@ -162,7 +156,7 @@ mod tests {
             HashAlgorithm::Sha256,
             &unhex("9bbe436ba940f017b17652849a71db35"),
             "test label",
-            &[&unhex("a0ba9f936cda311827a6f796ffd5198c")],
+            [&unhex("a0ba9f936cda311827a6f796ffd5198c"), &[]],
             &mut out,
         );
         assert_eq!(
@@ -181,7 +175,7 @@ mod tests {
             HashAlgorithm::Sha384,
             &unhex("b80b733d6ceefcdc71566ea48e5567df"),
             "test label",
-            &[&unhex("cd665cf6a8447dd6ff8b27555edb7465")],
+            [&unhex("cd665cf6a8447dd6ff8b27555edb7465"), &[]],
             &mut out,
         );
         assert_eq!(

@@ -1,5 +1,6 @@
 //! The transcript hash of a handshake (RFC 8446 §4.4.1, RFC 5246 §7.4.9).
 
+use super::error::Error;
 use crate::crypto::hash::{HashAlgorithm, HashOutput, Hasher, MAX_HASH};
 
 /// Hashes the handshake messages, headers included, in the order in which they were sent.
@@ -42,24 +43,28 @@ impl Transcript {
         }
     }
 
-    /// The hash of what has been added so far; `algorithm` must be one that still runs.
-    pub(crate) fn hash(&self, algorithm: HashAlgorithm) -> HashOutput {
+    /// The hash of what has been added so far.
+    ///
+    /// # Errors
+    /// When `algorithm` no longer runs: a hash of nothing must never be signed or compared.
+    pub(crate) fn hash(&self, algorithm: HashAlgorithm) -> Result<HashOutput, Error> {
         let hasher = match algorithm {
             HashAlgorithm::Sha256 => &self.sha256,
             HashAlgorithm::Sha384 => &self.sha384,
         };
-        // An empty output matches nothing: whoever asks for the wrong function fails the handshake.
-        hasher
+        let hasher = hasher
             .as_ref()
-            .map_or(HashOutput::zero(0), |hasher| hasher.clone().finish())
+            .ok_or(Error::Internal("transcript hash of another function"))?;
+        Ok(hasher.clone().finish())
     }
 
     /// Replaces the ClientHello that was answered with a HelloRetryRequest by the synthetic `message_hash`.
-    pub(crate) fn replace_by_message_hash(&mut self, algorithm: HashAlgorithm) {
-        let hash = self.hash(algorithm);
+    pub(crate) fn replace_by_message_hash(&mut self, algorithm: HashAlgorithm) -> Result<(), Error> {
+        let hash = self.hash(algorithm)?;
         *self = Self::with(algorithm);
         self.add(&[super::msg::MESSAGE_HASH, 0, 0, algorithm.output_len() as u8]);
         self.add(hash.as_ref());
+        Ok(())
     }
 }
 
@@ -72,7 +77,51 @@ pub(crate) const CLIENT_CONTEXT: &str = "TLS 1.3, client CertificateVerify";
 const MAX_SIGNED: usize = 64 + SERVER_CONTEXT.len() + 1 + MAX_HASH;
 
 /// The content that CertificateVerify signs (RFC 8446 §4.4.3).
-pub(crate) fn signed_content(context: &str, transcript: &HashOutput) -> heapless::Vec<u8, MAX_SIGNED> {
-    let parts = [&[0x20; 64][..], context.as_bytes(), &[0], transcript.as_ref()];
-    parts.into_iter().flatten().copied().take(MAX_SIGNED).collect()
+///
+/// # Errors
+/// When it is longer than [`MAX_SIGNED`]: part of it must not be signed for the whole.
+pub(crate) fn signed_content(context: &str, transcript: &HashOutput) -> Result<heapless::Vec<u8, MAX_SIGNED>, Error> {
+    joined([&[0x20; 64], context.as_bytes(), &[0], transcript.as_ref()])
+}
+
+/// The parts one after the other.
+///
+/// # Errors
+/// When they are longer than `N` bytes together.
+pub(crate) fn joined<const N: usize, const PARTS: usize>(parts: [&[u8]; PARTS]) -> Result<heapless::Vec<u8, N>, Error> {
+    let mut whole = heapless::Vec::new();
+    for part in parts {
+        whole
+            .extend_from_slice(part)
+            .map_err(|_| Error::Internal("content to be signed is too long"))?;
+    }
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_that_does_not_run_is_an_error() {
+        let transcript = Transcript::with(HashAlgorithm::Sha256);
+        assert_eq!(transcript.hash(HashAlgorithm::Sha256).unwrap().as_ref().len(), 32);
+        assert!(matches!(
+            transcript.hash(HashAlgorithm::Sha384),
+            Err(Error::Internal(_))
+        ));
+        let mut transcript = transcript;
+        assert!(matches!(
+            transcript.replace_by_message_hash(HashAlgorithm::Sha384),
+            Err(Error::Internal(_))
+        ));
+    }
+
+    #[test]
+    fn what_is_signed_is_whole_or_an_error() {
+        let hash = HashAlgorithm::Sha384.hash(b"");
+        assert_eq!(signed_content(SERVER_CONTEXT, &hash).unwrap().len(), MAX_SIGNED);
+        let longer = format!("{SERVER_CONTEXT}!");
+        assert!(matches!(signed_content(&longer, &hash), Err(Error::Internal(_))));
+    }
 }

@@ -103,6 +103,9 @@ pub(crate) struct ExpectServerHello<'a> {
     retried: Option<(CipherSuite, Option<Group>)>,
 }
 
+/// The offer did not leave the place for the binder that it was asked for.
+const NO_BINDERS: Error = Error::Internal("ClientHello without a place for its binder");
+
 /// Sends the ClientHello.
 pub(crate) fn start<'a>(
     config: ClientConfig<'a>,
@@ -214,17 +217,19 @@ impl<'a> ExpectServerHello<'a> {
             if let Some((session, _)) = psk {
                 let hash = session.suite.hash();
                 let binders = 2 + 1 + hash.output_len();
-                let covered = writer.len().saturating_sub(binders);
+                let covered = writer.len().checked_sub(binders).ok_or(NO_BINDERS)?;
                 let mut truncated = transcript.clone();
-                truncated.add(writer.since(0).get(..covered).unwrap_or_default());
+                truncated.add(writer.since(0)?.get(..covered).ok_or(NO_BINDERS)?);
                 let key = KeySchedule::early(session.suite, Some(session.secret.as_ref())).binder()?;
-                let binder = key.verify_data(&truncated.hash(hash))?;
-                let place = writer.written_mut().get_mut(covered + 3..).unwrap_or_default();
-                for (to, from) in place.iter_mut().zip(binder.as_ref()) {
-                    *to = *from;
+                let binder = key.verify_data(&truncated.hash(hash)?)?;
+                let place = writer.written_mut().split_at_mut_checked(covered + 3);
+                let (_, place) = place.ok_or(NO_BINDERS)?;
+                if place.len() != binder.as_ref().len() {
+                    return Err(NO_BINDERS);
                 }
+                place.copy_from_slice(binder.as_ref());
             }
-            transcript.add(writer.since(0));
+            transcript.add(writer.since(0)?);
             Ok(())
         })?;
         Ok(State::ServerHello(self))
@@ -330,7 +335,7 @@ impl<'a> ExpectServerHello<'a> {
         {
             return Err(PeerMisbehaved::IllegalParameter("cookie").into());
         }
-        self.common.transcript.replace_by_message_hash(suite.hash());
+        self.common.transcript.replace_by_message_hash(suite.hash())?;
         self.common.transcript.add(message.whole);
         // A session for another hash cannot be resumed with this suite (RFC 8446 §4.1.4).
         self.session = self

@@ -145,11 +145,11 @@ impl<'a> Agreed<'a> {
         context.outbound.change_cipher_spec()?;
         context.outbound.set_key(key);
         let transcript = &mut self.common.transcript;
-        let hash = transcript.hash(self.suite.hash());
+        let hash = transcript.hash(self.suite.hash())?;
         let verify_data = master.verify_data(Side::Client, &hash);
         context.outbound.handshake(|writer| {
             msg::finished(writer, &verify_data).map_err(no_space)?;
-            transcript.add(writer.since(0));
+            transcript.add(writer.since(0)?);
             Ok(())
         })?;
         let hash = hash.as_ref();
@@ -233,12 +233,13 @@ impl<'a> ExpectServerKeyExchange<'a> {
         if kind != agreed.suite.authentication() {
             return Err(PeerMisbehaved::WrongSignatureScheme(exchange.scheme).into());
         }
-        let content = signed_params(&agreed.common.random, &agreed.server_random, exchange.params);
+        // Before the signature: it covers a share of any length, but none of ours is longer.
+        let public = heapless::Vec::from_slice(exchange.public);
+        let public = public.map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
+        let content = signed_params(&agreed.common.random, &agreed.server_random, exchange.params)?;
         let signature = (exchange.scheme, exchange.signature);
         context.info.scheme = Some(self.key.check(preferences.schemes, false, signature, &content)?);
         context.info.group = Some(group);
-        let public = heapless::Vec::from_slice(exchange.public);
-        let public = public.map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
         agreed.common.transcript.add(message.whole);
         Ok(Some(State::DoneOrRequest(ExpectDone {
             agreed: self.agreed,
@@ -287,10 +288,10 @@ impl<'a> ExpectDone<'a> {
                 certificate::certificate_tls12(writer, chain).map_err(no_space)?;
             }
             tls12::client_key_exchange(writer, pair.public_value().as_ref()).map_err(no_space)?;
-            transcript.add(writer.since(0));
+            transcript.add(writer.since(0)?);
             Ok(())
         })?;
-        let session_hash = transcript.hash(suite.hash());
+        let session_hash = transcript.hash(suite.hash())?;
         let (master, covered) = if *extended {
             let master = MasterSecret::extended(*suite, premaster.as_ref(), &session_hash);
             (master, session_hash.as_ref())
@@ -299,14 +300,14 @@ impl<'a> ExpectDone<'a> {
             (master, &[][..])
         };
         if let Some((identity, scheme)) = identity {
-            let hash = transcript.hash(scheme.prehash().ok_or(Error::Internal("no hash for the signature"))?);
+            let hash = transcript.hash(scheme.prehash().ok_or(Error::Internal("no hash for the signature"))?)?;
             let signature = identity
                 .key
                 .sign_prehashed(scheme, &hash, context.rng)
                 .map_err(|_| Error::Internal("the private key did not sign"))?;
             context.outbound.handshake(|writer| {
                 certificate::certificate_verify(writer, scheme, &signature).map_err(no_space)?;
-                transcript.add(writer.since(0));
+                transcript.add(writer.since(0)?);
                 Ok(())
             })?;
         }
@@ -371,7 +372,7 @@ impl<'a> ExpectFinished<'a> {
             ..
         } = self;
         let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
-        let hash = agreed.common.transcript.hash(agreed.suite.hash());
+        let hash = agreed.common.transcript.hash(agreed.suite.hash())?;
         if !master.is_finished(Side::Server, &hash, verify_data) {
             return Err(PeerMisbehaved::WrongFinished.into());
         }

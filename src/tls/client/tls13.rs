@@ -69,7 +69,7 @@ pub(super) fn after_hello<'a>(
 ) -> Result<Option<State<'a>>, Error> {
     let psk = session.as_ref().map(|session| session.secret.as_ref());
     let schedule = KeySchedule::early(suite, psk).handshake(shared.as_ref())?;
-    let hash = common.transcript.hash(suite.hash());
+    let hash = common.transcript.hash(suite.hash())?;
     let client_handshake = schedule.traffic("c hs traffic", &hash)?;
     let server_handshake = schedule.traffic("s hs traffic", &hash)?;
     let preferences = &common.config.preferences;
@@ -191,8 +191,8 @@ impl<'a> ExpectCertificateVerify<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let Protected { common, suite, .. } = &mut self.protected;
         let signature = certificate::parse_verify(message.body())?;
-        let hash = common.transcript.hash(suite.hash());
-        let content = signed_content(SERVER_CONTEXT, &hash);
+        let hash = common.transcript.hash(suite.hash())?;
+        let content = signed_content(SERVER_CONTEXT, &hash)?;
         let scheme = self
             .key
             .check(common.config.preferences.schemes, true, signature, &content)?;
@@ -222,7 +222,7 @@ impl<'a> ExpectFinished<'a> {
         } = protected;
         let hash = suite.hash();
         let verify_data = msg::parse_finished(message.body(), hash.output_len())?;
-        let covered = common.transcript.hash(hash);
+        let covered = common.transcript.hash(hash)?;
         if !server_handshake.is_finished(&covered, verify_data)? {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
@@ -234,7 +234,7 @@ impl<'a> ExpectFinished<'a> {
 
         // RFC 8446 §7.1: these secrets cover the handshake up to the server's Finished.
         let master = schedule.master()?;
-        let covered = common.transcript.hash(hash);
+        let covered = common.transcript.hash(hash)?;
         let client = master.traffic("c ap traffic", &covered)?;
         let server = master.traffic("s ap traffic", &covered)?;
         let log = common.config.preferences;
@@ -250,7 +250,7 @@ impl<'a> ExpectFinished<'a> {
         if let Some(sessions) = common.config.sessions {
             context.change.resumption = Some(Resumption {
                 sessions,
-                secret: master.traffic("res master", &common.transcript.hash(hash))?,
+                secret: master.traffic("res master", &common.transcript.hash(hash)?)?,
                 now: common.config.preferences.clock.now,
                 identity,
             });
@@ -276,25 +276,25 @@ fn send_flight<'a>(
             let identity = config.identity.zip(scheme);
             let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
             certificate::certificate_tls13(writer, &context, chain).map_err(no_space)?;
-            transcript.add(writer.since(0));
+            transcript.add(writer.since(0)?);
             if let Some((identity, scheme)) = identity {
                 let at = writer.len();
-                let covered = transcript.hash(hash);
-                let content = signed_content(CLIENT_CONTEXT, &covered);
+                let covered = transcript.hash(hash)?;
+                let content = signed_content(CLIENT_CONTEXT, &covered)?;
                 signed = Some(covered);
                 let signature = identity
                     .key
                     .sign(scheme, &content, rng)
                     .map_err(|_| Error::Internal("the private key did not sign"))?;
                 certificate::certificate_verify(writer, scheme, &signature).map_err(no_space)?;
-                transcript.add(writer.since(at));
+                transcript.add(writer.since(at)?);
             }
         }
         let at = writer.len();
-        let covered = transcript.hash(hash);
+        let covered = transcript.hash(hash)?;
         let verify_data = client_handshake.verify_data(&covered)?;
         msg::finished(writer, verify_data.as_ref()).map_err(no_space)?;
-        transcript.add(writer.since(at));
+        transcript.add(writer.since(at)?);
         Ok(covered)
     })?;
     if let Some(hash) = &signed {

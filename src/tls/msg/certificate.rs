@@ -164,10 +164,13 @@ pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<(&[u8], U16List<'_>), E
 const CERTIFICATE_TYPES: [u8; 2] = [64, 1];
 
 /// CertificateRequest of TLS 1.2 (RFC 5246 §7.4.4), naming no CAs.
-pub(crate) fn request_tls12(writer: &mut Writer<'_>, schemes: &[SignatureScheme]) -> Result<(), Full> {
+pub(crate) fn request_tls12(
+    writer: &mut Writer<'_>,
+    mut schemes: impl Iterator<Item = SignatureScheme>,
+) -> Result<(), Full> {
     emit(writer, CERTIFICATE_REQUEST, |writer| {
         writer.nested8(|writer| writer.bytes(&CERTIFICATE_TYPES))?;
-        writer.nested16(|writer| schemes.iter().try_for_each(|scheme| writer.u16(scheme.id())))?;
+        writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))?;
         writer.nested16(|_| Ok(()))
     })
 }

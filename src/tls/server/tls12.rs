@@ -148,28 +148,19 @@ impl<'a> Common<'a> {
             let mut params = [0; MAX_PARAMS];
             let mut params_writer = crate::tls::codec::Writer::new(&mut params);
             tls12::emit_params(&mut params_writer, group, public.as_ref()).map_err(no_space)?;
-            let params = params_writer.since(0);
-            let content = signed_params(client_random, server_random, params);
+            let params = params_writer.since(0)?;
+            let content = signed_params(client_random, server_random, params)?;
             let signature = identity
                 .key
                 .sign(scheme, &content, rng)
                 .map_err(|_| Error::Internal("the private key did not sign"))?;
             tls12::server_key_exchange(writer, params, scheme, &signature).map_err(no_space)?;
             if asked {
-                let mut schemes = heapless::Vec::<SignatureScheme, 16>::new();
-                schemes.extend(
-                    config
-                        .preferences
-                        .schemes
-                        .iter()
-                        .copied()
-                        .filter(client_scheme)
-                        .take(16),
-                );
-                certificate::request_tls12(writer, &schemes).map_err(no_space)?;
+                let schemes = config.preferences.schemes.iter().copied().filter(client_scheme);
+                certificate::request_tls12(writer, schemes).map_err(no_space)?;
             }
             tls12::server_hello_done(writer).map_err(no_space)?;
-            transcript.add(writer.since(0));
+            transcript.add(writer.since(0)?);
             Ok(())
         })?;
         context.change.boundary = true;
@@ -224,7 +215,7 @@ impl<'a> Common<'a> {
         context.outbound.handshake(|writer| {
             server_hello::server_hello_tls12(writer, &self.server_random, session_id, self.suite, &answers)
                 .map_err(no_space)?;
-            self.transcript.add(writer.since(0));
+            self.transcript.add(writer.since(0)?);
             Ok(())
         })
     }
@@ -238,11 +229,11 @@ impl<'a> Common<'a> {
     ) -> Result<(), Error> {
         context.outbound.change_cipher_spec()?;
         context.outbound.set_key(key);
-        let hash = self.transcript.hash(self.suite.hash());
+        let hash = self.transcript.hash(self.suite.hash())?;
         let verify_data = master.verify_data(Side::Server, &hash);
         context.outbound.handshake(|writer| {
             msg::finished(writer, &verify_data).map_err(no_space)?;
-            self.transcript.add(writer.since(0));
+            self.transcript.add(writer.since(0)?);
             Ok(())
         })?;
         let hash = hash.as_ref();
@@ -265,7 +256,7 @@ impl<'a> Common<'a> {
         let sealed = tickets.seal(&state, context.rng)?;
         context.outbound.handshake(|writer| {
             ticket::emit_tls12(writer, TICKET_LIFETIME, &sealed).map_err(no_space)?;
-            self.transcript.add(writer.since(0));
+            self.transcript.add(writer.since(0)?);
             Ok(())
         })
     }
@@ -320,7 +311,7 @@ impl<'a> ExpectClientKeyExchange<'a> {
             group: self.key_pair.group().id(),
         });
         let master = if common.extended {
-            let session_hash = common.transcript.hash(common.suite.hash());
+            let session_hash = common.transcript.hash(common.suite.hash())?;
             let master = MasterSecret::extended(common.suite, premaster.as_ref(), &session_hash);
             common.log(&master, session_hash.as_ref());
             master
@@ -352,7 +343,7 @@ impl<'a> ExpectCertificateVerify<'a> {
         let known = known.ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?;
         let transcript = &mut self.common.transcript;
         // What is signed are the messages themselves, of which only the hashes are kept.
-        let hash = transcript.hash(client_scheme_hash(known).ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?);
+        let hash = transcript.hash(client_scheme_hash(known).ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?)?;
         let offered = self.common.config.preferences.schemes;
         self.client_key.check_prehashed(offered, (known, signature), &hash)?;
         transcript.add(message.whole);
@@ -382,7 +373,7 @@ impl<'a> ExpectFinished<'a> {
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
-        let hash = self.common.transcript.hash(self.common.suite.hash());
+        let hash = self.common.transcript.hash(self.common.suite.hash())?;
         if !self.master.is_finished(Side::Client, &hash, verify_data) {
             return Err(PeerMisbehaved::WrongFinished.into());
         }

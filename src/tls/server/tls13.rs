@@ -76,10 +76,10 @@ pub(super) fn client_hello<'a>(
     let Some(public) = public else {
         transcript.add(message.whole);
         context.info.retried = true;
-        transcript.replace_by_message_hash(suite.hash());
+        transcript.replace_by_message_hash(suite.hash())?;
         context.outbound.handshake(|writer| {
             server_hello::hello_retry_request(writer, hello.session_id, suite, group).map_err(no_space)?;
-            transcript.add(writer.since(0));
+            transcript.add(writer.since(0)?);
             Ok(())
         })?;
         if !hello.session_id.is_empty() {
@@ -176,11 +176,11 @@ impl<'a> ExpectCertificate<'a> {
 impl<'a> ExpectCertificateVerify<'a> {
     pub(super) fn certificate_verify(mut self, message: Message<'_>) -> Result<Option<State<'a>>, Error> {
         let finished = &mut self.finished;
-        let hash = finished.transcript.hash(finished.client_handshake.suite().hash());
+        let hash = finished.transcript.hash(finished.client_handshake.suite().hash())?;
         let signature = certificate::parse_verify(message.body())?;
         let offered = finished.config.preferences.schemes;
         self.key
-            .check(offered, true, signature, &signed_content(CLIENT_CONTEXT, &hash))?;
+            .check(offered, true, signature, &signed_content(CLIENT_CONTEXT, &hash)?)?;
         finished.config.preferences.tell(Fact::Signature {
             sent: false,
             hash: hash.as_ref(),
@@ -198,7 +198,7 @@ impl<'a> ExpectFinished<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let suite = self.client_handshake.suite();
         let verify_data = msg::parse_finished(message.body(), suite.hash().output_len())?;
-        let hash = self.transcript.hash(suite.hash());
+        let hash = self.transcript.hash(suite.hash())?;
         if !self.client_handshake.is_finished(&hash, verify_data)? {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
@@ -216,7 +216,9 @@ impl<'a> ExpectFinished<'a> {
         let Some(tickets) = self.config.tickets.filter(|_| self.tickets) else {
             return Ok(());
         };
-        let resumption = self.master.traffic("res master", &self.transcript.hash(suite.hash()))?;
+        let resumption = self
+            .master
+            .traffic("res master", &self.transcript.hash(suite.hash())?)?;
         let rng = &mut *context.rng;
         for number in 0..TICKETS {
             let nonce = [number];
@@ -307,7 +309,7 @@ impl<'a> Flight<'a> {
         };
         self.send_server_hello(hello, &share, number, context)?;
 
-        let hash = self.transcript.hash(self.suite.hash());
+        let hash = self.transcript.hash(self.suite.hash())?;
         let early = KeySchedule::early(self.suite, psk.as_ref().map(AsRef::as_ref));
         let schedule = early.handshake(shared.as_ref())?;
         drop::<SharedSecret>(shared);
@@ -327,7 +329,7 @@ impl<'a> Flight<'a> {
         context.outbound.set_key(RecordKey::new(server_handshake.clone())?);
         let asked = self.send_protected_part(&server_handshake, &authentication, &answers, context)?;
 
-        let hash = self.transcript.hash(self.suite.hash());
+        let hash = self.transcript.hash(self.suite.hash())?;
         let master = schedule.master()?;
         let client_application = master.traffic("c ap traffic", &hash)?;
         let server_application = master.traffic("s ap traffic", &hash)?;
@@ -388,11 +390,12 @@ impl<'a> Flight<'a> {
             if !fits {
                 continue;
             }
-            let covered = message.whole.len().saturating_sub(psks.binders_len());
+            let covered = message.whole.len().checked_sub(psks.binders_len());
+            let covered = covered.and_then(|covered| message.whole.get(..covered));
             let mut transcript = self.transcript.clone();
-            transcript.add(message.whole.get(..covered).unwrap_or_default());
+            transcript.add(covered.ok_or(Error::Internal("binders longer than their ClientHello"))?);
             let key = KeySchedule::early(self.suite, Some(state.secret.as_ref())).binder()?;
-            if !key.is_finished(&transcript.hash(self.suite.hash()), binder)? {
+            if !key.is_finished(&transcript.hash(self.suite.hash())?, binder)? {
                 return Err(PeerMisbehaved::WrongBinder.into());
             }
             return Ok(Some(Resumed { number, state }));
@@ -413,7 +416,7 @@ impl<'a> Flight<'a> {
             let share = (self.group, share.as_ref());
             server_hello::server_hello_tls13(writer, &random, hello.session_id, self.suite, share, psk)
                 .map_err(no_space)?;
-            self.transcript.add(writer.since(0));
+            self.transcript.add(writer.since(0)?);
             Ok(())
         })?;
         // After a HelloRetryRequest it went out already (RFC 8446 §D.4).
@@ -455,27 +458,27 @@ impl<'a> Flight<'a> {
                     certificate::request_tls13(writer, config.preferences.schemes).map_err(no_space)?;
                 }
                 certificate::certificate_tls13(writer, &[], identity.chain).map_err(no_space)?;
-                transcript.add(writer.since(0));
+                transcript.add(writer.since(0)?);
 
                 let at = writer.len();
-                let covered = transcript.hash(hash);
-                let content = signed_content(SERVER_CONTEXT, &covered);
+                let covered = transcript.hash(hash)?;
+                let content = signed_content(SERVER_CONTEXT, &covered)?;
                 signed = Some(covered);
                 let signature = identity
                     .key
                     .sign(*scheme, &content, rng)
                     .map_err(|_| Error::Internal("the private key did not sign"))?;
                 certificate::certificate_verify(writer, *scheme, &signature).map_err(no_space)?;
-                transcript.add(writer.since(at));
+                transcript.add(writer.since(at)?);
             } else {
-                transcript.add(writer.since(0));
+                transcript.add(writer.since(0)?);
             }
 
             let at = writer.len();
-            let covered = transcript.hash(hash);
+            let covered = transcript.hash(hash)?;
             let verify_data = server_handshake.verify_data(&covered)?;
             msg::finished(writer, verify_data.as_ref()).map_err(no_space)?;
-            transcript.add(writer.since(at));
+            transcript.add(writer.since(at)?);
             Ok(covered)
         })?;
         if let Some(hash) = &signed {

@@ -770,6 +770,12 @@ fn key_exchanges_of_tls12_that_are_wrong() {
             Alert::ILLEGAL_PARAMETER,
         );
     }
+    // Longer than any share of ours, whatever the signature says.
+    for length in [98, 255] {
+        let longer = |body: &mut Vec<u8>| drop(body.splice(3..36, vector8(&vec![7; length])));
+        let error = PeerMisbehaved::InvalidKeyShare("x25519");
+        refused(Versions::Tls12, 12, longer, error, Alert::ILLEGAL_PARAMETER);
+    }
     let error = InvalidMessage::TrailingData("ServerHelloDone");
     refused(Versions::Tls12, 14, |body| body.push(0), error, Alert::DECODE_ERROR);
 }
