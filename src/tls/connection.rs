@@ -297,8 +297,11 @@ impl<'a> Connection<'a> {
                 return end.map(|()| Progress::Closed);
             }
             if let Some(message) = self.receiver.inbound.message()? {
-                let message = Message { whole: message };
-                let length = message.whole.len();
+                let length = message.len();
+                let message = Message {
+                    whole: message,
+                    followed: self.receiver.inbound.has_more_than(length),
+                };
                 if let Some(trace) = self.receiver.inbound.trace() {
                     trace.event(&Event::Message {
                         sent: false,
@@ -443,10 +446,16 @@ impl<'a> Receiver<'a> {
                         whole: message,
                     });
                 }
-                let message = Message { whole: message };
+                let message = Message {
+                    whole: message,
+                    followed: self.inbound.has_more_than(length),
+                };
                 // Everything that may come after the handshake.
                 let update = match (message.kind(), self.tls13, self.server) {
-                    (KEY_UPDATE, true, _) => Some(parse_key_update(message.body())?),
+                    (KEY_UPDATE, true, _) => {
+                        message.ends_record()?;
+                        Some(parse_key_update(message.body())?)
+                    }
                     (NEW_SESSION_TICKET, true, false) => {
                         let ticket = NewSessionTicket::parse_tls13(message.body())?;
                         keep(&ticket, self.resumption.as_ref())?;
@@ -504,9 +513,6 @@ impl<'a> Receiver<'a> {
     }
 
     fn change(&mut self, change: Change<'a>) -> Result<(), Error> {
-        if change.boundary && self.inbound.in_message() {
-            return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
-        }
         if let Some(key) = change.key {
             self.inbound.set_key(key)?;
         }

@@ -25,6 +25,8 @@ use crate::pki::verify::{PeerIdentity, leaf_public_key};
 pub(crate) struct Message<'m> {
     /// With its header: what the transcript hashes.
     pub(crate) whole: &'m [u8],
+    /// Whether more of the handshake follows it in its record.
+    pub(crate) followed: bool,
 }
 
 impl<'m> Message<'m> {
@@ -36,6 +38,15 @@ impl<'m> Message<'m> {
     /// What follows the header.
     pub(crate) fn body(self) -> &'m [u8] {
         self.whole.get(HANDSHAKE_HEADER_LEN..).unwrap_or_default()
+    }
+
+    /// Fails when more follows the message in its record, which has to end where keys change (RFC 8446 §5.1) and where
+    /// the other side is to send next. To be called before anything is done about the message.
+    pub(crate) fn ends_record(self) -> Result<(), Error> {
+        if self.followed {
+            return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
+        }
+        Ok(())
     }
 
     /// The error when it may not come now.
@@ -57,8 +68,6 @@ pub(crate) struct Context<'x, 'b> {
 /// What a step changes about the records that come.
 #[derive(Default)]
 pub(crate) struct Change<'a> {
-    /// The next message comes in a record of its own: keys change, or roles do.
-    pub(crate) boundary: bool,
     /// The key from the next record on.
     pub(crate) key: Option<RecordKey>,
     pub(crate) change_cipher_spec: Option<ChangeCipherSpec>,

@@ -162,6 +162,11 @@ impl<'b> Inbound<'b> {
         self.messages = 0..self.messages.len();
     }
 
+    /// Whether more has been assembled than the first message, of `length` bytes.
+    pub(crate) fn has_more_than(&self, length: usize) -> bool {
+        self.messages.len() > length
+    }
+
     /// Whether part of a handshake message waits for the rest.
     pub(crate) fn in_message(&self) -> bool {
         !self.messages.is_empty()

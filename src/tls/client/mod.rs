@@ -253,6 +253,7 @@ impl<'a> ExpectServerHello<'a> {
                     return Err(PeerMisbehaved::MisplacedExtension(kind).into());
                 }
                 let suite = self.chosen_suite(&hello, true)?;
+                message.ends_record()?;
                 if hello.is_retry() {
                     self.retry(&hello, suite, message, context)
                 } else {
@@ -342,7 +343,6 @@ impl<'a> ExpectServerHello<'a> {
             .session
             .filter(|session| session.tls13 && session.suite.hash() == suite.hash());
         context.info.retried = true;
-        context.change.boundary = true;
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
         context.outbound.change_cipher_spec()?;
         self.retried = Some((suite, group));

@@ -99,7 +99,6 @@ pub(super) fn server_hello<'a>(
     // RFC 5077 §3.4: our session ID given back tells that the ticket was taken.
     let resumed = session.filter(|session| !session.tls13 && hello.session_id == agreed.common.session_id);
     let Some(session) = resumed else {
-        context.change.boundary = false;
         return Ok(Some(State::Certificate12(ExpectCertificate(agreed))));
     };
     if session.suite != suite {
@@ -124,7 +123,7 @@ pub(super) fn server_hello<'a>(
         new_ticket: None,
         old: Some(session),
     };
-    state.wait(context)
+    state.wait(message, context)
 }
 
 impl<'a> Agreed<'a> {
@@ -259,6 +258,8 @@ impl<'a> ExpectDone<'a> {
     }
 
     pub(super) fn done(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<State<'a>>, Error> {
+        // It is our turn, whatever the server sends after that.
+        message.ends_record()?;
         tls12::parse_server_hello_done(message.body())?;
         let Self {
             mut agreed,
@@ -322,7 +323,7 @@ impl<'a> ExpectDone<'a> {
             new_ticket: None,
             old: None,
         };
-        state.wait(context)
+        state.wait(message, context)
     }
 
     fn choose_scheme(&self, offered: U16List<'_>) -> Option<SignatureScheme> {
@@ -334,11 +335,11 @@ impl<'a> ExpectDone<'a> {
 
 impl<'a> ExpectFinished<'a> {
     /// Waits for the promised ticket, or for change_cipher_spec.
-    fn wait(mut self, context: &mut Context<'_, 'a>) -> Result<Option<State<'a>>, Error> {
+    fn wait(mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<State<'a>>, Error> {
         if self.agreed.ticket {
             return Ok(Some(State::Ticket12(self)));
         }
-        context.change.boundary = true;
+        message.ends_record()?;
         context.change.change_cipher_spec = self.server_key.take().map(ChangeCipherSpec::Await);
         Ok(Some(State::Finished12(self)))
     }
@@ -355,7 +356,7 @@ impl<'a> ExpectFinished<'a> {
             self.new_ticket = heapless::Vec::from_slice(ticket).ok().map(|ticket| (lifetime, ticket));
         }
         self.agreed.ticket = false;
-        self.wait(context)
+        self.wait(message, context)
     }
 
     pub(super) fn finished(
@@ -371,6 +372,7 @@ impl<'a> ExpectFinished<'a> {
             old,
             ..
         } = self;
+        message.ends_record()?;
         let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
         let hash = agreed.common.transcript.hash(agreed.suite.hash())?;
         if !master.is_finished(Side::Server, &hash, verify_data) {
@@ -383,7 +385,6 @@ impl<'a> ExpectFinished<'a> {
         if let Some(key) = client_key {
             agreed.send_finished(&master, key, context)?;
         }
-        context.change.boundary = true;
         if let (Some(sessions), true) = (agreed.common.config.sessions, agreed.extended) {
             let now = agreed.common.config.preferences.clock.now;
             match (new_ticket, old) {

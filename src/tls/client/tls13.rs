@@ -85,7 +85,6 @@ pub(super) fn after_hello<'a>(
     ] {
         preferences.log_secret(secret, &common.random, value.as_bytes(), hash.as_ref());
     }
-    context.change.boundary = true;
     context.change.key = Some(RecordKey::new(server_handshake.clone())?);
     context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
     // With middlebox compatibility ours goes before the first protected record, alerts included (RFC 8446 §D.4); after
@@ -211,6 +210,7 @@ impl<'a> ExpectFinished<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
+        message.ends_record()?;
         let Self { protected, request } = self;
         let Protected {
             mut common,
@@ -244,7 +244,6 @@ impl<'a> ExpectFinished<'a> {
 
         send_flight(&mut common, suite, &client_handshake, request, context)?;
         context.outbound.set_key(RecordKey::new(client)?);
-        context.change.boundary = true;
         context.change.key = Some(RecordKey::new(server)?);
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
         if let Some(sessions) = common.config.sessions {

@@ -63,6 +63,7 @@ fn client_hello<'a>(
     message: Message<'_>,
     context: &mut Context<'_, 'a>,
 ) -> Result<Option<State<'a>>, Error> {
+    message.ends_record()?;
     let hello = ClientHello::parse(message.body())?;
     context.info.set_server_name(hello.server_name);
     let versions = config.preferences.versions;

@@ -163,7 +163,6 @@ impl<'a> Common<'a> {
             transcript.add(writer.since(0)?);
             Ok(())
         })?;
-        context.change.boundary = true;
         Ok(Some(if asked {
             State::Certificate12(ExpectCertificate { common: self, key_pair })
         } else {
@@ -188,7 +187,6 @@ impl<'a> Common<'a> {
         self.log(&master, &[]);
         let (client, server) = master.record_keys(&self.client_random, &self.server_random)?;
         self.send_finished(&master, server, context)?;
-        context.change.boundary = true;
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Await(client));
         Ok(Some(State::Finished12(ExpectFinished {
             common: self,
@@ -300,6 +298,9 @@ impl<'a> ExpectClientKeyExchange<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
+        if self.client_key.is_none() {
+            message.ends_record()?;
+        }
         let public = tls12::parse_client_key_exchange(message.body())?;
         let premaster = self
             .key_pair
@@ -338,6 +339,7 @@ impl<'a> ExpectCertificateVerify<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
+        message.ends_record()?;
         let (scheme, signature) = certificate::parse_verify(message.body())?;
         let known = SignatureScheme::from_id(scheme).filter(client_scheme);
         let known = known.ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?;
@@ -358,7 +360,6 @@ impl<'a> ExpectFinished<'a> {
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         let (client, server) = master.record_keys(&common.client_random, &common.server_random)?;
-        context.change.boundary = true;
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Await(client));
         Ok(Some(State::Finished12(Self {
             common,
@@ -372,6 +373,7 @@ impl<'a> ExpectFinished<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
+        message.ends_record()?;
         let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
         let hash = self.common.transcript.hash(self.common.suite.hash())?;
         if !self.master.is_finished(Side::Client, &hash, verify_data) {
@@ -385,7 +387,6 @@ impl<'a> ExpectFinished<'a> {
             self.common.send_ticket(&self.master, context)?;
             self.common.send_finished(&self.master, key, context)?;
         }
-        context.change.boundary = true;
         Ok(None)
     }
 }

@@ -85,7 +85,6 @@ pub(super) fn client_hello<'a>(
         if !hello.session_id.is_empty() {
             context.outbound.change_cipher_spec()?;
         }
-        context.change.boundary = true;
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
         if hello.early_data {
             context.change.skip_early_data = Some(SkipEarlyData::UntilClientHello);
@@ -116,6 +115,7 @@ impl<'a> ExpectSecondClientHello<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
+        message.ends_record()?;
         let hello = ClientHello::parse(message.body())?;
         let offer = Offer::check(&hello)?;
         if hello.early_data {
@@ -196,6 +196,7 @@ impl<'a> ExpectFinished<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
+        message.ends_record()?;
         let suite = self.client_handshake.suite();
         let verify_data = msg::parse_finished(message.body(), suite.hash().output_len())?;
         let hash = self.transcript.hash(suite.hash())?;
@@ -206,7 +207,6 @@ impl<'a> ExpectFinished<'a> {
         self.config.preferences.tell(Fact::Finished { sent: false, hash });
         self.transcript.add(message.whole);
         self.send_tickets(suite, context)?;
-        context.change.boundary = true;
         context.change.key = Some(RecordKey::new(self.client_application)?);
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
         Ok(None)
@@ -342,7 +342,6 @@ impl<'a> Flight<'a> {
         }
         context.outbound.set_key(RecordKey::new(server_application)?);
 
-        context.change.boundary = true;
         context.change.key = Some(RecordKey::new(client_handshake.clone())?);
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
         if hello.early_data {

@@ -375,14 +375,6 @@ impl Client {
         hello
     }
 
-    /// Reads the server's flight, and what it sends right after it.
-    pub fn read_flight_and_last_record(&mut self, probe: &mut Probe<'_>) -> (u8, Vec<u8>) {
-        self.read_flight(probe, true);
-        let last = self.open(probe);
-        assert!(probe.is_silent());
-        last
-    }
-
     /// The record of the Finished; after it come application keys.
     pub fn finish(&mut self) -> Vec<u8> {
         let finished = self.finished.clone();

@@ -6,7 +6,7 @@ use postern::pki::verify::ServerName;
 use postern::tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
 use postern::tls::{AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, Versions};
 use postern_peers::clock;
-use postern_peers::hello::{message, numbers16, vector8, vector16};
+use postern_peers::hello::{message, numbers16, record, vector8, vector16};
 use postern_peers::middle::{Item, between};
 use postern_peers::world::{Kind, of};
 
@@ -492,6 +492,17 @@ fn retry_requests_that_are_illegal() {
             middle.client.failed(error, alert);
         });
     }
+    // RFC 8446 §5.1: the record ends with it, and no second hello goes out before that is checked.
+    between(client().with_groups(&groups), server(), |middle| {
+        let hello = middle.client.outbox.pop_front().unwrap();
+        let Item::Message(request) = retry_request(&hello, &[ask(0x0017)]) else {
+            panic!()
+        };
+        middle.client.feed(&record(22, &[&request[..], &[2]].concat()));
+        assert_eq!(middle.client.outbox.len(), 1);
+        let error = PeerMisbehaved::MessageAcrossKeyChange;
+        middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
     // Once is enough, whatever the second asks for.
     for second in [ask(0x0017), ask(0x0018), (44, vec![0, 1, 7])] {
         let groups = [Group::X25519, Group::Secp256r1, Group::Secp384r1];

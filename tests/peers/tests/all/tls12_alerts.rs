@@ -116,6 +116,14 @@ fn change_cipher_spec_left_out_late_doubled_or_broken() {
             });
         }
     }
+    // The server's turn is over with ServerHelloDone: the client's flight does not go out when more follows.
+    up_to(false, Some(14), |end, item| {
+        let Item::Message(done) = item else { panic!() };
+        end.feed(&record(22, &[&done[..], &[20]].concat()));
+        assert_eq!(end.outbox.len(), 1);
+        let error = PeerMisbehaved::MessageAcrossKeyChange;
+        end.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
     // The client's flight in one record with what has to come under the new key.
     up_to(true, Some(16), |end, item| {
         let Item::Message(exchange) = item else { panic!() };
