@@ -22,16 +22,28 @@ mod postern {
     #[path = "pki"]
     pub mod pki {
         pub mod allow;
+        pub mod anchor;
         pub mod cert;
         pub mod crl;
         pub mod error;
         pub mod pem;
+        pub mod signed;
         pub mod text;
         pub mod throwaway;
+        pub mod usage;
+        pub mod work;
     }
     #[path = "crypto"]
     pub mod crypto {
+        pub mod hash;
         pub mod key;
+        pub mod rsa;
+        pub mod sign;
+        pub mod verify;
+
+        /// As in the room itself.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct CryptoError;
     }
 }
 

@@ -7,13 +7,21 @@ use rand_core::CryptoRng;
 use super::CryptoError;
 use super::hash::{HashAlgorithm, HashOutput};
 use super::key::SigningKey;
-use super::suite::Authentication;
 
 /// The longest signature of any [`SignatureScheme`], in bytes: RSA with 4096 bits.
 pub const MAX_SIGNATURE: usize = 512;
 
 /// A signature, as it stands in CertificateVerify.
 pub type Signature = heapless::Vec<u8, MAX_SIGNATURE>;
+
+/// What a TLS 1.2 suite says of the server's signature (RFC 8422 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// ECDSA or Ed25519.
+    Ecdsa,
+    /// RSA.
+    Rsa,
+}
 
 /// A signature scheme (RFC 8446 §4.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

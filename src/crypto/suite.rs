@@ -2,15 +2,7 @@
 
 use super::aead::AeadAlgorithm;
 use super::hash::HashAlgorithm;
-
-/// What a TLS 1.2 suite says of the server's signature (RFC 8422 §2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Authentication {
-    /// ECDSA or Ed25519.
-    Ecdsa,
-    /// RSA.
-    Rsa,
-}
+pub use super::sign::Authentication;
 
 macro_rules! suites {
     ($($variant:ident = $id:literal $name:literal $aead:ident $hash:ident $authentication:expr;)*) => {

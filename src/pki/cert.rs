@@ -31,6 +31,8 @@ pub struct Certificate<'a> {
     pub public_key: PublicKey<'a>,
     /// basicConstraints, if there are any (§4.2.1.9): whether it is a CA.
     pub ca: Option<bool>,
+    /// pathLenConstraint of basicConstraints: how many intermediates may follow.
+    pub path_length: Option<u32>,
     /// The signed part, as DER.
     pub tbs: &'a [u8],
     /// The algorithm of the signature, as the DER of an AlgorithmIdentifier.
@@ -77,6 +79,7 @@ impl<'a> Certificate<'a> {
             not_after,
             public_key,
             ca: None,
+            path_length: None,
             tbs,
             signature_algorithm,
             signature,
@@ -127,6 +130,30 @@ impl<'a> Certificate<'a> {
         })
     }
 
+    /// Whether it may issue certificates by its basicConstraints. Versions 1 and 2 have none: a certificate of these is
+    /// that of a CA if the configuration says so, and only then (§6.1.4 k).
+    pub fn is_ca(&self) -> bool {
+        self.version < 3 || self.ca == Some(true)
+    }
+
+    /// subjectKeyIdentifier (§4.2.1.2).
+    pub(super) fn subject_key_id(&self) -> Option<&'a [u8]> {
+        let id = self.find(SUBJECT_KEY_ID)?;
+        octet_string(&mut SliceReader::new(id).ok()?).ok()
+    }
+
+    /// keyIdentifier of authorityKeyIdentifier (§4.2.1.1).
+    pub(super) fn authority_key_id(&self) -> Option<&'a [u8]> {
+        key_id(self.find(AUTHORITY_KEY_ID)?)
+    }
+
+    fn find(&self, oid: ObjectIdentifier) -> Option<&'a [u8]> {
+        let mut extensions = self.extensions();
+        extensions
+            .find(|extension| extension.oid == oid)
+            .map(|extension| extension.value)
+    }
+
     /// Whether `now` is within its life.
     pub fn is_valid_at(&self, now: Date) -> bool {
         (self.not_before..=self.not_after).contains(&now)
@@ -143,7 +170,8 @@ impl<'a> Certificate<'a> {
             seen.push(oid).map_err(|_| CertError::TooManyExtensions)?;
             match oid {
                 BASIC_CONSTRAINTS => {
-                    self.ca = Some(basic_constraints(value).map_err(|_| Malformed("basicConstraints"))?)
+                    let (ca, path_length) = basic_constraints(value).map_err(|_| Malformed("basicConstraints"))?;
+                    (self.ca, self.path_length) = (Some(ca), path_length);
                 }
                 SUBJECT_ALT_NAME => {
                     self.alternatives = alternatives(value).map_err(|_| Malformed("subjectAltName"))?;
@@ -368,6 +396,10 @@ impl core::error::Error for CertError {}
 pub(super) const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 /// id-ce-subjectAltName (§4.2.1.6).
 pub(super) const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+/// id-ce-subjectKeyIdentifier (§4.2.1.2).
+pub(super) const SUBJECT_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
+/// id-ce-authorityKeyIdentifier (§4.2.1.1).
+pub(super) const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 
 /// id-at-commonName (§4.1.2.4).
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
@@ -529,13 +561,19 @@ pub(super) fn has_critical(extensions: &mut SliceReader<'_>) -> der::Result<bool
     Ok(critical)
 }
 
-fn basic_constraints(der: &[u8]) -> der::Result<bool> {
+fn basic_constraints(der: &[u8]) -> der::Result<(bool, Option<u32>)> {
     let (mut inner, rest) = outer(der)?;
     let ca = Option::<bool>::decode(&mut inner)?.unwrap_or(false);
-    let _path_length = Option::<u32>::decode(&mut inner)?;
+    let path_length = Option::<u32>::decode(&mut inner)?;
     inner.finish()?;
     SliceReader::new(rest)?.finish()?;
-    Ok(ca)
+    Ok((ca, path_length))
+}
+
+/// The keyIdentifier in the value of an authorityKeyIdentifier (§4.2.1.1), which certificates and lists have.
+pub(super) fn key_id(value: &[u8]) -> Option<&[u8]> {
+    let (mut inner, _) = outer(value).ok()?;
+    rest(&context(&mut inner, false, 0).ok()??).ok()
 }
 
 /// Checks GeneralNames, and takes off the SEQUENCE around them.

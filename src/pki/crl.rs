@@ -1,4 +1,4 @@
-//! Revocation lists: what a CRL says (RFC 5280 §5), of version 1 as well as 2. Nothing is verified here.
+//! Revocation lists (RFC 5280 §5), of version 1 as well as 2: what a list says, and whether it can be used.
 
 use core::fmt;
 
@@ -6,9 +6,20 @@ use der::asn1::ObjectIdentifier;
 use der::{Decode as _, Reader as _, SliceReader, Tag};
 
 use super::cert::{
-    Certificate, Date, Extension, Name, context, extension, has_critical, octets, outer, rest, sequence, serial, time,
+    AUTHORITY_KEY_ID, Certificate, Date, Extension, Name, context, extension, has_critical, key_id, octets, outer,
+    rest, sequence, serial, time,
 };
 use super::error::CertificateError;
+use super::signed;
+use super::usage::Usage;
+use super::work::Work;
+
+/// How old a list may be that does not name the time of the next one, in days. RFC 5280 §5.1.2.5 wants nextUpdate;
+/// `openssl ca` can leave it out.
+pub const MAX_AGE: u64 = 30;
+/// How far the clock of a CA may be ahead of ours, in seconds.
+pub const CLOCK_SKEW: u64 = 300;
+const DAY: u64 = 24 * 60 * 60;
 
 /// A revocation list, read from its DER.
 pub struct Crl<'a> {
@@ -16,14 +27,18 @@ pub struct Crl<'a> {
     pub version: u8,
     /// Who has made it.
     pub issuer: Name<'a>,
+    /// When it was made.
+    pub this_update: Date,
     /// When the next one is due, if it says so: then this one is out of date.
     pub next_update: Option<Date>,
     /// Its number among the lists of its issuer, if it says so.
     pub number: Option<CrlNumber<'a>>,
     /// The content of revokedCertificates.
     revoked: &'a [u8],
-    /// Whether it has a critical extension, none of which is understood here.
-    pub(super) critical: bool,
+    /// What makes it one that cannot be used, if something does.
+    pub unsupported: Option<Unsupported>,
+    /// The identifier of the key that has signed it, if it says so.
+    authority_key_id: Option<&'a [u8]>,
     pub(super) tbs: &'a [u8],
     pub(super) signature_algorithm: &'a [u8],
     pub(super) signature: &'a [u8],
@@ -56,7 +71,7 @@ impl<'a> Crl<'a> {
             return Err(Tag::Sequence.value_error().into());
         }
         let issuer = Name::read(&mut r)?;
-        let _this_update = time(&mut r)?;
+        let this_update = time(&mut r)?;
         let next = |r: &SliceReader<'_>| {
             if r.is_finished() {
                 Ok(None)
@@ -72,7 +87,7 @@ impl<'a> Crl<'a> {
             Some(Tag::Sequence) => rest(&sequence(&mut r)?)?,
             _ => &[],
         };
-        let (mut critical, mut number) = (false, None);
+        let (mut unsupported, mut number, mut authority_key_id) = (None, None, None);
         if version == 2
             && let Some(mut wrapper) = context(&mut r, true, 0)?
         {
@@ -83,10 +98,20 @@ impl<'a> Crl<'a> {
                     critical: must,
                     value,
                 } = extension(&mut extensions)?;
-                critical |= must;
-                if oid == CRL_NUMBER {
-                    number = Some(CrlNumber::read(value)?);
-                }
+                let found = match oid {
+                    CRL_NUMBER => {
+                        number = Some(CrlNumber::read(value)?);
+                        None
+                    }
+                    AUTHORITY_KEY_ID => {
+                        authority_key_id = key_id(value);
+                        None
+                    }
+                    DELTA_CRL_INDICATOR => Some(Unsupported::Delta),
+                    ISSUING_DISTRIBUTION_POINT => scope(value)?,
+                    _ => must.then_some(Unsupported::CriticalExtension(oid)),
+                };
+                unsupported = unsupported.or(found);
             }
             wrapper.finish()?;
         }
@@ -94,20 +119,94 @@ impl<'a> Crl<'a> {
         Ok(Self {
             version,
             issuer,
+            this_update,
             next_update,
             number,
             revoked,
-            critical,
+            unsupported,
+            authority_key_id,
             tbs,
             signature_algorithm,
             signature,
         })
     }
 
+    /// Whether `ca` may have signed it: it has the name, and the key identifier where both give one (§5.2.1).
+    pub(super) fn may_be_by(&self, ca: &Certificate<'_>) -> bool {
+        let ids = self.authority_key_id.zip(ca.subject_key_id());
+        self.issuer == ca.subject && ids.is_none_or(|(wanted, given)| wanted == given)
+    }
+
+    /// Whether it counts at `now`: it is of a supported kind and current. Its signature is [`Crl::check_signature`]'s.
+    ///
+    /// # Errors
+    /// [`CertificateError::UnsupportedCrl`], [`CertificateError::CrlExpired`], [`CertificateError::CrlTooOld`],
+    /// [`CertificateError::CrlNotYetValid`].
+    pub(super) fn check_current(&self, now: u64) -> Result<(), CertificateError> {
+        if let Some(why) = self.unsupported {
+            return Err(CertificateError::UnsupportedCrl(why));
+        }
+        let this_update = self.this_update.0;
+        if this_update > now.saturating_add(CLOCK_SKEW) {
+            return Err(CertificateError::CrlNotYetValid { this_update, now });
+        }
+        match self.next_update {
+            Some(Date(next_update)) if now >= next_update => Err(CertificateError::CrlExpired { next_update, now }),
+            None if now.saturating_sub(this_update) > MAX_AGE * DAY => {
+                Err(CertificateError::CrlTooOld { this_update, now })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `ca` has signed it, and may sign lists (§6.3.3 f, g).
+    ///
+    /// # Errors
+    /// [`CertificateError::CrlBadSignature`], [`CertificateError::CrlUnsupportedSignature`],
+    /// [`CertificateError::CrlIssuerMayNotSign`], [`CertificateError::TooComplex`].
+    pub(super) fn check_signature(&self, ca: &Certificate<'_>, work: &Work) -> Result<(), CertificateError> {
+        let spki = ca.public_key.der;
+        signed::verify(self.signature_algorithm, spki, self.tbs, self.signature, work).map_err(
+            |error| match error {
+                CertificateError::BadSignature => CertificateError::CrlBadSignature,
+                CertificateError::UnsupportedSignatureAlgorithm => CertificateError::CrlUnsupportedSignature,
+                other => other,
+            },
+        )?;
+        // A certificate of version 1 or 2 has no basicConstraints; one of version 3 must be that of a CA.
+        if !ca.is_ca() || !Usage::of(ca)?.may_sign_crls() {
+            return Err(CertificateError::CrlIssuerMayNotSign);
+        }
+        Ok(())
+    }
+
+    /// Whether one of `cas`, in DER, has signed it; each is asked that may have. `None` if there is none of its name.
+    pub(super) fn check_signers<'c>(
+        &self,
+        cas: impl Iterator<Item = &'c [u8]>,
+        work: &Work,
+    ) -> Option<Result<(), CertificateError>> {
+        let mut verdict = None;
+        for ca in cas.filter_map(|der| Certificate::from_der(der).ok()) {
+            let found = match self.may_be_by(&ca) {
+                true => self.check_signature(&ca, work),
+                false if self.issuer == ca.subject => Err(CertificateError::CrlBadSignature),
+                false => continue,
+            };
+            // Of two CAs of one name, the one that has signed knows better what is wrong.
+            match (found, verdict) {
+                (Ok(()), _) => return Some(Ok(())),
+                (Err(CertificateError::CrlBadSignature), Some(_)) => {}
+                (Err(error), _) => verdict = Some(Err(error)),
+            }
+        }
+        verdict
+    }
+
     /// Reads all entries.
     ///
     /// # Errors
-    /// [`CertificateError::MalformedCrl`], or [`CertificateError::UnsupportedCrl`] if one has a critical extension.
+    /// [`CertificateError::MalformedCrl`], or [`CertificateError::UnsupportedCrl`] if an entry has a critical extension.
     pub fn check_entries(&self) -> Result<(), CertificateError> {
         // No serial number is empty.
         self.find(&[]).map(|_| ())
@@ -138,7 +237,7 @@ impl<'a> Crl<'a> {
                 let mut extensions = sequence(&mut entry).map_err(malformed)?;
                 // certificateIssuer, for one: then the entry is about somebody else's certificate (§5.3.3).
                 if has_critical(&mut extensions).map_err(malformed)? {
-                    return Err(CertificateError::UnsupportedCrl);
+                    return Err(CertificateError::UnsupportedCrl(Unsupported::CriticalEntry));
                 }
             }
             entry.finish().map_err(malformed)?;
@@ -147,6 +246,88 @@ impl<'a> Crl<'a> {
     }
 }
 
+/// Checks a configured list, in DER, as handshakes will use it at `now` (seconds since 1970): kind, dates, entries, and
+/// the signature by one of the configured CAs `cas`, where one has the name of the list's issuer. A list does not need a
+/// cRLNumber.
+///
+/// # Errors
+/// What makes it of no use.
+pub fn check<'c>(der: &[u8], cas: impl Iterator<Item = &'c [u8]>, now: u64) -> Result<CrlIssuer, CertificateError> {
+    let crl = Crl::from_der(der)?;
+    crl.check_current(now)?;
+    crl.check_entries()?;
+    match crl.check_signers(cas, &Work::default()) {
+        Some(verdict) => verdict.map(|()| CrlIssuer::Configured),
+        None => Ok(CrlIssuer::Unknown),
+    }
+}
+
+/// Who has made a configured list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrlIssuer {
+    /// One of the configured CAs, which has signed it.
+    Configured,
+    /// None of these. It counts if peers send intermediates of that name; its signature is not verified before.
+    Unknown,
+}
+
+/// Why a list is of a kind that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsupported {
+    /// It has only the changes since another (RFC 5280 §5.2.4).
+    Delta,
+    /// It is about certificates of other CAs as well (§5.2.5).
+    Indirect,
+    /// It is about revocations for some reasons only (§5.2.5).
+    SomeReasons,
+    /// It is about attribute certificates (§5.2.5).
+    AttributeCertificates,
+    /// It has a critical extension that is not understood (§5.2).
+    CriticalExtension(ObjectIdentifier),
+    /// One of its entries has a critical extension (§5.3).
+    CriticalEntry,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Delta => "delta CRL",
+            Self::Indirect => "indirect CRL",
+            Self::SomeReasons => "CRL for some reasons only",
+            Self::AttributeCertificates => "CRL for attribute certificates",
+            Self::CriticalExtension(oid) => return write!(f, "critical extension {oid}"),
+            Self::CriticalEntry => "critical extension of an entry",
+        })
+    }
+}
+
+/// What the value of an issuingDistributionPoint (§5.2.5) makes of a list. Where it is published says nothing, nor does it
+/// matter if it is about certificates of CAs alone, or of others: a certificate that is listed is revoked.
+fn scope(der: &[u8]) -> der::Result<Option<Unsupported>> {
+    let (mut fields, _) = outer(der)?;
+    let _name = context(&mut fields, true, 0)?;
+    let _user = context(&mut fields, false, 1)?;
+    let _ca = context(&mut fields, false, 2)?;
+    let reasons = context(&mut fields, false, 3)?;
+    let indirect = context(&mut fields, false, 4)?;
+    let attribute = context(&mut fields, false, 5)?;
+    fields.finish()?;
+    let set = |field: &Option<SliceReader<'_>>| field.as_ref().is_some_and(|value| rest(value) != Ok(&[0]));
+    Ok(if set(&indirect) {
+        Some(Unsupported::Indirect)
+    } else if reasons.is_some() {
+        Some(Unsupported::SomeReasons)
+    } else if set(&attribute) {
+        Some(Unsupported::AttributeCertificates)
+    } else {
+        None
+    })
+}
+
+/// id-ce-deltaCRLIndicator (§5.2.4).
+const DELTA_CRL_INDICATOR: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.27");
+/// id-ce-issuingDistributionPoint (§5.2.5).
+const ISSUING_DISTRIBUTION_POINT: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.28");
 /// id-ce-cRLNumber.
 const CRL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.20");
 

@@ -3,7 +3,9 @@
 use core::fmt;
 
 use super::cert::Date;
+use super::crl::{MAX_AGE, Unsupported};
 use super::text::Text;
+use super::work::MAX_SIGNATURES;
 
 /// Why a chain of certificates is refused, with the facts that a person needs to put it right.
 ///
@@ -93,7 +95,7 @@ pub enum CertificateError {
     NameConstraintViolation,
     /// The chain is longer than one of its CAs allows (RFC 5280 §4.2.1.9), or than [`super::verify::MAX_CHAIN`].
     PathTooLong,
-    /// So many chains can be built from the peer's certificates that the search was given up.
+    /// More than [`MAX_SIGNATURES`] signatures would have to be verified.
     TooComplex,
     /// A certificate has been revoked by its issuer.
     Revoked {
@@ -124,8 +126,24 @@ pub enum CertificateError {
     MalformedCrl,
     /// A revocation list was not signed by the key of the issuer whose name it bears.
     CrlBadSignature,
-    /// A revocation list is of a kind that is not supported: delta, indirect, or for some reasons only.
-    UnsupportedCrl,
+    /// A revocation list is signed with an algorithm, or a kind or size of key, that is not supported.
+    CrlUnsupportedSignature,
+    /// A revocation list is of a kind that is not supported.
+    UnsupportedCrl(Unsupported),
+    /// A revocation list is not of today, but of later.
+    CrlNotYetValid {
+        /// When it was made, by its own word.
+        this_update: u64,
+        /// What the clock shows.
+        now: u64,
+    },
+    /// A revocation list does not name the time of the next one, and is older than [`super::crl::MAX_AGE`].
+    CrlTooOld {
+        /// When it was made.
+        this_update: u64,
+        /// What the clock shows.
+        now: u64,
+    },
     /// The issuer's certificate does not allow it to sign revocation lists.
     CrlIssuerMayNotSign,
 }
@@ -293,7 +311,10 @@ impl fmt::Display for CertificateError {
             }
             Self::NameConstraintViolation => f.write_str("certificate has a name that its issuer may not give"),
             Self::PathTooLong => f.write_str("certificate chain is longer than allowed"),
-            Self::TooComplex => f.write_str("certificate chain is too complex"),
+            Self::TooComplex => write!(
+                f,
+                "certificate takes more than {MAX_SIGNATURES} signature checks to verify"
+            ),
             Self::Revoked { serial } => write!(f, "certificate revoked: serial number {serial}"),
             Self::RevokedByResponder { serial, at, reason } => {
                 write!(f, "certificate revoked {}", Date(*at))?;
@@ -314,9 +335,20 @@ impl fmt::Display for CertificateError {
             }
             Self::MalformedCrl => f.write_str("a configured revocation list is malformed"),
             Self::CrlBadSignature => f.write_str("revocation list's signature is not that of the issuer"),
-            Self::UnsupportedCrl => {
-                f.write_str("revocation list is of a kind that is not supported (delta, indirect or partial)")
+            Self::CrlUnsupportedSignature => {
+                f.write_str("revocation list is signed with an algorithm or key that is not supported")
             }
+            Self::UnsupportedCrl(kind) => write!(f, "revocation list is of a kind that is not supported ({kind})"),
+            Self::CrlNotYetValid { this_update, now } => {
+                let [this_update, now] = apart(*this_update, *now);
+                write!(f, "revocation list not valid before {this_update} (it is {now} now)")
+            }
+            Self::CrlTooOld { this_update, now } => write!(
+                f,
+                "revocation list names no next update and is more than {MAX_AGE} days old: it is of {} (it is {} now)",
+                Date(*this_update),
+                Date(*now)
+            ),
             Self::CrlIssuerMayNotSign => f.write_str("issuer may not sign revocation lists (keyUsage lacks cRLSign)"),
         }
     }

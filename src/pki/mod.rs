@@ -1,6 +1,7 @@
 //! Certificates in, verdicts out: PEM, X.509, chains, names, dates, purposes, revocation.
 
 pub mod allow;
+pub mod anchor;
 pub mod cert;
 pub mod crl;
 pub mod error;
@@ -9,9 +10,10 @@ mod ocsp;
 pub mod pem;
 mod pinned;
 mod revocation;
-mod signed;
+pub mod signed;
 pub mod staple;
 mod strict;
 pub mod text;
 mod usage;
 pub mod verify;
+pub mod work;

@@ -7,6 +7,7 @@ use super::cert::Certificate;
 use super::error::CertificateError;
 use super::usage::Usage;
 use super::verify::{Purpose, Trust};
+use super::work::Work;
 use super::{name, revocation, signed};
 
 /// What the rule says of a leaf.
@@ -21,7 +22,13 @@ pub(super) enum Verdict<'t> {
 }
 
 /// Judges a leaf by its CA alone. CA:TRUE is tolerated, as nothing below the leaf is looked at.
-pub(super) fn judge<'t>(trust: &Trust<'t>, leaf: &Certificate<'_>, purpose: Purpose<'_>, now: u64) -> Verdict<'t> {
+pub(super) fn judge<'t>(
+    trust: &Trust<'t>,
+    leaf: &Certificate<'_>,
+    purpose: Purpose<'_>,
+    now: u64,
+    work: &Work,
+) -> Verdict<'t> {
     let mut verdict = Verdict::NotApplicable;
     for der in trust.anchors() {
         let applies = Certificate::from_der(der)
@@ -29,7 +36,7 @@ pub(super) fn judge<'t>(trust: &Trust<'t>, leaf: &Certificate<'_>, purpose: Purp
             .filter(|issuer| issuer.subject == leaf.issuer)
             .filter(|issuer| Usage::of(issuer).is_ok_and(|usage| !usage.name_constraints));
         let Some(issuer) = applies else { continue };
-        match check(trust, leaf, &issuer, purpose, now) {
+        match check(trust, leaf, (der, &issuer), purpose, now, work) {
             Ok(()) => return Verdict::Good(der),
             Err(error) => {
                 // Of two CAs of one name, the one that has signed knows better what is wrong.
@@ -45,15 +52,17 @@ pub(super) fn judge<'t>(trust: &Trust<'t>, leaf: &Certificate<'_>, purpose: Purp
 fn check(
     trust: &Trust<'_>,
     leaf: &Certificate<'_>,
-    issuer: &Certificate<'_>,
+    (der, issuer): (&[u8], &Certificate<'_>),
     purpose: Purpose<'_>,
     now: u64,
+    work: &Work,
 ) -> Result<(), CertificateError> {
     signed::verify(
         leaf.signature_algorithm,
         issuer.public_key.der,
         leaf.tbs,
         leaf.signature,
+        work,
     )?;
     let (not_before, not_after) = (leaf.not_before.0, leaf.not_after.0);
     if now < not_before {
@@ -62,9 +71,9 @@ fn check(
     if now > not_after {
         return Err(CertificateError::Expired { not_after, now });
     }
-    revocation::check(trust.crls(), leaf, issuer, now, |_| false)?;
+    revocation::check(trust, leaf, der, now, work)?;
     let usage = Usage::of(leaf)?;
-    if usage.unknown_critical {
+    if usage.unknown_critical() {
         return Err(CertificateError::UnsupportedCriticalExtension);
     }
     if !usage.is_for(purpose.oid()) {

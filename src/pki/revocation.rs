@@ -1,53 +1,48 @@
 //! Revocation: asks the lists about a certificate (RFC 5280 §6.3).
 //!
-//! In strict mode webpki judges by lists of version 2 as well, but not by all: it knows no version 1, which is what
-//! `openssl ca -gencrl` makes unless it is told otherwise; it leaves out lists whose distribution point is none of the
-//! certificate's, or is no URI; and it does not ask whether a configured CA may sign lists. Nor does it look at leaves
-//! that only pinned verification takes. So all lists are asked here.
+//! webpki could ask lists as well, but not all: it knows no version 1, which is what `openssl ca -gencrl` makes unless it is
+//! told otherwise, no list without cRLNumber; it leaves out lists whose distribution point is none of the certificate's,
+//! and does not ask whether a configured CA may sign lists. So all lists are asked here, and here alone.
 
-use super::cert::{Certificate, Date};
+use super::cert::Certificate;
 use super::crl::Crl;
 use super::error::CertificateError;
-use super::signed;
 use super::text::Text;
-use super::usage::Usage;
+use super::verify::Trust;
+use super::work::Work;
 
-/// Asks those of `crls` that the issuer of `certificate` has made: each must be genuine, current and without the
-/// certificate, and without critical extensions unless they are `understood`. `issuer` is the issuer's certificate.
+/// Asks those lists of `trust` that the issuer of `certificate` has made, and that one of `issuer`, the issuer's
+/// certificate in DER, and the configured CAs of its name has signed: each must be genuine, current and without the
+/// certificate. One that is not of today does not count if there is another.
 pub(super) fn check(
-    crls: &[&[u8]],
+    trust: &Trust<'_>,
     certificate: &Certificate<'_>,
-    issuer: &Certificate<'_>,
+    issuer: &[u8],
     now: u64,
-    understood: impl Fn(&Crl<'_>) -> bool,
+    work: &Work,
 ) -> Result<(), CertificateError> {
-    for der in crls {
+    let mut verdict = Ok(());
+    let mut counted = false;
+    for der in trust.crls() {
         let crl = Crl::from_der(der)?;
         if crl.issuer != certificate.issuer {
             continue;
         }
-        signed::verify(crl.signature_algorithm, issuer.public_key.der, crl.tbs, crl.signature).map_err(|error| {
-            match error {
-                CertificateError::BadSignature => CertificateError::CrlBadSignature,
-                other => other,
-            }
-        })?;
-        if let Some(Date(next_update)) = crl.next_update
-            && now >= next_update
-        {
-            return Err(CertificateError::CrlExpired { next_update, now });
+        if let Err(error @ CertificateError::CrlNotYetValid { .. }) = crl.check_current(now) {
+            verdict = Err(error);
+            continue;
         }
-        if !Usage::of(issuer)?.may_sign_crls() {
-            return Err(CertificateError::CrlIssuerMayNotSign);
-        }
-        if crl.critical && !understood(&crl) {
-            return Err(CertificateError::UnsupportedCrl);
-        }
+        crl.check_current(now)?;
+        let others = trust.anchors().iter().copied().filter(|der| *der != issuer);
+        let signers = core::iter::once(issuer).chain(others);
+        crl.check_signers(signers, work)
+            .unwrap_or(Err(CertificateError::CrlBadSignature))?;
         if crl.find(certificate.serial)? {
             return Err(revoked(certificate));
         }
+        counted = true;
     }
-    Ok(())
+    if counted { Ok(()) } else { verdict }
 }
 
 /// [`CertificateError::Revoked`].

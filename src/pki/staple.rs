@@ -13,13 +13,13 @@ use super::error::{CertificateError, StapleFault};
 use super::ocsp::{Answer, Responder, Response, Status};
 use super::usage::{OCSP_SIGNING, TLS_FEATURE, Usage};
 use super::verify::{Clock, Trust};
+use super::work::Work;
 use super::{revocation, signed};
 use crate::crypto::hash::HashAlgorithm;
 
 /// How old a response may be that does not say when there will be news, in days.
 pub const MAX_AGE: u64 = 7;
-/// How far the responder's clock may be ahead of ours, in seconds.
-pub const CLOCK_SKEW: u64 = 300;
+pub use super::crl::CLOCK_SKEW;
 
 /// What there is to ask about a certificate, by itself: it outlives the certificates that it was made of.
 pub struct Question {
@@ -30,6 +30,8 @@ pub struct Question {
     /// The issuer's SubjectPublicKeyInfo.
     issuer: heapless::Vec<u8, MAX_ISSUER_KEY>,
     demanded: bool,
+    /// What the verdict on the chain has cost.
+    work: Work,
 }
 
 /// The longest SubjectPublicKeyInfo of an issuer, in bytes: RSA-4096 takes 550.
@@ -55,7 +57,7 @@ impl Question {
     /// # Errors
     /// [`CertificateError::Malformed`], or [`CertificateError::UnsupportedSignatureAlgorithm`] for a key of the issuer's
     /// that is longer than any that is supported.
-    pub(super) fn about(leaf: &[u8], issuer: &[u8]) -> Result<Self, CertificateError> {
+    pub(super) fn about(leaf: &[u8], issuer: &[u8], work: &Work) -> Result<Self, CertificateError> {
         let malformed = |_| CertificateError::Malformed;
         let demanded = demands_staple(leaf);
         let leaf = Certificate::from_der(leaf).map_err(malformed)?;
@@ -74,6 +76,7 @@ impl Question {
             issuer: heapless::Vec::from_slice(issuer.public_key.der)
                 .map_err(|_| CertificateError::UnsupportedSignatureAlgorithm)?,
             demanded,
+            work: work.clone(),
         })
     }
 
@@ -84,18 +87,18 @@ impl Question {
     /// [`CertificateError::RevokedByResponder`], [`CertificateError::Staple`], [`CertificateError::NoStaple`].
     pub fn answered(&self, staple: Option<&[u8]>, trust: &Trust<'_>, clock: Clock) -> Result<(), CertificateError> {
         match staple {
-            Some(staple) => self.judge(staple, trust.crls(), clock.now),
+            Some(staple) => self.judge(staple, trust.crls(), clock.now, &self.work.clone()),
             None if self.demanded => Err(CertificateError::NoStaple),
             None => Ok(()),
         }
     }
 
-    fn judge(&self, staple: &[u8], crls: &[&[u8]], now: u64) -> Result<(), CertificateError> {
+    pub(super) fn judge(&self, staple: &[u8], crls: &[&[u8]], now: u64, work: &Work) -> Result<(), CertificateError> {
         let response = Response::from_der(staple)?;
         if response.critical {
             return Err(StapleFault::CriticalExtension.into());
         }
-        self.check_signature(&response, crls, now)?;
+        self.check_signature(&response, crls, now, work)?;
         let mut found = false;
         for answer in response.answers() {
             let answer = answer?;
@@ -123,13 +126,19 @@ impl Question {
     }
 
     /// The issuer has signed it, or somebody who may for the issuer (RFC 6960 §4.2.2.2).
-    fn check_signature(&self, response: &Response<'_>, crls: &[&[u8]], now: u64) -> Result<(), StapleFault> {
+    fn check_signature(
+        &self,
+        response: &Response<'_>,
+        crls: &[&[u8]],
+        now: u64,
+        work: &Work,
+    ) -> Result<(), CertificateError> {
         let by_issuer = match response.responder {
             Responder::Name(name) => sha256(name) == self.sha256.name,
             Responder::Key(key) => key == self.sha1.key,
         };
         if by_issuer {
-            return verify(response, &self.issuer);
+            return verify(response, &self.issuer, work);
         }
         let names = |certificate: &Certificate<'_>| match response.responder {
             Responder::Name(name) => certificate.subject.der == name,
@@ -139,42 +148,46 @@ impl Question {
             .certificates()
             .filter_map(|der| Certificate::from_der(der).ok());
         let responder = certificates.find(names).ok_or(StapleFault::UnknownResponder)?;
-        self.check_responder(&responder, crls, now)?;
-        verify(response, responder.public_key.der)
+        self.check_responder(&responder, crls, now, work)?;
+        verify(response, responder.public_key.der, work)
     }
 
-    fn check_responder(&self, responder: &Certificate<'_>, crls: &[&[u8]], now: u64) -> Result<(), StapleFault> {
+    fn check_responder(
+        &self,
+        responder: &Certificate<'_>,
+        crls: &[&[u8]],
+        now: u64,
+        work: &Work,
+    ) -> Result<(), CertificateError> {
         if sha256(responder.issuer.der) != self.sha256.name {
-            return Err(StapleFault::StrangeResponder);
+            return Err(StapleFault::StrangeResponder.into());
         }
         signed::verify(
             responder.signature_algorithm,
             &self.issuer,
             responder.tbs,
             responder.signature,
+            work,
         )
-        .map_err(|error| match error {
-            CertificateError::BadSignature => StapleFault::StrangeResponder,
-            _ => StapleFault::UnsupportedSignatureAlgorithm,
-        })?;
+        .map_err(|error| fault(error, StapleFault::StrangeResponder))?;
         let usage = Usage::of(responder).map_err(|_| StapleFault::Malformed("certs"))?;
         if !usage.states(OCSP_SIGNING) || !usage.may_sign() {
-            return Err(StapleFault::ResponderMayNotSign);
+            return Err(StapleFault::ResponderMayNotSign.into());
         }
-        if usage.unknown_critical {
-            return Err(StapleFault::CriticalExtension);
+        if usage.unknown_critical() {
+            return Err(StapleFault::CriticalExtension.into());
         }
         let (not_before, not_after) = (responder.not_before.0, responder.not_after.0);
         if now < not_before {
-            return Err(StapleFault::ResponderNotYetValid { not_before, now });
+            return Err(StapleFault::ResponderNotYetValid { not_before, now }.into());
         }
         if now > not_after {
-            return Err(StapleFault::ResponderExpired { not_after, now });
+            return Err(StapleFault::ResponderExpired { not_after, now }.into());
         }
         // They were found genuine and current when the certificate itself was judged by the same issuer's.
         let revoked = |der: &&[u8]| Crl::from_der(der).is_ok_and(|crl| crl.lists(responder) != Ok(false));
         if crls.iter().any(revoked) {
-            return Err(StapleFault::ResponderRevoked);
+            return Err(StapleFault::ResponderRevoked.into());
         }
         Ok(())
     }
@@ -230,11 +243,19 @@ fn check(answer: &Answer<'_>, now: u64) -> Result<(), CertificateError> {
     }
 }
 
-fn verify(response: &Response<'_>, spki: &[u8]) -> Result<(), StapleFault> {
-    signed::verify(response.signature_algorithm, spki, response.tbs, response.signature).map_err(|error| match error {
-        CertificateError::BadSignature => StapleFault::BadSignature,
-        _ => StapleFault::UnsupportedSignatureAlgorithm,
-    })
+fn verify(response: &Response<'_>, spki: &[u8], work: &Work) -> Result<(), CertificateError> {
+    let signature = response.signature;
+    signed::verify(response.signature_algorithm, spki, response.tbs, signature, work)
+        .map_err(|error| fault(error, StapleFault::BadSignature))
+}
+
+/// What is said of a signature that was not verified; `bad` if it is wrong.
+fn fault(error: CertificateError, bad: StapleFault) -> CertificateError {
+    match error {
+        CertificateError::BadSignature => bad.into(),
+        CertificateError::UnsupportedSignatureAlgorithm => StapleFault::UnsupportedSignatureAlgorithm.into(),
+        other => other,
+    }
 }
 
 /// A name for names and keys, which nobody gains anything by finding a second one for; not for signatures.

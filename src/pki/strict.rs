@@ -4,19 +4,16 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use rustls_pki_types::{CertificateDer, DnsName, TrustAnchor, UnixTime};
-use webpki::{
-    BorrowedCertRevocationList, CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage,
-    RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath, anchor_from_trusted_cert,
-};
+use webpki::{EndEntityCert, Error, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 
 use super::cert::{Certificate, subject};
-use super::crl::Crl;
 use super::error::CertificateError;
 use super::name::{self, ServerName};
 use super::revocation;
 use super::text::Text;
 use super::usage::Usage;
-use super::verify::{MAX_ANCHORS, MAX_CHAIN, MAX_CRLS, MAX_ROOTS, Purpose, Trust, Vouched};
+use super::verify::{MAX_ANCHORS, MAX_CHAIN, MAX_ROOTS, Purpose, Trust, Vouched};
+use super::work::Work;
 use crate::crypto::verify::ALGORITHMS;
 
 /// The most CAs that there are to judge by.
@@ -29,6 +26,7 @@ pub(super) fn judge<'t, 'c>(
     leaf: &Certificate<'_>,
     purpose: Purpose<'_>,
     now: u64,
+    work: &Work,
 ) -> Result<Vouched<'t, 'c>, CertificateError> {
     let ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> =
         chain.iter().map(|der| CertificateDer::from(*der)).collect();
@@ -41,41 +39,16 @@ pub(super) fn judge<'t, 'c>(
         let anchor = anchor_from_trusted_cert(der).map_err(|_| CertificateError::MalformedTrustAnchor)?;
         anchors.push(anchor).map_err(|_| CertificateError::TooManyConfigured)?;
     }
-    let mut lists: heapless::Vec<CertRevocationList<'_>, MAX_CRLS> = heapless::Vec::new();
-    for der in trust.crls() {
-        if Crl::from_der(der)?.version == 2 {
-            let list = BorrowedCertRevocationList::from_der(der).map_err(crl_error)?;
-            lists
-                .push(list.into())
-                .map_err(|_| CertificateError::TooManyConfigured)?;
-        }
-    }
-    let lists: heapless::Vec<&CertRevocationList<'_>, MAX_CRLS> = lists.iter().collect();
-    // A list speaks for its issuer; who has made none has revoked nothing.
-    let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
-        options
-            .with_status_policy(UnknownStatusPolicy::Allow)
-            .with_expiration_policy(ExpirationPolicy::Enforce)
-            .build()
-    });
     let usage = match purpose {
         Purpose::Server(_) => KeyUsage::server_auth(),
         Purpose::Client => KeyUsage::client_auth(),
     };
 
-    let explain = |error| explain(error, trust, chain, leaf, purpose, now);
+    let explain = |error| explain(error, chain, leaf, purpose, now);
     let end_entity = EndEntityCert::try_from(leaf_der).map_err(explain)?;
     let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
     let path = end_entity
-        .verify_for_usage(
-            ALGORITHMS,
-            &anchors,
-            intermediates,
-            time,
-            usage,
-            revocation,
-            Some(&may_issue),
-        )
+        .verify_for_usage(ALGORITHMS, &anchors, intermediates, time, usage, None, Some(&may_issue))
         .map_err(explain)?;
     let root = anchors
         .iter()
@@ -83,7 +56,7 @@ pub(super) fn judge<'t, 'c>(
         .find(|(anchor, _)| core::ptr::eq(*anchor, path.anchor()))
         .map(|(_, der)| *der)
         .ok_or(CertificateError::MalformedTrustAnchor)?;
-    check_crls(trust, root, &path, leaf, now)?;
+    check_crls(trust, root, &path, leaf, now, work)?;
     if !Usage::of(leaf)?.may_sign() {
         return Err(CertificateError::KeyMayNotSign);
     }
@@ -91,6 +64,7 @@ pub(super) fn judge<'t, 'c>(
         root,
         leaf: chain.first().copied().unwrap_or_default(),
         issuer: signer(&path, chain),
+        work: work.clone(),
     };
     let Purpose::Server(Some(wanted)) = purpose else {
         return Ok(vouched);
@@ -149,11 +123,6 @@ fn lacks_cert_sign(issuer: &Certificate<'_>) -> bool {
     Usage::of(issuer).is_ok_and(|usage| !usage.may_sign_certificates())
 }
 
-/// Whether webpki can take a certificate for a trust anchor.
-pub(super) fn is_anchor(der: &[u8]) -> bool {
-    anchor_from_trusted_cert(&CertificateDer::from(der)).is_ok()
-}
-
 /// Asks all lists about every certificate of a path that webpki has built.
 #[inline(never)] // as above
 fn check_crls(
@@ -162,14 +131,11 @@ fn check_crls(
     path: &VerifiedPath<'_>,
     leaf: &Certificate<'_>,
     now: u64,
+    work: &Work,
 ) -> Result<(), CertificateError> {
     if trust.crls().is_empty() {
         return Ok(());
     }
-    let check = |certificate: &Certificate<'_>, issuer: &Certificate<'_>| {
-        // What webpki reads, version 2, has no critical extension that it does not understand.
-        revocation::check(trust.crls(), certificate, issuer, now, |crl| crl.version == 2)
-    };
     let mut ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> = heapless::Vec::new();
     for intermediate in path.intermediate_certificates() {
         ders.push(intermediate.der())
@@ -177,25 +143,16 @@ fn check_crls(
     }
     let mut certificate = leaf.clone();
     for der in &ders {
-        let issuer = Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
-        check(&certificate, &issuer)?;
-        certificate = issuer;
+        revocation::check(trust, &certificate, der, now, work)?;
+        certificate = Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
     }
-    let anchor = Certificate::from_der(root).map_err(|_| CertificateError::MalformedTrustAnchor)?;
-    check(&certificate, &anchor)
+    revocation::check(trust, &certificate, root, now, work)
 }
 
 /// Our word for webpki's, with the facts that webpki does not give without a heap.
 #[inline(never)] // as above
 #[allow(deprecated)] // the old forms of two errors, should webpki still use them
-fn explain(
-    error: Error,
-    trust: &Trust<'_>,
-    chain: &[&[u8]],
-    leaf: &Certificate<'_>,
-    purpose: Purpose<'_>,
-    now: u64,
-) -> CertificateError {
+fn explain(error: Error, chain: &[&[u8]], leaf: &Certificate<'_>, purpose: Purpose<'_>, now: u64) -> CertificateError {
     let mut certificates = chain.iter().filter_map(|der| Certificate::from_der(der).ok());
     match error {
         Error::CertExpired { not_after, .. } => CertificateError::Expired {
@@ -226,13 +183,7 @@ fn explain(
         Error::UnsupportedSignatureAlgorithm
         | Error::UnsupportedSignatureAlgorithmContext(_)
         | Error::UnsupportedSignatureAlgorithmForPublicKey
-        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
-        | Error::UnsupportedCrlSignatureAlgorithm
-        | Error::UnsupportedCrlSignatureAlgorithmContext(_)
-        | Error::UnsupportedCrlSignatureAlgorithmForPublicKey
-        | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => {
-            CertificateError::UnsupportedSignatureAlgorithm
-        }
+        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => CertificateError::UnsupportedSignatureAlgorithm,
         Error::UnsupportedCriticalExtension => CertificateError::UnsupportedCriticalExtension,
         Error::RequiredEkuNotFound | Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => {
             let purpose = purpose.oid();
@@ -245,34 +196,7 @@ fn explain(
         Error::MaximumSignatureChecksExceeded
         | Error::MaximumPathBuildCallsExceeded
         | Error::MaximumNameConstraintComparisonsExceeded => CertificateError::TooComplex,
-        Error::CertRevoked => {
-            let lists = |certificate: &Certificate<'_>, der: &[u8]| {
-                Crl::from_der(der).is_ok_and(|crl| crl.lists(certificate) == Ok(true))
-            };
-            let culprit = certificates.find(|certificate| trust.crls().iter().any(|der| lists(certificate, der)));
-            revocation::revoked(&culprit.unwrap_or(leaf.clone()))
-        }
-        Error::CrlExpired { next_update, .. } => CertificateError::CrlExpired {
-            next_update: next_update.as_secs(),
-            now,
-        },
-        Error::InvalidCrlSignatureForPublicKey => CertificateError::CrlBadSignature,
-        Error::IssuerNotCrlSigner => CertificateError::CrlIssuerMayNotSign,
-        Error::UnsupportedRevocationReason | Error::InvalidCrlNumber => CertificateError::MalformedCrl,
-        Error::UnsupportedIndirectCrl => CertificateError::UnsupportedCrl,
         _ => CertificateError::Malformed,
-    }
-}
-
-/// What webpki says when it reads a list.
-fn crl_error(error: Error) -> CertificateError {
-    match error {
-        Error::UnsupportedDeltaCrl
-        | Error::UnsupportedIndirectCrl
-        | Error::UnsupportedCriticalExtension
-        | Error::UnsupportedCrlIssuingDistributionPoint
-        | Error::UnsupportedRevocationReasonsPartitioning => CertificateError::UnsupportedCrl,
-        _ => CertificateError::MalformedCrl,
     }
 }
 

@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 use der::asn1::{BitStringRef, ObjectIdentifier};
 use der::{Decode as _, Reader as _, SliceReader};
 
-use super::cert::{BASIC_CONSTRAINTS, Certificate, SUBJECT_ALT_NAME, outer, rest};
+use super::cert::{AUTHORITY_KEY_ID, BASIC_CONSTRAINTS, Certificate, SUBJECT_ALT_NAME, SUBJECT_KEY_ID, outer, rest};
 use super::error::CertificateError;
 use super::text::Text;
 
@@ -15,6 +15,10 @@ const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 /// id-ce-nameConstraints (§4.2.1.10).
 const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
+/// id-ce-certificatePolicies (§4.2.1.4). No policy is asked for (§6.1.1 c, e), so that all of them will do.
+const CERTIFICATE_POLICIES: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.32");
+/// id-ce-cRLDistributionPoints (§4.2.1.13): where lists are published, which says nothing of the certificate.
+const CRL_DISTRIBUTION_POINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.31");
 
 /// What an extendedKeyUsage may name (§4.2.1.12).
 const PURPOSES: [(ObjectIdentifier, &str); 7] = [
@@ -43,8 +47,10 @@ pub(super) struct Usage<'a> {
     purposes: Option<&'a [u8]>,
     /// Whether there are nameConstraints.
     pub(super) name_constraints: bool,
-    /// Whether there is a critical extension that a leaf is not understood with.
-    pub(super) unknown_critical: bool,
+    /// The first critical extension that is not understood.
+    pub(super) unknown: Option<ObjectIdentifier>,
+    /// Whether nameConstraints are critical. In a leaf they have no place.
+    critical_constraints: bool,
 }
 
 impl<'a> Usage<'a> {
@@ -53,7 +59,8 @@ impl<'a> Usage<'a> {
             key_usage: None,
             purposes: None,
             name_constraints: false,
-            unknown_critical: false,
+            unknown: None,
+            critical_constraints: false,
         };
         for extension in certificate.extensions() {
             match extension.oid {
@@ -66,14 +73,21 @@ impl<'a> Usage<'a> {
                 }
                 NAME_CONSTRAINTS => {
                     usage.name_constraints = true;
-                    usage.unknown_critical |= extension.critical;
+                    usage.critical_constraints = extension.critical;
                 }
                 // What the features demand is seen to where a server's certificate is judged (`staple`).
                 BASIC_CONSTRAINTS | SUBJECT_ALT_NAME | TLS_FEATURE => {}
-                _ => usage.unknown_critical |= extension.critical,
+                CERTIFICATE_POLICIES | CRL_DISTRIBUTION_POINTS | SUBJECT_KEY_ID | AUTHORITY_KEY_ID => {}
+                unknown if extension.critical => usage.unknown = usage.unknown.or(Some(unknown)),
+                _ => {}
             }
         }
         Ok(usage)
+    }
+
+    /// Whether there is a critical extension that a leaf is not understood with.
+    pub(super) fn unknown_critical(&self) -> bool {
+        self.unknown.is_some() || self.critical_constraints
     }
 
     /// Whether the key may sign handshakes: digitalSignature is set, or nothing is said.

@@ -9,12 +9,14 @@
 use der::asn1::ObjectIdentifier;
 
 use super::allow::{KEY_HASH_TEXT, KeyHash, MAX_ALLOWED_SUBJECT};
+use super::anchor::{Anchor, AnchorFault};
 use super::cert::{Certificate, Name};
 pub use super::error::CertificateError;
 pub use super::name::ServerName;
 use super::staple::{Question, demands_staple};
 use super::text::Text;
-use super::{crl, name, pinned, signed, strict, usage};
+use super::work::Work;
+use super::{anchor, crl, name, pinned, strict, usage};
 use crate::crypto::hash::HashAlgorithm;
 
 /// The most CAs that can be configured.
@@ -185,18 +187,20 @@ impl<'a> Trust<'a> {
         purpose: Purpose<'_>,
         now: u64,
     ) -> Result<Vouched<'a, 'c>, CertificateError> {
-        let error = match strict::judge(self, chain, leaf, purpose, now) {
+        let work = Work::default();
+        let error = match strict::judge(self, chain, leaf, purpose, now, &work) {
             Ok(vouched) => return Ok(vouched),
             Err(error) => error,
         };
         if self.mode == Mode::Strict {
             return Err(error);
         }
-        match pinned::judge(self, leaf, purpose, now) {
+        match pinned::judge(self, leaf, purpose, now, &work) {
             pinned::Verdict::Good(root) => Ok(Vouched {
                 root,
                 leaf: chain.first().copied().unwrap_or_default(),
                 issuer: None,
+                work,
             }),
             pinned::Verdict::Refused(reason) => Err(reason),
             // Another version, or a leaf instead of a CA, would not help where nobody knows the issuer.
@@ -234,13 +238,15 @@ impl<'a> Trust<'a> {
 }
 
 /// What has been found of a chain that is good.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Vouched<'a, 'c> {
     /// The CA that has vouched for it: a certificate in DER, one of those that the trust was made of.
     pub root: &'a [u8],
     pub(super) leaf: &'c [u8],
     /// Who has signed the leaf, if that is not the root: one of the chain.
     pub(super) issuer: Option<&'c [u8]>,
+    /// What that has cost.
+    pub work: Work,
 }
 
 impl Vouched<'_, '_> {
@@ -251,7 +257,7 @@ impl Vouched<'_, '_> {
     /// odd in what nobody has looked at yet.
     #[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
     pub fn question(&self) -> Result<Question, CertificateError> {
-        Question::about(self.leaf, self.issuer.unwrap_or(self.root))
+        Question::about(self.leaf, self.issuer.unwrap_or(self.root), &self.work)
     }
 
     /// As [`Question::answered`], for an answer that is there with the chain, or known not to come.
@@ -340,16 +346,14 @@ pub fn root_fault(der: &[u8], now: u64) -> Option<RootFault> {
     let Ok(root) = Certificate::from_der(der) else {
         return Some(RootFault::Malformed);
     };
-    if root.ca == Some(false) || (root.version == 3 && root.ca.is_none()) {
+    let standing = anchor::check_certificate(&root);
+    if standing == Ok(Anchor::Leaf) {
         return Some(RootFault::NotACa);
     }
     if now > root.not_after.0 {
         return Some(RootFault::Expired);
     }
-    if !signed::is_supported(root.public_key.der) {
-        return Some(RootFault::Key);
-    }
-    (!strict::is_anchor(der)).then_some(RootFault::Malformed)
+    standing.err().map(RootFault::Anchor)
 }
 
 /// What makes a certificate of no use as a root.
@@ -361,18 +365,18 @@ pub enum RootFault {
     NotACa,
     /// Its time is over.
     Expired,
-    /// No signature by a key of this kind or size can be verified here.
-    Key,
+    /// No configured CA is of use like this.
+    Anchor(AnchorFault),
 }
 
 impl core::fmt::Display for RootFault {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "malformed",
-            Self::NotACa => "not a CA",
-            Self::Expired => "expired",
-            Self::Key => "its kind or size of key is not supported",
-        })
+        match self {
+            Self::Malformed => f.write_str("malformed"),
+            Self::NotACa => f.write_str("not a CA"),
+            Self::Expired => f.write_str("expired"),
+            Self::Anchor(fault) => fault.fmt(f),
+        }
     }
 }
 

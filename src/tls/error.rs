@@ -349,7 +349,10 @@ fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
         Refusal::NoStaple
         | Refusal::CrlExpired { .. }
         | Refusal::CrlBadSignature
-        | Refusal::UnsupportedCrl
+        | Refusal::CrlUnsupportedSignature
+        | Refusal::CrlNotYetValid { .. }
+        | Refusal::CrlTooOld { .. }
+        | Refusal::UnsupportedCrl(_)
         | Refusal::CrlIssuerMayNotSign => Alert::CERTIFICATE_UNKNOWN,
         _ => Alert::BAD_CERTIFICATE,
     }

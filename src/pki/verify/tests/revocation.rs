@@ -28,6 +28,9 @@ pub(super) fn list(
 }
 
 const THIS_UPDATE: &[u8] = b"\x17\x0d250601000000Z";
+/// For a list that does not name the time of the next one.
+const RECENT: &[u8] = b"\x17\x0d251210000000Z";
+const V2: &[u8] = &[2, 1, 1];
 const NEXT_UPDATE: &[u8] = b"\x17\x0d260601000000Z";
 
 fn entry(serial: &[u8], extensions: &[u8]) -> Vec<u8> {
@@ -70,8 +73,10 @@ fn lists_of_both_versions_revoke() {
         (old(&entries(&[&other, &listed])), false),
         (old(&entries(&[&other])), true),
         (old(&[]), true),
-        (assemble(&root, &[], &[THIS_UPDATE, &entries(&[&listed])]), false),
-        (assemble(&root, &[], &[THIS_UPDATE]), true),
+        (assemble(&root, &[], &[RECENT, &entries(&[&listed])]), false),
+        (assemble(&root, &[], &[RECENT]), true),
+        (assemble(&root, V2, &[RECENT, NEXT_UPDATE, &entries(&[&listed])]), false),
+        (assemble(&root, V2, &[RECENT]), true),
     ] {
         let expected = if good { Ok(()) } else { wrong(REVOKED) };
         assert_eq!(with(&root, &[&crl], &[&leaf]), expected);
@@ -144,7 +149,7 @@ fn lists_that_cannot_be_relied_on_are_named() {
     }
     // Signed by somebody else of the same name
     let namesake = super::root(|_| {});
-    for crl in [list(&namesake, &[], |_| {}), assemble(&namesake, &[], &[THIS_UPDATE])] {
+    for crl in [list(&namesake, &[], |_| {}), assemble(&namesake, &[], &[RECENT])] {
         assert_eq!(
             with(&root, &[&crl], &[&leaf]),
             wrong("revocation list's signature is not that of the issuer")
@@ -152,28 +157,22 @@ fn lists_that_cannot_be_relied_on_are_named() {
     }
     // Malformed
     let good = list(&root, &[SERIAL], |_| {});
-    let v2: &[u8] = &[2, 1, 1];
-    let no_extensions = assemble(&root, v2, &[THIS_UPDATE, NEXT_UPDATE]);
     for crl in [
         &good[1..],
         &good[..good.len() - 1],
         &[],
         &leaf,
-        &assemble(&root, &[2, 1, 0], &[THIS_UPDATE]),
-        &assemble(&root, &[2, 1, 2], &[THIS_UPDATE]),
-        &assemble(&root, &[], &[THIS_UPDATE, NEXT_UPDATE, &[5, 0]]),
-        &assemble(
-            &root,
-            &[],
-            &[THIS_UPDATE, &element(0x30, &[&element(0x30, &[&[5, 0]])])],
-        ),
+        &assemble(&root, &[2, 1, 0], &[RECENT]),
+        &assemble(&root, &[2, 1, 2], &[RECENT]),
+        &assemble(&root, &[], &[RECENT, NEXT_UPDATE, &[5, 0]]),
+        &assemble(&root, &[], &[RECENT, &element(0x30, &[&element(0x30, &[&[5, 0]])])]),
         // Version 1 has no extensions.
         &assemble(
             &root,
             &[],
-            &[THIS_UPDATE, &element(0x30, &[&entry(SERIAL, &element(0x30, &[]))])],
+            &[RECENT, &element(0x30, &[&entry(SERIAL, &element(0x30, &[]))])],
         ),
-        &assemble(&root, &[], &[THIS_UPDATE, &element(0xa0, &[&element(0x30, &[])])]),
+        &assemble(&root, &[], &[RECENT, &element(0xa0, &[&element(0x30, &[])])]),
     ] {
         assert_eq!(
             with(&root, &[crl], &[&leaf]),
@@ -181,8 +180,6 @@ fn lists_that_cannot_be_relied_on_are_named() {
             "{crl:02x?}"
         );
     }
-    // webpki wants extensions in version 2 (RFC 5280 §5.2.3 wants them as well).
-    assert!(with_strict(&root, &no_extensions, &leaf).is_err());
     assert_eq!(
         Trust::new(&[root.der()]).with_crls(&[&good[..]; MAX_CRLS]).check(),
         Ok(())
@@ -199,20 +196,19 @@ fn lists_that_cannot_be_relied_on_are_named() {
     let extension =
         |last: u8, value: &[u8]| element(0x30, &[&[6, 3, 0x55, 0x1d, last], &[1, 1, 0xff], &element(4, &[value])]);
     let number = element(0x30, &[&[6, 3, 0x55, 0x1d, 20], &element(4, &[&[2, 1, 1]])]);
-    for odd in [extension(27, &[2, 1, 1]), extension(28, &[0x30, 3, 0x84, 1, 0xff])] {
+    for (odd, kind) in [
+        (extension(27, &[2, 1, 1]), "delta CRL"),
+        (extension(28, &[0x30, 3, 0x84, 1, 0xff]), "indirect CRL"),
+    ] {
         let extensions = element(0xa0, &[&element(0x30, &[&number, &odd])]);
-        let crl = assemble(&root, v2, &[THIS_UPDATE, NEXT_UPDATE, &extensions]);
+        let crl = assemble(&root, V2, &[THIS_UPDATE, NEXT_UPDATE, &extensions]);
         assert_eq!(
             with(&root, &[&crl], &[&leaf]),
-            wrong("revocation list is of a kind that is not supported (delta, indirect or partial)")
+            wrong(&std::format!(
+                "revocation list is of a kind that is not supported ({kind})"
+            ))
         );
     }
-}
-
-fn with_strict(ca: &Ca, crl: &[u8], leaf: &[u8]) -> Result<(), CertificateError> {
-    Trust::new(&[ca.der()])
-        .with_crls(&[crl])
-        .verify(&[leaf], ANY_SERVER, CLOCK)
 }
 
 #[test]
@@ -270,9 +266,57 @@ fn whoever_is_listed_is_revoked_wherever_the_list_was_published() {
                     });
                 })
             };
-            let verdict = with_strict(&root, &crl(&[SERIAL]), &leaf).unwrap_err();
-            assert_eq!(verdict.to_string(), REVOKED, "{place} {scope:?}");
-            assert_eq!(with_strict(&root, &crl(&[&[1]]), &leaf), Ok(()), "{place} {scope:?}");
+            // In both modes, and X.509 v1 as well, which only pinned verification takes.
+            assert_eq!(
+                with(&root, &[&crl(&[SERIAL])], &[&leaf]),
+                wrong(REVOKED),
+                "{place} {scope:?}"
+            );
+            assert_eq!(with(&root, &[&crl(&[&[1]])], &[&leaf]), Ok(()), "{place} {scope:?}");
+            let v1 = v1(&root, "x", THESE_YEARS);
+            let verdict = |crl: &[u8]| {
+                let (anchors, crls): ([&[u8]; 1], [&[u8]; 1]) = ([root.der()], [crl]);
+                let trust = Trust::new(&anchors).with_crls(&crls).with_mode(Mode::Pinned);
+                let verdict = trust.verify(&[&v1], ANY_SERVER, CLOCK);
+                verdict.map_err(|error| error.to_string())
+            };
+            assert_eq!(verdict(&crl(&[SERIAL])), wrong(REVOKED), "{place} {scope:?}");
+            assert_eq!(verdict(&crl(&[&[1]])), Ok(()), "{place} {scope:?}");
         }
     }
+}
+
+/// Two CAs of one name, as when a CA changes its key: what one of them has listed is revoked, whichever has issued it.
+#[test]
+fn a_list_by_the_ca_s_other_key_counts() {
+    let (old, new) = (root(|_| {}), root(|_| {}));
+    let leaf = leaf(&old, |_| {});
+    let crl = list(&new, &[SERIAL], |_| {});
+    let verdict = |anchors: &[&[u8]]| {
+        let crls: [&[u8]; 1] = [&crl];
+        let verdict = Trust::new(anchors).with_crls(&crls).verify(&[&leaf], ANY_SERVER, CLOCK);
+        verdict.map_err(|error| error.to_string())
+    };
+    assert_eq!(verdict(&[old.der(), new.der()]), wrong(REVOKED));
+    assert_eq!(verdict(&[new.der(), old.der()]), wrong(REVOKED));
+    assert_eq!(
+        verdict(&[old.der()]),
+        wrong("revocation list's signature is not that of the issuer")
+    );
+}
+
+#[test]
+fn lists_of_the_future_do_not_count() {
+    let root = root(|_| {});
+    let leaf = leaf(&root, |_| {});
+    let future = list(&root, &[SERIAL], |params| {
+        params.this_update = date_time_ymd(2026, 1, 2)
+    });
+    let today = list(&root, &[], |_| {});
+    assert_eq!(
+        with(&root, &[&future], &[&leaf]),
+        wrong("revocation list not valid before 2026-01-02 (it is 2026-01-01 now)")
+    );
+    assert_eq!(with(&root, &[&future, &today], &[&leaf]), Ok(()));
+    assert_eq!(with(&root, &[&today, &future], &[&leaf]), Ok(()));
 }

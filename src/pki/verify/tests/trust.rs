@@ -1,6 +1,7 @@
 //! Who a peer is by its key, and bundles of roots.
 
 use super::*;
+use crate::pki::signed::KeyFault;
 
 #[test]
 fn identity_is_the_key_and_not_the_certificate() {
@@ -101,12 +102,13 @@ fn roots_of_no_use_are_told_from_the_others() {
     assert_eq!(root_fault(&end, NOW), Some(RootFault::NotACa));
     assert_eq!(root_fault(&end[1..], NOW), Some(RootFault::Malformed));
     assert_eq!(root_fault(&[], NOW), Some(RootFault::Malformed));
+    let key = |fault| RootFault::Anchor(AnchorFault::Key(fault));
     // SHA-1 in its own signature is nobody's concern, but its key is.
     for (arguments, fault) in [
         ("-newkey rsa:2048 -sha1", None),
         ("-newkey rsa:4096", None),
-        ("-newkey rsa:1024", Some(RootFault::Key)),
-        ("-newkey ec -pkeyopt ec_paramgen_curve:P-521", Some(RootFault::Key)),
+        ("-newkey rsa:1024", Some(key(KeyFault::RsaBits(1024)))),
+        ("-newkey ec -pkeyopt ec_paramgen_curve:P-521", Some(key(KeyFault::Kind))),
         ("-newkey ec -pkeyopt ec_paramgen_curve:P-384", None),
     ] {
         let line =

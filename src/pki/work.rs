@@ -1,0 +1,55 @@
+//! The work that one verdict may cause.
+
+use core::cell::Cell;
+
+use super::error::CertificateError;
+
+/// The most signatures that are verified for one verdict: those of the path, of the revocation lists that are asked about
+/// it, of a stapled OCSP response and of its responder, and those of candidates that turn out to be the wrong one.
+///
+/// RFC 5280 sets no limit. Without one a peer chooses the cost: each certificate that it sends may have been issued by
+/// each other one of the same name.
+pub const MAX_SIGNATURES: u32 = 8;
+
+/// What a verdict has cost so far.
+#[derive(Debug, Clone, Default)]
+pub struct Work {
+    signatures: Cell<u32>,
+    steps: Cell<u32>,
+    hashed: Cell<usize>,
+}
+
+impl Work {
+    /// How many signatures were verified; at most [`MAX_SIGNATURES`].
+    pub fn signatures(&self) -> u32 {
+        self.signatures.get()
+    }
+
+    /// How many times a certificate was considered as the issuer of another.
+    pub fn steps(&self) -> u32 {
+        self.steps.get()
+    }
+
+    /// How many bytes were hashed for the signatures.
+    pub fn hashed(&self) -> usize {
+        self.hashed.get()
+    }
+
+    /// Takes account of a signature over `bytes` bytes before it is verified.
+    ///
+    /// # Errors
+    /// [`CertificateError::TooComplex`] after [`MAX_SIGNATURES`].
+    pub(super) fn add_signature(&self, bytes: usize) -> Result<(), CertificateError> {
+        if self.signatures.get() >= MAX_SIGNATURES {
+            return Err(CertificateError::TooComplex);
+        }
+        self.signatures.set(self.signatures.get().saturating_add(1));
+        self.hashed.set(self.hashed.get().saturating_add(bytes));
+        Ok(())
+    }
+
+    /// Takes account of a look at a candidate.
+    pub(super) fn add_step(&self) {
+        self.steps.set(self.steps.get().saturating_add(1));
+    }
+}
