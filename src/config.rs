@@ -35,7 +35,7 @@ use zeroize::Zeroize;
 use crate::pki::allow::MAX_ALLOWED_SUBJECT;
 pub use bundle::Bundle;
 pub use check::{Identities, Part};
-pub use error::{At, Error, Fault, FileFault, Found, Name};
+pub use error::{At, Error, Fault, FileFault, Found, Name, PemSource};
 pub use grammar::{Files, Scratch};
 pub use host::{MAX_NAME, is_name};
 pub use keys::{Kind, Path, Position};

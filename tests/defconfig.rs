@@ -250,8 +250,28 @@ fn each_fault_of_certificates_stops_the_build() {
     );
     assert_eq!(
         files(&good[..good.len() / 2], &key.serialize_pem()),
-        "defconfig:2:20: .tls.srv_cert_file: the PEM block has no END line (block 1). \
+        "defconfig:2:20: .tls.srv_cert_file: line 1 of ../pki/server.pem: the PEM block has no END line (block 1). \
          Copy the PEM whole, from `-----BEGIN` to the last dashes of `-----END`"
+    );
+    let stray = good.replacen("MII", "M!I", 1);
+    assert_eq!(
+        files(&stray, &key.serialize_pem()),
+        "defconfig:2:20: .tls.srv_cert_file: line 2 of ../pki/server.pem: the base64 of the PEM block is broken \
+         (block 1). Copy the PEM again, whole"
+    );
+    assert_eq!(
+        files(&format!("{good}x{good}"), &key.serialize_pem()),
+        format!(
+            "defconfig:2:20: .tls.srv_cert_file: line {} of ../pki/server.pem: the BEGIN line of the PEM block is not a \
+             line of its own, or is broken (block 2). Put it on a line of its own, with five dashes on both sides",
+            good.lines().count() + 1
+        )
+    );
+    build.write("pki/roots.pem", &good.replacen("MII", "M!I", 1));
+    assert_eq!(
+        build.refused(".tls.root_certs_file = \"../pki/roots.pem\""),
+        "defconfig:1:24: .tls.root_certs_file: line 2 of ../pki/roots.pem: the base64 of the PEM block is broken \
+         (block 1). Copy the PEM again, whole"
     );
     assert_eq!(
         files(&good, "not a key"),

@@ -8,7 +8,7 @@ use core::fmt;
 use heapless::Vec;
 
 use super::error::{Error, Fault};
-use super::grammar::{Lexer, Scratch, Token};
+use super::grammar::{self, Lexer, Located, Scratch, Token};
 use super::{MAX_ROOT_DER, MAX_ROOTS, MAX_STRING};
 use crate::pki::pem::{self, PemError, PemFault};
 
@@ -108,9 +108,9 @@ impl Bundle {
     }
 
     /// Reads the content of a file, and takes note of what is in it.
-    pub(super) fn take_file(&mut self, content: &[u8], scratch: &mut Scratch) -> Result<(), Fault> {
+    pub(super) fn take_file(&mut self, content: &[u8], scratch: &mut Scratch) -> Result<(), Located> {
         let mut len = 0;
-        let count = read_file(content, scratch, &mut |der| len += der.len()).map_err(|(_, fault)| fault)?;
+        let count = read_file(content, scratch, &mut |der| len += der.len())?;
         *self = Self {
             place: Some(Place::File),
             count,
@@ -145,13 +145,13 @@ fn read_strings(lexer: &mut Lexer<'_>, scratch: &mut Scratch, each: &mut dyn FnM
     })
 }
 
-fn read_file(content: &[u8], scratch: &mut Scratch, each: &mut dyn FnMut(&[u8])) -> Result<usize, (usize, Fault)> {
+fn read_file(content: &[u8], scratch: &mut Scratch, each: &mut dyn FnMut(&[u8])) -> Result<usize, Located> {
     let mut cutter = Cutter::new(scratch, each);
     let result = content.iter().try_for_each(|&byte| cutter.push(byte));
     let result = result.and_then(|()| cutter.finish());
     scratch.wipe();
     match result {
-        Ok(0) => Err((0, Fault::Pem(nothing()))),
+        Ok(0) => Err(grammar::located(nothing())),
         result => result,
     }
 }
@@ -177,20 +177,19 @@ impl<'s> Cutter<'s> {
         }
     }
 
-    fn push(&mut self, byte: u8) -> Result<(), (usize, Fault)> {
+    fn push(&mut self, byte: u8) -> Result<(), Located> {
         self.bytes.push(byte).map_err(|_| (self.before, Fault::StringTooLong))?;
-        let ends = byte == b'\n' && {
+        let is_line_end = |byte: u8| matches!(byte, b'\r' | b'\n');
+        let ends = is_line_end(byte) && {
             let line = self.bytes.iter().rev().skip(1);
-            let start = self.bytes.len() - 1 - line.take_while(|&&byte| byte != b'\n').count();
-            self.bytes
-                .get(start..)
-                .is_some_and(|line| line.starts_with(b"-----END "))
+            let start = self.bytes.len() - 1 - line.take_while(|&&byte| !is_line_end(byte)).count();
+            self.bytes.get(start..).is_some_and(pem::is_end)
         };
         if ends { self.cut() } else { Ok(()) }
     }
 
     /// The end of the text; how many certificates there were.
-    fn finish(mut self) -> Result<usize, (usize, Fault)> {
+    fn finish(mut self) -> Result<usize, Located> {
         let rest = self.bytes.as_slice();
         let more = rest.windows(5).any(|window| window == b"-----");
         if more || (self.count == 0 && self.before + rest.len() > 0) {
@@ -199,7 +198,7 @@ impl<'s> Cutter<'s> {
         Ok(self.count)
     }
 
-    fn cut(&mut self) -> Result<(), (usize, Fault)> {
+    fn cut(&mut self) -> Result<(), Located> {
         let Self {
             bytes,
             before,
@@ -210,16 +209,11 @@ impl<'s> Cutter<'s> {
             let mut der = [0; MAX_ROOT_DER];
             let block = block.and_then(|block| Ok((block.offset, block.decode(&mut der)?)));
             let (offset, length) = block.map_err(|error| {
-                let offset = before.saturating_add(error.offset);
-                let number = error.number.saturating_add(*count);
-                (
-                    offset,
-                    Fault::Pem(PemError {
-                        number,
-                        offset,
-                        ..error
-                    }),
-                )
+                grammar::located(PemError {
+                    number: error.number.saturating_add(*count),
+                    offset: before.saturating_add(error.offset),
+                    ..error
+                })
             })?;
             if *count == MAX_ROOTS {
                 return Err((before.saturating_add(offset), Fault::TooMany(MAX_ROOTS)));

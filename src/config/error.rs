@@ -130,7 +130,7 @@ pub enum Fault {
     /// An address has not four parts.
     AddressLength(usize),
     /// The PEM is broken.
-    Pem(PemError),
+    Pem(PemError, PemSource),
     /// The word is none of those that the key takes.
     Choice {
         /// As it is written.
@@ -278,6 +278,22 @@ pub enum Fault {
     PasswordWithoutUser,
 }
 
+/// Where a PEM text stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PemSource {
+    /// In the strings of the configuration.
+    Strings,
+    /// By itself: the whole text is PEM.
+    Text,
+    /// In a file that a `_file` key names.
+    File {
+        /// Its name.
+        name: Name,
+        /// The line of the fault, from 1.
+        line: u32,
+    },
+}
+
 /// Why a file cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFault {
@@ -355,7 +371,10 @@ impl Fault {
             Self::Range { number, kind } => write!(f, "{number} is out of range: expected {kind}"),
             Self::AddressElement(number) => write!(f, "{number} does not fit into an address"),
             Self::AddressLength(count) => write!(f, "an address has four parts, this one has {count}"),
-            Self::Pem(error) => write!(f, "{error}"),
+            Self::Pem(error, PemSource::File { name, line }) if error.number > 0 => {
+                write!(f, "line {line} of {name}: {error}")
+            }
+            Self::Pem(error, _) => write!(f, "{error}"),
             Self::Choice { word, kind } => write!(f, "\"{word}\" is not known: expected {kind}"),
             Self::TooMany(most) => write!(f, "there are more than {most} PEM blocks in it"),
             Self::DerTooLong => write!(f, "its PEM blocks take more than {MAX_DER} bytes together"),
@@ -490,7 +509,7 @@ impl Fault {
             Self::Number(_) => "Write it decimal (10), hexadecimal (0x0a) or octal (012)",
             Self::Range { .. } => "Choose a number in that range",
             Self::AddressElement(_) => "Each of the four numbers is from 0 to 255",
-            Self::Pem(error) => return pem_remedy(f, error.fault, path),
+            Self::Pem(error, source) => return pem_remedy(f, error.fault, source, path),
             Self::Choice { .. } => "Write one of these",
             Self::TooMany(_) | Self::DerTooLong => match key {
                 Some(Path::CaCert | Path::CaCertFile | Path::RootCerts | Path::RootCertsFile) => {
@@ -600,7 +619,8 @@ fn unknown_key(f: &mut fmt::Formatter<'_>, group: Option<Path>, name: &str) -> f
     Ok(())
 }
 
-fn pem_remedy(f: &mut fmt::Formatter<'_>, fault: PemFault, path: &str) -> fmt::Result {
+fn pem_remedy(f: &mut fmt::Formatter<'_>, fault: PemFault, source: &PemSource, path: &str) -> fmt::Result {
+    let strings = *source == PemSource::Strings;
     f.write_str(match fault {
         PemFault::NoCertificate | PemFault::NotACertificate => {
             return write!(f, "`{path}` takes what stands from `-----BEGIN CERTIFICATE-----` on");
@@ -613,9 +633,13 @@ fn pem_remedy(f: &mut fmt::Formatter<'_>, fault: PemFault, path: &str) -> fmt::R
         }
         PemFault::NotForReload => "Leave it out",
         PemFault::SecondKey => "Keep the one that belongs to the certificate",
-        PemFault::Begin | PemFault::End => "Each line of the PEM is a line of its own: as strings, each ends in `\\n`",
+        PemFault::Begin | PemFault::End if strings => {
+            "Each line of the PEM is a line of its own: as strings, each ends in `\\n`"
+        }
+        PemFault::Begin | PemFault::End => "Put it on a line of its own, with five dashes on both sides",
         PemFault::NoEnd => "Copy the PEM whole, from `-----BEGIN` to the last dashes of `-----END`",
-        PemFault::Base64 => "Copy the PEM again, whole; as strings, each line ends in `\\n`",
+        PemFault::Base64 if strings => "Copy the PEM again, whole; as strings, each line ends in `\\n`",
+        PemFault::Base64 => "Copy the PEM again, whole",
         PemFault::Encrypted => "Decrypt it first: `openssl pkey -in FILE -out NEWFILE`",
         PemFault::TooLong => "Keep to the certificates and the key that are needed",
     })

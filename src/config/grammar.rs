@@ -8,7 +8,7 @@ use core::net::Ipv4Addr;
 use heapless::{String, Vec, VecView};
 use zeroize::Zeroize;
 
-use super::error::{Error, Fault, FileFault, Found, Name};
+use super::error::{Error, Fault, FileFault, Found, Name, PemSource};
 use super::escape::unescape;
 use super::keys::{Kind, Path, Position};
 use super::{
@@ -404,7 +404,7 @@ impl<'a> Parser<'a, '_> {
             }
             (Kind::Certificates | Kind::Crls | Kind::PrivateKeys, Token::Text(_)) => {
                 self.strings()?;
-                self.set_pem(path, path, start)
+                self.set_pem(path, None, start)
             }
             (Kind::Bundle, Token::Text(_)) => {
                 let result = self.config.tls.root_certs.take_strings(&mut self.lexer, self.scratch);
@@ -417,8 +417,8 @@ impl<'a> Parser<'a, '_> {
             }
             (Kind::File(target), Token::Text(_)) => {
                 self.strings()?;
-                self.read_file(start)?;
-                self.set_pem(path, target, start)
+                let file = self.read_file(start)?;
+                self.set_pem(target, Some(file), start)
             }
             _ => Err(self.lexer.error(
                 start,
@@ -581,7 +581,7 @@ impl<'a> Parser<'a, '_> {
             (Some(files), Some(file)) => match files.bundle(&file) {
                 Ok(content) => match self.config.tls.root_certs.take_file(content, self.scratch) {
                     Ok(()) => return Ok(()),
-                    Err(fault) => fault,
+                    Err(located) => in_file(content, name(&file), located),
                 },
                 Err(fault) => Fault::File {
                     name: name(&file),
@@ -600,14 +600,14 @@ impl<'a> Parser<'a, '_> {
         file.filter(|file| !file.is_empty() && !file.contains('\0'))
     }
 
-    /// Takes the scratch space for the name of a file and fills it with that file's content.
-    fn read_file(&mut self, start: usize) -> Result<(), Error> {
+    /// Takes the scratch space for the name of a file and fills it with that file's content. The name is returned.
+    fn read_file(&mut self, start: usize) -> Result<Name, Error> {
         let file = self.file_name();
         let fault = match (&mut self.files, file) {
             (None, _) => Fault::NoFiles,
             (Some(_), None) => Fault::FileName,
             (Some(files), Some(file)) => match files.read(&file, &mut self.scratch.bytes) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(name(&file)),
                 Err(fault) => Fault::File {
                     name: name(&file),
                     fault,
@@ -617,27 +617,24 @@ impl<'a> Parser<'a, '_> {
         Err(self.lexer.error(start, fault))
     }
 
-    /// Decodes the PEM in the scratch space into `target`. `path` is the key in the text, `start` where its value is.
-    fn set_pem(&mut self, path: Path, target: Path, start: usize) -> Result<(), Error> {
+    /// Decodes the PEM in the scratch space, which comes from `file` or from strings, into `target`. `start` is where the
+    /// value is in the text.
+    fn set_pem(&mut self, target: Path, file: Option<Name>, start: usize) -> Result<(), Error> {
         let text = &self.scratch.bytes;
         // An empty string is as good as no key at all.
-        let empty = path == target && text.is_empty();
+        let empty = file.is_none() && text.is_empty();
         let result = match self.config.slot(target) {
             Slot::Ders(ders) if !empty && target.kind() == Kind::Crls => ders.fill(pem::crls(text), MAX_CRLS),
             Slot::Ders(ders) if !empty => ders.fill(pem::certificates(text), MAX_CERTIFICATES),
             Slot::Keys(keys) if !empty => fill(keys, pem::private_keys(text)),
             _ => Ok(()),
         };
+        let result = result.map_err(|(offset, fault)| match file {
+            Some(file) => (start, in_file(text, file, (offset, fault))),
+            None => (self.lexer.locate(start, offset), fault),
+        });
         self.scratch.wipe();
-        result.map_err(|(offset, fault)| {
-            // A place inside strings can be shown; one inside a file cannot.
-            let offset = if path == target {
-                self.lexer.locate(start, offset)
-            } else {
-                start
-            };
-            self.lexer.error(offset, fault)
-        })
+        result.map_err(|(offset, fault)| self.lexer.error(offset, fault))
     }
 
     /// Takes the word in the scratch space as the value of `path`, which starts at `start`.
@@ -849,7 +846,18 @@ impl Key {
 }
 
 pub(super) fn located(error: PemError) -> Located {
-    (error.offset, Fault::Pem(error))
+    (error.offset, Fault::Pem(error, PemSource::Strings))
+}
+
+/// The fault of a value that stands in a file: of its PEM the line is named.
+fn in_file(text: &[u8], name: Name, (offset, fault): Located) -> Fault {
+    match fault {
+        Fault::Pem(error, _) => {
+            let line = Lexer { text, at: 0 }.position(offset).line;
+            Fault::Pem(error, PemSource::File { name, line })
+        }
+        fault => fault,
+    }
 }
 
 fn is_word(byte: u8) -> bool {

@@ -3,14 +3,14 @@
 use heapless::VecView;
 
 use super::grammar::{self, Lexer, Located};
-use super::{Config, Ders, Error, Fault, Key, MAX_CERTIFICATES, MAX_CRLS, Path};
+use super::{Config, Ders, Error, Fault, Key, MAX_CERTIFICATES, MAX_CRLS, Path, PemSource};
 use crate::pki::crl::Crl;
 use crate::pki::pem::{self, PemError, PemFault};
 
 /// Whether a text is PEM by itself, rather than a defconfig, where PEM stands in strings.
 pub fn is_pem(text: &[u8]) -> bool {
     let mut lines = text.split(|byte| matches!(byte, b'\r' | b'\n'));
-    lines.any(|line| line.starts_with(b"-----BEGIN "))
+    lines.any(pem::is_begin)
 }
 
 impl Config {
@@ -182,6 +182,10 @@ fn is_key(label: &str) -> bool {
 }
 
 fn fault(lexer: &Lexer<'_>, key: Option<Path>, (offset, fault): Located) -> Error {
+    let fault = match fault {
+        Fault::Pem(error, _) => Fault::Pem(error, PemSource::Text),
+        fault => fault,
+    };
     Error {
         key,
         ..lexer.error(offset, fault)
@@ -207,6 +211,7 @@ mod tests {
         assert!(is_pem(certificate.as_bytes()));
         assert!(is_pem(format!("Certificate:\r\n  Data:\r\n{certificate}").as_bytes()));
         assert!(!is_pem(b".tls = { .srv_cert =\n  \"-----BEGIN CERTIFICATE-----\\n\" }"));
+        assert!(is_pem(format!("\u{feff}  {certificate}").as_bytes()));
         assert!(!is_pem(b""));
     }
 
@@ -293,6 +298,8 @@ mod tests {
         let wrong = certificate.replacen("MII", "M?I", 1);
         let error = config.take_pem(wrong.as_bytes()).unwrap_err().to_string();
         assert!(error.starts_with("2:2: .tls.srv_cert: "), "{error}");
+        // It is no string of a configuration.
+        assert!(error.ends_with("block 1). Copy the PEM again, whole"), "{error}");
         assert!(config.take_pem(b"-----BEGIN X").is_err());
         assert!(config.take_pem(b"").is_err());
     }

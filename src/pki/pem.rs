@@ -1,8 +1,13 @@
-//! PEM: the blocks of a text, and the DER in each (RFC 7468).
+//! PEM: the blocks of a text, and the DER in each (RFC 7468, read as its lax grammar has it).
+//!
+//! White space may stand around every line and within the base64, whose lines may have any length (RFC 7468 §2, §3): so
+//! mail programs, editors and tools on other systems write it. BEGIN and END still need lines of their own.
 
 use core::fmt;
+use core::ops::Range;
 
-use pem_rfc7468::Decoder;
+use base64ct::{Base64, Encoding as _};
+use zeroize::Zeroize as _;
 
 /// What a PEM block begins with (RFC 7468 §2).
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -10,6 +15,20 @@ const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 /// What ends both of these lines.
 const DASHES: &[u8] = b"-----";
+/// The byte order mark of UTF-8, which some editors put in front of a file.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+/// How many characters of base64 are decoded at a time: a multiple of four.
+const CHUNK: usize = 64;
+
+/// Whether a line, without its end, is the END line of a block, or would be one.
+pub fn is_end(line: &[u8]) -> bool {
+    bare(line).starts_with(END)
+}
+
+/// Whether a line, without its end, is the BEGIN line of a block, or would be one.
+pub fn is_begin(line: &[u8]) -> bool {
+    bare(line).starts_with(BEGIN)
+}
 
 /// The blocks of a PEM text, in order. Text around them, as `openssl x509 -text` prints it, is skipped.
 ///
@@ -92,7 +111,7 @@ pub struct Blocks<'a> {
 }
 
 /// One block: still text, already delimited.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Block<'a> {
     /// The label: `CERTIFICATE`, `PRIVATE KEY`, `EC PRIVATE KEY` and so on.
     pub label: &'a str,
@@ -102,20 +121,45 @@ pub struct Block<'a> {
     pub offset: usize,
     /// From BEGIN to the end of the END line.
     text: &'a [u8],
+    /// Where in `text` the base64 is.
+    body: Range<usize>,
 }
 
 impl Block<'_> {
     /// Decodes the block into the front of `out`; the number of bytes is returned.
+    ///
+    /// # Errors
+    /// [`PemFault::Base64`], [`PemFault::Encrypted`] or [`PemFault::TooLong`].
     pub fn decode(&self, out: &mut [u8]) -> Result<usize, PemError> {
-        let mut decoder = Decoder::new_detect_wrap(self.text).map_err(|error| self.locate(error))?;
-        let length = decoder.remaining_len();
-        let Some(out) = out.get_mut(..length) else {
-            return Err(self.error(PemFault::TooLong));
-        };
-        decoder.decode(out).map_err(|error| self.locate(error))?;
-        if !decoder.is_finished() || length == 0 {
-            return Err(self.error(PemFault::Base64));
+        let body = self.text.get(self.body.clone()).unwrap_or_default();
+        let mut letters = heapless::Vec::<u8, CHUNK>::new();
+        let mut length = 0;
+        for &letter in body.iter().filter(|byte| !is_blank(**byte)) {
+            if letters.is_full() {
+                // Padding ends the base64.
+                if letters.last() == Some(&b'=') {
+                    return Err(self.base64(body));
+                }
+                length += self.decode_chunk(&letters, body, out.get_mut(length..).unwrap_or_default())?;
+                letters.clear();
+            }
+            let _ = letters.push(letter); // there is room: see above
         }
+        length += self.decode_chunk(&letters, body, out.get_mut(length..).unwrap_or_default())?;
+        letters.as_mut_slice().zeroize();
+        if length == 0 {
+            return Err(self.base64(body));
+        }
+        Ok(length)
+    }
+
+    fn decode_chunk(&self, letters: &[u8], body: &[u8], out: &mut [u8]) -> Result<usize, PemError> {
+        let mut der = [0; CHUNK / 4 * 3];
+        let found = Base64::decode(letters, &mut der).map_err(|_| self.base64(body))?;
+        let room = out.get_mut(..found.len()).ok_or(self.error(PemFault::TooLong))?;
+        room.copy_from_slice(found);
+        let length = found.len();
+        der.zeroize();
         Ok(length)
     }
 
@@ -128,24 +172,18 @@ impl Block<'_> {
         }
     }
 
-    /// Turns the decoder's verdict into ours, and finds the place where it has one.
-    fn locate(&self, _: pem_rfc7468::Error) -> PemError {
-        let body = self
-            .text
-            .iter()
-            .position(|&byte| matches!(byte, b'\r' | b'\n'))
-            .unwrap_or(self.text.len());
-        let rest = self.text.get(body..).unwrap_or_default();
+    /// What is wrong with the base64 in `body`, at its place where it has one.
+    fn base64(&self, body: &[u8]) -> PemError {
         // RFC 1421 headers, which OpenSSL writes into keys encrypted the old way.
-        if contains(rest, b"Proc-Type:") {
+        if contains(body, b"Proc-Type:") {
             return self.error(PemFault::Encrypted);
         }
-        let stray = rest
-            .iter()
-            .position(|byte| !matches!(byte, b'\r' | b'\n' | b'+' | b'/' | b'=') && !byte.is_ascii_alphanumeric());
-        let stray = stray.filter(|&at| !rest.get(at..).is_some_and(|rest| rest.starts_with(END)));
+        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+        let stray = body.iter().position(|&byte| !is_blank(byte) && !is_base64(byte));
         PemError {
-            offset: self.offset.saturating_add(stray.map_or(0, |at| body + at)),
+            offset: self
+                .offset
+                .saturating_add(stray.map_or(0, |at| self.body.start.saturating_add(at))),
             ..self.error(PemFault::Base64)
         }
     }
@@ -180,6 +218,7 @@ impl<'a> Blocks<'a> {
         }
         let line = line(self.text.get(begin..)?);
         let Some(label) = line
+            .trim_ascii_end()
             .strip_prefix(BEGIN)
             .and_then(|rest| rest.strip_suffix(DASHES))
             .and_then(|label| core::str::from_utf8(label).ok())
@@ -199,7 +238,7 @@ impl<'a> Blocks<'a> {
         if self.text.get(body..end).is_some_and(|body| contains(body, BEGIN)) {
             return fault(begin, PemFault::NoEnd);
         }
-        let last = self::line(self.text.get(end..)?);
+        let last = self::line(self.text.get(end..)?).trim_ascii_end();
         if !self.line_starts_at(end)
             || last.strip_prefix(END).and_then(|rest| rest.strip_suffix(DASHES)) != Some(label.as_bytes())
         {
@@ -212,12 +251,15 @@ impl<'a> Blocks<'a> {
             number: self.number,
             offset: begin,
             text,
+            body: line.len()..end - begin,
         }))
     }
 
+    /// Whether nothing but white space stands before `at` on its line.
     fn line_starts_at(&self, at: usize) -> bool {
-        at.checked_sub(1)
-            .is_none_or(|before| matches!(self.text.get(before), Some(b'\r' | b'\n')))
+        let before = self.text.get(..at).unwrap_or_default();
+        let start = before.iter().rposition(|byte| matches!(byte, b'\r' | b'\n'));
+        bare(before.get(start.map_or(0, |at| at + 1)..).unwrap_or_default()).is_empty()
     }
 }
 
@@ -314,6 +356,16 @@ fn line(text: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
+/// A line without a byte order mark and the white space in front.
+fn bare(line: &[u8]) -> &[u8] {
+    line.strip_prefix(MARK).unwrap_or(line).trim_ascii_start()
+}
+
+/// White space as RFC 7468 §3 has it: `W`.
+fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
+}
+
 fn position(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
@@ -364,13 +416,34 @@ mod tests {
     }
 
     #[test]
-    fn lines_may_have_any_one_width() {
+    fn white_space_is_of_no_account() {
+        let plain = "-----BEGIN X-----\nAQIDBAUGBwgJ\n-----END X-----\n";
         for text in [
-            &b"-----BEGIN X-----\nAQIDBAUGBwgJ\n-----END X-----\n"[..],
-            b"-----BEGIN X-----\nAQID\nBAUG\nBwgJ\n-----END X-----\n",
-            b"-----BEGIN X-----\nAQIDBAUG\nBwgJ\n-----END X-----\n",
+            plain.into(),
+            plain.replace('\n', "\r\n"),
+            plain.replace('\n', "\r"),
+            // Blanks at the ends of lines, and in front of them.
+            plain.replace('\n', " \t\n"),
+            std::format!("    {}", plain.replace('\n', "\n    ")),
+            // Lines of uneven length, and empty ones.
+            plain.replace("BAU", "BA\nU"),
+            plain.replace("BAUG", "\n\nBAUG\n"),
+            plain.replace("X-----\n", "X-----\n\n"),
+            plain.replace("BAUG", " B\tA U\u{b}G "),
+            // Byte order marks, of two files in one.
+            std::format!("\u{feff}{plain}\u{feff}{plain}"),
         ] {
-            assert_eq!(decode(&blocks(text).next().unwrap().unwrap()), Ok((1..=9).collect()));
+            let found: Vec<_> = blocks(text.as_bytes()).map(|block| decode(&block.unwrap())).collect();
+            assert!(!found.is_empty(), "{text:?}");
+            assert!(found.iter().all(|der| *der == Ok((1..=9).collect())), "{text:?}");
+        }
+        // More than is decoded at a time.
+        for length in [46, 47, 48, 49, 96, 97, 200] {
+            let der: Vec<u8> = (0..length).collect();
+            let mut space = [0; 300];
+            let base64 = Base64::encode(&der, &mut space).unwrap();
+            let text = std::format!("-----BEGIN X-----\n{base64}\n-----END X-----\n");
+            assert_eq!(decode(&blocks(text.as_bytes()).next().unwrap().unwrap()), Ok(der));
         }
     }
 
@@ -378,7 +451,7 @@ mod tests {
     fn each_fault_has_its_block_and_place() {
         assert_eq!(fault(b""), (PemFault::NoCertificate, 0, 0));
         assert_eq!(fault(b"AQID"), (PemFault::NoCertificate, 0, 0));
-        assert_eq!(fault(b" -----BEGIN CERTIFICATE-----\n"), (PemFault::Begin, 1, 1));
+        assert_eq!(fault(b"x -----BEGIN CERTIFICATE-----\n"), (PemFault::Begin, 1, 2));
         assert_eq!(fault(b"-----BEGIN CERTIFICATE----\n"), (PemFault::Begin, 1, 0));
         assert_eq!(fault(b"-----BEGIN CERTIFICATE-----AQID\n"), (PemFault::Begin, 1, 0));
         assert_eq!(fault(b"-----BEGIN CERTIFICATE-----"), (PemFault::NoEnd, 1, 0));
@@ -396,18 +469,27 @@ mod tests {
         );
         let without_end = [&TWO[..50], TWO].concat();
         assert_eq!(fault(&without_end), (PemFault::NoEnd, 1, 17));
-        for broken in ["AQ$D", "AQ D", "AQID\nAQ$D", "AQID\n\nAQ$D"] {
+        for broken in ["AQ$D", "AQ D$", "AQID\nAQ$D", "AQID\n\nAQ$D"] {
             let text = std::format!("-----BEGIN CERTIFICATE-----\n{broken}\n-----END CERTIFICATE-----\n");
-            let at = 28 + text[28..].find(['$', ' ']).unwrap();
+            let at = 28 + text[28..].find('$').unwrap();
             assert_eq!(fault(text.as_bytes()), (PemFault::Base64, 1, at), "{text}");
         }
-        for broken in ["", "A", "AQI", "AQ==AQ==", "AQID\nAQIDAQID", "AR=="] {
+        for broken in [
+            "",
+            " \n",
+            "A",
+            "AQI",
+            "AQ==AQ==",
+            "AR==",
+            &("AQID".repeat(15) + "AQ==AQID"),
+        ] {
             let text = std::format!("-----BEGIN CERTIFICATE-----\n{broken}\n-----END CERTIFICATE-----\n");
             assert_eq!(fault(text.as_bytes()), (PemFault::Base64, 1, 0), "{text}");
         }
         let mut small = [0; 2];
         let block = blocks(TWO).next().unwrap().unwrap();
         assert_eq!(block.decode(&mut small).unwrap_err().fault, PemFault::TooLong);
+        assert!(is_end(b" -----END X") && !is_end(b"x -----END X") && is_begin(b"\xef\xbb\xbf\t-----BEGIN X"));
     }
 
     #[test]

@@ -35,6 +35,20 @@ fn bundles_are_as_large_as_a_distribution_s() {
 }
 
 #[test]
+fn a_bundle_may_be_indented_and_come_from_any_system() {
+    let pem = format!("{}{}", Pki::new("Root").ca.pem(), Pki::new("Other").ca.pem());
+    for text in [
+        format!("  {}", pem.replace('\n', " \\n  ")),
+        pem.replace('\n', "\\r\\n"),
+        pem.replace('\n', "\\r"),
+        format!("\u{feff}{}", pem.replace('\n', "\\n\\n")),
+    ] {
+        let config = read(&format!(".tls.root_certs = \"{text}\""));
+        assert_eq!(config.tls.root_certs.len(), 2, "{text}");
+    }
+}
+
+#[test]
 fn a_fault_in_a_bundle_has_its_place() {
     let pem = Pki::new("Root").ca.pem();
     let good = strings(&pem);
