@@ -159,6 +159,18 @@ impl<'a> Crl<'a> {
         }
     }
 
+    /// The last second at which [`Crl::check_current`] finds the same as at `now`, for a list that it does not refuse for
+    /// its age.
+    pub(super) fn unchanged_until(&self, now: u64) -> u64 {
+        let Date(this_update) = self.this_update;
+        let begins = this_update.saturating_sub(CLOCK_SKEW);
+        match self.next_update {
+            _ if now < begins => begins - 1,
+            Some(Date(next_update)) => next_update.saturating_sub(1),
+            None => this_update.saturating_add(MAX_AGE * DAY),
+        }
+    }
+
     /// Whether `ca` has signed it, and may sign lists (§6.3.3 f, g).
     ///
     /// # Errors

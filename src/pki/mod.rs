@@ -15,5 +15,6 @@ pub mod staple;
 mod strict;
 pub mod text;
 mod usage;
+mod validity;
 pub mod verify;
 pub mod work;

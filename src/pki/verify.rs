@@ -17,7 +17,7 @@ use super::staple::{Question, demands_staple};
 use super::text::Text;
 use super::work::Work;
 use super::{anchor, crl, name, pinned, strict, usage};
-use crate::crypto::hash::HashAlgorithm;
+use crate::crypto::hash::{HashAlgorithm, Hasher};
 
 /// The most CAs that can be configured.
 pub const MAX_ANCHORS: usize = 16;
@@ -106,6 +106,22 @@ impl<'a> Trust<'a> {
             let mut whole = allowed.iter().filter(|entry| entry.len() <= MAX_ALLOWED_SUBJECT);
             whole.any(|entry| *entry == client.subject.as_str() || *entry == key.as_str())
         })
+    }
+
+    /// Adds to `hasher` all that a verdict depends on, except for the list of clients, which [`Trust::allows`] is asked
+    /// about again: of two equal digests, equal chains get equal verdicts at one time.
+    pub(crate) fn digest(&self, hasher: &mut Hasher) {
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        };
+        add(&[self.mode as u8, self.servers_too.into()]);
+        for list in [self.anchors, self.roots, self.crls] {
+            add(&list.len().to_be_bytes());
+            list.iter().for_each(|der| add(der));
+        }
+        let servers = self.allowed.filter(|_| self.servers_too).unwrap_or_default();
+        servers.iter().for_each(|entry| add(entry.as_bytes()));
     }
 
     /// Whether the configured CAs and lists can be read at all: what configuration ought to refuse before a peer does.

@@ -1,9 +1,12 @@
 //! What either side is, what it trusts and what it allows.
 
+use core::net::IpAddr;
+
 use super::record::{HEADER_LEN, MAX_OVERHEAD, MIN_FRAGMENT};
-use super::session::{MAX_OWN_TICKET, MAX_TICKET, SessionCache, Tickets};
+use super::session::{MAX_TICKET, SessionCache};
+use super::tickets::{MAX_OWN_TICKET, Tickets};
 use super::trace::Trace;
-use crate::crypto::hash::MAX_HASH;
+use crate::crypto::hash::{HashAlgorithm, HashOutput, Hasher, MAX_HASH};
 use crate::crypto::key::SigningKey;
 use crate::crypto::kx::{Group, MAX_PUBLIC};
 use crate::crypto::sign::{MAX_SIGNATURE, SignatureScheme};
@@ -207,12 +210,34 @@ impl<'a> ServerConfig<'a> {
         Self { client_auth, ..self }
     }
 
-    /// Gives out tickets, and resumes sessions by them.
+    /// Issues tickets, and resumes sessions with them. A ticket is good under the client authentication, trust and
+    /// application protocols under which it was issued; with any other it leads to a full handshake.
     pub fn with_tickets(self, tickets: &'a Tickets) -> Self {
         Self {
             tickets: Some(tickets),
             ..self
         }
+    }
+
+    /// A digest of what a session rests on besides its own content: the additional data of the tickets.
+    pub(crate) fn session_context(&self) -> HashOutput {
+        let mut hasher = Hasher::new(HashAlgorithm::Sha256);
+        hasher.update(match self.client_auth {
+            ClientAuth::Off => &[0],
+            ClientAuth::Optional(_) => &[1],
+            ClientAuth::Required(_) => &[2],
+        });
+        // At most 255 bytes each (RFC 7301 §3.1).
+        for protocol in self.preferences.protocols {
+            hasher.update(&protocol.len().to_be_bytes());
+            hasher.update(protocol);
+        }
+        // No protocol is as long.
+        hasher.update(&usize::MAX.to_be_bytes());
+        if let Some(trust) = self.client_auth.trust() {
+            trust.digest(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// The most bytes that one flight of this server can take: what the outbound buffer has to hold.
@@ -287,6 +312,24 @@ impl<'a> ClientConfig<'a> {
             sessions: Some(sessions),
             ..self
         }
+    }
+
+    /// A digest of what the peer of a session was verified by: the trust, and the name that was asked for.
+    pub(crate) fn session_context(&self) -> HashOutput {
+        let mut hasher = Hasher::new(HashAlgorithm::Sha256);
+        let mut add = |kind: u8, name: &[u8]| {
+            hasher.update(&[kind]);
+            hasher.update(&name.len().to_be_bytes());
+            hasher.update(name);
+        };
+        match self.name {
+            None => add(0, &[]),
+            Some(ServerName::Ip(IpAddr::V4(address))) => add(1, &address.octets()),
+            Some(ServerName::Ip(IpAddr::V6(address))) => add(1, &address.octets()),
+            Some(ServerName::Dns(name)) => add(2, name.as_bytes()),
+        }
+        self.trust.digest(&mut hasher);
+        hasher.finish()
     }
 
     /// The most bytes that one flight of this client can take: what the outbound buffer has to hold.

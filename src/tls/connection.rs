@@ -548,10 +548,9 @@ fn parse_key_update(body: &[u8]) -> Result<u8, InvalidMessage> {
 
 /// Puts a ticket where the client wants its sessions, if it wants them.
 fn keep(ticket: &NewSessionTicket<'_>, resumption: Option<&Resumption<'_>>) -> Result<(), Error> {
-    // RFC 8446 §4.6.1: at most seven days; zero means that it is to be thrown away.
-    const LONGEST: u32 = 604_800;
     let Some(resumption) = resumption else { return Ok(()) };
     let bytes = heapless::Vec::<u8, MAX_TICKET>::from_slice(ticket.ticket);
+    // RFC 8446 §4.6.1: zero means that it is to be discarded.
     let (Ok(bytes), 1..) = (bytes, ticket.lifetime) else {
         return Ok(());
     };
@@ -560,9 +559,11 @@ fn keep(ticket: &NewSessionTicket<'_>, resumption: Option<&Resumption<'_>>) -> R
         suite: resumption.secret.suite(),
         secret: KeySchedule::ticket_psk(&resumption.secret, ticket.nonce)?,
         ticket: bytes,
-        lifetime: ticket.lifetime.min(LONGEST),
+        lifetime: ticket.lifetime,
         age_add: ticket.age_add,
         received: resumption.now,
+        expires: resumption.expires,
+        context: resumption.context.clone(),
         identity: resumption.identity,
     });
     Ok(())

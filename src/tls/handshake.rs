@@ -92,6 +92,9 @@ pub(crate) struct Resumption<'a> {
     /// In seconds since 1970.
     pub(crate) now: u64,
     pub(crate) identity: Option<PeerIdentity>,
+    /// The last second of the session.
+    pub(crate) expires: u64,
+    pub(crate) context: HashOutput,
 }
 
 /// A state of either role's handshake.

@@ -28,6 +28,7 @@ pub mod session;
 pub mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tickets;
 mod tls12;
 pub mod trace;
 mod transcript;

@@ -1,30 +1,28 @@
-//! Sessions to resume: the server's sealed tickets, and the client's memory of them.
+//! Sessions to resume: what a server's tickets hold, and the client's memory of them.
 
 use core::cell::RefCell;
 
-use rand_core::CryptoRng;
-
 use super::codec::{Full, Reader, Writer};
-use super::error::{Error, InvalidMessage};
+use super::error::InvalidMessage;
 use super::msg::{TLS12, TLS13};
-use crate::crypto::aead::{AeadAlgorithm, AeadKey, NONCE_LEN, TAG_LEN};
+pub use super::tickets::{TICKET_LIFETIME, Tickets};
 use crate::crypto::hash::{HashAlgorithm, HashOutput, MAX_HASH};
 use crate::crypto::mac::constant_time_eq;
 use crate::crypto::suite::CipherSuite;
 use crate::pki::text::Text;
 use crate::pki::verify::PeerIdentity;
 
-/// How long a ticket is good for, in seconds (RFC 8446 §4.6.1 allows seven days).
-pub const TICKET_LIFETIME: u32 = 7200;
+/// The time after which a server's session ends, in seconds from its full handshake: tickets that a resumption issues do
+/// not prolong it.
+pub const SESSION_LIFETIME: u32 = 86_400;
+/// The longest that a client keeps a ticket, and uses a session after its full handshake, in seconds: seven days
+/// (RFC 8446 §4.6.1). In TLS 1.2 the lifetime is only a hint (RFC 5077 §5.6), and the same bound serves.
+pub const MAX_TICKET_AGE: u32 = 604_800;
 /// The longest ticket that a client keeps, in bytes; a longer one is not used.
 pub const MAX_TICKET: usize = 1536;
-/// The longest ticket of ours, in bytes.
-pub(crate) const MAX_OWN_TICKET: usize = KEY_NAME + NONCE_LEN + MAX_STATE + TAG_LEN;
 
-/// The name by which a ticket tells the key that sealed it, in bytes.
-const KEY_NAME: usize = 16;
 /// The longest that a session's encoding gets, in bytes.
-const MAX_STATE: usize = 2 + 2 + 1 + MAX_HASH + 8 + 32 + 1 + 32 + 8 + 1 + SUBJECT;
+pub(super) const MAX_STATE: usize = 2 + 2 + 1 + MAX_HASH + 8 + 8 + 32 + 1 + 32 + 8 + 1 + SUBJECT;
 /// The longest subject that a session remembers, in bytes.
 const SUBJECT: usize = 96;
 
@@ -36,6 +34,9 @@ pub(crate) struct SessionState {
     pub(crate) secret: HashOutput,
     /// In seconds since 1970.
     pub(crate) issued: u64,
+    /// The last second of the session, since 1970: [`SESSION_LIFETIME`] after the full handshake, or earlier if what was
+    /// verified then is valid for less. Resumptions carry it along.
+    pub(crate) expires: u64,
     /// The hash of the server name that the client asked for.
     pub(crate) server_name: HashOutput,
     /// Who the client is, if it said so.
@@ -47,126 +48,13 @@ pub(crate) fn server_name_hash(name: Option<&[u8]>) -> HashOutput {
     HashAlgorithm::Sha256.hash(name.unwrap_or_default())
 }
 
-/// The keys that seal a server's tickets: made at the start, known to nobody else, replaced every
-/// [`TICKET_LIFETIME`]; the one before still opens what it sealed.
-pub struct Tickets {
-    keys: RefCell<Keys>,
-}
-
-struct Keys {
-    current: TicketKey,
-    previous: Option<TicketKey>,
-    /// When `current` was made, in seconds since 1970.
-    since: u64,
-}
-
-struct TicketKey {
-    name: [u8; KEY_NAME],
-    key: AeadKey,
-}
-
-impl TicketKey {
-    fn generate(rng: &mut dyn CryptoRng) -> Result<Self, Error> {
-        const ALGORITHM: AeadAlgorithm = AeadAlgorithm::Aes256Gcm;
-        let mut name = [0; KEY_NAME];
-        rng.fill_bytes(&mut name);
-        let mut bytes = zeroize::Zeroizing::new([0; ALGORITHM.key_len()]);
-        rng.fill_bytes(&mut *bytes);
-        let key = AeadKey::new(ALGORITHM, &*bytes).map_err(|_| Error::Internal("ticket key"))?;
-        Ok(Self { name, key })
-    }
-}
-
-impl Tickets {
-    /// Makes the first key. `now` in seconds since 1970.
-    ///
-    /// # Errors
-    /// Never, with the algorithm used here.
-    pub fn new(rng: &mut dyn CryptoRng, now: u64) -> Result<Self, Error> {
-        Ok(Self {
-            keys: RefCell::new(Keys {
-                current: TicketKey::generate(rng)?,
-                previous: None,
-                since: now,
-            }),
-        })
-    }
-
-    /// Throws all keys away and makes a new one: no ticket given out so far is good any more.
-    ///
-    /// # Errors
-    /// Never, with the algorithm used here.
-    pub fn revoke(&self, rng: &mut dyn CryptoRng, now: u64) -> Result<(), Error> {
-        let fresh = Keys {
-            current: TicketKey::generate(rng)?,
-            previous: None,
-            since: now,
-        };
-        *self.keys.borrow_mut() = fresh;
-        Ok(())
-    }
-
-    /// Seals a session into a ticket.
-    pub(crate) fn seal(
-        &self,
-        state: &SessionState,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<heapless::Vec<u8, MAX_OWN_TICKET>, Error> {
-        const TOO_LONG: Error = Error::Internal("session too long for a ticket");
-        let mut keys = self.keys.borrow_mut();
-        if state.issued.saturating_sub(keys.since) >= u64::from(TICKET_LIFETIME) {
-            let fresh = TicketKey::generate(rng)?;
-            keys.previous = Some(core::mem::replace(&mut keys.current, fresh));
-            keys.since = state.issued;
-        }
-        let mut nonce = [0; NONCE_LEN];
-        rng.fill_bytes(&mut nonce);
-        let mut plain = zeroize::Zeroizing::new([0; MAX_STATE]);
-        let mut writer = Writer::new(&mut *plain);
-        state.emit(&mut writer).map_err(|_| TOO_LONG)?;
-        let length = writer.len();
-        let plain = plain.get_mut(..length).ok_or(TOO_LONG)?;
-        let TicketKey { name, key } = &keys.current;
-        let tag = key.seal(&nonce, name, plain).map_err(|_| TOO_LONG)?;
-        let mut ticket = heapless::Vec::new();
-        for part in [&name[..], &nonce, plain, &tag] {
-            ticket.extend_from_slice(part).map_err(|_| TOO_LONG)?;
-        }
-        Ok(ticket)
-    }
-
-    /// Opens a ticket that is one of ours and still good.
-    pub(crate) fn open(&self, ticket: &[u8], now: u64) -> Option<SessionState> {
-        let (name, rest) = ticket.split_first_chunk::<KEY_NAME>()?;
-        let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>()?;
-        let (sealed, tag) = rest.split_last_chunk::<TAG_LEN>()?;
-        let keys = self.keys.borrow();
-        let key = [Some(&keys.current), keys.previous.as_ref()]
-            .into_iter()
-            .flatten()
-            .find(|key| key.name == *name)?;
-        let mut plain = zeroize::Zeroizing::new([0; MAX_STATE]);
-        let plain = plain.get_mut(..sealed.len())?;
-        plain.copy_from_slice(sealed);
-        key.key.open(nonce, name, plain, tag).ok()?;
-        let state = SessionState::parse(plain).ok()?;
-        let age = now.checked_sub(state.issued)?;
-        (age <= u64::from(TICKET_LIFETIME)).then_some(state)
-    }
-}
-
-impl core::fmt::Debug for Tickets {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Tickets")
-    }
-}
-
 impl SessionState {
-    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+    pub(super) fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
         writer.u16(if self.tls13 { TLS13 } else { TLS12 })?;
         writer.u16(self.suite.id())?;
         writer.nested8(|writer| writer.bytes(self.secret.as_ref()))?;
         writer.bytes(&self.issued.to_be_bytes())?;
+        writer.bytes(&self.expires.to_be_bytes())?;
         writer.bytes(self.server_name.as_ref())?;
         let Some(identity) = &self.identity else {
             return writer.u8(0);
@@ -177,13 +65,14 @@ impl SessionState {
         writer.nested8(|writer| writer.bytes(identity.subject.as_str().as_bytes()))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, InvalidMessage> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, InvalidMessage> {
         const WHAT: &str = "ticket";
         let mut reader = Reader::new(bytes, WHAT);
         let tls13 = reader.u16()? == TLS13;
         let suite = CipherSuite::from_id(reader.u16()?).ok_or(InvalidMessage::IllegalValue(WHAT))?;
         let secret = HashOutput::new(reader.vector8()?);
         let issued = u64::from_be_bytes(*reader.array()?);
+        let expires = u64::from_be_bytes(*reader.array()?);
         let server_name = HashOutput::new(reader.take(32)?);
         let identity = if reader.u8()? == 0 {
             None
@@ -200,6 +89,7 @@ impl SessionState {
             suite,
             secret,
             issued,
+            expires,
             server_name,
             identity,
         })
@@ -213,8 +103,8 @@ impl SessionState {
 
 /// A client's memory of one server: the newest ticket, used once.
 ///
-/// One for each server and configuration: what a session proves of the peer was verified with the trust of the
-/// connection that got the ticket.
+/// One for each server. A session is used only with the trust and the server name of the connection that received the
+/// ticket, and ends [`MAX_TICKET_AGE`] after its full handshake, or earlier with what was verified then.
 #[derive(Default)]
 pub struct SessionCache {
     session: RefCell<Option<ClientSession>>,
@@ -242,12 +132,14 @@ impl SessionCache {
         self.session.borrow_mut().replace(session);
     }
 
-    /// Takes the session out, if it is still good at `now` (in seconds since 1970).
-    pub(crate) fn take(&self, now: u64) -> Option<ClientSession> {
+    /// Takes the session out, if it is still valid at `now` (in seconds since 1970) and its peer was verified in the same
+    /// `context`.
+    pub(crate) fn take(&self, now: u64, context: impl FnOnce() -> HashOutput) -> Option<ClientSession> {
         let session = self.session.borrow_mut().take()?;
         let age = now.checked_sub(session.received)?;
-        let valid = session.identity.is_none_or(|identity| now <= identity.not_after);
-        (valid && age < u64::from(session.lifetime)).then_some(session)
+        let lifetime = session.lifetime.min(MAX_TICKET_AGE);
+        let valid = age < u64::from(lifetime) && now <= session.expires;
+        (valid && session.context.as_ref() == context().as_ref()).then_some(session)
     }
 }
 
@@ -268,11 +160,18 @@ pub(crate) struct ClientSession {
     pub(crate) suite: CipherSuite,
     pub(crate) secret: HashOutput,
     pub(crate) ticket: heapless::Vec<u8, MAX_TICKET>,
-    /// In seconds.
+    /// As the server has it, in seconds.
     pub(crate) lifetime: u32,
     pub(crate) age_add: u32,
     /// In seconds since 1970.
     pub(crate) received: u64,
+    /// The last second of the session, since 1970.
+    pub(crate) expires: u64,
+    /// The `session_context` of the client's configuration at the full handshake.
+    pub(crate) context: HashOutput,
     /// Who the server proved to be.
     pub(crate) identity: Option<PeerIdentity>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use super::msg::{
 };
 use super::outbound::Outbound;
 use super::schedule::KeySchedule;
-use super::session::ClientSession;
+use super::session::{ClientSession, MAX_TICKET_AGE};
 use super::trace::Fact;
 use super::transcript::Transcript;
 use crate::crypto::kx::{Group, KeyPair};
@@ -147,7 +147,7 @@ pub(crate) fn start<'a>(
     };
     let session = config
         .sessions
-        .and_then(|sessions| sessions.take(preferences.clock.now))
+        .and_then(|sessions| sessions.take(preferences.clock.now, || config.session_context()))
         .filter(offered);
     let state = ExpectServerHello {
         common,
@@ -402,17 +402,21 @@ fn tell_key_pair(preferences: &Preferences<'_>, pair: &KeyPair) {
     }
 }
 
-/// Verifies a server's chain, but for the status of its certificate.
+/// Verifies a server's chain, but for the status of its certificate: who it is, and when the session of this handshake
+/// ends.
 fn check_server<'a, 'c>(
     config: &ClientConfig<'a>,
     chain: &Chain<'c>,
     context: &mut Context<'_, '_>,
-) -> Result<(PeerIdentity, Vouched<'a, 'c>), Error> {
+) -> Result<(PeerIdentity, u64, Vouched<'a, 'c>), Error> {
     let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
     let purpose = Purpose::Server(config.name);
     let vouched = config.trust.vouch(chain, purpose, config.preferences.clock)?;
     context.info.root = Some(subject_of(vouched.root));
-    Ok((PeerIdentity::from_leaf(leaf)?, vouched))
+    let now = config.preferences.clock.now;
+    let valid_until = config.trust.valid_until(chain, vouched.root, now);
+    let expires = valid_until.min(now.saturating_add(MAX_TICKET_AGE.into()));
+    Ok((PeerIdentity::from_leaf(leaf)?, expires, vouched))
 }
 
 /// The server's certificate is good in every respect; `stapled`: by the word of an OCSP response as well.

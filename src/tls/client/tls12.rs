@@ -31,6 +31,8 @@ struct Agreed<'a> {
     /// Whether the server may send the status of its certificate.
     status: bool,
     identity: Option<PeerIdentity>,
+    /// The last second of the session.
+    session_end: u64,
 }
 
 /// The client after ServerHello.
@@ -95,6 +97,7 @@ pub(super) fn server_hello<'a>(
         ticket: answers.session_ticket,
         status: hello.status,
         identity: None,
+        session_end: 0,
     };
     // RFC 5077 §3.4: our session ID given back tells that the ticket was taken.
     let resumed = session.filter(|session| !session.tls13 && hello.session_id == agreed.common.session_id);
@@ -111,6 +114,7 @@ pub(super) fn server_hello<'a>(
     let secret = session.secret.as_ref().first_chunk::<MASTER_SECRET>();
     let master = MasterSecret::resumed(suite, secret.ok_or(Error::Internal("session without a secret"))?);
     agreed.identity = session.identity;
+    agreed.session_end = session.expires;
     context.info.resumed = true;
     context.info.peer = session.identity;
     agreed.common.config.preferences.tell(Fact::Resumed);
@@ -166,10 +170,11 @@ impl<'a> ExpectCertificate<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let mut agreed = self.0;
         let chain = certificate::parse_tls12(message.body())?;
-        let (identity, vouched) = check_server(&agreed.common.config, &chain, context)?;
+        let (identity, session_end, vouched) = check_server(&agreed.common.config, &chain, context)?;
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
         let key = PeerKey::of(leaf)?;
         agreed.identity = Some(identity);
+        agreed.session_end = session_end;
         agreed.common.transcript.add(message.whole);
         if agreed.status {
             return Ok(Some(State::StatusOrKeyExchange(ExpectServerKeyExchange {
@@ -397,6 +402,8 @@ impl<'a> ExpectFinished<'a> {
                     lifetime: if lifetime == 0 { TICKET_LIFETIME } else { lifetime },
                     age_add: 0,
                     received: now,
+                    expires: agreed.session_end,
+                    context: agreed.common.config.session_context(),
                     identity: agreed.identity,
                 }),
                 (None, Some(old)) => sessions.store(old),

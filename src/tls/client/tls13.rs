@@ -25,6 +25,8 @@ struct Protected<'a> {
     client_handshake: TrafficSecret,
     server_handshake: TrafficSecret,
     identity: Option<PeerIdentity>,
+    /// The last second of the session.
+    session_end: u64,
 }
 
 /// What a server's CertificateRequest asks for.
@@ -105,6 +107,7 @@ pub(super) fn after_hello<'a>(
         client_handshake,
         server_handshake,
         identity,
+        session_end: session.as_ref().map_or(0, |session| session.expires),
     };
     Ok(Some(State::EncryptedExtensions(ExpectEncryptedExtensions {
         protected,
@@ -160,12 +163,13 @@ impl<'a> ExpectCertificate<'a> {
         let (chain, staple) = certificate::parse_tls13(message.body(), &[], true)?;
         let protected = &mut self.protected;
         let config = &protected.common.config;
-        let (identity, vouched) = check_server(config, &chain, context)?;
+        let (identity, session_end, vouched) = check_server(config, &chain, context)?;
         vouched.answered(staple, config.trust, config.preferences.clock)?;
         trusted(config, &identity, staple.is_some(), context);
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
         let key = PeerKey::of(leaf)?;
         protected.identity = Some(identity);
+        protected.session_end = session_end;
         protected.common.transcript.add(message.whole);
         let Self { protected, request } = self;
         Ok(Some(State::CertificateVerify(ExpectCertificateVerify {
@@ -219,6 +223,7 @@ impl<'a> ExpectFinished<'a> {
             client_handshake,
             server_handshake,
             identity,
+            session_end,
         } = protected;
         let hash = suite.hash();
         let verify_data = msg::parse_finished(message.body(), hash.output_len())?;
@@ -252,6 +257,8 @@ impl<'a> ExpectFinished<'a> {
                 secret: master.traffic("res master", &common.transcript.hash(hash)?)?,
                 now: common.config.preferences.clock.now,
                 identity,
+                expires: session_end,
+                context: common.config.session_context(),
             });
         }
         Ok(None)

@@ -10,6 +10,7 @@ use super::msg::certificate::Chain;
 use super::msg::client_hello::ClientHello;
 use super::msg::server_hello::Answers;
 use super::msg::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, FINISHED, SSL3, TLS12, TLS13};
+use super::session::{SESSION_LIFETIME, TICKET_LIFETIME};
 use crate::crypto::sign::SignatureScheme;
 use crate::pki::verify::{PeerIdentity, Purpose, matches_name, subject_of};
 
@@ -151,13 +152,14 @@ fn answers<'a>(
     Ok(answers)
 }
 
-/// Verifies a client's chain. `None` when it sent none and may.
+/// Verifies a client's chain: who it is, and the last second at which the chain is valid. `None` when it sent none and
+/// may.
 fn check_client(
     config: &ServerConfig<'_>,
     chain: &Chain<'_>,
     tls13: bool,
     context: &mut Context<'_, '_>,
-) -> Result<Option<PeerIdentity>, Error> {
+) -> Result<Option<(PeerIdentity, u64)>, Error> {
     let (trust, required) = match config.client_auth {
         ClientAuth::Off => return Err(Error::Internal("a certificate that was not asked for")),
         ClientAuth::Optional(trust) => (trust, false),
@@ -172,7 +174,22 @@ fn check_client(
     };
     let root = trust.find_root(chain, Purpose::Client, config.preferences.clock)?;
     context.info.root = Some(subject_of(root));
-    Ok(Some(PeerIdentity::from_leaf(leaf)?))
+    Ok(Some((
+        PeerIdentity::from_leaf(leaf)?,
+        trust.valid_until(chain, root, config.preferences.clock.now),
+    )))
+}
+
+/// When the session of a full handshake without client authentication ends.
+fn session_end(config: &ServerConfig<'_>) -> u64 {
+    config.preferences.clock.now.saturating_add(SESSION_LIFETIME.into())
+}
+
+/// The lifetime of a ticket issued now for a session that ends at `expires`; `None` when there is nothing left of it.
+fn ticket_lifetime(config: &ServerConfig<'_>, expires: u64) -> Option<u32> {
+    let left = expires.saturating_sub(config.preferences.clock.now);
+    let lifetime = left.min(TICKET_LIFETIME.into());
+    u32::try_from(lifetime).ok().filter(|lifetime| *lifetime > 0)
 }
 
 /// Whether a session may stand in for the authentication that is asked for now.

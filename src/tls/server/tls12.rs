@@ -1,6 +1,6 @@
 //! The TLS 1.2 server (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
 
-use super::{State, answers, check_client, session_suffices};
+use super::{State, answers, check_client, session_end, session_suffices, ticket_lifetime};
 use crate::crypto::hash::{HashAlgorithm, HashOutput};
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::SignatureScheme;
@@ -14,7 +14,7 @@ use crate::tls::msg::client_hello::ClientHello;
 use crate::tls::msg::server_hello::{DOWNGRADE_TO_TLS12, Tls12Answers};
 use crate::tls::msg::{self, certificate, server_hello, ticket, tls12};
 use crate::tls::record::RecordKey;
-use crate::tls::session::{SessionState, TICKET_LIFETIME, server_name_hash};
+use crate::tls::session::{SessionState, server_name_hash};
 use crate::tls::tls12::{MASTER_SECRET, MAX_PARAMS, MasterSecret, Side, VERIFY_DATA, signed_params};
 use crate::tls::trace::{Fact, Secret};
 use crate::tls::transcript::Transcript;
@@ -31,6 +31,8 @@ struct Common<'a> {
     /// Whether a ticket goes out before our Finished.
     ticket: bool,
     identity: Option<PeerIdentity>,
+    /// The last second of the session.
+    session_end: u64,
 }
 
 /// The server after its flight with a CertificateRequest.
@@ -100,6 +102,7 @@ pub(super) fn client_hello<'a>(
         extended: hello.extended_master_secret,
         ticket: hello.session_ticket.is_some() && config.tickets.is_some() && hello.extended_master_secret,
         identity: None,
+        session_end: session_end(&config),
     };
     if let Some((state, master)) = find_session(&config, hello)? {
         let mut common = common(master.suite());
@@ -243,17 +246,26 @@ impl<'a> Common<'a> {
         let Some(tickets) = self.config.tickets.filter(|_| self.ticket) else {
             return Ok(());
         };
+        let lifetime = ticket_lifetime(&self.config, self.session_end);
         let state = SessionState {
             tls13: false,
             suite: self.suite,
             secret: HashOutput::new(master.as_bytes()),
             issued: self.config.preferences.clock.now,
+            expires: self.session_end,
             server_name: self.server_name.clone(),
             identity: self.identity,
         };
-        let sealed = tickets.seal(&state, context.rng)?;
+        // It was promised in the ServerHello; an empty one means that there is none after all (RFC 5077 §3.3).
+        let (lifetime, sealed) = match lifetime {
+            Some(lifetime) => (
+                lifetime,
+                tickets.seal(&state, &self.config.session_context(), context.rng)?,
+            ),
+            None => (0, heapless::Vec::new()),
+        };
         context.outbound.handshake(|writer| {
-            ticket::emit_tls12(writer, TICKET_LIFETIME, &sealed).map_err(no_space)?;
+            ticket::emit_tls12(writer, lifetime, &sealed).map_err(no_space)?;
             self.transcript.add(writer.since(0)?);
             Ok(())
         })
@@ -273,7 +285,10 @@ impl<'a> ExpectCertificate<'a> {
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         let chain = certificate::parse_tls12(message.body())?;
-        self.common.identity = check_client(&self.common.config, &chain, false, context)?;
+        if let Some((identity, valid_until)) = check_client(&self.common.config, &chain, false, context)? {
+            self.common.identity = Some(identity);
+            self.common.session_end = self.common.session_end.min(valid_until);
+        }
         context.info.peer = self.common.identity;
         if let Some(identity) = &self.common.identity {
             let subject = identity.subject.as_str();
@@ -399,7 +414,8 @@ fn find_session(
     let (Some(tickets), Some(ticket)) = (config.tickets, hello.session_ticket) else {
         return Ok(None);
     };
-    let Some(state) = tickets.open(ticket, config.preferences.clock.now) else {
+    let session_context = || config.session_context();
+    let Some(state) = tickets.open(ticket, session_context, config.preferences.clock.now) else {
         return Ok(None);
     };
     let fits = !state.tls13

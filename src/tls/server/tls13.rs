@@ -1,6 +1,6 @@
 //! The TLS 1.3 server (RFC 8446 §2, §4): from ClientHello to the client's Finished.
 
-use super::{State, answers, check_client, choose_identity, session_suffices};
+use super::{State, answers, check_client, choose_identity, session_end, session_suffices, ticket_lifetime};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::{Group, PublicValue, SharedSecret};
 use crate::crypto::mac::constant_time_eq;
@@ -17,7 +17,7 @@ use crate::tls::msg::server_hello::Answers;
 use crate::tls::msg::{self, certificate, server_hello, ticket};
 use crate::tls::record::RecordKey;
 use crate::tls::schedule::{KeySchedule, TrafficSecret};
-use crate::tls::session::{SessionState, TICKET_LIFETIME, server_name_hash};
+use crate::tls::session::{SessionState, server_name_hash};
 use crate::tls::trace::{Fact, Secret};
 use crate::tls::transcript::{CLIENT_CONTEXT, SERVER_CONTEXT, Transcript, signed_content};
 
@@ -54,6 +54,8 @@ pub(crate) struct ExpectFinished<'a> {
     master: KeySchedule,
     server_name: HashOutput,
     identity: Option<PeerIdentity>,
+    /// The last second of the session.
+    session_end: u64,
     /// Whether the client can use tickets.
     tickets: bool,
 }
@@ -158,13 +160,14 @@ impl<'a> ExpectCertificate<'a> {
         let (chain, _) = certificate::parse_tls13(message.body(), &[], false)?;
         let identity = check_client(&finished.config, &chain, true, context)?;
         finished.transcript.add(message.whole);
-        let Some((identity, leaf)) = identity.zip(chain.first()) else {
+        let Some(((identity, valid_until), leaf)) = identity.zip(chain.first()) else {
             return Ok(Some(State::Finished(finished)));
         };
         let subject = identity.subject.as_str();
         finished.config.preferences.tell(Fact::Trusted { subject });
         // It counts only once the signature has proved that the client has the key; until then nothing is done with it.
         finished.identity = Some(identity);
+        finished.session_end = finished.session_end.min(valid_until);
         context.info.peer = Some(identity);
         Ok(Some(State::CertificateVerify(ExpectCertificateVerify {
             key: PeerKey::of(leaf)?,
@@ -216,6 +219,10 @@ impl<'a> ExpectFinished<'a> {
         let Some(tickets) = self.config.tickets.filter(|_| self.tickets) else {
             return Ok(());
         };
+        let Some(lifetime) = ticket_lifetime(&self.config, self.session_end) else {
+            return Ok(());
+        };
+        let session_context = self.config.session_context();
         let resumption = self
             .master
             .traffic("res master", &self.transcript.hash(suite.hash())?)?;
@@ -227,15 +234,15 @@ impl<'a> ExpectFinished<'a> {
                 suite,
                 secret: KeySchedule::ticket_psk(&resumption, &nonce)?,
                 issued: self.config.preferences.clock.now,
+                expires: self.session_end,
                 server_name: self.server_name.clone(),
                 identity: self.identity,
             };
-            let ticket = tickets.seal(&state, rng)?;
+            let ticket = tickets.seal(&state, &session_context, rng)?;
             let mut age_add = [0; 4];
             rng.fill_bytes(&mut age_add);
             context.outbound.handshake(|writer| {
-                ticket::emit_tls13(writer, TICKET_LIFETIME, u32::from_be_bytes(age_add), &nonce, &ticket)
-                    .map_err(no_space)
+                ticket::emit_tls13(writer, lifetime, u32::from_be_bytes(age_add), &nonce, &ticket).map_err(no_space)
             })?;
         }
         Ok(())
@@ -347,13 +354,13 @@ impl<'a> Flight<'a> {
         if hello.early_data {
             context.change.skip_early_data = Some(SkipEarlyData::UntilDecrypted);
         }
-        let identity = match authentication {
+        let (identity, session_end) = match authentication {
             Authentication::Resumed(resumed) => {
                 context.info.resumed = true;
                 context.info.peer = resumed.state.identity;
-                resumed.state.identity
+                (resumed.state.identity, resumed.state.expires)
             }
-            Authentication::Certificate(..) => None,
+            Authentication::Certificate(..) => (None, session_end(&config)),
         };
         let finished = ExpectFinished {
             config: self.config,
@@ -363,6 +370,7 @@ impl<'a> Flight<'a> {
             master,
             server_name: server_name_hash(hello.server_name),
             identity,
+            session_end,
             tickets: hello.psk_dhe_ke(),
         };
         Ok(Some(if asked {
@@ -379,7 +387,8 @@ impl<'a> Flight<'a> {
             return Ok(None);
         };
         for (number, (identity, binder)) in (0..).zip(psks.iter().take(MAX_PSKS)) {
-            let Some(state) = tickets.open(identity, self.config.preferences.clock.now) else {
+            let session_context = || self.config.session_context();
+            let Some(state) = tickets.open(identity, session_context, self.config.preferences.clock.now) else {
                 continue;
             };
             let fits = state.tls13

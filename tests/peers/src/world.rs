@@ -7,7 +7,10 @@ use postern::crypto::key::SigningKey;
 use postern::crypto::suite::Authentication;
 use postern::pki::verify::Trust;
 use postern::tls::{Identity, ServerConfig};
-use rcgen::{CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyPair, SerialNumber};
+use rcgen::{
+    CertificateParams, CertificateRevocationList, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
+    KeyPair, SerialNumber,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::clock;
@@ -118,10 +121,23 @@ impl Authority {
 
     /// A revocation list, in DER and PEM, with this serial number.
     pub fn revoke(&self, serial: u64) -> (&'static [u8], String) {
+        /// The year 4000.
+        const FAR: u64 = 64_060_588_800;
+        let list = self.list(serial, FAR);
+        (leak(list.der().to_vec()), list.pem().unwrap())
+    }
+
+    /// The same in DER; the next list is due so many seconds after 1970 began.
+    pub fn revoke_until(&self, serial: u64, next_update: u64) -> &'static [u8] {
+        leak(self.list(serial, next_update).der().to_vec())
+    }
+
+    fn list(&self, serial: u64, next_update: u64) -> CertificateRevocationList {
         let time = |years| rcgen::date_time_ymd(years, 1, 1);
+        let next_update = time(1970) + std::time::Duration::from_secs(next_update);
         let list = CertificateRevocationListParams {
             this_update: time(2020),
-            next_update: time(4000),
+            next_update,
             crl_number: SerialNumber::from(1_u64),
             issuing_distribution_point: None,
             revoked_certs: vec![rcgen::RevokedCertParams {
@@ -132,8 +148,7 @@ impl Authority {
             }],
             key_identifier_method: rcgen::KeyIdMethod::Sha256,
         };
-        let list = list.signed_by(&self.issuer).unwrap();
-        (leak(list.der().to_vec()), list.pem().unwrap())
+        list.signed_by(&self.issuer).unwrap()
     }
 
     /// Its certificate and its key in PEM.

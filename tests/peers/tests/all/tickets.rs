@@ -1,9 +1,9 @@
 //! Tickets and the resumption of sessions, and what comes after a handshake.
 
 use postern::crypto::suite::CipherSuite;
-use postern::pki::verify::{Clock, ServerName};
+use postern::pki::verify::{Clock, Mode, ServerName, Trust};
 use postern::tls::error::{InvalidMessage, PeerMisbehaved};
-use postern::tls::session::TICKET_LIFETIME;
+use postern::tls::session::{SESSION_LIFETIME, TICKET_LIFETIME};
 use postern::tls::{
     AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, SessionCache, Tickets, Versions,
 };
@@ -245,10 +245,9 @@ fn sessions_remember_the_client() {
         let somebody = Some("CN=somebody".to_owned());
         assert_eq!(subject(required), (false, somebody.clone()));
         assert_eq!(subject(required), (true, somebody.clone()));
-        assert_eq!(
-            subject(server.with_client_auth(ClientAuth::Optional(trust))),
-            (true, somebody.clone())
-        );
+        let optional = server.with_client_auth(ClientAuth::Optional(trust));
+        assert_eq!(subject(optional), (false, somebody.clone()));
+        assert_eq!(subject(optional), (true, somebody.clone()));
         // Who is not asked is not known by what he said before, nor the other way round.
         assert_eq!(subject(server), (false, None));
         assert_eq!(subject(required), (false, somebody.clone()));
@@ -265,6 +264,184 @@ fn sessions_remember_the_client() {
             middle.run(|_, item| vec![item]);
             assert!(matches!(middle.server.result, Err(Error::Certificate(_))));
         });
+    }
+}
+
+#[test]
+fn a_session_ends_a_day_after_its_full_handshake() {
+    let (step, day) = (u64::from(TICKET_LIFETIME) - 1, u64::from(SESSION_LIFETIME));
+    for versions in BOTH {
+        let (tickets, sessions) = (tickets(), SessionCache::new());
+        let server = server().with_tickets(&tickets);
+        let client = client().with_versions(versions).with_sessions(&sessions);
+        let at = |now| resumes(client.with_clock(later(now)), server.with_clock(later(now)));
+        // Two simulated days, a connection every two hours.
+        let full: Vec<u64> = (0..2 * day).step_by(step as usize).filter(|now| !at(*now)).collect();
+        let expected: Vec<u64> = match versions {
+            Versions::Tls13 => vec![0, 13 * step],
+            // There is no new ticket with a resumption of TLS 1.2.
+            _ => (0..2 * day).step_by(step as usize).step_by(2).collect(),
+        };
+        assert_eq!(full, expected, "{versions:?}");
+    }
+}
+
+/// The lifetime of a NewSessionTicket.
+fn lifetime_of(client: ClientConfig<'_>, server: ServerConfig<'_>) -> Option<u32> {
+    let mut lifetime = None;
+    between(client, server, |middle| {
+        middle.run(|(from_client, _), item| {
+            if let (Item::Message(message), Some(4), false) = (&item, item.kind(), from_client) {
+                lifetime = Some(u32::from_be_bytes(message[4..8].try_into().unwrap()));
+            }
+            vec![item]
+        });
+        assert!(middle.client.is_established() && middle.server.is_established());
+    });
+    lifetime
+}
+
+#[test]
+fn a_session_ends_with_the_certificate_and_the_revocation_list() {
+    let (world, start) = (of(Kind::P256), clock());
+    let at = |seconds| Clock {
+        now: start.now + seconds,
+        ..start
+    };
+    let date = |seconds| rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(start.now + seconds);
+    let issue = |name| {
+        let authority = world.authority;
+        authority.issue_with(Kind::P256, name, |params| params.not_after = date(1000))
+    };
+    let (somebody, localhost) = (issue("somebody"), issue("localhost"));
+    let lists = [world.authority.revoke_until(99, start.now + 500)];
+    let trust = world.authority.trust();
+    let listed = trust.with_crls(&lists);
+    for versions in BOTH {
+        let (tickets, sessions) = (tickets(), SessionCache::new());
+        let server = server().with_tickets(&tickets);
+        let client = |trust| {
+            ClientConfig::new(trust, Some(ServerName::Dns("localhost")), start)
+                .with_versions(versions)
+                .with_sessions(&sessions)
+        };
+        // The server announces what is left of the session. A resumption prolongs nothing.
+        for (auth, identity, left) in [
+            (ClientAuth::Required(trust), somebody.identity(), 1000),
+            (ClientAuth::Optional(&listed), world.client.identity(), 499),
+        ] {
+            let run = |seconds| {
+                let mut lifetime = None;
+                let client = client(trust).with_identity(identity).with_clock(at(seconds));
+                let server = server.with_client_auth(auth).with_clock(at(seconds));
+                between(client, server, |middle| {
+                    middle.run(|(from_client, _), item| {
+                        if let (Item::Message(message), Some(4), false) = (&item, item.kind(), from_client) {
+                            lifetime = Some(u32::from_be_bytes(message[4..8].try_into().unwrap()));
+                        }
+                        vec![item]
+                    });
+                    assert!(middle.client.is_established() && middle.server.is_established());
+                    (middle.server.connection.info().resumed, lifetime)
+                })
+            };
+            sessions.clear();
+            assert_eq!(run(0), (false, Some(left as u32)), "{versions:?}");
+            let again = (versions == Versions::Tls13).then_some(1);
+            assert_eq!(run(left - 1), (true, again), "{versions:?}");
+        }
+        // The client does not offer a session beyond what it has verified itself.
+        for (trust, server, left) in [
+            (trust, localhost.server().with_tickets(&tickets), 1000),
+            (&listed, server, 499),
+        ] {
+            sessions.clear();
+            assert!(!resumes(client(trust), server.with_clock(start)));
+            let resumed = |seconds| resumes(client(trust).with_clock(at(seconds)), server.with_clock(at(seconds)));
+            assert!(resumed(left), "{versions:?}");
+            between(
+                client(trust).with_clock(at(left + 1)),
+                server.with_clock(at(left + 1)),
+                |middle| {
+                    middle.run(|_, item| vec![item]);
+                    assert!(
+                        matches!(middle.client.result, Err(Error::Certificate(_))),
+                        "{versions:?}"
+                    );
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_that_was_revoked_since_resumes_no_session() {
+    let world = of(Kind::P256);
+    let revoked = world.authority.issue_with(Kind::P256, "somebody", |params| {
+        params.serial_number = Some(rcgen::SerialNumber::from(5_u64));
+    });
+    let trust = world.authority.trust();
+    let lists = [world.authority.revoke(5).0];
+    let (listed, other) = (trust.with_crls(&lists), trust.with_allowed(&["CN=other"]));
+    for versions in BOTH {
+        for changed in [&listed, &other] {
+            let (tickets, sessions) = (tickets(), SessionCache::new());
+            let server = server().with_tickets(&tickets);
+            let client = client().with_versions(versions).with_sessions(&sessions);
+            let client = client.with_identity(revoked.identity());
+            let with = |trust| server.with_client_auth(ClientAuth::Optional(trust));
+            assert!(!resumes(client, with(trust)));
+            assert!(resumes(client, with(trust)));
+            between(client, with(changed), |middle| {
+                middle.run(|_, item| vec![item]);
+                assert!(
+                    matches!(middle.server.result, Err(Error::Certificate(_))),
+                    "{versions:?}"
+                );
+            });
+        }
+    }
+}
+
+#[test]
+fn sessions_belong_to_the_trust_under_which_they_began() {
+    let (world, other) = (of(Kind::P256), of(Kind::P384));
+    let trust = world.authority.trust();
+    let (both, other) = ([world.authority.der, other.authority.der], [other.authority.der]);
+    let lists = [world.authority.revoke(99).0];
+    let changed = [
+        Trust::new(&both),
+        trust.with_roots(&other),
+        trust.with_crls(&lists),
+        trust.with_mode(Mode::Pinned),
+    ];
+    let protocol: [&[u8]; 1] = [b"http/1.1"];
+    for versions in BOTH {
+        let (tickets, sessions) = (tickets(), SessionCache::new());
+        let server = server().with_tickets(&tickets);
+        let optional = server.with_client_auth(ClientAuth::Optional(trust));
+        let client = client().with_versions(versions).with_sessions(&sessions);
+        let servers = changed
+            .iter()
+            .map(|trust| server.with_client_auth(ClientAuth::Optional(trust)));
+        for changed in servers.chain([server, optional.with_protocols(&protocol)]) {
+            sessions.clear();
+            assert!(!resumes(client, optional));
+            assert!(resumes(client, optional));
+            assert!(!resumes(client, changed));
+            assert!(!resumes(client, optional), "it has another session now");
+        }
+        let clients = changed.iter().map(|trust| {
+            ClientConfig::new(trust, Some(ServerName::Dns("localhost")), clock())
+                .with_versions(versions)
+                .with_sessions(&sessions)
+        });
+        for changed in clients {
+            sessions.clear();
+            assert!(!resumes(client, server));
+            assert!(resumes(client, server));
+            assert!(!resumes(changed, server));
+        }
     }
 }
 
