@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -37,9 +37,14 @@ pub struct Wire {
     forwards: Mutex<Vec<SocketAddr>>,
 }
 
+/// What the test and the cable's thread share.
 #[derive(Default)]
-struct Shared {
+pub struct Shared {
     stop: AtomicBool,
+    /// See [`Wire::delay`], in microseconds.
+    delay: AtomicU64,
+    /// Frames of the peer that behaves, in the order in which they are due.
+    delayed: Mutex<VecDeque<(Instant, Vec<u8>)>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -108,6 +113,13 @@ impl Wire {
         });
         self.forwards.lock().unwrap().push(address);
         address
+    }
+
+    /// The round-trip time of the peer that behaves: its frames reach the machine so much later. Those of ghosts do not
+    /// wait.
+    pub fn delay(&self, round_trip: Duration) {
+        let micros = u64::try_from(round_trip.as_micros()).unwrap();
+        self.shared.delay.store(micros, Ordering::Relaxed);
     }
 
     /// Waits until the machine has sent its first frame: from then on it can be sent to.
@@ -311,6 +323,7 @@ impl Peer {
         let mut port = 20_000;
         while !self.shared.stop.load(Ordering::Relaxed) {
             self.receive();
+            self.send_delayed();
             while let Ok((client, to)) = streams.try_recv() {
                 client.set_nonblocking(true).unwrap();
                 let _ = client.set_nodelay(true);
@@ -354,6 +367,19 @@ impl Peer {
             }
         }
         self.socket.set_nonblocking(false).unwrap();
+    }
+
+    /// Sends the frames that are due.
+    fn send_delayed(&self) {
+        let mut delayed = self.shared.delayed.lock().unwrap();
+        let Some((_, address)) = self.shared.state.lock().unwrap().machine else {
+            return;
+        };
+        while delayed.front().is_some_and(|(due, _)| *due <= Instant::now()) {
+            let _ = delayed
+                .pop_front()
+                .map(|(_, frame)| self.socket.send_to(&frame, address));
+        }
     }
 
     /// Whom is this frame for?
@@ -514,21 +540,25 @@ impl RxToken for Received {
 }
 
 /// A frame from smoltcp.
-pub struct ToSend(Arc<UdpSocket>, Option<SocketAddr>);
+pub struct ToSend(Arc<UdpSocket>, Arc<Shared>);
 
 impl ToSend {
     fn by(peer: &Peer) -> Self {
-        let machine = peer.shared.state.lock().unwrap().machine;
-        Self(Arc::clone(&peer.socket), machine.map(|(_, address)| address))
+        Self(Arc::clone(&peer.socket), Arc::clone(&peer.shared))
     }
 }
 
 impl TxToken for ToSend {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let Self(socket, shared) = self;
         let mut frame = vec![0; len];
         let result = f(&mut frame);
-        if let Some(address) = self.1 {
-            let _ = self.0.send_to(&frame, address);
+        let delay = Duration::from_micros(shared.delay.load(Ordering::Relaxed));
+        let mut delayed = shared.delayed.lock().unwrap();
+        if !delay.is_zero() || !delayed.is_empty() {
+            delayed.push_back((Instant::now() + delay, frame));
+        } else if let Some((_, address)) = shared.state.lock().unwrap().machine {
+            let _ = socket.send_to(&frame, address);
         }
         result
     }

@@ -168,3 +168,18 @@ fn noise_on_the_cable_harms_nobody() {
         }
     }
 }
+
+#[test]
+fn a_delayed_wire_has_that_round_trip_time() {
+    let wire = Wire::new();
+    let _machine = Setup::new().wire(wire.address()).defconfig(plain_echo()).ready();
+    wire.connected();
+    assert_echoes(&wire);
+    wire.delay(std::time::Duration::from_millis(200));
+    let start = std::time::Instant::now();
+    assert_echoes(&wire);
+    // The handshake takes one, the echo another; more if anything is late.
+    assert!(start.elapsed() >= std::time::Duration::from_millis(200));
+    wire.delay(std::time::Duration::ZERO);
+    assert_echoes(&wire);
+}
