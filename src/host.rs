@@ -11,7 +11,7 @@ use postern::echo::server::{Service, StartError, StopError};
 use postern::echo::traces::Traces;
 use postern::echo::{Kind, find_network};
 use postern::log;
-use postern::machine::{clock, cpu, descriptors, entropy, executor, power, rtc};
+use postern::machine::{clock, cpu, descriptors, entropy, executor, power, rtc, serial};
 use postern::net::{DhcpState, Netif};
 use postern::nic::Link;
 use postern::pki::verify::ServerName;
@@ -90,7 +90,8 @@ impl Machine {
         let HeapUse { used, peak, size } = symbols::heap();
         writeln!(out, "rsa heap: {used} of {size} bytes in use, {peak} at most")?;
         let (deepest, size) = descriptors::main_stack();
-        writeln!(out, "stack: {deepest} of {size} bytes used at most")
+        writeln!(out, "stack: {deepest} of {size} bytes used at most")?;
+        writeln!(out, "console: {} lines dropped", serial::dropped())
     }
 
     fn ports(&self, out: &mut dyn Write) -> fmt::Result {
@@ -288,9 +289,17 @@ impl Host for Machine {
     }
 
     fn power(&self, power: Power) {
+        // What is logged from here on is written at once.
+        serial::flush();
         match power {
-            Power::Reboot => power::reboot(),
-            Power::Off => power::poweroff(),
+            Power::Reboot => {
+                ::log::info!("restarting");
+                power::reboot()
+            }
+            Power::Off => {
+                ::log::info!("powering off");
+                power::poweroff()
+            }
         }
     }
 }

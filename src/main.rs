@@ -30,6 +30,9 @@ use settings::{Store, Tls};
 fn main(boot: Boot) -> ! {
     let Boot { info, arena, module } = boot;
     let mut memory = Memory(arena);
+    if let Ok(buffer) = memory.buffer(serial::OUTPUT_BUFFER) {
+        serial::set_buffer(buffer);
+    }
     log::init(serial::write);
     let acpi = Acpi::parse(&Firmware { ram: &info.ram }, info.rsdp);
     power::init(&acpi, info.has_word("exit-device"));
@@ -162,7 +165,7 @@ fn start(
     memory.spawn(spawner, 1, |_| speak(tls_client, machine, buffers.take()))?;
     memory.spawn(spawner, 1, |_| shell::serial(serial::Console, machine))?;
     memory.spawn(spawner, 1, |_| clock::refine())?;
-    memory.spawn(spawner, 1, |_| serial::poll_input())?;
+    memory.spawn(spawner, 1, |_| serial::poll())?;
     memory.spawn(spawner, 1, |_| entropy::keep_fresh())?;
     if config.vmm.telnet_dbgsh {
         memory.spawn(spawner, netifs.len(), |n| telnet(netifs.get(n), machine))?;

@@ -4,7 +4,7 @@
 //! their next `await` undisturbed. When nothing is ready the loop first watches the card for a while, since waking
 //! from sleep takes longer than a round trip on a local network, and then sleeps until an interrupt.
 
-use super::{clock, interrupts};
+use super::{clock, interrupts, serial};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use critical_section::Mutex;
@@ -28,6 +28,7 @@ pub fn run(
     // SAFETY: this function never returns, so the executor lives as long as everything else.
     let executor: &'static raw::Executor = unsafe { core::mem::transmute(&executor) };
     init(executor.spawner());
+    serial::start_buffering();
     let mut watch_until = 0;
     loop {
         clock::wake_expired();

@@ -2,6 +2,7 @@
 
 use super::acpi::{Acpi, Register, Space};
 use super::memory::{Range, Registers};
+use super::serial;
 use core::cell::Cell;
 use critical_section::Mutex;
 use x86_64::instructions::port::Port;
@@ -41,6 +42,7 @@ pub fn has_exit_device() -> bool {
 
 /// Ends the machine: with `status` where there is an exit device, else by switching it off.
 pub fn exit(status: ExitStatus) -> ! {
+    serial::flush();
     if ways().exit_device {
         out8(EXIT_PORT, status as u8);
     }
@@ -50,6 +52,7 @@ pub fn exit(status: ExitStatus) -> ! {
 /// Switches the machine off (ACPI state S5). Where that is not possible it stops.
 pub fn poweroff() -> ! {
     x86_64::instructions::interrupts::disable();
+    serial::flush();
     if let Some(sleep) = ways().sleep {
         // Hardware-reduced ACPI (ACPI 6.5, 4.8.3.7): SLP_TYPx in bits 2 to 4, SLP_EN is bit 5.
         if let Some((register, kind)) = sleep.register {
@@ -68,6 +71,7 @@ pub fn poweroff() -> ! {
 /// Restarts the machine (with QEMU's `-no-reboot`: ends it).
 pub fn reboot() -> ! {
     x86_64::instructions::interrupts::disable();
+    serial::flush();
     if let Some((register, value)) = ways().reset {
         write(register, value);
         wait();

@@ -29,6 +29,7 @@ pub struct Setup {
     address: Ipv4Addr,
     restarts: bool,
     exit_device: bool,
+    unread_console: bool,
     arguments: Vec<String>,
 }
 
@@ -55,6 +56,7 @@ impl Setup {
             address: Ipv4Addr::new(10, 0, 2, 15),
             restarts: false,
             exit_device: true,
+            unread_console: false,
             arguments: Vec::new(),
         }
     }
@@ -138,6 +140,12 @@ impl Setup {
         self
     }
 
+    /// Nobody reads the serial port until [`Machine::read_console`], and it stalls after a few hundred bytes.
+    pub fn unread_console(mut self) -> Self {
+        self.unread_console = true;
+        self
+    }
+
     /// Further arguments for QEMU.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments
@@ -156,9 +164,17 @@ impl Setup {
             .arg("-kernel")
             .arg(&self.image)
             .args(["-append", self.words.trim()])
-            .args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"])
+            .args(["-serial", "chardev:console"])
             .arg("-qmp")
             .arg(format!("unix:{},server=on,wait=off", monitor.display()));
+        let socket = scratch.path("console");
+        if self.unread_console {
+            // -S: the image does not run before there is somebody who does not read.
+            let chardev = format!("socket,id=console,path={},server=on,wait=off", socket.display());
+            command.args(["-S", "-chardev", &chardev]);
+        } else {
+            command.args(["-chardev", "stdio,id=console,signal=off"]);
+        }
         if let Some(text) = &self.defconfig {
             command.arg("-initrd").arg(scratch.file("defconfig", text));
         }
@@ -198,11 +214,16 @@ impl Setup {
             process,
             monitor: BufReader::new(stream),
             forwarded: Vec::new(),
+            unread_console: None,
             _scratch: scratch,
         };
         machine.read_reply();
         machine.execute("qmp_capabilities", "{}");
         machine.forwarded = machine.forwarded_ports();
+        if self.unread_console {
+            machine.unread_console = Some(UnixStream::connect(&socket).unwrap());
+            machine.monitor("cont");
+        }
         machine
     }
 
@@ -224,6 +245,7 @@ pub struct Machine {
     monitor: BufReader<UnixStream>,
     /// Port of the machine, port of this host.
     forwarded: Vec<(u16, u16)>,
+    unread_console: Option<UnixStream>,
     _scratch: Scratch,
 }
 
@@ -233,6 +255,12 @@ impl Machine {
         &self.process.out
     }
 
+    /// Reads the console from now on, if it is one that was not read.
+    pub fn read_console(&self) -> Said {
+        let console = self.unread_console.as_ref().expect("the console is read already");
+        Said::by(console.try_clone().unwrap())
+    }
+
     /// Waits for a text on the console.
     pub fn wait_for(&self, text: &str) {
         self.console().wait_for(text);
@@ -240,7 +268,10 @@ impl Machine {
 
     /// Types on the serial console.
     pub fn type_in(&mut self, text: &str) {
-        self.process.write(text.as_bytes());
+        match &mut self.unread_console {
+            Some(console) => console.write_all(text.as_bytes()).unwrap(),
+            None => self.process.write(text.as_bytes()),
+        }
     }
 
     /// Where a port of the machine is on this host.

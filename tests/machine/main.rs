@@ -7,6 +7,7 @@ mod common;
 mod abuse;
 mod boot;
 mod client;
+mod console;
 mod dbgsh;
 mod defconfig;
 mod echo;
