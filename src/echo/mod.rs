@@ -6,6 +6,7 @@
 //! * [`reverse`] dials out and has the service serve the connection.
 //! * [`registry`] is the table of live connections that `status` shows; [`tally`] counts what happened, for `counters`.
 //! * [`client`] is the echo client that the shell drives.
+//! * [`request_line`] recognizes an HTTP request that a web page has sent to a port which is not a web server's.
 //! * [`proxy`] opens connections through an HTTP proxy.
 //! * [`fetch`] reads a text over TLS, as `tls reload` wants it.
 //! * [`traces`] keeps the narrations of the last TLS connections, and [`https`] shows one in a browser.
@@ -21,6 +22,7 @@ pub mod limit;
 pub mod proxy;
 pub mod pump;
 pub mod registry;
+pub mod request_line;
 pub mod reverse;
 pub mod secure;
 pub mod server;

@@ -8,6 +8,8 @@ use core::task::Poll;
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{BufRead, ErrorType, Read, Write};
 
+use super::request_line::RequestLine;
+
 /// Bytes that went each way. `echoed <= received` where they are echoed.
 pub struct Flow {
     received: Cell<u64>,
@@ -61,6 +63,8 @@ pub enum End<R, W> {
     Idle,
     /// The peer took nothing for the idle time.
     Stalled,
+    /// The first line is an HTTP request line, and is not sent back.
+    Http,
     /// Reading failed.
     Read(R),
     /// Writing failed.
@@ -72,12 +76,17 @@ pub enum End<R, W> {
 /// Nothing is read while what was read before is not written: a peer that does not read is slowed down to its own pace,
 /// and whatever it sends stays in its own buffers. The writer is flushed only when there is nothing to read, so that
 /// a stream of data is sent in full records and segments.
+///
+/// `watch` ends it when the first line is an HTTP request line: a browser would take the echo for the answer.
 pub async fn pump<R: BufRead, W: Write>(
     reader: &mut R,
     writer: &mut W,
     idle: Duration,
     flow: &Flow,
+    mut watch: Option<RequestLine>,
 ) -> End<R::Error, W::Error> {
+    // Bytes at the beginning of what is read next that `watch` has seen already.
+    let mut watched = 0;
     loop {
         let filled = with_timeout(idle, async {
             let mut fill = pin!(reader.fill_buf());
@@ -102,6 +111,13 @@ pub async fn pump<R: BufRead, W: Write>(
         if data.is_empty() {
             break;
         }
+        if let Some(line) = &mut watch {
+            if line.push_all(data.get(watched..).unwrap_or_default()) {
+                return End::Http;
+            }
+            watched = data.len();
+            watch = watch.filter(|line| !line.is_decided());
+        }
         let available = u64::try_from(data.len()).unwrap_or(u64::MAX);
         flow.received.set(flow.echoed().saturating_add(available));
         let written = match with_timeout(idle, writer.write(data)).await {
@@ -110,6 +126,7 @@ pub async fn pump<R: BufRead, W: Write>(
             Ok(Err(error)) => return End::Write(error),
         };
         reader.consume(written);
+        watched = watched.saturating_sub(written);
         flow.echoed
             .set(flow.echoed().saturating_add(u64::try_from(written).unwrap_or(u64::MAX)));
     }
@@ -188,7 +205,14 @@ mod tests {
         let mut buffer = vec![0; buffer];
         let end = {
             let (reader, mut writer) = stream.split();
-            pump(&mut Buffered::new(reader, &mut buffer, 0), &mut writer, idle, flow).await
+            pump(
+                &mut Buffered::new(reader, &mut buffer, 0),
+                &mut writer,
+                idle,
+                flow,
+                Some(RequestLine::new()),
+            )
+            .await
         };
         stream.shutdown();
         end
@@ -279,6 +303,39 @@ mod tests {
         );
     }
 
+    #[test]
+    fn an_http_request_is_not_sent_back() {
+        for pieces in [
+            &["POST / HTTP/1.1\r\n\r\n<script>"][..],
+            &["GE", "T / HT", "TP/1.1\r\n<script>"],
+        ] {
+            let (mut peer, mut stream) = connection(1, 7, 100);
+            let flow = Flow::new();
+            let (end, ()) = block_on(embassy_futures::join::join(echo(&mut stream, 64, LONG, &flow), async {
+                for piece in pieces {
+                    peer.say(piece);
+                    super::super::fake::settle().await;
+                }
+            }));
+            assert_eq!(end, End::Http);
+            assert!(!peer.arrived().contains("HTTP/"));
+            peer.shutdown();
+        }
+        // Later lines may say what they like, also after a peer that reads slowly.
+        let (mut peer, mut stream) = connection(1, 7, 4);
+        peer.say("GET / HT\nGET / HTTP/1.1\r\n");
+        peer.shutdown();
+        let mut got = Vec::new();
+        let flow = Flow::new();
+        let (end, ()) = block_on(embassy_futures::join::join(echo(&mut stream, 64, LONG, &flow), async {
+            let mut buf = [0; 3];
+            while let count @ 1.. = peer.read(&mut buf).await.unwrap() {
+                got.extend_from_slice(&buf[..count]);
+            }
+        }));
+        assert_eq!((end, &got[..]), (End::Finished, &b"GET / HT\nGET / HTTP/1.1\r\n"[..]));
+    }
+
     /// A writer that keeps everything back until it is flushed.
     struct Lazy<'a>(&'a mut Vec<u8>, Vec<u8>, usize);
     impl ErrorType for Lazy<'_> {
@@ -307,7 +364,7 @@ mod tests {
         let end = block_on(async {
             let flow = Flow::new();
             let mut reader = Buffered::new(reader, &mut buffer, 0);
-            embassy_futures::join::join(pump(&mut reader, &mut writer, LONG, &flow), async {
+            embassy_futures::join::join(pump(&mut reader, &mut writer, LONG, &flow, None), async {
                 super::super::fake::settle().await;
                 peer.shutdown();
             })

@@ -21,6 +21,11 @@ use crate::tls::{
 /// [`Role::Either`] leaves the choice to it.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
+/// The application protocol of the echo, by ALPN. A client that offers others and not this one, such as a browser, is
+/// refused (RFC 7301 §3.2): under the same certificate a browser takes the echo for the page. A client that offers none is
+/// served.
+pub const PROTOCOLS: &[&[u8]] = &[b"echo"];
+
 /// TLS with the buffers of one worker.
 pub struct TlsWorker<'b, R> {
     /// What TLS needs; without it the worker serves plain connections only.
@@ -152,8 +157,8 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         } else {
             let config = if dialled.is_some() { mutual?.server } else { *config };
             let mut config = config.with_clock(clock());
-            if https {
-                config = config.with_protocols(https::PROTOCOLS);
+            if dialled.is_none() {
+                config = config.with_protocols(if https { https::PROTOCOLS } else { PROTOCOLS });
             }
             if let Some(trace) = trace {
                 config = config.with_trace(trace);

@@ -23,6 +23,7 @@ use super::limit::Limiter;
 use super::proxy::Proxy;
 use super::pump::{Buffered, End, pump};
 use super::registry::{Description, Entry, Guard, State};
+use super::request_line::RequestLine;
 use super::reverse::{Call, Dialled, Line, REVERSES};
 use super::tally::Tally;
 use super::traces::Narrator;
@@ -203,6 +204,13 @@ struct Visit<'a> {
     guard: Guard<'a>,
     /// Where it is reported, if it was opened from here; and which role is taken in TLS.
     call: Option<(Call<'a>, Role)>,
+}
+
+impl Visit<'_> {
+    /// What looks for an HTTP request where the peer has connected to the machine: a web page may have made it do so.
+    fn watch(&self) -> Option<RequestLine> {
+        self.call.is_none().then(RequestLine::new)
+    }
 }
 
 impl<'a> Deref for Visit<'a> {
@@ -583,7 +591,8 @@ impl<N: Network> Service<N> {
             self.tally.finished.one();
             return Ended::InOrder;
         }
-        let end = pump(&mut reader, &mut writer, self.limits.get().idle, visit.flow()).await;
+        let idle = self.limits.get().idle;
+        let end = pump(&mut reader, &mut writer, idle, visit.flow(), visit.watch()).await;
         self.pumped(visit, end, |error| transport_cause(error.kind()))
     }
 
@@ -618,7 +627,10 @@ impl<N: Network> Service<N> {
             Ok((mut reader, mut writer)) => {
                 let end = match visit.kind() {
                     Kind::Https => https::serve(&mut reader, &mut writer, page, &self.limits.get(), visit).await,
-                    _ => pump(&mut reader, &mut writer, self.limits.get().idle, visit.flow()).await,
+                    _ => {
+                        let idle = self.limits.get().idle;
+                        pump(&mut reader, &mut writer, idle, visit.flow(), visit.watch()).await
+                    }
                 };
                 if let End::Read(_) = end {
                     // The alert that says why.
@@ -634,7 +646,7 @@ impl<N: Network> Service<N> {
             End::Read(error) if visit.kind() == Kind::Https && T::cause(&error) == NO_GOODBYE => End::Finished,
             end => end,
         };
-        if matches!(end, End::Finished | End::Idle) {
+        if matches!(end, End::Finished | End::Idle | End::Http) {
             visit.advance(State::Closing);
             let _ = with_timeout(self.limits.get().goodbye, session.close()).await;
         }
@@ -656,6 +668,10 @@ impl<N: Network> Service<N> {
             }
             End::Idle => {
                 self.failed(visit, "idle", &format_args!("nothing came for {idle} s"));
+                Ended::InOrder
+            }
+            End::Http => {
+                self.failed(visit, "HTTP on an echo port", &"HTTP request on an echo port");
                 Ended::InOrder
             }
             End::Stalled if visit.kind() == Kind::Https => {

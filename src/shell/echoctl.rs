@@ -47,6 +47,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 Line::Nothing => continue,
                 Line::End => return Ok(None),
                 Line::Closed => return Ok(Some(Exit::End)),
+                Line::Http => return Ok(Some(Exit::Http)),
             }
             let line = self.line();
             match command::parse(prompt.specs, &line) {

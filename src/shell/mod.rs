@@ -37,6 +37,7 @@ use crate::echo::Kind;
 use crate::echo::client::{self, ClientError, Target};
 use crate::echo::fetch::FetchError;
 use crate::echo::proxy::Proxy;
+use crate::echo::request_line::RequestLine;
 use crate::echo::reverse::{self, ReverseError};
 use crate::echo::server::{StartError, StopError};
 use crate::echo::traces::Traces;
@@ -148,6 +149,8 @@ pub enum Exit {
     End,
     /// By `exit` or Control-D.
     Exit,
+    /// The first line was an HTTP request line: a web page has made a browser connect, and what follows is of its making.
+    Http,
     /// By `reboot` or `poweroff`, which whoever runs the session carries out after the goodbye.
     Power(Power),
 }
@@ -160,6 +163,7 @@ pub async fn run<C: Console, H: Host>(console: &mut C, host: &H) -> Result<Exit,
         input: Input::new(),
         keys: Keys::new(),
         editor: Editor::new(),
+        request_line: RequestLine::new(),
     };
     let exit = session.top().await;
     session.console.flush().await?;
@@ -173,6 +177,8 @@ struct Session<'a, C, H> {
     input: Input,
     keys: Keys,
     editor: Editor,
+    /// Of the first line.
+    request_line: RequestLine,
 }
 
 /// What `read_line` came back with.
@@ -184,6 +190,8 @@ enum Line {
     End,
     /// The input has ended.
     Closed,
+    /// The first line is an HTTP request line.
+    Http,
 }
 
 impl<C: Console, H: Host> Session<'_, C, H> {
@@ -194,6 +202,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 Line::Nothing => continue,
                 Line::End => return Ok(Exit::Exit),
                 Line::Closed => return Ok(Exit::End),
+                Line::Http => return Ok(Exit::Http),
             }
             // Taken out of the editor: a command may need the session as a whole.
             let line = self.line();
@@ -349,6 +358,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 write_text(self.console, "\n").await?;
                 return Ok(Line::Closed);
             };
+            // Before the line can be too long, and before anything is run.
+            if self.request_line.push(byte) {
+                return Ok(Line::Http);
+            }
             let Some(key) = self.keys.push(byte) else { continue };
             let scene = Scene {
                 prompt,

@@ -12,7 +12,7 @@ use rand_core::CryptoRng;
 use core::net::SocketAddrV4;
 use core::pin::pin;
 
-use super::server::{GOODBYE, carry_out, goodbye};
+use super::server::{GOODBYE, HTTP, carry_out, goodbye};
 use super::telnet::Telnet;
 use super::{Exit, Host, run};
 use crate::echo::limit::Limiter;
@@ -25,6 +25,10 @@ pub const SEATS: usize = 3;
 
 /// The longest that a handshake may take: those who wait for a seat wait no longer.
 pub const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// The application protocol, by ALPN: a client that offers others and not this one is refused (RFC 7301 §3.2), so that no
+/// browser that has a certificate is brought here.
+pub const PROTOCOLS: &[&[u8]] = &[b"telnet"];
 
 /// What one connection at a time is served with.
 pub struct Seat<'b, R> {
@@ -88,7 +92,7 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
                 format_args!("{peer}: debug shell over TLS refused: {why}"),
             );
         };
-        let config = seat.config.with_clock((seat.clock)());
+        let config = seat.config.with_clock((seat.clock)()).with_protocols(PROTOCOLS);
         let connection = match Connection::server(config, &mut *seat.inbound, &mut *seat.outbound) {
             Ok(connection) => connection,
             Err(error) => {
@@ -133,7 +137,10 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
                 (Some("\nanother session has taken over\n"), None)
             }
             Either::Second(Ok(exit)) => {
-                ::log::info!("{peer}: debug shell over TLS ends");
+                match exit {
+                    Exit::Http => refused(&HTTP),
+                    _ => ::log::info!("{peer}: debug shell over TLS ends"),
+                }
                 (None, Some(exit))
             }
             Either::Second(Err(error)) => {

@@ -9,6 +9,7 @@ use embedded_io_async::{Read, Write};
 use super::console::{Serial, write_text};
 use super::telnet::Telnet;
 use super::{Exit, Host, Power, run};
+use crate::echo::limit::Limiter;
 use crate::echo::{Listener, Transport};
 
 /// How long a goodbye may take. One session's goodbye keeps the next one waiting.
@@ -20,6 +21,7 @@ const REST: Duration = Duration::from_secs(1);
 /// Serves telnet for ever: one session at a time, and whoever connects takes over, as in BitVisor.
 pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
     let mut waiting = None;
+    let requests = Limiter::new(20, Duration::from_secs(1));
     loop {
         let stream = match waiting.take() {
             Some(stream) => stream,
@@ -39,7 +41,10 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
                     .shutdown();
             }
             Either::Second(Ok(exit)) => {
-                ::log::info!("{peer}: debug shell ends");
+                match exit {
+                    Exit::Http => requests.log(::log::Level::Warn, format_args!("{peer}: debug shell ends: {HTTP}")),
+                    _ => ::log::info!("{peer}: debug shell ends"),
+                }
                 let mut stream = goodbye(telnet, None).await;
                 stream.shutdown();
                 if let Exit::Power(power) = exit {
@@ -61,11 +66,14 @@ pub async fn serial<S: Read + Write, H: Host>(line: S, host: &H) -> ! {
     loop {
         match run(&mut console, host).await {
             Ok(Exit::Power(power)) => carry_out(host, power),
-            Ok(Exit::Exit) => {}
+            Ok(Exit::Exit | Exit::Http) => {}
             Ok(Exit::End) | Err(_) => Timer::after(REST).await,
         }
     }
 }
+
+/// Why a session ends with [`Exit::Http`].
+pub(super) const HTTP: &str = "HTTP request instead of a command";
 
 pub(super) fn carry_out<H: Host>(host: &H, power: Power) {
     host.power(power);

@@ -931,3 +931,25 @@ fn on_a_terminal_nothing_of_a_paste_is_echoed_or_remembered() {
     assert!(!shown.contains("secret"), "{shown}");
     assert_eq!(machine.taken.take(), ["secret\n"]);
 }
+
+#[test]
+fn an_http_request_ends_the_session_before_any_of_its_lines_is_run() {
+    let long = std::format!("/{}", "x".repeat(10_000));
+    for request in [
+        "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n\r\npoweroff\r\n",
+        "\r\nGET /?a=b HTTP/1.1\r\npoweroff\r\n",
+        &std::format!("POST {long} HTTP/1.1\r\n\r\npoweroff\r\n"),
+        &std::format!("{} / HTTP/1.1\r\n\r\npoweroff\r\n", "M".repeat(10_000)),
+    ] {
+        let machine = Machine::new();
+        let (peer, stream) = connection(40_000, 23, 1 << 16);
+        peer.say(request);
+        let exit = machine.run(run(&mut telnet::Telnet::new(stream), &machine)).unwrap();
+        assert_eq!((exit, machine.power.get()), (Exit::Http, None), "{request:.40}");
+    }
+    // Later lines are lines like others.
+    let machine = Machine::new();
+    let shown = machine.piped("version\r\nGET / HTTP/1.1\r\npoweroff\r\n");
+    assert!(shown.contains("'GET' is not a command here"), "{shown}");
+    assert_eq!(machine.power.get(), None);
+}

@@ -6,6 +6,7 @@ mod common;
 
 mod abuse;
 mod boot;
+mod browser;
 mod client;
 mod console;
 mod dbgsh;

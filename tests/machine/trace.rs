@@ -797,7 +797,7 @@ fn chromium_trusts_and_shows_the_page() {
 }
 
 /// What Chromium prints, with that home and these arguments. It waits for what a page does, in a time of its own.
-fn chromium(home: &Path, arguments: &[&str]) -> String {
+pub(super) fn chromium(home: &Path, arguments: &[&str]) -> String {
     let output = Command::new("chromium")
         .env("HOME", home)
         .args(["--headless=new", "--no-sandbox", "--disable-gpu"])
