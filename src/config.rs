@@ -96,6 +96,7 @@ impl Config {
         Self {
             vmm: Vmm {
                 telnet_dbgsh: false,
+                telnet_reload: false,
                 tls_dbgsh: 0,
                 tty_syslog: Syslog {
                     enable: false,
@@ -186,6 +187,7 @@ impl Config {
         match path {
             Path::Vmm | Path::TtySyslog | Path::Ip | Path::Proxy | Path::Tls | Path::Echo => Slot::Group,
             Path::TelnetDbgsh => Slot::Flag(&mut self.vmm.telnet_dbgsh),
+            Path::TelnetReload => Slot::Flag(&mut self.vmm.telnet_reload),
             Path::TlsDbgsh => Slot::Port(&mut self.vmm.tls_dbgsh),
             Path::SyslogEnable => Slot::Flag(&mut self.vmm.tty_syslog.enable),
             Path::SyslogSrc => Slot::OptionalAddress(&mut self.vmm.tty_syslog.src_ipaddr),
@@ -390,6 +392,8 @@ impl Default for Places {
 pub struct Vmm {
     /// `.telnet_dbgsh`: the debug shell on telnet (guest port 23).
     pub telnet_dbgsh: bool,
+    /// `.telnet_reload`: the shell on telnet may replace the TLS configuration (`tls reload`) and show secrets.
+    pub telnet_reload: bool,
     /// `.tls_dbgsh`: the port of the debug shell over TLS; 0: none.
     pub tls_dbgsh: u16,
     /// `.tty_syslog`: the log as UDP syslog.

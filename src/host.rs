@@ -9,6 +9,7 @@ use postern::echo::proxy::{Proxy, reach};
 use postern::echo::reverse::{self, REVERSES, ReverseError};
 use postern::echo::server::{Service, StartError, StopError};
 use postern::echo::traces::Traces;
+use postern::echo::wipe;
 use postern::echo::{Kind, find_network};
 use postern::log;
 use postern::machine::{clock, cpu, descriptors, entropy, executor, power, rtc, serial};
@@ -31,6 +32,8 @@ pub(crate) struct Machine {
     pub(crate) selftest: &'static selftest::Desk,
     pub(crate) traces: &'static Traces,
     pub(crate) store: &'static Store,
+    /// `.vmm.telnet_reload`
+    pub(crate) telnet_reload: bool,
     /// All the RAM, in bytes.
     pub(crate) ram: u64,
     /// What was left of it after the start, in bytes.
@@ -167,9 +170,12 @@ impl Host for Machine {
         log::next_number()
     }
 
-    fn log_record(&self, from: u64, out: &mut dyn Write) -> Option<u64> {
+    fn log_record(&self, from: u64, secrets: bool, out: &mut dyn Write) -> Option<u64> {
         let line = log::read_from(from)?;
-        let _ = write!(out, "{line}");
+        let _ = match secrets || !line.text.starts_with(settings::KEY_LOG) {
+            true => write!(out, "{line}"),
+            false => write!(out, "(key log: on the serial console and over TLS only)"),
+        };
         Some(line.number + 1)
     }
 
@@ -238,6 +244,10 @@ impl Host for Machine {
         Some(piece + 1)
     }
 
+    fn telnet_may_reload(&self) -> bool {
+        self.telnet_reload
+    }
+
     fn traces(&self) -> &'static Traces {
         self.traces
     }
@@ -254,21 +264,33 @@ impl Host for Machine {
         };
         let fetch = async |tls: Tls<'_>| {
             let client = tls.client.map_err(ClientError::NoTls)?;
+            let config = client.fetch.map_err(ClientError::NoTls)?;
             let proxy = self.proxy.filter(|_| !target.direct);
             let stream = reach(netif, proxy, target.host, target.port, settings::seed).await;
             let stream = stream.map_err(ClientError::from)?;
             let name = name.or(match target.host {
-                reverse::Host::Address(address) if client.named => Some(ServerName::Ip(address.into())),
-                _ => None,
+                reverse::Host::Address(address) => Some(ServerName::Ip(address.into())),
+                // The shell gives the name of a host that it leaves to the proxy.
+                reverse::Host::Name(_) => return Err(ClientError::NotAName.into()),
             });
-            let config = client.config.with_name(name).with_clock(settings::now());
+            let config = config.with_name(name).with_clock(settings::now());
             let mut buffers = self
                 .store
                 .buffers()
                 .ok_or(ClientError::NoTls("it is fetched already"))?;
             let [inbound, outbound] = &mut *buffers;
-            let len = fetch::fetch(stream, config, client.rng, [inbound, outbound], paper.space()).await?;
-            paper.set_len(len);
+            let fetched = fetch::fetch(
+                stream,
+                config,
+                client.rng,
+                [&mut *inbound, &mut *outbound],
+                paper.space(),
+            )
+            .await;
+            // There was a private key in them.
+            wipe(inbound);
+            wipe(outbound);
+            paper.set_len(fetched?);
             Ok(())
         };
         self.store.with(fetch).await

@@ -155,6 +155,7 @@ fn start(
         selftest: test_desk,
         traces,
         store,
+        telnet_reload: config.vmm.telnet_reload,
         ram,
         free: memory.0.left(),
     })?;

@@ -25,7 +25,7 @@ use postern::tls::{MIN_OUTBOUND, ServerConfig};
 use rand_core::Rng as _;
 
 pub(crate) use self::store::Store;
-pub(crate) use self::tls::{Identity, Tls};
+pub(crate) use self::tls::{Identity, KEY_LOG, Tls};
 use crate::memory::{self, Memory};
 
 /// The configuration that was baked in when the image was built.
@@ -114,7 +114,7 @@ pub(crate) fn speech<'a>(
     [inbound, outbound]: [&'a mut [u8]; 2],
 ) -> Speech<'a, entropy::Rng> {
     match tls.client {
-        Ok(tls::Client { config, named, rng }) => Speech::Tls(
+        Ok(tls::Client { config, named, rng, .. }) => Speech::Tls(
             TlsClient::new(config, now, tls.handshake, rng, inbound, outbound)
                 .with_names(named)
                 .with_traces(traces),

@@ -114,6 +114,7 @@ macro_rules! keys {
 keys! {
     Vmm ".vmm" Kind::Group;
     TelnetDbgsh ".vmm.telnet_dbgsh" Kind::Number(0, 1);
+    TelnetReload ".vmm.telnet_reload" Kind::Number(0, 1);
     TlsDbgsh ".vmm.tls_dbgsh" Kind::Number(0, 65535);
     TtySyslog ".vmm.tty_syslog" Kind::Group;
     SyslogEnable ".vmm.tty_syslog.enable" Kind::Number(0, 1);

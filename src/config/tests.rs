@@ -531,7 +531,7 @@ fn faults_of_keys() {
         (
             ".vmm.a_name_that_is_much_longer_than_any_that_there_is_or_will_be = 1",
             "defconfig:1:5: .vmm.a_name_that_is_much_longer_than_any_t...: there is no such key. \
-             There are `.vmm.telnet_dbgsh`, `.vmm.tls_dbgsh`, `.vmm.tty_syslog`, `.vmm.panic_reboot`",
+             There are `.vmm.telnet_dbgsh`, `.vmm.telnet_reload`, `.vmm.tls_dbgsh`, `.vmm.tty_syslog`, `.vmm.panic_reboot`",
         ),
         (
             ".echo = {\n  .tls_port = 1,\n  .tls_port = 2,\n}",

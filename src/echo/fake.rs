@@ -225,6 +225,7 @@ struct Wire {
     listening: RefCell<Vec<(u16, Backlog)>>,
     outbound: RefCell<VecDeque<Stream>>,
     refuse: Cell<Option<ConnectError>>,
+    hang: Cell<bool>,
     next_port: Cell<u16>,
 }
 
@@ -265,6 +266,11 @@ impl FakeNetwork {
         self.0.refuse.set(Some(why));
     }
 
+    /// Makes connecting take for ever from now on.
+    pub(crate) fn hang(&self) {
+        self.0.hang.set(true);
+    }
+
     /// Lets connections come about again.
     pub(crate) fn admit(&self) {
         self.0.refuse.set(None);
@@ -294,6 +300,9 @@ impl Network for FakeNetwork {
     async fn connect(&self, remote: SocketAddrV4, _: Duration) -> Result<Stream, ConnectError> {
         if let Some(why) = self.0.refuse.get() {
             return Err(why);
+        }
+        if self.0.hang.get() {
+            core::future::pending::<()>().await;
         }
         let (mut caller, listener) = connection(50_000, remote.port(), 4096);
         caller.peer = remote;

@@ -131,6 +131,13 @@ pub trait Network {
     async fn resolve(&self, name: &str, nonce: u64) -> Result<Ipv4Addr, net::ResolveError>;
 }
 
+/// Overwrites a buffer that has held what a peer sent or was sent.
+pub fn wipe(buffer: &mut [u8]) {
+    buffer.fill(0);
+    // The compiler must not take the bytes for unused: the next connection gets the same buffer.
+    core::hint::black_box(buffer);
+}
+
 /// Finds an interface by its name, or the first one where none is asked for.
 pub fn find_network<'a, N: Network>(networks: &'a [N], name: Option<&str>) -> Option<&'a N> {
     match name {

@@ -274,7 +274,8 @@ impl Store {
     /// The paper to write a configuration on.
     pub(crate) fn paper(&self) -> Result<Paper<'_>, &'static str> {
         let tools = self.tools.as_ref().ok_or(TOO_SMALL)?;
-        Paper::take(&tools.paper).ok_or("another session is at it: wait until it has done, or end it")
+        Paper::take(&tools.paper)
+            .ok_or("another session is reloading the configuration; try again when it has finished")
     }
 
     /// The buffers to fetch a configuration with.

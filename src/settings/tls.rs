@@ -43,6 +43,8 @@ pub(crate) struct Identity<'a> {
 pub(crate) struct Client<'a> {
     /// Any name will do: each connection asks for its own.
     pub(crate) config: ClientConfig<'a>,
+    /// The same for fetching a configuration: under `.tls.ca_cert` alone; or why there is none.
+    pub(crate) fetch: Result<ClientConfig<'a>, &'static str>,
     /// Whether a server has to prove the address by which it is dialled, where no name is asked for.
     pub(crate) named: bool,
     pub(crate) rng: entropy::Rng,
@@ -386,16 +388,23 @@ fn client<'a>(generation: &'a Generation, parts: &'a Parts<'a>, rng: entropy::Rn
     let trust = parts.servers.as_ref().map_err(|why| *why)?.as_ref();
     let trust = trust.ok_or("no CA is configured to judge servers by: .tls.ca_cert is empty")?;
     let identities = parts.client.as_ref().map_err(|why| *why)?;
-    let mut client = ClientConfig::new(trust, None, now());
-    if let Some(identity) = identities.first() {
-        client = client.with_identity(*identity);
-    }
-    if generation.config().tls.keylog {
-        client = client.with_key_log(&LogSecrets);
-    }
+    let under = |trust: &'a Trust<'a>| {
+        let mut client = ClientConfig::new(trust, None, now());
+        if let Some(identity) = identities.first() {
+            client = client.with_identity(*identity);
+        }
+        if generation.config().tls.keylog {
+            client = client.with_key_log(&LogSecrets);
+        }
+        client
+    };
+    let own = parts.trust.as_ref().map_err(|why| *why)?.as_ref();
     let named = generation.config().tls.verify == config::Verify::Pki;
     Ok(Client {
-        config: client,
+        config: under(trust),
+        fetch: own
+            .map(under)
+            .ok_or("no CA is configured to verify the host with: .tls.ca_cert is empty"),
         named,
         rng,
     })
@@ -432,12 +441,15 @@ fn report_trust(config: &Config) {
     }
 }
 
+/// What the lines of the key log begin with.
+pub(crate) const KEY_LOG: &str = "keylog: ";
+
 /// Writes secrets to the log, in the NSS key log format, each line behind `keylog: `.
 struct LogSecrets;
 
 impl KeyLog for LogSecrets {
     fn log(&self, label: &str, client_random: &[u8; 32], secret: &[u8]) {
-        ::log::info!("keylog: {label} {} {}", Hex(client_random), Hex(secret));
+        ::log::info!("{KEY_LOG}{label} {} {}", Hex(client_random), Hex(secret));
     }
 }
 

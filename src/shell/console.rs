@@ -12,6 +12,8 @@ pub trait Console: Read + Write {
     fn interactive(&self) -> bool;
     /// Columns and rows.
     fn size(&self) -> Size;
+    /// Wipes what was read of the input and handed out: it may have been a secret.
+    fn wipe(&mut self) {}
 }
 
 /// The size of a terminal, in characters. Never so small that a prompt would not fit.
@@ -73,6 +75,9 @@ impl<S: Read + Write> Console for Serial<S> {
     }
 }
 
+/// Control-C, as a terminal sends it.
+pub(super) const CONTROL_C: u8 = 0x03;
+
 /// Bytes of input held at a time; what comes beyond stays with the connection.
 const INPUT: usize = 128;
 
@@ -101,6 +106,28 @@ impl Input {
     /// Wipes what was taken: it may have been a secret.
     pub(super) fn wipe(&mut self) {
         self.bytes.get_mut(..self.start).unwrap_or_default().zeroize();
+    }
+
+    /// Waits for Control-C, and takes it and what was typed before it. What is typed meanwhile is kept as far as there is
+    /// room; the end of the input interrupts nothing. Cancel-safe if the console's read is.
+    pub(super) async fn interrupt<C: Read>(&mut self, console: &mut C) -> Result<(), C::Error> {
+        loop {
+            let waiting = self.bytes.get(self.start..self.end).unwrap_or_default();
+            if let Some(at) = waiting.iter().position(|byte| *byte == CONTROL_C) {
+                self.start += at + 1;
+                return Ok(());
+            }
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+            let count = match self.bytes.get_mut(self.end..) {
+                Some(room @ [_, ..]) => console.read(room).await?,
+                _ => 0,
+            };
+            if count == 0 {
+                return core::future::pending().await;
+            }
+            self.end = self.end.saturating_add(count).min(INPUT);
+        }
     }
 
     /// The next byte, `None` at the end of the input. Cancel-safe if the console's read is.

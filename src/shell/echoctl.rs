@@ -279,7 +279,6 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         if let Some(proxy) = through {
             self.print(format_args!("Through the proxy {proxy}\n")).await?;
         }
-        self.console.flush().await?;
         let target = Target {
             host: whom,
             port,
@@ -287,7 +286,13 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             netif,
             direct,
         };
-        match self.host.client_connect(kind, target).await {
+        let shell = self.host;
+        let Some(connected) = self.interruptible(shell.client_connect(kind, target)).await? else {
+            // The client would go on without its asker. An attempt that has not begun is none to close.
+            let _ = shell.client_close(kind).await;
+            return Ok(());
+        };
+        match connected {
             Ok(Some(session)) => self.print(format_args!("Done.\n{session}\n")).await,
             other => self.outcome(other.map(drop)).await,
         }
@@ -356,8 +361,11 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     /// The address of a host; says why if it is not known.
     pub(super) async fn look_up(&mut self, host: &str, netif: Option<&str>) -> Result<Option<Ipv4Addr>, C::Error> {
         self.print(format_args!("Looking up {host}...\n")).await?;
-        self.console.flush().await?;
-        match self.host.resolve(host, netif).await {
+        let shell = self.host;
+        let Some(found) = self.interruptible(shell.resolve(host, netif)).await? else {
+            return Ok(None);
+        };
+        match found {
             Ok(address) => Ok(Some(address)),
             Err(why) => self.outcome(Err(why)).await.map(|()| None),
         }

@@ -84,8 +84,9 @@ pub trait Host {
     /// The number that the next record of the log will have.
     fn log_end(&self) -> u64;
     /// Writes the oldest record that is still there and whose number is `from` or more, as one line without its end;
-    /// gives the number after it, or `None` if there is no such record.
-    fn log_record(&self, from: u64, out: &mut dyn fmt::Write) -> Option<u64>;
+    /// gives the number after it, or `None` if there is no such record. Without `secrets` a line of the key log has its
+    /// secret left out.
+    fn log_record(&self, from: u64, secrets: bool, out: &mut dyn fmt::Write) -> Option<u64>;
     /// Waits until a record numbered `from` exists. Cancel-safe.
     async fn log_grown(&self, from: u64);
 
@@ -120,6 +121,9 @@ pub trait Host {
     /// Cancel-safe.
     async fn selftest(&self, piece: usize, out: &mut dyn fmt::Write) -> Option<usize>;
 
+    /// Whether a session on telnet may replace the configuration and see secrets: `.vmm.telnet_reload`.
+    fn telnet_may_reload(&self) -> bool;
+
     /// Where TLS connections are narrated.
     fn traces(&self) -> &'static Traces;
 
@@ -136,6 +140,17 @@ pub trait Host {
 
     /// Restarts or switches off. It returns only if the machine would not.
     fn power(&self, power: Power);
+}
+
+/// Where a session comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The serial console, which belongs to the host.
+    Serial,
+    /// Telnet, which anyone can use who reaches the port.
+    Telnet,
+    /// TLS, with a client certificate that was verified.
+    Tls,
 }
 
 /// A configuration was refused.
@@ -156,8 +171,9 @@ pub enum Exit {
 }
 
 /// Runs one session until it ends. Dropping it at any point is fine.
-pub async fn run<C: Console, H: Host>(console: &mut C, host: &H) -> Result<Exit, C::Error> {
+pub async fn run<C: Console, H: Host>(console: &mut C, host: &H, origin: Origin) -> Result<Exit, C::Error> {
     let mut session = Session {
+        origin,
         console,
         host,
         input: Input::new(),
@@ -172,6 +188,7 @@ pub async fn run<C: Console, H: Host>(console: &mut C, host: &H) -> Result<Exit,
 
 /// A session: who is there, and what was typed.
 struct Session<'a, C, H> {
+    origin: Origin,
     console: &'a mut C,
     host: &'a H,
     input: Input,
@@ -215,6 +232,24 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             };
             if let Some(exit) = self.execute(request).await? {
                 return Ok(exit);
+            }
+        }
+    }
+
+    /// Whether the session may replace what TLS trusts, and see secrets.
+    fn is_trusted(&self) -> bool {
+        self.origin != Origin::Telnet || self.host.telnet_may_reload()
+    }
+
+    /// Runs `work` until it is done or Control-C is typed; `None` in the latter case. What else is typed stays.
+    async fn interruptible<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, C::Error> {
+        self.console.flush().await?;
+        match select(work, self.input.interrupt(self.console)).await {
+            Either::First(result) => Ok(Some(result)),
+            Either::Second(interrupted) => {
+                interrupted?;
+                self.print(format_args!("Cancelled.\n")).await?;
+                Ok(None)
             }
         }
     }
@@ -272,7 +307,11 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         let mut next = Some(0);
         while let Some(at) = next {
             let mut piece = Piece::new();
-            next = self.host.selftest(at, &mut piece).await;
+            let host = self.host;
+            let Some(after) = self.interruptible(host.selftest(at, &mut piece)).await? else {
+                return Ok(());
+            };
+            next = after;
             write_text(self.console, piece.as_str()).await?;
             self.console.flush().await?;
         }
@@ -304,12 +343,12 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             },
         };
         // Only what is there now: records that the showing itself makes must not keep it going.
-        let end = self.host.log_end();
+        let (end, secrets) = (self.host.log_end(), self.is_trusted());
         let mut pager = Pager::new(self.console, &mut self.input);
         let mut at = from;
         while at < end && !pager.quit() {
             let mut piece = Piece::new();
-            let Some(next) = self.host.log_record(at, &mut piece) else {
+            let Some(next) = self.host.log_record(at, secrets, &mut piece) else {
                 break;
             };
             // A number that does not grow would never end.
@@ -334,7 +373,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 Either::Second(()) => {}
             }
             let mut piece = Piece::new();
-            match self.host.log_record(at, &mut piece) {
+            match self.host.log_record(at, self.is_trusted(), &mut piece) {
                 Some(next) => {
                     at = next.max(at + 1);
                     self.print(format_args!("{}\n", piece.as_str())).await?;

@@ -88,41 +88,68 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     /// `tls reload`, pasted or fetched.
     pub(super) async fn tls_reload(&mut self, request: &Request<'_>) -> Result<Option<Exit>, C::Error> {
         let host = self.host;
+        let trusted = self.is_trusted();
         if request.argument(0).is_some() {
+            if !trusted {
+                return self.outcome(Err(UNTRUSTED)).await.map(|()| None);
+            }
             let Some(destination) = self.destination(request).await? else {
                 return Ok(None);
             };
             return self.fetch(destination).await.map(|()| None);
         }
-        let mut paper = match host.tls_paper() {
-            Ok(paper) => paper,
-            Err(why) => return self.outcome(Err(why)).await.map(|()| None),
-        };
-        self.print(format_args!(
-            "Paste a defconfig, of which .tls is taken, or PEM blocks: certificates, private keys, revocation lists.\n\
-             End with a line that holds only a full stop (.); Control-C gives up. It is not shown.\n"
-        ))
-        .await?;
-        let pasted = self.paste(&mut paper).await;
+        let paper = if trusted { host.tls_paper() } else { Err(UNTRUSTED) };
+        match &paper {
+            Ok(_) => {
+                self.print(format_args!(
+                    "Paste a defconfig (only its .tls section is used) or PEM blocks: certificates, private keys, CRLs.\n\
+                     End with a line containing only \".\"; Ctrl-C cancels. Input is not echoed.\n"
+                ))
+                .await?;
+            }
+            // A script sends its paste all the same: private keys, which must not be run as commands.
+            Err(why) => {
+                self.print(format_args!(
+                    "Failed: {why}.\n\
+                     Input is ignored up to a line containing only \".\"; Ctrl-C ends this.\n"
+                ))
+                .await?;
+            }
+        }
+        let mut paper = paper.ok();
+        let pasted = self.paste(paper.as_mut()).await;
         self.input.wipe();
-        match pasted? {
+        self.console.wipe();
+        match (pasted?, paper) {
+            (Pasted::Closed, None) => return Ok(Some(Exit::End)),
+            (_, None) => self.print(format_args!("{UNCHANGED}\n")).await?,
+            (pasted, Some(paper)) => return self.pasted(pasted, paper).await,
+        }
+        Ok(None)
+    }
+
+    /// Takes what was pasted, or says why it is not taken.
+    async fn pasted(&mut self, pasted: Pasted, mut paper: Paper<'_>) -> Result<Option<Exit>, C::Error> {
+        match pasted {
             Pasted::Whole => self.take(&paper).await?,
             Pasted::TooLong => {
                 let most = paper.space().len();
-                self.print(format_args!("Failed: that is more than {most} bytes. {UNCHANGED}\n"))
-                    .await?;
+                self.print(format_args!(
+                    "Failed: the text is longer than {most} bytes. {UNCHANGED}\n"
+                ))
+                .await?;
             }
-            Pasted::Abandoned => self.print(format_args!("Given up. {UNCHANGED}\n")).await?,
+            Pasted::Abandoned => self.print(format_args!("Cancelled. {UNCHANGED}\n")).await?,
             Pasted::Late => {
                 let seconds = PAUSE.as_secs();
                 self.print(format_args!(
-                    "Failed: nothing came for {seconds} s, nor a full stop. {UNCHANGED}\n"
+                    "Failed: no input for {seconds} s, and no line containing only \".\". {UNCHANGED}\n"
                 ))
                 .await?;
             }
             Pasted::Closed => {
                 self.print(format_args!(
-                    "\nFailed: the input ended without a full stop. {UNCHANGED}\n"
+                    "\nFailed: the input ended without a line containing only \".\". {UNCHANGED}\n"
                 ))
                 .await?;
                 return Ok(Some(Exit::End));
@@ -131,8 +158,9 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         Ok(None)
     }
 
-    /// Reads up to a line that is a full stop. What does not fit is read all the same: it must not be taken for commands.
-    async fn paste(&mut self, paper: &mut Paper<'_>) -> Result<Pasted, C::Error> {
+    /// Reads up to a line that is a full stop. What does not fit, or without paper everything, is read all the same: it must
+    /// not be taken for commands.
+    async fn paste(&mut self, mut paper: Option<&mut Paper<'_>>) -> Result<Pasted, C::Error> {
         // Of the line at hand: where it begins, how long it is, and whether it begins with a full stop.
         let (mut start, mut length, mut stop) = (0, 0_usize, false);
         let (mut after_cr, mut fits) = (false, true);
@@ -152,17 +180,20 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 Some(b'\n') if lf_of_crlf => {}
                 Some(b'\r' | b'\n') => {
                     if (length, stop) == (1, true) {
-                        paper.set_len(start);
+                        if let Some(paper) = paper {
+                            paper.set_len(start);
+                        }
                         return Ok(if fits { Pasted::Whole } else { Pasted::TooLong });
                     }
-                    fits &= paper.push(b'\n');
-                    (start, length, stop) = (paper.len, 0, false);
+                    fits &= paper.as_mut().is_none_or(|paper| paper.push(b'\n'));
+                    (start, length, stop) = (paper.as_ref().map_or(0, |paper| paper.len), 0, false);
                 }
                 Some(byte) => {
                     stop |= (length, byte) == (0, b'.');
                     length = length.saturating_add(1);
                     // The line of the full stop needs no place.
-                    if !paper.push(byte) && (length, stop) != (1, true) {
+                    let pushed = paper.as_mut().is_none_or(|paper| paper.push(byte));
+                    if !pushed && (length, stop) != (1, true) {
                         fits = false;
                     }
                 }
@@ -208,8 +239,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         };
         self.print(format_args!("Fetching from {}:{}...\n", target.host, target.port))
             .await?;
-        self.console.flush().await?;
-        match host.tls_fetch(target, &mut paper).await {
+        let Some(fetched) = self.interruptible(host.tls_fetch(target, &mut paper)).await? else {
+            return self.print(format_args!("{UNCHANGED}\n")).await;
+        };
+        match fetched {
             Ok(()) => self.take(&paper).await,
             Err(why) => self.print(format_args!("Failed: {why}. {UNCHANGED}\n")).await,
         }
@@ -241,4 +274,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 }
 
 /// What is true after any failure.
-const UNCHANGED: &str = "What was in force goes on.";
+const UNCHANGED: &str = "The current configuration is unchanged.";
+
+/// Why a session on telnet may not replace the configuration, nor see secrets.
+pub(super) const UNTRUSTED: &str = "not over telnet, which does not authenticate: use the serial console or the debug shell over TLS, or set \
+                                    .vmm.telnet_reload = 1";

@@ -14,7 +14,7 @@ use core::pin::pin;
 
 use super::server::{GOODBYE, HTTP, carry_out, goodbye};
 use super::telnet::Telnet;
-use super::{Exit, Host, run};
+use super::{Exit, Host, Origin, run};
 use crate::echo::limit::Limiter;
 use crate::echo::{Listener, Transport};
 use crate::pki::verify::Clock;
@@ -131,7 +131,7 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
         );
         let mut telnet = Telnet::new(stream);
         // The session borrows the stream and goes before the stream does.
-        let (words, exit) = match select(ours.wait(), run(&mut telnet, host)).await {
+        let (words, exit) = match select(ours.wait(), run(&mut telnet, host, Origin::Tls)).await {
             Either::First(next) => {
                 ::log::info!("{peer}: debug shell over TLS ends: {next} takes over");
                 (Some("\nanother session has taken over\n"), None)

@@ -8,7 +8,7 @@ use embedded_io_async::{Read, Write};
 
 use super::console::{Serial, write_text};
 use super::telnet::Telnet;
-use super::{Exit, Host, Power, run};
+use super::{Exit, Host, Origin, Power, run};
 use crate::echo::limit::Limiter;
 use crate::echo::{Listener, Transport};
 
@@ -32,7 +32,7 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
         ::log::info!("{peer}: debug shell begins");
         let mut telnet = Telnet::new(stream);
         // The session borrows the stream and goes before the stream does.
-        match select(listener.accept(), run(&mut telnet, host)).await {
+        match select(listener.accept(), run(&mut telnet, host, Origin::Telnet)).await {
             Either::First(next) => {
                 ::log::info!("{peer}: debug shell ends: {} takes over", next.peer());
                 waiting = Some(next);
@@ -64,7 +64,7 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
 pub async fn serial<S: Read + Write, H: Host>(line: S, host: &H) -> ! {
     let mut console = Serial(line);
     loop {
-        match run(&mut console, host).await {
+        match run(&mut console, host, Origin::Serial).await {
             Ok(Exit::Power(power)) => carry_out(host, power),
             Ok(Exit::Exit | Exit::Http) => {}
             Ok(Exit::End) | Err(_) => Timer::after(REST).await,

@@ -8,6 +8,7 @@ use core::fmt;
 
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use zeroize::Zeroize as _;
 
 use super::console::{Console, Size};
 
@@ -206,6 +207,9 @@ impl<S: Read + Write> Console for Telnet<S> {
     }
     fn size(&self) -> Size {
         self.protocol.size
+    }
+    fn wipe(&mut self) {
+        self.input.get_mut(..self.start).unwrap_or_default().zeroize();
     }
 }
 

@@ -34,6 +34,8 @@ struct Machine {
     paper: Mutex<NoopRawMutex, &'static mut [u8]>,
     /// The configurations that were taken, or refused for `bad` in them.
     taken: RefCell<Vec<String>>,
+    /// `.vmm.telnet_reload`
+    telnet_reload: Cell<bool>,
 }
 
 impl Machine {
@@ -58,6 +60,7 @@ impl Machine {
             proxy: None,
             paper: Mutex::new(std::vec![0; 100].leak()),
             taken: RefCell::default(),
+            telnet_reload: Cell::new(true),
         }
     }
 
@@ -97,7 +100,7 @@ impl Machine {
         peer.say(script);
         peer.shutdown();
         let mut telnet = telnet::Telnet::new(stream);
-        self.run(run(&mut telnet, self)).unwrap();
+        self.run(run(&mut telnet, self, Origin::Telnet)).unwrap();
         plain(&peer.arrived())
     }
 }
@@ -122,11 +125,19 @@ impl Host for Machine {
     fn log_end(&self) -> u64 {
         self.records.borrow().len() as u64
     }
-    fn log_record(&self, from: u64, out: &mut dyn fmt::Write) -> Option<u64> {
+    fn telnet_may_reload(&self) -> bool {
+        self.telnet_reload.get()
+    }
+    fn log_record(&self, from: u64, secrets: bool, out: &mut dyn fmt::Write) -> Option<u64> {
         // The first ten have been overwritten.
         let number = from.max(10);
         let records = self.records.borrow();
-        let _ = out.write_str(records.get(number as usize)?);
+        let record = records.get(number as usize)?;
+        let _ = out.write_str(if secrets || !record.contains("secret") {
+            record
+        } else {
+            "left out"
+        });
         Some(number + 1)
     }
     async fn log_grown(&self, from: u64) {
@@ -568,7 +579,9 @@ fn reboot_poweroff_and_exit_end_the_session() {
     let ends = |script: &str| {
         let (peer, stream) = connection(1, 23, 4096);
         peer.say(script);
-        machine.run(run(&mut telnet::Telnet::new(stream), &machine)).unwrap()
+        machine
+            .run(run(&mut telnet::Telnet::new(stream), &machine, Origin::Telnet))
+            .unwrap()
     };
     assert_eq!(ends("reboot\nstatus\n"), Exit::Power(Power::Reboot));
     assert_eq!(ends("poweroff\r\n"), Exit::Power(Power::Off));
@@ -820,10 +833,9 @@ fn connections_are_narrated_on_demand() {
 }
 
 /// What `tls reload` says first.
-const PASTE: &str = "\
-> Paste a defconfig, of which .tls is taken, or PEM blocks: certificates, private keys, revocation lists.
-End with a line that holds only a full stop (.); Control-C gives up. It is not shown.
-";
+const PASTE: &str = r#"> Paste a defconfig (only its .tls section is used) or PEM blocks: certificates, private keys, CRLs.
+End with a line containing only "."; Ctrl-C cancels. Input is not echoed.
+"#;
 
 #[test]
 fn a_paste_ends_with_a_full_stop_however_lines_end() {
@@ -851,7 +863,7 @@ fn a_paste_that_is_too_long_is_read_to_its_end_and_refused() {
         shown.contains("Read 100 bytes.\n.vmm is ignored.\nTls\nDone.\n"),
         "{shown}"
     );
-    let refused = "Failed: that is more than 100 bytes. What was in force goes on.\n> Version\n";
+    let refused = "Failed: the text is longer than 100 bytes. The current configuration is unchanged.\n> Version\n";
     assert!(shown.contains(refused), "{shown}");
     assert_eq!(machine.taken.take(), [fits]);
     assert_eq!(machine.power.get(), None);
@@ -863,28 +875,30 @@ fn a_paste_is_given_up_refused_or_ends_with_the_input() {
     let machine = Machine::new();
     for key in ["\x03", "\x04"] {
         let shown = machine.piped(std::format!("tls reload\nsecret\n{key}version\n"));
-        let given_up = "Given up. What was in force goes on.\n> Version\n> \n";
+        let given_up = "Cancelled. The current configuration is unchanged.\n> Version\n> \n";
         assert_eq!(shown, std::format!("{PASTE}{given_up}"));
     }
     let shown = machine.piped("tls reload\nsecret\n");
-    let ended = "\nFailed: the input ended without a full stop. What was in force goes on.\n";
+    let ended =
+        "\nFailed: the input ended without a line containing only \".\". The current configuration is unchanged.\n";
     assert_eq!(shown, std::format!("{PASTE}{ended}"));
     assert_eq!(machine.taken.take(), [""; 0]);
     let shown = machine.piped("tls reload\nbad\n.\n");
     assert!(
-        shown.ends_with("Read 4 bytes.\nFailed: 1:1: it is bad. What was in force goes on.\n> \n"),
+        shown.ends_with("Read 4 bytes.\nFailed: 1:1: it is bad. The current configuration is unchanged.\n> \n"),
         "{shown}"
     );
     let shown = machine.piped("tls reload\nbad?\n.\n");
-    let asked = "Failed: 1:1: it is bad. Did you mean good? What was in force goes on.\n> \n";
+    let asked = "Failed: 1:1: it is bad. Did you mean good? The current configuration is unchanged.\n> \n";
     assert!(shown.ends_with(asked), "{shown}");
     let taken = machine.paper.try_lock().unwrap();
-    let shown = machine.piped("tls reload\ntls reload 10.0.2.2 443\n");
+    let shown = machine.piped("tls reload\nreboot\n.\ntls reload 10.0.2.2 443\n");
     assert_eq!(
         shown.matches("Failed: another session is at it.\n").count(),
         2,
         "{shown}"
     );
+    assert_eq!(machine.power.get(), None, "the paste is not run");
     drop(taken);
 }
 
@@ -907,8 +921,7 @@ fn a_configuration_is_fetched_from_whom_the_arguments_say() {
         shown.starts_with("> Fetching from 10.0.2.2:443...\nRead 22 bytes.\n"),
         "{shown}"
     );
-    let cut =
-        "Failed: the host ended the connection without close_notify: the text may be cut short. What was in force";
+    let cut = "Failed: the host ended the connection without close_notify: the text may be cut short. The current configuration is";
     assert!(shown.contains(cut), "{shown}");
     let wrong = "tls reload 10.0.2.2\ntls reload 10.0.2.2 0\ntls reload a..b 1\ntls reload 10.0.2.2 1 vm0 vm1\n\
                  tls reload 10.0.2.2 1 name=.\ntls now\ntls status now\n";
@@ -925,7 +938,9 @@ fn on_a_terminal_nothing_of_a_paste_is_echoed_or_remembered() {
     peer.say([255, 253, 1, 255, 253, 3]);
     peer.say("tls reload\r\0secret\r\0.\r\0\x1b[A\x1b[A\r\0");
     peer.shutdown();
-    machine.run(run(&mut telnet::Telnet::new(stream), &machine)).unwrap();
+    machine
+        .run(run(&mut telnet::Telnet::new(stream), &machine, Origin::Telnet))
+        .unwrap();
     let shown = peer.arrived();
     assert!(shown.contains("tls reload") && shown.contains("Done."), "{shown}");
     assert!(!shown.contains("secret"), "{shown}");
@@ -944,7 +959,9 @@ fn an_http_request_ends_the_session_before_any_of_its_lines_is_run() {
         let machine = Machine::new();
         let (peer, stream) = connection(40_000, 23, 1 << 16);
         peer.say(request);
-        let exit = machine.run(run(&mut telnet::Telnet::new(stream), &machine)).unwrap();
+        let exit = machine
+            .run(run(&mut telnet::Telnet::new(stream), &machine, Origin::Telnet))
+            .unwrap();
         assert_eq!((exit, machine.power.get()), (Exit::Http, None), "{request:.40}");
     }
     // Later lines are lines like others.
@@ -952,4 +969,72 @@ fn an_http_request_ends_the_session_before_any_of_its_lines_is_run() {
     let shown = machine.piped("version\r\nGET / HTTP/1.1\r\npoweroff\r\n");
     assert!(shown.contains("'GET' is not a command here"), "{shown}");
     assert_eq!(machine.power.get(), None);
+}
+
+#[test]
+fn telnet_neither_replaces_the_configuration_nor_shows_secrets_unless_it_may() {
+    let machine = Machine::new();
+    machine.records.borrow_mut().push("a secret".into());
+    machine.traces.switch(true);
+    let narrator = machine
+        .traces
+        .begin(core::net::SocketAddrV4::new(crate::echo::fake::PEER, 1), None)
+        .unwrap();
+    let secret = crate::tls::trace::Secret::Master;
+    let (hash, value) = (&[1; 32][..], &[2; 48][..]);
+    narrator.event(&Event::Fact(Fact::Secret { secret, hash, value }));
+    let script = "log 1\ntls reload\nreboot\n.\ntls reload 10.0.2.2 443\nechoctl_tls\ntrace show 1\n";
+    machine.telnet_reload.set(false);
+    let shown = machine.piped(script);
+    assert!(shown.starts_with("> left out\n"), "{shown}");
+    assert_eq!(shown.matches("Failed: not over telnet").count(), 3, "{shown}");
+    assert!(!shown.contains("Paste") && !shown.contains("02 02"), "{shown}");
+    assert_eq!((machine.taken.take().len(), machine.power.get()), (0, None));
+    machine.telnet_reload.set(true);
+    let shown = machine.piped(script);
+    assert!(
+        shown.starts_with("> a secret\n") && !shown.contains("not over telnet"),
+        "{shown}"
+    );
+    assert_eq!(machine.taken.take(), ["reboot\n", "10.0.2.2:443 None None"]);
+    // The others always may.
+    machine.telnet_reload.set(false);
+    for origin in [Origin::Serial, Origin::Tls] {
+        let (mut peer, stream) = connection(40_000, 23, 1 << 16);
+        peer.say(script);
+        peer.shutdown();
+        machine
+            .run(run(&mut telnet::Telnet::new(stream), &machine, origin))
+            .unwrap();
+        let shown = plain(&peer.arrived());
+        assert!(
+            shown.starts_with("> a secret\n") && !shown.contains("not over telnet"),
+            "{shown}"
+        );
+        assert_eq!(machine.taken.take().len(), 2);
+    }
+}
+
+#[test]
+fn control_c_ends_an_attempt_at_once_and_keeps_what_is_typed_after_it() {
+    let machine = Machine::new();
+    machine.network.hang();
+    let (mut peer, stream) = connection(40_000, 23, 1 << 16);
+    peer.say("echoctl\nclient connect 10.0.2.2 7\n");
+    let mut telnet = telnet::Telnet::new(stream);
+    let shown = machine.run(async {
+        let session = async { run(&mut telnet, &machine, Origin::Telnet).await.unwrap() };
+        let user = async {
+            settle().await;
+            assert_eq!(machine.targets.borrow().len(), 1);
+            peer.say("typed ahead\x03client send\n\nversion\n");
+            settle().await;
+            settle().await;
+            peer.shutdown();
+        };
+        embassy_futures::join::join(session, user).await;
+        plain(&peer.arrived())
+    });
+    let after = "\nCancelled.\nechoctl> Sending a message...\nFailed: not connected.\nechoctl> > Version\n";
+    assert!(shown.contains(after), "{shown}");
 }

@@ -6,7 +6,9 @@ use super::command::Request;
 use super::console::Console;
 use super::echoctl::Prompt;
 use super::pager::{Pager, Piece};
+use super::reload::UNTRUSTED;
 use super::{Host, Session};
+use crate::echo::traces::Narrator;
 use crate::tls::trace::{Lines, Story};
 
 /// Lines that go into a piece for sure: none is longer than 120 bytes or so.
@@ -71,6 +73,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 ))
                 .await;
         };
+        let secret = |narrator: Narrator| narrator.read(|events| Story::of(events).summary().secrets);
+        if !self.is_trusted() && secret(narrator) == Some(true) {
+            return self.outcome(Err(UNTRUSTED)).await;
+        }
         let mut pager = Pager::new(self.console, &mut self.input);
         let mut from = 0;
         while !pager.quit() {

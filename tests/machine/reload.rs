@@ -16,7 +16,10 @@ use super::common::{Scratch, accept};
 use super::identities::Ca;
 
 /// What is true after any failure.
-const UNCHANGED: &str = "What was in force goes on.\n> ";
+const UNCHANGED: &str = "The current configuration is unchanged.\n> ";
+
+/// Lets the shell on telnet do it.
+const RELOAD: &str = ".vmm.telnet_reload = 1,\n";
 
 /// A CA with files for programs, and the key of everybody.
 struct World {
@@ -48,7 +51,7 @@ impl World {
     }
 
     fn machine(&self, more: &str) -> Machine {
-        let text = format!("{USER_NETWORK}{ECHO}{}", self.tls("first.test", 1, more));
+        let text = format!("{USER_NETWORK}{RELOAD}{ECHO}{}", self.tls("first.test", 1, more));
         Setup::new().defconfig(text).ready()
     }
 
@@ -190,7 +193,7 @@ fn on_the_serial_console_nothing_of_it_is_shown() {
     let world = World::new();
     let mut machine = world.machine("");
     machine.type_in("tls reload\r");
-    machine.wait_for("It is not shown.");
+    machine.wait_for("Input is not echoed.");
     let pem = world.ca.issue("second.test", 2, &world.key) + &world.key.serialize_pem();
     for line in pem.lines() {
         machine.type_in(&format!("{line}\r"));
@@ -320,7 +323,7 @@ fn a_configuration_is_fetched_from_a_host_of_the_ca() {
     let mut old = world.client(&machine, &[]);
     assert_echoes(&mut old, "before");
     for (serial, more, name) in [
-        (2, "TLSv1_3", ""),
+        (2, "TLSv1_3", " name=host.test"),
         (3, "TLSv1_2", " vm0 name=host.test"),
         (4, "TLSv1_3", " name=localhost"),
     ] {
@@ -353,15 +356,18 @@ fn what_is_fetched_from_others_or_is_cut_short_is_refused() {
         assert!(!answer.contains("Done."), "{answer}");
     };
     refused(
-        format!("10.0.2.2 {port}"),
+        format!("10.0.2.2 {port} name=host.test"),
         "Failed: certificate's signature is not that of its issuer",
     );
+    // Without a name it has to be the address.
+    let (_server, port) = world.serve(&world.ca, text.as_bytes(), "TLSv1_3");
+    refused(format!("10.0.2.2 {port}"), "10.0.2.2");
     let (_server, port) = world.serve(&world.ca, text.as_bytes(), "TLSv1_3");
     refused(format!("10.0.2.2 {port} name=another.test"), "another.test");
     let port = free_port();
     refused(
         format!("10.0.2.2 {port}"),
-        "Failed: connection refused. What was in force goes on.\n",
+        "Failed: connection refused. The current configuration is unchanged.\n",
     );
     refused("10.0.2.2 1 vm9".into(), "Failed: there is no such network interface");
     refused("10.0.2.2 0".into(), "usage:");
@@ -392,14 +398,14 @@ fn what_is_fetched_from_others_or_is_cut_short_is_refused() {
         let _ = machine.read_to_end(&mut Vec::new());
     });
     let why = "Failed: the host ended the connection without close_notify: the text may be cut short.";
-    refused(format!("10.0.2.2 {between}"), why);
+    refused(format!("10.0.2.2 {between} name=host.test"), why);
     cutter.join().unwrap();
 
     // Longer than any defconfig.
     let long = vec![b' '; 256 * 1024 + 1];
     let (_server, port) = world.serve(&world.ca, &long, "TLSv1_3");
     refused(
-        format!("10.0.2.2 {port}"),
+        format!("10.0.2.2 {port} name=host.test"),
         "Failed: the text is longer than 262144 bytes.",
     );
     assert_served(&world, &machine, "first.test");
@@ -433,7 +439,7 @@ fn every_fault_leaves_the_old_one_in_force_and_says_why() {
         (".tls = { .keylog = 1 }".to_owned(), "there is no .tls.srv_cert in it"),
         (format!("{}{{", good), "1:1"),
         (String::new(), "there is no .tls in it"),
-        ("x".repeat(300_000), "Failed: that is more than 262144 bytes."),
+        ("x".repeat(300_000), "Failed: the text is longer than 262144 bytes."),
     ] {
         let answer = paste(&mut shell, &text);
         let place = answer.find("Failed: ").unwrap_or_else(|| panic!("{why}: {answer}"));
@@ -444,7 +450,10 @@ fn every_fault_leaves_the_old_one_in_force_and_says_why() {
     }
     shell.send(b"tls reload\r\n.tls = {\r\n\x03");
     let answer = shell.prompt();
-    assert!(answer.ends_with("Given up. What was in force goes on.\n"), "{answer}");
+    assert!(
+        answer.ends_with("Cancelled. The current configuration is unchanged.\n"),
+        "{answer}"
+    );
     assert!(shell.command("tls").contains("configuration 0: of the start, "));
     assert_served(&world, &machine, "first.test");
     // All of this has left no trace: the same places are good.
@@ -488,11 +497,47 @@ fn rsa_keys_come_and_go() {
 #[test]
 fn a_small_machine_says_that_it_cannot() {
     let world = World::new();
-    let text = format!("{USER_NETWORK}{ECHO}{}", world.tls("first.test", 1, ""));
+    let text = format!("{USER_NETWORK}{RELOAD}{ECHO}{}", world.tls("first.test", 1, ""));
     let machine = Setup::new().memory(6).defconfig(text).ready();
     let mut shell = machine.shell();
     let why = "Failed: the machine has too little memory for a second configuration: give it more (-m).\n";
-    assert_eq!(shell.command("tls reload"), why);
+    // The paste is not run.
+    let answer = paste(&mut shell, "poweroff");
+    assert!(
+        answer.starts_with(why) && answer.ends_with("is unchanged.\n"),
+        "{answer}"
+    );
     assert!(shell.command("tls").contains("serves CN=first.test, "));
     assert_served(&world, &machine, "first.test");
+}
+
+#[test]
+fn telnet_may_not_and_a_public_ca_does_not_count() {
+    let world = World::new();
+    let public = Ca::called("Public CA");
+    let more = format!(".keylog = 1, .root_certs =\n{},\n", strings(&public.0.pem()));
+    let text = format!("{USER_NETWORK}{ECHO}{}", world.tls("first.test", 1, &more));
+    let mut machine = Setup::new().defconfig(text).ready();
+    let mut shell = machine.shell();
+    // On telnet nothing changes, the paste is not run, and secrets are left out.
+    let answer = paste(&mut shell, &format!("{}\r\npoweroff", world.tls("evil.test", 66, "")));
+    assert!(answer.starts_with("Failed: not over telnet"), "{answer}");
+    assert!(
+        shell
+            .command("tls reload 10.0.2.2 1")
+            .starts_with("Failed: not over telnet")
+    );
+    assert_served(&world, &machine, "first.test");
+    machine.wait_for("] keylog: ");
+    let log = shell.command("log");
+    assert!(log.contains("(key log: ") && !log.contains("keylog: "), "{log}");
+    // On the serial console it is allowed, but not from a host of a CA that is there for servers at large.
+    let text = world.tls("second.test", 2, "");
+    let (_other, port) = world.serve(&public, text.as_bytes(), "TLSv1_3");
+    machine.type_in(&format!("tls reload 10.0.2.2 {port} name=host.test\r"));
+    machine.wait_for("The current configuration is unchanged.");
+    let (_server, port) = world.serve(&world.ca, text.as_bytes(), "TLSv1_3");
+    machine.type_in(&format!("tls reload 10.0.2.2 {port} name=host.test\r"));
+    machine.wait_for("tls: configuration 1 is in force");
+    assert_served(&world, &machine, "second.test");
 }
