@@ -1,10 +1,10 @@
 //! Ephemeral key exchange over the named groups.
 
-use ml_kem::kem::{Decapsulate as _, Encapsulate as _, KeyExport as _};
+use ml_kem::kem::{Decapsulate as _, Encapsulate as _, KeyExport as _, KeyInit as _};
 use ml_kem::{DecapsulationKey, EncapsulationKey, MlKem768};
 use p256::elliptic_curve::{Generate as _, sec1::ToSec1Point as _};
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::CryptoError;
 
@@ -79,7 +79,7 @@ impl Group {
             let (x25519_public, x25519_shared) = Self::X25519.respond(peer, rng)?;
             return Ok((
                 PublicValue::joined(&ciphertext, x25519_public.as_ref()),
-                SharedSecret::joined(&shared, x25519_shared.as_ref()),
+                SharedSecret::joined(shared.as_ref(), x25519_shared.as_ref()),
             ));
         }
         let ours = KeyPair::generate(self, rng);
@@ -97,9 +97,10 @@ impl core::fmt::Display for Group {
 /// An ephemeral private key that waits for the peer's answer; wiped when dropped.
 pub struct KeyPair(Private);
 
-// Held inline: there is no heap. ML-KEM's key is kept as the seed that it is made from again.
+// Held inline: there is no heap. ML-KEM's key is kept as the seed that it is made from again. Each kind wipes itself.
+#[derive(ZeroizeOnDrop)]
 enum Private {
-    X25519MlKem768(ml_kem::Seed, x25519_dalek::StaticSecret),
+    X25519MlKem768(Zeroizing<ml_kem::Seed>, x25519_dalek::StaticSecret),
     X25519(x25519_dalek::StaticSecret),
     Secp256r1(p256::ecdh::EphemeralSecret),
     Secp384r1(p384::ecdh::EphemeralSecret),
@@ -110,7 +111,7 @@ impl KeyPair {
     pub fn generate(group: Group, rng: &mut dyn CryptoRng) -> Self {
         Self(match group {
             Group::X25519MlKem768 => {
-                let mut seed = ml_kem::Seed::default();
+                let mut seed = Zeroizing::new(ml_kem::Seed::default());
                 rng.fill_bytes(&mut seed);
                 Private::X25519MlKem768(seed, x25519_dalek::StaticSecret::random_from_rng(rng))
             }
@@ -152,7 +153,7 @@ impl KeyPair {
                 let (ciphertext, peer) = peer.split_at_checked(CIPHERTEXT).ok_or(CryptoError)?;
                 let shared = decapsulate(seed, ciphertext)?;
                 let x25519_shared = complete_x25519(x25519, peer)?;
-                Ok(SharedSecret::joined(&shared, x25519_shared.as_ref()))
+                Ok(SharedSecret::joined(shared.as_ref(), x25519_shared.as_ref()))
             }
             Private::X25519(secret) => complete_x25519(secret, peer),
             Private::Secp256r1(secret) => {
@@ -169,15 +170,6 @@ impl KeyPair {
     }
 }
 
-impl Drop for KeyPair {
-    fn drop(&mut self) {
-        // The other kinds wipe themselves.
-        if let Private::X25519MlKem768(seed, _) = &mut self.0 {
-            seed.zeroize();
-        }
-    }
-}
-
 impl core::fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "KeyPair({:?})", self.group())
@@ -185,26 +177,30 @@ impl core::fmt::Debug for KeyPair {
 }
 
 // ML-KEM's matrices take tens of kilobytes of stack. In functions of their own they do so only while it computes.
+// Its seeds and shared keys are plain arrays: they are lent, and wiped where they are returned by value.
 
 #[inline(never)]
 fn encapsulation_key(seed: &ml_kem::Seed) -> [u8; ENCAPSULATION_KEY] {
-    let key = DecapsulationKey::<MlKem768>::from_seed(*seed);
+    let key = DecapsulationKey::<MlKem768>::new(seed);
     key.encapsulation_key().to_bytes().into()
 }
 
 #[inline(never)]
-fn encapsulate(key: &[u8], rng: &mut dyn CryptoRng) -> Result<([u8; CIPHERTEXT], ml_kem::SharedKey), CryptoError> {
+fn encapsulate(key: &[u8], rng: &mut dyn CryptoRng) -> Result<([u8; CIPHERTEXT], SharedSecret), CryptoError> {
     let key = key.try_into().map_err(|_| CryptoError)?;
     // FIPS 203 §7.2: the modulus check is made here.
     let key = EncapsulationKey::<MlKem768>::new(&key).map_err(|_| CryptoError)?;
     let (ciphertext, shared) = key.encapsulate_with_rng(rng);
-    Ok((ciphertext.into(), shared))
+    let shared = Zeroizing::new(shared);
+    Ok((ciphertext.into(), SharedSecret::new(&*shared)))
 }
 
 #[inline(never)]
-fn decapsulate(seed: &ml_kem::Seed, ciphertext: &[u8]) -> Result<ml_kem::SharedKey, CryptoError> {
+fn decapsulate(seed: &ml_kem::Seed, ciphertext: &[u8]) -> Result<SharedSecret, CryptoError> {
     let ciphertext = ciphertext.try_into().map_err(|_| CryptoError)?;
-    Ok(DecapsulationKey::<MlKem768>::from_seed(*seed).decapsulate(&ciphertext))
+    let key = DecapsulationKey::<MlKem768>::new(seed);
+    let shared = Zeroizing::new(key.decapsulate(&ciphertext));
+    Ok(SharedSecret::new(&*shared))
 }
 
 /// Computes the table of P-256's base point, which otherwise the first use does, with tens of kilobytes of stack: more
@@ -220,7 +216,9 @@ pub fn prepare() {
 /// of its own the table is the faster.
 fn x25519_public(secret: &x25519_dalek::StaticSecret) -> [u8; X25519] {
     if cfg!(feature = "image") {
-        x25519_dalek::x25519(*secret.as_bytes(), x25519_dalek::X25519_BASEPOINT_BYTES)
+        // Not by `x25519_dalek::x25519`, which wants a copy of the secret.
+        let base = x25519_dalek::X25519_BASEPOINT_BYTES.into();
+        secret.diffie_hellman(&base).to_bytes()
     } else {
         x25519_dalek::PublicKey::from(secret).to_bytes()
     }
@@ -310,6 +308,21 @@ impl core::fmt::Debug for SharedSecret {
 mod tests {
     use super::*;
     use crate::tls::testing::{Script, unhex};
+
+    #[test]
+    fn secrets_are_wiped_when_dropped() {
+        fn wiped<T: ZeroizeOnDrop>(value: T) -> T {
+            value
+        }
+        let mut rng = Script((0..=255).collect());
+        let private = wiped(KeyPair::generate(Group::X25519MlKem768, &mut rng).0);
+        let Private::X25519MlKem768(seed, _) = &private else {
+            panic!("{:?}", KeyPair(private).group())
+        };
+        let (ciphertext, shared) = encapsulate(&encapsulation_key(seed), &mut rng).unwrap();
+        let same = wiped(decapsulate(seed, &ciphertext).unwrap());
+        assert_eq!(wiped(shared).as_ref(), same.as_ref());
+    }
 
     /// Answers `peer` with a prepared private key.
     fn respond(group: Group, private: &str, peer: &str) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {

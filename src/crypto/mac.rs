@@ -17,7 +17,8 @@ pub fn hmac(algorithm: HashAlgorithm, key: &[u8], message: &[&[u8]]) -> HashOutp
                     for part in message {
                         mac.update(part);
                     }
-                    HashOutput::new(&mac.finalize().into_bytes())
+                    // It may be a secret.
+                    HashOutput::new(&zeroize::Zeroizing::new(mac.finalize().into_bytes()))
                 }
                 Err(_) => HashOutput::zero(algorithm.output_len()),
             }

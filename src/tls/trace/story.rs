@@ -2,6 +2,8 @@
 
 use core::iter::Enumerate;
 
+use zeroize::Zeroizing;
+
 use super::fields::{self, Item, Meaning, RETRY, Reading, Sort};
 use super::{Event, Events, Fact, Protection, Record, Secret, names};
 use crate::crypto::aead::{MAX_KEY_LEN, NONCE_LEN};
@@ -565,9 +567,10 @@ impl<'t> Story<'t> {
             return;
         };
         let secret = TrafficSecret::new(suite, value);
-        let (mut key, mut iv) = ([0; MAX_KEY_LEN], [0; NONCE_LEN]);
+        let mut key = Zeroizing::new([0; MAX_KEY_LEN]);
+        let mut iv = Zeroizing::new([0; NONCE_LEN]);
         let key = key.get_mut(..suite.aead().key_len()).unwrap_or_default();
-        if secret.expand("key", key).is_ok() && secret.expand("iv", &mut iv).is_ok() {
+        if secret.expand("key", key).is_ok() && secret.expand("iv", &mut *iv).is_ok() {
             visit(&computed(
                 if client { "client's key" } else { "server's key" },
                 key,
@@ -576,7 +579,7 @@ impl<'t> Story<'t> {
             ));
             visit(&computed(
                 if client { "client's iv" } else { "server's iv" },
-                &iv,
+                &*iv,
                 Meaning::None,
                 "HKDF-Expand-Label(that secret, \"iv\", \"\")",
             ));
