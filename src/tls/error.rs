@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::alert::AlertDescription;
+use super::msg;
 use crate::pki::verify::CertificateError;
 
 /// Why a connection failed. The alert that goes to the peer follows from it ([`Error::alert`]).
@@ -41,8 +42,15 @@ pub enum InvalidMessage {
     EmptyRecord,
     /// The inner plaintext has no content type: nothing but zeros (RFC 8446 §5.4).
     NoInnerContentType,
-    /// A handshake message is longer than the buffer for it, in bytes.
-    HandshakeTooLong(usize),
+    /// A handshake message is longer than messages of its type may be, or than the inbound buffer holds.
+    HandshakeTooLong {
+        /// Its type (RFC 8446 §B.3).
+        kind: u8,
+        /// Its length with the header, in bytes.
+        length: usize,
+        /// The longest that would have been accepted, in bytes.
+        limit: usize,
+    },
     /// The named structure ends too early.
     MissingData(&'static str),
     /// The named structure is followed by bytes that do not belong to it.
@@ -158,7 +166,7 @@ impl Error {
                 InvalidMessage::RecordVersion(_) => Alert::PROTOCOL_VERSION,
                 InvalidMessage::RecordTooLong(_) => Alert::RECORD_OVERFLOW,
                 InvalidMessage::EmptyRecord | InvalidMessage::NoInnerContentType => Alert::UNEXPECTED_MESSAGE,
-                InvalidMessage::HandshakeTooLong(_) => Alert::DECODE_ERROR,
+                InvalidMessage::HandshakeTooLong { .. } => Alert::DECODE_ERROR,
                 InvalidMessage::MissingData(_) | InvalidMessage::TrailingData(_) | InvalidMessage::IllegalValue(_) => {
                     Alert::DECODE_ERROR
                 }
@@ -240,7 +248,10 @@ impl fmt::Display for InvalidMessage {
             Self::RecordTooLong(length) => write!(f, "record of {length} bytes is over the limit"),
             Self::EmptyRecord => f.write_str("empty record of a type that may not be empty"),
             Self::NoInnerContentType => f.write_str("encrypted record without a content type inside"),
-            Self::HandshakeTooLong(length) => write!(f, "handshake message of {length} bytes is over the limit"),
+            Self::HandshakeTooLong { kind, length, limit } => {
+                let name = msg::message_name(*kind);
+                write!(f, "{name} of {length} bytes is over the limit of {limit} bytes")
+            }
             Self::MissingData(what) => write!(f, "{what} ends too early"),
             Self::TrailingData(what) => write!(f, "{what} has bytes left over"),
             Self::IllegalValue(what) => write!(f, "{what} has an illegal value"),

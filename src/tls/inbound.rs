@@ -5,14 +5,16 @@ use core::ops::Range;
 use super::alert::AlertDescription;
 use super::codec::Reader;
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
-use super::msg::HANDSHAKE_HEADER_LEN;
+use super::msg::{HANDSHAKE_HEADER_LEN, max_message};
 use super::record::{ContentType, HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, Protected, RecordKey};
 use super::trace::{self, Trace};
 
 /// The smallest inbound buffer, in bytes. It has to take the hello and the certificates of the peer, and every record;
 /// with less than [`FULL_INBOUND`] the peer is asked for smaller records (RFC 8449).
 pub const MIN_INBOUND: usize = 4096;
-/// An inbound buffer that takes every record that there may be, in bytes.
+/// An inbound buffer that takes every record that there may be, in bytes. To accept a Certificate or CertificateRequest of
+/// more than 16 KiB, of at most [`MAX_CERTIFICATE_MESSAGE`](super::msg::MAX_CERTIFICATE_MESSAGE), it has to be larger by
+/// the length of the message.
 pub const FULL_INBOUND: usize = HEADER_LEN + MAX_PLAINTEXT + MAX_EXPANSION;
 
 /// How many records in a row may bring nothing on: empty ones, change_cipher_spec, warnings.
@@ -148,8 +150,10 @@ impl<'b> Inbound<'b> {
             return Ok(None);
         };
         let length = HANDSHAKE_HEADER_LEN + Reader::new(&header[1..], "Handshake").u24()?;
-        if length > self.longest_message() {
-            return Err(InvalidMessage::HandshakeTooLong(length).into());
+        let [kind, ..] = *header;
+        let limit = self.longest_message(kind);
+        if length > limit {
+            return Err(InvalidMessage::HandshakeTooLong { kind, length, limit }.into());
         }
         Ok(assembled.get(..length))
     }
@@ -265,7 +269,13 @@ impl<'b> Inbound<'b> {
             return Err(InvalidMessage::RecordTooLong(header.length).into());
         }
         if self.messages.end + HEADER_LEN + header.length > self.buffer.len() {
-            return Err(InvalidMessage::HandshakeTooLong(self.messages.len() + header.length).into());
+            // The rest of a message, and what the peer has put behind it.
+            return Err(InvalidMessage::HandshakeTooLong {
+                kind: self.buffer.get(self.messages.start).copied().unwrap_or_default(),
+                length: self.messages.len() + header.length,
+                limit: self.buffer.len() - HEADER_LEN,
+            }
+            .into());
         }
         if raw.len() < HEADER_LEN + header.length {
             return Ok(None);
@@ -436,10 +446,11 @@ impl<'b> Inbound<'b> {
         whole.saturating_sub(raw.len())
     }
 
-    /// The longest handshake message that can be assembled here, in bytes: its last byte may come in a record of its
-    /// own, which needs its header beside it.
-    fn longest_message(&self) -> usize {
-        self.buffer.len().saturating_sub(HEADER_LEN + MAX_EXPANSION)
+    /// The longest handshake message of that type that can be assembled here, in bytes: its last byte may come in a
+    /// record of its own, which needs its header beside it.
+    fn longest_message(&self, kind: u8) -> usize {
+        let room = self.buffer.len().saturating_sub(HEADER_LEN + MAX_EXPANSION);
+        room.min(max_message(kind))
     }
 }
 
@@ -606,7 +617,12 @@ mod tests {
         feed(&mut inbound, &plain(22, &[1, 0, 0x40, 0])).unwrap();
         assert_eq!(
             inbound.message(),
-            Err(InvalidMessage::HandshakeTooLong(4 + MAX_PLAINTEXT).into())
+            Err(InvalidMessage::HandshakeTooLong {
+                kind: 1,
+                length: 4 + MAX_PLAINTEXT,
+                limit: MAX_PLAINTEXT
+            }
+            .into())
         );
 
         let mut buffer = vec![0; FULL_INBOUND];
@@ -615,7 +631,47 @@ mod tests {
         assert_eq!(inbound.message(), Ok(None));
         assert_eq!(
             feed(&mut inbound, &[22, 3, 3, 0x40, 0]),
-            Err(InvalidMessage::HandshakeTooLong(304 + MAX_PLAINTEXT).into())
+            Err(InvalidMessage::HandshakeTooLong {
+                kind: 1,
+                length: 304 + MAX_PLAINTEXT,
+                limit: FULL_INBOUND - HEADER_LEN
+            }
+            .into())
+        );
+    }
+
+    #[test]
+    fn messages_of_each_type_have_a_limit() {
+        use crate::tls::msg::{CERTIFICATE, CERTIFICATE_REQUEST, MAX_CERTIFICATE_MESSAGE, MAX_MESSAGE};
+
+        for kind in 0..=255 {
+            let limit = match kind {
+                CERTIFICATE | CERTIFICATE_REQUEST => MAX_CERTIFICATE_MESSAGE,
+                _ => MAX_MESSAGE,
+            };
+            for (size, limit) in [
+                (FULL_INBOUND, MAX_MESSAGE),
+                (FULL_INBOUND + MAX_CERTIFICATE_MESSAGE, limit),
+            ] {
+                let mut buffer = vec![0; size];
+                for length in [limit, limit + 1] {
+                    let [.., high, middle, low] = (length - 4).to_be_bytes();
+                    let mut inbound = Inbound::new(&mut buffer);
+                    feed(&mut inbound, &plain(22, &[kind, high, middle, low])).unwrap();
+                    let error = InvalidMessage::HandshakeTooLong { kind, length, limit };
+                    let expected = if length > limit { Err(error.into()) } else { Ok(None) };
+                    assert_eq!(inbound.message(), expected);
+                }
+            }
+        }
+        let error = InvalidMessage::HandshakeTooLong {
+            kind: CERTIFICATE,
+            length: 24_000,
+            limit: MAX_MESSAGE,
+        };
+        assert_eq!(
+            error.to_string(),
+            "Certificate of 24000 bytes is over the limit of 16384 bytes"
         );
     }
 }

@@ -40,6 +40,39 @@ pub(crate) const KEY_UPDATE: u8 = 24;
 /// `message_hash`, which is never sent (RFC 8446 §4.4.1).
 pub(crate) const MESSAGE_HASH: u8 = 254;
 
+/// The longest handshake message of most types that is accepted, in bytes, header included. RFC 8446 §4 would allow
+/// 16 MiB.
+pub const MAX_MESSAGE: usize = 16 * 1024;
+/// The longest Certificate or CertificateRequest that is accepted, in bytes, header included, by a connection whose
+/// inbound buffer is large enough: chains of ten certificates with many names, CAs of a large organization.
+pub const MAX_CERTIFICATE_MESSAGE: usize = 64 * 1024;
+
+/// The longest message of a type that is accepted, in bytes, header included.
+pub(crate) const fn max_message(kind: u8) -> usize {
+    match kind {
+        CERTIFICATE | CERTIFICATE_REQUEST => MAX_CERTIFICATE_MESSAGE,
+        _ => MAX_MESSAGE,
+    }
+}
+
+/// The name of a handshake message (RFC 8446 §B.3, RFC 5246 §7.4).
+pub(crate) const fn message_name(kind: u8) -> &'static str {
+    match kind {
+        CLIENT_HELLO => "ClientHello",
+        SERVER_HELLO => "ServerHello",
+        NEW_SESSION_TICKET => "NewSessionTicket",
+        ENCRYPTED_EXTENSIONS => "EncryptedExtensions",
+        CERTIFICATE => "Certificate",
+        SERVER_KEY_EXCHANGE => "ServerKeyExchange",
+        CERTIFICATE_REQUEST => "CertificateRequest",
+        CERTIFICATE_VERIFY => "CertificateVerify",
+        CLIENT_KEY_EXCHANGE => "ClientKeyExchange",
+        CERTIFICATE_STATUS => "CertificateStatus",
+        FINISHED => "Finished",
+        _ => "handshake message",
+    }
+}
+
 /// The length of a handshake message's header, in bytes: type and length.
 pub(crate) const HANDSHAKE_HEADER_LEN: usize = 4;
 

@@ -127,7 +127,11 @@ fn handshake_messages_that_are_over() {
     }
     established(|client, probe| {
         let record = client.seal(22, &[1, 0xff, 0xff, 0xff]);
-        let error = InvalidMessage::HandshakeTooLong(0x0100_0003);
+        let error = InvalidMessage::HandshakeTooLong {
+            kind: 1,
+            length: 0x0100_0003,
+            limit: 16384,
+        };
         probe.refuses(client.read.as_mut(), &record, error, Alert::DECODE_ERROR);
     });
 }

@@ -2,8 +2,11 @@
 
 use postern::crypto::kx::Group;
 use postern::crypto::suite::CipherSuite;
+use postern::pki::verify::ServerName;
+use postern::tls::error::InvalidMessage;
 use postern::tls::{
-    ConfigError, Connection, FULL_INBOUND, Identity, MIN_INBOUND, MIN_OUTBOUND, Progress, ServerConfig,
+    ClientAuth, ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, Identity, MIN_INBOUND, MIN_OUTBOUND,
+    Progress, ServerConfig, Versions,
 };
 use postern_peers::client::Client;
 use postern_peers::hello::{
@@ -11,6 +14,7 @@ use postern_peers::hello::{
     SUPPORTED_GROUPS, SUPPORTED_VERSIONS, X25519, key_shares, message, numbers16, pre_shared_key, record,
 };
 use postern_peers::probe::{Buffers, Probe};
+use postern_peers::world::{Kind, of};
 use postern_peers::{clock, server_config};
 
 /// Data both ways, close_notify both ways.
@@ -311,4 +315,77 @@ fn configurations_that_cannot_serve() {
         Connection::server(server_config(), &mut inbound, &mut outbound).err(),
         Some(ConfigError::InboundTooSmall(MIN_INBOUND))
     );
+}
+
+/// A handshake of ours with ours over buffers of `inbound` bytes; how each end stands after it.
+fn between_ours(client: ClientConfig<'_>, server: ServerConfig<'_>, inbound: usize) -> [Result<Progress, Error>; 2] {
+    let mut buffers = [0; 4].map(|_: u8| vec![0; inbound.max(80_000)]);
+    let [client_in, client_out, server_in, server_out] = &mut buffers;
+    let mut rngs = [postern_peers::rng(1), postern_peers::rng(2)];
+    let mut ends = [
+        Connection::client(client, &mut client_in[..inbound], client_out, &mut rngs[0]).unwrap(),
+        Connection::server(server, &mut server_in[..inbound], server_out).unwrap(),
+    ];
+    let mut results = [Ok(Progress::NeedInput); 2];
+    loop {
+        let mut moved = false;
+        for (from, to) in [(0, 1), (1, 0)] {
+            let mut wire = ends[from].pending().to_vec();
+            ends[from].sent(wire.len());
+            while !wire.is_empty() && results[to].is_ok() {
+                let space = ends[to].space();
+                let count = space.len().min(wire.len());
+                space[..count].copy_from_slice(&wire[..count]);
+                wire.drain(..count);
+                ends[to].received(count);
+                results[to] = ends[to].advance(&mut rngs[to]);
+                moved = true;
+            }
+        }
+        if !moved {
+            let done = ends.iter().all(|end| !end.is_handshaking());
+            assert_eq!(done, results.iter().all(Result::is_ok));
+            return results;
+        }
+    }
+}
+
+#[test]
+fn chains_above_16_kib_need_a_larger_buffer() {
+    let world = of(Kind::P256);
+    let names = |params: &mut rcgen::CertificateParams| {
+        params.subject_alt_names.extend((0..600).map(|number| {
+            let name = format!("host-{number:03}.department.of-some.organization.example");
+            rcgen::SanType::DnsName(name.try_into().unwrap())
+        }));
+    };
+    let [server, somebody] = ["localhost", "somebody"].map(|name| world.authority.issue_with(Kind::P256, name, names));
+    let length = server.chain[0].len();
+    assert!((24_000..32_000).contains(&length), "{length}");
+    let trust = world.authority.trust();
+    for versions in [Versions::Tls13, Versions::Tls12] {
+        let client = ClientConfig::new(trust, Some(ServerName::Dns("localhost")), clock()).with_versions(versions);
+        let required = |config: ServerConfig<'static>| config.with_client_auth(ClientAuth::Required(trust));
+        let (short, long) = (world.server.server(), server.server());
+        let both = (client.with_identity(somebody.identity()), required(long));
+        let inbound = FULL_INBOUND + 32_000;
+        let done = [Ok(Progress::NeedInput); 2];
+        assert_eq!(between_ours(client, long, inbound), done, "{versions:?}");
+        assert_eq!(between_ours(both.0, both.1, inbound), done, "{versions:?}");
+        // With the usual buffer it is refused at its header, either way.
+        for (client, server, refusing) in [
+            (client, long, 0),
+            (client.with_identity(somebody.identity()), required(short), 1),
+        ] {
+            let results = between_ours(client, server, FULL_INBOUND);
+            match results[refusing] {
+                Err(Error::InvalidMessage(InvalidMessage::HandshakeTooLong {
+                    kind: 11,
+                    length,
+                    limit: 16384,
+                })) if length > 24_000 => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

@@ -433,7 +433,11 @@ fn hellos_over_the_limit_are_refused_at_their_header() {
         refused_bytes(
             server_config(),
             &record(22, &[1, high, middle, low, 3, 3]),
-            InvalidMessage::HandshakeTooLong(length),
+            InvalidMessage::HandshakeTooLong {
+                kind: 1,
+                length,
+                limit: 16384,
+            },
             Alert::DECODE_ERROR,
         );
     };
@@ -450,7 +454,11 @@ fn hellos_over_the_limit_are_refused_at_their_header() {
     probe.refuses(
         None,
         &bytes,
-        InvalidMessage::HandshakeTooLong(message.len()),
+        InvalidMessage::HandshakeTooLong {
+            kind: 1,
+            length: message.len(),
+            limit: 16384,
+        },
         Alert::DECODE_ERROR,
     );
 }

@@ -364,7 +364,11 @@ fn finished() {
     // Too long for any buffer.
     before_finished(&|client, probe| {
         let record = client.seal(22, &[20, 0xff, 0xff, 0xff]);
-        let error = InvalidMessage::HandshakeTooLong(0x0100_0003);
+        let error = InvalidMessage::HandshakeTooLong {
+            kind: 20,
+            length: 0x0100_0003,
+            limit: 16384,
+        };
         refused(client, probe, &record, error, Alert::DECODE_ERROR);
     });
 }
