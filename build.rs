@@ -26,6 +26,7 @@ mod postern {
         pub mod cert;
         pub mod crl;
         pub mod error;
+        pub mod limits;
         pub mod pem;
         pub mod signed;
         pub mod text;

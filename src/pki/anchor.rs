@@ -31,6 +31,8 @@ pub enum AnchorFault {
     Malformed(CertError),
     /// Its key is of a kind or size that is not supported: no signature by it can be verified.
     Key(KeyFault),
+    /// It is not a CA ([`Anchor::Leaf`]), but was to vouch for another certificate.
+    NotACa,
     /// Its keyUsage lacks keyCertSign (RFC 5280 §4.2.1.3).
     MayNotIssue,
     /// Its extendedKeyUsage has neither serverAuth nor clientAuth (§4.2.1.12).
@@ -76,6 +78,7 @@ impl fmt::Display for AnchorFault {
         match self {
             Self::Malformed(error) => error.fmt(f),
             Self::Key(fault) => write!(f, "its key {fault}"),
+            Self::NotACa => f.write_str("it is not a CA (basicConstraints)"),
             Self::MayNotIssue => f.write_str("it may not sign certificates (keyUsage lacks keyCertSign)"),
             Self::Purpose => f.write_str("its extendedKeyUsage has neither serverAuth nor clientAuth"),
             Self::CriticalExtension(oid) => write!(f, "it has a critical extension that is not supported ({oid})"),

@@ -136,6 +136,16 @@ impl<'a> Certificate<'a> {
         self.version < 3 || self.ca == Some(true)
     }
 
+    /// Whether issuer and subject are the same (§3.2).
+    pub fn is_self_issued(&self) -> bool {
+        self.issuer == self.subject
+    }
+
+    /// The content of subjectAltName, GeneralNames.
+    pub(super) const fn alternative_names(&self) -> &'a [u8] {
+        self.alternatives
+    }
+
     /// subjectKeyIdentifier (§4.2.1.2).
     pub(super) fn subject_key_id(&self) -> Option<&'a [u8]> {
         let id = self.find(SUBJECT_KEY_ID)?;

@@ -2,10 +2,12 @@
 
 use core::fmt;
 
-use super::cert::Date;
+use super::anchor::AnchorFault;
+use super::cert::{CertError, Date};
 use super::crl::{MAX_AGE, Unsupported};
+use super::limits::{MAX_CHAIN, MAX_INTERMEDIATES, MAX_OF_ONE_NAME, MAX_SIGNATURES};
+use super::signed::KeyFault;
 use super::text::Text;
-use super::work::MAX_SIGNATURES;
 
 /// Why a chain of certificates is refused, with the facts that a person needs to put it right.
 ///
@@ -29,12 +31,44 @@ pub enum CertificateError {
         /// When the build was.
         floor: u64,
     },
+    /// More certificates were sent than [`super::verify::MAX_CHAIN`].
+    ChainTooLong {
+        /// How many.
+        sent: usize,
+    },
     /// A certificate of the peer is no well-formed DER, or contradicts itself.
-    Malformed,
-    /// A certificate is X.509 version 1 (or 2), which has no extensions.
-    V1Certificate,
+    Malformed(CertError),
+    /// The peer's own certificate is X.509 version 1 (or 2), which has no extensions.
+    V1Certificate {
+        /// Whether pinned verification would tolerate it.
+        pinned: bool,
+    },
     /// The peer's own certificate is that of a CA.
-    CaUsedAsEndEntity,
+    CaUsedAsEndEntity {
+        /// Whether pinned verification would tolerate it.
+        pinned: bool,
+    },
+    /// A certificate has been issued by a configured CA that cannot be used ([`super::anchor::check`]).
+    UnusableAnchor {
+        /// The subject of that CA.
+        subject: Text,
+        /// What is wrong with it.
+        fault: AnchorFault,
+    },
+    /// A certificate has been issued by one of X.509 version 1 (or 2), which has no basicConstraints (RFC 5280 §6.1.4 k).
+    V1Issuer {
+        /// The subject of that issuer.
+        subject: Text,
+    },
+    /// No signature by the key of an issuer can be verified.
+    IssuerKey {
+        /// The subject of that issuer.
+        subject: Text,
+        /// What is wrong with its key.
+        fault: KeyFault,
+    },
+    /// No signature by the key in the peer's certificate can be verified.
+    Key(KeyFault),
     /// A certificate has been issued by one that is not that of a CA.
     NotACa {
         /// The subject of that issuer.
@@ -93,8 +127,27 @@ pub enum CertificateError {
     },
     /// A CA may not issue certificates with such a name (RFC 5280 §4.2.1.10).
     NameConstraintViolation,
-    /// The chain is longer than one of its CAs allows (RFC 5280 §4.2.1.9), or than [`super::verify::MAX_CHAIN`].
-    PathTooLong,
+    /// A CA constrains names in a way that is not supported, so that every certificate with such names is refused.
+    UnsupportedNameConstraint {
+        /// The subject of that CA.
+        subject: Text,
+        /// The form of the names.
+        form: &'static str,
+    },
+    /// There are more intermediates than a CA allows (RFC 5280 §4.2.1.9).
+    PathTooLong {
+        /// The subject of that CA.
+        subject: Text,
+        /// How many it allows.
+        allowed: u32,
+    },
+    /// There are more intermediates than [`super::limits::MAX_INTERMEDIATES`].
+    TooManyIntermediates,
+    /// There are more intermediates of one name than [`super::limits::MAX_OF_ONE_NAME`].
+    TooManyOfOneName {
+        /// Their subject.
+        subject: Text,
+    },
     /// More than [`MAX_SIGNATURES`] signatures would have to be verified.
     TooComplex,
     /// A certificate has been revoked by its issuer.
@@ -269,15 +322,28 @@ impl fmt::Display for CertificateError {
                 Date(*now),
                 Date(*floor)
             ),
-            Self::Malformed => f.write_str("certificate malformed"),
-            Self::V1Certificate => f.write_str(
-                "certificate is X.509 version 1, without extensions: issue it anew with a subjectAltName \
-                 (openssl x509 -req needs -extfile beside -extensions), or choose pinned verification",
+            Self::ChainTooLong { sent } => write!(
+                f,
+                "{sent} certificates were sent, and more than {MAX_CHAIN} are refused"
             ),
-            Self::CaUsedAsEndEntity => f.write_str(
-                "certificate is that of a CA: issue it anew with basicConstraints CA:FALSE, \
-                 or choose pinned verification",
+            Self::Malformed(error) => write!(f, "certificate {error}"),
+            Self::V1Certificate { pinned } => write!(
+                f,
+                "certificate is X.509 version 1, without extensions: reissue it with a subjectAltName \
+                 (openssl x509 -req needs -extfile beside -extensions){}",
+                or_pinned(*pinned)
             ),
+            Self::CaUsedAsEndEntity { pinned } => write!(
+                f,
+                "certificate is that of a CA: reissue it with basicConstraints CA:FALSE{}",
+                or_pinned(*pinned)
+            ),
+            Self::UnusableAnchor { subject, fault } => write!(f, "configured CA cannot be used: {subject}: {fault}"),
+            Self::V1Issuer { subject } => {
+                write!(f, "issuer is X.509 version 1, and so not a CA: {subject}")
+            }
+            Self::IssuerKey { subject, fault } => write!(f, "issuer's key {fault}: {subject}"),
+            Self::Key(fault) => write!(f, "certificate's key {fault}"),
             Self::NotACa { subject } => write!(f, "issuer is not a CA: {subject}"),
             Self::CaMayNotIssue { subject } => {
                 write!(
@@ -310,7 +376,23 @@ impl fmt::Display for CertificateError {
                 write!(f, "certificate is not for {wanted}, but for {present}")
             }
             Self::NameConstraintViolation => f.write_str("certificate has a name that its issuer may not give"),
-            Self::PathTooLong => f.write_str("certificate chain is longer than allowed"),
+            Self::UnsupportedNameConstraint { subject, form } => {
+                write!(f, "issuer constrains names ({form}), which is not supported: {subject}")
+            }
+            Self::PathTooLong { subject, allowed } => write!(
+                f,
+                "certificate chain is longer than allowed: pathLenConstraint {allowed} of {subject}"
+            ),
+            Self::TooManyIntermediates => write!(
+                f,
+                "more than {MAX_INTERMEDIATES} intermediate certificates up to a configured CA"
+            ),
+            Self::TooManyOfOneName { subject } => {
+                write!(
+                    f,
+                    "more than {MAX_OF_ONE_NAME} intermediate certificates of one name: {subject}"
+                )
+            }
             Self::TooComplex => write!(
                 f,
                 "certificate takes more than {MAX_SIGNATURES} signature checks to verify"
@@ -355,6 +437,11 @@ impl fmt::Display for CertificateError {
 }
 
 impl core::error::Error for CertificateError {}
+
+/// The advice to choose pinned verification, where that helps.
+const fn or_pinned(helps: bool) -> &'static str {
+    if helps { ", or choose pinned verification" } else { "" }
+}
 
 /// Two times, with the time of day if they are of one day.
 fn apart(first: u64, second: u64) -> [Moment; 2] {

@@ -3,10 +3,13 @@
 pub mod allow;
 pub mod anchor;
 pub mod cert;
+mod constraints;
 pub mod crl;
 pub mod error;
+pub mod limits;
 mod name;
 mod ocsp;
+mod path;
 pub mod pem;
 mod pinned;
 mod revocation;

@@ -3,8 +3,10 @@
 //! It is there for certificates as simple tools make them: X.509 version 1, with a common name and no subjectAltName, or
 //! with CA:TRUE. With nothing between leaf and CA there is little that can go wrong, and that little is checked here.
 
+use super::anchor::{self, Anchor};
 use super::cert::Certificate;
 use super::error::CertificateError;
+use super::strict::check_dates;
 use super::usage::Usage;
 use super::verify::{Purpose, Trust};
 use super::work::Work;
@@ -21,22 +23,28 @@ pub(super) enum Verdict<'t> {
     Refused(CertificateError),
 }
 
-/// Judges a leaf by its CA alone. CA:TRUE is tolerated, as nothing below the leaf is looked at.
+/// Judges a leaf, in DER and read, by its CA alone, or as one that is itself configured. CA:TRUE is tolerated, as nothing
+/// below the leaf is looked at.
 pub(super) fn judge<'t>(
     trust: &Trust<'t>,
-    leaf: &Certificate<'_>,
+    (leaf_der, leaf): (&[u8], &Certificate<'_>),
     purpose: Purpose<'_>,
     now: u64,
     work: &Work,
 ) -> Verdict<'t> {
     let mut verdict = Verdict::NotApplicable;
     for der in trust.anchors() {
-        let applies = Certificate::from_der(der)
-            .ok()
-            .filter(|issuer| issuer.subject == leaf.issuer)
-            .filter(|issuer| Usage::of(issuer).is_ok_and(|usage| !usage.name_constraints));
-        let Some(issuer) = applies else { continue };
-        match check(trust, leaf, (der, &issuer), purpose, now, work) {
+        let Ok(issuer) = Certificate::from_der(der) else {
+            continue;
+        };
+        let found = if *der == leaf_der {
+            check_itself(leaf, purpose, now)
+        } else if issuer.subject == leaf.issuer && is_usable(&issuer, purpose) {
+            check(trust, leaf, (der, &issuer), purpose, now, work)
+        } else {
+            continue;
+        };
+        match found {
             Ok(()) => return Verdict::Good(der),
             Err(error) => {
                 // Of two CAs of one name, the one that has signed knows better what is wrong.
@@ -47,6 +55,12 @@ pub(super) fn judge<'t>(
         }
     }
     verdict
+}
+
+/// Whether a CA may issue leaves by this rule: it does not constrain names, and nothing else is wrong with it.
+fn is_usable(ca: &Certificate<'_>, purpose: Purpose<'_>) -> bool {
+    let fits = |usage: Usage<'_>| usage.name_constraints.is_none() && usage.is_for(purpose.oid());
+    anchor::check_certificate(ca) == Ok(Anchor::Ca) && Usage::of(ca).is_ok_and(fits)
 }
 
 fn check(
@@ -64,14 +78,14 @@ fn check(
         leaf.signature,
         work,
     )?;
-    let (not_before, not_after) = (leaf.not_before.0, leaf.not_after.0);
-    if now < not_before {
-        return Err(CertificateError::NotYetValid { not_before, now });
-    }
-    if now > not_after {
-        return Err(CertificateError::Expired { not_after, now });
-    }
+    check_dates(leaf, now)?;
     revocation::check(trust, leaf, der, now, work)?;
+    check_itself(leaf, purpose, now)
+}
+
+/// Checks a leaf for what it says of itself: all there is to check where this very certificate is configured.
+fn check_itself(leaf: &Certificate<'_>, purpose: Purpose<'_>, now: u64) -> Result<(), CertificateError> {
+    check_dates(leaf, now)?;
     let usage = Usage::of(leaf)?;
     if usage.unknown_critical() {
         return Err(CertificateError::UnsupportedCriticalExtension);

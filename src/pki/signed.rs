@@ -49,7 +49,10 @@ pub enum KeyFault {
 impl fmt::Display for KeyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kind => f.write_str("is of a kind that is not supported (P-256, P-384, Ed25519 and RSA are)"),
+            Self::Kind if cfg!(feature = "rsa") => {
+                f.write_str("is of a kind that is not supported (P-256, P-384, Ed25519 and RSA are)")
+            }
+            Self::Kind => f.write_str("is of a kind that is not supported (P-256, P-384 and Ed25519 are)"),
             Self::RsaBits(bits) => {
                 write!(
                     f,

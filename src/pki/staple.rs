@@ -58,7 +58,7 @@ impl Question {
     /// [`CertificateError::Malformed`], or [`CertificateError::UnsupportedSignatureAlgorithm`] for a key of the issuer's
     /// that is longer than any that is supported.
     pub(super) fn about(leaf: &[u8], issuer: &[u8], work: &Work) -> Result<Self, CertificateError> {
-        let malformed = |_| CertificateError::Malformed;
+        let malformed = CertificateError::Malformed;
         let demanded = demands_staple(leaf);
         let leaf = Certificate::from_der(leaf).map_err(malformed)?;
         let issuer = Certificate::from_der(issuer).map_err(malformed)?;

@@ -1,23 +1,29 @@
-//! Chains as RFC 5280 has them, judged by webpki, its verdicts put into our words.
+//! Paths as RFC 5280 has them: each is judged by webpki, its verdicts put into our words.
 
 use core::net::IpAddr;
 use core::time::Duration;
 
-use rustls_pki_types::{CertificateDer, DnsName, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, Error, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
+use rustls_pki_types::{
+    AlgorithmIdentifier, CertificateDer, DnsName, InvalidSignature, SignatureVerificationAlgorithm, TrustAnchor,
+    UnixTime,
+};
+use webpki::{EndEntityCert, Error, KeyUsage};
 
-use super::cert::{Certificate, subject};
+use super::cert::{CertError, Certificate, outer, rest};
+use super::constraints::unsupported_form;
 use super::error::CertificateError;
+use super::limits::MAX_INTERMEDIATES;
 use super::name::{self, ServerName};
+use super::path::{Path, Search};
 use super::revocation;
 use super::text::Text;
 use super::usage::Usage;
-use super::verify::{MAX_ANCHORS, MAX_CHAIN, MAX_ROOTS, Purpose, Trust, Vouched};
+use super::verify::{Mode, Purpose, Trust, Vouched};
 use super::work::Work;
 use crate::crypto::verify::ALGORITHMS;
 
-/// The most CAs that there are to judge by.
-const MAX_CAS: usize = MAX_ANCHORS + MAX_ROOTS;
+/// The most algorithms of signatures.
+const MAX_ALGORITHMS: usize = 32;
 
 /// Judges a chain. `leaf` is its first certificate, already read.
 pub(super) fn judge<'t, 'c>(
@@ -28,46 +34,179 @@ pub(super) fn judge<'t, 'c>(
     now: u64,
     work: &Work,
 ) -> Result<Vouched<'t, 'c>, CertificateError> {
-    let ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> =
-        chain.iter().map(|der| CertificateDer::from(*der)).collect();
-    let (leaf_der, intermediates) = ders.split_first().ok_or(CertificateError::EmptyChain)?;
-    let candidates = candidates(trust, chain);
-    let anchor_ders: heapless::Vec<CertificateDer<'_>, MAX_CAS> =
-        candidates.iter().map(|der| CertificateDer::from(*der)).collect();
-    let mut anchors: heapless::Vec<TrustAnchor<'_>, MAX_CAS> = heapless::Vec::new();
-    for der in &anchor_ders {
-        let anchor = anchor_from_trusted_cert(der).map_err(|_| CertificateError::MalformedTrustAnchor)?;
-        anchors.push(anchor).map_err(|_| CertificateError::TooManyConfigured)?;
+    let mut search = Search::new(trust, chain, work);
+    loop {
+        let path = search.next()?;
+        match judge_path(trust, &path, leaf, purpose, now, work) {
+            Ok(()) => {
+                return Ok(Vouched {
+                    root: path.anchor,
+                    leaf: chain.first().copied().unwrap_or_default(),
+                    issuer: path.certificates.get(1).copied(),
+                    work: work.clone(),
+                });
+            }
+            Err(CertificateError::TooComplex) => return Err(CertificateError::TooComplex),
+            Err(error) => search.refuse_path(error),
+        }
     }
+}
+
+/// Judges a path whose signatures are good.
+fn judge_path(
+    trust: &Trust<'_>,
+    path: &Path<'_, '_>,
+    leaf: &Certificate<'_>,
+    purpose: Purpose<'_>,
+    now: u64,
+    work: &Work,
+) -> Result<(), CertificateError> {
+    check_issuers(path, purpose, now)?;
+    ask_webpki(trust, path, leaf, purpose, now)?;
+    check_crls(trust, path, now, work)?;
+    if !Usage::of(leaf)?.may_sign() {
+        return Err(CertificateError::KeyMayNotSign);
+    }
+    Ok(())
+}
+
+/// Checks what webpki does not: the CA's own limits, and certificates that a CA has issued to itself.
+#[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
+fn check_issuers(path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64) -> Result<(), CertificateError> {
+    let mut counted = 0;
+    let intermediates = path.certificates.iter().skip(1);
+    for (number, der) in intermediates.chain(core::iter::once(&path.anchor)).enumerate() {
+        let (below, is_anchor) = path
+            .certificates
+            .split_at_checked(number.saturating_add(1))
+            .map_or((&[][..], true), |(below, above)| (below, above.is_empty()));
+        let issuer = Certificate::from_der(der).map_err(CertificateError::Malformed)?;
+        let usage = Usage::of(&issuer)?;
+        let subject = Text::of(issuer.subject);
+        if let Some(allowed) = issuer.path_length.filter(|&allowed| counted > allowed) {
+            return Err(CertificateError::PathTooLong { subject, allowed });
+        }
+        let unsupported = |form| CertificateError::UnsupportedNameConstraint { subject, form };
+        if let Some(form) = usage.name_constraints.and_then(|value| unsupported_form(value, below)) {
+            return Err(unsupported(form));
+        }
+        // Intermediates but these are webpki's.
+        let skipped = !is_anchor && issuer.is_self_issued();
+        if (is_anchor || skipped) && !usage.is_for(purpose.oid()) {
+            return Err(usage.wrong_purpose(purpose.oid()));
+        }
+        if skipped {
+            check_dates(&issuer, now)?;
+            if usage.unknown.is_some() {
+                return Err(CertificateError::UnsupportedCriticalExtension);
+            }
+            if usage.name_constraints.is_some() {
+                return Err(unsupported("of a self-issued certificate"));
+            }
+        }
+        // A certificate that a CA has issued to itself, with a new key, does not count (RFC 5280 §6.1.4 l).
+        counted += u32::from(!issuer.is_self_issued());
+    }
+    Ok(())
+}
+
+/// Whether it is the life of a certificate.
+pub(super) fn check_dates(certificate: &Certificate<'_>, now: u64) -> Result<(), CertificateError> {
+    let (not_before, not_after) = (certificate.not_before.0, certificate.not_after.0);
+    if now < not_before {
+        return Err(CertificateError::NotYetValid { not_before, now });
+    }
+    if now > not_after {
+        return Err(CertificateError::Expired { not_after, now });
+    }
+    Ok(())
+}
+
+/// A signature that has been verified.
+#[derive(Debug)]
+struct Signature<'a> {
+    key: &'a [u8],
+    message: &'a [u8],
+    signature: &'a [u8],
+}
+
+/// An algorithm for webpki that knows which signatures are good, and does no work.
+#[derive(Debug)]
+struct Known<'a> {
+    algorithm: &'static dyn SignatureVerificationAlgorithm,
+    good: &'a [Signature<'a>],
+}
+
+impl SignatureVerificationAlgorithm for Known<'_> {
+    fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        let wanted = |good: &Signature<'_>| (good.key, good.message, good.signature) == (key, message, signature);
+        self.good.iter().any(wanted).then_some(()).ok_or(InvalidSignature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.public_key_alg_id()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.signature_alg_id()
+    }
+}
+
+/// Has webpki judge a path: one straight line, whose signatures [`Search`] has verified.
+///
+/// Certificates that a CA has issued to itself are left out, because webpki counts them as others (RFC 5280 §6.1.4 l):
+/// whoever is signed by the new key counts as signed by the old one, which has signed the new one.
+/// [`check_issuers`] has checked the rest.
+fn ask_webpki(
+    trust: &Trust<'_>,
+    path: &Path<'_, '_>,
+    leaf: &Certificate<'_>,
+    purpose: Purpose<'_>,
+    now: u64,
+) -> Result<(), CertificateError> {
+    let (leaf_der, above) = path.certificates.split_first().ok_or(CertificateError::EmptyChain)?;
+    let (leaf_der, mut child) = (CertificateDer::from(*leaf_der), leaf.clone());
+    let mut good: heapless::Vec<Signature<'_>, { MAX_INTERMEDIATES + 1 }> = heapless::Vec::new();
+    let mut intermediates: heapless::Vec<CertificateDer<'_>, MAX_INTERMEDIATES> = heapless::Vec::new();
+    for der in above {
+        let issuer = Certificate::from_der(der).map_err(CertificateError::Malformed)?;
+        if issuer.is_self_issued() {
+            continue;
+        }
+        let _ = good.push(by(&issuer, &child)); // a path has no more of them
+        let _ = intermediates.push(CertificateDer::from(*der)); // likewise
+        child = issuer;
+    }
+    let anchor = Certificate::from_der(path.anchor).map_err(|_| CertificateError::MalformedTrustAnchor)?;
+    let _ = good.push(by(&anchor, &child)); // likewise
+    let malformed = |_| CertificateError::MalformedTrustAnchor;
+    let constraints = Usage::of(&anchor)?.name_constraints;
+    let anchors = [TrustAnchor {
+        subject: content(anchor.subject.der).map_err(malformed)?.into(),
+        subject_public_key_info: content(anchor.public_key.der).map_err(malformed)?.into(),
+        name_constraints: constraints.map(content).transpose().map_err(malformed)?.map(Into::into),
+    }];
+    let known: heapless::Vec<Known<'_>, MAX_ALGORITHMS> = ALGORITHMS
+        .iter()
+        .map(|&algorithm| Known { algorithm, good: &good })
+        .collect();
+    let algorithms: heapless::Vec<&dyn SignatureVerificationAlgorithm, MAX_ALGORITHMS> = known
+        .iter()
+        .map(|known| known as &dyn SignatureVerificationAlgorithm)
+        .collect();
     let usage = match purpose {
         Purpose::Server(_) => KeyUsage::server_auth(),
         Purpose::Client => KeyUsage::client_auth(),
     };
 
-    let explain = |error| explain(error, chain, leaf, purpose, now);
-    let end_entity = EndEntityCert::try_from(leaf_der).map_err(explain)?;
+    let explain = |error| explain(error, trust, path, purpose, now);
+    let end_entity = EndEntityCert::try_from(&leaf_der).map_err(explain)?;
     let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
-    let path = end_entity
-        .verify_for_usage(ALGORITHMS, &anchors, intermediates, time, usage, None, Some(&may_issue))
+    end_entity
+        .verify_for_usage(&algorithms, &anchors, &intermediates, time, usage, None, None)
         .map_err(explain)?;
-    let root = anchors
-        .iter()
-        .zip(&candidates)
-        .find(|(anchor, _)| core::ptr::eq(*anchor, path.anchor()))
-        .map(|(_, der)| *der)
-        .ok_or(CertificateError::MalformedTrustAnchor)?;
-    check_crls(trust, root, &path, leaf, now, work)?;
-    if !Usage::of(leaf)?.may_sign() {
-        return Err(CertificateError::KeyMayNotSign);
-    }
-    let vouched = Vouched {
-        root,
-        leaf: chain.first().copied().unwrap_or_default(),
-        issuer: signer(&path, chain),
-        work: work.clone(),
-    };
     let Purpose::Server(Some(wanted)) = purpose else {
-        return Ok(vouched);
+        return Ok(());
     };
     let mismatch = || name::mismatch(leaf, wanted, false);
     let wanted = match wanted {
@@ -77,83 +216,44 @@ pub(super) fn judge<'t, 'c>(
     };
     end_entity
         .verify_is_valid_for_subject_name(&wanted)
-        .map(|()| vouched)
         .map_err(|error| match error {
             Error::CertNotValidForName(_) => mismatch(),
             other => explain(other),
         })
 }
 
-/// Who has signed the leaf of a path that webpki has built: the first of its intermediates, `None` for its anchor.
-fn signer<'c>(path: &VerifiedPath<'_>, chain: &[&'c [u8]]) -> Option<&'c [u8]> {
-    let first = path.intermediate_certificates().next()?.der();
-    chain.iter().copied().find(|der| *der == first.as_ref())
-}
-
-/// The configured CAs, and of the further ones those that have issued something in the chain, going by the name.
-#[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
-fn candidates<'t>(trust: &Trust<'t>, chain: &[&[u8]]) -> heapless::Vec<&'t [u8], MAX_CAS> {
-    let mut found: heapless::Vec<&[u8], MAX_CAS> = trust.anchors().iter().copied().take(MAX_ANCHORS).collect();
-    if trust.roots().is_empty() {
-        return found;
-    }
-    let issuers: heapless::Vec<&[u8], MAX_CHAIN> = chain
-        .iter()
-        .filter_map(|der| Certificate::from_der(der).ok())
-        .map(|certificate| certificate.issuer.der)
-        .take(MAX_CHAIN)
-        .collect();
-    let has_issued = |root: &[u8]| subject(root).is_some_and(|subject| issuers.contains(&subject));
-    let roots = trust.roots().iter().copied().filter(|root| has_issued(root));
-    found.extend(roots.take(MAX_ROOTS));
-    found
-}
-
-/// Refuses a path in which a CA may not sign certificates (RFC 5280 §6.1.4 n), which webpki does not look at.
-fn may_issue(path: &VerifiedPath<'_>) -> Result<(), Error> {
-    let fit = |der: CertificateDer<'_>| Certificate::from_der(&der).is_ok_and(|issuer| !lacks_cert_sign(&issuer));
-    if path.intermediate_certificates().all(|issuer| fit(issuer.der())) {
-        Ok(())
-    } else {
-        Err(Error::EndEntityUsedAsCa)
+fn by<'a>(issuer: &Certificate<'a>, certificate: &Certificate<'a>) -> Signature<'a> {
+    Signature {
+        key: issuer.public_key.bits,
+        message: certificate.tbs,
+        signature: certificate.signature,
     }
 }
 
-fn lacks_cert_sign(issuer: &Certificate<'_>) -> bool {
-    Usage::of(issuer).is_ok_and(|usage| !usage.may_sign_certificates())
+/// The content of an element.
+fn content(der: &[u8]) -> der::Result<&[u8]> {
+    rest(&outer(der)?.0)
 }
 
-/// Asks all lists about every certificate of a path that webpki has built.
+/// Asks all lists about every certificate of a path.
 #[inline(never)] // as above
-fn check_crls(
-    trust: &Trust<'_>,
-    root: &[u8],
-    path: &VerifiedPath<'_>,
-    leaf: &Certificate<'_>,
-    now: u64,
-    work: &Work,
-) -> Result<(), CertificateError> {
-    if trust.crls().is_empty() {
-        return Ok(());
+fn check_crls(trust: &Trust<'_>, path: &Path<'_, '_>, now: u64, work: &Work) -> Result<(), CertificateError> {
+    let issuers = path.certificates.iter().skip(1).chain(core::iter::once(&path.anchor));
+    for (der, issuer) in path.certificates.iter().zip(issuers) {
+        let certificate = Certificate::from_der(der).map_err(CertificateError::Malformed)?;
+        revocation::check(trust, &certificate, issuer, now, work)?;
     }
-    let mut ders: heapless::Vec<CertificateDer<'_>, MAX_CHAIN> = heapless::Vec::new();
-    for intermediate in path.intermediate_certificates() {
-        ders.push(intermediate.der())
-            .map_err(|_| CertificateError::PathTooLong)?;
-    }
-    let mut certificate = leaf.clone();
-    for der in &ders {
-        revocation::check(trust, &certificate, der, now, work)?;
-        certificate = Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
-    }
-    revocation::check(trust, &certificate, root, now, work)
+    Ok(())
 }
 
 /// Our word for webpki's, with the facts that webpki does not give without a heap.
 #[inline(never)] // as above
-#[allow(deprecated)] // the old forms of two errors, should webpki still use them
-fn explain(error: Error, chain: &[&[u8]], leaf: &Certificate<'_>, purpose: Purpose<'_>, now: u64) -> CertificateError {
-    let mut certificates = chain.iter().filter_map(|der| Certificate::from_der(der).ok());
+#[allow(deprecated)] // the old forms of an error, should webpki still use it
+fn explain(error: Error, trust: &Trust<'_>, path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64) -> CertificateError {
+    let mut certificates = path
+        .certificates
+        .iter()
+        .filter_map(|der| Certificate::from_der(der).ok());
     match error {
         Error::CertExpired { not_after, .. } => CertificateError::Expired {
             not_after: not_after.as_secs(),
@@ -163,56 +263,35 @@ fn explain(error: Error, chain: &[&[u8]], leaf: &Certificate<'_>, purpose: Purpo
             not_before: not_before.as_secs(),
             now,
         },
-        Error::UnsupportedCertVersion => CertificateError::V1Certificate,
-        Error::CaUsedAsEndEntity => CertificateError::CaUsedAsEndEntity,
-        Error::EndEntityUsedAsCa => {
-            let mut issuers = certificates.skip(1);
-            match issuers.find(|issuer| issuer.ca != Some(true) || lacks_cert_sign(issuer)) {
-                Some(issuer) if issuer.ca == Some(true) => CertificateError::CaMayNotIssue {
-                    subject: Text::of(issuer.subject),
-                },
-                culprit => CertificateError::NotACa {
-                    subject: Text::of(culprit.unwrap_or(leaf.clone()).subject),
-                },
-            }
-        }
-        Error::UnknownIssuer => CertificateError::UnknownIssuer {
-            issuer: unknown_issuer(chain, leaf),
+        Error::UnsupportedCertVersion => CertificateError::V1Certificate {
+            pinned: pinning_helps(trust, path),
         },
-        Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
-        Error::UnsupportedSignatureAlgorithm
-        | Error::UnsupportedSignatureAlgorithmContext(_)
-        | Error::UnsupportedSignatureAlgorithmForPublicKey
-        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => CertificateError::UnsupportedSignatureAlgorithm,
+        Error::CaUsedAsEndEntity => CertificateError::CaUsedAsEndEntity {
+            pinned: pinning_helps(trust, path),
+        },
         Error::UnsupportedCriticalExtension => CertificateError::UnsupportedCriticalExtension,
         Error::RequiredEkuNotFound | Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => {
             let purpose = purpose.oid();
             certificates
                 .find_map(|certificate| Usage::of(&certificate).ok().filter(|usage| !usage.is_for(purpose)))
-                .map_or(CertificateError::Malformed, |usage| usage.wrong_purpose(purpose))
+                .map_or(REFUSED, |usage| usage.wrong_purpose(purpose))
         }
         Error::NameConstraintViolation => CertificateError::NameConstraintViolation,
-        Error::PathLenConstraintViolated | Error::MaximumPathDepthExceeded => CertificateError::PathTooLong,
-        Error::MaximumSignatureChecksExceeded
-        | Error::MaximumPathBuildCallsExceeded
-        | Error::MaximumNameConstraintComparisonsExceeded => CertificateError::TooComplex,
-        _ => CertificateError::Malformed,
+        Error::MaximumNameConstraintComparisonsExceeded => CertificateError::TooComplex,
+        Error::BadDerTime | Error::InvalidCertValidity => CertificateError::Malformed(CertError::Malformed("validity")),
+        _ => REFUSED,
     }
 }
 
-/// Follows the chain upwards as far as it goes.
-fn unknown_issuer(chain: &[&[u8]], leaf: &Certificate<'_>) -> Text {
-    let mut last = leaf.clone();
-    for _ in 0..MAX_CHAIN {
-        let next = chain
-            .iter()
-            .skip(1)
-            .filter_map(|der| Certificate::from_der(der).ok())
-            .find(|issuer| issuer.subject == last.issuer && issuer.public_key != last.public_key);
-        match next {
-            Some(issuer) => last = issuer,
-            None => break,
-        }
-    }
-    Text::of(last.issuer)
+/// What webpki refuses for no reason that is known here.
+const REFUSED: CertificateError = CertificateError::Malformed(CertError::Malformed("refused by webpki"));
+
+/// Whether pinned verification would tolerate the leaf of a path: the CA has signed it directly, is one of those that may
+/// be pinned to, and does not constrain names.
+fn pinning_helps(trust: &Trust<'_>, path: &Path<'_, '_>) -> bool {
+    let unconstrained = |ca: &Certificate<'_>| Usage::of(ca).is_ok_and(|usage| usage.name_constraints.is_none());
+    trust.mode() == Mode::Strict
+        && path.certificates.len() == 1
+        && trust.anchors().contains(&path.anchor)
+        && Certificate::from_der(path.anchor).is_ok_and(|ca| unconstrained(&ca))
 }

@@ -5,7 +5,9 @@ use core::fmt::Write as _;
 use der::asn1::{BitStringRef, ObjectIdentifier};
 use der::{Decode as _, Reader as _, SliceReader};
 
-use super::cert::{AUTHORITY_KEY_ID, BASIC_CONSTRAINTS, Certificate, SUBJECT_ALT_NAME, SUBJECT_KEY_ID, outer, rest};
+use super::cert::{
+    AUTHORITY_KEY_ID, BASIC_CONSTRAINTS, CertError, Certificate, SUBJECT_ALT_NAME, SUBJECT_KEY_ID, outer, rest,
+};
 use super::error::CertificateError;
 use super::text::Text;
 
@@ -45,34 +47,36 @@ pub(super) struct Usage<'a> {
     key_usage: Option<u8>,
     /// The content of extendedKeyUsage: identifiers.
     purposes: Option<&'a [u8]>,
-    /// Whether there are nameConstraints.
-    pub(super) name_constraints: bool,
+    /// The value of nameConstraints.
+    pub(super) name_constraints: Option<&'a [u8]>,
     /// The first critical extension that is not understood.
     pub(super) unknown: Option<ObjectIdentifier>,
     /// Whether nameConstraints are critical. In a leaf they have no place.
     critical_constraints: bool,
 }
 
+const MALFORMED: CertificateError = CertificateError::Malformed(CertError::Malformed("extensions"));
+
 impl<'a> Usage<'a> {
     pub(super) fn of(certificate: &Certificate<'a>) -> Result<Self, CertificateError> {
         let mut usage = Self {
             key_usage: None,
             purposes: None,
-            name_constraints: false,
+            name_constraints: None,
             unknown: None,
             critical_constraints: false,
         };
         for extension in certificate.extensions() {
             match extension.oid {
                 KEY_USAGE => {
-                    let bits = BitStringRef::from_der(extension.value).map_err(|_| CertificateError::Malformed)?;
+                    let bits = BitStringRef::from_der(extension.value).map_err(|_| MALFORMED)?;
                     usage.key_usage = Some(bits.raw_bytes().first().copied().unwrap_or(0));
                 }
                 EXTENDED_KEY_USAGE => {
-                    usage.purposes = Some(purposes(extension.value).map_err(|_| CertificateError::Malformed)?);
+                    usage.purposes = Some(purposes(extension.value).map_err(|_| MALFORMED)?);
                 }
                 NAME_CONSTRAINTS => {
-                    usage.name_constraints = true;
+                    usage.name_constraints = Some(extension.value);
                     usage.critical_constraints = extension.critical;
                 }
                 // What the features demand is seen to where a server's certificate is judged (`staple`).

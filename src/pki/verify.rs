@@ -10,23 +10,15 @@ use der::asn1::ObjectIdentifier;
 
 use super::allow::{KEY_HASH_TEXT, KeyHash, MAX_ALLOWED_SUBJECT};
 use super::anchor::{Anchor, AnchorFault};
-use super::cert::{Certificate, Name};
+use super::cert::Certificate;
 pub use super::error::CertificateError;
+pub use super::limits::{MAX_ANCHORS, MAX_CHAIN, MAX_CRLS, MAX_ROOTS};
 pub use super::name::ServerName;
 use super::staple::{Question, demands_staple};
 use super::text::Text;
 use super::work::Work;
-use super::{anchor, crl, name, pinned, strict, usage};
+use super::{anchor, crl, name, pinned, signed, strict, usage};
 use crate::crypto::hash::{HashAlgorithm, Hasher};
-
-/// The most CAs that can be configured.
-pub const MAX_ANCHORS: usize = 16;
-/// The most CAs of [`Trust::with_roots`] that may have to do with one chain: whose subject one of its issuers is.
-pub const MAX_ROOTS: usize = 16;
-/// The most revocation lists that can be configured.
-pub const MAX_CRLS: usize = 8;
-/// The most certificates that a peer may send.
-pub const MAX_CHAIN: usize = 10;
 
 /// Whom to trust, and how far.
 #[derive(Debug, Clone, Copy)]
@@ -174,6 +166,17 @@ impl<'a> Trust<'a> {
         purpose: Purpose<'_>,
         clock: Clock,
     ) -> Result<Vouched<'a, 'c>, CertificateError> {
+        self.vouch_counted(chain, purpose, clock, &Work::default())
+    }
+
+    /// As [`Trust::vouch`], and counts the work; it is added to what is in `work` already.
+    pub(crate) fn vouch_counted<'c>(
+        &self,
+        chain: &[&'c [u8]],
+        purpose: Purpose<'_>,
+        clock: Clock,
+        work: &Work,
+    ) -> Result<Vouched<'a, 'c>, CertificateError> {
         let leaf = chain.first().ok_or(CertificateError::EmptyChain)?;
         self.check()?;
         let Clock { now, floor } = clock;
@@ -181,10 +184,13 @@ impl<'a> Trust<'a> {
             return Err(CertificateError::ClockWrong { now, floor });
         }
         if chain.len() > MAX_CHAIN {
-            return Err(CertificateError::PathTooLong);
+            return Err(CertificateError::ChainTooLong { sent: chain.len() });
         }
-        let leaf = Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
-        let vouched = self.judge(chain, &leaf, purpose, now)?;
+        let leaf = Certificate::from_der(leaf).map_err(CertificateError::Malformed)?;
+        let vouched = self.judge(chain, &leaf, purpose, now, work)?;
+        if let Some(fault) = signed::key_fault(leaf.public_key.der) {
+            return Err(CertificateError::Key(fault));
+        }
         if purpose == Purpose::Client || self.servers_too {
             let client = PeerIdentity::of(&leaf);
             if !self.allows(&client) {
@@ -202,46 +208,38 @@ impl<'a> Trust<'a> {
         leaf: &Certificate<'_>,
         purpose: Purpose<'_>,
         now: u64,
+        work: &Work,
     ) -> Result<Vouched<'a, 'c>, CertificateError> {
-        let work = Work::default();
-        let error = match strict::judge(self, chain, leaf, purpose, now, &work) {
+        let error = match strict::judge(self, chain, leaf, purpose, now, work) {
             Ok(vouched) => return Ok(vouched),
             Err(error) => error,
         };
         if self.mode == Mode::Strict {
             return Err(error);
         }
-        match pinned::judge(self, leaf, purpose, now, &work) {
+        if error == CertificateError::TooComplex {
+            return Err(error);
+        }
+        let leaf_der = chain.first().copied().unwrap_or_default();
+        match pinned::judge(self, (leaf_der, leaf), purpose, now, work) {
             pinned::Verdict::Good(root) => Ok(Vouched {
                 root,
-                leaf: chain.first().copied().unwrap_or_default(),
+                leaf: leaf_der,
                 issuer: None,
-                work,
+                work: work.clone(),
             }),
             pinned::Verdict::Refused(reason) => Err(reason),
-            // Another version, or a leaf instead of a CA, would not help where nobody knows the issuer.
-            pinned::Verdict::NotApplicable
-                if chain.len() == 1
-                    && (error == CertificateError::V1Certificate
-                        || (error == CertificateError::CaUsedAsEndEntity && !self.knows(&leaf.issuer))) =>
-            {
-                Err(CertificateError::UnknownIssuer {
-                    issuer: Text::of(leaf.issuer),
-                })
-            }
             pinned::Verdict::NotApplicable => Err(error),
         }
-    }
-
-    /// Whether a CA of that name is configured.
-    fn knows(&self, issuer: &Name<'_>) -> bool {
-        let mut cas = self.anchors.iter().chain(self.roots);
-        cas.any(|der| Certificate::from_der(der).is_ok_and(|ca| ca.subject == *issuer))
     }
 
     /// Those by which the pinned rule may judge.
     pub(super) const fn anchors(&self) -> &'a [&'a [u8]] {
         self.anchors
+    }
+
+    pub(super) const fn mode(&self) -> Mode {
+        self.mode
     }
 
     pub(super) const fn roots(&self) -> &'a [&'a [u8]] {
@@ -333,7 +331,7 @@ impl PeerIdentity {
     /// # Errors
     /// [`CertificateError::Malformed`].
     pub fn from_leaf(der: &[u8]) -> Result<Self, CertificateError> {
-        let leaf = Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
+        let leaf = Certificate::from_der(der).map_err(CertificateError::Malformed)?;
         Ok(Self::of(&leaf))
     }
 
@@ -406,7 +404,7 @@ pub fn subject_of(der: &[u8]) -> Text<96> {
 /// # Errors
 /// [`CertificateError::Malformed`].
 pub fn leaf_public_key(der: &[u8]) -> Result<&[u8], CertificateError> {
-    let leaf = Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
+    let leaf = Certificate::from_der(der).map_err(CertificateError::Malformed)?;
     Ok(leaf.public_key.der)
 }
 

@@ -3,13 +3,7 @@
 use core::cell::Cell;
 
 use super::error::CertificateError;
-
-/// The most signatures that are verified for one verdict: those of the path, of the revocation lists that are asked about
-/// it, of a stapled OCSP response and of its responder, and those of candidates that turn out to be the wrong one.
-///
-/// RFC 5280 sets no limit. Without one a peer chooses the cost: each certificate that it sends may have been issued by
-/// each other one of the same name.
-pub const MAX_SIGNATURES: u32 = 8;
+use super::limits::MAX_SIGNATURES;
 
 /// What a verdict has cost so far.
 #[derive(Debug, Clone, Default)]

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::alert::AlertDescription;
 use super::msg;
+use crate::pki::limits::MAX_CHAIN;
 use crate::pki::verify::CertificateError;
 
 /// Why a connection failed. The alert that goes to the peer follows from it ([`Error::alert`]).
@@ -306,7 +307,7 @@ impl fmt::Display for PeerMisbehaved {
             Self::NoServerCertificate => f.write_str("the server sent no certificate"),
             Self::NoClientCertificate { .. } => f.write_str("the client sent no certificate, which is required here"),
             Self::KeyTooLong => f.write_str("the public key in the certificate is too long"),
-            Self::ChainTooLong => f.write_str("too many certificates in the chain"),
+            Self::ChainTooLong => write!(f, "more than {MAX_CHAIN} certificates in the chain"),
             Self::TooManyRenegotiations => f.write_str("renegotiation asked for again and again"),
         }
     }
@@ -346,15 +347,18 @@ fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
         | Refusal::MalformedCrl
         | Refusal::ClockWrong { .. } => Alert::INTERNAL_ERROR,
         Refusal::Expired { .. } | Refusal::NotYetValid { .. } => Alert::CERTIFICATE_EXPIRED,
-        Refusal::UnknownIssuer { .. } => Alert::UNKNOWN_CA,
+        Refusal::UnknownIssuer { .. } | Refusal::UnusableAnchor { .. } => Alert::UNKNOWN_CA,
         Refusal::Revoked { .. } | Refusal::RevokedByResponder { .. } => Alert::CERTIFICATE_REVOKED,
         // RFC 6066 §8; one that never came is none that is bad.
         Refusal::Staple(_) => Alert::BAD_CERTIFICATE_STATUS_RESPONSE,
         Refusal::NotAllowed { .. } => Alert::ACCESS_DENIED,
         Refusal::WrongPurpose { .. }
         | Refusal::KeyMayNotSign
-        | Refusal::V1Certificate
-        | Refusal::CaUsedAsEndEntity
+        | Refusal::V1Certificate { .. }
+        | Refusal::CaUsedAsEndEntity { .. }
+        | Refusal::IssuerKey { .. }
+        | Refusal::Key(_)
+        | Refusal::UnsupportedNameConstraint { .. }
         | Refusal::UnsupportedSignatureAlgorithm
         | Refusal::UnsupportedCriticalExtension => Alert::UNSUPPORTED_CERTIFICATE,
         Refusal::NoStaple

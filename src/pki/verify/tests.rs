@@ -14,9 +14,11 @@ use super::*;
 use crate::crypto::key::SigningKey;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::test_tools::{Dir, Rng};
+use crate::pki::cert::CertError;
 
 mod configured;
 mod openssl;
+mod paths;
 mod revocation;
 mod staple;
 mod trust;
@@ -292,9 +294,12 @@ fn a_wrong_clock_and_a_wrong_configuration_are_named() {
     );
     assert_eq!(
         verify(&[anchor], &[&leaf[..leaf.len() - 1]], NOW),
-        wrong("certificate malformed")
+        wrong("certificate malformed (not a DER SEQUENCE)")
     );
-    assert_eq!(verify(&[anchor], &[&[]], NOW), wrong("certificate malformed"));
+    assert_eq!(
+        verify(&[anchor], &[&[]], NOW),
+        wrong("certificate malformed (not a DER SEQUENCE)")
+    );
 }
 
 #[test]
@@ -445,7 +450,7 @@ fn pinned_takes_what_simple_tools_make() {
     let v1 = v1(&root, "www.example.com", THESE_YEARS);
     assert_eq!(
         strict(&root, &[&v1], ANY_SERVER).unwrap_err().to_string(),
-        "certificate is X.509 version 1, without extensions: issue it anew with a subjectAltName \
+        "certificate is X.509 version 1, without extensions: reissue it with a subjectAltName \
          (openssl x509 -req needs -extfile beside -extensions), or choose pinned verification"
     );
     for purpose in [ANY_SERVER, Purpose::Client, server("www.example.com")] {
@@ -460,7 +465,7 @@ fn pinned_takes_what_simple_tools_make() {
     let ca = leaf(&root, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     assert_eq!(
         strict(&root, &[&ca], ANY_SERVER).unwrap_err().to_string(),
-        "certificate is that of a CA: issue it anew with basicConstraints CA:FALSE, or choose pinned verification"
+        "certificate is that of a CA: reissue it with basicConstraints CA:FALSE, or choose pinned verification"
     );
     assert_eq!(pinned(&root, &[&ca], server("localhost")), Ok(()));
     assert!(pinned(&root, &[&ca], server("leaf")).is_err());
@@ -500,7 +505,7 @@ fn pinned_is_for_what_a_ca_has_signed_itself() {
         &root,
         &[&ca, one.der()],
         ANY_SERVER,
-        "certificate is that of a CA: issue it anew with basicConstraints CA:FALSE, or choose pinned verification",
+        "certificate is that of a CA: reissue it with basicConstraints CA:FALSE",
     );
     // What helps against that does not where nobody knows the issuer.
     let stranger = super::tests::root(|params| params.distinguished_name = named("Stranger"));
@@ -529,7 +534,10 @@ fn pinned_is_for_what_a_ca_has_signed_itself() {
         strict(&root, &[&below, &v1], ANY_SERVER),
         pinned(&root, &[&below, &v1], ANY_SERVER),
     ] {
-        assert_eq!(verdict, Err(CertificateError::V1Certificate));
+        assert_eq!(
+            verdict.unwrap_err().to_string(),
+            "issuer is X.509 version 1, and so not a CA: CN=Fake"
+        );
     }
     // A CA with name constraints is one for webpki alone.
     let narrow = super::tests::root(|params| params.name_constraints = Some(only_example()));
@@ -538,7 +546,7 @@ fn pinned_is_for_what_a_ca_has_signed_itself() {
     });
     assert_eq!(
         pinned(&narrow, &[&leaf], ANY_SERVER),
-        Err(CertificateError::CaUsedAsEndEntity)
+        Err(CertificateError::CaUsedAsEndEntity { pinned: false })
     );
     assert_eq!(pinned(&root, &[&tolerated], ANY_SERVER), Ok(()));
 }
@@ -588,7 +596,7 @@ fn constraints_are_kept() {
     });
     accepted(&unlimited, &[&leaf(&one, |_| {}), one.der()], ANY_SERVER);
     let two = intermediate("Two", &one, |_| {});
-    let text = "certificate chain is longer than allowed";
+    let text = "certificate chain is longer than allowed: pathLenConstraint 0 of CN=One";
     refused(
         &unlimited,
         &[&leaf(&two, |_| {}), two.der(), one.der()],
@@ -597,6 +605,7 @@ fn constraints_are_kept() {
     );
     let leaf = leaf(&unlimited, |_| {});
     accepted(&unlimited, &[&leaf[..]; MAX_CHAIN], ANY_SERVER);
+    let text = "11 certificates were sent, and more than 10 are refused";
     refused(&unlimited, &[&leaf[..]; MAX_CHAIN + 1], ANY_SERVER, text);
 }
 
@@ -663,21 +672,6 @@ fn unknown_critical_extensions_are_refused() {
 }
 
 #[test]
-fn endless_searches_are_given_up() {
-    let root = root(|_| {});
-    // Many that claim to be the root: each could be the issuer of each.
-    let pretenders: Vec<Ca> = (1..MAX_CHAIN).map(|_| super::tests::root(|_| {})).collect();
-    let leaf = leaf(&pretenders[0], |_| {});
-    let mut chain = Vec::from([&leaf[..]]);
-    chain.extend(pretenders.iter().map(|pretender| pretender.der().as_ref()));
-    let verdict = Trust::new(&[root.der()]).verify(&chain, ANY_SERVER, CLOCK);
-    assert_eq!(
-        verdict.unwrap_err().to_string(),
-        "certificate takes more than 8 signature checks to verify"
-    );
-}
-
-#[test]
 fn identities_are_read() {
     let root = root(|_| {});
     let key = KeyPair::generate().unwrap();
@@ -696,8 +690,9 @@ fn identities_are_read() {
     params.distinguished_name = DistinguishedName::new();
     let der = params.signed_by(&key, &root).unwrap().der().to_vec();
     assert_eq!(PeerIdentity::from_leaf(&der).unwrap().subject.as_str(), "localhost");
-    assert_eq!(leaf_public_key(&der[1..]), Err(CertificateError::Malformed));
-    assert_eq!(PeerIdentity::from_leaf(&[]), Err(CertificateError::Malformed));
+    let malformed = CertificateError::Malformed(CertError::Malformed("not a DER SEQUENCE"));
+    assert_eq!(leaf_public_key(&der[1..]), Err(malformed));
+    assert_eq!(PeerIdentity::from_leaf(&[]), Err(malformed));
 }
 
 #[test]
@@ -716,7 +711,7 @@ fn more_roots_judge_strictly_and_no_less() {
     assert_eq!(trust.verify(&[&lenient(&ca)], ANY_SERVER, CLOCK), Ok(()));
     assert_eq!(
         trust.verify(&[&lenient(&other)], ANY_SERVER, CLOCK),
-        Err(CertificateError::CaUsedAsEndEntity)
+        Err(CertificateError::CaUsedAsEndEntity { pinned: false })
     );
     // Without them nobody knows it; and they do without the others.
     assert!(matches!(

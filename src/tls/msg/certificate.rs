@@ -5,11 +5,9 @@ use super::{
     CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, Extensions, emit, emit_extension, extension, list16,
 };
 use crate::crypto::sign::SignatureScheme;
+pub(crate) use crate::pki::limits::MAX_CHAIN;
 use crate::tls::codec::{Full, Reader, U16List, Writer};
 use crate::tls::error::{Error, InvalidMessage, PeerMisbehaved};
-
-/// The most certificates that a chain may have.
-pub(crate) const MAX_CHAIN: usize = 10;
 
 /// The certificates of a chain, leaf first.
 pub(crate) type Chain<'a> = heapless::Vec<&'a [u8], MAX_CHAIN>;

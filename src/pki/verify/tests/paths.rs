@@ -1,0 +1,427 @@
+//! Paths: what a peer can make the search do, and what it finds.
+
+use super::*;
+use crate::pki::limits::{MAX_INTERMEDIATES, MAX_OF_ONE_NAME, MAX_SIGNATURES};
+use crate::pki::work::Work;
+
+/// The most candidates that are looked at for one verdict: each signature leads to one certificate at most.
+const MAX_STEPS: u32 = (MAX_SIGNATURES + 1) * (MAX_CHAIN + MAX_ANCHORS + MAX_ROOTS) as u32;
+
+/// A verdict in both modes, and the work of the one that took more.
+fn counted(trust: Trust<'_>, chain: &[&[u8]]) -> (Result<(), String>, Work) {
+    let verdicts = [Mode::Strict, Mode::Pinned].map(|mode| {
+        let work = Work::default();
+        let verdict = trust.with_mode(mode).vouch_counted(chain, ANY_SERVER, CLOCK, &work);
+        assert!(work.signatures() <= MAX_SIGNATURES, "{work:?}");
+        assert!(work.steps() <= MAX_STEPS, "{work:?}");
+        let sent: usize = chain.iter().map(|der| der.len()).sum();
+        assert!(work.hashed() <= sent * MAX_SIGNATURES as usize, "{work:?}");
+        (verdict.map(drop).map_err(|error| error.to_string()), work)
+    });
+    assert_eq!(verdicts[0].0, verdicts[1].0);
+    let [_, pinned] = verdicts;
+    pinned
+}
+
+fn by(root: &Ca, chain: &[&[u8]]) -> (Result<(), String>, Work) {
+    counted(Trust::new(&[root.der()]), chain)
+}
+
+fn wrong(text: &str) -> Result<(), String> {
+    Err(text.to_string())
+}
+
+/// `count` CAs of the same name and with their own keys, each of which names the same issuer.
+fn namesakes(count: usize, issuer: &Ca) -> Vec<Ca> {
+    (0..count).map(|_| intermediate("Same", issuer, |_| {})).collect()
+}
+
+#[test]
+fn a_path_costs_a_signature_for_each_certificate() {
+    let root = root(|_| {});
+    let mut cas = Vec::from([root]);
+    for number in 1..=MAX_INTERMEDIATES {
+        let name = std::format!("Intermediate {number}");
+        cas.push(intermediate(&name, &cas[number - 1], |_| {}));
+    }
+    for (length, ca) in cas.iter().enumerate() {
+        let leaf = leaf(ca, |_| {});
+        // The order is the peer's, and so is what else it sends.
+        let mut chain = Vec::from([&leaf[..]]);
+        chain.extend(cas[1..=length].iter().map(|ca| ca.der().as_ref()));
+        for _ in 0..2 {
+            let (verdict, work) = by(&cas[0], &chain);
+            assert_eq!((verdict, work.signatures()), (Ok(()), length as u32 + 1));
+            chain[1..].reverse();
+        }
+    }
+    let six = intermediate("Intermediate 6", &cas[MAX_INTERMEDIATES], |_| {});
+    let leaf = leaf(&six, |_| {});
+    let mut chain = Vec::from([&leaf[..], six.der()]);
+    chain.extend(cas[1..].iter().map(|ca| ca.der().as_ref()));
+    assert_eq!(
+        by(&cas[0], &chain).0,
+        wrong("more than 5 intermediate certificates up to a configured CA")
+    );
+}
+
+#[test]
+fn certificates_of_one_name_do_not_multiply() {
+    let root = root(|_| {});
+    // Each could have issued each other one: none of them has.
+    let pretenders: Vec<Ca> = (1..MAX_CHAIN).map(|_| super::root(|_| {})).collect();
+    let leaf = super::leaf(&pretenders[0], |_| {});
+    let mut chain = Vec::from([&leaf[..]]);
+    chain.extend(pretenders.iter().map(|ca| ca.der().as_ref()));
+    let complex = wrong("certificate takes more than 8 signature checks to verify");
+    assert!(by(&root, &chain).0.is_err());
+    // A tower of one name, where each has signed the one below, and all have one key identifier.
+    let mut tower = Vec::from([super::root(|_| {})]);
+    for number in 1..MAX_CHAIN {
+        tower.push(intermediate("Root", &tower[number - 1], |_| {}));
+    }
+    let leaf = super::leaf(&tower[MAX_CHAIN - 1], |_| {});
+    for reverse in [false, true] {
+        let mut chain = Vec::from([&leaf[..]]);
+        chain.extend(tower[1..].iter().map(|ca| ca.der().as_ref()));
+        if reverse {
+            chain[1..].reverse();
+        }
+        let (verdict, _) = by(&tower[0], &chain);
+        assert!(verdict.is_err());
+        let (verdict, _) = by(&root, &chain);
+        assert!(verdict.is_err());
+    }
+    // The right one is the ninth.
+    let cas = namesakes(MAX_CHAIN - 1, &root);
+    let below = super::leaf(&cas[MAX_CHAIN - 2], |_| {});
+    let mut chain = Vec::from([&below[..]]);
+    chain.extend(cas.iter().map(|ca| ca.der().as_ref()));
+    assert_eq!(by(&root, &chain).0, complex);
+    // With key identifiers it is found at once.
+    let identified = |name: &str, issuer: &Ca| {
+        intermediate(name, issuer, |params| {
+            params.use_authority_key_identifier_extension = true
+        })
+    };
+    let cas: Vec<Ca> = (1..MAX_CHAIN).map(|_| identified("Same", &root)).collect();
+    let below = super::leaf(&cas[MAX_CHAIN - 2], |params| {
+        params.use_authority_key_identifier_extension = true
+    });
+    let mut chain = Vec::from([&below[..]]);
+    chain.extend(cas.iter().map(|ca| ca.der().as_ref()));
+    let (verdict, work) = by(&root, &chain);
+    assert_eq!((verdict, work.signatures()), (Ok(()), 2));
+}
+
+/// Nine towers that meet in every storey: the number of paths is a power of their height.
+#[test]
+fn storeys_of_two_do_not_multiply() {
+    let root = root(|params| params.distinguished_name = named("Elsewhere"));
+    let key = KeyPair::generate().unwrap().serialize_der();
+    let storey = |number: usize, issuer: &Ca| {
+        let mut params = ca_params(&std::format!("Storey {number}"));
+        params.serial_number = None;
+        CertifiedIssuer::signed_by(params, KeyPair::try_from(&key[..]).unwrap(), issuer).unwrap()
+    };
+    let top = super::root(|params| params.distinguished_name = named("Top"));
+    let mut cas: Vec<Ca> = Vec::new();
+    for number in 0..4 {
+        for _ in 0..2 {
+            let issuer = if number == 0 { &top } else { &cas[2 * number - 1] };
+            let ca = storey(number, issuer);
+            cas.push(ca);
+        }
+    }
+    let leaf = leaf(&cas[7], |_| {});
+    let mut chain = Vec::from([&leaf[..]]);
+    chain.extend(cas.iter().map(|ca| ca.der().as_ref()));
+    let (verdict, work) = by(&root, &chain);
+    assert_eq!(
+        (verdict, work.signatures()),
+        (
+            wrong("certificate takes more than 8 signature checks to verify"),
+            MAX_SIGNATURES
+        )
+    );
+    assert_eq!(by(&top, &chain).0, Ok(()));
+}
+
+#[test]
+fn lists_and_responses_are_counted() {
+    let root = root(|_| {});
+    let one = intermediate("One", &root, |_| {});
+    let leaf = leaf(&one, |_| {});
+    let crls: Vec<Vec<u8>> = [&root, &one].map(|ca| revocation::list(ca, &[], |_| {})).into();
+    let crls: Vec<&[u8]> = crls.iter().map(|crl| &crl[..]).collect();
+    let anchors: [&[u8]; 1] = [root.der()];
+    let chain: [&[u8]; 2] = [&leaf, one.der()];
+    let (verdict, work) = counted(Trust::new(&anchors).with_crls(&crls), &chain);
+    assert_eq!((verdict, work.signatures()), (Ok(()), 4));
+    let size = |der: &[u8]| Certificate::from_der(der).unwrap().tbs.len();
+    let lists: usize = crls.iter().map(|crl| crl::Crl::from_der(crl).unwrap().tbs.len()).sum();
+    assert_eq!(work.hashed(), size(&leaf) + size(one.der()) + lists);
+    // As many lists of one CA as can be configured.
+    let many = [crls[0]; MAX_CRLS];
+    assert_eq!(
+        counted(Trust::new(&anchors).with_crls(&many), &chain).0,
+        wrong("certificate takes more than 8 signature checks to verify")
+    );
+}
+
+#[test]
+fn another_path_is_tried_where_the_first_is_refused() {
+    let root = root(|_| {});
+    let other = super::root(|params| params.distinguished_name = named("Other"));
+    let key = KeyPair::generate().unwrap().serialize_der();
+    let one = |issuer: &Ca, change: fn(&mut CertificateParams)| {
+        let mut params = ca_params("One");
+        change(&mut params);
+        CertifiedIssuer::signed_by(params, KeyPair::try_from(&key[..]).unwrap(), issuer).unwrap()
+    };
+    let expired = one(&root, |params| params.not_after = date_time_ymd(2025, 2, 1));
+    let (good, stray) = (one(&root, |_| {}), one(&other, |_| {}));
+    let leaf = leaf(&good, |_| {});
+    let (expired, good, stray): (&[u8], &[u8], &[u8]) = (expired.der(), good.der(), stray.der());
+    for chain in [
+        &[&leaf[..], expired, good][..],
+        &[&leaf, stray, good],
+        &[&leaf, good, expired],
+    ] {
+        assert_eq!(by(&root, chain).0, Ok(()));
+    }
+    assert_eq!(
+        by(&root, &[&leaf, expired, stray]).0,
+        wrong("certificate expired 2025-02-01 (it is 2026-01-01 now)")
+    );
+}
+
+/// A CA that has changed its key issues a certificate for the new one with the old one (RFC 5280 §6.1.4 l).
+#[test]
+fn certificates_that_a_ca_has_issued_to_itself_do_not_count() {
+    let root = root(|_| {});
+    let narrow = |issuer: &Ca, name: &str, change: fn(&mut CertificateParams)| {
+        intermediate(name, issuer, |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            change(params);
+        })
+    };
+    let one = narrow(&root, "One", |_| {});
+    let new = narrow(&one, "One", |_| {});
+    let leaf = super::leaf(&new, |_| {});
+    let chain: [&[u8]; 3] = [&leaf, new.der(), one.der()];
+    let (verdict, work) = by(&root, &chain);
+    assert_eq!((verdict, work.signatures()), (Ok(()), 3));
+    assert_eq!(by(&root, &[&leaf, one.der(), new.der()]).0, Ok(()));
+    // The root itself may have done so.
+    let root_key = intermediate("Root", &root, |_| {});
+    let below = super::leaf(&root_key, |_| {});
+    assert_eq!(by(&root, &[&below, root_key.der()]).0, Ok(()));
+    // What it says still holds.
+    let expired = narrow(&one, "One", |params| params.not_after = date_time_ymd(2025, 2, 1));
+    let code = narrow(&one, "One", |params| {
+        params.extended_key_usages = Vec::from([ExtendedKeyUsagePurpose::CodeSigning])
+    });
+    let constrained = narrow(&one, "One", |params| params.name_constraints = Some(only_example()));
+    for (ca, text) in [
+        (expired, "certificate expired 2025-02-01 (it is 2026-01-01 now)"),
+        (
+            code,
+            "certificate is not for server authentication, but for code signing",
+        ),
+        (
+            constrained,
+            "issuer constrains names (of a self-issued certificate), which is not supported: CN=One",
+        ),
+    ] {
+        let leaf = super::leaf(&ca, |_| {});
+        assert_eq!(by(&root, &[&leaf, ca.der(), one.der()]).0, wrong(text));
+    }
+    // An intermediate that counts is still one too many, and no other signature will do.
+    let two = narrow(&new, "Two", |_| {});
+    let leaf = super::leaf(&two, |_| {});
+    assert_eq!(
+        by(&root, &[&leaf, two.der(), new.der(), one.der()]).0,
+        wrong("certificate chain is longer than allowed: pathLenConstraint 0 of CN=One")
+    );
+    let forged = narrow(
+        &super::root(|params| params.distinguished_name = named("One")),
+        "One",
+        |_| {},
+    );
+    let leaf = super::leaf(&forged, |_| {});
+    assert_eq!(
+        by(&root, &[&leaf, forged.der(), one.der()]).0,
+        wrong("certificate's signature is not that of its issuer")
+    );
+    // Two of one name are the most.
+    let mut cas = Vec::from([intermediate("One", &root, |_| {})]);
+    for number in 0..MAX_OF_ONE_NAME {
+        cas.push(intermediate("One", &cas[number], |_| {}));
+    }
+    let leaf = super::leaf(&cas[MAX_OF_ONE_NAME], |_| {});
+    let mut chain = Vec::from([&leaf[..]]);
+    chain.extend(cas.iter().map(|ca| ca.der().as_ref()));
+    assert_eq!(
+        by(&root, &chain).0,
+        wrong("more than 2 intermediate certificates of one name: CN=One")
+    );
+}
+
+#[test]
+fn configured_cas_issue_no_more_than_they_may() {
+    let issued = |change: fn(&mut CertificateParams)| {
+        let ca = root(change);
+        let leaf = leaf(&ca, |_| {});
+        by(&ca, &[&leaf]).0
+    };
+    assert_eq!(issued(|_| {}), Ok(()));
+    assert_eq!(
+        issued(|params| params.is_ca = IsCa::ExplicitNoCa),
+        wrong("configured CA cannot be used: CN=Root: it is not a CA (basicConstraints)")
+    );
+    assert_eq!(
+        issued(|params| params.is_ca = IsCa::NoCa),
+        wrong("configured CA cannot be used: CN=Root: it is not a CA (basicConstraints)")
+    );
+    assert_eq!(
+        issued(|params| params.extended_key_usages = Vec::from([ExtendedKeyUsagePurpose::ClientAuth])),
+        wrong("certificate is not for server authentication, but for client authentication")
+    );
+    let text = "configured CA cannot be used: CN=Root: it may not sign certificates (keyUsage lacks keyCertSign)";
+    assert_eq!(
+        issued(|params| params.key_usages = Vec::from([KeyUsagePurpose::CrlSign])),
+        wrong(text)
+    );
+    let unknown = |params: &mut CertificateParams| {
+        let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], Vec::from([5, 0]));
+        extension.set_criticality(true);
+        params.custom_extensions = Vec::from([extension]);
+    };
+    assert_eq!(
+        issued(unknown),
+        wrong("configured CA cannot be used: CN=Root: it has a critical extension that is not supported (1.2.3.4)")
+    );
+    // pathLenConstraint
+    let ca = root(|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+    assert_eq!(by(&ca, &[&leaf(&ca, |_| {})]).0, Ok(()));
+    let one = intermediate("One", &ca, |_| {});
+    assert_eq!(
+        by(&ca, &[&leaf(&one, |_| {}), one.der()]).0,
+        wrong("certificate chain is longer than allowed: pathLenConstraint 0 of CN=Root")
+    );
+}
+
+/// A certificate that is no CA counts as itself where it is configured.
+#[test]
+fn a_configured_leaf_is_pinned() {
+    let ca = root(|_| {});
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["localhost".to_string()]).unwrap();
+    params.distinguished_name = named("localhost");
+    let by_itself = params.self_signed(&key).unwrap().der().to_vec();
+    let by_ca = leaf(&ca, |_| {});
+    let verdict = |mode, leaf: &[u8]| {
+        let anchors: [&[u8]; 1] = [leaf];
+        let trust = Trust::new(&anchors).with_mode(mode);
+        trust.verify(&[leaf], server("localhost"), CLOCK)
+    };
+    assert_eq!(verdict(Mode::Pinned, &by_itself), Ok(()));
+    assert_eq!(verdict(Mode::Strict, &by_itself), Ok(()));
+    assert_eq!(verdict(Mode::Pinned, &by_ca), Ok(()));
+    assert!(matches!(
+        verdict(Mode::Strict, &by_ca),
+        Err(CertificateError::UnknownIssuer { .. })
+    ));
+    // Only this very one: not another of the same key and name.
+    let mut params = params.clone();
+    params.serial_number = Some(SerialNumber::from(Vec::from([7])));
+    let twin = params.self_signed(&key).unwrap().der().to_vec();
+    for mode in [Mode::Strict, Mode::Pinned] {
+        let anchors: [&[u8]; 1] = [&by_itself];
+        let verdict = Trust::new(&anchors).with_mode(mode).verify(&[&twin], ANY_SERVER, CLOCK);
+        assert!(
+            matches!(verdict, Err(CertificateError::UnusableAnchor { .. })),
+            "{verdict:?}"
+        );
+    }
+    // And it has to be as good as any other.
+    let anchors: [&[u8]; 1] = [&by_ca];
+    let pinned = Trust::new(&anchors).with_mode(Mode::Pinned);
+    assert!(matches!(
+        pinned.verify(&[&by_ca], server("elsewhere"), CLOCK),
+        Err(CertificateError::NotValidForName { .. })
+    ));
+    let late = Clock {
+        now: NOW + 3 * 365 * DAY,
+        floor: NOW,
+    };
+    assert!(matches!(
+        pinned.verify(&[&by_ca], ANY_SERVER, late),
+        Err(CertificateError::Expired { .. })
+    ));
+}
+
+#[test]
+fn constraints_that_are_not_supported_are_named() {
+    let subtree = |form: u8, value: &[u8]| element(0xa0, &[&element(0x30, &[&element(form, &[value])])]);
+    let directory = element(0xa4, &[&element(0x30, &[])]);
+    let directory = element(0x30, &[&element(0xa0, &[&element(0x30, &[&directory])])]);
+    let mail = element(0x30, &[&subtree(0x81, b"example.com")]);
+    let constrained = |value: Vec<u8>| {
+        root(|params| {
+            let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 30], value);
+            extension.set_criticality(true);
+            params.custom_extensions = Vec::from([extension]);
+        })
+    };
+    let text = |form: &str| {
+        wrong(&std::format!(
+            "issuer constrains names ({form}), which is not supported: CN=Root"
+        ))
+    };
+    let ca = constrained(directory);
+    assert_eq!(by(&ca, &[&leaf(&ca, |_| {})]).0, text("directoryName"));
+    let ca = constrained(mail);
+    assert_eq!(by(&ca, &[&leaf(&ca, |_| {})]).0, Ok(()));
+    let leaf = leaf(&ca, |params| {
+        let name = rcgen::SanType::Rfc822Name("a@example.com".try_into().unwrap());
+        params.subject_alt_names.push(name);
+    });
+    assert_eq!(by(&ca, &[&leaf]).0, text("rfc822Name"));
+}
+
+/// What is advised helps.
+#[test]
+fn advice_is_given_where_it_helps() {
+    let (ca, stranger) = (
+        root(|_| {}),
+        root(|params| params.distinguished_name = named("Stranger")),
+    );
+    let one = intermediate("One", &ca, |_| {});
+    let text = |chain: &[&[u8]]| strict(&ca, chain, ANY_SERVER).unwrap_err().to_string();
+    for advised in [
+        v1(&ca, "x", THESE_YEARS),
+        intermediate("Leaf", &ca, |params| params.key_usages.clear())
+            .der()
+            .to_vec(),
+    ] {
+        assert!(text(&[&advised]).ends_with(", or choose pinned verification"));
+        assert_eq!(pinned(&ca, &[&advised], ANY_SERVER), Ok(()));
+    }
+    for (issued, chain) in [
+        (v1(&one, "x", THESE_YEARS), one.der().as_ref()),
+        (intermediate("Leaf", &one, |_| {}).der().to_vec(), one.der()),
+    ] {
+        let text = text(&[&issued, chain]);
+        assert!(text.contains("reissue it with") && !text.contains("pinned"), "{text}");
+    }
+    for (issued, chain) in [
+        (stranger.der().to_vec(), None),
+        (v1(&stranger, "x", THESE_YEARS), None),
+        (v1(&stranger, "x", THESE_YEARS), Some(stranger.der().as_ref())),
+    ] {
+        let chain: Vec<&[u8]> = core::iter::once(&issued[..]).chain(chain).collect();
+        refused(&ca, &chain, ANY_SERVER, "issuer unknown: CN=Stranger");
+    }
+}
