@@ -14,6 +14,7 @@ use smoltcp::wire::IpEndpoint;
 
 use super::{Netif, is_host};
 use crate::config;
+use crate::pki::text::{ENCODED, encode};
 
 /// The port of syslog servers, and the one that we send from (RFC 3164, 2).
 pub const PORT: u16 = 514;
@@ -117,8 +118,8 @@ fn format(packet: &mut String<MAX_PACKET>, level: log::Level, time: Option<u64>,
     packet.clear();
     // A host's name is far shorter than what the text leaves free; if not, the line is cut there.
     let _ = write!(packet, "<{}>{time} {host} {TAG}: ", FACILITY * 8 + severity);
-    for character in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if packet.push(character).is_err() {
+    for character in text.chars() {
+        if packet.push_str(encode(character, &mut [0; ENCODED])).is_err() {
             break;
         }
     }
@@ -211,10 +212,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_clock_the_line_still_has_a_date_and_control_characters_are_gone() {
+    fn without_a_clock_the_line_still_has_a_date_and_control_characters_are_escaped() {
         assert_eq!(
             packet(log::Level::Trace, None, "a\r\nb\u{7}"),
-            "<15>Jan  1 00:00:00 warg bitvisor: a  b "
+            "<15>Jan  1 00:00:00 warg bitvisor: a\\r\\nb\\u{7}"
         );
         assert!(packet(log::Level::Info, Some(u64::MAX), "x").ends_with("bitvisor: x"));
     }

@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 use core::net::IpAddr;
 use core::time::Duration;
 
+use super::text::needs_escape;
 use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, UtcTime};
 use der::{DateTime, Decode, Header, Reader, SliceReader, Tag, TagNumber};
 
@@ -649,7 +650,7 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, text: impl Iterator<Item = char>) -
             '"' | '+' | ',' | ';' | '<' | '>' | '\\' => write!(f, "\\{letter}")?,
             ' ' if first || last => f.write_str("\\ ")?,
             '#' if first => f.write_str("\\#")?,
-            _ if letter.is_control() => {
+            _ if needs_escape(letter) => {
                 for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
                     write!(f, "\\{byte:02X}")?;
                 }

@@ -72,33 +72,12 @@ impl<const N: usize> Text<N> {
 impl<const N: usize> Write for Text<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for letter in text.chars() {
-            let pushed = if is_harmful(letter) {
-                let mut escaped = Text::<12> { bytes: [0; 12], len: 0 };
-                write!(escaped.raw(), "{}", letter.escape_unicode()).and_then(|()| self.push(escaped.as_str()))
-            } else {
-                self.push(letter.encode_utf8(&mut [0; 4]))
-            };
-            if pushed.is_err() {
+            if self.push(encode(letter, &mut [0; ENCODED])).is_err() {
                 self.cut();
                 return Err(fmt::Error);
             }
         }
         Ok(())
-    }
-}
-
-impl<const N: usize> Text<N> {
-    fn raw(&mut self) -> Raw<'_, N> {
-        Raw(self)
-    }
-}
-
-/// Writes without escapes.
-struct Raw<'a, const N: usize>(&'a mut Text<N>);
-
-impl<const N: usize> Write for Raw<'_, N> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.push(text)
     }
 }
 
@@ -114,10 +93,34 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
-/// Whether a terminal would obey this character rather than show it, or show what follows in another order.
-fn is_harmful(letter: char) -> bool {
+/// The most bytes of an encoded character: those of `\u{10ffff}`.
+pub const ENCODED: usize = 10;
+
+/// Whether a terminal would obey this character rather than show it, show what follows in another order, or show
+/// nothing: control characters, line and paragraph separators, and format characters (Unicode's Cc, Zl, Zp and Cf,
+/// without the visible signs of some scripts).
+pub fn needs_escape(letter: char) -> bool {
     letter.is_control()
-        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(letter,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The character as it may go to a terminal: in UTF-8, or escaped, like `\n` or `\u{1b}`. All text that a peer can
+/// choose passes through here on its way to the log, the shell or an error.
+pub fn encode(letter: char, buffer: &mut [u8; ENCODED]) -> &str {
+    let mut len = 0;
+    let escaped = letter.escape_default().filter(|_| needs_escape(letter));
+    let plain = Some(letter).filter(|_| !needs_escape(letter));
+    for part in escaped.chain(plain) {
+        let room = buffer.get_mut(len..).unwrap_or_default();
+        // An escape is ASCII of at most `ENCODED` bytes.
+        if part.len_utf8() <= room.len() {
+            len += part.encode_utf8(room).len();
+        }
+    }
+    let bytes = buffer.get(..len).unwrap_or_default();
+    core::str::from_utf8(bytes).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -153,7 +156,35 @@ mod tests {
     fn terminals_are_not_commanded() {
         assert_eq!(
             Text::<64>::new("a\u{1b}[2J\n\u{9b}\u{202e}b").as_str(),
-            "a\\u{1b}[2J\\u{a}\\u{9b}\\u{202e}b"
+            "a\\u{1b}[2J\\n\\u{9b}\\u{202e}b"
         );
+        for harmful in [
+            '\0',
+            '\u{7f}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200c}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2065}',
+            '\u{2066}',
+            '\u{206f}',
+            '\u{feff}',
+            '\u{fffb}',
+            '\u{e0041}',
+        ] {
+            let text = Text::<16>::of(harmful);
+            assert!(text.as_str().starts_with('\\') && text.as_str().is_ascii(), "{text}");
+        }
+        for harmless in ['a', '\\', 'é', '日', '🦀', '\u{301}', '\u{10ffff}'] {
+            assert_eq!(encode(harmless, &mut [0; ENCODED]), harmless.to_string());
+        }
     }
 }

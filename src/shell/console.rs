@@ -5,6 +5,8 @@ use core::fmt;
 use embedded_io_async::{ErrorType, Read, Write};
 use zeroize::Zeroize as _;
 
+use crate::pki::text::{ENCODED, encode, needs_escape};
+
 /// A terminal, near or far.
 pub trait Console: Read + Write {
     /// Whether a person at a terminal has left echoing and editing to us. Where not (`nc`, a script, telnet in line
@@ -219,15 +221,21 @@ pub(super) async fn write_all<W: Write>(writer: &mut W, mut bytes: &[u8]) -> Res
     Ok(())
 }
 
-/// Writes text, every line ending as CR LF, and any other control character as `?`: a line of the log may carry what a
-/// stranger sent, and must not steer the terminal.
+/// Writes text, every line ending as CR LF, and escapes what would steer the terminal: a line of the log may carry what
+/// a peer sent.
 pub(super) async fn write_text<W: Write>(writer: &mut W, text: &str) -> Result<(), W::Error> {
+    let mut escape = [0; ENCODED];
     let mut rest = text;
-    while let Some((at, control)) = rest.char_indices().find(|(_, c)| c.is_control() && *c != '\t') {
+    while let Some((at, found)) = rest.char_indices().find(|(_, c)| needs_escape(*c) && *c != '\t') {
         let (plain, tail) = rest.split_at(at);
         write_all(writer, plain.as_bytes()).await?;
-        write_all(writer, if control == '\n' { b"\r\n" } else { b"?" }).await?;
-        rest = tail.get(control.len_utf8()..).unwrap_or_default();
+        let shown = if found == '\n' {
+            "\r\n"
+        } else {
+            encode(found, &mut escape)
+        };
+        write_all(writer, shown.as_bytes()).await?;
+        rest = tail.get(found.len_utf8()..).unwrap_or_default();
     }
     write_all(writer, rest.as_bytes()).await
 }
@@ -277,8 +285,8 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         let mut out = [0u8; 64];
         let mut rest = &mut out[..];
-        crate::testing::block_on(write_text(&mut rest, "a\x1b[2J\nb\tc\u{9b}é")).unwrap();
+        crate::testing::block_on(write_text(&mut rest, "a\x1b[2J\nb\tc\u{61c}é")).unwrap();
         let left = rest.len();
-        assert_eq!(&out[..64 - left], "a?[2J\r\nb\tc?é".as_bytes());
+        assert_eq!(&out[..64 - left], "a\\u{1b}[2J\r\nb\tc\\u{61c}é".as_bytes());
     }
 }

@@ -1,5 +1,7 @@
 //! Keys out of bytes: UTF-8, control characters, escape sequences.
 
+use crate::pki::text::needs_escape;
+
 /// A key, or what means the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
@@ -149,7 +151,7 @@ impl Keys {
         *bytes.get_mut(len)? = byte;
         let len = len + 1;
         match core::str::from_utf8(bytes.get(..len)?) {
-            Ok(text) => text.chars().next().filter(|c| !c.is_control()).map(Key::Char),
+            Ok(text) => text.chars().next().filter(|c| !needs_escape(*c)).map(Key::Char),
             Err(error) => {
                 if error.error_len().is_none() {
                     self.state = State::Utf8 { bytes, len };
@@ -243,7 +245,7 @@ mod tests {
             [Key::Char('a'), Key::Char('b'), Key::Char('c')]
         );
         assert_eq!(
-            keys("\u{9b}31m".as_bytes()),
+            keys("\u{9b}\u{202e}31m".as_bytes()),
             [Key::Char('3'), Key::Char('1'), Key::Char('m')]
         );
     }

@@ -678,7 +678,7 @@ fn a_person_is_echoed_edits_completes_and_pages() {
             "log follow\r\nFollowing the log; any key ends it.\r\n"
         );
         machine.records.borrow_mut().push("news\x1b[2J".into());
-        assert_eq!(person.types("").await, "news?[2J\r\n");
+        assert_eq!(person.types("").await, "news\\u{1b}[2J\r\n");
         assert_eq!(person.types(" ").await, "> ");
         person.types("exit\r\0").await;
         assert!(person.stream.finished() && !person.stream.was_reset());
