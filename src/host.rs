@@ -172,6 +172,11 @@ impl Host for Machine {
 
     fn log_record(&self, from: u64, secrets: bool, out: &mut dyn Write) -> Option<u64> {
         let line = log::read_from(from)?;
+        match line.missed {
+            0 => {}
+            1 => drop(writeln!(out, "[... 1 line was overwritten ...]")),
+            missed => drop(writeln!(out, "[... {missed} lines were overwritten ...]")),
+        }
         let _ = match secrets || !line.text.starts_with(settings::KEY_LOG) {
             true => write!(out, "{line}"),
             false => write!(out, "(key log: on the serial console and over TLS only)"),
@@ -305,7 +310,7 @@ impl Host for Machine {
                 self.tls_client.renew();
                 self.store.announce();
             }
-            Err(_) => ::log::warn!("tls: another configuration was refused"),
+            Err(_) => ::log::warn!(target: log::SECURITY, "tls: another configuration was refused"),
         }
         result
     }
@@ -315,11 +320,11 @@ impl Host for Machine {
         serial::flush();
         match power {
             Power::Reboot => {
-                ::log::info!("restarting");
+                ::log::info!(target: log::SECURITY, "restarting");
                 power::reboot()
             }
             Power::Off => {
-                ::log::info!("powering off");
+                ::log::info!(target: log::SECURITY, "powering off");
                 power::poweroff()
             }
         }

@@ -227,6 +227,7 @@ async fn open(
         clock::now() / 1000,
         connections
     );
+    log::booted();
     join(settings::dial(config, netifs, service, fit), async {
         loop {
             let test = async |tls: Tls<'_>| {

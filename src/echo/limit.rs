@@ -54,11 +54,18 @@ impl Limiter {
 
     /// Logs what may pass, and how much could not.
     pub fn log(&self, level: ::log::Level, message: fmt::Arguments<'_>) {
+        self.log_as(module_path!(), level, message);
+    }
+
+    /// The same with a target. Whether it was logged.
+    pub fn log_as(&self, target: &str, level: ::log::Level, message: fmt::Arguments<'_>) -> bool {
         match self.pass(Instant::now()) {
-            None => {}
-            Some(0) => ::log::log!(level, "{message}"),
-            Some(held) => ::log::log!(level, "{message} ({held} messages like this were left out)"),
+            None => return false,
+            Some(0) => ::log::log!(target: target, level, "{message}"),
+            Some(1) => ::log::log!(target: target, level, "{message} (1 message like this was left out)"),
+            Some(held) => ::log::log!(target: target, level, "{message} ({held} messages like this were left out)"),
         }
+        true
     }
 }
 

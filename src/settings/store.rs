@@ -13,6 +13,7 @@ use embassy_sync::watch::{Receiver, Watch};
 use embassy_time::Instant;
 use postern::config::{self, Config, Identities, MAX_IDENTITIES, Path, Scratch};
 use postern::echo::client::outbound_len;
+use postern::log::SECURITY;
 use postern::machine::{clock, entropy};
 use postern::nic;
 use postern::selftest;
@@ -333,7 +334,7 @@ impl Store {
         if self.places.get(current).is_some_and(|place| place.leases.get() == 0) {
             self.wipe(current);
         }
-        ::log::info!("tls: configuration {number} is in force for new connections");
+        ::log::info!(target: SECURITY, "tls: configuration {number} is in force for new connections");
         Ok(())
     }
 

@@ -213,7 +213,7 @@ impl<'a> Tls<'a> {
     pub(crate) fn announce(&self, generation: &Generation) {
         let config = generation.config();
         if generation.rng.is_ok() && config.tls.keylog {
-            ::log::warn!("tls: .tls.keylog is 1: whoever reads this log can decrypt every connection");
+            ::log::warn!(target: postern::log::SECURITY, "tls: .tls.keylog is 1: whoever reads this log can decrypt every connection");
         }
         if self.server.is_ok() {
             chains(&generation.server, &config.tls.srv_cert, &mut |leaf, key, _| {

@@ -17,6 +17,7 @@ use super::telnet::Telnet;
 use super::{Exit, Host, Origin, run};
 use crate::echo::limit::Limiter;
 use crate::echo::{Listener, Transport};
+use crate::log::SECURITY;
 use crate::pki::verify::Clock;
 use crate::tls::{Connection, ServerConfig, Stream};
 
@@ -125,6 +126,7 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
         }
         ours.reset();
         ::log::info!(
+            target: SECURITY,
             "{peer}: debug shell over TLS begins: {}, {}",
             whose.subject,
             whose.key()
@@ -133,18 +135,18 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
         // The session borrows the stream and goes before the stream does.
         let (words, exit) = match select(ours.wait(), run(&mut telnet, host, Origin::Tls)).await {
             Either::First(next) => {
-                ::log::info!("{peer}: debug shell over TLS ends: {next} takes over");
+                ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends: {next} takes over");
                 (Some("\nanother session has taken over\n"), None)
             }
             Either::Second(Ok(exit)) => {
                 match exit {
                     Exit::Http => refused(&HTTP),
-                    _ => ::log::info!("{peer}: debug shell over TLS ends"),
+                    _ => ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends"),
                 }
                 (None, Some(exit))
             }
             Either::Second(Err(error)) => {
-                ::log::info!("{peer}: debug shell over TLS ends: {error}");
+                ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends: {error}");
                 telnet.get_mut().transport().shutdown();
                 continue;
             }

@@ -11,6 +11,7 @@ use super::telnet::Telnet;
 use super::{Exit, Host, Origin, Power, run};
 use crate::echo::limit::Limiter;
 use crate::echo::{Listener, Transport};
+use crate::log::{Level, SECURITY};
 
 /// How long a goodbye may take. One session's goodbye keeps the next one waiting.
 pub(super) const GOODBYE: Duration = Duration::from_millis(500);
@@ -18,9 +19,13 @@ pub(super) const GOODBYE: Duration = Duration::from_millis(500);
 /// How long the serial console rests after an error, so that a line that only fails does not take the CPU.
 const REST: Duration = Duration::from_secs(1);
 
+/// Sessions on telnet that are logged at once, and how often one is after that: anybody can begin them.
+const LOGGED: (u32, Duration) = (20, Duration::from_secs(60));
+
 /// Serves telnet for ever: one session at a time, and whoever connects takes over, as in BitVisor.
 pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
     let mut waiting = None;
+    let limiter = Limiter::new(LOGGED.0, LOGGED.1);
     let requests = Limiter::new(20, Duration::from_secs(1));
     loop {
         let stream = match waiting.take() {
@@ -29,12 +34,17 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
         };
         let peer = stream.peer();
         stream.mark_established();
-        ::log::info!("{peer}: debug shell begins");
+        let logged = limiter.log_as(SECURITY, Level::Info, format_args!("{peer}: debug shell begins"));
+        let log_end = |why: fmt::Arguments<'_>| {
+            if logged {
+                ::log::info!(target: SECURITY, "{peer}: debug shell ends{why}");
+            }
+        };
         let mut telnet = Telnet::new(stream);
         // The session borrows the stream and goes before the stream does.
         match select(listener.accept(), run(&mut telnet, host, Origin::Telnet)).await {
             Either::First(next) => {
-                ::log::info!("{peer}: debug shell ends: {} takes over", next.peer());
+                log_end(format_args!(": {} takes over", next.peer()));
                 waiting = Some(next);
                 goodbye(telnet, Some("\nanother session has taken over\n"))
                     .await
@@ -42,8 +52,8 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
             }
             Either::Second(Ok(exit)) => {
                 match exit {
-                    Exit::Http => requests.log(::log::Level::Warn, format_args!("{peer}: debug shell ends: {HTTP}")),
-                    _ => ::log::info!("{peer}: debug shell ends"),
+                    Exit::Http => requests.log(Level::Warn, format_args!("{peer}: debug shell ends: {HTTP}")),
+                    _ => log_end(format_args!("")),
                 }
                 let mut stream = goodbye(telnet, None).await;
                 stream.shutdown();
@@ -54,7 +64,7 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
                 }
             }
             Either::Second(Err(error)) => {
-                ::log::info!("{peer}: debug shell ends: {error}");
+                log_end(format_args!(": {error}"));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Peers that come and never mean it: however many there are, whoever means it is served.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::common::pki::{Pki, USER_NETWORK};
 use super::common::telnet::Telnet;
 use super::common::tls::{self, Hello};
 use super::common::wire::{Segment, Wire};
-use super::common::{Scratch, poll};
+use super::common::{LIMIT, Scratch, poll};
 
 /// A machine at the other end of a cable, and the way to its services for clients that behave.
 struct Site {
@@ -285,4 +285,40 @@ fn a_handshake_deadline_ends_whoever_says_nothing() {
     silent.write_all(&[22, 3, 1]).unwrap();
     site.machine.wait_for(": handshake not finished in 2 s");
     site.assert_rested();
+}
+
+/// How the machine started, and who was on the shell first, can still be read.
+#[test]
+fn a_flood_of_sessions_and_failures_leaves_the_log_readable() {
+    let machine = Setup::new().ready();
+    let first = machine.ask("version");
+    assert!(first.starts_with("postern 0."), "{first}");
+    for _ in 0..300 {
+        let mut shell = TcpStream::connect(machine.at(23)).unwrap();
+        let mut stream = TcpStream::connect(machine.at(10007)).unwrap();
+        stream.write_all(b"this is no ClientHello\r\n").unwrap();
+        for stream in [&mut stream, &mut shell] {
+            stream.set_read_timeout(Some(LIMIT)).unwrap();
+            // The shell's greeting, the server's alert.
+            let _ = stream.read(&mut [0; 64]);
+        }
+    }
+    let log = machine.ask("log");
+    let begins = "debug shell begins";
+    for text in [
+        "] postern 0.",
+        "] memory: ",
+        "] ready after ",
+        begins,
+        "handshake failed: ",
+    ] {
+        assert!(log.contains(text), "{text}: {log}");
+    }
+    // The first session's, then a burst; in the order of time.
+    assert!(log.matches(begins).count() <= 22, "{log}");
+    let times: Vec<f64> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.split(']').next()?.trim().parse().ok())
+        .collect();
+    assert!(times.len() > 50 && times.is_sorted(), "{log}");
 }
