@@ -238,6 +238,8 @@ impl<'a> Connection<'a> {
             self.receiver.end = Some(Err(*error));
             self.sender.fail(error);
         }
+        // A peer that asked for a renegotiation waits for the refusal, and may send nothing more until it has come.
+        self.sender.settle(&self.link);
         result
     }
 
@@ -601,10 +603,12 @@ impl Sender<'_> {
         self.outbound.data(data)
     }
 
-    /// Queues the alerts that are owed for what the other direction has seen.
+    /// Queues the alerts that are owed for what the other direction has seen. A refusal stays due until there is room
+    /// for it.
     pub(crate) fn settle(&mut self, link: &Link) {
-        if link.refusal_due.take() {
-            self.outbound.warn(AlertDescription::NO_RENEGOTIATION);
+        if link.refusal_due.get() {
+            let queued = self.outbound.warn(AlertDescription::NO_RENEGOTIATION);
+            link.refusal_due.set(!queued);
         }
         if let Some(error) = link.failure.get() {
             self.fail(&error);

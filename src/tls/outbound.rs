@@ -161,11 +161,17 @@ impl<'b> Outbound<'b> {
         self.send_alert(description);
     }
 
-    /// Queues an alert that closes nothing.
-    pub(crate) fn warn(&mut self, description: AlertDescription) {
-        if !self.closed && self.buffer.len().saturating_sub(self.end) >= RESERVE {
-            self.send_alert(description);
+    /// Queues an alert that closes nothing. Returns whether it is done with: false when something has to be sent first.
+    #[must_use]
+    pub(crate) fn warn(&mut self, description: AlertDescription) -> bool {
+        if self.closed {
+            return true;
         }
+        if self.buffer.len().saturating_sub(self.end) < RESERVE {
+            return false;
+        }
+        self.send_alert(description);
+        true
     }
 
     fn send_alert(&mut self, description: AlertDescription) {

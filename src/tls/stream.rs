@@ -113,8 +113,9 @@ impl<T: Read + Write> BufRead for Stream<'_, T> {
             loop {
                 let (receiver, sender, link) = self.connection.split()?;
                 let progress = receiver.advance(link)?;
-                // Who asked for a renegotiation waits for the answer, and sends nothing more until it has come.
-                if link.owes_refusal() {
+                // A peer that asked for a renegotiation waits for the refusal, and may send nothing more until then.
+                // Where there is no room for it, there is once what is pending has been sent.
+                while link.owes_refusal() {
                     sender.settle(link);
                     while !sender.pending().is_empty() {
                         send(sender, &mut self.transport).await?;

@@ -151,9 +151,10 @@ fn renegotiation_is_declined_and_the_connection_goes_on() {
                     };
                     end.deliver(item.clone(), false);
                     assert_eq!(end.result, Ok(Progress::NeedInput));
-                    // It says so with its next word, at the latest.
-                    end.write(b"!");
+                    // The refusal does not wait for data: a peer that waits for it would hang (RFC 5246 §7.2.2).
                     assert_eq!(end.outbox.pop_front(), Some(Item::Alert(1, Alert::NO_RENEGOTIATION)));
+                    assert!(end.outbox.is_empty());
+                    end.write(b"!");
                     assert_eq!(end.outbox.pop_front(), Some(Item::Data(b"!".to_vec())));
                     middle.works();
                 }
@@ -169,6 +170,30 @@ fn renegotiation_is_declined_and_the_connection_goes_on() {
             },
         );
     }
+    // With a full buffer the refusal waits for room, and comes after what is in its way.
+    between(client().with_versions(Versions::Tls12), server(), |middle| {
+        middle.establish();
+        let server = &mut middle.server.connection;
+        let mut data = 0;
+        loop {
+            match server.write(&[b'x'; 1000]).unwrap() {
+                0 => break,
+                count => data += count,
+            }
+        }
+        middle.server.deliver(Item::Message(tls12_hello().message()), false);
+        let server = &mut middle.server;
+        let mut sent = Vec::new();
+        while let Some(item) = server.outbox.pop_front() {
+            sent.push(item);
+        }
+        assert!(sent.contains(&Item::Alert(1, Alert::NO_RENEGOTIATION)), "{sent:?}");
+        let received = sent.iter().filter_map(|item| match item {
+            Item::Data(data) => Some(data.len()),
+            _ => None,
+        });
+        assert_eq!(received.sum::<usize>(), data);
+    });
     // A warning is no end.
     between(client().with_versions(Versions::Tls12), server(), |middle| {
         middle.establish();
