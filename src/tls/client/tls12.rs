@@ -99,9 +99,14 @@ pub(super) fn server_hello<'a>(
         identity: None,
         session_end: 0,
     };
-    // RFC 5077 §3.4: our session ID given back tells that the ticket was taken.
-    let resumed = session.filter(|session| !session.tls13 && hello.session_id == agreed.common.session_id);
-    let Some(session) = resumed else {
+    // RFC 5077 §3.4: our session ID given back tells that the ticket was taken. Without a ticket there is nothing that
+    // it could stand for: it is the one of RFC 8446 §D.4, which a server of TLS 1.2 has never seen.
+    let echoed = hello.session_id == agreed.common.session_id;
+    let session = session.filter(|session| !session.tls13);
+    if echoed && session.is_none() {
+        return Err(PeerMisbehaved::IllegalParameter("session_id").into());
+    }
+    let Some(session) = session.filter(|_| echoed) else {
         return Ok(Some(State::Certificate12(ExpectCertificate(agreed))));
     };
     if session.suite != suite {

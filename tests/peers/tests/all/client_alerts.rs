@@ -273,6 +273,21 @@ fn session_ids_and_psks_that_were_not_offered() {
         body[34] = 0;
     };
     refused(Versions::Tls13, 2, none, error, Alert::ILLEGAL_PARAMETER);
+    // TLS 1.2: that of the compatibility mode (RFC 8446 §D.4), which stands for no session.
+    between(client(), server().with_versions(Versions::Tls12), |middle| {
+        let mut id = Vec::new();
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(1) if from_client => {
+                let Item::Message(hello) = &item else { panic!() };
+                id = hello[38..71].to_vec();
+                vec![item]
+            }
+            Some(2) if !from_client => vec![item.map(|body| drop(body.splice(34..35, id.iter().copied())))],
+            _ => vec![item],
+        });
+        let error = PeerMisbehaved::IllegalParameter("session_id");
+        middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
+    });
     for number in [0, 1, 0xffff] {
         let psk = server_hello(|list| list.push((41, u16::to_be_bytes(number).to_vec())));
         let error = PeerMisbehaved::Unoffered("PSK");
