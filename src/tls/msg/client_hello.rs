@@ -367,6 +367,9 @@ impl<'a> Psks<'a> {
             }
             binder_count += 1;
         }
+        if binder_count == 0 {
+            return Err(InvalidMessage::IllegalValue("binders").into());
+        }
         if count == 0 {
             return Err(InvalidMessage::IllegalValue("pre_shared_key").into());
         }

@@ -282,6 +282,11 @@ fn pre_shared_keys() {
             [vector16(&identity(b"")), vector16(&binder)].concat(),
             InvalidMessage::IllegalValue("PskIdentity"),
         ),
+        // binders<33..2^16-1>: one at least.
+        (
+            [vector16(&one), vector16(&[])].concat(),
+            InvalidMessage::IllegalValue("binders"),
+        ),
         (
             [vector16(&one), vector16(&vector8(&[0; 31]))].concat(),
             InvalidMessage::IllegalValue("PskBinderEntry"),
