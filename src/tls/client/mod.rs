@@ -338,10 +338,11 @@ impl<'a> ExpectServerHello<'a> {
         }
         self.common.transcript.replace_by_message_hash(suite.hash())?;
         self.common.transcript.add(message.whole);
-        // A session for another hash cannot be resumed with this suite (RFC 8446 §4.1.4).
+        // A session for another hash cannot be resumed with this suite (RFC 8446 §4.1.4). A ticket of TLS 1.2 stays in
+        // the hello: session_ticket may not change (§4.1.2).
         self.session = self
             .session
-            .filter(|session| session.tls13 && session.suite.hash() == suite.hash());
+            .filter(|session| !session.tls13 || session.suite.hash() == suite.hash());
         context.info.retried = true;
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
         context.outbound.change_cipher_spec()?;

@@ -1,5 +1,6 @@
 //! Tickets and the resumption of sessions, and what comes after a handshake.
 
+use postern::crypto::kx::Group;
 use postern::crypto::suite::CipherSuite;
 use postern::pki::verify::{Clock, Mode, ServerName, Trust};
 use postern::tls::error::{InvalidMessage, PeerMisbehaved};
@@ -160,6 +161,22 @@ fn tickets_have_their_time() {
             server.with_clock(later(2 * life - 1))
         ));
     }
+}
+
+#[test]
+fn a_ticket_of_tls12_stays_in_the_hello_after_a_retry() {
+    // RFC 8446 §4.1.2: the server compares, and refuses a hello whose session_ticket has changed.
+    let (tickets, sessions) = (tickets(), SessionCache::new());
+    let groups = [Group::X25519, Group::Secp256r1];
+    let client = client().with_sessions(&sessions).with_groups(&groups);
+    let server = server().with_tickets(&tickets).with_groups(&groups);
+    assert!(!resumes(client, server.with_versions(Versions::Tls12)));
+    between(client, server.with_groups(&groups[1..]), |middle| {
+        middle.establish();
+        middle.works();
+        let info = middle.client.connection.info();
+        assert_eq!((info.version(), info.retried, info.resumed), ("TLSv1.3", true, false));
+    });
 }
 
 #[test]
