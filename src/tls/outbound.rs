@@ -109,12 +109,17 @@ impl<'b> Outbound<'b> {
     /// Queues as much of `data` as fits into one record and the buffer, and returns how much that was; 0 when
     /// something has to be sent first.
     pub(crate) fn data(&mut self, data: &[u8]) -> Result<usize, Error> {
-        if self.key.as_ref().is_some_and(RecordKey::exhausted) {
+        if let Some(key) = self.key.as_ref().filter(|key| key.exhausted()) {
             // RFC 8446 §5.5: the limit counts the KeyUpdate, too.
             if !self.has_room_for_key_update() {
                 return Ok(0);
             }
-            // TLS 1.2 has no way to go on; 24 million records are some 390 GB.
+            if !key.is_tls13() {
+                // There is no KeyUpdate: the last record under this key closes our side. 24 million records are some
+                // 390 GB.
+                self.alert(AlertDescription::CLOSE_NOTIFY);
+                return Err(Error::Internal("record limit of the TLS 1.2 key reached"));
+            }
             self.key_update()?;
         }
         let length = data
@@ -310,6 +315,41 @@ mod tests {
                     (ContentType::Handshake, vec![KEY_UPDATE, 0, 0, 1, 0]),
                     data(b"two"),
                     data(b"six"),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_of_tls12_ends_with_close_notify_at_its_limit() {
+        for aead in [AeadAlgorithm::Aes128Gcm, AeadAlgorithm::Aes256Gcm] {
+            let new = || {
+                let mut key = RecordKey::new_tls12(aead, &[7; 32][..aead.key_len()], &[8; 4]).unwrap();
+                key.set_sequence(aead.record_limit() - 2);
+                key
+            };
+            let mut buffer = [0; 1024];
+            let mut outbound = Outbound::new(&mut buffer);
+            outbound.set_key(new());
+            assert_eq!(outbound.data(b"last"), Ok(4));
+            assert!(matches!(outbound.data(b"over"), Err(Error::Internal(_))));
+            assert!(outbound.is_closed());
+            // No KeyUpdate, which there is not in TLS 1.2.
+            let (mut opener, mut bytes) = (new(), outbound.pending().to_vec());
+            let mut records = Vec::new();
+            let mut rest = &mut bytes[..];
+            while !rest.is_empty() {
+                let header = Header::parse(rest, Protected::Tls12).unwrap().unwrap();
+                let (record, after) = rest.split_at_mut(HEADER_LEN + header.length);
+                let (content, range) = opener.open(header, &mut record[HEADER_LEN..]).unwrap();
+                records.push((content, record[HEADER_LEN..][range].to_vec()));
+                rest = after;
+            }
+            assert_eq!(
+                records,
+                [
+                    (ContentType::ApplicationData, b"last".to_vec()),
+                    (ContentType::Alert, vec![1, 0]),
                 ]
             );
         }
