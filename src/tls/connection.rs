@@ -521,6 +521,9 @@ impl<'a> Receiver<'a> {
         if let Some(rule) = change.change_cipher_spec {
             self.inbound.on_change_cipher_spec(rule)?;
         }
+        if change.plain_alerts {
+            self.inbound.allow_plain_alerts();
+        }
         match change.skip_early_data {
             Some(SkipEarlyData::UntilClientHello) => self.inbound.skip_early_data_until_client_hello(),
             Some(SkipEarlyData::UntilDecrypted) => self.inbound.skip_early_data_until_decrypted(),

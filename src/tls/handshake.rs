@@ -71,6 +71,8 @@ pub(crate) struct Change<'a> {
     /// The key from the next record on.
     pub(crate) key: Option<RecordKey>,
     pub(crate) change_cipher_spec: Option<ChangeCipherSpec>,
+    /// Whether the peer may not have the keys yet, and say so by an alert without protection.
+    pub(crate) plain_alerts: bool,
     pub(crate) skip_early_data: Option<SkipEarlyData>,
     /// The most content in a record from now on, in bytes.
     pub(crate) max_content: Option<usize>,

@@ -74,6 +74,8 @@ pub(crate) struct Inbound<'b> {
     raw: Range<usize>,
     key: Option<RecordKey>,
     change_cipher_spec: ChangeCipherSpec,
+    /// Whether an alert may come without protection although there is a key: until a record has authenticated.
+    plain_alerts: bool,
     /// Whether application data may come, if only an empty record of it (RFC 8446 §2: not before Finished).
     allow_data: bool,
     /// The most content in a record, in bytes.
@@ -94,6 +96,7 @@ impl<'b> Inbound<'b> {
             raw: 0..0,
             key: None,
             change_cipher_spec: ChangeCipherSpec::Refuse,
+            plain_alerts: false,
             allow_data: false,
             max_content: MAX_PLAINTEXT,
             skip: SkipEarlyData::No,
@@ -219,6 +222,11 @@ impl<'b> Inbound<'b> {
         matches!(self.change_cipher_spec, ChangeCipherSpec::Await(_))
     }
 
+    /// From now on an alert may come without protection, until a record has authenticated.
+    pub(crate) fn allow_plain_alerts(&mut self) {
+        self.plain_alerts = true;
+    }
+
     /// From now on application data may come.
     pub(crate) fn allow_data(&mut self) {
         self.allow_data = true;
@@ -324,16 +332,15 @@ impl<'b> Inbound<'b> {
                     self.skip = SkipEarlyData::UntilDecrypted(left);
                     Ok(None)
                 }
-                (result, SkipEarlyData::UntilDecrypted(_)) => {
+                (result, _) => {
                     self.skip = SkipEarlyData::No;
+                    // The peer has the keys: it protects its alerts (RFC 8446 §6).
+                    self.plain_alerts = false;
                     result.map(Some)
                 }
-                (result, _) => result.map(Some),
             },
-            // A peer that could not read our flight says so without protection; there is nothing else it could do.
-            (ContentType::Alert, Some(_)) if matches!(self.change_cipher_spec, ChangeCipherSpec::Drop) => {
-                Ok(Some((header.content, 0..header.length)))
-            }
+            // A client that could not read our flight says so without protection; there is nothing else it could do.
+            (ContentType::Alert, Some(_)) if self.plain_alerts => Ok(Some((header.content, 0..header.length))),
             (_, Some(_)) => Err(unexpected.into()),
             (ContentType::ApplicationData, None) => match self.skip {
                 SkipEarlyData::UntilClientHello(left) => {

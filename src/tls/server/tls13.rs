@@ -351,6 +351,7 @@ impl<'a> Flight<'a> {
 
         context.change.key = Some(RecordKey::new(client_handshake.clone())?);
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
+        context.change.plain_alerts = true;
         if hello.early_data {
             context.change.skip_early_data = Some(SkipEarlyData::UntilDecrypted);
         }

@@ -225,6 +225,37 @@ fn without_tls13(body: &mut Vec<u8>) {
 }
 
 #[test]
+fn alerts_without_protection_after_the_server_hello() {
+    // RFC 8446 §6: the server has the keys, and protects its alerts. With TLS 1.2 there are none yet.
+    for (alert, fatal) in [([2, 40], true), ([1, 0], true), ([1, 90], false)] {
+        for versions in BOTH {
+            between(client().with_versions(versions), server(), |middle| {
+                middle.run(|(from_client, number), item| match (from_client, number) {
+                    (false, 0) | (true, _) => vec![item],
+                    _ => vec![],
+                });
+                middle.client.outbox.clear();
+                middle.client.feed(&record(21, &alert));
+                if versions == Versions::Tls13 {
+                    let error = PeerMisbehaved::UnexpectedRecord(21);
+                    middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+                } else if fatal {
+                    let error = Error::AlertReceived(Alert(alert[1]));
+                    assert_eq!(middle.client.result, Err(error));
+                } else {
+                    assert_eq!(middle.client.result, Ok(Progress::NeedInput));
+                }
+            });
+        }
+    }
+    // Before it there is no other way.
+    between(client(), server(), |middle| {
+        middle.client.feed(&record(21, &[2, 70]));
+        assert_eq!(middle.client.result, Err(Error::AlertReceived(Alert::PROTOCOL_VERSION)));
+    });
+}
+
+#[test]
 fn key_shares_that_were_not_asked_for() {
     let share = |group: u16, public: usize| {
         move |list: &mut Vec<(u16, Vec<u8>)>| {

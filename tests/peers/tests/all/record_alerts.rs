@@ -240,6 +240,16 @@ fn plain_records_once_there_are_keys() {
         assert_eq!(probe.feed(&record(21, &FATAL)), Err(error));
         probe.is_over(error);
     });
+    // Once a record has authenticated it had them: anybody can have sent a plain one (RFC 8446 §6).
+    for alert in [FATAL, [1, 0], [1, 90]] {
+        before_finished(&|client, probe| {
+            let first = client.finished[..7].to_vec();
+            let mut bytes = client.seal(22, &first);
+            assert_eq!(probe.feed(&bytes), Ok(Progress::NeedInput));
+            bytes = record(21, &alert);
+            refused(client, probe, &bytes, PeerMisbehaved::UnexpectedRecord(21), UNEXPECTED);
+        });
+    }
 }
 
 #[test]
