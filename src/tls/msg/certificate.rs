@@ -54,7 +54,8 @@ pub(crate) fn parse_tls13<'a>(
     let (mut chain, mut staple) = (Chain::new(), None);
     while !entries.is_empty() {
         push(&mut chain, entries.vector24()?)?;
-        for (kind, body) in Extensions::parse(entries.vector16()?)?.iter() {
+        let extensions = Extensions::parse(entries.vector16()?)?.only(&[extension::STATUS_REQUEST])?;
+        for (kind, body) in extensions.iter() {
             // Nothing else was offered that could be answered here (RFC 8446 §4.4.2).
             if kind != extension::STATUS_REQUEST || !asked {
                 return Err(PeerMisbehaved::UnofferedExtension.into());
@@ -149,7 +150,11 @@ pub(crate) fn request_tls13(writer: &mut Writer<'_>, schemes: &[SignatureScheme]
 pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<(&[u8], U16List<'_>), Error> {
     let mut reader = Reader::new(body, "CertificateRequest");
     let context = reader.vector8()?;
-    let extensions = Extensions::parse(reader.vector16()?)?;
+    let extensions = Extensions::parse(reader.vector16()?)?.only(&[
+        extension::STATUS_REQUEST,
+        extension::SIGNATURE_ALGORITHMS,
+        extension::SIGNATURE_ALGORITHMS_CERT,
+    ])?;
     reader.finish()?;
     let schemes = extensions
         .iter()

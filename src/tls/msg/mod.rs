@@ -104,6 +104,32 @@ pub(crate) mod extension {
     pub(crate) const SIGNATURE_ALGORITHMS_CERT: u16 = 50;
     pub(crate) const KEY_SHARE: u16 = 51;
     pub(crate) const RENEGOTIATION_INFO: u16 = 0xff01;
+
+    /// Whether the extension is known here, and known not to belong into some messages.
+    pub(crate) fn is_known(kind: u16) -> bool {
+        matches!(
+            kind,
+            SERVER_NAME
+                | MAX_FRAGMENT_LENGTH
+                | STATUS_REQUEST
+                | SUPPORTED_GROUPS
+                | EC_POINT_FORMATS
+                | SIGNATURE_ALGORITHMS
+                | ALPN
+                | PADDING
+                | EXTENDED_MASTER_SECRET
+                | RECORD_SIZE_LIMIT
+                | SESSION_TICKET
+                | PRE_SHARED_KEY
+                | EARLY_DATA
+                | SUPPORTED_VERSIONS
+                | COOKIE
+                | PSK_KEY_EXCHANGE_MODES
+                | SIGNATURE_ALGORITHMS_CERT
+                | KEY_SHARE
+                | RENEGOTIATION_INFO
+        )
+    }
 }
 
 /// Writes a handshake message with its header.
@@ -156,6 +182,15 @@ impl<'a> Extensions<'a> {
             return Err(PeerMisbehaved::DuplicateExtension(kind).into());
         }
         Ok(extensions)
+    }
+
+    /// Checks that of the extensions that are known here only those in `allowed` are there (RFC 8446 §4.2).
+    pub(crate) fn only(self, allowed: &[u16]) -> Result<Self, Error> {
+        let misplaced = |kind: &u16| extension::is_known(*kind) && !allowed.contains(kind);
+        match self.iter().map(|(kind, _)| kind).find(misplaced) {
+            Some(kind) => Err(PeerMisbehaved::MisplacedExtension(kind).into()),
+            None => Ok(self),
+        }
     }
 
     /// The extensions, in their order.

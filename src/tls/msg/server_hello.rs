@@ -301,7 +301,15 @@ impl<'a> Answers<'a> {
     /// Checks the body of EncryptedExtensions.
     pub(crate) fn parse_encrypted_extensions(body: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(body, "EncryptedExtensions");
-        let extensions = Extensions::parse(reader.vector16()?)?;
+        // early_data and max_fragment_length would belong here, but were not offered.
+        let extensions = Extensions::parse(reader.vector16()?)?.only(&[
+            extension::SERVER_NAME,
+            extension::MAX_FRAGMENT_LENGTH,
+            extension::SUPPORTED_GROUPS,
+            extension::ALPN,
+            extension::RECORD_SIZE_LIMIT,
+            extension::EARLY_DATA,
+        ])?;
         reader.finish()?;
         let mut answers = Self::default();
         for (kind, body) in extensions.iter() {
@@ -310,18 +318,6 @@ impl<'a> Answers<'a> {
                 extension::SUPPORTED_GROUPS => {
                     super::list16(body, "supported_groups")?;
                 }
-                // These are offered, but do not belong here (RFC 8446 §4.2).
-                extension::SUPPORTED_VERSIONS
-                | extension::KEY_SHARE
-                | extension::PRE_SHARED_KEY
-                | extension::COOKIE
-                | extension::STATUS_REQUEST
-                | extension::SIGNATURE_ALGORITHMS
-                | extension::PSK_KEY_EXCHANGE_MODES
-                | extension::EXTENDED_MASTER_SECRET
-                | extension::RENEGOTIATION_INFO
-                | extension::SESSION_TICKET
-                | extension::EC_POINT_FORMATS => return Err(PeerMisbehaved::MisplacedExtension(kind).into()),
                 _ => answers.note(kind, body)?,
             }
         }

@@ -1,6 +1,6 @@
 //! NewSessionTicket, of both versions.
 
-use super::{Extensions, NEW_SESSION_TICKET, emit};
+use super::{Extensions, NEW_SESSION_TICKET, emit, extension};
 use crate::tls::codec::{Full, Reader, Writer};
 use crate::tls::error::{Error, InvalidMessage};
 
@@ -46,8 +46,8 @@ impl<'a> NewSessionTicket<'a> {
         let age_add = u32::from_be_bytes(*reader.array()?);
         let nonce = reader.vector8()?;
         let ticket = reader.vector16()?;
-        // early_data is not used here, and others are to be ignored (RFC 8446 §4.6.1).
-        Extensions::parse(reader.vector16()?)?;
+        // early_data is not used here, and unknown ones are to be ignored (RFC 8446 §4.6.1).
+        Extensions::parse(reader.vector16()?)?.only(&[extension::EARLY_DATA])?;
         reader.finish()?;
         if ticket.is_empty() {
             return Err(InvalidMessage::IllegalValue("ticket").into());

@@ -55,6 +55,83 @@ fn refused(versions: Versions, kind: u8, change: impl Fn(&mut Vec<u8>), error: i
     );
 }
 
+/// Where each known extension may stand besides a hello (RFC 8446 §4.2): CertificateRequest, Certificate,
+/// NewSessionTicket.
+const KNOWN: [(u16, [bool; 3]); 19] = [
+    (0, [false; 3]),
+    (1, [false; 3]),
+    (5, [true, true, false]),
+    (10, [false; 3]),
+    (11, [false; 3]),
+    (13, [true, false, false]),
+    (16, [false; 3]),
+    (21, [false; 3]),
+    (23, [false; 3]),
+    (28, [false; 3]),
+    (35, [false; 3]),
+    (41, [false; 3]),
+    (42, [false, false, true]),
+    (43, [false; 3]),
+    (44, [false; 3]),
+    (45, [false; 3]),
+    (50, [true, false, false]),
+    (51, [false; 3]),
+    (0xff01, [false; 3]),
+];
+
+#[test]
+fn known_extensions_in_other_messages() {
+    let trust = of(Kind::P256).authority.trust();
+    let asking = server().with_client_auth(ClientAuth::Optional(trust));
+    for (kind, [in_request, in_certificate, in_ticket]) in KNOWN {
+        let extra = [&kind.to_be_bytes()[..], &[0, 0]].concat();
+        let error = PeerMisbehaved::MisplacedExtension(kind);
+        let request = [&[0][..], &vector16(&[&[0, 13, 0, 4, 0, 2, 4, 3][..], &extra].concat())].concat();
+        let client = client().with_versions(Versions::Tls13);
+        let change = |item: Item| vec![item.map(|body| body.clone_from(&request))];
+        if kind == 13 {
+            // It is there already.
+        } else if in_request {
+            between(client, asking, |middle| {
+                middle.run(|(from_client, _), item| match item.kind() {
+                    Some(13) if !from_client => change(item),
+                    _ => vec![item],
+                });
+                // It is the server's signature that does not cover the change.
+                assert_eq!(
+                    middle.client.result,
+                    Err(PeerMisbehaved::WrongSignature.into()),
+                    "{kind}"
+                );
+            });
+        } else {
+            refused_by(client, asking, 13, change, error, Alert::ILLEGAL_PARAMETER);
+        }
+        if !in_certificate {
+            let change = |item: Item| {
+                vec![item.map(|body| {
+                    // The one entry gets the extension.
+                    body.truncate(body.len() - 2);
+                    body.extend(vector16(&extra));
+                    let list = (body.len() - 4) as u32;
+                    body[1..4].copy_from_slice(&list.to_be_bytes()[1..]);
+                })]
+            };
+            refused_by(client, server(), 11, change, error, Alert::ILLEGAL_PARAMETER);
+        }
+        between(client, server(), |middle| {
+            middle.establish();
+            let ticket = [&[0, 0, 1, 0, 1, 2, 3, 4, 0][..], &vector16(&[7]), &vector16(&extra)].concat();
+            middle.client.deliver(Item::Message(message(4, &ticket)), false);
+            if in_ticket {
+                assert_eq!(middle.client.result, Ok(Progress::NeedInput), "{kind}");
+            } else {
+                assert_eq!(middle.client.result, Err(error.into()));
+            }
+        });
+    }
+}
+
 /// The extensions of a ServerHello, to be changed; the rest of it stays.
 pub fn server_hello(change: impl Fn(&mut Vec<(u16, Vec<u8>)>)) -> impl Fn(&mut Vec<u8>) {
     move |body| {
@@ -392,6 +469,9 @@ fn extensions_that_were_not_offered_or_stand_elsewhere() {
         (41, vec![0, 0]),
         (23, vec![]),
         (5, vec![]),
+        (21, vec![]),
+        (44, vec![0, 1, 7]),
+        (50, numbers16(&[0x0403])),
     ] {
         let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((kind, body.clone()));
         let error = PeerMisbehaved::MisplacedExtension(kind);
