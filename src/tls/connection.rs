@@ -153,6 +153,10 @@ impl<'a> Connection<'a> {
             Error::Internal(why) => ConfigError::Hello(why),
             _ => ConfigError::Hello("the hello could not be made"),
         })?;
+        if config.preferences.versions.tls13() {
+            // RFC 8446 §5: at any time after the first ClientHello has been sent.
+            connection.receiver.inbound.drop_change_cipher_spec();
+        }
         connection.handshake = Handshake::UnderWay(State::Client(state));
         Ok(connection)
     }

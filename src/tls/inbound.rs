@@ -217,6 +217,11 @@ impl<'b> Inbound<'b> {
         Ok(())
     }
 
+    /// From now on an unprotected change_cipher_spec is dropped.
+    pub(crate) fn drop_change_cipher_spec(&mut self) {
+        self.change_cipher_spec = ChangeCipherSpec::Drop;
+    }
+
     /// Whether a change_cipher_spec has to come before the next handshake message.
     pub(crate) fn awaits_change_cipher_spec(&self) -> bool {
         matches!(self.change_cipher_spec, ChangeCipherSpec::Await(_))

@@ -86,6 +86,7 @@ pub(super) fn server_hello<'a>(
         return Err(PeerMisbehaved::UnofferedExtension.into());
     }
     take_answers(&common.config, &answers.common, false, context)?;
+    context.change.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
     context.info.tls13 = false;
     context.info.suite = Some(suite);
     common.transcript.add(message.whole);

@@ -333,6 +333,44 @@ fn alerts_without_protection_after_the_server_hello() {
 }
 
 #[test]
+fn change_cipher_spec_before_the_server_hello() {
+    // RFC 8446 §5: dropped from the first ClientHello on, but not without end, and only what it has to look like.
+    between(client(), server(), |middle| {
+        middle.client.feed(&record(20, &[1]).repeat(32));
+        assert_eq!(middle.client.result, Ok(Progress::NeedInput));
+        middle.establish();
+        middle.works();
+    });
+    between(client(), server(), |middle| {
+        middle.client.feed(&record(20, &[1]).repeat(33));
+        let error = PeerMisbehaved::TooManyEmptyRecords;
+        middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
+    let error = PeerMisbehaved::UnexpectedRecord(20);
+    between(client(), server(), |middle| {
+        middle.client.feed(&record(20, &[2]));
+        middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
+    // With TLS 1.2 it has its place, and only there: once that is chosen, and where nothing else was offered.
+    between(client(), server().with_versions(Versions::Tls12), |middle| {
+        middle.client.feed(&record(20, &[1]));
+        middle.establish();
+        middle.works();
+    });
+    between(client(), server().with_versions(Versions::Tls12), |middle| {
+        middle.run(|(from_client, number), item| match (from_client, number) {
+            (false, 0) => vec![item, Item::ChangeCipherSpec],
+            _ => vec![item],
+        });
+        middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
+    between(client().with_versions(Versions::Tls12), server(), |middle| {
+        middle.client.feed(&record(20, &[1]));
+        middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
+}
+
+#[test]
 fn key_shares_that_were_not_asked_for() {
     let share = |group: u16, public: usize| {
         move |list: &mut Vec<(u16, Vec<u8>)>| {
