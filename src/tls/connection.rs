@@ -11,7 +11,7 @@ use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::handshake::{Change, Context, Message, Resumption, SkipEarlyData, State};
 use super::inbound::{Inbound, MIN_INBOUND, Received};
 use super::msg::ticket::NewSessionTicket;
-use super::msg::{CLIENT_HELLO, HELLO_REQUEST, KEY_UPDATE, NEW_SESSION_TICKET};
+use super::msg::{self, CLIENT_HELLO, HELLO_REQUEST, KEY_UPDATE, NEW_SESSION_TICKET};
 use super::outbound::{MIN_OUTBOUND, Outbound};
 use super::record::ContentType;
 use super::schedule::KeySchedule;
@@ -30,6 +30,8 @@ const MAX_KEY_UPDATES: u8 = 32;
 const MAX_TICKETS: u8 = 32;
 /// How often a TLS 1.2 peer may ask for a renegotiation, which it does not get.
 const MAX_RENEGOTIATIONS: u8 = 4;
+/// How many HelloRequests are ignored in one handshake: more than a server has messages to put one before.
+const MAX_HELLO_REQUESTS: u8 = 16;
 
 /// The longest application protocol that is remembered, in bytes.
 pub const MAX_PROTOCOL: usize = 32;
@@ -294,6 +296,14 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Whether a client's handshake is one of TLS 1.2, or may become one.
+    fn ignores_hello_requests(&self) -> bool {
+        match &self.handshake {
+            Handshake::UnderWay(State::Client(state)) => state.may_be_tls12(),
+            _ => false,
+        }
+    }
+
     fn step(&mut self, rng: &mut dyn CryptoRng) -> Result<Progress, Error> {
         loop {
             if matches!(self.handshake, Handshake::Done) {
@@ -313,6 +323,16 @@ impl<'a> Connection<'a> {
                         sent: false,
                         whole: message.whole,
                     });
+                }
+                // RFC 5246 §7.4.1.1: ignored in a handshake, and no part of its transcript.
+                if message.kind() == HELLO_REQUEST && self.ignores_hello_requests() {
+                    msg::empty(message.body(), "HelloRequest")?;
+                    self.receiver.renegotiations += 1;
+                    if self.receiver.renegotiations > MAX_HELLO_REQUESTS {
+                        return Err(PeerMisbehaved::TooManyRenegotiations.into());
+                    }
+                    self.receiver.inbound.consume_message(length);
+                    continue;
                 }
                 // RFC 5246 §7.1: change_cipher_spec goes before the message that is protected by what it changes to.
                 if self.receiver.inbound.awaits_change_cipher_spec() {
@@ -339,6 +359,7 @@ impl<'a> Connection<'a> {
                             trace.event(&Event::Fact(Fact::Done));
                         }
                         self.receiver.tls13 = self.info.tls13;
+                        self.receiver.renegotiations = 0;
                         self.receiver.inbound.allow_data();
                         Handshake::Done
                     }
@@ -469,6 +490,9 @@ impl<'a> Receiver<'a> {
                         None
                     }
                     (HELLO_REQUEST, false, false) | (CLIENT_HELLO, false, true) => {
+                        if message.kind() == HELLO_REQUEST {
+                            msg::empty(message.body(), "HelloRequest")?;
+                        }
                         self.renegotiations += 1;
                         link.refusal_due.set(true);
                         None

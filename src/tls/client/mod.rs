@@ -59,6 +59,25 @@ pub(crate) enum State<'a> {
 }
 
 impl<'a> State<'a> {
+    /// Whether TLS 1.2 is spoken, or still may be.
+    pub(crate) fn may_be_tls12(&self) -> bool {
+        match self {
+            Self::ServerHello(state) => state.retried.is_none() && state.common.config.preferences.versions.tls12(),
+            Self::Certificate12(_)
+            | Self::StatusOrKeyExchange(_)
+            | Self::ServerKeyExchange(_)
+            | Self::DoneOrRequest(_)
+            | Self::Done(_)
+            | Self::Ticket12(_)
+            | Self::Finished12(_) => true,
+            Self::EncryptedExtensions(_)
+            | Self::CertificateOrRequest(_)
+            | Self::Certificate(_)
+            | Self::CertificateVerify(_)
+            | Self::Finished(_) => false,
+        }
+    }
+
     /// Takes a message; `None` when the handshake is done.
     pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
         // The legal edges of the client, all of them.

@@ -206,6 +206,64 @@ fn renegotiation_is_declined_and_the_connection_goes_on() {
 }
 
 #[test]
+fn hello_requests_during_the_handshake() {
+    let request = || Item::Message(message(0, &[]));
+    // RFC 5246 §7.4.1.1: ignored, and not hashed; before every message of the server's.
+    for client in [client(), client().with_versions(Versions::Tls12)] {
+        between(client, server().with_versions(Versions::Tls12), |middle| {
+            middle.run(|(from_client, _), item| match item {
+                Item::Message(_) if !from_client => vec![request(), item],
+                _ => vec![item],
+            });
+            assert!(middle.client.is_established() && middle.server.is_established());
+            middle.works();
+            // Those of the handshake do not count for what comes after it.
+            for _ in 0..4 {
+                middle.client.deliver(request(), false);
+                assert_eq!(middle.client.result, Ok(Progress::NeedInput));
+            }
+        });
+    }
+    // Not without end, and with nothing in them.
+    between(client().with_versions(Versions::Tls12), server(), |middle| {
+        for _ in 0..16 {
+            middle.client.deliver(request(), false);
+            assert_eq!(middle.client.result, Ok(Progress::NeedInput));
+        }
+        middle.client.deliver(request(), false);
+        let error = PeerMisbehaved::TooManyRenegotiations;
+        middle.client.failed(error, Alert::NO_RENEGOTIATION);
+    });
+    let error = InvalidMessage::TrailingData("HelloRequest");
+    between(client(), server(), |middle| {
+        middle.client.deliver(Item::Message(message(0, &[0])), false);
+        middle.client.failed(error, Alert::DECODE_ERROR);
+    });
+    between(client().with_versions(Versions::Tls12), server(), |middle| {
+        middle.establish();
+        middle.client.deliver(Item::Message(message(0, &[0])), false);
+        assert_eq!(middle.client.result, Err(error.into()));
+    });
+    // There is none in TLS 1.3, nor from a client.
+    let error = PeerMisbehaved::UnexpectedHandshake(0);
+    between(client().with_versions(Versions::Tls13), server(), |middle| {
+        middle.client.deliver(request(), false);
+        middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
+    between(client(), server(), |middle| {
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(8) if !from_client => vec![request(), item],
+            _ => vec![item],
+        });
+        middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
+    between(client(), server(), |middle| {
+        middle.server.deliver(request(), false);
+        middle.server.failed(error, Alert::UNEXPECTED_MESSAGE);
+    });
+}
+
+#[test]
 fn warnings_during_the_handshake() {
     // RFC 6066 §3: a server may say unrecognized_name with a warning before its hello.
     between(client(), server().with_versions(Versions::Tls12), |middle| {
