@@ -7,7 +7,7 @@ use super::codec::Full;
 use super::config::Preferences;
 use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
-use super::inbound::ChangeCipherSpec;
+use super::inbound::{ChangeCipherSpec, ContentLimit};
 use super::msg::HANDSHAKE_HEADER_LEN;
 use super::outbound::Outbound;
 use super::record::RecordKey;
@@ -74,8 +74,8 @@ pub(crate) struct Change<'a> {
     /// Whether the peer may not have the keys yet, and say so by an alert without protection.
     pub(crate) plain_alerts: bool,
     pub(crate) skip_early_data: Option<SkipEarlyData>,
-    /// The most content in a record from now on, in bytes.
-    pub(crate) max_content: Option<usize>,
+    /// The most content in a record from now on.
+    pub(crate) max_content: Option<ContentLimit>,
     /// What a client needs for the tickets that come later.
     pub(crate) resumption: Option<Resumption<'a>>,
 }

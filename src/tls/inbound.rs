@@ -53,6 +53,15 @@ pub(crate) enum ChangeCipherSpec {
     Await(RecordKey),
 }
 
+/// The most content that is taken in a record, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContentLimit {
+    /// That of `record_size_limit`: records without protection are not subject to it (RFC 8449 §4).
+    Protected(usize),
+    /// That of `max_fragment_length`, which holds for the handshake as well (RFC 6066 §4).
+    All(usize),
+}
+
 /// How early data that was not accepted is told from the rest (RFC 8446 §4.2.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SkipEarlyData {
@@ -78,8 +87,10 @@ pub(crate) struct Inbound<'b> {
     plain_alerts: bool,
     /// Whether application data may come, if only an empty record of it (RFC 8446 §2: not before Finished).
     allow_data: bool,
-    /// The most content in a record, in bytes.
+    /// The most content in a protected record, padding included, in bytes.
     max_content: usize,
+    /// The same without protection.
+    max_plain: usize,
     skip: SkipEarlyData,
     idle_records: u8,
     /// The transport has nothing more.
@@ -99,6 +110,7 @@ impl<'b> Inbound<'b> {
             plain_alerts: false,
             allow_data: false,
             max_content: MAX_PLAINTEXT,
+            max_plain: MAX_PLAINTEXT,
             skip: SkipEarlyData::No,
             idle_records: 0,
             ended: false,
@@ -249,9 +261,12 @@ impl<'b> Inbound<'b> {
         u16::try_from(content).unwrap_or(u16::MAX)
     }
 
-    /// Refuses records with more content from now on (RFC 8449 §4, RFC 6066 §4).
-    pub(crate) fn limit_content(&mut self, limit: usize) {
-        self.max_content = limit;
+    /// Refuses records with more content from now on.
+    pub(crate) fn limit_content(&mut self, limit: ContentLimit) {
+        match limit {
+            ContentLimit::Protected(limit) => self.max_content = limit,
+            ContentLimit::All(limit) => (self.max_content, self.max_plain) = (limit, limit),
+        }
     }
 
     /// From now on protected records are skipped up to a second ClientHello.
@@ -323,7 +338,11 @@ impl<'b> Inbound<'b> {
         let bytes = self.buffer.get_mut(payload).unwrap_or_default();
         let unexpected = PeerMisbehaved::UnexpectedRecord(header.content as u8);
         match (header.content, &mut self.key) {
-            (_, Some(key)) if !key.is_tls13() => key.open(header, bytes).map(Some),
+            (_, Some(key)) if !key.is_tls13() => {
+                let (content, range) = key.open(header, bytes)?;
+                check_length(range.len(), self.max_content)?;
+                Ok(Some((content, range)))
+            }
             (ContentType::ChangeCipherSpec, _) => {
                 let valid = *bytes == [1];
                 self.take_change_cipher_spec(valid)?;
@@ -341,7 +360,11 @@ impl<'b> Inbound<'b> {
                     self.skip = SkipEarlyData::No;
                     // The peer has the keys: it protects its alerts (RFC 8446 §6).
                     self.plain_alerts = false;
-                    result.map(Some)
+                    // Padding counts, the content type does not: our limit counts it (RFC 8449 §4).
+                    let inner = header.length.saturating_sub(key.overhead());
+                    let opened = result?;
+                    check_length(inner, self.max_content)?;
+                    Ok(Some(opened))
                 }
             },
             // A client that could not read our flight says so without protection; there is nothing else it could do.
@@ -358,6 +381,7 @@ impl<'b> Inbound<'b> {
                 _ => Err(unexpected.into()),
             },
             (content, None) => {
+                check_length(header.length, self.max_plain)?;
                 if content == ContentType::Handshake {
                     self.skip = SkipEarlyData::No;
                 }
@@ -395,9 +419,6 @@ impl<'b> Inbound<'b> {
         }
         if content == ContentType::ApplicationData && !self.allow_data {
             return Err(PeerMisbehaved::UnexpectedRecord(content as u8).into());
-        }
-        if range.len() > self.max_content {
-            return Err(InvalidMessage::RecordTooLong(range.len()).into());
         }
         if range.is_empty() {
             // RFC 8446 §5.1, §5.4: only application data may be empty.
@@ -464,6 +485,13 @@ impl<'b> Inbound<'b> {
         let room = self.buffer.len().saturating_sub(HEADER_LEN + MAX_EXPANSION);
         room.min(max_message(kind))
     }
+}
+
+fn check_length(length: usize, limit: usize) -> Result<(), Error> {
+    if length > limit {
+        return Err(InvalidMessage::RecordTooLong(length).into());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -607,6 +635,43 @@ mod tests {
                 assert_eq!(error, Some(PeerMisbehaved::TooMuchEarlyData.into()), "{size}");
             }
         }
+    }
+
+    #[test]
+    fn padding_counts_towards_the_limit_and_plain_records_do_not() {
+        // RFC 8449 §4.
+        let limit = 100;
+        for (content, zeros, fits) in [
+            (100, 0, true),
+            (1, 99, true),
+            (0, 100, true),
+            (101, 0, false),
+            (100, 1, false),
+            (0, 101, false),
+        ] {
+            let mut buffer = vec![0; FULL_INBOUND];
+            let mut inbound = Inbound::new(&mut buffer);
+            inbound.set_key(key(1)).unwrap();
+            inbound.allow_data();
+            inbound.limit_content(ContentLimit::Protected(limit));
+            let inner = [&vec![7; content][..], &[23], &vec![0; zeros]].concat();
+            let mut record = vec![0; HEADER_LEN + inner.len() + 16];
+            record[HEADER_LEN..][..inner.len()].copy_from_slice(&inner);
+            key(1).seal_inner(inner.len(), &mut record).unwrap();
+            let error = InvalidMessage::RecordTooLong(content + zeros).into();
+            let result = feed(&mut inbound, &record).map(drop);
+            assert_eq!(result, if fits { Ok(()) } else { Err(error) }, "{content} {zeros}");
+        }
+        let mut buffer = vec![0; FULL_INBOUND];
+        let mut inbound = Inbound::new(&mut buffer);
+        inbound.limit_content(ContentLimit::Protected(limit));
+        assert_eq!(feed(&mut inbound, &plain(22, &[1; 101])), Ok(vec![Received::Handshake]));
+        // RFC 6066 §4: max_fragment_length holds for them, too.
+        let mut buffer = vec![0; FULL_INBOUND];
+        let mut inbound = Inbound::new(&mut buffer);
+        inbound.limit_content(ContentLimit::All(limit));
+        let error = InvalidMessage::RecordTooLong(101).into();
+        assert_eq!(feed(&mut inbound, &plain(22, &[1; 101])), Err(error));
     }
 
     #[test]

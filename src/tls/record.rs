@@ -320,6 +320,17 @@ impl RecordKey {
         Ok(())
     }
 
+    /// Protects the first `length` bytes behind the header as they stand: content, content type and padding.
+    #[cfg(test)]
+    pub(crate) fn seal_inner(&mut self, length: usize, record: &mut [u8]) -> Result<(), Error> {
+        let header = Header::emit(ContentType::ApplicationData, length + TAG_LEN);
+        record[..HEADER_LEN].copy_from_slice(&header);
+        let (inner, tag) = record[HEADER_LEN..].split_at_mut(length);
+        let sealed = self.key.seal(&self.nonce(self.sequence), &header, inner);
+        tag[..TAG_LEN].copy_from_slice(&sealed.map_err(|_| WRONG_LENGTH)?);
+        self.advance()
+    }
+
     /// Makes the key look used.
     #[cfg(test)]
     pub(crate) fn set_sequence(&mut self, sequence: u64) {

@@ -8,7 +8,7 @@ use rand_core::CryptoRng;
 use super::config::{ClientConfig, Preferences};
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::handshake::{Context, Message, no_space};
-use super::inbound::ChangeCipherSpec;
+use super::inbound::{ChangeCipherSpec, ContentLimit};
 use super::msg::certificate::Chain;
 use super::msg::client_hello::Offer;
 use super::msg::server_hello::{Answers, DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, ServerHello};
@@ -476,7 +476,8 @@ fn take_answers(
             .limit_fragments(usize::from(limit) - usize::from(tls13));
         // The hello counted the content type for a server of TLS 1.3: one of TLS 1.2 may put content in its place.
         let uncounted = !tls13 && config.preferences.versions.tls13();
-        context.change.max_content = Some(usize::from(context.record_limit) + usize::from(uncounted));
+        let ours = usize::from(context.record_limit) + usize::from(uncounted);
+        context.change.max_content = Some(ContentLimit::Protected(ours));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod tls13;
 use super::config::{ClientAuth, Identity, ServerConfig};
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::handshake::{Context, Message};
+use super::inbound::ContentLimit;
 use super::msg::certificate::Chain;
 use super::msg::client_hello::ClientHello;
 use super::msg::server_hello::Answers;
@@ -142,12 +143,12 @@ fn answers<'a>(
             .limit_fragments(usize::from(limit) - usize::from(tls13));
         let ours = context.record_limit;
         answers.record_size_limit = Some(ours + u16::from(tls13));
-        context.change.max_content = Some(usize::from(ours));
+        context.change.max_content = Some(ContentLimit::Protected(usize::from(ours)));
     } else if let Some(length) = hello.max_fragment_length {
         // RFC 8449 §5: record_size_limit goes before it; RFC 6066 §4: it holds for both directions.
         context.outbound.limit_fragments(length);
         answers.max_fragment_length = Some(length);
-        context.change.max_content = Some(length);
+        context.change.max_content = Some(ContentLimit::All(length));
     }
     Ok(answers)
 }
