@@ -342,18 +342,19 @@ impl<'a> ClientConfig<'a> {
                 .iter()
                 .map(|protocol| protocol.len() + 1)
                 .sum::<usize>();
-        // Fixed parts and the headers of every extension; two key shares; a name; a ticket; a cookie.
-        let hello = 512 + lists + 2 * (4 + MAX_PUBLIC) + 256 + (MAX_TICKET + 64) + MAX_COOKIE;
+        // Fixed parts and the headers of every extension; two key shares; a name; a ticket.
+        let hello = 512 + lists + 2 * (4 + MAX_PUBLIC) + 256 + (MAX_TICKET + 64);
         let certificate = self.identity.as_ref().map_or(8, Identity::message_len);
         let second = certificate + (8 + MAX_SIGNATURE) + (5 + MAX_PUBLIC) + (4 + MAX_HASH);
-        // The first hello may still wait to be sent.
-        let content = hello + hello.max(second);
+        // The first hello, which has no cookie, may still wait to be sent.
+        let content = hello + (hello + COOKIE).max(second);
         content + protection_len(content)
     }
 }
 
-/// The longest cookie that a client gives back, in bytes.
-pub(crate) const MAX_COOKIE: usize = 512;
+/// A cookie for which there is room in a client's second hello in any case, in bytes; a longer one, up to the 2^16-1 of
+/// RFC 8446 §4.2.2, is given back where the outbound buffer has the room.
+const COOKIE: usize = 1024;
 
 /// What headers and protection add to a flight: a few records more than its length asks for, and change_cipher_spec.
 /// The records are as small as the peer wants them.

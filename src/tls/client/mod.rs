@@ -349,12 +349,6 @@ impl<'a> ExpectServerHello<'a> {
             // With no more than a cookie the server is free to choose among our shares.
             None => None,
         };
-        if hello
-            .cookie
-            .is_some_and(|cookie| cookie.len() > super::config::MAX_COOKIE)
-        {
-            return Err(PeerMisbehaved::IllegalParameter("cookie").into());
-        }
         self.common.transcript.replace_by_message_hash(suite.hash())?;
         self.common.transcript.add(message.whole);
         // A session for another hash cannot be resumed with this suite (RFC 8446 §4.1.4). A ticket of TLS 1.2 stays in

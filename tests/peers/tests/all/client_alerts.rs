@@ -4,11 +4,13 @@ use postern::crypto::kx::Group;
 use postern::crypto::suite::CipherSuite;
 use postern::pki::verify::ServerName;
 use postern::tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
-use postern::tls::{AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, Versions};
-use postern_peers::clock;
+use postern::tls::{
+    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, Progress, ServerConfig, Versions,
+};
 use postern_peers::hello::{message, numbers16, record, vector8, vector16};
 use postern_peers::middle::{Item, between};
 use postern_peers::world::{Kind, of};
+use postern_peers::{clock, rng};
 
 const X25519: [Group; 1] = [Group::X25519];
 
@@ -630,11 +632,6 @@ fn retry_requests_that_are_illegal() {
             Alert::DECODE_ERROR,
         ),
         (
-            vec![(44, vector16(&[7; 600]))],
-            illegal("cookie"),
-            Alert::ILLEGAL_PARAMETER,
-        ),
-        (
             vec![ask(0x0017), (41, vec![0, 0])],
             PeerMisbehaved::MisplacedExtension(41).into(),
             Alert::ILLEGAL_PARAMETER,
@@ -745,6 +742,51 @@ fn a_cookie_comes_back_and_the_promise_of_a_retry_is_kept() {
         let error = PeerMisbehaved::IllegalParameter("selected_version");
         middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
     });
+}
+
+#[test]
+fn cookies_of_every_length_that_there_is_room_for() {
+    // RFC 8446 §4.2.2 allows 2^16-1 bytes; the limit is that of the messages and of the outbound buffer.
+    let groups = [Group::X25519, Group::Secp256r1];
+    let client = client().with_groups(&groups);
+    let trying = |length: usize, buffer: usize, sent: bool| {
+        let (mut inbound, mut outbound) = (vec![0; 20_000], vec![0; buffer]);
+        let mut random = rng(3);
+        let mut connection = Connection::client(client, &mut inbound, &mut outbound, &mut random).unwrap();
+        let first = connection.pending().to_vec();
+        if sent {
+            connection.sent(first.len());
+        }
+        let cookie = (44, vector16(&vec![7; length]));
+        let Item::Message(request) = retry_request(&Item::Message(first[5..].to_vec()), &[cookie]) else {
+            panic!()
+        };
+        let request = record(22, &request);
+        connection.space()[..request.len()].copy_from_slice(&request);
+        connection.received(request.len());
+        let result = connection.advance(&mut random);
+        (result, connection.pending().to_vec())
+    };
+    let least = client.flight_len().max(postern::tls::MIN_OUTBOUND);
+    for (length, buffer, sent) in [
+        (600, least, false),
+        (1024, least, false),
+        (4096, least, true),
+        (16_000, 40_000, true),
+    ] {
+        let (result, pending) = trying(length, buffer, sent);
+        assert_eq!(result, Ok(Progress::NeedInput), "{length}");
+        let needle = vec![7; length.min(500)];
+        assert!(pending.windows(needle.len()).any(|window| window == needle), "{length}");
+    }
+    // No fault of the server's.
+    let (result, pending) = trying(16_000, least, true);
+    let error = result.unwrap_err();
+    assert_eq!(error.alert(), Some(Alert::INTERNAL_ERROR));
+    assert!(
+        pending.ends_with(&[21, 3, 3, 0, 2, 2, Alert::INTERNAL_ERROR.0]),
+        "{error}"
+    );
 }
 
 #[test]
