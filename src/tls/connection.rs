@@ -500,7 +500,7 @@ impl<'a> Receiver<'a> {
                     _ => return Err(message.unexpected()),
                 };
                 if self.tickets > MAX_TICKETS {
-                    return Err(PeerMisbehaved::TooManyEmptyRecords.into());
+                    return Err(PeerMisbehaved::TooManyTickets.into());
                 }
                 if self.renegotiations > MAX_RENEGOTIATIONS {
                     return Err(PeerMisbehaved::TooManyRenegotiations.into());

@@ -78,6 +78,8 @@ pub enum PeerMisbehaved {
     TooManyEmptyRecords,
     /// Too many KeyUpdates in a row without data between them.
     TooManyKeyUpdates,
+    /// Too many tickets on one connection.
+    TooManyTickets,
     /// More undecipherable early data than is skipped (RFC 8446 §4.2.10).
     TooMuchEarlyData,
     /// `legacy_version` or another version is that of SSL 3.0 (RFC 8446 §E.5).
@@ -179,7 +181,8 @@ impl Error {
                 | PeerMisbehaved::InterleavedHandshake
                 | PeerMisbehaved::MessageAcrossKeyChange
                 | PeerMisbehaved::TooManyEmptyRecords
-                | PeerMisbehaved::TooManyKeyUpdates => Alert::UNEXPECTED_MESSAGE,
+                | PeerMisbehaved::TooManyKeyUpdates
+                | PeerMisbehaved::TooManyTickets => Alert::UNEXPECTED_MESSAGE,
                 PeerMisbehaved::UnofferedExtension => Alert::UNSUPPORTED_EXTENSION,
                 PeerMisbehaved::InappropriateFallback => Alert::INAPPROPRIATE_FALLBACK,
                 PeerMisbehaved::RenegotiationInfo | PeerMisbehaved::ChangedMasterSecret => Alert::HANDSHAKE_FAILURE,
@@ -270,6 +273,7 @@ impl fmt::Display for PeerMisbehaved {
             Self::MessageAcrossKeyChange => f.write_str("handshake message goes on past a change of keys"),
             Self::TooManyEmptyRecords => f.write_str("too many records that bring nothing on"),
             Self::TooManyKeyUpdates => f.write_str("too many key updates without data"),
+            Self::TooManyTickets => f.write_str("too many session tickets"),
             Self::TooMuchEarlyData => f.write_str("too much early data"),
             Self::Ssl3 => f.write_str("SSL 3.0 is not spoken here"),
             Self::DuplicateExtension(kind) => write!(f, "extension {kind} twice"),

@@ -599,7 +599,8 @@ fn tickets_by_the_dozen_and_malformed_ones() {
         }
         assert!(!sessions.is_empty());
         middle.client.deliver(ticket(7200, &[9], &[1; 100], &[]), false);
-        let error = middle.client.result.unwrap_err();
+        let error = Error::from(PeerMisbehaved::TooManyTickets);
+        assert_eq!(middle.client.result, Err(error));
         assert_eq!(error.alert(), Some(Alert::UNEXPECTED_MESSAGE));
     });
     // What cannot be used is not kept: no lifetime, or too long for us. Unknown extensions mean nothing (§4.6.1).
