@@ -24,6 +24,8 @@ pub(crate) struct Outbound<'b> {
     key: Option<RecordKey>,
     /// The most content in a record.
     max_fragment: usize,
+    /// What comes next is an initial ClientHello, whose records say another version.
+    initial: bool,
     /// close_notify or a fatal alert has been queued: nothing may follow.
     closed: bool,
     trace: Option<&'b dyn Trace>,
@@ -37,6 +39,7 @@ impl<'b> Outbound<'b> {
             end: 0,
             key: None,
             max_fragment: MAX_PLAINTEXT,
+            initial: false,
             closed: false,
             trace: None,
         }
@@ -74,6 +77,17 @@ impl<'b> Outbound<'b> {
     /// Uses `key` from the next record on.
     pub(crate) fn set_key(&mut self, key: RecordKey) {
         self.key = Some(key);
+    }
+
+    /// Queues an initial ClientHello, written by `write`.
+    pub(crate) fn initial_hello<R>(
+        &mut self,
+        write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.initial = true;
+        let result = self.handshake(write);
+        self.initial = false;
+        result
     }
 
     /// Queues handshake messages, written by `write`, as few records as they fit in. Returns what `write` does.
@@ -235,7 +249,10 @@ impl<'b> Outbound<'b> {
             let whole = match &mut self.key {
                 Some(key) => key.seal(content, size, record)?,
                 None => {
-                    let header = Header::emit(content, size);
+                    let header = match self.initial {
+                        true => Header::emit_initial(size),
+                        false => Header::emit(content, size),
+                    };
                     record.get_mut(..HEADER_LEN).ok_or(NO_SPACE)?.copy_from_slice(&header);
                     HEADER_LEN + size
                 }

@@ -95,10 +95,17 @@ impl Header {
         }))
     }
 
-    /// The header of a record that we send. `legacy_record_version` is always that of TLS 1.2 (RFC 8446 §5.1).
+    /// The header of a record that we send. `legacy_record_version` is that of TLS 1.2 (RFC 8446 §5.1).
     pub(crate) fn emit(content: ContentType, length: usize) -> [u8; HEADER_LEN] {
         let [.., high, low] = length.to_be_bytes();
         [content as u8, 3, 3, high, low]
+    }
+
+    /// The same of an initial ClientHello, where it is that of TLS 1.0: what all clients send, and middleboxes expect
+    /// (RFC 8446 §5.1, RFC 5246 §E.1).
+    pub(crate) fn emit_initial(length: usize) -> [u8; HEADER_LEN] {
+        let [content, .., high, low] = Self::emit(ContentType::Handshake, length);
+        [content, 3, 1, high, low]
     }
 }
 

@@ -5,6 +5,7 @@ mod tls13;
 
 use rand_core::CryptoRng;
 
+use super::codec::Writer;
 use super::config::{ClientConfig, Preferences};
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::handshake::{Context, Message, no_space};
@@ -231,7 +232,7 @@ impl<'a> ExpectServerHello<'a> {
                 )
             }),
         };
-        outbound.handshake(|writer| {
+        let write = |writer: &mut Writer<'_>| {
             offer.emit(writer).map_err(no_space)?;
             if let Some((session, _)) = psk {
                 let hash = session.suite.hash();
@@ -250,7 +251,11 @@ impl<'a> ExpectServerHello<'a> {
             }
             transcript.add(writer.since(0)?);
             Ok(())
-        })?;
+        };
+        match self.retried {
+            None => outbound.initial_hello(write)?,
+            Some(_) => outbound.handshake(write)?,
+        }
         Ok(State::ServerHello(self))
     }
 

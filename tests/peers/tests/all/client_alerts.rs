@@ -810,6 +810,36 @@ fn after_a_cookie_alone_the_server_may_take_any_share() {
 }
 
 #[test]
+fn only_the_records_of_the_initial_hello_say_another_version() {
+    // RFC 8446 §5.1.
+    let groups = [Group::X25519, Group::Secp256r1];
+    for versions in [Versions::Tls13, Versions::Tls12, Versions::Both] {
+        let client = client().with_groups(&groups).with_versions(versions);
+        let (mut inbound, mut outbound) = (vec![0; 20_000], vec![0; 40_000]);
+        let mut random = rng(3);
+        let mut client = Connection::client(client, &mut inbound, &mut outbound, &mut random).unwrap();
+        let hello = client.pending().to_vec();
+        assert_eq!(hello[..3], [22, 3, 1]);
+        client.sent(hello.len());
+        // Neither the second hello nor an alert.
+        let ask = (51, vec![0, 0x17]);
+        let Item::Message(request) = retry_request(&Item::Message(hello[5..].to_vec()), &[ask]) else {
+            panic!()
+        };
+        let request = record(22, &request);
+        client.space()[..request.len()].copy_from_slice(&request);
+        client.received(request.len());
+        assert_eq!(client.advance(&mut random).is_ok(), versions != Versions::Tls12);
+        let mut rest = client.pending();
+        assert!(!rest.is_empty());
+        while let Some(&[_, major, minor, high, low]) = rest.first_chunk::<5>() {
+            assert_eq!([major, minor], [3, 3]);
+            rest = &rest[5 + usize::from(u16::from_be_bytes([high, low]))..];
+        }
+    }
+}
+
+#[test]
 fn a_session_id_is_only_sent_where_it_means_something() {
     let length = |versions| {
         let mut length = None;
