@@ -1,7 +1,7 @@
 //! The TLS 1.3 server (RFC 8446 §2, §4): from ClientHello to the client's Finished.
 
 use super::{State, answers, check_client, choose_identity, session_end, session_suffices, ticket_lifetime};
-use crate::crypto::hash::HashOutput;
+use crate::crypto::hash::{HashAlgorithm, HashOutput};
 use crate::crypto::kx::{Group, PublicValue, SharedSecret};
 use crate::crypto::mac::constant_time_eq;
 use crate::crypto::sign::SignatureScheme;
@@ -34,6 +34,46 @@ pub(crate) struct ExpectSecondClientHello<'a> {
     group: Group,
     /// What the second ClientHello has to repeat.
     unchanging: HashOutput,
+    psks: FirstPsks,
+}
+
+/// What `pre_shared_key` of the first ClientHello held. The second may drop PSKs only where the suite rules them out, and
+/// may add none (RFC 8446 §4.1.2).
+enum FirstPsks {
+    /// It was not there.
+    Absent,
+    /// Nothing that could be resumed with this suite.
+    Unfit,
+    /// A session that could be: the hash of its identity.
+    Fit(HashOutput),
+}
+
+impl FirstPsks {
+    fn of(config: &ServerConfig<'_>, suite: CipherSuite, hello: &ClientHello<'_>) -> Self {
+        if hello.psks.is_none() {
+            return Self::Absent;
+        }
+        match sessions(config, suite, hello).next() {
+            Some(session) => Self::Fit(HashAlgorithm::Sha256.hash(session.identity)),
+            None => Self::Unfit,
+        }
+    }
+
+    fn check(&self, second: &ClientHello<'_>) -> Result<(), Error> {
+        let kept = match (self, second.psks) {
+            (Self::Absent, psks) => psks.is_none(),
+            (Self::Unfit, _) => true,
+            (Self::Fit(_), None) => false,
+            (Self::Fit(first), Some(psks)) => psks
+                .iter()
+                .any(|(identity, _)| HashAlgorithm::Sha256.hash(identity).as_ref() == first.as_ref()),
+        };
+        if kept {
+            Ok(())
+        } else {
+            Err(PeerMisbehaved::ChangedClientHello.into())
+        }
+    }
 }
 
 /// The server after its flight with a CertificateRequest.
@@ -92,12 +132,14 @@ pub(super) fn client_hello<'a>(
             context.change.skip_early_data = Some(SkipEarlyData::UntilClientHello);
         }
         let unchanging = hello.unchanging_part();
+        let psks = FirstPsks::of(&config, suite, hello);
         let state = ExpectSecondClientHello {
             config,
             transcript,
             suite,
             group,
             unchanging,
+            psks,
         };
         return Ok(Some(State::SecondClientHello(state)));
     };
@@ -132,6 +174,7 @@ impl<'a> ExpectSecondClientHello<'a> {
         if !constant_time_eq(hello.unchanging_part().as_ref(), self.unchanging.as_ref()) {
             return Err(PeerMisbehaved::ChangedClientHello.into());
         }
+        self.psks.check(&hello)?;
         let Self {
             config,
             transcript,
@@ -247,6 +290,37 @@ impl<'a> ExpectFinished<'a> {
         }
         Ok(())
     }
+}
+
+/// A session in a client's offer, its binder not checked yet.
+struct Offered<'m> {
+    identity: &'m [u8],
+    binder: &'m [u8],
+    resumed: Resumed,
+}
+
+/// The sessions of a client's offer that could be resumed with `suite`.
+fn sessions<'m>(
+    config: &ServerConfig<'_>,
+    suite: CipherSuite,
+    hello: &ClientHello<'m>,
+) -> impl Iterator<Item = Offered<'m>> {
+    let psks = hello.psks.filter(|_| hello.psk_dhe_ke());
+    let offers = psks.into_iter().flat_map(|psks| (0..).zip(psks.iter().take(MAX_PSKS)));
+    offers.filter_map(move |(number, (identity, binder))| {
+        let state = config
+            .tickets?
+            .open(identity, || config.session_context(), config.preferences.clock.now)?;
+        let fits = state.tls13
+            && state.suite.hash() == suite.hash()
+            && state.is_for(hello.server_name)
+            && session_suffices(config, state.identity.as_ref());
+        fits.then_some(Offered {
+            identity,
+            binder,
+            resumed: Resumed { number, state },
+        })
+    })
 }
 
 /// A session that the client proved to know.
@@ -384,32 +458,18 @@ impl<'a> Flight<'a> {
     /// The first session of the client's offer that is good for this connection, its binder checked
     /// (RFC 8446 §4.2.11).
     fn find_session(&self, hello: &ClientHello<'_>, message: Message<'_>) -> Result<Option<Resumed>, Error> {
-        let (Some(tickets), Some(psks)) = (self.config.tickets, hello.psks.filter(|_| hello.psk_dhe_ke())) else {
+        let (Some(session), Some(psks)) = (sessions(&self.config, self.suite, hello).next(), hello.psks) else {
             return Ok(None);
         };
-        for (number, (identity, binder)) in (0..).zip(psks.iter().take(MAX_PSKS)) {
-            let session_context = || self.config.session_context();
-            let Some(state) = tickets.open(identity, session_context, self.config.preferences.clock.now) else {
-                continue;
-            };
-            let fits = state.tls13
-                && state.suite.hash() == self.suite.hash()
-                && state.is_for(hello.server_name)
-                && session_suffices(&self.config, state.identity.as_ref());
-            if !fits {
-                continue;
-            }
-            let covered = message.whole.len().checked_sub(psks.binders_len());
-            let covered = covered.and_then(|covered| message.whole.get(..covered));
-            let mut transcript = self.transcript.clone();
-            transcript.add(covered.ok_or(Error::Internal("binders longer than their ClientHello"))?);
-            let key = KeySchedule::early(self.suite, Some(state.secret.as_ref())).binder()?;
-            if !key.is_finished(&transcript.hash(self.suite.hash())?, binder)? {
-                return Err(PeerMisbehaved::WrongBinder.into());
-            }
-            return Ok(Some(Resumed { number, state }));
+        let covered = message.whole.len().checked_sub(psks.binders_len());
+        let covered = covered.and_then(|covered| message.whole.get(..covered));
+        let mut transcript = self.transcript.clone();
+        transcript.add(covered.ok_or(Error::Internal("binders longer than their ClientHello"))?);
+        let key = KeySchedule::early(self.suite, Some(session.resumed.state.secret.as_ref())).binder()?;
+        if !key.is_finished(&transcript.hash(self.suite.hash())?, session.binder)? {
+            return Err(PeerMisbehaved::WrongBinder.into());
         }
-        Ok(None)
+        Ok(Some(session.resumed))
     }
 
     fn send_server_hello(

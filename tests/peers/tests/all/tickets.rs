@@ -8,7 +8,7 @@ use postern::tls::session::{SESSION_LIFETIME, TICKET_LIFETIME};
 use postern::tls::{
     AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, SessionCache, Tickets, Versions,
 };
-use postern_peers::hello::{message, vector8, vector16};
+use postern_peers::hello::{message, pre_shared_key, vector8, vector16};
 use postern_peers::middle::{Item, Middle, between};
 use postern_peers::world::{Kind, of};
 use postern_peers::{clock, rng};
@@ -160,6 +160,73 @@ fn tickets_have_their_time() {
             client.with_clock(later(2 * life - 1)),
             server.with_clock(later(2 * life - 1))
         ));
+    }
+}
+
+#[test]
+fn psks_do_not_come_or_go_between_two_hellos() {
+    // RFC 8446 §4.1.2: only those go that the suite rules out.
+    use CipherSuite::{Aes128GcmSha256, Aes256GcmSha384};
+    let groups = [Group::X25519, Group::Secp256r1];
+    type Alter = fn(&mut Vec<(u16, Vec<u8>)>);
+    let without: Alter = |list| list.retain(|(kind, _)| *kind != 41);
+    let other: Alter = |list| list.last_mut().unwrap().1[5] ^= 1;
+    let added: Alter = |list| list.push((41, pre_shared_key(b"ticket", &[0; 32])));
+    for (number, alter, suite, error) in [
+        (1, without, Aes128GcmSha256, Some(PeerMisbehaved::ChangedClientHello)),
+        (1, other, Aes128GcmSha256, Some(PeerMisbehaved::ChangedClientHello)),
+        // Nothing to resume in the first: our client takes out what the suite of the retry rules out.
+        (1, |_| {}, Aes256GcmSha384, None),
+        (0, without, Aes128GcmSha256, Some(PeerMisbehaved::ChangedClientHello)),
+    ] {
+        let (tickets, sessions) = (tickets(), SessionCache::new());
+        let client = client()
+            .with_sessions(&sessions)
+            .with_groups(&groups)
+            .with_versions(Versions::Tls13);
+        let server = server().with_tickets(&tickets).with_groups(&groups);
+        assert!(!resumes(client, server.with_suites(&[Aes128GcmSha256])));
+        let suites = [suite];
+        between(
+            client,
+            server.with_suites(&suites).with_groups(&groups[1..]),
+            |middle| {
+                let mut hellos = 0;
+                middle.run(|(from_client, _), item| match item.kind() {
+                    Some(1) if from_client => {
+                        hellos += 1;
+                        vec![if hellos == number + 1 {
+                            item.map(client_hello(alter))
+                        } else {
+                            item
+                        }]
+                    }
+                    _ => vec![item],
+                });
+                match error {
+                    Some(error) => middle.server.failed(error, Alert::ILLEGAL_PARAMETER),
+                    None => assert!(middle.server.is_established()),
+                }
+            },
+        );
+        // None in the first, one in the second.
+        sessions.clear();
+        between(client, server.with_groups(&groups[1..]), |middle| {
+            let mut hellos = 0;
+            middle.run(|(from_client, _), item| match item.kind() {
+                Some(1) if from_client => {
+                    hellos += 1;
+                    vec![if hellos == 2 {
+                        item.map(client_hello(added))
+                    } else {
+                        item
+                    }]
+                }
+                _ => vec![item],
+            });
+            let error = PeerMisbehaved::ChangedClientHello;
+            middle.server.failed(error, Alert::ILLEGAL_PARAMETER);
+        });
     }
 }
 
@@ -539,14 +606,21 @@ fn a_resumption_that_is_wrong() {
     });
 }
 
+/// The extensions of a ClientHello, to be changed; the rest of it stays.
+pub fn client_hello(change: impl Fn(&mut Vec<(u16, Vec<u8>)>)) -> impl Fn(&mut Vec<u8>) {
+    move |body| {
+        let suites = 35 + usize::from(body[34]);
+        let compression = suites + 2 + usize::from(u16::from_be_bytes([body[suites], body[suites + 1]]));
+        let at = compression + 1 + usize::from(body[compression]);
+        let block = extensions(&body[at..], &change);
+        body.truncate(at);
+        body.extend(block);
+    }
+}
+
 /// Takes `extended_master_secret` out of a ClientHello.
 pub fn without_master_secret(body: &mut Vec<u8>) {
-    let suites = 35 + usize::from(body[34]);
-    let compression = suites + 2 + usize::from(u16::from_be_bytes([body[suites], body[suites + 1]]));
-    let at = compression + 1 + usize::from(body[compression]);
-    let block = extensions(&body[at..], |list| list.retain(|(kind, _)| *kind != 23));
-    body.truncate(at);
-    body.extend(block);
+    client_hello(|list| list.retain(|(kind, _)| *kind != 23))(body);
 }
 
 #[test]
