@@ -3,6 +3,7 @@
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::signature::hazmat::RandomizedPrehashSigner as _;
 use rand_core::CryptoRng;
+use sha2::{Digest as _, Sha512};
 
 use super::CryptoError;
 use super::hash::{HashAlgorithm, HashOutput};
@@ -30,6 +31,9 @@ pub enum SignatureScheme {
     EcdsaSecp256r1Sha256,
     /// `ecdsa_secp384r1_sha384`. In TLS 1.2: ECDSA with SHA-384 on any curve.
     EcdsaSecp384r1Sha384,
+    /// `ecdsa_secp521r1_sha512`. In TLS 1.2: ECDSA with SHA-512 on any curve (RFC 8422 §5.10). Not for TLS 1.3, where it
+    /// names P-521.
+    EcdsaSecp521r1Sha512,
     /// `ed25519`.
     Ed25519,
     /// `rsa_pss_rsae_sha256`.
@@ -50,7 +54,7 @@ use SignatureScheme::*;
 
 impl SignatureScheme {
     /// All of them, in the order that we offer them.
-    pub const ALL: [SignatureScheme; 9] = [
+    pub const ALL: [SignatureScheme; 10] = [
         EcdsaSecp256r1Sha256,
         Ed25519,
         EcdsaSecp384r1Sha384,
@@ -60,6 +64,7 @@ impl SignatureScheme {
         RsaPkcs1Sha256,
         RsaPkcs1Sha384,
         RsaPkcs1Sha512,
+        EcdsaSecp521r1Sha512,
     ];
 
     /// The scheme with an IANA number.
@@ -72,6 +77,7 @@ impl SignatureScheme {
         match self {
             EcdsaSecp256r1Sha256 => 0x0403,
             EcdsaSecp384r1Sha384 => 0x0503,
+            EcdsaSecp521r1Sha512 => 0x0603,
             Ed25519 => 0x0807,
             RsaPssRsaeSha256 => 0x0804,
             RsaPssRsaeSha384 => 0x0805,
@@ -87,6 +93,7 @@ impl SignatureScheme {
         match self {
             EcdsaSecp256r1Sha256 => "ecdsa_secp256r1_sha256",
             EcdsaSecp384r1Sha384 => "ecdsa_secp384r1_sha384",
+            EcdsaSecp521r1Sha512 => "ecdsa_secp521r1_sha512",
             Ed25519 => "ed25519",
             RsaPssRsaeSha256 => "rsa_pss_rsae_sha256",
             RsaPssRsaeSha384 => "rsa_pss_rsae_sha384",
@@ -97,26 +104,36 @@ impl SignatureScheme {
         }
     }
 
-    /// Whether TLS 1.3 allows it in CertificateVerify: PKCS#1 v1.5 it does not (RFC 8446 §4.2.3).
+    /// Whether it is used in CertificateVerify of TLS 1.3: PKCS#1 v1.5 is not allowed there (RFC 8446 §4.2.3), and P-521
+    /// not supported.
     pub const fn in_tls13(self) -> bool {
-        !matches!(self, RsaPkcs1Sha256 | RsaPkcs1Sha384 | RsaPkcs1Sha512)
+        !matches!(
+            self,
+            RsaPkcs1Sha256 | RsaPkcs1Sha384 | RsaPkcs1Sha512 | EcdsaSecp521r1Sha512
+        )
+    }
+
+    /// Whether it may be offered to a peer that may choose TLS 1.3. PKCS#1 v1.5 is for certificates then; but
+    /// `ecdsa_secp521r1_sha512` would promise P-521.
+    pub const fn may_be_offered(self, tls13: bool) -> bool {
+        !tls13 || !matches!(self, EcdsaSecp521r1Sha512)
     }
 
     /// Which suites of TLS 1.2 such a signature goes with (RFC 8422 §2, §5.10).
     pub const fn authentication(self) -> Authentication {
         match self {
-            EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384 | Ed25519 => Authentication::Ecdsa,
+            EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384 | EcdsaSecp521r1Sha512 | Ed25519 => Authentication::Ecdsa,
             _ => Authentication::Rsa,
         }
     }
 
     /// The hash with which the message itself is not needed: a client's CertificateVerify of TLS 1.2 covers all
-    /// messages before it, of which only these two hashes are kept.
+    /// messages before it, of which these two hashes are always kept, and the messages only where there is room.
     pub const fn prehash(self) -> Option<HashAlgorithm> {
         match self {
             EcdsaSecp256r1Sha256 | RsaPssRsaeSha256 | RsaPkcs1Sha256 => Some(HashAlgorithm::Sha256),
             EcdsaSecp384r1Sha384 | RsaPssRsaeSha384 | RsaPkcs1Sha384 => Some(HashAlgorithm::Sha384),
-            Ed25519 | RsaPssRsaeSha512 | RsaPkcs1Sha512 => None,
+            Ed25519 | EcdsaSecp521r1Sha512 | RsaPssRsaeSha512 | RsaPkcs1Sha512 => None,
         }
     }
 }
@@ -128,15 +145,19 @@ impl core::fmt::Display for SignatureScheme {
 }
 
 impl SigningKey {
-    /// The schemes that this key can sign handshakes with, the best first. Not all are for TLS 1.3:
-    /// [`SignatureScheme::in_tls13`] tells.
-    pub fn schemes(&self) -> &'static [SignatureScheme] {
-        match self {
-            Self::EcdsaP256(_) => &[EcdsaSecp256r1Sha256],
-            Self::EcdsaP384(_) => &[EcdsaSecp384r1Sha384],
-            Self::Ed25519(_) => &[Ed25519],
+    /// The schemes that this key can sign handshakes with, the best first. In TLS 1.3 an ECDSA scheme names hash and
+    /// curve (RFC 8446 §4.2.3), in TLS 1.2 only the hash (RFC 8422 §5.10).
+    pub fn schemes(&self, tls13: bool) -> &'static [SignatureScheme] {
+        match (self, tls13) {
+            (Self::EcdsaP256(_), true) => &[EcdsaSecp256r1Sha256],
+            (Self::EcdsaP256(_), false) => &[EcdsaSecp256r1Sha256, EcdsaSecp384r1Sha384, EcdsaSecp521r1Sha512],
+            (Self::EcdsaP384(_), true) => &[EcdsaSecp384r1Sha384],
+            (Self::EcdsaP384(_), false) => &[EcdsaSecp384r1Sha384, EcdsaSecp256r1Sha256, EcdsaSecp521r1Sha512],
+            (Self::Ed25519(_), _) => &[Ed25519],
             #[cfg(feature = "rsa")]
-            Self::Rsa(_) => &[
+            (Self::Rsa(_), true) => &[RsaPssRsaeSha256, RsaPssRsaeSha384, RsaPssRsaeSha512],
+            #[cfg(feature = "rsa")]
+            (Self::Rsa(_), false) => &[
                 RsaPssRsaeSha256,
                 RsaPssRsaeSha384,
                 RsaPssRsaeSha512,
@@ -162,7 +183,7 @@ impl SigningKey {
     /// time of the call. Ed25519 uses no randomness.
     ///
     /// # Errors
-    /// When `scheme` is none of [`SigningKey::schemes`], or an RSA computation went wrong.
+    /// When `scheme` is none of [`SigningKey::schemes`] in TLS 1.2, or an RSA computation went wrong.
     pub fn sign(
         &self,
         scheme: SignatureScheme,
@@ -170,11 +191,12 @@ impl SigningKey {
         rng: &mut dyn CryptoRng,
     ) -> Result<Signature, CryptoError> {
         match (self, scheme) {
-            (Self::EcdsaP256(_), EcdsaSecp256r1Sha256) => {
-                self.sign_prehashed(scheme, &HashAlgorithm::Sha256.hash(message), rng)
+            (Self::EcdsaP256(_) | Self::EcdsaP384(_), EcdsaSecp521r1Sha512) => {
+                self.sign_hash(&Sha512::digest(message), rng)
             }
-            (Self::EcdsaP384(_), EcdsaSecp384r1Sha384) => {
-                self.sign_prehashed(scheme, &HashAlgorithm::Sha384.hash(message), rng)
+            (Self::EcdsaP256(_) | Self::EcdsaP384(_), _) => {
+                let hash = scheme.prehash().ok_or(CryptoError)?;
+                self.sign_prehashed(scheme, &hash.hash(message), rng)
             }
             (Self::Ed25519(key), Ed25519) => {
                 let signature = key.try_sign(message).map_err(|_| CryptoError)?;
@@ -197,18 +219,28 @@ impl SigningKey {
         rng: &mut dyn CryptoRng,
     ) -> Result<Signature, CryptoError> {
         match (self, scheme) {
-            (Self::EcdsaP256(key), EcdsaSecp256r1Sha256) => {
-                let signature: p256::ecdsa::DerSignature =
-                    key.sign_prehash_with_rng(rng, hash.as_ref()).map_err(|_| CryptoError)?;
-                Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
-            }
-            (Self::EcdsaP384(key), EcdsaSecp384r1Sha384) => {
-                let signature: p384::ecdsa::DerSignature =
-                    key.sign_prehash_with_rng(rng, hash.as_ref()).map_err(|_| CryptoError)?;
-                Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
+            (Self::EcdsaP256(_) | Self::EcdsaP384(_), EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384) => {
+                self.sign_hash(hash.as_ref(), rng)
             }
             #[cfg(feature = "rsa")]
             (Self::Rsa(key), scheme) => super::rsa::sign_prehashed(key, scheme, hash, rng),
+            _ => Err(CryptoError),
+        }
+    }
+
+    /// Signs a hash with ECDSA: as many bits of it as the curve's order has (FIPS 186-5 §6.4.1).
+    fn sign_hash(&self, hash: &[u8], rng: &mut dyn CryptoRng) -> Result<Signature, CryptoError> {
+        match self {
+            Self::EcdsaP256(key) => {
+                let signature: p256::ecdsa::DerSignature =
+                    key.sign_prehash_with_rng(rng, hash).map_err(|_| CryptoError)?;
+                Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
+            }
+            Self::EcdsaP384(key) => {
+                let signature: p384::ecdsa::DerSignature =
+                    key.sign_prehash_with_rng(rng, hash).map_err(|_| CryptoError)?;
+                Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
+            }
             _ => Err(CryptoError),
         }
     }

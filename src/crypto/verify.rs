@@ -4,6 +4,7 @@ use der::Decode as _;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use p256::pkcs8::SubjectPublicKeyInfoRef;
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
+use sha2::{Digest as _, Sha512};
 
 use super::CryptoError;
 use super::hash::{HashAlgorithm, HashOutput};
@@ -71,12 +72,14 @@ fn choose(scheme: SignatureScheme, tls13: bool, spki: &[u8]) -> Result<(Check, &
         return Err(CryptoError);
     }
     let check = match (scheme, kind) {
-        (EcdsaSecp256r1Sha256, Key::P256) => Check::P256(HashAlgorithm::Sha256),
-        (EcdsaSecp384r1Sha384, Key::P384) => Check::P384(HashAlgorithm::Sha384),
-        (EcdsaSecp256r1Sha256, Key::P384) if !tls13 => Check::P384(HashAlgorithm::Sha256),
-        (EcdsaSecp384r1Sha384, Key::P256) if !tls13 => Check::P256(HashAlgorithm::Sha384),
+        (EcdsaSecp256r1Sha256, Key::P256) => Check::P256(EcdsaHash::Sha256),
+        (EcdsaSecp384r1Sha384, Key::P384) => Check::P384(EcdsaHash::Sha384),
+        (EcdsaSecp256r1Sha256, Key::P384) if !tls13 => Check::P384(EcdsaHash::Sha256),
+        (EcdsaSecp384r1Sha384, Key::P256) if !tls13 => Check::P256(EcdsaHash::Sha384),
+        (EcdsaSecp521r1Sha512, Key::P256) => Check::P256(EcdsaHash::Sha512),
+        (EcdsaSecp521r1Sha512, Key::P384) => Check::P384(EcdsaHash::Sha512),
         (Ed25519, Key::Ed25519) => Check::Ed25519,
-        (EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384 | Ed25519, _) => return Err(CryptoError),
+        (EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384 | EcdsaSecp521r1Sha512 | Ed25519, _) => return Err(CryptoError),
         (rsa, Key::Rsa) => Check::Rsa(rsa),
         _ => return Err(CryptoError),
     };
@@ -86,24 +89,34 @@ fn choose(scheme: SignatureScheme, tls13: bool, spki: &[u8]) -> Result<(Check, &
 /// The algorithms of the signatures on certificates and revocation lists, for webpki. RSA is there with feature `rsa`.
 pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     &Algorithm {
-        check: Check::P256(HashAlgorithm::Sha256),
+        check: Check::P256(EcdsaHash::Sha256),
         key: alg_id::ECDSA_P256,
         signature: alg_id::ECDSA_SHA256,
     },
     &Algorithm {
-        check: Check::P256(HashAlgorithm::Sha384),
+        check: Check::P256(EcdsaHash::Sha384),
         key: alg_id::ECDSA_P256,
         signature: alg_id::ECDSA_SHA384,
     },
     &Algorithm {
-        check: Check::P384(HashAlgorithm::Sha256),
+        check: Check::P256(EcdsaHash::Sha512),
+        key: alg_id::ECDSA_P256,
+        signature: alg_id::ECDSA_SHA512,
+    },
+    &Algorithm {
+        check: Check::P384(EcdsaHash::Sha256),
         key: alg_id::ECDSA_P384,
         signature: alg_id::ECDSA_SHA256,
     },
     &Algorithm {
-        check: Check::P384(HashAlgorithm::Sha384),
+        check: Check::P384(EcdsaHash::Sha384),
         key: alg_id::ECDSA_P384,
         signature: alg_id::ECDSA_SHA384,
+    },
+    &Algorithm {
+        check: Check::P384(EcdsaHash::Sha512),
+        key: alg_id::ECDSA_P384,
+        signature: alg_id::ECDSA_SHA512,
     },
     &Algorithm {
         check: Check::Ed25519,
@@ -135,19 +148,31 @@ enum Key {
 /// One way to verify a signature.
 #[derive(Debug)]
 enum Check {
-    P256(HashAlgorithm),
-    P384(HashAlgorithm),
+    P256(EcdsaHash),
+    P384(EcdsaHash),
     Ed25519,
     /// With one of the schemes of RSA.
     #[cfg_attr(not(feature = "rsa"), allow(dead_code))]
     Rsa(SignatureScheme),
 }
 
+/// The hash of an ECDSA signature.
+#[derive(Debug, Clone, Copy)]
+enum EcdsaHash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
 impl Check {
     /// `key` is the content of subjectPublicKey.
     fn run(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
         match self {
-            Self::P256(hash) | Self::P384(hash) => self.run_prehashed(key, &hash.hash(message), signature),
+            Self::P256(hash) | Self::P384(hash) => match hash {
+                EcdsaHash::Sha256 => self.run_ecdsa(key, HashAlgorithm::Sha256.hash(message).as_ref(), signature),
+                EcdsaHash::Sha384 => self.run_ecdsa(key, HashAlgorithm::Sha384.hash(message).as_ref(), signature),
+                EcdsaHash::Sha512 => self.run_ecdsa(key, &Sha512::digest(message), signature),
+            },
             Self::Ed25519 => {
                 let key = key.try_into().map_err(|_| CryptoError)?;
                 let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| CryptoError)?;
@@ -165,21 +190,28 @@ impl Check {
     /// The same with the hash of the message.
     fn run_prehashed(&self, key: &[u8], hash: &HashOutput, signature: &[u8]) -> Result<(), CryptoError> {
         match self {
-            Self::P256(_) => {
-                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
-                let signature = p256::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
-                key.verify_prehash(hash.as_ref(), &signature).map_err(|_| CryptoError)
-            }
-            Self::P384(_) => {
-                let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
-                let signature = p384::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
-                key.verify_prehash(hash.as_ref(), &signature).map_err(|_| CryptoError)
-            }
+            Self::P256(_) | Self::P384(_) => self.run_ecdsa(key, hash.as_ref(), signature),
             Self::Ed25519 => Err(CryptoError),
             #[cfg(feature = "rsa")]
             Self::Rsa(scheme) => super::rsa::verify_prehashed(key, *scheme, hash, signature),
             #[cfg(not(feature = "rsa"))]
             Self::Rsa(_) => Err(CryptoError),
+        }
+    }
+
+    fn run_ecdsa(&self, key: &[u8], hash: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        match self {
+            Self::P256(_) => {
+                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
+                let signature = p256::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
+                key.verify_prehash(hash, &signature).map_err(|_| CryptoError)
+            }
+            Self::P384(_) => {
+                let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
+                let signature = p384::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
+                key.verify_prehash(hash, &signature).map_err(|_| CryptoError)
+            }
+            _ => Err(CryptoError),
         }
     }
 }

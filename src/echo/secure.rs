@@ -14,7 +14,8 @@ use crate::pki::text::Text;
 use crate::pki::verify::Clock;
 use crate::tls::error::{InvalidMessage, PeerIncompatible};
 use crate::tls::{
-    ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, ReadHalf, ServerConfig, Stream, StreamError, WriteHalf,
+    ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, Info, ReadHalf, ServerConfig, Stream, StreamError,
+    WriteHalf,
 };
 
 /// How long a peer that was dialled may be silent before it is taken for one that waits to be spoken to, where
@@ -171,7 +172,9 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
             connection
         };
         let mut stream = Stream::new(stream, connection);
-        stream.handshake(rng).await?;
+        let result = stream.handshake(rng).await;
+        log_own_certificate(entry.peer(), stream.info());
+        result?;
         // Not on the console, which is slower than a peer can come and go.
         if let Some(who) = stream.info().peer {
             let (peer, subject, key) = (entry.peer(), who.subject, who.key());
@@ -265,6 +268,13 @@ impl<S: Write> Write for Heard<'_, S> {
     }
     async fn flush(&mut self) -> Result<(), S::Error> {
         self.stream.flush().await
+    }
+}
+
+/// Logs that the server asked for a certificate, and that the own one could not be sent.
+pub(super) fn log_own_certificate(server: impl core::fmt::Display, info: &Info) {
+    if info.no_own_scheme {
+        ::log::warn!("{server}: own certificate has no scheme that the server accepts");
     }
 }
 

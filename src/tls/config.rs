@@ -34,7 +34,7 @@ impl<'a> Identity<'a> {
     }
 
     /// The most bytes that its Certificate message takes.
-    fn message_len(&self) -> usize {
+    pub(crate) fn message_len(&self) -> usize {
         4 + 1
             + 3
             + self

@@ -11,7 +11,7 @@ use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::handshake::{Change, Context, Message, Resumption, SkipEarlyData, State};
 use super::inbound::{Inbound, MIN_INBOUND, Received};
 use super::msg::ticket::NewSessionTicket;
-use super::msg::{self, CLIENT_HELLO, HELLO_REQUEST, KEY_UPDATE, NEW_SESSION_TICKET};
+use super::msg::{self, CERTIFICATE_VERIFY, CLIENT_HELLO, HELLO_REQUEST, KEY_UPDATE, NEW_SESSION_TICKET};
 use super::outbound::{MIN_OUTBOUND, Outbound};
 use super::record::ContentType;
 use super::schedule::KeySchedule;
@@ -53,6 +53,9 @@ pub struct Info {
     pub retried: bool,
     /// Whether a session was resumed.
     pub resumed: bool,
+    /// Whether the server asked for a certificate and accepts none of the signature schemes of the client's own, so that
+    /// none was sent.
+    pub no_own_scheme: bool,
     /// Who the peer proved to be, if it did. Good only when the handshake is done.
     pub peer: Option<PeerIdentity>,
     /// The subject of the CA that has vouched for the peer; none in a resumption. Good only when the handshake is done.
@@ -133,6 +136,9 @@ impl<'a> Connection<'a> {
     ) -> Result<Self, ConfigError> {
         let trace = config.preferences.trace;
         let mut connection = Self::new(config.flight_len(), true, trace, inbound, outbound)?;
+        if config.client_auth.trust().is_some() && config.preferences.versions.tls12() {
+            connection.sender.outbound.keep_messages();
+        }
         connection.handshake = Handshake::UnderWay(State::Server(server::State::ClientHello(config)));
         Ok(connection)
     }
@@ -337,6 +343,9 @@ impl<'a> Connection<'a> {
                 // RFC 5246 §7.1: change_cipher_spec goes before the message that is protected by what it changes to.
                 if self.receiver.inbound.awaits_change_cipher_spec() {
                     return Err(message.unexpected());
+                }
+                if message.kind() != CERTIFICATE_VERIFY {
+                    self.sender.outbound.keep_received(message.whole);
                 }
                 let Handshake::UnderWay(state) = core::mem::replace(&mut self.handshake, Handshake::Failed) else {
                     return Err(Error::Internal("no handshake under way"));

@@ -1,5 +1,7 @@
 //! The sending side: from handshake messages and data to records.
 
+use core::ops::Range;
+
 use super::alert::{self, AlertDescription};
 use super::codec::Writer;
 use super::error::Error;
@@ -26,6 +28,8 @@ pub(crate) struct Outbound<'b> {
     max_fragment: usize,
     /// What comes next is an initial ClientHello, whose records say another version.
     initial: bool,
+    /// Where the kept handshake messages begin, which end where the buffer does; `None` when none are kept.
+    kept: Option<usize>,
     /// close_notify or a fatal alert has been queued: nothing may follow.
     closed: bool,
     trace: Option<&'b dyn Trace>,
@@ -40,6 +44,7 @@ impl<'b> Outbound<'b> {
             key: None,
             max_fragment: MAX_PLAINTEXT,
             initial: false,
+            kept: None,
             closed: false,
             trace: None,
         }
@@ -90,6 +95,49 @@ impl<'b> Outbound<'b> {
         result
     }
 
+    /// Keeps the handshake messages from now on, sent and received, at the end of the buffer: what a CertificateVerify of
+    /// TLS 1.2 signs (RFC 5246 §7.4.8), for schemes that need more than a hash of it. They yield to whatever is queued.
+    pub(crate) fn keep_messages(&mut self) {
+        self.kept = Some(self.buffer.len());
+    }
+
+    /// Gives the room of the kept messages back.
+    pub(crate) fn forget_messages(&mut self) {
+        self.kept = None;
+    }
+
+    /// Adds a received message to the kept ones.
+    pub(crate) fn keep_received(&mut self, message: &[u8]) {
+        let Some(place) = self.make_room_to_keep(message.len(), self.end + RESERVE) else {
+            return;
+        };
+        match self.buffer.get_mut(place) {
+            Some(space) => space.copy_from_slice(message),
+            None => self.kept = None,
+        }
+    }
+
+    /// All handshake messages so far, if they are kept and there was room for them.
+    pub(crate) fn kept_messages(&self) -> Option<&[u8]> {
+        self.buffer.get(self.kept?..)
+    }
+
+    /// Whether messages of `length` bytes find room, and are kept as well.
+    pub(crate) fn could_keep(&self, length: usize) -> bool {
+        let overhead = (length.div_ceil(self.max_fragment) + 1) * (HEADER_LEN + MAX_OVERHEAD);
+        self.kept
+            .is_some_and(|kept| self.end + 2 * length + overhead + RESERVE <= kept)
+    }
+
+    /// Where a message of `length` bytes is to be kept; nothing is kept any more if that would reach below `least`.
+    fn make_room_to_keep(&mut self, length: usize, least: usize) -> Option<Range<usize>> {
+        let kept = self.kept.take()?;
+        let start = kept.checked_sub(length).filter(|start| *start >= least)?;
+        self.buffer.copy_within(kept.., start);
+        self.kept = Some(start);
+        Some(self.buffer.len() - length..self.buffer.len())
+    }
+
     /// Queues handshake messages, written by `write`, as few records as they fit in. Returns what `write` does.
     pub(crate) fn handshake<R>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>) -> Result<R, Error> {
         if self.closed {
@@ -100,12 +148,24 @@ impl<'b> Outbound<'b> {
         let mut writer = Writer::new(space);
         let result = write(&mut writer)?;
         let length = writer.len();
+        self.keep_sent(start, length);
         self.seal_all(ContentType::Handshake, length)?;
         Ok(result)
     }
 
+    /// Adds the messages that were written at `start` to the kept ones, unless they need the room themselves.
+    fn keep_sent(&mut self, start: usize, length: usize) {
+        let records = length.div_ceil(self.max_fragment).max(1);
+        let least = start + length + records * (HEADER_LEN + MAX_OVERHEAD);
+        if let Some(place) = self.make_room_to_keep(length, least) {
+            self.buffer.copy_within(start..start + length, place.start);
+        }
+    }
+
     /// Queues the change_cipher_spec of the middlebox compatibility mode (RFC 8446 §D.4).
     pub(crate) fn change_cipher_spec(&mut self) -> Result<(), Error> {
+        // No signature comes after it.
+        self.forget_messages();
         let record = self
             .buffer
             .get_mut(self.end..self.end + HEADER_LEN + 1)
@@ -123,6 +183,7 @@ impl<'b> Outbound<'b> {
     /// Queues as much of `data` as fits into one record and the buffer, and returns how much that was; 0 when
     /// something has to be sent first.
     pub(crate) fn data(&mut self, data: &[u8]) -> Result<usize, Error> {
+        self.forget_messages();
         if let Some(key) = self.key.as_ref().filter(|key| key.exhausted()) {
             // RFC 8446 §5.5: the limit counts the KeyUpdate, too.
             if !self.has_room_for_key_update() {
@@ -194,6 +255,7 @@ impl<'b> Outbound<'b> {
     }
 
     fn send_alert(&mut self, description: AlertDescription) {
+        self.forget_messages();
         let start = self.content_start();
         if let Some(content) = self.buffer.get_mut(start..start + 2) {
             content.copy_from_slice(&[alert::level(description), description.0]);

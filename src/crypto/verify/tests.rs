@@ -64,11 +64,14 @@ fn schemes_have_their_iana_numbers() {
     let ids = SignatureScheme::ALL.map(|scheme| scheme.id());
     assert_eq!(
         ids,
-        [0x0403, 0x0807, 0x0503, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601]
+        [
+            0x0403, 0x0807, 0x0503, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0603
+        ]
     );
     for scheme in SignatureScheme::ALL {
         assert_eq!(SignatureScheme::from_id(scheme.id()), Some(scheme));
-        assert_eq!(scheme.in_tls13(), !scheme.name().starts_with("rsa_pkcs1"));
+        let tls12 = scheme.name().starts_with("rsa_pkcs1") || scheme == SignatureScheme::EcdsaSecp521r1Sha512;
+        assert_eq!(scheme.in_tls13(), !tls12);
     }
     assert_eq!(SignatureScheme::from_id(0x0201), None);
 }
@@ -78,10 +81,18 @@ fn what_is_signed_here_verifies_here_and_nothing_else_does() {
     for (key, spki) in keys() {
         assert_eq!(key.authentication(), Authentication::Ecdsa);
         let mut all = SignatureScheme::ALL.to_vec();
-        all.retain(|scheme| !key.schemes().contains(scheme));
-        for &scheme in key.schemes() {
+        all.retain(|scheme| !key.schemes(false).contains(scheme));
+        for &scheme in key.schemes(false) {
             let signature = key.sign(scheme, MESSAGE, &mut Rng(1)).unwrap();
+            let others = key.schemes(false).iter().filter(|other| **other != scheme);
+            for other in others {
+                assert!(verify(*other, false, &spki, MESSAGE, &signature).is_err(), "{other}");
+            }
             for tls13 in [true, false] {
+                if tls13 && !key.schemes(true).contains(&scheme) {
+                    assert!(verify(scheme, true, &spki, MESSAGE, &signature).is_err(), "{scheme}");
+                    continue;
+                }
                 verify(scheme, tls13, &spki, MESSAGE, &signature).unwrap();
                 assert!(verify(scheme, tls13, &spki, b"another", &signature).is_err());
                 assert!(verify(scheme, tls13, &spki, MESSAGE, &[]).is_err());
@@ -292,7 +303,7 @@ fn keys_are_read_strictly() {
 #[test]
 fn certificate_algorithms_are_all_there() {
     let rsa = if cfg!(feature = "rsa") { 6 } else { 0 };
-    assert_eq!(ALGORITHMS.len(), 5 + rsa);
+    assert_eq!(ALGORITHMS.len(), 7 + rsa);
     let pair = KeyPair::generate().unwrap();
     let signature = pair.sign(MESSAGE).unwrap();
     let key = pair.public_key_raw();
@@ -320,8 +331,11 @@ mod rsa {
             dir.openssl("pkey -in key.pem -pubout -out public.pem");
             let spki = dir.read("public.der");
             let key = SigningKey::from_der("PRIVATE KEY", rsa_key(bits)).unwrap();
-            assert_eq!((key.schemes().len(), key.authentication()), (6, Authentication::Rsa));
-            for &scheme in key.schemes() {
+            assert_eq!(
+                (key.schemes(false).len(), key.authentication()),
+                (6, Authentication::Rsa)
+            );
+            for &scheme in key.schemes(false) {
                 let hash = scheme.name().rsplit('_').next().unwrap();
                 let options = match scheme.in_tls13() {
                     true => std::format!("-{hash} -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest"),

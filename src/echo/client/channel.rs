@@ -9,6 +9,7 @@ use super::{Name, Remote, Session};
 use crate::echo::Transport;
 use crate::echo::registry::Description;
 use crate::echo::reverse::Host;
+use crate::echo::secure::log_own_certificate;
 use crate::echo::traces::{Narrators, Traces};
 use crate::net;
 use crate::pki::verify::{Clock, ServerName};
@@ -112,7 +113,9 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         let connection = Connection::client(config, self.inbound, self.outbound, &mut self.rng)
             .map_err(|_| ClientError::NoTls("the TLS client has too little memory"))?;
         let mut stream = Stream::new(stream, connection);
-        match with_timeout(self.handshake, stream.handshake(&mut self.rng)).await {
+        let result = with_timeout(self.handshake, stream.handshake(&mut self.rng)).await;
+        log_own_certificate(peer, stream.info());
+        match result {
             Ok(Ok(())) => {}
             failed => {
                 // The alert is on its way, and a reset must not overtake it: the rest happens without an owner.

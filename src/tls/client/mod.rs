@@ -7,6 +7,7 @@ use rand_core::CryptoRng;
 
 use super::codec::Writer;
 use super::config::{ClientConfig, Preferences};
+use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::handshake::{Context, Message, no_space};
 use super::inbound::{ChangeCipherSpec, ContentLimit};
@@ -23,6 +24,7 @@ use super::session::{ClientSession, MAX_TICKET_AGE};
 use super::trace::Fact;
 use super::transcript::Transcript;
 use crate::crypto::kx::{Group, KeyPair};
+use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::pki::verify::{PeerIdentity, Purpose, ServerName, Vouched, subject_of};
 
@@ -85,7 +87,7 @@ impl<'a> State<'a> {
         match (self, message.kind()) {
             (State::ServerHello(state), SERVER_HELLO) => state.server_hello(message, context),
             (State::EncryptedExtensions(state), ENCRYPTED_EXTENSIONS) => state.encrypted_extensions(message, context),
-            (State::CertificateOrRequest(state), CERTIFICATE_REQUEST) => state.certificate_request(message),
+            (State::CertificateOrRequest(state), CERTIFICATE_REQUEST) => state.certificate_request(message, context),
             (State::CertificateOrRequest(state) | State::Certificate(state), CERTIFICATE) => {
                 state.certificate(message, context)
             }
@@ -96,7 +98,7 @@ impl<'a> State<'a> {
             (State::StatusOrKeyExchange(state) | State::ServerKeyExchange(state), SERVER_KEY_EXCHANGE) => {
                 state.server_key_exchange(message, context)
             }
-            (State::DoneOrRequest(state), CERTIFICATE_REQUEST) => state.certificate_request(message),
+            (State::DoneOrRequest(state), CERTIFICATE_REQUEST) => state.certificate_request(message, context),
             (State::DoneOrRequest(state) | State::Done(state), SERVER_HELLO_DONE) => state.done(message, context),
             (State::Ticket12(state), NEW_SESSION_TICKET) => state.ticket(message, context),
             (State::Finished12(state), FINISHED) => state.finished(message, context),
@@ -169,6 +171,9 @@ pub(crate) fn start<'a>(
         .sessions
         .and_then(|sessions| sessions.take(preferences.clock.now, || config.session_context()))
         .filter(offered);
+    if config.identity.is_some() && preferences.versions.tls12() {
+        outbound.keep_messages();
+    }
     let state = ExpectServerHello {
         common,
         key_pairs,
@@ -276,6 +281,7 @@ impl<'a> ExpectServerHello<'a> {
                 if let Some(kind) = hello.only_tls12 {
                     return Err(PeerMisbehaved::MisplacedExtension(kind).into());
                 }
+                context.outbound.forget_messages();
                 let suite = self.chosen_suite(&hello, true)?;
                 message.ends_record()?;
                 if hello.is_retry() {
@@ -409,6 +415,19 @@ impl<'a> ExpectServerHello<'a> {
         self.common.transcript.add(message.whole);
         tls13::after_hello(self.common, suite, &shared, session, context)
     }
+}
+
+/// The scheme to sign with: the best of our own key's that is `usable`. That there is none is noted for the log.
+fn choose_scheme(
+    config: &ClientConfig<'_>,
+    tls13: bool,
+    usable: impl Fn(&SignatureScheme) -> bool,
+    info: &mut Info,
+) -> Option<SignatureScheme> {
+    let identity = config.identity.as_ref()?;
+    let scheme = identity.key.schemes(tls13).iter().copied().find(usable);
+    info.no_own_scheme = scheme.is_none();
+    scheme
 }
 
 fn tell_key_pair(preferences: &Preferences<'_>, pair: &KeyPair) {

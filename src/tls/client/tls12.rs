@@ -1,13 +1,12 @@
 //! The TLS 1.2 client (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
 
-use super::{Common, State, check_server, take_answers, trusted};
+use super::{Common, State, check_server, choose_scheme, take_answers, trusted};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::pki::staple::Question;
 use crate::pki::verify::PeerIdentity;
-use crate::tls::codec::U16List;
 use crate::tls::error::{Error, PeerMisbehaved};
 use crate::tls::handshake::{Context, Message, PeerKey, no_space};
 use crate::tls::inbound::ChangeCipherSpec;
@@ -19,6 +18,9 @@ use crate::tls::record::RecordKey;
 use crate::tls::session::{ClientSession, TICKET_LIFETIME};
 use crate::tls::tls12::{MASTER_SECRET, MasterSecret, Side, VERIFY_DATA, signed_params};
 use crate::tls::trace::{Fact, Secret};
+
+/// The most bytes of ServerHelloDone and ClientKeyExchange together.
+const FLIGHT: usize = 4 + 4 + 1 + 97;
 
 /// What runs through the handshake from the ServerHello on.
 struct Agreed<'a> {
@@ -239,7 +241,9 @@ impl<'a> ExpectServerKeyExchange<'a> {
             .filter(offered)
             .ok_or(PeerMisbehaved::Unoffered("group"))?;
         // The suite promises a kind of signature (RFC 8422 §2).
-        let kind = SignatureScheme::from_id(exchange.scheme).map(SignatureScheme::authentication);
+        let offered = |scheme: &SignatureScheme| scheme.may_be_offered(preferences.versions.tls13());
+        let scheme = SignatureScheme::from_id(exchange.scheme).filter(offered);
+        let kind = scheme.map(SignatureScheme::authentication);
         if kind != agreed.suite.authentication() {
             return Err(PeerMisbehaved::WrongSignatureScheme(exchange.scheme).into());
         }
@@ -261,9 +265,18 @@ impl<'a> ExpectServerKeyExchange<'a> {
 }
 
 impl<'a> ExpectDone<'a> {
-    pub(super) fn certificate_request(mut self, message: Message<'_>) -> Result<Option<State<'a>>, Error> {
+    pub(super) fn certificate_request(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
         let schemes = certificate::parse_request_tls12(message.body())?;
-        self.request = Some(self.choose_scheme(schemes));
+        let config = &self.agreed.common.config;
+        // Some schemes sign the messages themselves (RFC 5246 §7.4.8), for which there has to be room.
+        let flight = config.identity.map_or(0, |identity| identity.message_len()) + FLIGHT;
+        let whole = context.outbound.could_keep(flight);
+        let usable = |scheme: &SignatureScheme| (whole || scheme.prehash().is_some()) && schemes.contains(scheme.id());
+        self.request = Some(choose_scheme(config, false, usable, context.info));
         self.agreed.common.transcript.add(message.whole);
         Ok(Some(State::Done(self)))
     }
@@ -312,11 +325,18 @@ impl<'a> ExpectDone<'a> {
             (master, &[][..])
         };
         if let Some((identity, scheme)) = identity {
-            let hash = transcript.hash(scheme.prehash().ok_or(Error::Internal("no hash for the signature"))?)?;
-            let signature = identity
-                .key
-                .sign_prehashed(scheme, &hash, context.rng)
-                .map_err(|_| Error::Internal("the private key did not sign"))?;
+            let signature = match scheme.prehash() {
+                Some(hash) => {
+                    let hash = transcript.hash(hash)?;
+                    identity.key.sign_prehashed(scheme, &hash, context.rng)
+                }
+                None => {
+                    let messages = context.outbound.kept_messages();
+                    let messages = messages.ok_or(Error::Internal("no room for the messages to be signed"))?;
+                    identity.key.sign(scheme, messages, context.rng)
+                }
+            };
+            let signature = signature.map_err(|_| Error::Internal("the private key did not sign"))?;
             context.outbound.handshake(|writer| {
                 certificate::certificate_verify(writer, scheme, &signature).map_err(no_space)?;
                 transcript.add(writer.since(0)?);
@@ -335,12 +355,6 @@ impl<'a> ExpectDone<'a> {
             old: None,
         };
         state.wait(message, context)
-    }
-
-    fn choose_scheme(&self, offered: U16List<'_>) -> Option<SignatureScheme> {
-        let identity = self.agreed.common.config.identity.as_ref()?;
-        let usable = |scheme: &SignatureScheme| scheme.prehash().is_some() && offered.contains(scheme.id());
-        identity.key.schemes().iter().copied().find(usable)
     }
 }
 

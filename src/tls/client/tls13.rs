@@ -1,11 +1,10 @@
 //! The TLS 1.3 client (RFC 8446 §2, §4): from ServerHello to its own Finished.
 
-use super::{Common, State, check_server, take_answers, trusted};
+use super::{Common, State, check_server, choose_scheme, take_answers, trusted};
 use crate::crypto::kx::SharedSecret;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::pki::verify::PeerIdentity;
-use crate::tls::codec::U16List;
 use crate::tls::error::{Error, PeerMisbehaved};
 use crate::tls::handshake::{Context, Message, PeerKey, Resumption, no_space};
 use crate::tls::inbound::ChangeCipherSpec;
@@ -140,13 +139,18 @@ impl<'a> ExpectEncryptedExtensions<'a> {
 }
 
 impl<'a> ExpectCertificate<'a> {
-    pub(super) fn certificate_request(mut self, message: Message<'_>) -> Result<Option<State<'a>>, Error> {
-        let (context, schemes) = certificate::parse_request_tls13(message.body())?;
+    pub(super) fn certificate_request(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let (request_context, schemes) = certificate::parse_request_tls13(message.body())?;
         // RFC 8446 §4.3.2: empty but in post-handshake authentication.
-        if !context.is_empty() {
+        if !request_context.is_empty() {
             return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
         }
-        let scheme = self.choose_scheme(schemes);
+        let usable = |scheme: &SignatureScheme| schemes.contains(scheme.id());
+        let scheme = choose_scheme(&self.protected.common.config, true, usable, context.info);
         self.request = Some(Request {
             context: heapless::Vec::new(),
             scheme,
@@ -177,12 +181,6 @@ impl<'a> ExpectCertificate<'a> {
             request,
             key,
         })))
-    }
-
-    fn choose_scheme(&self, offered: U16List<'_>) -> Option<SignatureScheme> {
-        let identity = self.protected.common.config.identity.as_ref()?;
-        let usable = |scheme: &SignatureScheme| scheme.in_tls13() && offered.contains(scheme.id());
-        identity.key.schemes().iter().copied().find(usable)
     }
 }
 

@@ -140,7 +140,8 @@ pub(crate) fn request_tls13(writer: &mut Writer<'_>, schemes: &[SignatureScheme]
         writer.nested8(|_| Ok(()))?;
         writer.nested16(|writer| {
             emit_extension(writer, extension::SIGNATURE_ALGORITHMS, |writer| {
-                writer.nested16(|writer| schemes.iter().try_for_each(|scheme| writer.u16(scheme.id())))
+                let mut schemes = schemes.iter().filter(|scheme| scheme.may_be_offered(true));
+                writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))
             })
         })
     })

@@ -459,7 +459,8 @@ impl Offer<'_> {
             })
         })?;
         emit_extension(writer, extension::SIGNATURE_ALGORITHMS, |writer| {
-            writer.nested16(|writer| self.schemes.iter().try_for_each(|scheme| writer.u16(scheme.id())))
+            let mut schemes = self.schemes.iter().filter(|scheme| scheme.may_be_offered(self.tls13));
+            writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))
         })?;
         if !self.protocols.is_empty() {
             emit_extension(writer, extension::ALPN, |writer| {

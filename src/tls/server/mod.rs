@@ -103,15 +103,16 @@ fn client_hello<'a>(
 fn choose_identity<'a>(
     config: &ServerConfig<'a>,
     hello: &ClientHello<'_>,
-    suitable: impl Fn(&Identity<'a>, SignatureScheme) -> bool,
+    tls13: bool,
+    suitable: impl Fn(&Identity<'a>) -> bool,
 ) -> Result<(Identity<'a>, SignatureScheme), Error> {
     let offered = hello.signature_algorithms;
     let usable = || {
-        config.identities.iter().filter_map(|identity| {
-            let scheme = |scheme: &SignatureScheme| {
-                suitable(identity, *scheme) && offered.is_some_and(|offered| offered.contains(scheme.id()))
-            };
-            Some((*identity, identity.key.schemes().iter().copied().find(scheme)?))
+        let suitable = config.identities.iter().filter(|identity| suitable(identity));
+        suitable.filter_map(|identity| {
+            let mut schemes = identity.key.schemes(tls13).iter().copied();
+            let offered = |scheme: &SignatureScheme| offered.is_some_and(|offered| offered.contains(scheme.id()));
+            Some((*identity, schemes.find(offered)?))
         })
     };
     let host = hello.server_name.and_then(|name| core::str::from_utf8(name).ok());

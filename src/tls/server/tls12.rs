@@ -1,9 +1,9 @@
 //! The TLS 1.2 server (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
 
 use super::{State, answers, check_client, session_end, session_suffices, ticket_lifetime};
-use crate::crypto::hash::{HashAlgorithm, HashOutput};
+use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::{Group, KeyPair};
-use crate::crypto::sign::SignatureScheme;
+use crate::crypto::sign::{MAX_SIGNATURE, SignatureScheme};
 use crate::crypto::suite::CipherSuite;
 use crate::pki::verify::PeerIdentity;
 use crate::tls::config::{Identity, ServerConfig};
@@ -18,6 +18,12 @@ use crate::tls::session::{SessionState, server_name_hash};
 use crate::tls::tls12::{MASTER_SECRET, MAX_PARAMS, MasterSecret, Side, VERIFY_DATA, signed_params};
 use crate::tls::trace::{Fact, Secret};
 use crate::tls::transcript::Transcript;
+
+/// The most bytes of the server's flight with a CertificateRequest, beside its certificates.
+const FLIGHT: usize = 1024 + MAX_SIGNATURE;
+/// What a client's Certificate and ClientKeyExchange may take together if the messages are to be kept, in bytes. With more
+/// of them a signature over the messages themselves is refused.
+const CLIENT_FLIGHT: usize = 2048;
 
 /// What runs through the whole handshake.
 struct Common<'a> {
@@ -133,6 +139,10 @@ impl<'a> Common<'a> {
         let key_pair = KeyPair::generate(group, context.rng);
         let public = key_pair.public_value();
         let asked = self.config.client_auth.trust().is_some();
+        // Schemes that sign the messages themselves are asked for where there is room for what comes until then.
+        let whole = context
+            .outbound
+            .could_keep(identity.message_len() + FLIGHT + CLIENT_FLIGHT);
         self.send_server_hello(hello, &[], context)?;
         self.config.preferences.tell(Fact::KeyPair {
             group: group.id(),
@@ -159,7 +169,8 @@ impl<'a> Common<'a> {
                 .map_err(|_| Error::Internal("the private key did not sign"))?;
             tls12::server_key_exchange(writer, params, scheme, &signature).map_err(no_space)?;
             if asked {
-                let schemes = config.preferences.schemes.iter().copied().filter(client_scheme);
+                let usable = |scheme: &SignatureScheme| whole || scheme.prehash().is_some();
+                let schemes = config.preferences.schemes.iter().copied().filter(usable);
                 certificate::request_tls12(writer, schemes).map_err(no_space)?;
             }
             tls12::server_hello_done(writer).map_err(no_space)?;
@@ -356,13 +367,22 @@ impl<'a> ExpectCertificateVerify<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         message.ends_record()?;
         let (scheme, signature) = certificate::parse_verify(message.body())?;
-        let known = SignatureScheme::from_id(scheme).filter(client_scheme);
-        let known = known.ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?;
+        let wrong = PeerMisbehaved::WrongSignatureScheme(scheme);
+        let known = SignatureScheme::from_id(scheme).ok_or(wrong)?;
         let transcript = &mut self.common.transcript;
-        // What is signed are the messages themselves, of which only the hashes are kept.
-        let hash = transcript.hash(client_scheme_hash(known).ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?)?;
         let offered = self.common.config.preferences.schemes;
-        self.client_key.check_prehashed(offered, (known, signature), &hash)?;
+        // What is signed are the messages themselves (RFC 5246 §7.4.8), of which not more than hashes may be kept.
+        match known.prehash() {
+            Some(hash) => {
+                let hash = transcript.hash(hash)?;
+                self.client_key.check_prehashed(offered, (known, signature), &hash)?;
+            }
+            None => {
+                let messages = context.outbound.kept_messages().ok_or(wrong)?;
+                self.client_key.check(offered, false, (scheme, signature), messages)?;
+            }
+        }
+        context.outbound.forget_messages();
         transcript.add(message.whole);
         ExpectFinished::after_key_exchange(self.common, self.master, context)
     }
@@ -451,7 +471,7 @@ fn choose<'a>(
     if !config.identities.iter().any(|identity| suite_for(identity).is_some()) {
         return Err(PeerIncompatible::CipherSuite.into());
     }
-    let (identity, scheme) = super::choose_identity(config, hello, |identity, _| suite_for(identity).is_some())?;
+    let (identity, scheme) = super::choose_identity(config, hello, false, |identity| suite_for(identity).is_some())?;
     let suite = suite_for(&identity).ok_or(PeerIncompatible::CipherSuite)?;
     Ok((suite, identity, scheme))
 }
@@ -469,13 +489,4 @@ fn choose_group(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<Gr
         }
     };
     Ok(*common.ok_or(PeerIncompatible::Group)?)
-}
-
-/// Whether a client may sign with this scheme: one whose hash the transcript keeps.
-fn client_scheme(scheme: &SignatureScheme) -> bool {
-    client_scheme_hash(*scheme).is_some()
-}
-
-fn client_scheme_hash(scheme: SignatureScheme) -> Option<HashAlgorithm> {
-    scheme.prehash()
 }

@@ -111,6 +111,7 @@ pub(super) fn client_hello<'a>(
     let suite = choose_suite(&config, hello)?;
     let (group, public) = choose_group(&config, &offer)?;
     let mut transcript = Transcript::with(suite.hash());
+    context.outbound.forget_messages();
     context.info.tls13 = true;
     context.info.suite = Some(suite);
     context.info.group = Some(group);
@@ -361,7 +362,7 @@ impl<'a> Flight<'a> {
                 if hello.signature_algorithms.is_none() {
                     return Err(PeerMisbehaved::MissingExtension("signature_algorithms").into());
                 }
-                let (identity, scheme) = choose_identity(&self.config, hello, |_, scheme| scheme.in_tls13())?;
+                let (identity, scheme) = choose_identity(&self.config, hello, true, |_| true)?;
                 Authentication::Certificate(identity, scheme)
             }
         };

@@ -39,6 +39,16 @@ impl Default for Room {
     }
 }
 
+impl Room {
+    /// With an outbound buffer of so many bytes.
+    pub fn with_outbound(bytes: usize) -> Self {
+        Self {
+            outbound: vec![0; bytes],
+            ..Self::default()
+        }
+    }
+}
+
 /// What goes over the wire, without its protection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use postern::crypto::sign::SignatureScheme;
 use postern::pki::verify::{CertificateError, ServerName, Trust};
 use postern::tls::error::PeerMisbehaved;
-use postern::tls::{AlertDescription as Alert, ClientAuth, ClientConfig, Error, Identity, Versions};
+use postern::tls::{AlertDescription as Alert, ClientAuth, ClientConfig, Error, Identity, Progress, Versions};
 use postern_peers::clock;
-use postern_peers::middle::{Item, Middle, between};
+use postern_peers::middle::{Item, Middle, Room, between};
 use postern_peers::world::{Authority, Kind, Party, leak, of};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, SerialNumber};
 
@@ -272,6 +273,164 @@ fn clients_that_are_let_in() {
             });
             let error = PeerMisbehaved::UnexpectedHandshake(11);
             middle.server.failed(error, Alert::UNEXPECTED_MESSAGE);
+        });
+    }
+}
+
+#[test]
+fn tls12_signs_with_the_hash_that_the_peer_offers() {
+    use SignatureScheme::*;
+    let expected: [(Kind, &[SignatureScheme]); 4] = [
+        (
+            Kind::P256,
+            &[EcdsaSecp256r1Sha256, EcdsaSecp384r1Sha384, EcdsaSecp521r1Sha512],
+        ),
+        (
+            Kind::P384,
+            &[EcdsaSecp384r1Sha384, EcdsaSecp256r1Sha256, EcdsaSecp521r1Sha512],
+        ),
+        (Kind::Ed25519, &[Ed25519]),
+        (
+            Kind::Rsa2048,
+            &[
+                RsaPssRsaeSha256,
+                RsaPssRsaeSha384,
+                RsaPssRsaeSha512,
+                RsaPkcs1Sha256,
+                RsaPkcs1Sha384,
+                RsaPkcs1Sha512,
+            ],
+        ),
+    ];
+    for (kind, schemes) in expected {
+        let world = of(kind);
+        let trust = world.authority.trust();
+        let client =
+            ClientConfig::new(trust, Some(ServerName::Dns("localhost")), clock()).with_versions(Versions::Tls12);
+        for &scheme in schemes {
+            let only = [scheme];
+            // Of the server's signature, and of the client's; the peer offers no other.
+            between(client.with_schemes(&only), world.server.server(), |middle| {
+                middle.establish();
+                assert_eq!(middle.client.connection.info().scheme, Some(scheme));
+            });
+            let client = client.with_identity(world.client.identity());
+            let server = world
+                .server
+                .server()
+                .with_client_auth(ClientAuth::Required(trust))
+                .with_schemes(&only);
+            between(client, server, |middle| {
+                let mut signed = None;
+                middle.run(|(from_client, _), item| {
+                    if let (Item::Message(message), Some(15), true) = (&item, item.kind(), from_client) {
+                        signed = Some(u16::from_be_bytes([message[4], message[5]]));
+                    }
+                    vec![item]
+                });
+                assert_eq!(middle.server.result, Ok(Progress::NeedInput), "{scheme}");
+                assert_eq!(signed, Some(scheme.id()));
+                assert!(middle.server.connection.info().peer.is_some());
+                assert!(!middle.client.connection.info().no_own_scheme);
+            });
+            // A signature over other messages is refused.
+            between(client, server, |middle| {
+                middle.run(|(from_client, _), item| match item.kind() {
+                    Some(15) if from_client => vec![item.map(|body| *body.last_mut().unwrap() ^= 1)],
+                    _ => vec![item],
+                });
+                middle
+                    .server
+                    .failed(PeerMisbehaved::WrongSignature, Alert::DECRYPT_ERROR);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_client_says_that_no_scheme_of_its_own_would_do() {
+    let world = of(Kind::P256);
+    let trust = world.authority.trust();
+    let optional = world.server.server().with_client_auth(ClientAuth::Optional(trust));
+    let client = |versions| {
+        ClientConfig::new(trust, Some(ServerName::Dns("localhost")), clock())
+            .with_versions(versions)
+            .with_identity(world.client.identity())
+    };
+    for (versions, scheme, missing) in [
+        // In TLS 1.3 a scheme names the curve as well.
+        (Versions::Tls13, SignatureScheme::EcdsaSecp384r1Sha384, true),
+        (Versions::Tls12, SignatureScheme::EcdsaSecp384r1Sha384, false),
+        (Versions::Tls13, SignatureScheme::Ed25519, true),
+        (Versions::Tls12, SignatureScheme::Ed25519, true),
+        (Versions::Tls12, SignatureScheme::RsaPkcs1Sha256, true),
+        (Versions::Tls13, SignatureScheme::EcdsaSecp256r1Sha256, false),
+    ] {
+        let only = [scheme];
+        between(client(versions), optional.with_schemes(&only), |middle| {
+            middle.establish();
+            assert_eq!(
+                middle.client.connection.info().no_own_scheme,
+                missing,
+                "{versions:?} {scheme}"
+            );
+            assert_eq!(middle.server.connection.info().peer.is_none(), missing);
+        });
+    }
+}
+
+#[test]
+fn messages_that_find_no_room_are_not_to_be_signed() {
+    let world = of(Kind::Ed25519);
+    let trust = world.authority.trust();
+    let client = ClientConfig::new(trust, Some(ServerName::Dns("localhost")), clock())
+        .with_versions(Versions::Tls12)
+        .with_identity(world.client.identity());
+    let server = world.server.server().with_client_auth(ClientAuth::Optional(trust));
+    for (room, known) in [(server.flight_len(), false), (16_640, true)] {
+        let mut rooms = [Room::default(), Room::with_outbound(room)];
+        let mut middle = Middle::new(client, server, &mut rooms);
+        middle.establish();
+        middle.works();
+        assert_eq!(middle.client.connection.info().no_own_scheme, !known);
+        assert_eq!(middle.server.connection.info().peer.is_some(), known);
+    }
+    let mut rooms = [Room::with_outbound(client.flight_len()), Room::default()];
+    let mut middle = Middle::new(client, server, &mut rooms);
+    middle.establish();
+    assert!(
+        middle.server.connection.info().peer.is_some(),
+        "a client's flights are shorter than they may be"
+    );
+}
+
+#[test]
+fn a_hello_that_offers_tls13_does_not_promise_p521() {
+    let world = of(Kind::P256);
+    let trust = world.authority.trust();
+    for (versions, offered) in [
+        (Versions::Both, false),
+        (Versions::Tls13, false),
+        (Versions::Tls12, true),
+    ] {
+        let client = ClientConfig::new(trust, None, clock()).with_versions(versions);
+        let server = world.server.server().with_client_auth(ClientAuth::Optional(trust));
+        between(client, server, |middle| {
+            let mut seen = 0;
+            middle.run(|_, item| {
+                // signature_algorithms, or the list in a CertificateRequest.
+                if let (Item::Message(message), Some(1 | 13)) = (&item, item.kind()) {
+                    seen += 1;
+                    let list = [
+                        SignatureScheme::RsaPkcs1Sha512.id(),
+                        SignatureScheme::EcdsaSecp521r1Sha512.id(),
+                    ];
+                    let list = list.map(u16::to_be_bytes).concat();
+                    assert_eq!(message.windows(4).any(|window| window == list), offered, "{versions:?}");
+                }
+                vec![item]
+            });
+            assert_eq!(seen, 2);
         });
     }
 }

@@ -62,13 +62,11 @@ impl Cell {
         }
     }
 
-    /// Whether both sides support it. Ed25519 signs the messages themselves, of which a TLS 1.2 transcript keeps only
-    /// hashes: clients cannot use it there.
+    /// Whether both sides support it.
     fn is_supported(self) -> bool {
         let authentication = self.suite.authentication();
         authentication.is_none_or(|needed| needed == self.kind.authentication())
             && (self.is_tls13() || self.group.in_tls12())
-            && (self.is_tls13() || self.kind != Kind::Ed25519 || !self.auth.is_known())
     }
 
     #[track_caller]
