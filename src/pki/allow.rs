@@ -18,6 +18,12 @@ pub const KEY_HASH_TEXT: usize = KEY_HASH_PREFIX.len() + 64;
 /// What it begins with.
 pub const KEY_HASH_PREFIX: &str = "sha256:";
 
+/// Whether an entry of a list of clients is for a key: it begins with [`KEY_HASH_PREFIX`], in letters of either case.
+pub fn looks_like_key(entry: &str) -> bool {
+    let prefix = entry.get(..KEY_HASH_PREFIX.len());
+    prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(KEY_HASH_PREFIX))
+}
+
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(KEY_HASH_PREFIX)?;

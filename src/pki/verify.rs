@@ -8,7 +8,7 @@
 
 use der::asn1::ObjectIdentifier;
 
-use super::allow::{KEY_HASH_TEXT, KeyHash, MAX_ALLOWED_SUBJECT};
+use super::allow::{KEY_HASH_TEXT, KeyHash, MAX_ALLOWED_SUBJECT, looks_like_key};
 use super::anchor::{Anchor, AnchorFault};
 use super::cert::Certificate;
 pub use super::error::CertificateError;
@@ -96,7 +96,11 @@ impl<'a> Trust<'a> {
         let key = Text::<KEY_HASH_TEXT>::of(client.key());
         self.allowed.is_none_or(|allowed| {
             let mut whole = allowed.iter().filter(|entry| entry.len() <= MAX_ALLOWED_SUBJECT);
-            whole.any(|entry| *entry == client.subject.as_str() || *entry == key.as_str())
+            // What looks like a key is never a subject: that is the peer's to choose, where it is an alternative name.
+            whole.any(|entry| match looks_like_key(entry) {
+                true => *entry == key.as_str(),
+                false => *entry == client.subject.as_str(),
+            })
         })
     }
 

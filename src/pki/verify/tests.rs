@@ -788,6 +788,16 @@ fn clients_are_allowed_by_subject_or_by_key() {
     });
     assert_eq!(PeerIdentity::from_leaf(&imitation).unwrap().subject.as_str(), "");
     assert!(judge(&["CN=alice"], &imitation).is_err());
+    // Nor is it a key, in whichever letters: that would be for anybody to claim whom the CA gives any name.
+    for entry in [key.clone(), key.to_uppercase(), key.replacen("sha", "Sha", 1)] {
+        let imitation = leaf(&ca, |params| {
+            params.distinguished_name = DistinguishedName::new();
+            params.subject_alt_names = Vec::from([rcgen::SanType::DnsName(entry.as_str().try_into().unwrap())]);
+        });
+        let identity = PeerIdentity::from_leaf(&imitation).unwrap();
+        assert_eq!(identity.subject.as_str(), entry);
+        assert_eq!(judge(&[&entry], &imitation), refused(&entry), "{entry}");
+    }
     // Where servers are concerned as well, they are.
     let both = Trust::new(&anchors).with_allowed(&["CN=alice"]).with_servers_allowed();
     for purpose in [Purpose::Client, ANY_SERVER] {
