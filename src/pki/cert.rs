@@ -1,17 +1,18 @@
 //! X.509 certificates (RFC 5280 §4): what one says. Nothing is verified here.
 
-use core::fmt::{self, Write};
+use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use super::text::needs_escape;
-use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, UtcTime};
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier};
 use der::{DateTime, Decode, Header, Reader, SliceReader, Tag, TagNumber};
+
+pub use name::{MAX_RDNS, Name};
+
+mod name;
 
 /// The most extensions of a certificate.
 pub const MAX_EXTENSIONS: usize = 32;
-/// The most relative distinguished names in a name.
-pub const MAX_RDNS: usize = 32;
 
 /// A certificate, read from its DER. Borrows from it, and holds only what is well-formed.
 #[derive(Debug, Clone)]
@@ -67,9 +68,9 @@ impl<'a> Certificate<'a> {
             return Err(CertError::SignatureAlgorithms);
         }
         algorithm(signature_algorithm).map_err(|_| Malformed("signatureAlgorithm"))?;
-        let issuer = Name::read(r).map_err(|_| Malformed("issuer"))?;
+        let issuer = Name::read_field(r, "issuer")?;
         let (not_before, not_after) = validity(r).map_err(|_| Malformed("validity"))?;
-        let subject = Name::read(r).map_err(|_| Malformed("subject"))?;
+        let subject = Name::read_field(r, "subject")?;
         let public_key = PublicKey::read(r).map_err(|_| Malformed("subjectPublicKeyInfo"))?;
         let mut certificate = Self {
             version,
@@ -194,7 +195,7 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// A point in time: seconds since 1970-01-01 00:00:00 UTC, without leap seconds.
+/// A point in time: seconds since 1970-01-01 00:00:00 UTC, without leap seconds. What is before that time counts as that.
 ///
 /// Displayed as `2024-02-01`, and in the alternate form (`{:#}`) as `2024-02-01 12:30:00 UTC`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,96 +211,6 @@ impl fmt::Display for Date {
             write!(f, " {:02}:{:02}:{:02} UTC", time.hour(), time.minutes(), time.seconds())?;
         }
         Ok(())
-    }
-}
-
-/// A distinguished name (§4.1.2.4).
-///
-/// Displayed as RFC 4514 says, most specific part first: `CN=localhost,O=Postern`. Control characters are escaped too,
-/// so that a name can be shown on a terminal whoever made it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Name<'a> {
-    /// Its DER. Equal bytes are equal names (§7.1 would fold case and blanks too; webpki and this compare bytes).
-    pub der: &'a [u8],
-}
-
-impl<'a> Name<'a> {
-    pub(super) fn read(reader: &mut SliceReader<'a>) -> der::Result<Self> {
-        let name = Self {
-            der: reader.tlv_bytes()?,
-        };
-        let mut count = 0;
-        let (mut rdns, _) = outer(name.der)?;
-        while !rdns.is_finished() {
-            count += 1;
-            if count > MAX_RDNS {
-                return Err(Tag::Sequence.length_error().into());
-            }
-            let mut rdn = set(&mut rdns)?;
-            // SET SIZE (1..MAX)
-            loop {
-                attribute(&mut rdn)?;
-                if rdn.is_finished() {
-                    break;
-                }
-            }
-        }
-        Ok(name)
-    }
-
-    /// Whether it has no parts at all.
-    pub fn is_empty(&self) -> bool {
-        self.rdns().next().is_none()
-    }
-
-    /// The common name: of several the most specific. `None` as well if it has other characters than ASCII.
-    pub fn common_name(&self) -> Option<&'a str> {
-        let mut found = None;
-        for mut rdn in self.rdns() {
-            while let (false, Ok((oid, value))) = (rdn.is_finished(), attribute(&mut rdn)) {
-                if oid == COMMON_NAME {
-                    found = AnyRef::from_der(value).ok();
-                }
-            }
-        }
-        let value = found.filter(|value| {
-            let tag = value.header().tag();
-            matches!(
-                tag,
-                Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::TeletexString
-            )
-        })?;
-        core::str::from_utf8(value.value()).ok().filter(|text| text.is_ascii())
-    }
-
-    /// The relative distinguished names, in the order of the DER.
-    fn rdns(&self) -> impl Iterator<Item = SliceReader<'a>> {
-        let mut rdns = outer(self.der).ok().map(|(rdns, _)| rdns);
-        core::iter::from_fn(move || rdns.as_mut().and_then(|rdns| set(rdns).ok()))
-    }
-}
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.rdns().count();
-        for number in (0..count).rev() {
-            let Some(mut rdn) = self.rdns().nth(number) else {
-                continue;
-            };
-            let mut separator = if number + 1 == count { "" } else { "," };
-            while let (false, Ok((oid, value))) = (rdn.is_finished(), attribute(&mut rdn)) {
-                f.write_str(separator)?;
-                write_attribute(f, oid, value)?;
-                separator = "+";
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Name({self})")
     }
 }
 
@@ -388,6 +299,10 @@ pub enum CertError {
     RepeatedExtension,
     /// It has more than [`MAX_EXTENSIONS`].
     TooManyExtensions,
+    /// The name in this field has more than [`MAX_RDNS`] parts.
+    TooManyRdns(&'static str),
+    /// It was valid before 1970, and rustls-webpki is to judge it.
+    Before1970,
 }
 
 impl fmt::Display for CertError {
@@ -397,6 +312,10 @@ impl fmt::Display for CertError {
             Self::SignatureAlgorithms => f.write_str("it names two signature algorithms"),
             Self::RepeatedExtension => f.write_str("it has an extension twice"),
             Self::TooManyExtensions => write!(f, "it has more than {MAX_EXTENSIONS} extensions"),
+            Self::TooManyRdns(field) => write!(f, "its {field} has more than {MAX_RDNS} parts"),
+            Self::Before1970 => {
+                f.write_str("its validity begins before 1970, which is supported of configured CAs only")
+            }
         }
     }
 }
@@ -411,23 +330,6 @@ pub(super) const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwr
 pub(super) const SUBJECT_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
 /// id-ce-authorityKeyIdentifier (§4.2.1.1).
 pub(super) const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
-
-/// id-at-commonName (§4.1.2.4).
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-
-/// The attribute types that have short names (RFC 4514 §3), and emailAddress, which people expect to see.
-const ATTRIBUTES: [(ObjectIdentifier, &str); 10] = [
-    (COMMON_NAME, "CN"),
-    (ObjectIdentifier::new_unwrap("2.5.4.7"), "L"),
-    (ObjectIdentifier::new_unwrap("2.5.4.8"), "ST"),
-    (ObjectIdentifier::new_unwrap("2.5.4.10"), "O"),
-    (ObjectIdentifier::new_unwrap("2.5.4.11"), "OU"),
-    (ObjectIdentifier::new_unwrap("2.5.4.6"), "C"),
-    (ObjectIdentifier::new_unwrap("2.5.4.9"), "STREET"),
-    (ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.25"), "DC"),
-    (ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.1"), "UID"),
-    (ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1"), "emailAddress"),
-];
 
 /// The subject of a certificate as DER, without a look at the rest: for the search in a large bundle.
 pub(super) fn subject(der: &[u8]) -> Option<&[u8]> {
@@ -459,11 +361,7 @@ pub(super) fn sequence<'a>(reader: &mut SliceReader<'a>) -> der::Result<SliceRea
     tagged(reader, Tag::Sequence)
 }
 
-fn set<'a>(reader: &mut SliceReader<'a>) -> der::Result<SliceReader<'a>> {
-    tagged(reader, Tag::Set)
-}
-
-fn tagged<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result<SliceReader<'a>> {
+pub(super) fn tagged<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result<SliceReader<'a>> {
     let header = Header::decode(reader)?;
     header.tag().assert_eq(tag)?;
     SliceReader::new(reader.read_slice(header.length())?)
@@ -532,12 +430,39 @@ fn validity(reader: &mut SliceReader<'_>) -> der::Result<(Date, Date)> {
     Ok(dates)
 }
 
+/// A Time (§4.1.2.5): UTCTime of the years 1950 to 2049, or GeneralizedTime; to the second, and in UTC.
 pub(super) fn time(reader: &mut SliceReader<'_>) -> der::Result<Date> {
-    let duration = match Tag::peek(reader)? {
-        Tag::UtcTime => UtcTime::decode(reader)?.to_unix_duration(),
-        _ => GeneralizedTime::decode(reader)?.to_unix_duration(),
+    let header = Header::decode(reader)?;
+    let error = || der::Error::from(header.tag().value_error());
+    let text = reader.read_slice(header.length())?;
+    let (century, text) = match (header.tag(), text) {
+        (Tag::GeneralizedTime, [first, second, text @ ..]) => (number([*first, *second]).ok_or_else(error)?, text),
+        (Tag::UtcTime, [b'5'..=b'9', ..]) => (19, text),
+        (Tag::UtcTime, _) => (20, text),
+        _ => return Err(error()),
     };
-    Ok(Date(duration.as_secs()))
+    let (pairs, b"Z") = text.as_chunks() else {
+        return Err(error());
+    };
+    let mut fields = [0; 6];
+    if pairs.len() != fields.len() {
+        return Err(error());
+    }
+    for (field, pair) in fields.iter_mut().zip(pairs) {
+        *field = number(*pair).ok_or_else(error)?;
+    }
+    let [year, month, day, hour, minute, second] = fields;
+    let year = u16::from(century) * 100 + u16::from(year);
+    // The calendar repeats itself after 400 years, and `DateTime` begins with 1970.
+    let later = if year < 1970 { year.saturating_add(2000) } else { year };
+    let time = DateTime::new(later, month, day, hour, minute, second)?;
+    Ok(Date(if year < 1970 { 0 } else { time.unix_duration().as_secs() }))
+}
+
+/// A number of two digits.
+fn number(digits: [u8; 2]) -> Option<u8> {
+    let [tens, ones] = digits.map(|digit| digit.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| tens * 10 + ones)
 }
 
 /// An Extension (§4.2).
@@ -596,70 +521,6 @@ fn alternatives(der: &[u8]) -> der::Result<&[u8]> {
         Alternative::read(&mut inner)?;
     }
     Ok(names)
-}
-
-/// An AttributeTypeAndValue (§4.1.2.4): the type, and the value as DER.
-fn attribute<'a>(reader: &mut SliceReader<'a>) -> der::Result<(ObjectIdentifier, &'a [u8])> {
-    let mut inner = sequence(reader)?;
-    let pair = (ObjectIdentifier::decode(&mut inner)?, inner.tlv_bytes()?);
-    inner.finish()?;
-    Ok(pair)
-}
-
-/// `CN=localhost`, or `1.2.3=#0c0161` where type or value have no text form (RFC 4514 §2.3, §2.4).
-fn write_attribute(f: &mut fmt::Formatter<'_>, oid: ObjectIdentifier, der: &[u8]) -> fmt::Result {
-    let value = AnyRef::from_der(der).map_err(|_| fmt::Error)?;
-    match ATTRIBUTES.iter().find(|(known, _)| *known == oid) {
-        Some((_, name)) => write!(f, "{name}=")?,
-        None => write!(f, "{oid}=")?,
-    }
-    let bytes = value.value();
-    match value.header().tag() {
-        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString | Tag::VisibleString => {
-            if let Ok(text) = core::str::from_utf8(bytes) {
-                return write_escaped(f, text.chars());
-            }
-        }
-        // T.61 in name, Latin-1 in practice.
-        Tag::TeletexString => return write_escaped(f, bytes.iter().copied().map(char::from)),
-        Tag::BmpString if bytes.len() % 2 == 0 => {
-            let units = bytes
-                .chunks_exact(2)
-                .map(|pair| pair.iter().fold(0, |unit, &byte| unit << 8 | u16::from(byte)));
-            return write_escaped(
-                f,
-                char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)),
-            );
-        }
-        _ => {}
-    }
-    f.write_char('#')?;
-    for byte in der {
-        write!(f, "{byte:02x}")?;
-    }
-    Ok(())
-}
-
-/// Writes a value with the escapes of RFC 4514 §2.4.
-fn write_escaped(f: &mut fmt::Formatter<'_>, text: impl Iterator<Item = char>) -> fmt::Result {
-    let mut text = text.peekable();
-    let mut first = true;
-    while let Some(letter) = text.next() {
-        let last = text.peek().is_none();
-        match letter {
-            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => write!(f, "\\{letter}")?,
-            ' ' if first || last => f.write_str("\\ ")?,
-            '#' if first => f.write_str("\\#")?,
-            _ if needs_escape(letter) => {
-                for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
-                    write!(f, "\\{byte:02X}")?;
-                }
-            }
-            _ => f.write_char(letter)?,
-        }
-        first = false;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

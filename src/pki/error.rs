@@ -326,7 +326,8 @@ impl fmt::Display for CertificateError {
                 f,
                 "{sent} certificates were sent, and more than {MAX_CHAIN} are refused"
             ),
-            Self::Malformed(error) => write!(f, "certificate {error}"),
+            Self::Malformed(error @ CertError::Malformed(_)) => write!(f, "certificate {error}"),
+            Self::Malformed(error) => write!(f, "certificate refused: {error}"),
             Self::V1Certificate { pinned } => write!(
                 f,
                 "certificate is X.509 version 1, without extensions: reissue it with a subjectAltName \

@@ -278,6 +278,9 @@ fn explain(error: Error, trust: &Trust<'_>, path: &Path<'_, '_>, purpose: Purpos
         }
         Error::NameConstraintViolation => CertificateError::NameConstraintViolation,
         Error::MaximumNameConstraintComparisonsExceeded => CertificateError::TooComplex,
+        Error::BadDerTime if certificates.any(|certificate| certificate.not_before.0 == 0) => {
+            CertificateError::Malformed(CertError::Before1970)
+        }
         Error::BadDerTime | Error::InvalidCertValidity => CertificateError::Malformed(CertError::Malformed("validity")),
         _ => REFUSED,
     }

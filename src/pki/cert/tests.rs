@@ -134,6 +134,11 @@ fn names_are_shown_as_rfc_4514_says() {
     );
     assert_eq!(one(0x14, b"caf\xe9"), "CN=café");
     assert_eq!(one(0x1e, &[0x4e, 0x2d, 0, 0x41]), "CN=中A");
+    assert_eq!(one(0x1c, &[0, 1, 0xf6, 0, 0, 0, 0, 0x41]), "CN=😀A");
+    assert_eq!(one(0x1c, &[0, 0x11, 0, 0]), "CN=\u{fffd}");
+    assert_eq!(one(0x1c, &[0, 0, 1]), "CN=#1c03000001");
+    assert_eq!(one(0x0c, &[b'x'; 200]), format!("CN={}", "x".repeat(200)));
+    assert_eq!(one(0x0c, &[b'x'; 300]), format!("CN={}", "x".repeat(300)));
     assert_eq!(one(0x0c, b"\xff"), "CN=#0c01ff");
     assert_eq!(one(0x04, b"\x01"), "CN=#040101");
     assert_eq!(named(NO_NAME), "");
@@ -157,6 +162,17 @@ fn dates_are_checked() {
         read(b"\x17\x0d991231235959Z\x18\x0f99991231235959Z"),
         Ok((946_684_799, 253_402_300_799))
     );
+    // 1950 to 1999 (RFC 5280 §4.1.2.5.1), and before.
+    assert_eq!(read(b"\x17\x0d500101000000Z\x17\x0d691231235959Z"), Ok((0, 0)));
+    assert_eq!(read(b"\x18\x0f00010101000000Z\x18\x0f19700101000001Z"), Ok((0, 1)));
+    assert_eq!(read(b"\x18\x0f19000228000000Z\x17\x0d690228235959Z"), Ok((0, 0)));
+    for never in [
+        &b"\x18\x0f19000229000000Z"[..],
+        b"\x17\x0d690229000000Z",
+        b"\x17\x0d690001000000Z",
+    ] {
+        assert_eq!(read(&[never, b"\x17\x0d491231235959Z"].concat()), bad);
+    }
     for dates in [
         &b"\x17\x0d240230000000Z\x17\x0d491231235959Z"[..],
         b"\x17\x0d230229000000Z\x17\x0d491231235959Z",
@@ -216,8 +232,12 @@ fn each_part_that_is_wrong_is_named() {
     }
     let long = element(0x30, &[&name(&[(CN, 0x13, b"x")]).repeat(MAX_RDNS + 1)]);
     assert_eq!(
-        fault(&[SERIAL, ALGORITHM, NO_NAME, DATES, &long, KEY]),
-        malformed("subject")
+        fault(&[SERIAL, ALGORITHM, NO_NAME, DATES, &long, KEY]).to_string(),
+        "its subject has more than 32 parts"
+    );
+    assert_eq!(
+        fault(&[SERIAL, ALGORITHM, &long, DATES, NO_NAME, KEY]).to_string(),
+        "its issuer has more than 32 parts"
     );
     let odd = [0x30, 9, 0x30, 3, 6, 1, 42, 3, 2, 1, 0];
     assert_eq!(
