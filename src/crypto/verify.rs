@@ -129,6 +129,22 @@ pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     &rsa(SignatureScheme::RsaPkcs1Sha384, alg_id::RSA_PKCS1_SHA384),
     #[cfg(feature = "rsa")]
     &rsa(SignatureScheme::RsaPkcs1Sha512, alg_id::RSA_PKCS1_SHA512),
+    // Without parameters, which is to be accepted as well (RFC 4055 §5).
+    #[cfg(feature = "rsa")]
+    &rsa(
+        SignatureScheme::RsaPkcs1Sha256,
+        bare(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"),
+    ),
+    #[cfg(feature = "rsa")]
+    &rsa(
+        SignatureScheme::RsaPkcs1Sha384,
+        bare(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c"),
+    ),
+    #[cfg(feature = "rsa")]
+    &rsa(
+        SignatureScheme::RsaPkcs1Sha512,
+        bare(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d"),
+    ),
     #[cfg(feature = "rsa")]
     &rsa(SignatureScheme::RsaPssRsaeSha256, alg_id::RSA_PSS_SHA256),
     #[cfg(feature = "rsa")]
@@ -222,6 +238,12 @@ struct Algorithm {
     check: Check,
     key: AlgorithmIdentifier,
     signature: AlgorithmIdentifier,
+}
+
+/// The content of an AlgorithmIdentifier without parameters: the identifier alone.
+#[cfg(feature = "rsa")]
+const fn bare(oid: &'static [u8]) -> AlgorithmIdentifier {
+    AlgorithmIdentifier::from_slice(oid)
 }
 
 #[cfg(feature = "rsa")]

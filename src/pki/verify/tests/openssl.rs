@@ -230,3 +230,56 @@ fn a_root_of_version_1_is_as_good() {
         .verify(&[&leaf], ANY_SERVER, now());
     assert_eq!(trust, Ok(()));
 }
+
+/// A leaf whose RSA key is too short, or of a kind that is not supported, is refused for that.
+#[test]
+fn keys_of_leaves_that_are_not_supported_are_named() {
+    let dir = guide("EC -pkeyopt ec_paramgen_curve:P-256");
+    let root = root_der(&dir);
+    for (algorithm, text) in [
+        (
+            "RSA -pkeyopt rsa_keygen_bits:1024",
+            "certificate's key is RSA with 1024 bits (2048 to 4096 are supported)",
+        ),
+        (
+            "EC -pkeyopt ec_paramgen_curve:P-521",
+            "certificate's key is of a kind that is not supported (P-256, P-384, Ed25519 and RSA are)",
+        ),
+    ] {
+        if cfg!(not(feature = "rsa")) {
+            continue;
+        }
+        dir.openssl(&std::format!("genpkey -algorithm {algorithm} -out server.key"));
+        dir.openssl("req -new -key server.key -out server.csr -config server.cnf");
+        let leaf = issue(&dir, "-extfile server.cnf -extensions good");
+        for mode in [Mode::Strict, Mode::Pinned] {
+            let verdict = Trust::new(&[&root]).with_mode(mode).verify(&[&leaf], ANY_SERVER, now());
+            assert_eq!(verdict.unwrap_err().to_string(), text);
+        }
+    }
+}
+
+/// RSA signatures whose algorithm has no parameters, not even NULL (RFC 4055 §5).
+#[cfg(feature = "rsa")]
+#[test]
+fn rsa_signatures_without_parameters_pass() {
+    let dir = guide("RSA");
+    let root = root_der(&dir);
+    let with_null = issue(&dir, "-extfile server.cnf -extensions good");
+    let with_null = Certificate::from_der(&with_null).unwrap();
+    let null: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00";
+    let none: &[u8] = b"\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b";
+    // The content of the SEQUENCE, of which the algorithm is a part.
+    let content = &with_null.tbs[4..];
+    let at = content.windows(null.len()).position(|part| part == null).unwrap();
+    let tbs = element(0x30, &[&content[..at], none, &content[at + null.len()..]]);
+    dir.write("tbs.der", &tbs);
+    dir.openssl("dgst -sha256 -sign RootCA.key -out signature tbs.der");
+    let signature = dir.read("signature");
+    let bare = element(0x30, &[&tbs, none, &element(3, &[&[0], &signature])]);
+    for mode in [Mode::Strict, Mode::Pinned] {
+        let trust = [&root[..]];
+        let trust = Trust::new(&trust).with_mode(mode);
+        assert_eq!(trust.verify(&[&bare], server("localhost"), now()), Ok(()));
+    }
+}
