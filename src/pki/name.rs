@@ -59,6 +59,10 @@ pub(super) fn mismatch(certificate: &Certificate<'_>, name: ServerName<'_>, comm
     let mut separator = "";
     for alternative in certificate.alternatives() {
         let _ = match alternative {
+            // It is the kind that does not fit (RFC 9525 §6.2).
+            Alternative::Dns(name) if name.parse::<IpAddr>().is_ok() => {
+                write!(present, "{separator}{name} as a DNS name")
+            }
             Alternative::Dns(name) => write!(present, "{separator}{name}"),
             Alternative::Ip(ip) => write!(present, "{separator}{ip}"),
         };

@@ -821,6 +821,41 @@ fn judge_expired(anchors: &[&[u8]], leaf: &[u8]) -> Result<(), CertificateError>
         .verify(&[leaf], Purpose::Client, CLOCK)
 }
 
+/// Of an address that stands where DNS names do the kind is named.
+#[test]
+fn an_address_as_a_dns_name_is_told_from_an_address() {
+    let root = root(|_| {});
+    let leaf = leaf(&root, |params| {
+        let name = rcgen::SanType::DnsName("10.0.2.2".try_into().unwrap());
+        params.subject_alt_names = Vec::from([name]);
+    });
+    let text = "certificate is not for 10.0.2.2, but for 10.0.2.2 as a DNS name";
+    refused(&root, &[&leaf], server("10.0.2.2"), text);
+}
+
+/// What rustls-webpki does not know of dates is named, and elsewhere it counts.
+#[test]
+fn dates_before_1970_are_accepted_or_named() {
+    let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(1955, 1, 1);
+    let root = root(early);
+    assert_eq!(strict(&root, &[&leaf(&root, |_| {})], ANY_SERVER), Ok(()));
+    let text = "certificate refused: its validity begins before 1970, which is supported of configured CAs only";
+    let leaf = leaf(&root, early);
+    assert_eq!(strict(&root, &[&leaf], ANY_SERVER).unwrap_err().to_string(), text);
+    assert_eq!(pinned(&root, &[&leaf], ANY_SERVER), Ok(()));
+    let many = super::tests::leaf(&root, |params| {
+        params.custom_extensions = (0..40)
+            .map(|number| CustomExtension::from_oid_content(&[1, 2, 3, number], Vec::from([5, 0])))
+            .collect();
+    });
+    refused(
+        &root,
+        &[&many],
+        ANY_SERVER,
+        "certificate refused: it has more than 32 extensions",
+    );
+}
+
 #[test]
 fn errors_are_small() {
     assert!(
