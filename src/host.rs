@@ -84,6 +84,12 @@ impl Machine {
             times.watching / 1000,
             times.asleep / 1000
         )?;
+        let [longest, recent] = executor::longest_polls();
+        writeln!(
+            out,
+            "longest poll: {} us ({}); in the last minute {} us ({})",
+            longest.micros, longest.task, recent.micros, recent.task
+        )?;
         writeln!(
             out,
             "memory: {} KiB, {} KiB not needed",

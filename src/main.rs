@@ -100,7 +100,7 @@ fn introduce(info: &postern::machine::boot_info::BootInfo, memory: &Memory) {
 
 fn report_entropy() {
     for (source, (state, bytes)) in entropy::Source::ALL.iter().zip(entropy::status().sources) {
-        ::log::info!("entropy: {} {state}, {bytes} bytes", source.name());
+        ::log::info!("entropy: {} {state}, {} bytes", source.name(), bytes);
     }
     if let Err(error) = entropy::rng() {
         ::log::error!("{error}");
@@ -132,7 +132,7 @@ fn start(
     // A page is about its own connection, and wants it narrated whatever the shell wants.
     pages.switch(true);
     let mut workers = plan.workers(store, &mut memory)?;
-    memory.spawn(spawner, plan.connections, |_| {
+    memory.spawn(spawner, "echo worker", plan.connections, |_| {
         work(service, store, (traces, pages), workers.next())
     })?;
     let mut test = Some(settings::selftest_buffer(store, &mut memory)?);
@@ -160,16 +160,18 @@ fn start(
         free: memory.0.left(),
     })?;
 
-    memory.spawn(spawner, 1, |_| service.listen())?;
-    memory.spawn(spawner, 1, |_| service.dial(settings::seed))?;
-    memory.spawn(spawner, 1, |_| speak_plainly(plain_client, netifs))?;
-    memory.spawn(spawner, 1, |_| speak(tls_client, machine, buffers.take()))?;
-    memory.spawn(spawner, 1, |_| shell::serial(serial::Console, machine))?;
-    memory.spawn(spawner, 1, |_| clock::refine())?;
-    memory.spawn(spawner, 1, |_| serial::poll())?;
-    memory.spawn(spawner, 1, |_| entropy::keep_fresh())?;
+    memory.spawn(spawner, "echo listener", 1, |_| service.listen())?;
+    memory.spawn(spawner, "reverse dialler", 1, |_| service.dial(settings::seed))?;
+    memory.spawn(spawner, "plain client", 1, |_| speak_plainly(plain_client, netifs))?;
+    memory.spawn(spawner, "TLS client", 1, |_| speak(tls_client, machine, buffers.take()))?;
+    memory.spawn(spawner, "serial shell", 1, |_| shell::serial(serial::Console, machine))?;
+    memory.spawn(spawner, "clock", 1, |_| clock::refine())?;
+    memory.spawn(spawner, "serial port", 1, |_| serial::poll())?;
+    memory.spawn(spawner, "entropy", 1, |_| entropy::keep_fresh())?;
     if config.vmm.telnet_dbgsh {
-        memory.spawn(spawner, netifs.len(), |n| telnet(netifs.get(n), machine))?;
+        memory.spawn(spawner, "telnet shell", netifs.len(), |n| {
+            telnet(netifs.get(n), machine)
+        })?;
     }
     for (netif, seats) in netifs.iter().zip(dbgsh) {
         let port = config.vmm.tls_dbgsh;
@@ -177,7 +179,7 @@ fn start(
             Ok(listener) => {
                 let (listener, hall) = (&*memory.value(listener)?, &*memory.value(Hall::new())?);
                 let mut seats = seats.into_iter();
-                memory.spawn(spawner, SEATS, |n| {
+                memory.spawn(spawner, "TLS shell", SEATS, |n| {
                     secure_shell(listener, machine, seats.next(), hall, n)
                 })?;
                 ::log::info!("debug shell over TLS on port {port} of {}", netif.name());
@@ -189,9 +191,11 @@ fn start(
         net::syslog::Settings::from_config(&config.vmm.tty_syslog),
         netifs.first(),
     ) {
-        memory.spawn(spawner, 1, |_| settings::send_log(netif, settings))?;
+        memory.spawn(spawner, "syslog", 1, |_| settings::send_log(netif, settings))?;
     }
-    memory.spawn(spawner, 1, |_| open(machine, config, test.take(), plan.connections))?;
+    memory.spawn(spawner, "self-test", 1, |_| {
+        open(machine, config, test.take(), plan.connections)
+    })?;
     Ok(())
 }
 
@@ -261,7 +265,7 @@ fn bring_up(
         match net::open(card, settings, plan.net(number), memory) {
             Ok((netif, runner)) => {
                 let mut runner = Some(runner);
-                memory.spawn(spawner, 1, |_| serve(runner.take()))?;
+                memory.spawn(spawner, "network interface", 1, |_| serve(runner.take()))?;
                 let _ = netifs.push(netif);
             }
             Err(error) => ::log::error!("{name}: {error:?}"),

@@ -7,6 +7,7 @@ use embassy_executor::Spawner;
 use embassy_executor::raw::TaskStorage;
 use postern::echo::secure::INBOUND;
 use postern::echo::traces::{Slot, TAPE, Traces};
+use postern::machine::executor::Timed;
 use postern::machine::memory::{Arena, OutOfMemory};
 use postern::net;
 use postern::tls::record::MAX_PLAINTEXT;
@@ -61,19 +62,20 @@ impl Memory {
         self.0.value(value).map_err(Short)
     }
 
-    /// Spawns `count` tasks of one kind, each made from its index.
+    /// Spawns `count` tasks of the kind `task`, each made from its index.
     pub(crate) fn spawn<F: Future + 'static>(
         &mut self,
         spawner: Spawner,
+        task: &'static str,
         count: usize,
         mut make: impl FnMut(usize) -> F,
     ) -> Result<(), Short> {
-        let storage: &'static [TaskStorage<F>] = self.slice(count, |_| TaskStorage::new())?;
-        for (number, task) in storage.iter().enumerate() {
-            match task.spawn(|| make(number)) {
+        let storage: &'static [TaskStorage<Timed<F>>] = self.slice(count, |_| TaskStorage::new())?;
+        for (number, place) in storage.iter().enumerate() {
+            match place.spawn(|| Timed::new(task, make(number))) {
                 Ok(token) => spawner.spawn(token),
                 // Each storage is used once.
-                Err(error) => ::log::error!("a task was not started: {error:?}"),
+                Err(error) => ::log::error!("{task} not started: {error}"),
             }
         }
         Ok(())

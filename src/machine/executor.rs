@@ -4,11 +4,14 @@
 //! their next `await` undisturbed. When nothing is ready the loop first watches the card for a while, since waking
 //! from sleep takes longer than a round trip on a local network, and then sleeps until an interrupt.
 
+mod polls;
+
 use super::{clock, interrupts, serial};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use critical_section::Mutex;
 use embassy_executor::{Spawner, raw};
+pub use polls::{LongPoll, Timed, longest_polls};
 
 /// How long the loop watches the card after the last sign of life before it sleeps, in microseconds.
 pub const WATCH: u64 = 500;

@@ -1,4 +1,4 @@
-//! The serial console: what it costs, and its last words.
+//! The serial console: what it costs, and its last lines; and how long a task may hold everything up.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,6 +15,34 @@ fn stalled() -> Machine {
         (stream.read(&mut [0; 16]).ok()? > 0).then_some(())
     });
     machine
+}
+
+#[test]
+fn status_names_the_task_with_the_longest_poll() {
+    let machine = Setup::new().ready();
+    tls::assert_serves(machine.at(10007), &baked_ca());
+    let status = machine.ask("status");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("longest poll: "))
+        .expect(&status);
+    let kinds = [
+        "echo worker",
+        "network interface",
+        "self-test",
+        "telnet shell",
+        "TLS client",
+        "entropy",
+    ];
+    let [longest, recent] = line.split("; in the last minute ").collect::<Vec<_>>()[..] else {
+        panic!("{line}");
+    };
+    for part in [longest, recent] {
+        assert!(
+            kinds.iter().any(|kind| part.contains(&format!(" us ({kind})"))),
+            "{line}"
+        );
+    }
 }
 
 /// Lines that the console had to drop, by `status`.
