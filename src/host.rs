@@ -15,6 +15,7 @@ use postern::log;
 use postern::machine::{clock, cpu, descriptors, entropy, executor, power, rtc, serial};
 use postern::net::{DhcpState, Netif};
 use postern::nic::Link;
+use postern::pki::text::Count;
 use postern::pki::verify::ServerName;
 use postern::selftest;
 use postern::shell::{Host, Paper, Power, Refused, Report};
@@ -100,7 +101,7 @@ impl Machine {
         writeln!(out, "rsa heap: {used} of {size} bytes in use, {peak} at most")?;
         let (deepest, size) = descriptors::main_stack();
         writeln!(out, "stack: {deepest} of {size} bytes used at most")?;
-        writeln!(out, "console: {} lines dropped", serial::dropped())
+        writeln!(out, "console: {} dropped", Count(serial::dropped(), "line"))
     }
 
     fn ports(&self, out: &mut dyn Write) -> fmt::Result {
@@ -180,8 +181,7 @@ impl Host for Machine {
         let line = log::read_from(from)?;
         match line.missed {
             0 => {}
-            1 => drop(writeln!(out, "[... 1 line was overwritten ...]")),
-            missed => drop(writeln!(out, "[... {missed} lines were overwritten ...]")),
+            missed => drop(writeln!(out, "[... {} overwritten ...]", Count(missed, "line"))),
         }
         let _ = match secrets || !line.text.starts_with(settings::KEY_LOG) {
             true => write!(out, "{line}"),
@@ -351,13 +351,14 @@ fn date(out: &mut dyn Write) -> fmt::Result {
 fn entropy_report(out: &mut dyn Write) -> fmt::Result {
     let status = entropy::status();
     for (source, (state, bytes)) in entropy::Source::ALL.iter().zip(status.sources) {
-        writeln!(out, "entropy: {} {state}, {bytes} bytes", source.name())?;
+        writeln!(out, "entropy: {} {state}, {}", source.name(), Count(bytes, "byte"))?;
     }
     match entropy::rng() {
         Ok(_) => writeln!(
             out,
-            "generator: seeded {} times, {} bytes given",
-            status.seeded, status.given
+            "generator: seeded {}, {} given",
+            Count(status.seeded, "time"),
+            Count(status.given, "byte")
         )?,
         Err(error) => writeln!(out, "{error}: no TLS")?,
     }
@@ -394,13 +395,13 @@ fn interface(netif: &Netif, out: &mut dyn Write) -> fmt::Result {
     let card = status.card;
     writeln!(
         out,
-        "  in {} packets, {} bytes, {} dropped, {} damaged; out {} packets, {} bytes, {} dropped",
-        card.rx_packets,
-        card.rx_bytes,
+        "  in {}, {}, {} dropped, {} damaged; out {}, {}, {} dropped",
+        Count(card.rx_packets, "packet"),
+        Count(card.rx_bytes, "byte"),
         card.rx_dropped,
         card.rx_errors,
-        card.tx_packets,
-        card.tx_bytes,
+        Count(card.tx_packets, "packet"),
+        Count(card.tx_bytes, "byte"),
         card.tx_dropped
     )?;
     writeln!(

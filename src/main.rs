@@ -22,6 +22,7 @@ use postern::machine::acpi::{Acpi, Firmware};
 use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, panic, pci, power, rtc, serial};
 use postern::net::{self, Netif, TcpListener, TcpStream};
 use postern::nic::{self, PciCard};
+use postern::pki::text::Count;
 use postern::selftest;
 use postern::shell::secure::{Hall, SEATS, Seat, secure_server};
 use postern::{log, shell};
@@ -89,7 +90,7 @@ fn introduce(info: &postern::machine::boot_info::BootInfo, memory: &Memory) {
         None => ::log::info!("cpu: {}, {}", cpu::brand(), cpu::Features),
     }
     let (rate, source) = clock::rate();
-    ::log::info!("clock: {} kHz ({source:?})", rate / 1000);
+    ::log::info!("clock: {} kHz ({source})", rate / 1000);
     match clock::unix_time() {
         Ok(now) => ::log::info!("date: {}", rtc::Date::of(now)),
         Err(error) => ::log::warn!("date: {error}"),
@@ -100,7 +101,7 @@ fn introduce(info: &postern::machine::boot_info::BootInfo, memory: &Memory) {
 
 fn report_entropy() {
     for (source, (state, bytes)) in entropy::Source::ALL.iter().zip(entropy::status().sources) {
-        ::log::info!("entropy: {} {state}, {} bytes", source.name(), bytes);
+        ::log::info!("entropy: {} {state}, {}", source.name(), Count(bytes, "byte"));
     }
     if let Err(error) = entropy::rng() {
         ::log::error!("{error}");
@@ -227,9 +228,9 @@ async fn open(
         }
     }
     ::log::info!(
-        "ready after {} ms, {} connections at a time",
+        "ready after {} ms, {} at a time",
         clock::now() / 1000,
-        connections
+        Count::of(connections, "connection")
     );
     log::booted();
     join(settings::dial(config, netifs, service, fit), async {
@@ -268,7 +269,7 @@ fn bring_up(
                 memory.spawn(spawner, "network interface", 1, |_| serve(runner.take()))?;
                 let _ = netifs.push(netif);
             }
-            Err(error) => ::log::error!("{name}: {error:?}"),
+            Err(error) => ::log::error!("{name}: {error}"),
         }
     }
     Ok(memory.value(netifs)?)

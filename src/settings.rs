@@ -18,6 +18,7 @@ use postern::log;
 use postern::machine::{clock, entropy};
 use postern::net::{self, Netif, syslog};
 use postern::nic;
+use postern::pki::text::Count;
 use postern::pki::verify::{Clock, Trust};
 use postern::selftest::{self, SelfTest};
 use postern::shell::secure::SEATS;
@@ -42,7 +43,7 @@ pub(crate) fn load(module: Option<&'static [u8]>, memory: &mut Memory) -> &'stat
     if let Some(text) = module {
         match read(config, text, scratch) {
             Ok(()) => {
-                ::log::info!("configured by the boot module ({} bytes)", text.len());
+                ::log::info!("configured by the boot module ({})", Count::of(text.len(), "byte"));
                 tls::keep_roots(config, text, scratch, memory);
                 return config;
             }
@@ -253,7 +254,7 @@ pub(crate) fn address(config: &Config, number: usize) -> net::Address {
         return net::Address::Dhcp;
     }
     net::Address::from_config(&config.ip).unwrap_or_else(|error| {
-        ::log::error!(".ip: {error:?}; asking DHCP instead");
+        ::log::error!(".ip: {error}; using DHCP instead");
         net::Address::Dhcp
     })
 }
@@ -285,7 +286,7 @@ impl syslog::Source for LogLines {
             if let Some(line) = log::read_from(self.next) {
                 if line.missed > 0 {
                     self.next = line.number;
-                    let _ = write!(text, "{} lines of the log came too fast to be sent", line.missed);
+                    let _ = write!(text, "{} overwritten before being sent", Count(line.missed, "log line"));
                     return (::log::Level::Warn, 0);
                 }
                 self.next = line.number + 1;

@@ -203,6 +203,7 @@ pub enum KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unsupported(name) if name.starts_with("this ") => write!(f, "keys of {name} are not supported yet"),
             Self::Unsupported(name) => write!(f, "{name} keys are not supported yet"),
             Self::Encrypted => f.write_str("the key is encrypted with a passphrase"),
             Self::Label => f.write_str("this is not a private key"),
@@ -236,7 +237,7 @@ fn without_zeros(number: &[u8]) -> &[u8] {
 }
 
 /// What a key with spelled-out curve parameters is called.
-const EXPLICIT_CURVE: &str = "explicit elliptic curve";
+const EXPLICIT_CURVE: &str = "explicit-curve";
 
 /// The error for `oid`, by name where it has one.
 fn unsupported(oid: ObjectIdentifier, otherwise: &'static str) -> KeyError {
@@ -458,7 +459,7 @@ mod tests {
                 pkcs8(&EC_PUBLIC_KEY, &oid(&EC_PUBLIC_KEY), &sec1(&[1; 32], None, None)),
             ),
             (
-                "explicit elliptic curve",
+                "explicit-curve",
                 pkcs8(&EC_PUBLIC_KEY, &[0x30, 0], &sec1(&[1; 32], None, None)),
             ),
         ] {
@@ -477,6 +478,10 @@ mod tests {
         assert_eq!(error("DSA PRIVATE KEY", &[]), KeyError::Unsupported("DSA"));
         assert_eq!(error("ENCRYPTED PRIVATE KEY", &[]), KeyError::Encrypted);
         assert_eq!(error("PUBLIC KEY", &[]), KeyError::Label);
+        assert_eq!(
+            format!("{}", KeyError::Unsupported("this elliptic curve")),
+            "keys of this elliptic curve are not supported yet"
+        );
         assert_eq!(
             format!("{}", KeyError::Unsupported("RSA")),
             "RSA keys are not supported yet"

@@ -5,6 +5,8 @@ use core::fmt;
 
 use embassy_time::{Duration, Instant};
 
+use crate::pki::text::Count;
+
 /// Lets a burst through and then one event an interval; counts the rest.
 pub struct Limiter {
     burst: u32,
@@ -62,8 +64,10 @@ impl Limiter {
         match self.pass(Instant::now()) {
             None => return false,
             Some(0) => ::log::log!(target: target, level, "{message}"),
-            Some(1) => ::log::log!(target: target, level, "{message} (1 message like this was left out)"),
-            Some(held) => ::log::log!(target: target, level, "{message} ({held} messages like this were left out)"),
+            Some(held) => {
+                let held = Count(held, "message");
+                ::log::log!(target: target, level, "{message} ({held} like this left out)");
+            }
         }
         true
     }

@@ -6,6 +6,7 @@ use core::net::SocketAddrV4;
 
 use embassy_time::Instant;
 
+use crate::pki::text::Count;
 use crate::tls::trace::{Event, Events, Story, Summary, Tape, Trace};
 
 /// A tape's memory: a usual handshake takes half of it, in bytes.
@@ -189,7 +190,7 @@ impl fmt::Display for Narrator {
                 ("", false) => f.write_str("under way")?,
                 (failure, _) => write!(f, "failed: {failure}")?,
             }
-            write!(f, ", {} steps", story.steps().count())
+            write!(f, ", {}", Count::of(story.steps().count(), "step"))
         })
     }
 }

@@ -42,6 +42,21 @@ pub enum Source {
     Guess,
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "not measured",
+            Self::Crystal => "by CPUID",
+            Self::Hypervisor => "by the hypervisor",
+            Self::PmTimer => "measured by the PM timer",
+            Self::Pit => "measured by the PIT",
+            Self::Nominal => "nominal",
+            Self::Apic => "measured by the APIC timer",
+            Self::Guess => "guessed",
+        })
+    }
+}
+
 /// The date cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateError {

@@ -77,6 +77,18 @@ pub enum AddressError {
     Gateway,
 }
 
+impl core::fmt::Display for AddressError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::NotAHost => "ipaddr is not the address of a host",
+            Self::NotAMask => "netmask has a one after a zero, or none",
+            Self::Gateway => "gateway is not the address of a host in the network",
+        })
+    }
+}
+
+impl core::error::Error for AddressError {}
+
 impl Address {
     /// The address that the configuration asks for.
     pub fn from_config(ip: &config::Ip) -> Result<Self, AddressError> {
@@ -226,6 +238,18 @@ pub enum OpenError {
     /// The card's address is no unicast address.
     Mac,
 }
+
+impl core::fmt::Display for OpenError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "not enough memory for its connections (use a larger -m)",
+            Self::Plan => "no valid plan for its connections",
+            Self::Mac => "the card's address is not a unicast address",
+        })
+    }
+}
+
+impl core::error::Error for OpenError {}
 
 /// Datagrams that may wait to be sent, and their bytes.
 const UDP_QUEUE: usize = 16;

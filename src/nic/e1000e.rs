@@ -15,6 +15,7 @@ use super::regs::*;
 use super::ring::{Descriptor, MAX_DESCRIPTORS, MIN_DESCRIPTORS, RX_EOP, RxRing, TxRing};
 use super::{Card, Frame, Link, MAX_FRAME, Stats};
 use crate::machine::{interrupts, pci};
+use crate::pki::text::Count;
 
 /// PCI vendor and device of the 82574L.
 pub(super) const DEVICE: (u16, u16) = (0x8086, 0x10d3);
@@ -449,8 +450,9 @@ impl<R: Registers> E1000e<R> {
             Some(watch) if watch.outstanding == outstanding && self.link != Link::Down => {
                 if now.saturating_duration_since(watch.since) > HANG {
                     log::warn!(
-                        "{}: the card does not send ({outstanding} frames wait): resetting it",
-                        self.name
+                        "{}: the card does not send ({} waiting): resetting it",
+                        self.name,
+                        Count::of(outstanding, "frame")
                     );
                     self.stats.tx_dropped += outstanding as u64;
                     self.read_hardware(now);

@@ -93,6 +93,24 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
+/// A number of things, by a noun whose plural ends in `s`: `1 line`, `2 lines`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(pub u64, pub &'static str);
+
+impl Count {
+    /// So many things in memory.
+    pub fn of(number: usize, noun: &'static str) -> Self {
+        Self(u64::try_from(number).unwrap_or(u64::MAX), noun)
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, noun) = self;
+        write!(f, "{number} {noun}{}", if *number == 1 { "" } else { "s" })
+    }
+}
+
 /// The most bytes of an encoded character: those of `\u{10ffff}`.
 pub const ENCODED: usize = 10;
 
@@ -150,6 +168,12 @@ mod tests {
         assert_eq!(Text::<8>::new("abcd中中").as_str(), "abcd…");
         assert_eq!(Text::<9>::new("abcdef\u{1b}").as_str(), "abcdef…");
         assert_eq!(Text::<96>::new(&"x".repeat(500)).as_str().len(), 96);
+    }
+
+    #[test]
+    fn one_of_a_thing_is_no_plural() {
+        let count = |number| Count::of(number, "line").to_string();
+        assert_eq!([count(0), count(1), count(2)], ["0 lines", "1 line", "2 lines"]);
     }
 
     #[test]

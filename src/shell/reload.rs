@@ -12,6 +12,7 @@ use super::{Exit, Host, Report, Session};
 use crate::echo::Kind;
 use crate::echo::client::Target;
 use crate::echo::reverse;
+use crate::pki::text::Count;
 
 /// How long a paste may pause.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -250,7 +251,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 
     async fn take(&mut self, paper: &Paper<'_>) -> Result<(), C::Error> {
         let count = paper.text().len();
-        self.print(format_args!("Read {count} bytes.\n")).await?;
+        self.print(format_args!("Read {}.\n", Count::of(count, "byte"))).await?;
         let mut said = Piece::new();
         let taken = self.host.tls_replace(paper, &mut said);
         let said = said.as_str();

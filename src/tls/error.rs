@@ -320,6 +320,7 @@ impl fmt::Display for PeerMisbehaved {
 impl fmt::Display for PeerIncompatible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Version(0) => f.write_str("no common version: the peer offers none that is known here"),
             Self::Version(version) => {
                 f.write_str("no common version: the peer offers at most ")?;
                 match version {

@@ -29,7 +29,7 @@ use super::registry::Description;
 use super::reverse::Host;
 use super::{Kind, Network, Transport, find_network};
 use crate::net;
-use crate::pki::text::Text;
+use crate::pki::text::{Count, Text};
 use channel::Channel;
 pub use channel::{SESSIONS, Speech, TlsClient, outbound_len};
 pub(super) use error::explain;
@@ -480,7 +480,7 @@ impl Client {
         }
         match self.withheld.take() {
             0 => {}
-            count => ::log::info!("({count} bytes more were received, too many to be shown)"),
+            count => ::log::info!("({} received and not shown)", Count(count, "more byte")),
         }
         ::log::info!("Received.");
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {

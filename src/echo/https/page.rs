@@ -6,6 +6,7 @@ use core::net::SocketAddrV4;
 use super::Chunk;
 use crate::crypto::hash::HashAlgorithm;
 use crate::echo::traces::Narrator;
+use crate::pki::text::Count;
 use crate::tls::trace::{By, Item, Meaning, Sort, Step, Story, Summary};
 
 /// How the page looks, in the light and in the dark.
@@ -286,8 +287,8 @@ fn bottom(summary: &Summary<'_>, steps: usize, out: &mut dyn Write) -> fmt::Resu
     if summary.lost > 0 {
         writeln!(
             out,
-            "<p>{} more events did not fit into the memory that a connection has for this.</p>",
-            summary.lost
+            "<p>{} did not fit into the memory that a connection has for this.</p>",
+            Count(summary.lost.into(), "more event")
         )?;
     }
     if summary.resumed {

@@ -74,7 +74,16 @@ impl fmt::Display for Meaning<'_> {
             Self::Length(1) => f.write_str("1 byte follows"),
             Self::Length(length) => write!(f, "{length} bytes follow"),
             Self::Count(number, "") => write!(f, "{number}"),
-            Self::Count(number, unit) => write!(f, "{number} {unit}"),
+            Self::Count(number, unit) => {
+                // The unit's first word is a plural, or no noun.
+                let (noun, rest) = unit.split_at(unit.find(' ').unwrap_or(unit.len()));
+                let noun = if number == 1 {
+                    noun.strip_suffix('s').unwrap_or(noun)
+                } else {
+                    noun
+                };
+                write!(f, "{number} {noun}{rest}")
+            }
             Self::Text(text) => {
                 f.write_str("\"")?;
                 text.escape_ascii()

@@ -794,3 +794,24 @@ fn a_trace_changes_nothing() {
         converse(&world, how, None, None);
     }
 }
+
+#[test]
+fn one_of_a_unit_is_no_plural() {
+    let shown = |number, unit| fields::Meaning::Count(number, unit).to_string();
+    assert_eq!(
+        [
+            shown(1, "bytes"),
+            shown(2, "bytes"),
+            shown(1, "records up to now"),
+            shown(1, "under its key"),
+            shown(1, "")
+        ],
+        ["1 byte", "2 bytes", "1 record up to now", "1 under its key", "1"]
+    );
+}
+
+#[test]
+fn an_offer_of_unknown_versions_is_no_version_zero() {
+    let error = crate::tls::error::PeerIncompatible::Version(0).to_string();
+    assert_eq!(error, "no common version: the peer offers none that is known here");
+}
