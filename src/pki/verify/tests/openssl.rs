@@ -186,7 +186,7 @@ fn ed25519_works_and_weak_or_strange_algorithms_do_not() {
         ("EC -pkeyopt ec_paramgen_curve:P-384", "-sha256", true),
         ("EC -pkeyopt ec_paramgen_curve:P-521", "", false),
         ("EC -pkeyopt ec_paramgen_curve:P-256", "-sha1", false),
-        ("EC -pkeyopt ec_paramgen_curve:P-256", "-sha512", false),
+        ("EC -pkeyopt ec_paramgen_curve:P-256", "-sha512", true),
         ("RSA -pkeyopt rsa_keygen_bits:1024", "", false),
         ("RSA", "-sha256", cfg!(feature = "rsa")),
         ("RSA", "-sha1", false),
@@ -229,6 +229,35 @@ fn a_root_of_version_1_is_as_good() {
         .with_mode(Mode::Pinned)
         .verify(&[&leaf], ANY_SERVER, now());
     assert_eq!(trust, Ok(()));
+}
+
+/// A CA may hash with another function than the one of its curve's size: certificates and lists.
+#[test]
+fn ecdsa_signatures_with_any_hash_pass() {
+    for curve in ["P-256", "P-384"] {
+        let dir = guide(&std::format!("EC -pkeyopt ec_paramgen_curve:{curve}"));
+        let root = root_der(&dir);
+        dir.write("ca.cnf", CA);
+        dir.write("index.txt", "");
+        for hash in ["sha256", "sha384", "sha512"] {
+            let leaf = issue(&dir, &std::format!("-extfile server.cnf -extensions good -{hash}"));
+            dir.openssl(&std::format!(
+                "ca -config ca.cnf -keyfile RootCA.key -cert RootCA.pem -gencrl -md {hash} -out crl.pem"
+            ));
+            dir.openssl("crl -in crl.pem -outform DER -out crl.der");
+            let crl = dir.read("crl.der");
+            assert_eq!(
+                crl::check(&crl, [&root[..]].into_iter(), now().now),
+                Ok(crl::CrlIssuer::Configured)
+            );
+            for mode in [Mode::Strict, Mode::Pinned] {
+                let (anchors, crls) = ([&root[..]], [&crl[..]]);
+                let trust = Trust::new(&anchors).with_crls(&crls).with_mode(mode);
+                let verdict = trust.verify(&[&leaf], server("localhost"), now());
+                assert_eq!(verdict, Ok(()), "{curve} {hash}");
+            }
+        }
+    }
 }
 
 /// A leaf whose RSA key is too short, or of a kind that is not supported, is refused for that.
