@@ -13,6 +13,9 @@ use super::Failure;
 /// How many bytes may go back and forth before a test counts as endless. The longest needs a tenth of it.
 const MOST_BYTES: usize = 256 * 1024;
 
+/// How many times both sides may be polled without moving a byte: a side gives way after each message of a flight.
+const MOST_IDLE_ROUNDS: u32 = 16;
+
 /// The two directions between one side and the other.
 ///
 /// Nobody is woken by it: [`Link::join`] polls both sides for as long as that moves bytes.
@@ -63,6 +66,7 @@ impl<'b> Link<'b> {
         let (mut caller_runs, mut called_runs) = (true, true);
         let mut result = Ok(());
         let mut busy = 0;
+        let mut idle = 0;
         poll_fn(|context| {
             let begin = micros();
             let before = self.moved.get();
@@ -81,7 +85,9 @@ impl<'b> Link<'b> {
             if !caller_runs && !called_runs {
                 return Poll::Ready((result, busy));
             }
-            if !ended && self.moved.get() == before {
+            let moved = ended || self.moved.get() != before;
+            idle = if moved { 0 } else { idle + 1 };
+            if idle > MOST_IDLE_ROUNDS {
                 return Poll::Ready((result.and(Err(Failure::Stalled)), busy));
             }
             if self.moved.get() > MOST_BYTES {

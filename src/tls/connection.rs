@@ -241,6 +241,19 @@ impl<'a> Connection<'a> {
     /// The connection is over; the alert that belongs to the error stands in [`Connection::pending`]. Every further
     /// call gives the same error.
     pub fn advance(&mut self, rng: &mut dyn CryptoRng) -> Result<Progress, Error> {
+        loop {
+            if let Some(progress) = self.advance_by_message(rng)? {
+                return Ok(progress);
+            }
+        }
+    }
+
+    /// The same for one handshake message at most: `None` after it. The most costly ones take the key exchange and a
+    /// signature, or the verification of a chain, and other tasks should get their turn between two of them.
+    ///
+    /// # Errors
+    /// As those of [`Connection::advance`].
+    pub(crate) fn advance_by_message(&mut self, rng: &mut dyn CryptoRng) -> Result<Option<Progress>, Error> {
         let result = self.step(rng);
         if let Err(error) = &result {
             if !matches!(self.receiver.end, Some(Err(_))) {
@@ -310,13 +323,13 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn step(&mut self, rng: &mut dyn CryptoRng) -> Result<Progress, Error> {
+    fn step(&mut self, rng: &mut dyn CryptoRng) -> Result<Option<Progress>, Error> {
         loop {
             if matches!(self.handshake, Handshake::Done) {
-                return self.receiver.advance(&self.link);
+                return self.receiver.advance(&self.link).map(Some);
             }
             if let Some(end) = self.receiver.end {
-                return end.map(|()| Progress::Closed);
+                return end.map(|()| Some(Progress::Closed));
             }
             if let Some(message) = self.receiver.inbound.message()? {
                 let length = message.len();
@@ -373,11 +386,11 @@ impl<'a> Connection<'a> {
                         Handshake::Done
                     }
                 };
-                continue;
+                return Ok(None);
             }
             match self.receiver.inbound.next()? {
                 None if self.receiver.transport_ended() => return Err(Error::Truncated),
-                None => return Ok(Progress::NeedInput),
+                None => return Ok(Some(Progress::NeedInput)),
                 Some(Received::Handshake | Received::Nothing) => {}
                 // Inbound lets none through before the handshake is done.
                 Some(Received::Data) => {

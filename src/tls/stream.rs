@@ -1,5 +1,8 @@
 //! A connection over an async transport.
 
+use core::future::poll_fn;
+use core::task::Poll;
+
 use embedded_io_async::{BufRead, ErrorKind, ErrorType, Read, Write};
 use rand_core::CryptoRng;
 
@@ -34,13 +37,21 @@ impl<'a, T: Read + Write> Stream<'a, T> {
         &mut self.transport
     }
 
-    /// Runs the handshake to its end.
+    /// Runs the handshake to its end, and gives way to other tasks after each message.
     ///
     /// # Errors
     /// Of the protocol, with the alert sent, or of the transport.
     pub async fn handshake(&mut self, rng: &mut dyn CryptoRng) -> Result<(), StreamError<T::Error>> {
         while self.connection.is_handshaking() {
-            let result = self.connection.advance(rng);
+            let result = self.connection.advance_by_message(rng).transpose();
+            let Some(result) = result else {
+                // What is to be sent goes out with what the next message of the peer's flight adds, if there is one.
+                match self.connection.is_handshaking() {
+                    true => give_way().await,
+                    false => self.flush().await?,
+                }
+                continue;
+            };
             let flushed = self.flush().await;
             match result? {
                 Progress::NeedInput if self.connection.is_handshaking() => {}
@@ -273,6 +284,20 @@ impl<E: embedded_io_async::Error> embedded_io_async::Error for StreamError<E> {
     }
 }
 
+/// Lets other tasks run.
+async fn give_way() {
+    let mut given = false;
+    poll_fn(|context| {
+        if given {
+            return Poll::Ready(());
+        }
+        given = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
 async fn read_from<B: BufRead>(reader: &mut B, buffer: &mut [u8]) -> Result<usize, B::Error> {
     if buffer.is_empty() {
         return Ok(0);
@@ -351,3 +376,6 @@ async fn send<W: Write>(sender: &mut Sender<'_>, transport: &mut W) -> Result<()
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
