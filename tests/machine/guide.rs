@@ -82,8 +82,9 @@ impl Walk {
     /// With the guide's files, and with what its commands have made of them.
     fn new() -> Self {
         let walk = Self(Scratch::new());
-        walk.0.file("RootCA.cnf", ROOT_CA_CNF);
-        walk.0.file("server.cnf", SERVER_CNF);
+        walk.run(script("cat >RootCA.cnf"));
+        assert_eq!(walk.read("RootCA.cnf"), ROOT_CA_CNF);
+        assert_eq!(walk.read("server.cnf"), SERVER_CNF);
         walk.run(COMMANDS);
         walk
     }
