@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(shell.command("echoctl_tls"), "");
         assert_eq!(shell.at_prompt(), "echoctl_tls> ");
 
-        // Somebody else's ports are left alone.
+        // Ports that are taken are left alone.
         let mut command = script("run");
         command.args(["--no-build", "--dry-run"]).current_dir(scratch.path(""));
         let (_, second, err) = end(command.env("CARGO_TARGET_DIR", "a target"));
@@ -348,6 +348,56 @@ mod tests {
         // Leaving, as it says.
         run.write(b"\rpoweroff\r");
         assert!(run.wait().success());
+    }
+
+    /// What `qemu/run` prints before it starts QEMU, with that defconfig.
+    fn banner(defconfig: &str) -> String {
+        let scratch = Scratch::new();
+        let target = scratch.path("target/release");
+        std::fs::create_dir_all(&target).unwrap();
+        std::fs::write(target.join("postern"), "").unwrap();
+        let qemu = scratch.file("qemu-system-x86_64", "#!/bin/sh\n");
+        std::fs::set_permissions(qemu, PermissionsExt::from_mode(0o755)).unwrap();
+        let file = scratch.file("defconfig", defconfig);
+        let path = format!("{}:{}", scratch.path("").display(), std::env::var("PATH").unwrap());
+        let mut run = script("run");
+        run.args(["--no-build", "--accel=tcg", "--defconfig"]).arg(file);
+        run.env("PATH", path).env("CARGO_TARGET_DIR", scratch.path("target"));
+        let (status, _, err) = end(run.current_dir(scratch.path("")));
+        assert_eq!(status, 0, "{err}");
+        err
+    }
+
+    #[test]
+    fn it_names_what_the_configuration_serves_and_nothing_else() {
+        let none = banner(".vmm = {},\n");
+        assert!(
+            none.contains(" -CAfile target/pki/RootCA.pem -verify_return_error")
+                && none.contains("TLS echo is closed at boot: open it by `echoctl_tls` and `server start 10007`"),
+            "{none}"
+        );
+        for absent in ["telnet 127", "https://", "plain echo", "debug shell over TLS"] {
+            assert!(!none.contains(absent), "{none}");
+        }
+        // Comments do not count, nor does zero; numbers may be of any base.
+        let some = banner(
+            ".vmm = { .telnet_dbgsh = 0, .tls_dbgsh = 0x3e0, },\n\
+             .tls = { .client_auth = \"required\", .srv_cert = \"...\", },\n\
+             .echo = { .tls_port = 010007, /* .plain_port = 1, */ // .https_port = 443,\n },\n",
+        );
+        assert!(
+            some.contains(" -CAfile YOUR-CA.pem -cert YOUR.pem -key YOUR.key ")
+                && some.contains("the debug shell over TLS is on 127.0.0.1:"),
+            "{some}"
+        );
+        for absent in ["telnet 127", "https://", "plain echo", "closed at boot"] {
+            assert!(!some.contains(absent), "{some}");
+        }
+        let all =
+            banner(".vmm = { .telnet_dbgsh = 1 }, .echo = { .tls_port = 1, .plain_port = 2, .https_port = 3 },\n");
+        for present in ["\n    telnet 127.0.0.1 ", "https://localhost:", "plain echo is on"] {
+            assert!(all.contains(present), "{all}");
+        }
     }
 
     /// A PATH with little in it.
