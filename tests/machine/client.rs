@@ -299,6 +299,14 @@ fn a_server_that_asks_who_we_are_is_told() {
         converse(&known, &mut shell, &mut server);
         assert!(server.out.text().contains("CN = the client"), "{}", server.out.text());
         assert_eq!(shell.command("client close"), "Done.\n");
+        // Where no signature of ours is accepted, none is made, and the log says so.
+        let arguments = [version, "-verify", "1", "-client_sigalgs", "rsa_pss_rsae_sha256"];
+        let (_server, other) = ca.s_server(&credentials, &arguments);
+        connected(&mut shell, other, "");
+        known.wait_for(&format!(
+            "10.0.2.2:{other}: own certificate has no scheme that the server accepts"
+        ));
+        assert_eq!(shell.command("client close"), "Done.\n");
         let mut shell = echoctl_tls(&unknown);
         let answer = shell.command(&format!("client connect 10.0.2.2 {port}"));
         // In TLS 1.3 the refusal comes after our last word of the handshake.

@@ -544,7 +544,8 @@ fn wireshark_decrypts_what_the_narration_tells() {
     let pki = Path::new(env!("POSTERN_PKI"));
     let pem = |name: &str| strings(&std::fs::read_to_string(pki.join(name)).unwrap());
     let text = format!(
-        "{USER_NETWORK}.echo = {{ .tls_port = 10007 }},\n\
+        "{USER_NETWORK}.vmm = {{ .telnet_dbgsh = 1, .telnet_reload = 1 }},\n\
+         .echo = {{ .tls_port = 10007 }},\n\
          .tls = {{ .keylog = 1, .srv_cert =\n{},\n.srv_key =\n{},\n}}",
         pem("server.pem"),
         pem("server.key")
