@@ -192,7 +192,7 @@ fn encapsulate(key: &[u8], rng: &mut dyn CryptoRng) -> Result<([u8; CIPHERTEXT],
     let key = EncapsulationKey::<MlKem768>::new(&key).map_err(|_| CryptoError)?;
     let (ciphertext, shared) = key.encapsulate_with_rng(rng);
     let shared = Zeroizing::new(shared);
-    Ok((ciphertext.into(), SharedSecret::new(&*shared)))
+    Ok((ciphertext.into(), SharedSecret::new(&shared)))
 }
 
 #[inline(never)]
@@ -200,7 +200,7 @@ fn decapsulate(seed: &ml_kem::Seed, ciphertext: &[u8]) -> Result<SharedSecret, C
     let ciphertext = ciphertext.try_into().map_err(|_| CryptoError)?;
     let key = DecapsulationKey::<MlKem768>::new(seed);
     let shared = Zeroizing::new(key.decapsulate(&ciphertext));
-    Ok(SharedSecret::new(&*shared))
+    Ok(SharedSecret::new(&shared))
 }
 
 /// Computes the table of P-256's base point, which otherwise the first use does, with tens of kilobytes of stack: more

@@ -370,21 +370,6 @@ fn a_session_ends_a_day_after_its_full_handshake() {
     }
 }
 
-/// The lifetime of a NewSessionTicket.
-fn lifetime_of(client: ClientConfig<'_>, server: ServerConfig<'_>) -> Option<u32> {
-    let mut lifetime = None;
-    between(client, server, |middle| {
-        middle.run(|(from_client, _), item| {
-            if let (Item::Message(message), Some(4), false) = (&item, item.kind(), from_client) {
-                lifetime = Some(u32::from_be_bytes(message[4..8].try_into().unwrap()));
-            }
-            vec![item]
-        });
-        assert!(middle.client.is_established() && middle.server.is_established());
-    });
-    lifetime
-}
-
 #[test]
 fn a_session_ends_with_the_certificate_and_the_revocation_list() {
     let (world, start) = (of(Kind::P256), clock());
