@@ -127,10 +127,12 @@ pub(crate) fn speech<'a>(
 /// The buffer of the self-test.
 pub(crate) fn selftest_buffer(store: &'static Store, memory: &mut Memory) -> Result<&'static mut [u8], memory::Short> {
     let least = store.look(|tls| selftest::buffer_len(&tls.server.map(|identity| identity.config)));
-    let more = if store.can_change() { 2 * memory::OUTBOUND } else { 0 };
-    let buffer = memory.buffer(least + more)?;
-    store.set_selftest(buffer.len());
-    Ok(buffer)
+    // Whatever can be reloaded can be tested, whatever is served at the start.
+    let most = match store.can_change() {
+        true => selftest::buffer_len_for(memory::OUTBOUND),
+        false => 0,
+    };
+    Ok(memory.buffer(least.max(most))?)
 }
 
 /// The self-test of what TLS is made of.

@@ -66,6 +66,11 @@ pub fn buffer_len(server: &Result<ServerConfig<'_>, &'static str>) -> usize {
     server.as_ref().map_or(0, |server| Sizes::of(server).iter().sum())
 }
 
+/// How many bytes a self-test takes of any server whose [`ServerConfig::flight_len`] is at most `flight`.
+pub fn buffer_len_for(flight: usize) -> usize {
+    Sizes::of_flight(flight).iter().sum()
+}
+
 impl<R: CryptoRng> SelfTest<'_, R> {
     /// Checks everything once. The outcomes are at the desk as they come, and in the log.
     ///
@@ -276,7 +281,11 @@ struct Sizes;
 impl Sizes {
     /// Two pipes, the server's two buffers, the client's two buffers, in bytes.
     fn of(server: &ServerConfig<'_>) -> [usize; 6] {
-        let flight = server.flight_len().max(MIN_OUTBOUND);
+        Self::of_flight(server.flight_len())
+    }
+
+    fn of_flight(flight: usize) -> [usize; 6] {
+        let flight = flight.max(MIN_OUTBOUND);
         let trust = Trust::new(&[]);
         let hello = [TLS13, TLS12].map(|want| want.of(&trust, Clock::default()).flight_len());
         let hello = hello.into_iter().fold(independent::OUTBOUND, usize::max);

@@ -16,7 +16,6 @@ use postern::echo::client::outbound_len;
 use postern::log::SECURITY;
 use postern::machine::{clock, entropy};
 use postern::nic;
-use postern::selftest;
 use postern::shell::secure::SEATS;
 use postern::shell::{Paper, Refused};
 use postern::tls::{FULL_INBOUND, Tickets};
@@ -55,8 +54,6 @@ pub(crate) struct Store {
     count: Cell<u32>,
     /// What is needed to take another one.
     tools: Option<Tools>,
-    /// The bytes of the self-test's buffer.
-    selftest: Cell<usize>,
 }
 
 /// Inbound and outbound.
@@ -222,18 +219,12 @@ impl Store {
             changes: Watch::new(),
             count: Cell::new(0),
             tools,
-            selftest: Cell::new(0),
         }
     }
 
     /// Whether another configuration can be taken.
     pub(crate) fn can_change(&self) -> bool {
         self.tools.is_some()
-    }
-
-    /// Says how large the self-test's buffer is.
-    pub(crate) fn set_selftest(&self, bytes: usize) {
-        self.selftest.set(bytes);
     }
 
     /// Tells of changes from now on.
@@ -401,15 +392,15 @@ impl Store {
         if let Some(trust) = tls.trust {
             trust.check().map_err(|error| refuse(&error, out))?;
         }
-        // No outbound buffer has less where the configuration can change.
+        // No outbound buffer has less where the configuration can change, and the self-test's buffer is for that much.
         let room = memory::OUTBOUND;
         let client = server.mutual.map_or(0, |mutual| mutual.client.flight_len());
         let own = tls.client.map_or(0, |client| outbound_len(&client.config));
         let needed = server.config.flight_len().max(client).max(own);
-        if needed > room || selftest::buffer_len(&Ok(server.config)) > self.selftest.get() {
+        if needed > room {
             let why = format_args!(
-                "the certificate chains are too long for the buffers of this start ({needed} bytes, {room} there are): \
-                 start with them in the boot module"
+                "certificate chains too long: need {needed} bytes, but the buffers allocated at boot hold {room}; reboot \
+                 with this configuration as the boot module"
             );
             return Err(refuse(&why, out));
         }
