@@ -27,6 +27,7 @@ mod postern {
         pub mod crl;
         pub mod error;
         pub mod limits;
+        pub mod own;
         pub mod pem;
         pub mod signed;
         pub mod text;

@@ -15,6 +15,7 @@
 //! certificate, whether dates have passed. Each [`Error`] says where, which key, what is wrong and what to do.
 
 mod bundle;
+mod certificates;
 mod check;
 mod error;
 mod escape;
@@ -34,7 +35,7 @@ use zeroize::Zeroize;
 
 use crate::pki::allow::MAX_ALLOWED_SUBJECT;
 pub use bundle::Bundle;
-pub use check::{Identities, Part};
+pub use certificates::{Identities, Part};
 pub use error::{At, Error, Fault, FileFault, Found, Name, PemSource};
 pub use grammar::{Files, Scratch};
 pub use host::{MAX_NAME, is_name};

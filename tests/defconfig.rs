@@ -22,6 +22,9 @@ use rcgen::{
 #[path = "../src/testing.rs"]
 mod testing;
 
+#[path = "../src/config/tests/lists.rs"]
+mod lists;
+
 /// A target directory with one package in it.
 struct Build {
     directory: PathBuf,
@@ -311,6 +314,36 @@ fn each_fault_of_certificates_stops_the_build() {
         build.refused(&format!(".tls = {{\n  .srv_key = {} }}", strings(&key.serialize_pem()))),
         "defconfig:2:3: .tls.srv_key: there is no certificate for this private key. Set `.tls.srv_cert` as well"
     );
+}
+
+#[test]
+fn lists_and_cas_that_cannot_be_used_stop_the_build_and_unwise_ones_are_a_warning() {
+    let build = Build::new();
+    let pki = Pki::new();
+    let text = ".tls = {\n  .ca_cert_file = \"../pki/ca.pem\",\n  .crl_file = \"../pki/list.pem\",\n},\n";
+    build.write("pki/ca.pem", &pki.0.pem());
+    for (list, reason) in lists::unusable(&pki.0) {
+        build.write("pki/list.pem", &list);
+        let message = build.refused(text);
+        let start = format!("defconfig:3:3: .tls.crl_file: revocation list 1 {reason}");
+        assert!(message.starts_with(&start), "{message}");
+    }
+    build.write("pki/list.pem", &lists::good(&pki.0));
+    assert!(!build.accepted(text).contains("cargo::warning"));
+    fs::remove_file(build.out("debug").join("defconfig.baked")).unwrap();
+    // By a CA of the bundle as well.
+    let bundle = text.replace("ca_cert_file", "root_certs_file");
+    let (list, reason) = &lists::unusable(&pki.0)[0];
+    build.write("pki/list.pem", list);
+    assert!(build.refused(&bundle).contains(reason));
+
+    build.write("pki/list.pem", &lists::good(&pki.0));
+    let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let own = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    build.write("pki/ca.pem", &own.pem());
+    let told = build.accepted(text);
+    let warning = "cargo::warning=defconfig:2:3: .tls.ca_cert_file: certificate 1 is not that of a CA ";
+    assert!(told.contains(warning), "{told}");
 }
 
 /// Runs OpenSSL in the directory `pki`.

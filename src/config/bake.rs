@@ -59,9 +59,11 @@ fn run() -> Result<(), String> {
     let result = config
         .parse_with_files(&text, &mut scratch, &mut files)
         .and_then(|()| config.check(now, now))
-        .and_then(|()| keep_bundle(&mut config, &text, &mut scratch, &files));
+        .and_then(|()| keep_bundle(&mut config, &text, &mut scratch, &files))
+        .and_then(|()| config.check_list_dates(now));
     result.map_err(|error| error.at(&name).to_string())?;
 
+    config.warnings(&mut |warning| println!("cargo::warning={}", warning.at(&name)));
     let tls = &config.tls;
     let mut pki = String::new();
     if tls.srv_cert.is_empty() && tls.srv_key.is_empty() && tls.ca_cert.is_empty() {

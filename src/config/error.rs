@@ -7,7 +7,9 @@ use heapless::String;
 use super::keys::{Kind, Path, Position};
 use super::{MAX_ALLOWED, MAX_DER, MAX_IDENTITIES, MAX_KEY_DER, MAX_STRING, MAX_TEXT};
 use crate::crypto::key::KeyError;
+use crate::pki::anchor::AnchorFault;
 use crate::pki::cert::{CertError, Date};
+use crate::pki::crl::MAX_AGE;
 use crate::pki::error::CertificateError;
 use crate::pki::pem::{PemError, PemFault};
 
@@ -171,6 +173,45 @@ pub enum Fault {
         /// Why.
         error: CertificateError,
     },
+    /// A configured CA cannot be used.
+    Anchor {
+        /// Which of the value's certificates, from 1.
+        number: usize,
+        /// Why.
+        error: AnchorFault,
+    },
+    /// A warning: this certificate, from 1, stands among the CAs and is none.
+    NotACa(usize),
+    /// A warning: a peer that verifies as this program does will refuse a certificate of our own.
+    Refusable {
+        /// Which, from 1.
+        number: usize,
+        /// Why.
+        error: CertificateError,
+    },
+    /// A warning: the signature on a certificate of our own is made with a hash that peers no longer accept.
+    WeakSignature {
+        /// Which, from 1.
+        number: usize,
+        /// The hash.
+        hash: &'static str,
+    },
+    /// A warning: a chain ends with a certificate whose issuer stands in another chain.
+    MissingIssuer {
+        /// The last of the chain, from 1.
+        number: usize,
+        /// Its issuer, from 1.
+        other: usize,
+    },
+    /// A certificate stands twice in one chain, or begins two.
+    Twice {
+        /// Which, from 1.
+        number: usize,
+        /// Where it stands first, from 1.
+        first: usize,
+    },
+    /// This certificate, from 1, names the one after it as its issuer, but was not signed by its key.
+    ChainSignature(usize),
     /// There are revocation lists, but no CA whose they could be.
     CrlWithoutCa,
     /// A revocation list came before the one of the same CA that is in force.
@@ -384,11 +425,34 @@ impl Fault {
             Self::FileName => f.write_str("this cannot be the name of a file"),
             Self::File { name, fault } => write!(f, "cannot read {name}: {fault}"),
             Self::Certificate { number, error } => write!(f, "certificate {number} is broken: {error}"),
-            Self::Crl {
+            Self::Crl { number, error } => {
+                write!(f, "revocation list {number} ")?;
+                crl_fault(f, error)
+            }
+            Self::Anchor {
                 number,
-                error: CertificateError::MalformedCrl,
-            } => write!(f, "revocation list {number} is broken"),
-            Self::Crl { number, error } => write!(f, "revocation list {number} cannot be used: {error}"),
+                error: AnchorFault::Malformed(error),
+            } => write!(f, "certificate {number} is broken: {error}"),
+            Self::Anchor { number, error } => write!(f, "certificate {number} cannot be used as a CA: {error}"),
+            Self::NotACa(number) => write!(
+                f,
+                "certificate {number} is not that of a CA (it lacks basicConstraints CA:TRUE): only a peer that presents \
+                 this very certificate is trusted"
+            ),
+            Self::Refusable { number, error } => write!(f, "peers will refuse certificate {number}: {error}"),
+            Self::WeakSignature { number, hash } => {
+                write!(f, "peers will refuse certificate {number}: it is signed with {hash}")
+            }
+            Self::MissingIssuer { number, other } => write!(
+                f,
+                "certificate {number} is sent without its issuer, certificate {other}, which is in another chain"
+            ),
+            Self::Twice { number, first } => write!(f, "certificate {number} is the same as certificate {first}"),
+            Self::ChainSignature(number) => write!(
+                f,
+                "certificate {number} was not signed by the key of certificate {}, which has the name of its issuer",
+                number.saturating_add(1)
+            ),
             Self::OlderCrl { number } => {
                 write!(
                     f,
@@ -533,7 +597,29 @@ impl Fault {
                 "Put the PEM file there, or correct the name: it is relative to the directory of this defconfig"
             }
             Self::Certificate { .. } => "Use X.509 certificates as `openssl req -x509` and `openssl x509` make them",
-            Self::Crl { .. } => "Use a complete list of one CA, as `openssl ca -gencrl` makes it",
+            Self::Crl { error, .. } => crl_remedy(error),
+            Self::Anchor {
+                error: AnchorFault::Malformed(_),
+                ..
+            } => "Use X.509 certificates as `openssl req -x509` and `openssl x509` make them",
+            Self::Anchor { .. } | Self::Twice { .. } => "Remove it",
+            Self::NotACa(_) => "Configure the CA that issued it, if its other certificates are to be accepted",
+            Self::Refusable {
+                error: CertificateError::WrongPurpose { .. },
+                ..
+            } => match key {
+                Some(Path::CliCert | Path::CliCertFile) => {
+                    "Reissue it with extendedKeyUsage clientAuth, or without any"
+                }
+                _ => "Reissue it with extendedKeyUsage serverAuth, or without any",
+            },
+            Self::Refusable {
+                error: CertificateError::KeyMayNotSign,
+                ..
+            } => "Reissue it with keyUsage digitalSignature, or without any",
+            Self::Refusable { .. } | Self::WeakSignature { .. } => "Have it reissued by a CA that peers accept",
+            Self::MissingIssuer { .. } => "Put the issuer after it as well",
+            Self::ChainSignature(_) => "Use the issuer's certificate for the key that has signed it",
             Self::OlderCrl { .. } => "Use the newest list of that CA",
             Self::CrlWithoutCa | Self::ClientAuthWithoutCa => "Set `.tls.ca_cert` as well",
             Self::Expired { .. } => "Renew it; a longer life is `openssl x509 -days N`",
@@ -617,6 +703,52 @@ fn unknown_key(f: &mut fmt::Formatter<'_>, group: Option<Path>, name: &str) -> f
         write!(f, "{} `{path}`", if number == 0 { "" } else { "," })?;
     }
     Ok(())
+}
+
+/// What is wrong with a revocation list, after its number.
+fn crl_fault(f: &mut fmt::Formatter<'_>, error: &CertificateError) -> fmt::Result {
+    match *error {
+        CertificateError::MalformedCrl => f.write_str("is broken"),
+        CertificateError::UnsupportedCrl(kind) => write!(f, "is of a kind that is not supported: {kind}"),
+        CertificateError::CrlBadSignature => f.write_str("was not signed by the CA whose name it has"),
+        CertificateError::CrlUnsupportedSignature => {
+            f.write_str("is signed with an algorithm or key that is not supported")
+        }
+        CertificateError::CrlIssuerMayNotSign => {
+            f.write_str("is signed by a CA that may not sign revocation lists (keyUsage lacks cRLSign)")
+        }
+        CertificateError::CrlExpired { next_update, now } => {
+            write!(f, "expired {:#} (it is {:#} now)", Date(next_update), Date(now))
+        }
+        CertificateError::CrlNotYetValid { this_update, now } => {
+            write!(
+                f,
+                "is not valid before {:#} (it is {:#} now)",
+                Date(this_update),
+                Date(now)
+            )
+        }
+        CertificateError::CrlTooOld { this_update, now } => write!(
+            f,
+            "names no next update and is more than {MAX_AGE} days old: it is of {:#} (it is {:#} now)",
+            Date(this_update),
+            Date(now)
+        ),
+        error => write!(f, "cannot be used: {error}"),
+    }
+}
+
+fn crl_remedy(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::CrlBadSignature => "Use the list that this CA has made, or remove it",
+        CertificateError::CrlUnsupportedSignature => {
+            "Have the CA sign it with SHA-256, SHA-384 or SHA-512: `openssl ca -gencrl -md sha256`"
+        }
+        CertificateError::CrlIssuerMayNotSign => "Give the CA's certificate keyUsage cRLSign, or remove the list",
+        CertificateError::CrlExpired { .. } | CertificateError::CrlTooOld { .. } => "Use the newest list of that CA",
+        CertificateError::CrlNotYetValid { .. } => "Wait until then, or set the clock",
+        _ => "Use a complete list of one CA, as `openssl ca -gencrl` makes it",
+    }
 }
 
 fn pem_remedy(f: &mut fmt::Formatter<'_>, fault: PemFault, source: &PemSource, path: &str) -> fmt::Result {

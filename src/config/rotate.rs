@@ -105,12 +105,16 @@ impl Config {
     /// some, those of other CAs stay in force beside them.
     ///
     /// # Errors
-    /// When a list is older than the one in force, or there are too many.
-    pub fn keep_crls(&mut self, running: &Config, pasted: bool) -> Result<(), Error> {
+    /// When a list is not of today, or older than the one in force, or there are too many.
+    pub fn keep_crls(&mut self, running: &Config, pasted: bool, now: u64) -> Result<(), Error> {
         let crls = |config: &Config, whether: &mut dyn FnMut(&Crl<'_>) -> bool| {
             let mut crls = config.tls.crl.iter().filter_map(|der| Crl::from_der(der).ok());
             crls.any(|crl| whether(&crl))
         };
+        let is_new = self.places.get(Path::Crl).is_some();
+        if is_new {
+            self.check_list_dates(now)?;
+        }
         for (number, der) in (1..).zip(self.tls.crl.iter()) {
             // What cannot be read is refused by `check`.
             let Ok(crl) = Crl::from_der(der) else { continue };
@@ -118,7 +122,7 @@ impl Config {
                 return Err(self.error(Path::Crl, Fault::OlderCrl { number }));
             }
         }
-        if !pasted || self.places.get(Path::Crl).is_none() {
+        if !pasted || !is_new {
             return Ok(());
         }
         for der in running.tls.crl.iter() {
@@ -266,7 +270,8 @@ mod tests {
         let mut paste = |running: &Config, text: &str| {
             next.take_tls(running);
             next.take_pem(text.as_bytes()).unwrap();
-            next.keep_crls(running, true).map_err(|error| error.to_string())?;
+            next.keep_crls(running, true, 1_790_000_000)
+                .map_err(|error| error.to_string())?;
             Ok(numbers(&next))
         };
         assert_eq!(paste(&running, &list("a", 6)).unwrap(), ["CN=a 6", "CN=b 1"]);

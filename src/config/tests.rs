@@ -10,8 +10,12 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 use super::*;
 
+use crate::pki::cert::Certificate;
+
 mod bundle;
 mod certificates;
+mod lists;
+mod usability;
 
 /// 2026-06-01 12:00:00 UTC.
 const NOW: u64 = 1_780_315_200;

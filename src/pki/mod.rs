@@ -9,6 +9,7 @@ pub mod error;
 pub mod limits;
 mod name;
 mod ocsp;
+pub mod own;
 mod path;
 pub mod pem;
 mod pinned;

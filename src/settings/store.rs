@@ -379,11 +379,15 @@ impl Store {
             }
         }
         config.take_rest(running.config());
-        let kept = config.keep_crls(running.config(), pasted);
-        kept.map_err(|error| refuse(&error, out))?;
-        let dates =
+        let now =
             clock::unix_time().map_err(|_| refuse(&"the real-time clock is wrong: no date can be judged", out))?;
-        config.check(dates, clock::BUILT).map_err(|error| refuse(&error, out))?;
+        let kept = config.keep_crls(running.config(), pasted, now);
+        let checked = kept.and_then(|()| config.check(now, clock::BUILT));
+        checked.map_err(|error| refuse(&error, out))?;
+        config.warnings(&mut |warning| {
+            ::log::warn!("tls: {warning}");
+            let _ = writeln!(out, "Warning: {warning}.");
+        });
         generation.prepare();
         let lists = Lists::of(Some(generation));
         let parts = lists.parts(Some(generation));

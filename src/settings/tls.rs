@@ -8,7 +8,7 @@ use postern::crypto::key::SigningKey;
 use postern::echo::secure::Mutual;
 use postern::machine::{clock, entropy};
 use postern::pki::cert::Date;
-use postern::pki::crl::Crl;
+use postern::pki::crl::{self, Crl};
 use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, Trust, root_fault, subject_of};
 use postern::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig};
 
@@ -423,19 +423,20 @@ fn report_trust(config: &Config) {
     if allowed > 0 {
         ::log::info!("tls: of clients lets in {allowed} by name or key");
     }
-    for crl in config.tls.crl.iter().filter_map(|der| Crl::from_der(der).ok()) {
+    for der in config.tls.crl.iter() {
+        let Ok(crl) = Crl::from_der(der) else { continue };
+        // A list that expires while the machine is off does not keep it from its configuration.
+        if let Err(error) = crl::check(der, core::iter::empty(), now().now) {
+            ::log::warn!(
+                "tls: certificates of {} are refused until .tls.crl has another list: {error}",
+                crl.issuer
+            );
+        }
         if !report::is_configured(config, &crl) {
             ::log::warn!(
                 "tls: the revocation list of {} is that of no configured CA: it counts for certificates by an intermediate \
                  of that name alone",
                 crl.issuer
-            );
-        }
-        if let Some(date) = crl.next_update.filter(|date| date.0 <= now().now) {
-            let issuer = crl.issuer;
-            ::log::warn!(
-                "tls: the revocation list of {issuer} expired {date}: until .tls.crl has a new one, certificates of that \
-                 CA are refused"
             );
         }
     }
