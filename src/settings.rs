@@ -32,6 +32,9 @@ use crate::memory::{self, Memory};
 /// The configuration that was baked in when the image was built.
 const BAKED: &str = include_str!(concat!(env!("OUT_DIR"), "/defconfig.baked"));
 
+/// The throw-away certificates, as members of a defconfig; nothing where the baked configuration has its own.
+const THROW_AWAY: &str = include_str!(concat!(env!("OUT_DIR"), "/throwaway.baked"));
+
 /// The boot module's configuration, if there is one and it is good; else the baked one.
 pub(crate) fn load(module: Option<&'static [u8]>, memory: &mut Memory) -> &'static Config {
     // Too large for the stack.
@@ -44,7 +47,9 @@ pub(crate) fn load(module: Option<&'static [u8]>, memory: &mut Memory) -> &'stat
         match read(config, text, scratch) {
             Ok(()) => {
                 ::log::info!("configured by the boot module ({})", Count::of(text.len(), "byte"));
+                lend_throw_away(config, scratch);
                 tls::keep_roots(config, text, scratch, memory);
+                review(config);
                 return config;
             }
             Err(error) => {
@@ -59,16 +64,42 @@ pub(crate) fn load(module: Option<&'static [u8]>, memory: &mut Memory) -> &'stat
         ::log::error!("baked configuration: {}", error.at("defconfig"));
     }
     tls::keep_roots(config, BAKED.as_bytes(), scratch, memory);
+    review(config);
+    if !THROW_AWAY.is_empty() {
+        ::log::info!("tls: these are throw-away certificates, made by the build: clients trust target/pki/RootCA.pem");
+    }
     config
+}
+
+/// Has a boot module without certificates serve with the throw-away ones of the build, if that has made any.
+fn lend_throw_away(config: &mut Config, scratch: &mut Scratch) {
+    if !config.is_anonymous() || THROW_AWAY.is_empty() {
+        return;
+    }
+    let (now, built) = (clock::unix_time().unwrap_or(clock::BUILT), clock::BUILT);
+    match config.take_throw_away(THROW_AWAY.as_bytes(), scratch, now, built) {
+        Ok(()) => ::log::warn!(
+            "tls: the boot module has no certificates: the throw-away ones of the build serve, and clients of that CA are \
+             let in (target/pki/RootCA.pem)"
+        ),
+        Err(error) => ::log::error!("tls: throw-away certificates: {error}"),
+    }
+}
+
+/// Reports what is unwise in a configuration, and lists of `.tls.root_certs` that cannot be used, which are known only now.
+fn review(config: &Config) {
+    if !config.tls.root_certs.is_empty()
+        && let Err(error) = config.check_lists()
+    {
+        ::log::error!("tls: {}", error.at("defconfig"));
+    }
+    config.warnings(&mut |warning| ::log::warn!("tls: {}", warning.at("defconfig")));
 }
 
 fn read(config: &mut Config, text: &[u8], scratch: &mut Scratch) -> Result<(), postern::config::Error> {
     config.parse(text, scratch)?;
-    match clock::unix_time() {
-        Ok(now) => config.check(now, clock::BUILT),
-        // Dates cannot be judged by a clock that is wrong; whoever wants TLS is told so.
-        Err(_) => config.check(clock::BUILT, clock::BUILT),
-    }
+    // Dates cannot be judged by a clock that is wrong; whoever wants TLS is told so.
+    config.check(clock::unix_time().unwrap_or(clock::BUILT), clock::BUILT)
 }
 
 /// Says to the service what it can serve from now on.

@@ -574,6 +574,7 @@ fn a_configuration_is_baked_whole() {
         assert!(told.lines().any(|told| told == line), "{line}\n{told}");
     }
     assert!(told.contains("cargo::rustc-env=POSTERN_PKI=\n"), "{told}");
+    assert_eq!(fs::read(build.out("debug").join("throwaway.baked")).unwrap(), b"");
     assert!(!build.pki().exists());
 }
 
@@ -655,7 +656,7 @@ fn without_certificates_throw_away_ones_are_made_and_kept() {
     let build = Build::new();
     let told = build.accepted(".tls = { .handshake_timeout = 7, .client_auth = \"required\" }");
     assert!(
-        told.contains("cargo::warning=.tls has no certificates: made throw-away ones, good until 2"),
+        told.contains("made throw-away certificates, good until 2") && !told.contains("cargo::warning"),
         "{told}"
     );
     assert!(
@@ -683,6 +684,36 @@ fn without_certificates_throw_away_ones_are_made_and_kept() {
     assert_eq!(config.tls.client_auth, config::ClientAuth::Required);
     assert_eq!((config.server().unwrap().parts.len(), config.tls.ca_cert.len()), (1, 1));
     assert!(config.tls.cli_cert.is_empty() && config.tls.cli_key.is_empty());
+    // The same for a boot module that has none.
+    let alone = || fs::read(build.out("debug").join("throwaway.baked")).unwrap();
+    let (mut module, mut scratch) = (Box::new(Config::new()), Box::new(Scratch::new()));
+    module
+        .parse(b".tls = { .srv_cert = \"\", .verify = \"strict\" }", &mut scratch)
+        .unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    assert!(module.is_anonymous());
+    module.take_throw_away(&alone(), &mut scratch, now, now).unwrap();
+    let ders = |config: &Config| {
+        let tls = &config.tls;
+        tls.srv_cert
+            .iter()
+            .chain(tls.ca_cert.iter())
+            .map(<[u8]>::to_vec)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ders(&module), ders(&config));
+    assert_eq!(
+        (module.server().unwrap().parts.len(), module.tls.verify),
+        (1, config::Verify::Strict)
+    );
+    // After their time they serve nobody, and nothing else is lost.
+    module.parse(b".echo.plain_port = 7", &mut scratch).unwrap();
+    let late = now + 400 * 24 * 60 * 60;
+    assert!(module.take_throw_away(&alone(), &mut scratch, late, now).is_err());
+    assert!(module.is_anonymous() && module.echo.plain_port == 7);
 
     // OpenSSL's opinion of them.
     for arguments in [
@@ -702,7 +733,7 @@ fn without_certificates_throw_away_ones_are_made_and_kept() {
 
     // Another profile, another time: the same.
     let told = succeed(build.command("release").output().unwrap());
-    assert!(!told.contains("cargo::warning"), "{told}");
+    assert!(!told.contains("made throw-away"), "{told}");
     assert_eq!(contents(), first);
 
     // Keys that have become legible to others are put right.
@@ -744,9 +775,9 @@ fn throw_away_certificates_that_do_not_fit_are_made_anew() {
         let before = contents();
         damage();
         let told = build.accepted("");
-        assert!(told.contains("cargo::warning"), "{number}: {told}");
+        assert!(told.contains("made throw-away"), "{number}: {told}");
         assert_ne!(contents(), before, "{number}");
-        assert!(!build.accepted("").contains("cargo::warning"), "{number}");
+        assert!(!build.accepted("").contains("made throw-away"), "{number}");
     }
 }
 
@@ -767,7 +798,7 @@ fn throw_away_certificates_are_made_anew_before_they_expire() {
         ] {
             build.write(&format!("target/pki/{name}"), &content);
         }
-        assert_eq!(!build.accepted("").contains("cargo::warning"), kept, "{until}");
+        assert_eq!(!build.accepted("").contains("made throw-away"), kept, "{until}");
     }
 }
 
@@ -795,7 +826,7 @@ fn builds_at_the_same_time_agree_on_the_certificates() {
         .into_iter()
         .map(|child| succeed(child.wait_with_output().unwrap()))
         .collect();
-    assert_eq!(told.iter().filter(|told| told.contains("cargo::warning")).count(), 1);
+    assert_eq!(told.iter().filter(|told| told.contains("made throw-away")).count(), 1);
     let baked = |profile| fs::read_to_string(build.out(profile).join("defconfig.baked")).unwrap();
     assert_eq!(baked("debug"), baked("release"));
     assert!(

@@ -1,8 +1,9 @@
 //! The build's part of the configuration: read, judge, bake.
 //!
 //! This is a part of build.rs, not of the image.
-//! For the image there are `OUT_DIR/defconfig.baked`, the configuration in a form that needs no files, and as
-//! environment variables of the compiler
+//! For the image there are `OUT_DIR/defconfig.baked`, the configuration in a form that needs no files,
+//! `OUT_DIR/throwaway.baked`, the throw-away certificates alone, where that has them (else nothing), and as environment
+//! variables of the compiler
 //!
 //! * `POSTERN_BUILD_TIME`: seconds since 1970 (`SOURCE_DATE_EPOCH`, if that is set);
 //! * `POSTERN_VERSION`: the package's version, and the commit where there is one;
@@ -58,19 +59,21 @@ fn run() -> Result<(), String> {
     };
     let result = config
         .parse_with_files(&text, &mut scratch, &mut files)
-        .and_then(|()| config.check(now, now))
         .and_then(|()| keep_bundle(&mut config, &text, &mut scratch, &files))
+        .and_then(|()| config.check(now, now))
         .and_then(|()| config.check_list_dates(now));
     result.map_err(|error| error.at(&name).to_string())?;
-
     config.warnings(&mut |warning| println!("cargo::warning={}", warning.at(&name)));
-    let tls = &config.tls;
-    let mut pki = String::new();
-    if tls.srv_cert.is_empty() && tls.srv_key.is_empty() && tls.ca_cert.is_empty() {
+
+    let (mut pki, mut own) = (String::new(), String::new());
+    if config.is_anonymous() {
         let directory = target(&out)?.join("pki");
         pki = directory.display().to_string();
         throw_away(&directory, &out, now, &mut config, &mut scratch)?;
+        own = write_throw_away(&config);
     }
+    let path = out.join("throwaway.baked");
+    write_private(&path, own.as_bytes()).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
 
     let baked = write(&mut config);
     let path = out.join("defconfig.baked");
@@ -106,9 +109,10 @@ fn throw_away(
     let made = throwaway::ensure(directory, now, stamp)
         .map_err(|error| format!("cannot make certificates in {}: {error}", directory.display()))?;
     if let Some(expiry) = made {
+        // No warning of cargo's, which would repeat it with each build, also where the image boots with another
+        // configuration: the machine says with what it serves.
         println!(
-            "cargo::warning=.tls has no certificates: made throw-away ones, good until {expiry}, in {} \
-             (clients trust RootCA.pem)",
+            "made throw-away certificates, good until {expiry}, in {}",
             directory.display()
         );
     }
@@ -131,6 +135,26 @@ fn throw_away(
         .parse_with_files(text.as_bytes(), scratch, &mut files)
         .and_then(|()| keep_bundle(config, text.as_bytes(), scratch, &files))
         .map_err(|error| format!("{}: {error}", directory.display()))
+}
+
+/// The certificates and the key of a configuration, as members of a defconfig.
+fn write_throw_away(config: &Config) -> String {
+    let tls = &config.tls;
+    let ders = |ders: &config::Ders| {
+        ders.iter()
+            .map(|der| strings("CERTIFICATE", der, ""))
+            .collect::<String>()
+    };
+    let key: String = tls
+        .srv_key
+        .iter()
+        .map(|key| strings(&key.label, &key.der, ""))
+        .collect();
+    format!(
+        ".tls.srv_cert ={},\n.tls.srv_key ={key},\n.tls.ca_cert ={},\n",
+        ders(&tls.srv_cert),
+        ders(&tls.ca_cert)
+    )
 }
 
 /// The whole configuration as a defconfig without `_file` keys.

@@ -7,6 +7,7 @@ use core::ops::Range;
 use heapless::Vec;
 
 use super::error::{Error, Fault};
+use super::grammar::Scratch;
 use super::keys::Path;
 use super::{ClientAuth, Config, Ders, Key, MAX_CERTIFICATES, MAX_IDENTITIES};
 use crate::crypto::key::SigningKey;
@@ -62,6 +63,28 @@ impl Config {
     /// As of [`Config::server`].
     pub fn client(&self) -> Result<Identities<1>, Error> {
         self.identities(Path::CliCert, &self.tls.cli_cert, &self.tls.cli_key)
+    }
+
+    /// Whether nothing says what the server is: neither certificate nor key nor CA. Then throw-away ones serve.
+    pub fn is_anonymous(&self) -> bool {
+        let tls = &self.tls;
+        tls.srv_cert.is_empty() && tls.srv_key.is_empty() && tls.ca_cert.is_empty()
+    }
+
+    /// Takes the throw-away certificates in `text`, for a configuration that [is anonymous](Config::is_anonymous) and has
+    /// been checked. `now` and `built` are as for [`Config::check`].
+    ///
+    /// # Errors
+    /// Those of [`Config::check`]; then the configuration is anonymous as before.
+    pub fn take_throw_away(&mut self, text: &[u8], scratch: &mut Scratch, now: u64, built: u64) -> Result<(), Error> {
+        let taken = self.parse_more(text, scratch).and_then(|()| self.check(now, built));
+        if taken.is_err() {
+            let tls = &mut self.tls;
+            tls.srv_cert.clear();
+            tls.srv_key.clear();
+            tls.ca_cert.clear();
+        }
+        taken
     }
 
     /// Checks each revocation list as handshakes will use it, but for its dates: its kind, its entries, and the signature,

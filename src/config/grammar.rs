@@ -66,8 +66,18 @@ impl Config {
         self.parse_from(text, scratch, Some(files))
     }
 
+    /// Reads `text` into what is there already: what `text` sets takes the place of what was set.
+    pub(super) fn parse_more(&mut self, text: &[u8], scratch: &mut Scratch) -> Result<(), Error> {
+        self.places = super::Places::default();
+        self.parse_into(text, scratch, None)
+    }
+
     fn parse_from(&mut self, text: &[u8], scratch: &mut Scratch, files: Option<&mut dyn Files>) -> Result<(), Error> {
         self.reset();
+        self.parse_into(text, scratch, files)
+    }
+
+    fn parse_into(&mut self, text: &[u8], scratch: &mut Scratch, files: Option<&mut dyn Files>) -> Result<(), Error> {
         let mut parser = Parser {
             lexer: Lexer { text, at: 0 },
             end: 0,

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 
 use super::common::machine::{Machine, Setup};
-use super::common::pki::{ECHO, Session, USER_NETWORK};
+use super::common::pki::{ECHO, Session, USER_NETWORK, strings};
 use super::common::process::Process;
 use super::common::tls::s_client;
 
@@ -150,7 +150,11 @@ fn the_newest_wins() {
 fn without_certificates_it_does_not_start_and_says_why() {
     let session = Session::new("session");
     let shell = ".vmm.tls_dbgsh = 992,\n";
-    let machine = Setup::new().defconfig(format!("{USER_NETWORK}{ECHO}{shell}")).ready();
+    let ca = strings(&std::fs::read_to_string(session.ca()).unwrap());
+    let ca = format!(".tls.ca_cert =\n{ca},\n");
+    let machine = Setup::new()
+        .defconfig(format!("{USER_NETWORK}{ECHO}{shell}{ca}"))
+        .ready();
     machine.wait_for("debug shell over TLS not started: no server certificate is configured");
     assert!(machine.ask("version").starts_with("postern "));
     let machine = Setup::new()

@@ -5,8 +5,10 @@ use std::net::Ipv4Addr;
 use rcgen::date_time_ymd;
 
 use super::common::machine::Setup;
-use super::common::pki::{ECHO, Pki, USER_NETWORK};
+use super::common::pki::{ECHO, Pki, USER_NETWORK, strings};
 use super::common::{Scratch, baked_ca, poll, tls};
+use super::identities::Ca;
+use super::reload::lists;
 
 #[test]
 fn another_one_changes_certificate_address_and_ports() {
@@ -44,6 +46,13 @@ fn a_broken_one_is_refused_with_its_position_and_the_baked_one_serves() {
         key: Pki::new().key,
         ..Pki::new()
     };
+    let ca = Ca::new();
+    let (delta, _) = &lists::unusable(&ca.0)[0];
+    let delta = format!(
+        ".tls = {{ .ca_cert =\n{},\n.crl =\n{} }}",
+        strings(&ca.0.pem()),
+        strings(delta)
+    );
     for (text, refusal) in [
         (
             ".ip = { .use_dhcp = 1 }\n.echo = {}",
@@ -71,6 +80,10 @@ fn a_broken_one_is_refused_with_its_position_and_the_baked_one_serves() {
         (
             &mixed.tls(),
             ".tls.srv_key: this private key does not belong to the certificate",
+        ),
+        (
+            &delta,
+            ".tls.crl: revocation list 1 is of a kind that is not supported: delta CRL.",
         ),
         ("\0\u{1b}[2J", "defconfig:1:1: the byte 0x00 means nothing here"),
     ] {
@@ -100,10 +113,39 @@ fn an_address_by_dhcp() {
 }
 
 #[test]
-fn without_certificates_there_is_no_tls_and_it_says_why() {
+fn without_certificates_the_throw_away_ones_of_the_build_serve_with_a_warning() {
     let machine = Setup::new().defconfig(format!("{USER_NETWORK}{ECHO}")).ready();
-    machine.wait_for("tls echo server on port 10007 not started: no server certificate is configured");
+    machine.wait_for("warning: tls: the boot module has no certificates: the throw-away ones of the build serve");
+    machine.wait_for("tls: serving CN=localhost,O=Postern throw-away, ");
+    tls::assert_serves(machine.at(10007), &baked_ca());
     assert_eq!(super::echo::plain(machine.at(10008), b"plain".to_vec()), b"plain");
+}
+
+#[test]
+fn what_is_unwise_is_a_warning_and_a_list_that_has_expired_refuses_its_ca_alone() {
+    let ca = Ca::new();
+    let lists = lists::unusable(&ca.0);
+    let (expired, _) = lists.iter().find(|(_, reason)| reason.starts_with("expired ")).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyEncipherment];
+    let text = format!(
+        "{USER_NETWORK}{ECHO}.tls = {{ .srv_cert =\n{},\n.srv_key =\n{},\n.ca_cert =\n{},\n.crl =\n{} }}",
+        strings(&params.signed_by(&key, &ca.0).unwrap().pem()),
+        strings(&key.serialize_pem()),
+        strings(&ca.0.pem()),
+        strings(expired),
+    );
+    let machine = Setup::new().defconfig(&text).ready();
+    machine.wait_for(&format!("configured by the boot module ({} bytes)", text.len()));
+    machine.wait_for(
+        "warning: tls: defconfig:4:10: .tls.srv_cert: peers will refuse certificate 1: certificate's keyUsage does not \
+         include digitalSignature",
+    );
+    machine.wait_for(
+        "warning: tls: certificates of CN=CA of a test are refused until .tls.crl has another list: revocation list \
+         expired 2021-01-01",
+    );
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rcgen::KeyPair;
+use postern::pki::cert::Certificate;
+use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 
 use super::common::machine::{Machine, Setup};
 use super::common::pki::{ECHO, USER_NETWORK, strings};
@@ -14,6 +15,9 @@ use super::common::telnet::Telnet;
 use super::common::tls::s_client;
 use super::common::{Scratch, accept};
 use super::identities::Ca;
+
+#[path = "../../src/config/tests/lists.rs"]
+pub(super) mod lists;
 
 /// What is true after any failure.
 const UNCHANGED: &str = "The current configuration is unchanged.\n> ";
@@ -448,6 +452,27 @@ fn every_fault_leaves_the_old_one_in_force_and_says_why() {
         }
         assert!(answer.ends_with(UNCHANGED.trim_end_matches("> ")), "{answer}");
     }
+    // Lists and CAs that handshakes cannot use.
+    let list = |list: &str| world.tls("second.test", 2, &format!(".crl =\n{},", strings(list)));
+    for (text, reason) in lists::unusable(&world.ca.0) {
+        for text in [list(&text), text] {
+            let answer = paste(&mut shell, &text);
+            let why = format!(".tls.crl: revocation list 1 {reason}");
+            assert!(answer.contains(&why), "{why}: {answer}");
+            assert!(answer.ends_with(UNCHANGED.trim_end_matches("> ")), "{answer}");
+        }
+    }
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let no_ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let answer = paste(
+        &mut shell,
+        &good.replace(&strings(&world.ca.0.pem()), &strings(&no_ca.pem())),
+    );
+    let why =
+        ".tls.ca_cert: certificate 1 cannot be used as a CA: it may not sign certificates (keyUsage lacks keyCertSign)";
+    assert!(answer.contains(why), "{answer}");
     shell.send(b"tls reload\r\n.tls = {\r\n\x03");
     let answer = shell.prompt();
     assert!(
@@ -459,6 +484,54 @@ fn every_fault_leaves_the_old_one_in_force_and_says_why() {
     // All of this has left no trace: the same places are good.
     assert!(paste(&mut shell, &good).ends_with("Done.\n"));
     assert_served(&world, &machine, "second.test");
+    // What is unwise is taken, with a warning here and in the log.
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let answer = paste(&mut shell, &params.signed_by(&world.key, &world.ca.0).unwrap().pem());
+    let why = ".tls.srv_cert: peers will refuse certificate 1: certificate is not for server authentication, but for client \
+               authentication. Reissue it with extendedKeyUsage serverAuth, or without any";
+    assert!(answer.contains(&format!("\nWarning: 1:1: {why}.\n")), "{answer}");
+    assert!(answer.ends_with("Done.\n"), "{answer}");
+    machine.wait_for(&format!("warning: tls: 1:1: {why}\r\n"));
+    // A list without a number, as `openssl ca -gencrl` makes it, can be used.
+    let answer = paste(&mut shell, &lists::good(&world.ca.0));
+    assert!(
+        answer.contains("\nrevocation list of CN=CA of a test, next update 2049-01-01\n"),
+        "{answer}"
+    );
+    assert!(answer.ends_with("Done.\n"), "{answer}");
+}
+
+#[test]
+fn a_server_may_come_after_the_start() {
+    let world = World::new();
+    let ca = format!(".tls = {{ .ca_cert =\n{} }},\n", strings(&world.ca.0.pem()));
+    let machine = Setup::new()
+        .defconfig(format!("{USER_NETWORK}{RELOAD}{ECHO}{ca}"))
+        .ready();
+    machine.wait_for("tls echo server on port 10007 not started: no server certificate is configured");
+    let mut shell = machine.shell();
+    let chain = world.ca.issue("late.test", 2, &world.key) + &world.ca.0.pem();
+    let answer = paste(&mut shell, &(chain + &world.key.serialize_pem()));
+    assert!(answer.contains("\nserves CN=late.test, "), "{answer}");
+    assert!(answer.ends_with("Done.\n"), "{answer}");
+    let outcome = shell.command("selftest");
+    assert!(outcome.contains("passed, ") && !outcome.contains("FAILED"), "{outcome}");
+
+    // Chains that no buffer holds are refused in words that their figures bear out.
+    let mut long = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let names = (0..600).map(|n| rcgen::SanType::DnsName(format!("name-{n:04}.example.test").try_into().unwrap()));
+    long.subject_alt_names.extend(names);
+    let answer = paste(&mut shell, &long.signed_by(&world.key, &world.ca.0).unwrap().pem());
+    let place = answer
+        .find("certificate chains too long: need ")
+        .unwrap_or_else(|| panic!("{answer}"));
+    let figures: Vec<usize> = answer[place..]
+        .split(|letter: char| !letter.is_ascii_digit())
+        .filter_map(|figure| figure.parse().ok())
+        .take(2)
+        .collect();
+    assert!(figures[0] > figures[1], "{answer}");
 }
 
 #[test]
