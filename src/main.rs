@@ -261,7 +261,7 @@ fn bring_up(
             // The idle loop watches the card.
             spin: embassy_time::Duration::from_ticks(0),
             dns: config.ip.dns.filter(|_| number == 0),
-            ..net::Config::new(name, settings::address(config, number), settings::seed())
+            ..net::Config::new(name, settings::address(config, number), settings::key())
         };
         match net::open(card, settings, plan.net(number), memory) {
             Ok((netif, runner)) => {

@@ -292,7 +292,16 @@ pub(crate) fn address(config: &Config, number: usize) -> net::Address {
     })
 }
 
-/// Where sequence numbers begin. Without entropy the clock has to do; there is no TLS then.
+/// A secret for an interface. Without entropy the clock has to do; there is no TLS then.
+pub(crate) fn key() -> [u8; 16] {
+    let mut key = u128::from(clock::tsc()).to_le_bytes();
+    if let Ok(mut rng) = entropy::rng() {
+        rng.fill_bytes(&mut key);
+    }
+    key
+}
+
+/// A seed for random intervals and names. Without entropy the clock has to do; there is no TLS then.
 pub(crate) fn seed() -> u64 {
     entropy::rng().map_or_else(|_| clock::tsc(), |mut rng| rng.next_u64())
 }

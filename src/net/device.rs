@@ -114,6 +114,10 @@ pub(super) struct Egress<'a, C: Card> {
     pub(super) asked: usize,
     /// Whether the card had no free buffer.
     pub(super) full: bool,
+    /// Whether a DHCP message went out.
+    pub(super) dhcp: bool,
+    /// If set, packets go out without the "don't fragment" bit, and with the next identification each.
+    pub(super) identification: Option<u16>,
 }
 
 impl<'a, C: Card> Egress<'a, C> {
@@ -125,6 +129,8 @@ impl<'a, C: Card> Egress<'a, C> {
             sent: 0,
             asked: 0,
             full: false,
+            dhcp: false,
+            identification: None,
         }
     }
 }
@@ -164,12 +170,20 @@ impl<C: Card> TxToken for Way<'_, '_, C> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let device = self.0;
         let mut fill = Some(f);
-        let mut arp = false;
+        let (mut arp, mut dhcp) = (false, false);
+        let identification = &mut device.identification;
         let sent = device.card.send(len, |frame| {
             let result = fill.take().map(|fill| fill(frame));
             arp = frame.get(12..14) == Some(&[0x08, 0x06]);
+            dhcp = is_dhcp(frame);
+            if let Some(identification) = identification
+                && !arp
+            {
+                allow_fragments(frame, identification);
+            }
             result
         });
+        device.dhcp |= dhcp;
         if arp {
             device.asked += 1;
         } else {
@@ -181,5 +195,20 @@ impl<C: Card> TxToken for Way<'_, '_, C> {
             (None, Some(fill)) => fill(&mut device.scratch[..len.min(MAX_FRAME)]),
             (None, None) => unreachable!("a filled frame has a result"),
         }
+    }
+}
+
+/// Whether a frame made by smoltcp is a message to a DHCP server: IPv4 without options, UDP to port 67.
+fn is_dhcp(frame: &[u8]) -> bool {
+    frame.get(36..38) == Some(&[0, 67]) && frame.get(23) == Some(&17)
+}
+
+/// Clears the "don't fragment" bit of an IPv4 packet, which then needs an identification of its own (RFC 6864 §4.2). The
+/// card inserts the checksum later.
+fn allow_fragments(frame: &mut [u8], identification: &mut u16) {
+    if let Some(header) = frame.get_mut(18..21) {
+        *identification = identification.wrapping_add(1);
+        let [high, low] = identification.to_be_bytes();
+        header.copy_from_slice(&[high, low, 0]);
     }
 }

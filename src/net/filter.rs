@@ -6,10 +6,11 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use smoltcp::wire::{
-    ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet, IpProtocol, Ipv4Cidr, Ipv4Packet,
-    TcpPacket, UdpPacket,
+    ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4DstUnreachable, Icmpv4Message, Icmpv4Packet,
+    IpProtocol, Ipv4Cidr, Ipv4Packet, TcpPacket, UdpPacket,
 };
 
+use super::guard::TooBig;
 use super::slots::Key;
 use crate::nic::MAX_FRAME;
 
@@ -22,6 +23,8 @@ pub(super) enum Verdict {
     Arp(Ipv4Addr),
     /// ICMP or UDP: for the sockets that are not TCP.
     Common,
+    /// ICMP: a packet of ours was too big for its path.
+    TooBig(TooBig),
     /// A TCP segment.
     Tcp(Segment),
 }
@@ -56,6 +59,14 @@ pub(super) struct Segment {
     pub(super) local: Ipv4Addr,
     /// Whether it opens a connection: SYN, and neither ACK, RST nor FIN.
     pub(super) opens: bool,
+    /// Whether it has SYN.
+    pub(super) syn: bool,
+    /// Whether it has RST.
+    pub(super) rst: bool,
+    /// Its sequence number.
+    pub(super) seq: u32,
+    /// Its acknowledgement.
+    pub(super) ack: Option<u32>,
 }
 
 /// What a frame is measured against.
@@ -158,6 +169,10 @@ fn ipv4(payload: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
                 },
                 local: to,
                 opens: segment.syn() && !segment.ack() && !segment.rst() && !segment.fin(),
+                syn: segment.syn(),
+                rst: segment.rst(),
+                seq: segment.seq_number().0 as u32,
+                ack: segment.ack().then(|| segment.ack_number().0 as u32),
             }))
         }
         IpProtocol::Udp => {
@@ -182,10 +197,36 @@ fn ipv4(payload: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
             if !message.verify_checksum() {
                 return Err(Reason::Checksum);
             }
+            if message.msg_type() == Icmpv4Message::DstUnreachable
+                && message.msg_code() == u8::from(Icmpv4DstUnreachable::FragRequired)
+            {
+                return Ok(too_big(packet.payload(), to).map_or(Verdict::Common, Verdict::TooBig));
+            }
             Ok(Verdict::Common)
         }
         // smoltcp answers those with "protocol unreachable".
         _ if Some(to) == ours => Ok(Verdict::Common),
         _ => Err(Reason::NotForUs),
     }
+}
+
+/// Reads a router's report that a segment sent from `own` was too big. It quotes the IPv4 header and at least 8 bytes
+/// more (RFC 792). `None` if the quoted packet is another one.
+fn too_big(message: &[u8], own: Ipv4Addr) -> Option<TooBig> {
+    let word = |bytes: &[u8], at: usize| Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
+    let quoted = message.get(8..)?;
+    let segment = quoted.get(usize::from(quoted.first()? & 0xf) * 4..)?;
+    let address = |at: usize| Some(Ipv4Addr::from(*quoted.get(at..)?.first_chunk::<4>()?));
+    if *quoted.get(9)? != IpProtocol::Tcp.into() || address(12)? != own {
+        return None;
+    }
+    Some(TooBig {
+        key: Key {
+            remote: SocketAddrV4::new(address(16)?, word(segment, 2)?),
+            local_port: word(segment, 0)?,
+        },
+        seq: u32::from_be_bytes(*segment.get(4..)?.first_chunk()?),
+        len: word(quoted, 2)?,
+        mtu: word(message, 6)?,
+    })
 }

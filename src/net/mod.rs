@@ -5,24 +5,27 @@
 //! of an interface run on one executor thread, and nothing is borrowed across an `await`.
 //!
 //! ```text
-//!   card ─▶ filter ─▶ table ─▶ slot: SocketSet of one TCP socket ◀─ TcpStream
-//!              │                 ▲ timers, dirty list
+//!   card ─▶ filter ─▶ table ─▶ guard ─▶ slot: SocketSet of one TCP socket ◀─ TcpStream
+//!              │        └─▶ half-open table      ▲ timers, dirty list
 //!              └──▶ common SocketSet: ARP, ICMP, DHCP, syslog
 //! ```
 //!
-//! What smoltcp leaves open is closed here where that is possible from outside: a SYN reopens TIME_WAIT, neighbours are
-//! asked for at once, DHCP answers that it would stumble over are kept from it. Not closed: a SYN for a connection that
-//! is established on our side only (its peer has restarted) is ignored until our next keepalive finds out.
+//! What smoltcp leaves open is closed here where that is possible from outside: neighbours are asked for at once, DHCP
+//! answers that it would stumble over are kept from it, and `guard` validates SYN, RST and ICMP. A handshake takes no
+//! slot until it is complete. A SYN reopens TIME_WAIT if its sequence number is a later one (RFC 9293 §3.6.1); on any
+//! other open connection it is answered with a challenge ACK, so that a peer that has restarted resets the old one.
 //!
-//! Initial sequence numbers and ephemeral ports come from smoltcp's generator, a 64-bit PCG that is seeded once with
-//! [`Config::seed`]. It is not cryptographic: who sees some thirty initial sequence numbers in a row may compute the
-//! seed and predict the rest (RFC 6528 asks for a keyed hash). What must not be forged belongs under TLS.
+//! Initial sequence numbers are those of RFC 6528: a clock and a keyed hash (SipHash-2-4 with [`Config::key`]) of the
+//! connection. Ephemeral ports are drawn at random from the whole range (RFC 6056), and DHCP transaction IDs from a
+//! generator that is seeded anew for each message. Segments go out with "don't fragment"; a connection whose packet was
+//! too big for its path, as an ICMP error that quotes a segment under way reports, goes on without it (RFC 1191 §3).
 
 mod arp;
 mod device;
 mod dhcp;
 pub mod dns;
 mod filter;
+mod guard;
 mod runner;
 mod slots;
 mod status;
@@ -44,6 +47,7 @@ use smoltcp::wire::Ipv4Cidr;
 use crate::config;
 use crate::nic::{Card, Link};
 pub use dns::ResolveError;
+use guard::{HalfOpen, MAX_HALF_OPEN, MIN_HALF_OPEN, Offer, Secret, Table};
 pub use runner::Runner;
 use slots::{Class, NONE, Pool, Slot, Waiter};
 pub use smoltcp::socket::tcp::State;
@@ -136,8 +140,8 @@ pub struct Config {
     pub address: Address,
     /// Who is asked for the addresses of names; `None`: whom the DHCP server names, if there is one.
     pub dns: Option<Ipv4Addr>,
-    /// Where initial sequence numbers and ephemeral ports begin: different at each boot, best from the entropy source.
-    pub seed: u64,
+    /// What sequence numbers, ephemeral ports and DHCP transaction IDs are derived from: 16 bytes of the entropy source.
+    pub key: [u8; 16],
     /// A peer that says nothing for so long is asked whether it is still there.
     pub keepalive: Duration,
     /// A peer that answers nothing for so long is gone.
@@ -155,12 +159,12 @@ pub struct Config {
 
 impl Config {
     /// The usual times for an interface `name`.
-    pub const fn new(name: &'static str, address: Address, seed: u64) -> Self {
+    pub const fn new(name: &'static str, address: Address, key: [u8; 16]) -> Self {
         Self {
             name,
             address,
             dns: None,
-            seed,
+            key,
             keepalive: Duration::from_secs(20),
             timeout: Duration::from_secs(65),
             half_open: Duration::from_secs(5),
@@ -184,7 +188,12 @@ pub struct Plan {
     pub large_buffer: usize,
     /// Bytes of a small buffer; each slot has two.
     pub small_buffer: usize,
+    /// Connections that may be half open: they have no buffers yet.
+    pub half_open: usize,
 }
+
+/// Half-open connections get one part in so many of an interface's memory.
+const HALF_OPEN_SHARE: usize = 32;
 
 /// The most connection slots of an interface.
 pub const MAX_SLOTS: usize = 4096;
@@ -192,6 +201,8 @@ pub const MAX_SLOTS: usize = 4096;
 impl Plan {
     /// Divides `budget` bytes so that `connections` find place, if it is enough for that many.
     pub fn for_memory(budget: usize, connections: usize) -> Self {
+        let half_open = (budget / HALF_OPEN_SHARE / size_of::<HalfOpen>()).clamp(MIN_HALF_OPEN, MAX_HALF_OPEN);
+        let budget = budget.saturating_sub(half_open * size_of::<HalfOpen>());
         let overhead = size_of::<Slot>() + size_of::<SocketStorage<'_>>() + size_of::<Waiter>() + 8;
         let (large_buffer, small_buffer) = if budget >= 16 << 20 {
             (64 << 10, 8 << 10)
@@ -208,7 +219,19 @@ impl Plan {
             small: connections - large,
             large_buffer,
             small_buffer,
+            half_open,
         }
+    }
+
+    /// What SYN-ACKs offer, whichever slot the connection will get.
+    fn offer(&self) -> Offer {
+        let large = if self.large > 0 {
+            self.large_buffer
+        } else {
+            self.small_buffer
+        };
+        let small = if self.small > 0 { self.small_buffer } else { large };
+        Offer::of(large, small)
     }
 
     /// The number of slots.
@@ -269,8 +292,13 @@ pub fn open<C: Card>(
         return Err(OpenError::Plan);
     }
     let shared = shared(&config, plan, arena).ok_or(OpenError::Memory)?;
+    let half_open = arena
+        .slice(plan.half_open.clamp(MIN_HALF_OPEN, MAX_HALF_OPEN), |_| HalfOpen::free())
+        .ok_or(OpenError::Memory)?;
+    let half_open = Table::new(half_open, config.half_open.as_micros() as i64);
     let netif = Netif { shared };
-    Ok((netif, Runner::new(card, config, shared).ok_or(OpenError::Mac)?))
+    let runner = Runner::new(card, config, shared, half_open, plan.offer()).ok_or(OpenError::Mac)?;
+    Ok((netif, runner))
 }
 
 fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'static Shared> {
@@ -310,9 +338,12 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
     let dhcp = (config.address == Address::Dhcp).then(|| common.add(dhcp::socket()));
     let resolver = dns::Resolver::new(config.dns, common.add(dns::socket(arena)?));
 
+    let secret = Secret::new(config.key);
     let mut shared = Some(Shared {
         name: config.name,
-        pool: Pool::new(slots, buckets, waiters, mix(config.seed)),
+        pool: Pool::new(slots, buckets, waiters, secret.draw()),
+        secret,
+        half_open: Cell::new(0),
         common: RefCell::new(common),
         udp,
         dhcp,
@@ -331,7 +362,6 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
         card: Cell::new(crate::nic::Stats::default()),
         now: Cell::new(0),
         linger: config.linger.as_micros() as i64,
-        next_port: Cell::new((mix(config.seed) >> 48) as u16),
     });
     arena.slice(1, |_| shared.take())?.first()?.as_ref()
 }
@@ -344,17 +374,13 @@ fn cut<T>(from: &mut &'static mut [T], count: usize) -> &'static mut [T] {
     first
 }
 
-/// Another seed from a seed, so that neither ports nor hash chains follow from sequence numbers at a glance.
-fn mix(seed: u64) -> u64 {
-    let seed = (seed ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let seed = (seed ^ (seed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    seed ^ (seed >> 33)
-}
-
 /// What the runner, the streams and the handles of an interface have in common.
 struct Shared {
     name: &'static str,
     pool: Pool,
+    secret: Secret,
+    /// How many connections are half open.
+    half_open: Cell<usize>,
     common: RefCell<SocketSet<'static>>,
     udp: SocketHandle,
     dhcp: Option<SocketHandle>,
@@ -372,7 +398,6 @@ struct Shared {
     now: Cell<i64>,
     /// In microseconds.
     linger: i64,
-    next_port: Cell<u16>,
 }
 
 impl Shared {

@@ -1,5 +1,7 @@
 //! The interface's task: frames in, frames out, timers, and sleep when there is nothing to do.
 
+mod handshake;
+
 use core::future::{pending, poll_fn};
 use core::net::Ipv4Addr;
 use core::task::Poll;
@@ -15,6 +17,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, Ipv4Cidr};
 
 use super::device::{Egress, OneFrame, Scratch};
 use super::filter::{self, Segment, Us, Verdict};
+use super::guard::{Offer, Table};
 use super::slots::{Class, End, NEVER, Request, Slot, Taken};
 use super::{Address, Config, DhcpState, Shared, arp, dhcp};
 use crate::nic::{Card, Link, MAX_FRAME};
@@ -39,6 +42,9 @@ pub struct Runner<C: Card> {
     iface: Interface,
     scratch: Scratch,
     mac: EthernetAddress,
+    /// Connections whose handshakes peers have begun.
+    half_open: Table,
+    offer: Offer,
     /// Whether the first poll is still to come.
     fresh: bool,
     /// Whether a connection was served in this round that is opening or closing.
@@ -93,19 +99,19 @@ impl<C: Card> Runner<C> {
     }
 
     /// `None` if the card's address is not unicast.
-    pub(super) fn new(mut card: C, config: Config, shared: &'static Shared) -> Option<Self> {
+    pub(super) fn new(
+        mut card: C,
+        config: Config,
+        shared: &'static Shared,
+        half_open: Table,
+        offer: Offer,
+    ) -> Option<Self> {
         let mac = EthernetAddress(card.mac());
         if !mac.is_unicast() || mac.0 == [0; 6] {
             return None;
         }
         let mut scratch: Scratch = [0; MAX_FRAME];
-        let mut settings = InterfaceConfig::new(HardwareAddress::Ethernet(mac));
-        settings.random_seed = config.seed;
-        let iface = Interface::new(
-            settings,
-            &mut Egress::new(&mut card, &mut scratch),
-            Instant::from_micros(0),
-        );
+        let iface = interface(&mut card, &mut scratch, shared);
         Some(Self {
             card,
             config,
@@ -113,6 +119,8 @@ impl<C: Card> Runner<C> {
             iface,
             scratch,
             mac,
+            half_open,
+            offer,
             fresh: true,
             turned: false,
             common_at: 0,
@@ -131,6 +139,7 @@ impl<C: Card> Runner<C> {
             frames += 1;
         }
         self.timers(now);
+        self.sweep(now);
         self.common(now);
         let (served, full) = self.egress(now);
         self.card.kick();
@@ -139,6 +148,7 @@ impl<C: Card> Runner<C> {
         }
         shared.card.set(self.card.stats());
         let mut next = shared.pool.next_timer.get().min(self.common_at).min(self.grace);
+        next = next.min(self.half_open.sweep_at());
         let up = matches!(shared.link.get(), Link::Up(_));
         if full {
             next = next.min(now + if up { RETRY } else { RETRY_NO_LINK });
@@ -220,21 +230,9 @@ impl<C: Card> Runner<C> {
         let shared = self.shared;
         let before = shared.address.replace(cidr);
         shared.gateway.set(gateway);
-        self.iface.update_ip_addrs(|addresses| {
-            addresses.clear();
-            if let Some(cidr) = cidr {
-                let _ = addresses.push(cidr.into());
-            }
-        });
-        match gateway {
-            Some(gateway) => {
-                let _ = self.iface.routes_mut().add_default_ipv4_route(gateway);
-            }
-            None => {
-                let _ = self.iface.routes_mut().remove_default_ipv4_route();
-            }
-        }
+        self.update_address();
         if before.map(|cidr| cidr.address()) != cidr.map(|cidr| cidr.address()) {
+            self.half_open.clear();
             // smoltcp closes them when it next wants to send and finds the address gone.
             for (index, slot) in shared.pool.iter().filter(|(_, slot)| !slot.is_free()) {
                 slot.end.set(End::Down);
@@ -249,6 +247,31 @@ impl<C: Card> Runner<C> {
             self.announce();
             shared.configured.borrow_mut().wake();
         }
+    }
+
+    /// Sets smoltcp's address and route to the current ones.
+    fn update_address(&mut self) {
+        let shared = self.shared;
+        self.iface.update_ip_addrs(|addresses| {
+            addresses.clear();
+            if let Some(cidr) = shared.address.get() {
+                let _ = addresses.push(cidr.into());
+            }
+        });
+        match shared.gateway.get() {
+            Some(gateway) => {
+                let _ = self.iface.routes_mut().add_default_ipv4_route(gateway);
+            }
+            None => {
+                let _ = self.iface.routes_mut().remove_default_ipv4_route();
+            }
+        }
+    }
+
+    /// Makes smoltcp's interface anew, with another seed. Its neighbours are asked for again.
+    fn reseed(&mut self) {
+        self.iface = interface(&mut self.card, &mut self.scratch, self.shared);
+        self.update_address();
     }
 
     fn announce(&mut self) {
@@ -282,15 +305,11 @@ impl<C: Card> Runner<C> {
                 self.unblock(from);
             }
             Verdict::Common => self.feed_common(now),
-            Verdict::Tcp(segment) => match self.target(segment, now) {
-                Some((index, slot)) => {
-                    self.feed(now, &mut slot.set.borrow_mut());
-                    self.settle(index, slot, Cause::Segment);
-                    self.shared.pool.mark_quietly(index);
-                }
-                // No TCP socket is there: smoltcp answers with RST, unless it is one.
-                None => self.feed_common(now),
-            },
+            Verdict::TooBig(report) => {
+                self.too_big(&report);
+                self.card.release();
+            }
+            Verdict::Tcp(segment) => self.segment(segment, now),
         }
         true
     }
@@ -310,58 +329,17 @@ impl<C: Card> Runner<C> {
             reply = device.reply();
         }
         self.card.release();
-        if reply > 0
-            && let Some(answer) = self.scratch.get(..reply)
-            && self.card.send(reply, |buffer| buffer.copy_from_slice(answer)).is_none()
+        self.reply(reply);
+    }
+
+    /// Sends an immediate answer of smoltcp's, of `len` bytes; 0: there is none.
+    fn reply(&mut self, len: usize) {
+        if len > 0
+            && let Some(answer) = self.scratch.get(..len)
+            && self.card.send(len, |buffer| buffer.copy_from_slice(answer)).is_none()
         {
             self.shared.count(|counters| counters.no_buffer += 1);
         }
-    }
-
-    /// The slot for a segment: its connection's, or a new one if it opens a connection to a listening port.
-    fn target(&mut self, segment: Segment, now: i64) -> Option<(u16, &'static Slot)> {
-        let shared = self.shared;
-        let pool = &shared.pool;
-        if let Some(index) = pool.find(segment.key)
-            && let Some(slot) = pool.slot(index)
-        {
-            if !(segment.opens && slot.state.get() == State::TimeWait) {
-                return Some((index, slot));
-            }
-            // RFC 9293, 3.6.1: a SYN may reopen a connection from TIME_WAIT. smoltcp would ignore it.
-            if slot.owned.get() {
-                pool.unhash(index);
-            } else {
-                pool.release(index);
-            }
-        }
-        if !segment.opens {
-            shared.count(|counters| counters.stray += 1);
-            return None;
-        }
-        let Some(listener) = pool.listener_at(segment.key.local_port) else {
-            shared.count(|counters| counters.no_listener += 1);
-            return None;
-        };
-        let index = match pool.take(listener) {
-            Taken::Free(index) => index,
-            Taken::Victim(index, class) => {
-                self.evict(index, class, now);
-                index
-            }
-            Taken::Full => {
-                shared.count(|counters| counters.no_slot += 1);
-                return None;
-            }
-        };
-        let slot = pool.slot(index)?;
-        slot.with(|socket| socket.listen((segment.local, segment.key.local_port)))
-            .ok()?;
-        pool.enlist(index, Class::HalfOpen, listener, segment.key, now);
-        slot.deadline
-            .set(now.saturating_add(self.config.half_open.as_micros() as i64));
-        pool.schedule(slot);
-        Some((index, slot))
     }
 
     /// Takes the slot from its connection, and tells the peer where that is of use: not in TIME_WAIT, and not in a
@@ -418,10 +396,6 @@ impl<C: Card> Runner<C> {
     fn expire(&self, index: u16, slot: &Slot, now: i64) {
         let shared = self.shared;
         match slot.class() {
-            Class::HalfOpen => {
-                shared.count(|counters| counters.half_open_expired += 1);
-                shared.pool.release(index);
-            }
             Class::Connecting => {
                 slot.end.set(if slot.blocked.get() {
                     End::Unreachable
@@ -463,12 +437,17 @@ impl<C: Card> Runner<C> {
                 break;
             }
         }
+        let reseed = device.dhcp;
         let change = shared.dhcp.and_then(|handle| dhcp::poll(set.get_mut(handle)));
         self.common_at = match self.iface.poll_at(timestamp, &set) {
             Some(at) => at.total_micros().max(now.saturating_add(RETRY)),
             None => NEVER,
         };
         drop(set);
+        if reseed {
+            // The next transaction ID shall not follow from this one.
+            self.reseed();
+        }
         match change {
             Some(dhcp::Change::Leased(cidr, gateway, servers)) => {
                 self.grace = NEVER;
@@ -522,6 +501,7 @@ impl<C: Card> Runner<C> {
             self.begin(slot, request, now);
         }
         let mut device = Egress::new(&mut self.card, &mut self.scratch);
+        device.identification = slot.identification.get();
         let mut more = true;
         {
             let mut set = slot.set.borrow_mut();
@@ -537,8 +517,10 @@ impl<C: Card> Runner<C> {
             sent,
             asked,
             full,
+            identification,
             ..
         } = device;
+        slot.identification.set(identification);
         if wanted > sent {
             shared.pool.set_blocked(slot, true);
             if asked == 0 {
@@ -564,23 +546,6 @@ impl<C: Card> Runner<C> {
         full
     }
 
-    /// Begins a connection of ours.
-    fn begin(&mut self, slot: &Slot, request: Request, now: i64) {
-        let key = request.key;
-        let begun = slot.with(|socket| socket.connect(self.iface.context(), key.remote, key.local_port));
-        match begun {
-            Ok(()) => {
-                slot.state.set(State::SynSent);
-                slot.deadline.set(now.saturating_add(request.timeout));
-            }
-            Err(_) => {
-                slot.end.set(End::Down);
-                // Wakes whoever waits.
-                slot.with(|socket| socket.abort());
-            }
-        }
-    }
-
     /// smoltcp may not ask for another neighbour yet: we do. (Without a route there is nobody to ask for.)
     fn ask_for(&mut self, slot: &Slot) {
         let shared = self.shared;
@@ -602,17 +567,6 @@ impl<C: Card> Runner<C> {
         let before = slot.state.replace(state);
         match slot.class() {
             Class::FreeLarge | Class::FreeSmall => {}
-            Class::HalfOpen => match state {
-                State::SynReceived => {}
-                State::Established | State::CloseWait => {
-                    slot.deadline.set(NEVER);
-                    pool.reclass(index, Class::Unmarked);
-                    shared.count(|counters| counters.accepted += 1);
-                    pool.make_ready(index);
-                }
-                // After a RST smoltcp listens again.
-                _ => pool.release(index),
-            },
             Class::Connecting => match state {
                 State::SynSent | State::SynReceived => {}
                 // Not begun yet: a stray segment came first.
@@ -641,7 +595,13 @@ impl<C: Card> Runner<C> {
             }
             Class::Orphan | Class::Done => {
                 // Nobody reads it, and unread it would keep the peer from saying FIN.
-                slot.with(|socket| while socket.can_recv() && socket.recv(|bytes| (bytes.len(), ())).is_ok() {});
+                slot.with(|socket| {
+                    while socket.can_recv()
+                        && let Ok(count) = socket.recv(|bytes| (bytes.len(), bytes.len()))
+                    {
+                        slot.bytes_in.set(slot.bytes_in.get().saturating_add(count as u64));
+                    }
+                });
                 match state {
                     State::TimeWait | State::FinWait2 => pool.reclass(index, Class::Done),
                     // The RST is out, or would have to wait for a neighbour who does not answer.
@@ -665,6 +625,13 @@ impl<C: Card> Runner<C> {
         slot.end.set(end);
         self.shared.count(|counters| *counter(counters) += 1);
     }
+}
+
+/// smoltcp's interface, with a new seed.
+fn interface<C: Card>(card: &mut C, scratch: &mut Scratch, shared: &Shared) -> Interface {
+    let mut settings = InterfaceConfig::new(HardwareAddress::Ethernet(EthernetAddress(card.mac())));
+    settings.random_seed = shared.secret.draw();
+    Interface::new(settings, &mut Egress::new(card, scratch), Instant::from_micros(0))
 }
 
 /// The time since boot, in microseconds.

@@ -36,8 +36,6 @@ pub(super) enum Class {
     FreeSmall,
     /// Finished on both sides as far as our data goes: TIME_WAIT, or FIN_WAIT_2 without an owner.
     Done,
-    /// SYN received, handshake not finished.
-    HalfOpen,
     /// Without an owner, data or FIN still on the way.
     Orphan,
     /// Open, waiting in `accept` or accepted, not yet worth keeping. In the order in which they last said something.
@@ -48,10 +46,10 @@ pub(super) enum Class {
     Connecting,
 }
 
-const CLASSES: usize = 8;
+const CLASSES: usize = 7;
 
 /// Who may be evicted, in this order.
-const EVICTABLE: [Class; 4] = [Class::Done, Class::HalfOpen, Class::Orphan, Class::Unmarked];
+const EVICTABLE: [Class; 3] = [Class::Done, Class::Orphan, Class::Unmarked];
 
 /// How a connection ended, for the owner who asks later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,8 +185,18 @@ pub(super) struct Slot {
     pub(super) state: Cell<tcp::State>,
     /// When the connection began, in microseconds.
     pub(super) since: Cell<i64>,
+    /// Bytes taken from the socket's receive buffer.
     pub(super) bytes_in: Cell<u64>,
+    /// Bytes put into the socket's transmit buffer.
     pub(super) bytes_out: Cell<u64>,
+    /// The peer's initial sequence number.
+    pub(super) irs: Cell<u32>,
+    /// Ours.
+    pub(super) iss: Cell<u32>,
+    /// No challenge ACK goes out before this, in microseconds.
+    pub(super) challenge_at: Cell<i64>,
+    /// The last IPv4 identification; `None` while packets must not be fragmented.
+    pub(super) identification: Cell<Option<u16>>,
 }
 
 impl Slot {
@@ -227,6 +235,10 @@ impl Slot {
             since: Cell::new(0),
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
+            irs: Cell::new(0),
+            iss: Cell::new(0),
+            challenge_at: Cell::new(0),
+            identification: Cell::new(None),
         }
     }
 
@@ -468,6 +480,8 @@ impl Pool {
         slot.since.set(now);
         slot.bytes_in.set(0);
         slot.bytes_out.set(0);
+        slot.challenge_at.set(0);
+        slot.identification.set(None);
         if let Some(listener) = self.listener(listener) {
             listener.used.set(listener.used.get() + 1);
         }

@@ -37,7 +37,7 @@ pub struct Status {
     pub slots: usize,
     /// Slots without a connection.
     pub free: usize,
-    /// Handshakes that peers have begun and not finished.
+    /// Handshakes that peers have begun and not finished: they have no slots yet.
     pub half_open: usize,
     /// Connections that are open and not marked as established.
     pub unmarked: usize,
@@ -56,7 +56,7 @@ pub struct ListenerInfo {
     pub port: u16,
     /// Slots kept for it.
     pub reserved: usize,
-    /// Slots that serve it, half-open connections included.
+    /// Slots that serve it.
     pub used: usize,
     /// Connections waiting to be accepted.
     pub waiting: usize,
@@ -124,7 +124,7 @@ pub struct Counters {
     pub stray: u64,
     /// Finished connections (TIME_WAIT, FIN_WAIT_2) given up for new ones.
     pub evicted_done: u64,
-    /// Half-open connections given up for new ones.
+    /// Half-open connections evicted for new ones.
     pub evicted_half_open: u64,
     /// Connections without an owner, still closing, given up for new ones.
     pub evicted_orphan: u64,
@@ -142,6 +142,16 @@ pub struct Counters {
     pub arp_requests: u64,
     /// Datagrams that did not fit into the queue.
     pub udp_dropped: u64,
+    /// RSTs without the exact sequence number that were not answered.
+    pub rst_ignored: u64,
+    /// Challenge ACKs sent, in answer to SYNs and inexact RSTs on open connections.
+    pub challenges: u64,
+    /// Challenge ACKs not sent: at most one a second goes out for each connection.
+    pub challenges_withheld: u64,
+    /// Connections that go on without "don't fragment" because a packet was too big for its path.
+    pub path_mtu: u64,
+    /// Reports of a too big packet that was not under way.
+    pub path_mtu_ignored: u64,
 }
 
 impl Counters {
@@ -173,6 +183,11 @@ impl Counters {
             ("timed out", self.timed_out),
             ("ARP requests", self.arp_requests),
             ("datagrams dropped", self.udp_dropped),
+            ("RST ignored", self.rst_ignored),
+            ("challenge ACKs", self.challenges),
+            ("challenge ACKs withheld", self.challenges_withheld),
+            ("path MTU reports", self.path_mtu),
+            ("path MTU reports ignored", self.path_mtu_ignored),
         ]
         .into_iter()
     }
@@ -195,7 +210,6 @@ impl Counters {
 
     pub(super) fn evict(&mut self, class: Class) {
         *match class {
-            Class::HalfOpen => &mut self.evicted_half_open,
             Class::Orphan => &mut self.evicted_orphan,
             Class::Unmarked => &mut self.evicted_unmarked,
             _ => &mut self.evicted_done,
@@ -234,7 +248,7 @@ impl Netif {
             dhcp: shared.dhcp_state.get(),
             slots: shared.pool.len(),
             free: count(Class::FreeLarge) + count(Class::FreeSmall),
-            half_open: count(Class::HalfOpen),
+            half_open: shared.half_open.get(),
             unmarked: count(Class::Unmarked),
             established: count(Class::Marked),
             closing: count(Class::Done) + count(Class::Orphan),
@@ -260,7 +274,7 @@ impl Netif {
         }
     }
 
-    /// Calls `f` for each connection, half-open and closing ones included, in the order of their slots.
+    /// Calls `f` for each connection, closing ones included, in the order of their slots.
     pub fn for_each_connection(&self, mut f: impl FnMut(ConnectionInfo)) {
         for (index, slot) in self.shared.pool.iter() {
             let Some(key) = slot.key.get() else { continue };

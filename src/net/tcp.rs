@@ -67,10 +67,7 @@ impl Drop for TcpListener {
         while let Some(ready) = pool.next_ready(self.index) {
             self.discard(ready);
         }
-        for (index, slot) in pool.iter().filter(|(_, slot)| slot.listener.get() == self.index) {
-            if slot.class() == Class::HalfOpen {
-                self.discard(index);
-            }
+        for (_, slot) in pool.iter().filter(|(_, slot)| slot.listener.get() == self.index) {
             slot.listener.set(NOBODY);
         }
         if let Some(listener) = pool.listener(self.index) {
@@ -439,8 +436,8 @@ fn error(end: End) -> Error {
     }
 }
 
-/// The first of the ephemeral ports (RFC 6335, 6).
-const EPHEMERAL: u16 = 49152;
+/// The first of the ephemeral ports. The whole range makes them hardest to guess (RFC 6056 §3.2).
+const EPHEMERAL: u16 = 1024;
 
 /// Opens a connection.
 pub(super) async fn connect(
@@ -462,7 +459,7 @@ pub(super) async fn connect(
     let pool = &shared.pool;
     let index = match pool.take(NOBODY) {
         Taken::Free(index) => index,
-        Taken::Victim(index, class @ (Class::Done | Class::HalfOpen)) => {
+        Taken::Victim(index, class @ Class::Done) => {
             pool.release(index);
             shared.count(|counters| counters.evict(class));
             index
@@ -507,15 +504,14 @@ pub(super) async fn connect(
     Ok(stream)
 }
 
-/// A local port from which there is no connection to `remote` yet.
+/// A local port from which there is no connection to `remote` yet: the first after one drawn at random (RFC 6056 §3.3.1).
 fn free_key(shared: &Shared, remote: SocketAddrV4) -> Option<Key> {
-    (0..=u16::MAX - EPHEMERAL).find_map(|_| {
-        let number = shared.next_port.get();
-        shared.next_port.set(number.wrapping_add(1));
-        let local_port = EPHEMERAL | number;
-        let key = Key { remote, local_port };
-        (shared.pool.find(key).is_none() && shared.pool.listener_at(local_port).is_none()).then_some(key)
-    })
+    let count = u16::MAX - EPHEMERAL;
+    let first = (shared.secret.draw() % (u64::from(count) + 1)) as u16;
+    let ports = (first..=count).chain(0..first).map(|number| EPHEMERAL + number);
+    ports
+        .map(|local_port| Key { remote, local_port })
+        .find(|&key| shared.pool.find(key).is_none() && shared.pool.listener_at(key.local_port).is_none())
 }
 
 /// The reading half.

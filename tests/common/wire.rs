@@ -54,6 +54,8 @@ struct State {
     /// The machine's Ethernet address, and where QEMU's end of the cable is: known from the first frame on.
     machine: Option<(EthernetAddress, SocketAddr)>,
     seen: VecDeque<Segment>,
+    /// Segments to ghosts.
+    answered: u32,
 }
 
 /// A TCP segment that the machine has sent to a ghost.
@@ -226,6 +228,13 @@ impl Wire {
             segment.control = TcpControl::Psh;
         });
         self.send(&with_payload(&frame, &[byte]));
+    }
+
+    /// How many segments the machine has sent to ghosts; they are dropped.
+    pub fn ghosts_answered(&self) -> u32 {
+        let mut state = self.shared.state.lock().unwrap();
+        state.seen.clear();
+        state.answered
     }
 
     /// Waits for a segment to a ghost that `wanted` wants; those before it are dropped.
@@ -452,6 +461,7 @@ impl Peer {
             _ => TcpControl::None,
         };
         let mut state = self.shared.state.lock().unwrap();
+        state.answered += 1;
         state.seen.push_back(Segment {
             to: (to, segment.dst_port()),
             port: segment.src_port(),

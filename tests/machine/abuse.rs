@@ -2,7 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use smoltcp::wire::{TcpControl, TcpSeqNumber};
 
@@ -178,6 +179,51 @@ fn behind_ten_thousand_half_open_peers_a_handshake_succeeds() {
     }
     let counters = site.shell().command("counters");
     assert!(counters.contains("\n  evicted, half open"), "{counters}");
+}
+
+#[test]
+fn in_a_flood_of_five_thousand_syns_a_second_distant_clients_are_served() {
+    let site = Site::new("");
+    let address = site.wire.forward(10008);
+    site.wire.delay(Duration::from_millis(100));
+    let done = AtomicBool::new(false);
+    let served = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let start = Instant::now();
+            let mut sent = 0;
+            while !done.load(Ordering::Relaxed) {
+                let due = (start.elapsed().as_micros() / 200) as u32;
+                (sent..due).for_each(|n| site.wire.syn(ghost(n), 10008));
+                sent = due;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            sent
+        });
+        // The table is full before the first of them comes.
+        let full = |count: u32| count >= 40_000;
+        poll("the flood", || full(site.wire.ghosts_answered()).then_some(()));
+        let clients: Vec<_> = (0..100)
+            .map(|n| {
+                std::thread::sleep(Duration::from_millis(20));
+                let hello = format!("client {n}").into_bytes();
+                scope.spawn(move || {
+                    let mut client = TcpStream::connect(address).ok()?;
+                    client.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+                    client.write_all(&hello).ok()?;
+                    let mut echo = vec![0; hello.len()];
+                    client.read_exact(&mut echo).ok()?;
+                    (echo == hello).then_some(())
+                })
+            })
+            .collect();
+        let served = clients.into_iter().filter_map(|client| client.join().unwrap()).count();
+        done.store(true, Ordering::Relaxed);
+        println!("{served} of 100 in a flood of {} SYNs", flood.join().unwrap());
+        served
+    });
+    assert!(served >= 95, "{served}");
+    site.wire.delay(Duration::ZERO);
+    site.assert_rested();
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod dns;
 mod faults;
 mod frames;
+mod guard;
 mod pool;
 mod streams;
 
@@ -182,6 +183,7 @@ pub(super) const PLAN: Plan = Plan {
     small: 0,
     large_buffer: 32 << 10,
     small_buffer: 4 << 10,
+    half_open: 512,
 };
 
 pub(super) fn address(host: usize) -> Ipv4Addr {
@@ -198,7 +200,7 @@ pub(super) fn config(host: usize) -> Config {
         prefix: 24,
         gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
     };
-    Config::new("vm0", address, 0x1234_5678_9abc ^ host as u64)
+    Config::new("vm0", address, [host as u8; 16])
 }
 
 impl World {

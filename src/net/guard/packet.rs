@@ -1,0 +1,186 @@
+//! The segments that are made here: SYN-ACKs, replayed SYNs, and probes for a challenge ACK.
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpEndpoint, IpProtocol, IpRepr,
+    Ipv4Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+};
+
+use super::{Flow, HalfOpen};
+use crate::nic::MAX_FRAME;
+
+/// An Ethernet header, in bytes.
+pub(super) const ETHERNET: usize = 14;
+/// The largest IP packet of an interface.
+pub(super) const MTU: usize = MAX_FRAME - ETHERNET;
+/// The most bytes of a frame made here: Ethernet, IPv4, TCP and its options of a SYN.
+pub(in crate::net) const MAX_LEN: usize = ETHERNET + 20 + 20 + 12;
+/// A hop limit that crosses any network (RFC 1700).
+const HOP_LIMIT: u8 = 64;
+
+/// What a SYN offers, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::net) struct SynOptions {
+    /// Maximum segment size; 0: not given.
+    mss: u16,
+    window: u16,
+    scale: Option<u8>,
+    sack: bool,
+}
+
+impl SynOptions {
+    /// Nothing.
+    pub(super) const NONE: Self = Self {
+        mss: 0,
+        window: 0,
+        scale: None,
+        sack: false,
+    };
+
+    /// The options of the SYN in a frame that was verified, and the Ethernet address it came from. `None` if it has a
+    /// malformed option, or no station's address.
+    pub(in crate::net) fn of(frame: &[u8]) -> Option<(EthernetAddress, Self)> {
+        let frame = EthernetFrame::new_checked(frame).ok()?;
+        let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
+        let segment = TcpPacket::new_checked(packet.payload()).ok()?;
+        let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
+        let syn = TcpRepr::parse(&segment, &from, &to, &ChecksumCapabilities::ignored()).ok()?;
+        let options = Self {
+            mss: syn.max_seg_size.unwrap_or(0),
+            window: syn.window_len,
+            scale: syn.window_scale,
+            sack: syn.sack_permitted,
+        };
+        frame.src_addr().is_unicast().then_some((frame.src_addr(), options))
+    }
+}
+
+/// What an interface offers in its SYN-ACKs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::net) struct Offer {
+    /// The window: what the smallest slot can take.
+    window: u16,
+    /// The window scale, where all slots have the same (it cannot be changed later).
+    shift: Option<u8>,
+}
+
+impl Offer {
+    /// For slots with buffers of these sizes.
+    pub(in crate::net) fn of(large: usize, small: usize) -> Self {
+        // As smoltcp computes it.
+        let shift = |size: usize| (usize::BITS - size.leading_zeros()).saturating_sub(16) as u8;
+        Self {
+            window: u16::try_from(large.min(small)).unwrap_or(u16::MAX),
+            shift: (shift(large) == shift(small)).then_some(shift(large)),
+        }
+    }
+
+    /// Whether windows may be scaled.
+    pub(in crate::net) fn scales(&self) -> bool {
+        self.shift.is_some()
+    }
+
+    /// The window.
+    pub(in crate::net) fn window(&self) -> u32 {
+        self.window.into()
+    }
+}
+
+fn segment(from: IpEndpoint, to: IpEndpoint, seq: u32) -> TcpRepr<'static> {
+    TcpRepr {
+        src_port: from.port,
+        dst_port: to.port,
+        control: TcpControl::None,
+        seq_number: TcpSeqNumber(seq as i32),
+        ack_number: None,
+        window_len: 0,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    }
+}
+
+/// Writes an IP packet and returns its length.
+fn emit(bytes: &mut [u8], from: IpAddress, to: IpAddress, segment: &TcpRepr<'_>) -> usize {
+    let checksums = ChecksumCapabilities::ignored();
+    let packet = IpRepr::new(from, to, IpProtocol::Tcp, segment.buffer_len(), HOP_LIMIT);
+    let (header, len) = (packet.header_len(), packet.buffer_len());
+    packet.emit(&mut *bytes, &checksums);
+    if let Some(rest) = bytes.get_mut(header..len) {
+        segment.emit(&mut TcpPacket::new_unchecked(rest), &from, &to, &checksums);
+    }
+    len
+}
+
+/// Writes a frame and returns its length. The card inserts the checksums.
+fn frame(
+    bytes: &mut [u8],
+    macs: (EthernetAddress, EthernetAddress),
+    from: IpAddress,
+    to: IpAddress,
+    segment: &TcpRepr<'_>,
+) -> usize {
+    EthernetRepr {
+        src_addr: macs.0,
+        dst_addr: macs.1,
+        ethertype: match from {
+            IpAddress::Ipv4(_) => EthernetProtocol::Ipv4,
+        },
+    }
+    .emit(&mut EthernetFrame::new_unchecked(&mut *bytes));
+    ETHERNET
+        + bytes
+            .get_mut(ETHERNET..)
+            .map_or(0, |rest| emit(rest, from, to, segment))
+}
+
+/// The SYN of `entry`, as an IP packet; its length.
+pub(super) fn syn(bytes: &mut [u8], flow: &Flow, entry: &HalfOpen, scale: bool) -> usize {
+    let options = entry.options;
+    let mut syn = segment(flow.remote, flow.local, entry.irs);
+    syn.control = TcpControl::Syn;
+    syn.window_len = options.window;
+    syn.window_scale = options.scale.filter(|_| scale);
+    syn.max_seg_size = Some(options.mss).filter(|&mss| mss > 0);
+    syn.sack_permitted = options.sack;
+    emit(bytes, flow.remote.addr, flow.local.addr, &syn)
+}
+
+/// The answer to the SYN of `entry`, as a frame: what smoltcp would answer; its length.
+pub(in crate::net) fn syn_ack(
+    bytes: &mut [u8; MAX_LEN],
+    mac: EthernetAddress,
+    local: IpAddress,
+    entry: &HalfOpen,
+    offer: Offer,
+) -> usize {
+    let options = entry.options;
+    let from = IpEndpoint::new(local, entry.local_port);
+    let mut answer = segment(from, entry.remote, entry.iss);
+    answer.control = TcpControl::Syn;
+    answer.ack_number = Some(TcpSeqNumber(entry.irs.wrapping_add(1) as i32));
+    answer.window_len = offer.window;
+    answer.window_scale = options.scale.and(offer.shift);
+    answer.sack_permitted = options.sack;
+    answer.max_seg_size = Some((MTU - 40) as u16);
+    frame(bytes, (mac, entry.mac), local, entry.remote.addr, &answer)
+}
+
+/// A frame from the peer which smoltcp answers with an acknowledgement at once, as it stands: one byte of data before the
+/// window; its length.
+pub(in crate::net) fn probe(
+    bytes: &mut [u8; MAX_LEN],
+    mac: EthernetAddress,
+    flow: &Flow,
+    rcv_nxt: u32,
+    snd_una: u32,
+) -> usize {
+    let mut probe = segment(flow.remote, flow.local, rcv_nxt.wrapping_sub(1));
+    probe.ack_number = Some(TcpSeqNumber(snd_una as i32));
+    probe.payload = &[0];
+    // smoltcp does not look at the source; a station's address it must be.
+    frame(bytes, (mac, mac), flow.remote.addr, flow.local.addr, &probe)
+}
