@@ -499,7 +499,7 @@ fn a_configuration_is_baked_whole() {
     build.write("pki/crl.pem", &crl.signed_by(&pki.0).unwrap().pem().unwrap());
     let text = "
         .vmm = { .telnet_dbgsh = 1, .panic_reboot = 1,
-            .tty_syslog = { .enable = 1, .src_ipaddr = { 1, 2, 3, 4 }, .dst_ipaddr = { 5, 6, 7, 8 } } },
+            .tty_syslog = { .enable = 0, .src_ipaddr = { 1, 2, 3, 4 }, .dst_ipaddr = { 5, 6, 7, 8 } } },
         .ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 0, 9 }, .netmask = { 255, 0, 0, 0 }, .gateway = { 10, 0, 0, 1 },
             .dns = { 10, 0, 0, 2 } },
         .proxy = { .ipaddr = { 10, 0, 0, 3 }, .port = 3128, .user = \"alice\", .password = \"open\" },

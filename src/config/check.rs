@@ -28,6 +28,9 @@ impl Config {
         if syslog.enable && syslog.dst_ipaddr.is_none() {
             return Err(self.error(Path::SyslogEnable, Fault::NoSyslogServer));
         }
+        if syslog.enable && self.tls.keylog {
+            return Err(self.error(Path::Keylog, Fault::KeyLogToSyslog));
+        }
         let ip = &self.ip;
         if ip.dns.is_some_and(|server| !is_host(server, u32::MAX)) {
             return Err(self.error(Path::Dns, Fault::NotAHost));

@@ -283,6 +283,8 @@ pub enum Fault {
         /// By which key's service.
         by: Path,
     },
+    /// `.tls.keylog` together with syslog.
+    KeyLogToSyslog,
     /// Syslog is enabled, but there is nobody to send to.
     NoSyslogServer,
     /// A list has something else than groups in braces in it.
@@ -513,6 +515,7 @@ impl Fault {
             Self::GatewayIsSelf => f.write_str("the gateway is the machine itself"),
             Self::PortTaken { by: Path::TelnetDbgsh } => f.write_str("port 23 is taken by `.vmm.telnet_dbgsh`"),
             Self::PortTaken { by } => write!(f, "this port is taken by `{by}`"),
+            Self::KeyLogToSyslog => f.write_str("syslog would send the secrets of every connection unencrypted"),
             Self::NoSyslogServer => f.write_str("syslog is enabled, but has nobody to send to"),
             Self::NotInBraces(found) => write!(f, "expected a group in braces, found {found}"),
             Self::TooManyGroups(most) => write!(f, "there are more than {most} groups in it"),
@@ -664,6 +667,7 @@ impl Fault {
             Self::Netmask => "Write ones, then zeroes, like `{ 255, 255, 255, 0 }`",
             Self::GatewayOutside | Self::GatewayIsSelf => "Use the router's address, or `{ 0, 0, 0, 0 }` for none",
             Self::PortTaken { .. } => "Choose another port, or 0 for none",
+            Self::KeyLogToSyslog => "Set `.tls.keylog` or `.vmm.tty_syslog.enable` to 0",
             Self::NoSyslogServer => "Set `.vmm.tty_syslog.dst_ipaddr`",
             Self::NotInBraces(_) => return list_remedy(f, path, key),
             Self::TooManyGroups(_) => "Keep those that are needed; the shell can start others in their place",

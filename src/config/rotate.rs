@@ -243,6 +243,19 @@ mod tests {
     }
 
     #[test]
+    fn the_key_log_stays_off_where_the_machine_sends_syslog() {
+        let mut running = Box::new(Config::new());
+        running.vmm.tty_syslog.enable = true;
+        running.vmm.tty_syslog.dst_ipaddr = Some([10, 0, 0, 1].into());
+        let mut next = Box::new(Config::new());
+        next.parse(b".tls = { .keylog = 1 }", &mut crate::config::Scratch::new())
+            .unwrap();
+        next.take_rest(&running);
+        let error = next.check(1_790_000_000, 1_700_000_000).unwrap_err().to_string();
+        assert!(error.contains(".tls.keylog: "), "{error}");
+    }
+
+    #[test]
     fn a_list_takes_the_place_of_an_older_one_of_its_ca_alone() {
         let list = |name: &str, number: u64| {
             let mut params = rcgen::CertificateParams::default();

@@ -836,6 +836,12 @@ fn faults_of_addresses_and_ports() {
             "defconfig:1:21: .vmm.tty_syslog.enable: syslog is enabled, but has nobody to send to. \
              Set `.vmm.tty_syslog.dst_ipaddr`",
         ),
+        (
+            ".vmm.tty_syslog = { .enable = 1, .dst_ipaddr = { 1, 2, 3, 4 } },\n.tls.keylog = 1",
+            "defconfig:2:5: .tls.keylog: syslog would send the secrets of every connection unencrypted. \
+             Set `.tls.keylog` or `.vmm.tty_syslog.enable` to 0",
+        ),
+        (".vmm.tty_syslog = { .enable = 0 }, .tls.keylog = 1", ""),
     ]);
 }
 
