@@ -400,6 +400,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_check_that_runs_no_test_fails() {
+        let bin = Scratch::new();
+        for name in ["cargo", "rustc"] {
+            let result = "test result: ok. $PASSED passed; 0 failed; 0 ignored";
+            let path = bin.file(
+                name,
+                format!("#!/bin/sh\n[ \"$1\" = test ] && echo \"{result}\"\necho rustc 99.0.0\n"),
+            );
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let path = format!("{}:{}", bin.path("").display(), std::env::var("PATH").unwrap());
+        for (passed, status, sum) in [("0", 1, "\n0 passed, 1 failed\n"), ("3", 0, "\n3 passed, 0 failed\n")] {
+            let mut command = script("test");
+            let (code, out, err) = end(command.arg("peers").env("PATH", &path).env("PASSED", passed));
+            assert!(code == status && out.ends_with(sum), "{out}{err}");
+            assert_eq!(out.contains("\nno test ran\n"), status == 1, "{out}");
+        }
+    }
+
     /// A PATH with little in it.
     struct Bare(Scratch);
 
