@@ -222,6 +222,10 @@ impl Host for Machine {
         self.service.reverses(kind)
     }
 
+    fn interface(&self, n: usize) -> Option<&str> {
+        self.netifs.get(n).map(Netif::name)
+    }
+
     fn proxy(&self) -> Option<&Proxy> {
         self.proxy
     }

@@ -38,6 +38,8 @@ pub(super) enum Action {
 pub(super) struct Spec {
     /// Its words, one blank between.
     pub(super) words: &'static str,
+    /// A word that means the same, and is not listed.
+    alias: &'static str,
     /// Its arguments, as the usage line shows them.
     arguments: &'static str,
     /// Words that may be completed as the first argument.
@@ -51,6 +53,7 @@ pub(super) struct Spec {
 const fn spec(words: &'static str, action: Action, help: &'static str) -> Spec {
     Spec {
         words,
+        alias: "",
         arguments: "",
         choices: &[],
         help,
@@ -66,6 +69,16 @@ impl Spec {
         self
     }
 
+    const fn or(mut self, alias: &'static str) -> Spec {
+        self.alias = alias;
+        self
+    }
+
+    /// Whether its first word is that, or the one that means the same.
+    fn begins_with(&self, word: &str) -> bool {
+        !word.is_empty() && (self.words.split(' ').next() == Some(word) || self.alias == word)
+    }
+
     fn usage_len(&self) -> usize {
         self.words.len() + usize::from(!self.arguments.is_empty()) + self.arguments.len()
     }
@@ -73,7 +86,7 @@ impl Spec {
 
 /// The commands at `> `.
 pub(super) const TOP: &[Spec] = &[
-    spec("help", Action::Help, "Show this list."),
+    HELP,
     spec(
         "status",
         Action::Status,
@@ -115,7 +128,7 @@ pub(super) const TOP: &[Spec] = &[
     spec("echoctl_tls", Action::EnterTls, "Control echo over TLS."),
     spec("reboot", Action::Reboot, "Restart the machine."),
     spec("poweroff", Action::PowerOff, "Switch the machine off."),
-    spec("exit", Action::Exit, "End this session."),
+    spec("exit", Action::Exit, "End this session.").or("quit"),
 ];
 
 const CONNECT: Spec =
@@ -152,8 +165,10 @@ const TRACE: Spec = Spec {
 }
 .with("[on|off]", 0, 1);
 const TRACE_SHOW: Spec = spec("trace show", Action::TraceShow, "Show one, step by step.").with("<N>", 1, 1);
-const HELP: Spec = spec("help", Action::Help, "Show this list.");
-const LEAVE: Spec = spec("exit", Action::Exit, "Go back (as an empty line does).");
+const HELP: Spec = spec("help", Action::Help, "Show this list, or a command.")
+    .with("[command]", 0, usize::MAX)
+    .or("?");
+const LEAVE: Spec = spec("exit", Action::Exit, "Go back (as an empty line does).").or("quit");
 
 /// The commands at `echoctl> `: BitVisor's three in its order, then ours.
 pub(super) const PLAIN: &[Spec] = &[
@@ -273,8 +288,10 @@ pub(super) fn parse<'a>(specs: &'static [Spec], line: &'a str) -> Result<Request
     let first = line.split_whitespace().next().ok_or(Wrong::Empty)?;
     let mut known = false;
     for spec in specs {
-        known |= spec.words.split(' ').next() == Some(first);
-        let Some(rest) = after_words(line, spec.words) else {
+        known |= spec.begins_with(first);
+        let rest = after_words(line, spec.words);
+        let rest = rest.or_else(|| after_words(line, spec.alias).filter(|_| !spec.alias.is_empty()));
+        let Some(rest) = rest else {
             continue;
         };
         if (spec.takes.0..=spec.takes.1).contains(&rest.split_whitespace().count()) {
@@ -292,6 +309,20 @@ pub(super) fn parse<'a>(specs: &'static [Spec], line: &'a str) -> Result<Request
     })
 }
 
+/// Whether a command begins with that word.
+pub(super) fn is_known(specs: &[Spec], word: &str) -> bool {
+    specs.iter().any(|spec| spec.begins_with(word))
+}
+
+/// The first word of a line that is written `host:port`, if there is one.
+pub(super) fn host_and_port(line: &str) -> Option<(&str, &str)> {
+    line.split_whitespace().find_map(|word| {
+        let (host, number) = word.rsplit_once(':')?;
+        let is_host = address(host).is_some() || crate::net::dns::is_name(host);
+        (is_host && port(number).is_some()).then_some((host, number))
+    })
+}
+
 /// The usage of all commands that `line` may have meant: those whose words it begins with, else those with its first.
 pub(super) struct Usage<'a> {
     pub(super) specs: &'static [Spec],
@@ -302,7 +333,8 @@ impl fmt::Display for Usage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("usage:\n")?;
         let exact = |spec: &Spec| after_words(self.line, spec.words).is_some();
-        let first = |spec: &Spec| spec.words.split(' ').next() == self.line.split_whitespace().next();
+        let word = self.line.split_whitespace().next().unwrap_or("");
+        let first = |spec: &Spec| spec.begins_with(word);
         let any_exact = self.specs.iter().any(exact);
         let meant = self
             .specs

@@ -89,6 +89,8 @@ pub(super) struct Input {
     /// `start <= end <= INPUT`
     start: usize,
     end: usize,
+    /// The last byte was CR.
+    after_cr: bool,
 }
 
 impl Input {
@@ -97,6 +99,7 @@ impl Input {
             bytes: [0; INPUT],
             start: 0,
             end: 0,
+            after_cr: false,
         }
     }
 
@@ -132,19 +135,37 @@ impl Input {
         }
     }
 
-    /// The next byte, `None` at the end of the input. Cancel-safe if the console's read is.
+    /// The next byte, `None` at the end of the input; of CR LF the CR alone. Cancel-safe if the console's read is.
     pub(super) async fn byte<C: Read>(&mut self, console: &mut C) -> Result<Option<u8>, C::Error> {
-        if self.start == self.end {
-            let count = console.read(&mut self.bytes).await?;
-            (self.start, self.end) = (0, count.min(INPUT));
+        loop {
+            if self.start == self.end {
+                let count = console.read(&mut self.bytes).await?;
+                (self.start, self.end) = (0, count.min(INPUT));
+            }
+            let byte = self.peek();
+            self.start += usize::from(byte.is_some());
+            if core::mem::replace(&mut self.after_cr, byte == Some(b'\r')) && byte == Some(b'\n') {
+                continue;
+            }
+            if self.after_cr {
+                // At once, so that what is left is something to be read.
+                self.skip(b'\n');
+            }
+            return Ok(byte);
         }
-        let byte = self
-            .bytes
-            .get(self.start..self.end)
-            .and_then(|waiting| waiting.first())
-            .copied();
-        self.start += usize::from(byte.is_some());
-        Ok(byte)
+    }
+
+    /// Takes the next byte if it is there and is that one. Whether it did.
+    pub(super) fn skip(&mut self, expected: u8) -> bool {
+        let skipped = self.peek() == Some(expected);
+        self.start += usize::from(skipped);
+        self.after_cr &= !skipped;
+        skipped
+    }
+
+    fn peek(&self) -> Option<u8> {
+        let waiting = self.bytes.get(self.start..self.end)?;
+        waiting.first().copied()
     }
 }
 

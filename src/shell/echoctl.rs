@@ -55,7 +55,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 Err(wrong) => self.explain(wrong, prompt.specs, ", an empty line goes back").await?,
                 Ok(request) => match request.action {
                     Action::Exit => return Ok(None),
-                    Action::Help => self.help(prompt.specs).await?,
+                    Action::Help => self.help(prompt.specs, &request).await?,
                     Action::ServerStart => self.server_start(kind, &prompt, &request).await?,
                     Action::ServerStop => self.server_stop(kind, &prompt, &request).await?,
                     Action::Reverse => self.reverse(kind, &prompt, &request).await?,
@@ -88,7 +88,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             Kind::Plain => self.print(format_args!("Starting server (Port:{port})...\n")).await?,
         }
         let started = self.host.server_start(kind, port, request.argument(1));
-        self.outcome(started).await
+        self.outcome(started).await?;
+        self.list_interfaces(request.argument(1)).await
     }
 
     async fn server_stop(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
@@ -177,7 +178,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             direct: direct.is_some(),
         };
         let started = self.host.server_reverse(kind, target);
-        self.outcome(started).await
+        self.outcome(started).await?;
+        self.list_interfaces(netif).await
     }
 
     async fn reverse_stop(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
@@ -229,10 +231,20 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             Some(address) => reverse::Host::Address(address),
             None if dns::is_name(name) => reverse::Host::Name(name),
             None => {
-                self.print(format_args!(
-                    "'{text}' is neither an IPv4 address nor the name of a host.\n"
-                ))
-                .await?;
+                match command::host_and_port(text) {
+                    Some((host, port)) => {
+                        self.print(format_args!(
+                            "'{text}': separate host and port by a blank: {host} {port}\n"
+                        ))
+                        .await?
+                    }
+                    None => {
+                        self.print(format_args!(
+                            "'{text}' is neither an IPv4 address nor the name of a host.\n"
+                        ))
+                        .await?
+                    }
+                }
                 self.usage(specs, request.spec.words).await?;
                 return Ok(None);
             }
@@ -294,7 +306,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         };
         match connected {
             Ok(Some(session)) => self.print(format_args!("Done.\n{session}\n")).await,
-            other => self.outcome(other.map(drop)).await,
+            other => {
+                self.outcome(other.map(drop)).await?;
+                self.list_interfaces(netif).await
+            }
         }
     }
 
@@ -367,7 +382,11 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         };
         match found {
             Ok(address) => Ok(Some(address)),
-            Err(why) => self.outcome(Err(why)).await.map(|()| None),
+            Err(why) => {
+                self.outcome(Err(why)).await?;
+                self.list_interfaces(netif).await?;
+                Ok(None)
+            }
         }
     }
 

@@ -104,6 +104,9 @@ pub trait Host {
     /// How many are dialled for that kind of echo.
     fn server_reverses(&self, kind: Kind) -> usize;
 
+    /// The name of the n-th network interface.
+    fn interface(&self, n: usize) -> Option<&str>;
+
     /// The proxy through which is dialled, if there is one.
     fn proxy(&self) -> Option<&Proxy>;
     /// The address of a host, asked for through that interface, or the first one. Cancel-safe.
@@ -256,7 +259,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 
     async fn execute(&mut self, request: Request<'_>) -> Result<Option<Exit>, C::Error> {
         match request.action {
-            Action::Help => self.help(command::TOP).await?,
+            Action::Help => self.help(command::TOP, &request).await?,
             Action::Status => self.report(Report::Status).await?,
             Action::Counters => self.report(Report::Counters).await?,
             Action::Ip => self.report(Report::Ip).await?,
@@ -318,7 +321,13 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         Ok(())
     }
 
-    async fn help(&mut self, specs: &'static [Spec]) -> Result<(), C::Error> {
+    /// `help`, and `help` of a command.
+    async fn help(&mut self, specs: &'static [Spec], request: &Request<'_>) -> Result<(), C::Error> {
+        match request.argument(0) {
+            None => {}
+            Some(word) if command::is_known(specs, word) => return self.usage(specs, request.text()).await,
+            Some(word) => return self.explain(Wrong::Unknown(word), specs, "").await,
+        }
         // A piece for each command: all of them are more than one holds.
         let mut pager = Pager::new(self.console, &mut self.input);
         pager.print(Help(&[])).await?;
@@ -401,6 +410,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             if self.request_line.push(byte) {
                 return Ok(Line::Http);
             }
+            if byte == b'\r' && self.console.interactive() {
+                // A terminal sends the CR LF of a pasted text as CR CR; nobody types that fast.
+                self.input.skip(b'\r');
+            }
             let Some(key) = self.keys.push(byte) else { continue };
             let scene = Scene {
                 prompt,
@@ -425,6 +438,20 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         }
     }
 
+    /// Lists the interfaces, if there is none of that name.
+    async fn list_interfaces(&mut self, wanted: Option<&str>) -> Result<(), C::Error> {
+        let host = self.host;
+        let names = || (0..).map_while(|n| host.interface(n));
+        if names().next().is_none() || wanted.is_none_or(|wanted| names().any(|name| name == wanted)) {
+            return Ok(());
+        }
+        self.print(format_args!("Interfaces:")).await?;
+        for name in names() {
+            self.print(format_args!(" {name}")).await?;
+        }
+        self.print(format_args!("\n")).await
+    }
+
     fn line(&self) -> heapless::String<{ line::LINE }> {
         heapless::String::try_from(self.editor.line()).unwrap_or_default()
     }
@@ -444,7 +471,15 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 ))
                 .await
             }
-            Wrong::Usage(line) => self.usage(specs, line).await,
+            Wrong::Usage(line) => {
+                if let Some((host, port)) = command::host_and_port(line) {
+                    self.print(format_args!(
+                        "'{host}:{port}': separate host and port by a blank: {host} {port}\n"
+                    ))
+                    .await?;
+                }
+                self.usage(specs, line).await
+            }
         }
     }
 

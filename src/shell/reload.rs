@@ -245,7 +245,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         };
         match fetched {
             Ok(()) => self.take(&paper).await,
-            Err(why) => self.print(format_args!("Failed: {why}. {UNCHANGED}\n")).await,
+            Err(why) => {
+                self.print(format_args!("Failed: {why}. {UNCHANGED}\n")).await?;
+                self.list_interfaces(target.netif).await
+            }
         }
     }
 

@@ -167,6 +167,9 @@ impl Host for Machine {
     fn server_reverses(&self, kind: Kind) -> usize {
         self.service.reverses(kind)
     }
+    fn interface(&self, n: usize) -> Option<&str> {
+        ["vm0", "vm1"].get(n).copied()
+    }
     fn proxy(&self) -> Option<&Proxy> {
         self.proxy
     }
@@ -256,7 +259,7 @@ fn the_guide_step_by_step() {
   server reverse <host> <port> proxy=off  The same, past the proxy.
   trace [on|off]                          Narrate handshakes, or list them.
   trace show <N>                          Show one, step by step.
-  help                                    Show this list.
+  help [command]                          Show this list, or a command.
   exit                                    Go back (as an empty line does).
 echoctl_tls> Starting TLS server (Port: 10007)...
 Done.
@@ -281,6 +284,7 @@ echoctl_tls> Starting TLS server (Port: 10008)...
 Done.
 echoctl_tls> Starting TLS server (Port: 1)...
 Failed: there is no network interface of that name.
+Interfaces: vm0 vm1
 echoctl_tls> Stopping TLS server (Port: 7)...
 Failed: no server of this kind is running on port 7.
 echoctl_tls> Stopping TLS server (Port: 10007)...
@@ -326,6 +330,7 @@ echoctl_tls> Starting TLS server (dialling home.example:1, every 7 s)...
 Done.
 echoctl_tls> Starting TLS server (dialling 10.0.2.2:2 (0a000202), every 10 s)...
 Failed: there is no network interface of that name.
+Interfaces: vm0 vm1
 echoctl_tls> Stopping TLS server (dialling 10.0.2.3:20001)...
 Failed: no reverse connection of this kind goes there.
 echoctl_tls> Stopping TLS server (dialling 10.0.2.2:20001)...
@@ -1037,4 +1042,58 @@ fn control_c_ends_an_attempt_at_once_and_keeps_what_is_typed_after_it() {
     });
     let after = "\nCancelled.\nechoctl> Sending a message...\nFailed: not connected.\nechoctl> > Version\n";
     assert!(shown.contains(after), "{shown}");
+}
+
+#[test]
+fn words_of_newcomers_are_understood_or_explained() {
+    let machine = Machine::new();
+    let said = machine.piped("help status\n? server\nhelp nonsense\nclient connect 10.0.2.2:7\n?\nquit\n");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        lines[..3],
+        [
+            "> usage:",
+            "  status          Show uptime, memory, addresses, ports, connections.",
+            "> 'server' is a command of 'echoctl_tls' and of 'echoctl': type one of these first, alone."
+        ],
+        "{said}"
+    );
+    assert!(lines[3].starts_with("> 'nonsense' is not a command here"), "{said}");
+    assert!(said.contains("> usage:\n  help [command]"), "{said}");
+    assert!(said.ends_with("End this session.\n> "), "{said}");
+    let said = machine.piped(
+        "echoctl\nhelp server start\nclient connect 10.0.2.2:7\nclient connect echo.example:7 vm0\nquit\nversion\n",
+    );
+    for part in [
+        "echoctl> usage:\n  server start <port> [netif]             Start echo server.\n",
+        "'10.0.2.2:7': separate host and port by a blank: 10.0.2.2 7\nusage:\n  client connect",
+        "'echo.example:7': separate host and port by a blank: echo.example 7\nusage:\n  client connect",
+        "echoctl> > Version",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+/// However the ends of a pasted text's lines arrive, none of them is an empty line, which would leave the prompt.
+#[test]
+fn lines_pasted_with_crlf_do_not_leave_the_prompt() {
+    for end in ["\r\n", "\r\0\n", "\r\n\n", "\r\r", "\r\0\r\0"] {
+        let machine = Machine::new();
+        with_telnet(&machine, async || {
+            let mut person = Person::sits_down(&machine.network);
+            person.types("").await;
+            let pasted = format!("echoctl{end}help server start{end}help client send{end}");
+            let said = person.types(&pasted).await;
+            assert!(
+                said.contains("Start echo server.\r\nechoctl> help client send"),
+                "{end:?}: {said}"
+            );
+            assert!(
+                said.ends_with("\r\nechoctl> ") && !said.contains("echoctl> \r\n"),
+                "{end:?}: {said}"
+            );
+            // Typed, an empty line still leaves it.
+            assert!(person.types("\r\0").await.ends_with("\r\n> "), "{end:?}");
+        });
+    }
 }

@@ -140,7 +140,7 @@ fn two_cards_are_two_interfaces() {
     assert!(
         shell
             .command("server start 7 vm2")
-            .ends_with("Failed: there is no network interface of that name.\n")
+            .ends_with("Failed: there is no network interface of that name.\nInterfaces: vm0 vm1\n")
     );
     shell.command("");
     assert!(shell.command("status").contains("plain echo server on port 7 of vm1\n"));
