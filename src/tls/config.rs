@@ -246,7 +246,7 @@ impl<'a> ServerConfig<'a> {
         const HELLO: usize = 4 + 2 + 32 + 33 + 2 + 1 + 2;
         const HELLO_RETRY_REQUEST: usize = HELLO + 6 + 6;
         const KEY_EXCHANGE: usize = 4 + 2 + MAX_PUBLIC;
-        const EXTENSIONS: usize = 6 + 6 + (4 + 256) + 6 + 5 + 4 + 5 + 6 + 4;
+        const EXTENSIONS: usize = 6 + 6 + (4 + 256) + 6 + 5 + 4 + 5 + 6 + 4 + 4;
         const SIGNATURE: usize = 4 + 2 + 2 + MAX_SIGNATURE;
         const TICKET: usize = 4 + 4 + 4 + 9 + 2 + MAX_OWN_TICKET + 2;
         let lists = 2 * (self.preferences.groups.len() + self.preferences.schemes.len()) + 32;

@@ -219,7 +219,8 @@ impl<'a> ExpectServerHello<'a> {
             groups: preferences.groups,
             schemes: preferences.schemes,
             server_name: match config.name {
-                Some(ServerName::Dns(name)) => Some(name),
+                // RFC 6066 §3: without a trailing dot.
+                Some(ServerName::Dns(name)) => Some(name.strip_suffix('.').unwrap_or(name)),
                 _ => None,
             },
             protocols: preferences.protocols,

@@ -98,6 +98,14 @@ fn client_hello<'a>(
     Err(PeerIncompatible::Version(highest).into())
 }
 
+/// How the server authenticates.
+struct Credentials<'a> {
+    identity: Identity<'a>,
+    scheme: SignatureScheme,
+    /// Whether the identity was chosen by the client's server_name, which is then acknowledged (RFC 6066 §3).
+    named: bool,
+}
+
 /// The identity for a client: of those that are `suitable` and have a scheme that suits the client, one for the name
 /// that it asks for, or else the first.
 fn choose_identity<'a>(
@@ -105,7 +113,7 @@ fn choose_identity<'a>(
     hello: &ClientHello<'_>,
     tls13: bool,
     suitable: impl Fn(&Identity<'a>) -> bool,
-) -> Result<(Identity<'a>, SignatureScheme), Error> {
+) -> Result<Credentials<'a>, Error> {
     let offered = hello.signature_algorithms;
     let usable = || {
         let suitable = config.identities.iter().filter(|identity| suitable(identity));
@@ -119,22 +127,30 @@ fn choose_identity<'a>(
     let named = host.and_then(|host| {
         usable().find(|(identity, _)| identity.chain.first().is_some_and(|leaf| matches_name(leaf, host)))
     });
-    Ok(named
+    let (identity, scheme) = named
         .or_else(|| usable().next())
-        .ok_or(PeerIncompatible::SignatureScheme)?)
+        .ok_or(PeerIncompatible::SignatureScheme)?;
+    Ok(Credentials {
+        identity,
+        scheme,
+        named: named.is_some(),
+    })
 }
 
-/// What either version answers to the extensions that they share, with what follows from them done.
+/// What either version answers to the extensions that they share, with what follows from them done. `named`: the
+/// server_name has chosen the identity; never in a resumption (RFC 6066 §3).
 fn answers<'a>(
     config: &ServerConfig<'a>,
     hello: &ClientHello<'_>,
     tls13: bool,
+    named: bool,
     context: &mut Context<'_, '_>,
 ) -> Result<Answers<'a>, Error> {
     let protocol = config.preferences.choose_protocol(hello.protocols)?;
     context.info.set_protocol(protocol);
     let mut answers = Answers {
         protocol,
+        server_name: named,
         ..Answers::default()
     };
     if let Some(limit) = hello.record_size_limit {

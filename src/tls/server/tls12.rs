@@ -1,6 +1,6 @@
 //! The TLS 1.2 server (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
 
-use super::{State, answers, check_client, session_end, session_suffices, ticket_lifetime};
+use super::{Credentials, State, answers, check_client, session_end, session_suffices, ticket_lifetime};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::{MAX_SIGNATURE, SignatureScheme};
@@ -119,17 +119,20 @@ pub(super) fn client_hello<'a>(
         context.info.peer = state.identity;
         return common.resume(hello, master, context);
     }
-    let (suite, identity, scheme) = choose(&config, hello)?;
+    let (suite, credentials) = choose(&config, hello)?;
     let group = choose_group(&config, hello)?;
-    common(suite).send_flight(hello, identity, scheme, group, context)
+    common(suite).send_flight(hello, credentials, group, context)
 }
 
 impl<'a> Common<'a> {
     fn send_flight(
         mut self,
         hello: &ClientHello<'_>,
-        identity: Identity<'a>,
-        scheme: SignatureScheme,
+        Credentials {
+            identity,
+            scheme,
+            named,
+        }: Credentials<'a>,
         group: Group,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
@@ -143,7 +146,7 @@ impl<'a> Common<'a> {
         let whole = context
             .outbound
             .could_keep(identity.message_len() + FLIGHT + CLIENT_FLIGHT);
-        self.send_server_hello(hello, &[], context)?;
+        self.send_server_hello(hello, &[], named, context)?;
         self.config.preferences.tell(Fact::KeyPair {
             group: group.id(),
             public: public.as_ref(),
@@ -196,7 +199,7 @@ impl<'a> Common<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         context.info.suite = Some(self.suite);
         // RFC 5077 §3.4: the client's session ID given back tells that the ticket was taken.
-        self.send_server_hello(hello, hello.session_id, context)?;
+        self.send_server_hello(hello, hello.session_id, false, context)?;
         self.config.preferences.tell(Fact::Resumed);
         self.log(&master, &[]);
         let (client, server) = master.record_keys(&self.client_random, &self.server_random)?;
@@ -213,6 +216,7 @@ impl<'a> Common<'a> {
         &mut self,
         hello: &ClientHello<'_>,
         session_id: &[u8],
+        named: bool,
         context: &mut Context<'_, 'a>,
     ) -> Result<(), Error> {
         let config = self.config;
@@ -222,7 +226,7 @@ impl<'a> Common<'a> {
             session_ticket: self.ticket,
             // RFC 5246 §7.4.1.4: no extension in the ServerHello that is not in the ClientHello.
             ec_point_formats: hello.uncompressed_points.is_some(),
-            common: answers(&config, hello, false, context)?,
+            common: answers(&config, hello, false, named, context)?,
         };
         context.outbound.handshake(|writer| {
             server_hello::server_hello_tls12(writer, &self.server_random, session_id, self.suite, &answers)
@@ -458,10 +462,7 @@ fn find_session(
 }
 
 /// The identity, which is the more important choice, with the scheme to sign with, and the first suite that goes with it.
-fn choose<'a>(
-    config: &ServerConfig<'a>,
-    hello: &ClientHello<'_>,
-) -> Result<(CipherSuite, Identity<'a>, SignatureScheme), Error> {
+fn choose<'a>(config: &ServerConfig<'a>, hello: &ClientHello<'_>) -> Result<(CipherSuite, Credentials<'a>), Error> {
     let suites = config.preferences.suites.iter().copied();
     let common = suites.filter(|suite| !suite.is_tls13() && hello.cipher_suites.contains(suite.id()));
     let suite_for = |identity: &Identity<'a>| {
@@ -471,9 +472,9 @@ fn choose<'a>(
     if !config.identities.iter().any(|identity| suite_for(identity).is_some()) {
         return Err(PeerIncompatible::CipherSuite.into());
     }
-    let (identity, scheme) = super::choose_identity(config, hello, false, |identity| suite_for(identity).is_some())?;
-    let suite = suite_for(&identity).ok_or(PeerIncompatible::CipherSuite)?;
-    Ok((suite, identity, scheme))
+    let credentials = super::choose_identity(config, hello, false, |identity| suite_for(identity).is_some())?;
+    let suite = suite_for(&credentials.identity).ok_or(PeerIncompatible::CipherSuite)?;
+    Ok((suite, credentials))
 }
 
 fn choose_group(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<Group, Error> {

@@ -1,6 +1,8 @@
 //! The TLS 1.3 server (RFC 8446 §2, §4): from ClientHello to the client's Finished.
 
-use super::{State, answers, check_client, choose_identity, session_end, session_suffices, ticket_lifetime};
+use super::{
+    Credentials, State, answers, check_client, choose_identity, session_end, session_suffices, ticket_lifetime,
+};
 use crate::crypto::hash::{HashAlgorithm, HashOutput};
 use crate::crypto::kx::{Group, PublicValue, SharedSecret};
 use crate::crypto::mac::constant_time_eq;
@@ -336,7 +338,7 @@ struct Resumed {
 #[allow(clippy::large_enum_variant)]
 enum Authentication<'a> {
     Resumed(Resumed),
-    Certificate(Identity<'a>, SignatureScheme),
+    Certificate(Credentials<'a>),
 }
 
 /// Suite and group decided, the flight to be sent.
@@ -362,15 +364,14 @@ impl<'a> Flight<'a> {
                 if hello.signature_algorithms.is_none() {
                     return Err(PeerMisbehaved::MissingExtension("signature_algorithms").into());
                 }
-                let (identity, scheme) = choose_identity(&self.config, hello, true, |_| true)?;
-                Authentication::Certificate(identity, scheme)
+                Authentication::Certificate(choose_identity(&self.config, hello, true, |_| true)?)
             }
         };
-        let psk = match &authentication {
-            Authentication::Resumed(resumed) => Some(resumed.state.secret.clone()),
-            Authentication::Certificate(_, scheme) => {
-                context.info.scheme = Some(*scheme);
-                None
+        let (psk, named) = match &authentication {
+            Authentication::Resumed(resumed) => (Some(resumed.state.secret.clone()), false),
+            Authentication::Certificate(credentials) => {
+                context.info.scheme = Some(credentials.scheme);
+                (None, credentials.named)
             }
         };
         self.transcript.add(message.whole);
@@ -384,7 +385,7 @@ impl<'a> Flight<'a> {
             group,
             public: share.as_ref(),
         });
-        let answers = answers(&config, hello, true, context)?;
+        let answers = answers(&config, hello, true, named, context)?;
         let number = match &authentication {
             Authentication::Resumed(resumed) => Some(resumed.number),
             Authentication::Certificate(..) => None,
@@ -522,7 +523,7 @@ impl<'a> Flight<'a> {
                 Some(groups)
             };
             server_hello::encrypted_extensions(writer, groups, answers).map_err(no_space)?;
-            if let Authentication::Certificate(identity, scheme) = authentication {
+            if let Authentication::Certificate(Credentials { identity, scheme, .. }) = authentication {
                 if config.client_auth.trust().is_some() {
                     asked = true;
                     certificate::request_tls13(writer, config.preferences.schemes).map_err(no_space)?;

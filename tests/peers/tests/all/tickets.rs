@@ -231,6 +231,58 @@ fn psks_do_not_come_or_go_between_two_hellos() {
 }
 
 #[test]
+fn a_server_name_is_acknowledged_where_it_has_chosen_the_identity() {
+    // RFC 6066 §3: an empty server_name in the ServerHello or in EncryptedExtensions; none in a resumption.
+    let world = of(Kind::P256);
+    for versions in BOTH {
+        let acknowledged = |name: Option<&'static str>, sessions: Option<&SessionCache>, server: ServerConfig<'_>| {
+            let name = name.map(ServerName::Dns);
+            let mut client = ClientConfig::new(world.authority.trust(), None, clock()).with_versions(versions);
+            client = client.with_name(name);
+            if let Some(sessions) = sessions {
+                client = client.with_sessions(sessions);
+            }
+            let seen = std::cell::RefCell::new(None);
+            between(client, server, |middle| {
+                middle.run(|(from_client, _), item| {
+                    let look = |list: &mut Vec<(u16, Vec<u8>)>| {
+                        let name = list.iter().find(|(kind, _)| *kind == 0);
+                        seen.replace(name.map(|(_, body)| body.clone()));
+                    };
+                    match (versions, item.kind(), from_client) {
+                        (Versions::Tls12, Some(2), false) => server_hello(look)(&mut body_of(&item)),
+                        (Versions::Tls13, Some(8), false) => drop(extensions(&body_of(&item), look)),
+                        _ => {}
+                    }
+                    vec![item]
+                });
+                assert!(middle.client.result.is_ok() || name == Some(ServerName::Dns("other.example")));
+            });
+            seen.into_inner()
+        };
+        let (tickets, sessions) = (tickets(), SessionCache::new());
+        let with_tickets = server().with_tickets(&tickets);
+        assert_eq!(acknowledged(Some("localhost"), None, server()), Some(vec![]));
+        assert_eq!(acknowledged(None, None, server()), None);
+        // Not recognized: the first identity is shown all the same.
+        assert_eq!(acknowledged(Some("other.example"), None, server()), None);
+        assert_eq!(
+            acknowledged(Some("localhost"), Some(&sessions), with_tickets),
+            Some(vec![])
+        );
+        assert_eq!(acknowledged(Some("localhost"), Some(&sessions), with_tickets), None);
+        // Without the trailing dot of a name that is written as a root.
+        assert_eq!(acknowledged(Some("localhost."), None, server()), Some(vec![]));
+    }
+}
+
+/// The body of a handshake message.
+fn body_of(item: &Item) -> Vec<u8> {
+    let Item::Message(message) = item else { panic!() };
+    message[4..].to_vec()
+}
+
+#[test]
 fn a_ticket_of_tls12_stays_in_the_hello_after_a_retry() {
     // RFC 8446 §4.1.2: the server compares, and refuses a hello whose session_ticket has changed.
     let (tickets, sessions) = (tickets(), SessionCache::new());
