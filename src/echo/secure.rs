@@ -274,7 +274,7 @@ impl<S: Write> Write for Heard<'_, S> {
 /// Logs that the server asked for a certificate, and that the own one could not be sent.
 pub(super) fn log_own_certificate(server: impl core::fmt::Display, info: &Info) {
     if info.no_own_scheme {
-        ::log::warn!("{server}: own certificate has no scheme that the server accepts");
+        ::log::warn!("{server}: own certificate has no scheme, type or issuer that the server accepts");
     }
 }
 

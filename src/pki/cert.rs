@@ -331,6 +331,18 @@ pub(super) const SUBJECT_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap
 /// id-ce-authorityKeyIdentifier (§4.2.1.1).
 pub(super) const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 
+/// The issuer of a certificate as DER, without a look at the rest.
+pub(super) fn issuer(der: &[u8]) -> Option<&[u8]> {
+    let (mut certificate, _) = outer(der).ok()?;
+    let mut r = sequence(&mut certificate).ok()?;
+    version(&mut r).ok()?;
+    // serialNumber, signature
+    for _ in 0..2 {
+        r.tlv_bytes().ok()?;
+    }
+    r.tlv_bytes().ok()
+}
+
 /// The subject of a certificate as DER, without a look at the rest: for the search in a large bundle.
 pub(super) fn subject(der: &[u8]) -> Option<&[u8]> {
     let (mut certificate, _) = outer(der).ok()?;

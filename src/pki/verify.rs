@@ -403,6 +403,11 @@ pub fn subject_of(der: &[u8]) -> Text<96> {
     Certificate::from_der(der).map_or(Text::new("?"), |certificate| name::subject(&certificate))
 }
 
+/// The issuer of a certificate, as the DER of its Name. Nothing is verified.
+pub(crate) fn issuer_of(der: &[u8]) -> Option<&[u8]> {
+    super::cert::issuer(der)
+}
+
 /// The SubjectPublicKeyInfo of a certificate, as DER. Nothing is verified.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::handshake::{Context, Message, no_space};
 use super::inbound::{ChangeCipherSpec, ContentLimit};
-use super::msg::certificate::Chain;
+use super::msg::certificate::{CertificateRequest, Chain};
 use super::msg::client_hello::Offer;
 use super::msg::server_hello::{Answers, DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, ServerHello};
 use super::msg::{
@@ -418,15 +418,25 @@ impl<'a> ExpectServerHello<'a> {
     }
 }
 
-/// The scheme to sign with: the best of our own key's that is `usable`. That there is none is noted for the log.
+/// The scheme to sign with: the best of our own key's that the server asks for and that is `usable`. That there is none,
+/// or that the request does not allow our certificate, is noted for the log.
 fn choose_scheme(
     config: &ClientConfig<'_>,
+    request: &CertificateRequest<'_>,
     tls13: bool,
     usable: impl Fn(&SignatureScheme) -> bool,
     info: &mut Info,
 ) -> Option<SignatureScheme> {
     let identity = config.identity.as_ref()?;
-    let scheme = identity.key.schemes(tls13).iter().copied().find(usable);
+    let usable = |scheme: &SignatureScheme| request.schemes.contains(scheme.id()) && usable(scheme);
+    let allowed = request.allows(identity.chain, identity.key.authentication());
+    let scheme = identity
+        .key
+        .schemes(tls13)
+        .iter()
+        .copied()
+        .find(usable)
+        .filter(|_| allowed);
     info.no_own_scheme = scheme.is_none();
     scheme
 }

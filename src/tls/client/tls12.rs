@@ -270,13 +270,13 @@ impl<'a> ExpectDone<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
-        let schemes = certificate::parse_request_tls12(message.body())?;
+        let request = certificate::parse_request_tls12(message.body())?;
         let config = &self.agreed.common.config;
         // Some schemes sign the messages themselves (RFC 5246 §7.4.8), for which there has to be room.
         let flight = config.identity.map_or(0, |identity| identity.message_len()) + FLIGHT;
         let whole = context.outbound.could_keep(flight);
-        let usable = |scheme: &SignatureScheme| (whole || scheme.prehash().is_some()) && schemes.contains(scheme.id());
-        self.request = Some(choose_scheme(config, false, usable, context.info));
+        let usable = |scheme: &SignatureScheme| whole || scheme.prehash().is_some();
+        self.request = Some(choose_scheme(config, &request, false, usable, context.info));
         self.agreed.common.transcript.add(message.whole);
         Ok(Some(State::Done(self)))
     }

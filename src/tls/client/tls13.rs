@@ -144,13 +144,13 @@ impl<'a> ExpectCertificate<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
-        let (request_context, schemes) = certificate::parse_request_tls13(message.body())?;
+        let request = certificate::parse_request_tls13(message.body())?;
         // RFC 8446 §4.3.2: empty but in post-handshake authentication.
-        if !request_context.is_empty() {
+        if !request.context.is_empty() {
             return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
         }
-        let usable = |scheme: &SignatureScheme| schemes.contains(scheme.id());
-        let scheme = choose_scheme(&self.protected.common.config, true, usable, context.info);
+        let config = &self.protected.common.config;
+        let scheme = choose_scheme(config, &request, true, |_| true, context.info);
         self.request = Some(Request {
             context: heapless::Vec::new(),
             scheme,

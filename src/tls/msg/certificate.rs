@@ -5,7 +5,9 @@ use super::{
     CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, Extensions, emit, emit_extension, extension, list16,
 };
 use crate::crypto::sign::SignatureScheme;
+use crate::crypto::suite::Authentication;
 pub(crate) use crate::pki::limits::MAX_CHAIN;
+use crate::pki::verify::issuer_of;
 use crate::tls::codec::{Full, Reader, U16List, Writer};
 use crate::tls::error::{Error, InvalidMessage, PeerMisbehaved};
 
@@ -147,25 +149,89 @@ pub(crate) fn request_tls13(writer: &mut Writer<'_>, schemes: &[SignatureScheme]
     })
 }
 
-/// Checks a CertificateRequest of TLS 1.3: the context and the schemes.
-pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<(&[u8], U16List<'_>), Error> {
+/// What a CertificateRequest of either version asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CertificateRequest<'a> {
+    /// `certificate_request_context` of TLS 1.3.
+    pub(crate) context: &'a [u8],
+    /// `certificate_types` of TLS 1.2; in TLS 1.3 the schemes tell alone.
+    types: Option<&'a [u8]>,
+    pub(crate) schemes: U16List<'a>,
+    authorities: &'a [u8],
+}
+
+impl CertificateRequest<'_> {
+    /// Whether the types and the authorities that it names allow a chain in DER whose key is of this kind
+    /// (RFC 5246 §7.4.6, RFC 8446 §4.4.2.3). Where none of the authorities has issued a certificate of the chain, the
+    /// server could not use it, and need not learn it.
+    pub(crate) fn allows(&self, chain: &[&[u8]], kind: Authentication) -> bool {
+        let type_of_key = match kind {
+            Authentication::Ecdsa => ECDSA_SIGN,
+            Authentication::Rsa => RSA_SIGN,
+        };
+        let by_type = self.types.is_none_or(|types| types.contains(&type_of_key));
+        let mut authorities = Reader::new(self.authorities, AUTHORITIES);
+        // They were checked to be whole when the message was parsed.
+        let mut named = core::iter::from_fn(|| authorities.vector16().ok());
+        let issued = |name: &[u8]| chain.iter().any(|certificate| issuer_of(certificate) == Some(name));
+        by_type && (self.authorities.is_empty() || named.any(issued))
+    }
+}
+
+const AUTHORITIES: &str = "certificate_authorities";
+
+/// Checks a list of distinguished names, each of one byte at least (RFC 5246 §7.4.4, RFC 8446 §4.2.4).
+fn check_authorities(list: &[u8]) -> Result<(), InvalidMessage> {
+    let mut names = Reader::new(list, AUTHORITIES);
+    while !names.is_empty() {
+        if names.vector16()?.is_empty() {
+            return Err(InvalidMessage::IllegalValue(AUTHORITIES));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a CertificateRequest of TLS 1.3.
+pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<CertificateRequest<'_>, Error> {
     let mut reader = Reader::new(body, "CertificateRequest");
     let context = reader.vector8()?;
     let extensions = Extensions::parse(reader.vector16()?)?.only(&[
         extension::STATUS_REQUEST,
         extension::SIGNATURE_ALGORITHMS,
+        extension::CERTIFICATE_AUTHORITIES,
         extension::SIGNATURE_ALGORITHMS_CERT,
     ])?;
     reader.finish()?;
-    let schemes = extensions
-        .iter()
-        .find(|(kind, _)| *kind == extension::SIGNATURE_ALGORITHMS)
-        .ok_or(PeerMisbehaved::MissingExtension("signature_algorithms"))?;
-    Ok((context, list16(schemes.1, "signature_algorithms")?))
+    let find = |wanted| {
+        extensions
+            .iter()
+            .find_map(|(kind, body)| (kind == wanted).then_some(body))
+    };
+    let schemes = find(extension::SIGNATURE_ALGORITHMS);
+    let schemes = schemes.ok_or(PeerMisbehaved::MissingExtension("signature_algorithms"))?;
+    let mut authorities: &[u8] = &[];
+    if let Some(body) = find(extension::CERTIFICATE_AUTHORITIES) {
+        let mut reader = Reader::new(body, AUTHORITIES);
+        authorities = reader.vector16()?;
+        reader.finish()?;
+        // authorities<3..2^16-1> (RFC 8446 §4.2.4).
+        if authorities.is_empty() {
+            return Err(InvalidMessage::IllegalValue(AUTHORITIES).into());
+        }
+        check_authorities(authorities)?;
+    }
+    Ok(CertificateRequest {
+        context,
+        types: None,
+        schemes: list16(schemes, "signature_algorithms")?,
+        authorities,
+    })
 }
 
-/// `ecdsa_sign` and `rsa_sign` (RFC 8422 §5.5, RFC 5246 §7.4.4).
-const CERTIFICATE_TYPES: [u8; 2] = [64, 1];
+/// `rsa_sign` (RFC 5246 §7.4.4).
+const RSA_SIGN: u8 = 1;
+/// `ecdsa_sign`, which stands for EdDSA as well (RFC 8422 §5.5).
+const ECDSA_SIGN: u8 = 64;
 
 /// CertificateRequest of TLS 1.2 (RFC 5246 §7.4.4), naming no CAs.
 pub(crate) fn request_tls12(
@@ -173,23 +239,27 @@ pub(crate) fn request_tls12(
     mut schemes: impl Iterator<Item = SignatureScheme>,
 ) -> Result<(), Full> {
     emit(writer, CERTIFICATE_REQUEST, |writer| {
-        writer.nested8(|writer| writer.bytes(&CERTIFICATE_TYPES))?;
+        writer.nested8(|writer| writer.bytes(&[ECDSA_SIGN, RSA_SIGN]))?;
         writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))?;
         writer.nested16(|_| Ok(()))
     })
 }
 
-/// Checks a CertificateRequest of TLS 1.2: the schemes.
-pub(crate) fn parse_request_tls12(body: &[u8]) -> Result<U16List<'_>, Error> {
+/// Checks a CertificateRequest of TLS 1.2.
+pub(crate) fn parse_request_tls12(body: &[u8]) -> Result<CertificateRequest<'_>, Error> {
     let mut reader = Reader::new(body, "CertificateRequest");
-    if reader.vector8()?.is_empty() {
+    let types = reader.vector8()?;
+    if types.is_empty() {
         return Err(InvalidMessage::IllegalValue("certificate_types").into());
     }
     let schemes = U16List::parse(reader.vector16()?, "supported_signature_algorithms")?;
-    let mut authorities = Reader::new(reader.vector16()?, "certificate_authorities");
-    while !authorities.is_empty() {
-        authorities.vector16()?;
-    }
+    let authorities = reader.vector16()?;
+    check_authorities(authorities)?;
     reader.finish()?;
-    Ok(schemes)
+    Ok(CertificateRequest {
+        context: &[],
+        types: Some(types),
+        schemes,
+        authorities,
+    })
 }

@@ -101,6 +101,7 @@ pub(crate) mod extension {
     pub(crate) const SUPPORTED_VERSIONS: u16 = 43;
     pub(crate) const COOKIE: u16 = 44;
     pub(crate) const PSK_KEY_EXCHANGE_MODES: u16 = 45;
+    pub(crate) const CERTIFICATE_AUTHORITIES: u16 = 47;
     pub(crate) const SIGNATURE_ALGORITHMS_CERT: u16 = 50;
     pub(crate) const KEY_SHARE: u16 = 51;
     pub(crate) const RENEGOTIATION_INFO: u16 = 0xff01;
@@ -125,6 +126,7 @@ pub(crate) mod extension {
                 | SUPPORTED_VERSIONS
                 | COOKIE
                 | PSK_KEY_EXCHANGE_MODES
+                | CERTIFICATE_AUTHORITIES
                 | SIGNATURE_ALGORITHMS_CERT
                 | KEY_SHARE
                 | RENEGOTIATION_INFO

@@ -6,11 +6,10 @@ use super::{
 use crate::crypto::hash::{HashAlgorithm, HashOutput};
 use crate::crypto::kx::{Group, PublicValue, SharedSecret};
 use crate::crypto::mac::constant_time_eq;
-use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::pki::verify::PeerIdentity;
 use crate::tls::codec::U16List;
-use crate::tls::config::{Identity, ServerConfig};
+use crate::tls::config::ServerConfig;
 use crate::tls::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::tls::handshake::{Context, Message, PeerKey, SkipEarlyData, no_space};
 use crate::tls::inbound::ChangeCipherSpec;

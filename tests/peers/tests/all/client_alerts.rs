@@ -59,7 +59,7 @@ fn refused(versions: Versions, kind: u8, change: impl Fn(&mut Vec<u8>), error: i
 
 /// Where each known extension may stand besides a hello (RFC 8446 §4.2): CertificateRequest, Certificate,
 /// NewSessionTicket.
-const KNOWN: [(u16, [bool; 3]); 19] = [
+const KNOWN: [(u16, [bool; 3]); 20] = [
     (0, [false; 3]),
     (1, [false; 3]),
     (5, [true, true, false]),
@@ -76,6 +76,7 @@ const KNOWN: [(u16, [bool; 3]); 19] = [
     (43, [false; 3]),
     (44, [false; 3]),
     (45, [false; 3]),
+    (47, [true, false, false]),
     (50, [true, false, false]),
     (51, [false; 3]),
     (0xff01, [false; 3]),
@@ -86,7 +87,13 @@ fn known_extensions_in_other_messages() {
     let trust = of(Kind::P256).authority.trust();
     let asking = server().with_client_auth(ClientAuth::Optional(trust));
     for (kind, [in_request, in_certificate, in_ticket]) in KNOWN {
-        let extra = [&kind.to_be_bytes()[..], &[0, 0]].concat();
+        // Only certificate_authorities is looked into.
+        let extra = if kind == 47 {
+            &[0, 5, 0, 3, 0, 1, 7][..]
+        } else {
+            &[0, 0]
+        };
+        let extra = [&kind.to_be_bytes()[..], extra].concat();
         let error = PeerMisbehaved::MisplacedExtension(kind);
         let request = [&[0][..], &vector16(&[&[0, 13, 0, 4, 0, 2, 4, 3][..], &extra].concat())].concat();
         let client = client().with_versions(Versions::Tls13);
@@ -1050,6 +1057,67 @@ fn a_wrong_finished() {
 }
 
 #[test]
+fn a_certificate_is_shown_where_the_request_allows_it() {
+    // RFC 5246 §7.4.4, §7.4.6; RFC 8446 §4.2.4, §4.4.2.3.
+    let world = of(Kind::P256);
+    let asking = server().with_client_auth(ClientAuth::Optional(world.authority.trust()));
+    let client = client().with_identity(world.client.identity());
+    // The Name of the CA: SEQUENCE, SET, SEQUENCE, OID of commonName, UTF8String.
+    let name = |common_name: &str| {
+        let tlv = |tag: u8, body: &[u8]| [&[tag, body.len() as u8][..], body].concat();
+        let value = [&[6, 3, 0x55, 4, 3][..], &tlv(12, common_name.as_bytes())].concat();
+        tlv(0x30, &tlv(0x31, &tlv(0x30, &value)))
+    };
+    let names = |list: &[&str]| -> Vec<u8> { list.iter().flat_map(|one| vector16(&name(one))).collect() };
+    let ours = "Test CA P256";
+    for (types, authorities, shown) in [
+        (&[64, 1][..], names(&[]), true),
+        (&[64], names(&[ours]), true),
+        (&[1, 64], names(&["Another CA", ours]), true),
+        // No type for ECDSA; an authority that has not issued it.
+        (&[1], names(&[]), false),
+        (&[1, 2, 65], names(&[ours]), false),
+        (&[64], names(&["Another CA"]), false),
+        (&[64], names(&["Test CA P25", "Test CA P2566"]), false),
+    ] {
+        for versions in BOTH {
+            let schemes = numbers16(&[0x0403]);
+            let body = if versions == Versions::Tls12 {
+                [vector8(types), schemes, vector16(&authorities)].concat()
+            } else if !types.contains(&64) {
+                continue;
+            } else {
+                let mut list = [&[0, 13][..], &vector16(&schemes)].concat();
+                if !authorities.is_empty() {
+                    list.extend([&[0, 47][..], &vector16(&vector16(&authorities))].concat());
+                }
+                [&[0][..], &vector16(&list)].concat()
+            };
+            between(client.with_versions(versions), asking, |middle| {
+                middle.forge = true;
+                let mut certificate = None;
+                middle.run(|(from_client, _), item| match (item.kind(), from_client) {
+                    (Some(13), false) => vec![item.map(|old| old.clone_from(&body))],
+                    // The server signs what it has sent.
+                    (Some(15), false) => vec![item],
+                    (Some(11), true) => {
+                        let Item::Message(message) = &item else { panic!() };
+                        certificate = Some(message.len() > 100);
+                        vec![]
+                    }
+                    _ => vec![item],
+                });
+                if versions == Versions::Tls12 {
+                    assert_eq!(certificate, Some(shown), "{types:?}");
+                } else {
+                    assert_eq!(middle.client.result, Err(PeerMisbehaved::WrongSignature.into()));
+                }
+            });
+        }
+    }
+}
+
+#[test]
 fn requests_for_a_certificate_that_are_malformed() {
     let trust = of(Kind::P256).authority.trust();
     let asking = server().with_client_auth(ClientAuth::Optional(trust));
@@ -1070,6 +1138,24 @@ fn requests_for_a_certificate_that_are_malformed() {
             Versions::Tls13,
             vec![0, 0, 8, 0, 13, 0, 4, 0, 2, 4],
             InvalidMessage::MissingData("CertificateRequest").into(),
+            Alert::DECODE_ERROR,
+        ),
+        (
+            Versions::Tls13,
+            vec![0, 0, 14, 0, 13, 0, 4, 0, 2, 4, 3, 0, 47, 0, 2, 0, 0],
+            InvalidMessage::IllegalValue("certificate_authorities").into(),
+            Alert::DECODE_ERROR,
+        ),
+        (
+            Versions::Tls13,
+            vec![0, 0, 16, 0, 13, 0, 4, 0, 2, 4, 3, 0, 47, 0, 4, 0, 2, 0, 0],
+            InvalidMessage::IllegalValue("certificate_authorities").into(),
+            Alert::DECODE_ERROR,
+        ),
+        (
+            Versions::Tls12,
+            vec![1, 64, 0, 2, 4, 3, 0, 2, 0, 0],
+            InvalidMessage::IllegalValue("certificate_authorities").into(),
             Alert::DECODE_ERROR,
         ),
         (
