@@ -8,6 +8,11 @@ use p256::elliptic_curve::sec1::ToSec1Point;
 use p256::pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SubjectPublicKeyInfoRef};
 use sec1::{EcParameters, EcPrivateKey};
 
+/// The group secp256r1 (RFC 8422 §5.1.1).
+pub(crate) const SECP256R1: u16 = 23;
+/// The group secp384r1 (RFC 8422 §5.1.1).
+pub(crate) const SECP384R1: u16 = 24;
+
 /// id-ecPublicKey (RFC 5480 §2.1.1).
 pub(crate) const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 /// secp256r1, that is P-256 (RFC 5480 §2.1.1.1).
@@ -139,6 +144,15 @@ impl SigningKey {
             Self::Ed25519(_) => "Ed25519",
             #[cfg(feature = "rsa")]
             Self::Rsa(_) => "RSA",
+        }
+    }
+
+    /// The curve of an ECDSA key, as the IANA number of the group (RFC 8422 §5.1.1).
+    pub const fn curve(&self) -> Option<u16> {
+        match self {
+            Self::EcdsaP256(_) => Some(SECP256R1),
+            Self::EcdsaP384(_) => Some(SECP384R1),
+            _ => None,
         }
     }
 

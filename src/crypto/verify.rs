@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha512};
 
 use super::CryptoError;
 use super::hash::{HashAlgorithm, HashOutput};
-use super::key::{EC_PUBLIC_KEY, ED25519, P256, P384, RSA};
+use super::key::{EC_PUBLIC_KEY, ED25519, P256, P384, RSA, SECP256R1, SECP384R1};
 use super::sign::SignatureScheme;
 
 /// Verifies the signature of a handshake. `spki` is the signer's SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7).
@@ -51,6 +51,16 @@ pub fn verify_prehashed(
 /// Whether a scheme is for the kind of key in `spki`, as [`verify`] sees it; RSA's size is not looked at.
 pub fn fits(scheme: SignatureScheme, tls13: bool, spki: &[u8]) -> bool {
     choose(scheme, tls13, spki).is_ok()
+}
+
+/// The curve of the ECDSA key in `spki`, if it is one, as the IANA number of the group.
+pub fn curve(spki: &[u8]) -> Option<u16> {
+    let spki = SubjectPublicKeyInfoRef::from_der(spki).ok()?;
+    match spki.algorithm.oids().ok()? {
+        (EC_PUBLIC_KEY, Some(P256)) => Some(SECP256R1),
+        (EC_PUBLIC_KEY, Some(P384)) => Some(SECP384R1),
+        _ => None,
+    }
 }
 
 /// How to verify with a scheme and a key, and the content of subjectPublicKey.

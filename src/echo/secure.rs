@@ -288,6 +288,8 @@ fn cause(error: &Error) -> &'static str {
         Error::PeerIncompatible(PeerIncompatible::CipherSuite) => "no common cipher suite",
         Error::PeerIncompatible(PeerIncompatible::Group) => "no common group",
         Error::PeerIncompatible(PeerIncompatible::Protocol) => "no common application protocol",
+        Error::PeerIncompatible(PeerIncompatible::CertificateCurve) => "curve of the certificate not listed",
+        Error::PeerIncompatible(PeerIncompatible::ExtendedMasterSecret) => "no extended master secret",
         Error::PeerIncompatible(_) => "no common signature scheme",
         Error::Certificate(_) => "certificate refused",
         Error::AlertReceived(_) => "alert received",

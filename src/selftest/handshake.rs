@@ -57,7 +57,8 @@ pub(super) const TLS12: Want = Want {
         CipherSuite::EcdheEcdsaChaCha20Poly1305Sha256,
         CipherSuite::EcdheRsaChaCha20Poly1305Sha256,
     ],
-    groups: &[Group::Secp256r1],
+    // The second is there for certificates: TLS 1.2 wants their curve in the list (RFC 8422 §5.1.1).
+    groups: &[Group::Secp256r1, Group::Secp384r1],
 };
 
 impl Want {

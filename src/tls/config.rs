@@ -104,6 +104,7 @@ pub(crate) struct Preferences<'a> {
     pub(crate) groups: &'a [Group],
     pub(crate) schemes: &'a [SignatureScheme],
     pub(crate) protocols: &'a [&'a [u8]],
+    pub(crate) require_extended_master_secret: bool,
     pub(crate) clock: Clock,
     pub(crate) key_log: Option<&'a dyn KeyLog>,
     pub(crate) trace: Option<&'a dyn Trace>,
@@ -117,6 +118,7 @@ impl Preferences<'_> {
             groups: &Group::ALL,
             schemes: &SignatureScheme::ALL,
             protocols: &[],
+            require_extended_master_secret: true,
             clock,
             key_log: None,
             trace: None,
@@ -159,6 +161,13 @@ macro_rules! preference_setters {
         /// These application protocols (RFC 7301), the preferred first. With none, ALPN is left alone.
         pub fn with_protocols(mut self, protocols: &'a [&'a [u8]]) -> Self {
             self.preferences.protocols = protocols;
+            self
+        }
+
+        /// Whether peers of TLS 1.2 must use the extended master secret, as is the default: without it two connections can
+        /// be made to have the same keys (RFC 7627 §1). Where it is not required, handshakes without it get no ticket.
+        pub fn with_extended_master_secret_required(mut self, required: bool) -> Self {
+            self.preferences.require_extended_master_secret = required;
             self
         }
 

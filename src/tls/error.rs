@@ -153,10 +153,14 @@ pub enum PeerIncompatible {
     CipherSuite,
     /// No group for the key exchange.
     Group,
+    /// The client lists no curve of a certificate of ours (RFC 8422 §5.3).
+    CertificateCurve,
     /// No signature scheme that fits our certificate.
     SignatureScheme,
     /// No application protocol (ALPN).
     Protocol,
+    /// The peer does TLS 1.2 without the extended master secret (RFC 7627 §5.2, §5.3).
+    ExtendedMasterSecret,
 }
 
 impl Error {
@@ -217,9 +221,11 @@ impl Error {
             Error::PeerIncompatible(incompatible) => match incompatible {
                 PeerIncompatible::Version(_) => Alert::PROTOCOL_VERSION,
                 PeerIncompatible::Protocol => Alert::NO_APPLICATION_PROTOCOL,
-                PeerIncompatible::CipherSuite | PeerIncompatible::Group | PeerIncompatible::SignatureScheme => {
-                    Alert::HANDSHAKE_FAILURE
-                }
+                PeerIncompatible::CipherSuite
+                | PeerIncompatible::Group
+                | PeerIncompatible::CertificateCurve
+                | PeerIncompatible::SignatureScheme
+                | PeerIncompatible::ExtendedMasterSecret => Alert::HANDSHAKE_FAILURE,
             },
             Error::Internal(_) => Alert::INTERNAL_ERROR,
             Error::AlertReceived(_) | Error::Truncated => return None,
@@ -333,6 +339,10 @@ impl fmt::Display for PeerIncompatible {
             }
             Self::CipherSuite => f.write_str("no common cipher suite"),
             Self::Group => f.write_str("no common group"),
+            Self::CertificateCurve => {
+                f.write_str("the client does not list the curve of our certificate in supported_groups")
+            }
+            Self::ExtendedMasterSecret => f.write_str("TLS 1.2 without extended_master_secret"),
             Self::SignatureScheme => f.write_str("no common signature scheme that fits our certificate"),
             Self::Protocol => f.write_str("no common application protocol (ALPN)"),
         }

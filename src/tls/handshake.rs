@@ -16,6 +16,7 @@ use super::server;
 use super::session::SessionCache;
 use super::trace::{Event, Fact, Secret};
 use crate::crypto::hash::HashOutput;
+use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::verify;
 use crate::pki::verify::{PeerIdentity, leaf_public_key};
@@ -130,6 +131,17 @@ impl PeerKey {
         Ok(Self(
             heapless::Vec::from_slice(spki).map_err(|_| PeerMisbehaved::KeyTooLong)?,
         ))
+    }
+
+    /// Checks that an ECDSA key is on one of the curves that we list: in TLS 1.2 supported_groups speaks for
+    /// certificates as well (RFC 8422 §5.1.1, §5.3).
+    pub(crate) fn check_curve(&self, groups: &[Group]) -> Result<(), Error> {
+        match verify::curve(&self.0) {
+            Some(curve) if !groups.iter().any(|group| group.id() == curve) => {
+                Err(PeerMisbehaved::Unoffered("curve of the certificate").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks a signature whose scheme has to be one of `offered`.

@@ -171,8 +171,15 @@ fn deepest(pki: &Pki, versions: Versions, group: Group) -> [[usize; 2]; 2] {
         .with_groups(&groups)
         .with_client_auth(ClientAuth::Optional(&trust))
         .with_tickets(&tickets);
+    // TLS 1.2: the client lists the curves of certificates as well (RFC 8422 §5.1.1).
+    let curves = [group, Group::Secp256r1, Group::Secp384r1];
+    let listed = if versions == Versions::Tls12 {
+        &curves[..]
+    } else {
+        &groups
+    };
     let mut client = ClientConfig::new(&trust, ServerName::parse("localhost"), CLOCK)
-        .with_groups(&groups)
+        .with_groups(listed)
         .with_sessions(&sessions);
     if versions == Versions::Tls13 {
         client = client.with_identity(pki.identity());

@@ -7,7 +7,7 @@ use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::pki::staple::Question;
 use crate::pki::verify::PeerIdentity;
-use crate::tls::error::{Error, PeerMisbehaved};
+use crate::tls::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::tls::handshake::{Context, Message, PeerKey, no_space};
 use crate::tls::inbound::ChangeCipherSpec;
 use crate::tls::msg::server_hello::ServerHello;
@@ -110,6 +110,9 @@ pub(super) fn server_hello<'a>(
         return Err(PeerMisbehaved::IllegalParameter("session_id").into());
     }
     let Some(session) = session.filter(|_| echoed) else {
+        if !agreed.extended && agreed.common.config.preferences.require_extended_master_secret {
+            return Err(PeerIncompatible::ExtendedMasterSecret.into());
+        }
         return Ok(Some(State::Certificate12(ExpectCertificate(agreed))));
     };
     if session.suite != suite {
@@ -181,6 +184,7 @@ impl<'a> ExpectCertificate<'a> {
         let (identity, session_end, vouched) = check_server(&agreed.common.config, &chain, context)?;
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
         let key = PeerKey::of(leaf)?;
+        key.check_curve(agreed.common.config.preferences.groups)?;
         agreed.identity = Some(identity);
         agreed.session_end = session_end;
         agreed.common.transcript.add(message.whole);

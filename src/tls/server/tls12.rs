@@ -88,6 +88,9 @@ pub(super) fn client_hello<'a>(
     if hello.renegotiation_info.is_some_and(|info| !info.is_empty()) {
         return Err(PeerMisbehaved::RenegotiationInfo.into());
     }
+    if !hello.extended_master_secret && config.preferences.require_extended_master_secret {
+        return Err(PeerIncompatible::ExtendedMasterSecret.into());
+    }
     context.info.tls13 = false;
     let mut server_random = [0; 32];
     context.rng.fill_bytes(&mut server_random);
@@ -472,7 +475,18 @@ fn choose<'a>(config: &ServerConfig<'a>, hello: &ClientHello<'_>) -> Result<(Cip
     if !config.identities.iter().any(|identity| suite_for(identity).is_some()) {
         return Err(PeerIncompatible::CipherSuite.into());
     }
-    let credentials = super::choose_identity(config, hello, false, |identity| suite_for(identity).is_some())?;
+    // supported_groups speaks for certificates as well (RFC 8422 §5.1.1, §5.3).
+    let fits = |identity: &Identity<'a>| {
+        let listed = match (identity.key.curve(), hello.supported_groups) {
+            (Some(curve), Some(groups)) => groups.contains(curve),
+            _ => true,
+        };
+        listed && suite_for(identity).is_some()
+    };
+    if !config.identities.iter().any(fits) {
+        return Err(PeerIncompatible::CertificateCurve.into());
+    }
+    let credentials = super::choose_identity(config, hello, false, |identity| fits(identity))?;
     let suite = suite_for(&credentials.identity).ok_or(PeerIncompatible::CipherSuite)?;
     Ok((suite, credentials))
 }

@@ -1,14 +1,17 @@
 //! Certificates of servers and clients that are refused, each for its own reason and with its own alert.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use postern::crypto::sign::SignatureScheme;
 use postern::pki::verify::{CertificateError, ServerName, Trust};
 use postern::tls::error::PeerMisbehaved;
-use postern::tls::{AlertDescription as Alert, ClientAuth, ClientConfig, Error, Identity, Progress, Versions};
-use postern_peers::clock;
+use postern::tls::{
+    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, Identity, Progress, Versions,
+};
 use postern_peers::middle::{Item, Middle, Room, between};
 use postern_peers::world::{Authority, Kind, Party, leak, of};
+use postern_peers::{clock, drive, rng};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, SerialNumber};
 
 const BOTH: [Versions; 2] = [Versions::Tls13, Versions::Tls12];
@@ -215,6 +218,38 @@ fn clients_that_are_refused() {
 fn subject(middle: &Middle<'_>) -> Option<String> {
     let peer = middle.server.connection.info().peer;
     peer.map(|peer| peer.subject.as_str().to_owned())
+}
+
+#[test]
+fn a_server_that_names_other_authorities_does_not_see_our_certificate() {
+    // rustls names those that it trusts; ours has been issued by another.
+    let (world, other) = (of(Kind::P256), of(Kind::P384));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    for (roots, shown) in [(world.authority.roots(), true), (other.authority.roots(), false)] {
+        for versions in [Versions::Tls13, Versions::Tls12] {
+            let verifier =
+                rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider.clone());
+            let (chain, key) = world.server.rustls();
+            let server = rustls::ServerConfig::builder_with_provider(provider.clone())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_client_cert_verifier(verifier.allow_unauthenticated().build().unwrap())
+                .with_single_cert(chain, key)
+                .unwrap();
+            let mut server = rustls::ServerConnection::new(Arc::new(server)).unwrap().into();
+            let client = ClientConfig::new(world.authority.trust(), None, clock())
+                .with_identity(world.client.identity())
+                .with_versions(versions);
+            let (mut inbound, mut outbound, mut random) = (vec![0; 20_000], vec![0; 40_000], rng(1));
+            let mut client = Connection::client(client, &mut inbound, &mut outbound, &mut random).unwrap();
+            assert_eq!(
+                drive(&mut client, &mut server, &mut random, 10_000),
+                Ok(Progress::NeedInput)
+            );
+            assert!(!client.is_handshaking() && !server.is_handshaking());
+            assert_eq!(server.peer_certificates().is_some(), shown, "{versions:?}");
+        }
+    }
 }
 
 #[test]

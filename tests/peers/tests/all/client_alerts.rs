@@ -13,10 +13,12 @@ use postern_peers::world::{Kind, of};
 use postern_peers::{clock, rng};
 
 const X25519: [Group; 1] = [Group::X25519];
+/// The second is that of the certificates, which TLS 1.2 wants in the list (RFC 8422 §5.1.1).
+const LISTED: [Group; 2] = [Group::X25519, Group::Secp256r1];
 
 pub fn client() -> ClientConfig<'static> {
     let trust = of(Kind::P256).authority.trust();
-    ClientConfig::new(trust, Some(ServerName::Dns("localhost")), clock()).with_groups(&X25519)
+    ClientConfig::new(trust, Some(ServerName::Dns("localhost")), clock()).with_groups(&LISTED)
 }
 
 pub fn server() -> ServerConfig<'static> {
@@ -1014,7 +1016,7 @@ fn signatures_that_are_wrong() {
 fn key_exchanges_of_tls12_that_are_wrong() {
     let error = PeerMisbehaved::IllegalParameter("curve_type");
     refused(Versions::Tls12, 12, |body| body[0] = 1, error, Alert::ILLEGAL_PARAMETER);
-    for group in [0x0017, 0x0019, 0x11ec] {
+    for group in [0x0018, 0x0019, 0x11ec] {
         let error = PeerMisbehaved::Unoffered("group");
         refused(
             Versions::Tls12,

@@ -117,15 +117,19 @@ pub(crate) fn cells(groups: &[Group]) -> Vec<Cell> {
 /// The groups that everybody has: rustls with ring, OpenSSL 3.0, GnuTLS.
 pub(crate) const CLASSIC_GROUPS: [Group; 3] = [Group::X25519, Group::Secp256r1, Group::Secp384r1];
 
-fn provider(cell: Cell) -> Arc<rustls::crypto::CryptoProvider> {
+fn provider(cell: Cell, client: bool) -> Arc<rustls::crypto::CryptoProvider> {
     let mut provider = ring::default_provider();
     provider
         .cipher_suites
         .retain(|other| u16::from(other.suite()) == cell.suite.id());
     provider.kx_groups = ring::ALL_KX_GROUPS.to_vec();
+    // TLS 1.2: the client lists the curve of the certificate as well (RFC 8422 §5.1.1), behind the one that is meant.
+    let curve = crate::programs::curve(cell.kind).filter(|_| client && cell.versions() == Versions::Tls12);
+    let listed = |id: u16| id == cell.group.id() || curve.is_some_and(|curve| curve.id() == id);
+    provider.kx_groups.retain(|other| listed(other.name().into()));
     provider
         .kx_groups
-        .retain(|other| u16::from(other.name()) == cell.group.id());
+        .sort_by_key(|other| u16::from(other.name()) != cell.group.id());
     Arc::new(provider)
 }
 
@@ -138,7 +142,7 @@ fn version(cell: Cell) -> &'static rustls::SupportedProtocolVersion {
 }
 
 fn rustls_client(cell: Cell, world: &World) -> rustls::ClientConfig {
-    let builder = rustls::ClientConfig::builder_with_provider(provider(cell))
+    let builder = rustls::ClientConfig::builder_with_provider(provider(cell, true))
         .with_protocol_versions(&[version(cell)])
         .unwrap()
         .with_root_certificates(world.authority.roots());
@@ -151,8 +155,9 @@ fn rustls_client(cell: Cell, world: &World) -> rustls::ClientConfig {
 }
 
 fn rustls_server(cell: Cell, world: &World) -> rustls::ServerConfig {
-    let verifier = || WebPkiClientVerifier::builder_with_provider(Arc::new(world.authority.roots()), provider(cell));
-    let builder = rustls::ServerConfig::builder_with_provider(provider(cell))
+    let verifier =
+        || WebPkiClientVerifier::builder_with_provider(Arc::new(world.authority.roots()), provider(cell, false));
+    let builder = rustls::ServerConfig::builder_with_provider(provider(cell, false))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .unwrap();
     let builder = match cell.auth {
@@ -175,10 +180,12 @@ fn our_server_and_rustls_client() {
         let world = of(cell.kind);
         let mut random = rng(1);
         let tickets = Tickets::new(&mut random, clock().now).unwrap();
+        let groups = [cell.group];
         let config = world
             .server
             .server()
             .with_tickets(&tickets)
+            .with_groups(&groups)
             .with_client_auth(cell.auth.of_server(world));
         let client = Arc::new(rustls_client(cell, world));
         for resumed in [false, true, true] {

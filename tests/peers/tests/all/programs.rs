@@ -55,7 +55,7 @@ fn servers() -> Vec<(Kind, Auth, Vec<Cell>)> {
 }
 
 /// The curve of a kind of key. OpenSSL wants it among the client's groups before it shows such a certificate by TLS 1.2.
-fn curve(kind: Kind) -> Option<Group> {
+pub(crate) fn curve(kind: Kind) -> Option<Group> {
     match kind {
         Kind::P256 => Some(Group::Secp256r1),
         Kind::P384 => Some(Group::Secp384r1),

@@ -633,7 +633,8 @@ fn a_resumption_that_is_wrong() {
         middle.client.failed(error, Alert::HANDSHAKE_FAILURE);
     });
     primed();
-    between(client, server, |middle| {
+    let lax = server.with_extended_master_secret_required(false);
+    between(client, lax, |middle| {
         middle.run(|(from_client, _), item| match item.kind() {
             Some(1) if from_client => vec![item.map(without_master_secret)],
             _ => vec![item],
@@ -664,7 +665,11 @@ pub fn without_master_secret(body: &mut Vec<u8>) {
 fn without_an_extended_master_secret_there_is_no_ticket() {
     let (tickets, sessions) = (tickets(), SessionCache::new());
     let client = client().with_versions(Versions::Tls12).with_sessions(&sessions);
-    between(client, server().with_tickets(&tickets), |middle| {
+    let client = client.with_extended_master_secret_required(false);
+    let server = server()
+        .with_tickets(&tickets)
+        .with_extended_master_secret_required(false);
+    between(client, server, |middle| {
         middle.forge = true;
         middle.run(|(from_client, _), item| match item.kind() {
             Some(1) if from_client => vec![item.map(without_master_secret)],

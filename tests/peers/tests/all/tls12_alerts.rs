@@ -1,15 +1,19 @@
 //! TLS 1.2: change_cipher_spec, renegotiation, and hellos and key exchanges that are refused.
 
 use postern::crypto::kx::Group;
+use postern::pki::verify::{PeerIdentity, ServerName, Trust};
 use postern::tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
-use postern::tls::{AlertDescription as Alert, Error, Progress, ServerConfig, Versions};
+use postern::tls::{AlertDescription as Alert, ClientConfig, Error, Progress, ServerConfig, Versions};
+use postern_peers::clock;
 use postern_peers::hello::{
     Hello, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, SUPPORTED_VERSIONS, message, numbers16, record, vector8,
 };
 use postern_peers::middle::{End, Item, Middle, between};
 use postern_peers::probe::{Buffers, Probe};
+use postern_peers::world::{Kind, World, of};
 
-use crate::client_alerts::{client, server};
+use crate::client_alerts::{client, server, server_hello};
+use crate::tickets::{client_hello, without_master_secret};
 
 const EC_POINT_FORMATS: u16 = 11;
 const EXTENDED_MASTER_SECRET: u16 = 23;
@@ -355,6 +359,96 @@ fn who_lists_no_groups_gets_the_oldest() {
     }
 }
 
+#[test]
+fn curves_of_certificates_are_among_the_groups_of_the_client() {
+    // RFC 8422 §5.1.1, §5.3. The list says nothing of other keys.
+    let [p256, p384, rsa, ed25519] = [Kind::P256, Kind::P384, Kind::Rsa2048, Kind::Ed25519].map(of);
+    const X25519: Group = Group::X25519;
+    let run = |worlds: &[&'static World], listed: &[Group]| {
+        let identities: Vec<_> = worlds.iter().map(|world| world.server.identity()).collect();
+        let anchors: Vec<_> = worlds.iter().map(|world| world.authority.der).collect();
+        let trust = Trust::new(&anchors);
+        let server = ServerConfig::new(&identities, clock())
+            .unwrap()
+            .with_versions(Versions::Tls12);
+        let client = ClientConfig::new(&trust, Some(ServerName::Dns("localhost")), clock()).with_groups(listed);
+        between(client, server, |middle| {
+            middle.run(|_, item| vec![item]);
+            let shown = worlds.iter().position(|world| {
+                let peer = middle.client.connection.info().peer;
+                peer == PeerIdentity::from_leaf(world.server.chain[0]).ok()
+            });
+            (
+                shown,
+                middle
+                    .server
+                    .result
+                    .err()
+                    .filter(|error| !matches!(error, Error::AlertReceived(_))),
+            )
+        })
+    };
+    let refused = Some(PeerIncompatible::CertificateCurve.into());
+    assert_eq!(run(&[p256], &[X25519]), (None, refused));
+    assert_eq!(run(&[p384], &[X25519, Group::Secp256r1]), (None, refused));
+    assert_eq!(
+        refused.and_then(|error: Error| error.alert()),
+        Some(Alert::HANDSHAKE_FAILURE)
+    );
+    assert_eq!(run(&[p256], &[X25519, Group::Secp256r1]), (Some(0), None));
+    // The first identity that fits.
+    assert_eq!(run(&[p384, p256], &[X25519, Group::Secp256r1]), (Some(1), None));
+    assert_eq!(run(&[p256, rsa], &[X25519]), (Some(1), None));
+    assert_eq!(run(&[p256, ed25519], &[X25519]), (Some(1), None));
+    // A server that shows it all the same: it has seen another list.
+    let client = client().with_versions(Versions::Tls12).with_groups(&[X25519]);
+    between(client, server(), |middle| {
+        middle.forge = true;
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(1) if from_client => vec![item.map(client_hello(|list| {
+                let groups = list.iter_mut().find(|(kind, _)| *kind == SUPPORTED_GROUPS).unwrap();
+                groups.1 = numbers16(&[0x001d, 0x0017]);
+            }))],
+            _ => vec![item],
+        });
+        let error = PeerMisbehaved::Unoffered("curve of the certificate");
+        middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
+    });
+}
+
+#[test]
+fn the_extended_master_secret_is_required_unless_the_configuration_says_otherwise() {
+    // RFC 7627 §5.2, §5.3.
+    let tls12 = client().with_versions(Versions::Tls12);
+    let without = |middle: &mut Middle<'_>, kind: u8| {
+        middle.forge = true;
+        middle.run(|(from_client, _), item| match item.kind() {
+            Some(1) if from_client && kind == 1 => vec![item.map(without_master_secret)],
+            Some(2) if !from_client && kind == 2 => {
+                vec![item.map(server_hello(|list| {
+                    list.retain(|(kind, _)| *kind != EXTENDED_MASTER_SECRET)
+                }))]
+            }
+            _ => vec![item],
+        });
+    };
+    let error = PeerIncompatible::ExtendedMasterSecret;
+    between(tls12, server(), |middle| {
+        without(middle, 1);
+        middle.server.failed(error, Alert::HANDSHAKE_FAILURE);
+    });
+    between(tls12, server(), |middle| {
+        without(middle, 2);
+        middle.client.failed(error, Alert::HANDSHAKE_FAILURE);
+    });
+    let allowed = server().with_extended_master_secret_required(false);
+    between(tls12.with_extended_master_secret_required(false), allowed, |middle| {
+        without(middle, 1);
+        assert!(middle.client.is_established() && middle.server.is_established());
+        middle.works();
+    });
+}
+
 /// A ClientHello of TLS 1.2.
 fn tls12_hello() -> Hello {
     Hello::new(&[])
@@ -381,7 +475,8 @@ fn refused(hello: &Hello, error: impl Into<Error>, alert: Alert) {
 #[track_caller]
 fn accepted(hello: &Hello) -> Vec<u8> {
     let mut buffers = Buffers::new();
-    let mut probe = Probe::new(server(), &mut buffers);
+    let server = server().with_extended_master_secret_required(false);
+    let mut probe = Probe::new(server, &mut buffers);
     assert_eq!(probe.feed(&hello.record()), Ok(Progress::NeedInput));
     let record = probe.record().unwrap();
     assert_eq!(record[0], 22);
@@ -398,7 +493,12 @@ fn hellos_of_tls12_that_are_answered() {
     assert!(has(&answer, &[0xff, 1, 0, 1, 0]) && has(&answer, &[0, 23, 0, 0]));
     // Without any extension (RFC 5246 §7.4.1.4.1), it would be SHA-1, which we do not sign with.
     let bare = hello.clone().changed(|hello| hello.extensions.clear());
-    refused(&bare, PeerIncompatible::SignatureScheme, Alert::HANDSHAKE_FAILURE);
+    refused_from(
+        server().with_extended_master_secret_required(false),
+        &bare,
+        PeerIncompatible::SignatureScheme,
+        Alert::HANDSHAKE_FAILURE,
+    );
     let bare = bare.with(SIGNATURE_ALGORITHMS, numbers16(&[0x0403]));
     let answer = accepted(&bare);
     assert!(!has(&answer, &[0xff, 1, 0, 1, 0]) && !has(&answer, &[0, 23, 0, 0]));
@@ -443,7 +543,12 @@ fn hellos_of_tls12_that_are_refused() {
         if ids.is_empty() {
             assert_eq!(error.alert(), Some(Alert::DECODE_ERROR));
         } else {
-            assert_eq!(error, PeerIncompatible::Group.into());
+            let expected = match ids.contains(&0x0017) {
+                true => PeerIncompatible::Group,
+                // Nor the curve of the certificate.
+                false => PeerIncompatible::CertificateCurve,
+            };
+            assert_eq!(error, expected.into());
             assert_eq!(error.alert(), Some(Alert::HANDSHAKE_FAILURE));
         }
     }
@@ -534,7 +639,8 @@ fn client_key_exchanges_that_are_wrong() {
             Alert::ILLEGAL_PARAMETER,
         ),
     ] {
-        let client = client().with_versions(Versions::Tls12).with_groups(groups);
+        let listed = [groups[0], Group::Secp256r1];
+        let client = client().with_versions(Versions::Tls12).with_groups(&listed);
         between(client, server().with_groups(groups), |middle| {
             middle.run(|(from_client, _), item| match item.kind() {
                 Some(16) if from_client => vec![item.map(|old| old.clone_from(&body))],
@@ -545,7 +651,7 @@ fn client_key_exchanges_that_are_wrong() {
     }
     // The server's, likewise, signed by nobody.
     for (groups, length) in [(&X25519, 32), (&P256, 65)] {
-        let client = client().with_versions(Versions::Tls12).with_groups(groups);
+        let client = client().with_versions(Versions::Tls12);
         between(client, server().with_groups(groups), |middle| {
             middle.run(|(from_client, _), item| match item.kind() {
                 Some(12) if !from_client => vec![item.map(|body| body[4..4 + length].fill(0))],
