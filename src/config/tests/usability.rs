@@ -198,12 +198,12 @@ fn certificates_that_peers_refuse_are_a_warning() {
     let (for_server, for_client) = (ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth);
     for (text, message) in [
         (
-            leaf(&[for_client.clone()], &[]),
+            leaf(std::slice::from_ref(&for_client), &[]),
             ".tls.srv_cert: peers will refuse certificate 1: certificate is not for server authentication, but for client \
              authentication. Reissue it with extendedKeyUsage serverAuth, or without any",
         ),
         (
-            client(leaf(&[for_server.clone()], &[])),
+            client(leaf(std::slice::from_ref(&for_server), &[])),
             ".tls.cli_cert: peers will refuse certificate 1: certificate is not for client authentication, but for server \
              authentication. Reissue it with extendedKeyUsage clientAuth, or without any",
         ),
