@@ -134,6 +134,7 @@ impl Config {
                 plain_port: 0,
                 https_port: 0,
                 connections: None,
+                connections_per_address: None,
                 idle_timeout: None,
                 reverse: Vec::new(),
             },
@@ -226,6 +227,7 @@ impl Config {
             Path::PlainPort => Slot::Port(&mut self.echo.plain_port),
             Path::HttpsPort => Slot::Port(&mut self.echo.https_port),
             Path::Connections => Slot::Limit(&mut self.echo.connections),
+            Path::PerAddress => Slot::Limit(&mut self.echo.connections_per_address),
             Path::IdleTimeout => Slot::Number(&mut self.echo.idle_timeout),
             Path::Reverse => Slot::Reverses(&mut self.echo.reverse),
             Path::ReverseIpaddr
@@ -552,7 +554,10 @@ pub struct Echo {
     pub https_port: u16,
     /// `.connections`: the most echo connections at a time; `None` (0): as many as the memory allows, at most 1024.
     pub connections: Option<u16>,
-    /// `.idle_timeout`: seconds without a byte either way after which an echo connection is closed (default 3600).
+    /// `.connections_per_address`: the most of these with one address; `None` (0): no limit of its own.
+    pub connections_per_address: Option<u16>,
+    /// `.idle_timeout`: seconds without a byte either way after which an echo connection is closed (default 300; 3600 where the machine
+    /// has dialled).
     pub idle_timeout: Option<u32>,
     /// `.reverse`: whom to dial, and serve.
     pub reverse: Vec<Reverse, MAX_REVERSES>,

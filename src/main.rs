@@ -10,13 +10,14 @@ mod settings;
 use boot::Boot;
 use embassy_executor::Spawner;
 use embassy_futures::join::join;
+use embassy_time::Duration;
 use host::Machine;
 use memory::{Memory, Plan};
 use postern::config::Config;
 use postern::crypto::kx;
 use postern::echo::Kind;
 use postern::echo::client::{Client, Speech};
-use postern::echo::server::{Desk, Limits, Service};
+use postern::echo::server::{Desk, IDLE_TIMEOUT, IDLE_TIMEOUT_DIALLED, Limits, Service};
 use postern::echo::traces::Traces;
 use postern::machine::acpi::{Acpi, Firmware};
 use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, panic, pci, power, rtc, serial};
@@ -121,9 +122,12 @@ fn start(
     let plan = Plan::of(&memory, config.echo.connections);
     let netifs = bring_up(spawner, config, cards, &plan, &mut memory)?;
     let desks = memory.slice(plan.connections, |_| Desk::<TcpStream>::new())?;
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     let limits = Limits {
         handshake: settings::seconds(config.tls.handshake_timeout, 10),
-        idle: settings::seconds(config.echo.idle_timeout, 3600),
+        idle: config.echo.idle_timeout.map_or(IDLE_TIMEOUT, seconds),
+        idle_dialled: config.echo.idle_timeout.map_or(IDLE_TIMEOUT_DIALLED, seconds),
+        per_address: config.echo.connections_per_address.map(usize::from),
         ..Limits::default()
     };
     let service: &'static Service<Netif> = memory.value(Service::new(netifs, desks, limits))?;
@@ -178,7 +182,8 @@ fn start(
         let port = config.vmm.tls_dbgsh;
         match netif.listen_reserved(port, RESERVED) {
             Ok(listener) => {
-                let (listener, hall) = (&*memory.value(listener)?, &*memory.value(Hall::new())?);
+                // A seat is for those who begin a handshake.
+                let (listener, hall) = (&*memory.value(listener.defer())?, &*memory.value(Hall::new())?);
                 let mut seats = seats.into_iter();
                 memory.spawn(spawner, "TLS shell", SEATS, |n| {
                     secure_shell(listener, machine, seats.next(), hall, n)

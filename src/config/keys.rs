@@ -159,6 +159,7 @@ keys! {
     PlainPort ".echo.plain_port" Kind::Number(0, 65535);
     HttpsPort ".echo.https_port" Kind::Number(0, 65535);
     Connections ".echo.connections" Kind::Number(0, 1024);
+    PerAddress ".echo.connections_per_address" Kind::Number(0, 1024);
     IdleTimeout ".echo.idle_timeout" Kind::Number(1, 30 * DAY);
     Reverse ".echo.reverse" Kind::List;
     ReverseIpaddr ".echo.reverse.ipaddr" Kind::Address;

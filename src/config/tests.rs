@@ -530,7 +530,7 @@ fn faults_of_keys() {
             ".echo = { .x = 1 }",
             "defconfig:1:11: .echo.x: there is no such key. \
              There are `.echo.tls_port`, `.echo.plain_port`, `.echo.https_port`, `.echo.connections`, \
-             `.echo.idle_timeout`, `.echo.reverse`",
+             `.echo.connections_per_address`, `.echo.idle_timeout`, `.echo.reverse`",
         ),
         (
             ".vmm.a_name_that_is_much_longer_than_any_that_there_is_or_will_be = 1",

@@ -243,10 +243,17 @@ pub(crate) struct FakeListener {
 impl FakeNetwork {
     /// Connects to a listening port, as a peer; `None` if nobody listens there.
     pub(crate) fn dial(&self, port: u16, capacity: usize) -> Option<Stream> {
+        self.dial_from(PEER, port, capacity)
+    }
+
+    /// The same from another address.
+    pub(crate) fn dial_from(&self, address: Ipv4Addr, port: u16, capacity: usize) -> Option<Stream> {
         let listening = self.0.listening.borrow();
         let (_, backlog) = listening.iter().find(|(listening, _)| *listening == port)?;
         self.0.next_port.set(self.0.next_port.get().max(40_000) + 1);
-        let (caller, listener) = connection(self.0.next_port.get(), port, capacity);
+        let (mut caller, mut listener) = connection(self.0.next_port.get(), port, capacity);
+        caller.local.set_ip(address);
+        listener.peer.set_ip(address);
         backlog.borrow_mut().push_back(listener);
         Some(caller)
     }
@@ -331,6 +338,9 @@ impl Listener for FakeListener {
             None => Poll::Pending,
         })
         .await
+    }
+    fn waiting(&self) -> usize {
+        self.backlog.borrow().len()
     }
 }
 

@@ -26,6 +26,7 @@ pub mod request_line;
 pub mod reverse;
 pub mod secure;
 pub mod server;
+mod share;
 pub mod tally;
 pub mod traces;
 
@@ -112,6 +113,8 @@ pub trait Listener {
     type Stream: Transport;
     /// The next connection. Cancel-safe.
     async fn accept(&self) -> Self::Stream;
+    /// How many connections wait to be accepted.
+    fn waiting(&self) -> usize;
 }
 
 /// A network interface, as the services use it.
@@ -169,6 +172,9 @@ impl Listener for net::TcpListener {
 
     async fn accept(&self) -> net::TcpStream {
         self.accept().await
+    }
+    fn waiting(&self) -> usize {
+        self.waiting()
     }
 }
 

@@ -5,7 +5,7 @@ use core::future::{Future as _, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
-use embassy_time::{Duration, with_timeout};
+use embassy_time::{Duration, Instant, with_timeout};
 use embedded_io_async::{BufRead, ErrorType, Read, Write};
 
 use super::request_line::RequestLine;
@@ -14,6 +14,8 @@ use super::request_line::RequestLine;
 pub struct Flow {
     received: Cell<u64>,
     echoed: Cell<u64>,
+    /// When the last of them went.
+    moved: Cell<Instant>,
 }
 
 impl Flow {
@@ -22,6 +24,7 @@ impl Flow {
         Flow {
             received: Cell::new(0),
             echoed: Cell::new(0),
+            moved: Cell::new(Instant::MIN),
         }
     }
     /// Bytes received.
@@ -32,15 +35,26 @@ impl Flow {
     pub fn echoed(&self) -> u64 {
         self.echoed.get()
     }
+    /// When a byte last went either way.
+    pub fn moved(&self) -> Instant {
+        self.moved.get()
+    }
+    /// Notes that a byte goes now, or might have gone.
+    pub(super) fn touch(&self) {
+        self.moved.set(Instant::now());
+    }
     pub(super) fn add_received(&self, count: usize) {
+        self.touch();
         add(&self.received, count);
     }
     pub(super) fn add_sent(&self, count: usize) {
+        self.touch();
         add(&self.echoed, count);
     }
     pub(super) fn reset(&self) {
         self.received.set(0);
         self.echoed.set(0);
+        self.touch();
     }
 }
 
@@ -65,6 +79,8 @@ pub enum End<R, W> {
     Stalled,
     /// The first line is an HTTP request line, and is not sent back.
     Http,
+    /// The page that was sent gave way to another's: the peer takes it too slowly.
+    Displaced,
     /// Reading failed.
     Read(R),
     /// Writing failed.
@@ -120,6 +136,7 @@ pub async fn pump<R: BufRead, W: Write>(
         }
         let available = u64::try_from(data.len()).unwrap_or(u64::MAX);
         flow.received.set(flow.echoed().saturating_add(available));
+        flow.touch();
         let written = match with_timeout(idle, writer.write(data)).await {
             Ok(Ok(0)) | Err(_) => return End::Stalled,
             Ok(Ok(written)) => written.min(data.len()),
@@ -127,6 +144,7 @@ pub async fn pump<R: BufRead, W: Write>(
         };
         reader.consume(written);
         watched = watched.saturating_sub(written);
+        flow.touch();
         flow.echoed
             .set(flow.echoed().saturating_add(u64::try_from(written).unwrap_or(u64::MAX)));
     }

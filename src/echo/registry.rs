@@ -23,6 +23,19 @@ pub const QUIET: Duration = Duration::from_millis(300);
 /// A TLS handshake is left in peace no longer than this, whatever trickles in.
 pub const HANDSHAKE: Duration = Duration::from_secs(2);
 
+/// An established connection that has moved no byte for so long makes room for another, if all workers are busy: a few round
+/// trips. With n workers, n / `IDLE` newcomers a second find room.
+pub const IDLE: Duration = Duration::from_millis(300);
+
+/// Why a connection is asked to make room for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eviction {
+    /// It has come to nothing yet, or is idle; it stays if that has changed meanwhile.
+    Idle,
+    /// The peer's address has more connections than the newcomer's.
+    Share,
+}
+
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
@@ -77,7 +90,9 @@ pub struct Entry {
     heard: Cell<Instant>,
     description: Cell<Description>,
     flow: Flow,
-    evict: Signal<NoopRawMutex, ()>,
+    /// Opened from here: whoever connects to the machine does not push it out.
+    dialled: Cell<bool>,
+    evict: Signal<NoopRawMutex, Eviction>,
 }
 
 impl Entry {
@@ -99,12 +114,14 @@ impl Entry {
                 key: None,
             }),
             flow: Flow::new(),
+            dialled: Cell::new(false),
             evict: Signal::new(),
         }
     }
 
     /// Takes the place for a connection, until the guard is dropped.
     pub fn occupy(&self, kind: Kind, port: u16, peer: SocketAddrV4) -> Guard<'_> {
+        self.dialled.set(false);
         self.state.set(State::Silent);
         self.kind.set(kind);
         self.port.set(port);
@@ -136,6 +153,11 @@ impl Entry {
         self.since.get()
     }
 
+    /// Whether the connection was opened from here.
+    pub fn is_dialled(&self) -> bool {
+        self.dialled.get()
+    }
+
     /// Bytes received and sent back.
     pub fn flow(&self) -> &Flow {
         &self.flow
@@ -163,7 +185,9 @@ impl Entry {
     pub fn evictable_from(&self) -> Option<Instant> {
         let since = self.since.get();
         match self.state.get() {
-            State::Vacant | State::Established => None,
+            State::Vacant => None,
+            State::Established if self.dialled.get() => None,
+            State::Established => Some(self.flow.moved().saturating_add(IDLE)),
             State::Closing => Some(since),
             State::Silent => Some(since.saturating_add(SILENT)),
             State::Handshake => Some(
@@ -176,8 +200,8 @@ impl Entry {
     }
 
     /// Asks the connection to make room. Its worker decides: it may just have received something.
-    pub fn evict(&self) {
-        self.evict.signal(());
+    pub fn evict(&self, why: Eviction) {
+        self.evict.signal(why);
     }
 }
 
@@ -230,6 +254,7 @@ pub struct Guard<'a>(&'a Entry);
 impl Guard<'_> {
     /// Says how far the connection has come.
     pub fn advance(&self, state: State) {
+        self.0.flow.touch();
         self.0.state.set(state);
     }
 
@@ -238,14 +263,20 @@ impl Guard<'_> {
         self.0.description.set(description);
     }
 
-    /// Waits until the connection is asked to make room.
-    pub async fn asked(&self) {
-        self.0.evict.wait().await;
+    /// Notes that the connection was opened from here.
+    pub fn mark_dialled(&self) {
+        self.0.dialled.set(true);
     }
 
-    /// Whether it should, having been asked: it still has nothing to show for its time.
-    pub fn yields(&self) -> bool {
-        self.0.evictable_from().is_some_and(|from| from <= Instant::now())
+    /// Waits until the connection is asked to make room.
+    pub async fn asked(&self) -> Eviction {
+        self.0.evict.wait().await
+    }
+
+    /// Whether it makes room, having been asked.
+    pub fn yields(&self, why: Eviction) -> bool {
+        let from = self.0.evictable_from();
+        from.is_some_and(|from| why == Eviction::Share || from <= Instant::now())
     }
 }
 
@@ -304,7 +335,7 @@ mod tests {
     fn a_place_is_given_back_and_begins_anew() {
         let entry = Entry::new();
         let guard = entry.occupy(Kind::Tls, 1, PEER);
-        entry.evict();
+        entry.evict(Eviction::Share);
         assert!(entry.is_asked());
         drop(guard);
         assert_eq!(entry.state(), State::Vacant);
@@ -322,9 +353,17 @@ mod tests {
         );
         guard.advance(State::Established);
         guard.heard();
-        assert_eq!((entry.state(), entry.evictable_from()), (State::Established, None));
+        let moved = entry.flow().moved();
+        assert_eq!(
+            (entry.state(), entry.evictable_from()),
+            (State::Established, Some(moved + IDLE))
+        );
+        assert!(guard.yields(Eviction::Share) && !guard.yields(Eviction::Idle));
+        guard.mark_dialled();
+        assert_eq!(entry.evictable_from(), None, "the machine has chosen that peer");
+        assert!(!guard.yields(Eviction::Share));
         guard.advance(State::Closing);
         assert_eq!(entry.evictable_from(), Some(entry.since()));
-        assert!(guard.yields());
+        assert!(guard.yields(Eviction::Idle));
     }
 }

@@ -22,7 +22,7 @@ use super::client::ClientError;
 use super::limit::Limiter;
 use super::proxy::reach;
 use super::pump::Flow;
-use super::server::{Job, Service};
+use super::server::{Job, Service, ended};
 use super::{Kind, Network, Transport, find_network};
 use crate::config::{MAX_NAME, MAX_NETIF, MAX_REVERSES, Role};
 use crate::net::{self, dns};
@@ -176,8 +176,9 @@ impl<N: Network> Service<N> {
             };
             if meant && !line.stopping.replace(true) {
                 found = true;
+                let run = line.run.get();
                 line.stop.signal(());
-                line.stopped.wait().await;
+                ended(&line.stopped, || line.plan.borrow().is_none() || line.run.get() != run).await;
             }
         }
         found.then_some(()).ok_or(ReverseError::NotRunning)
@@ -298,6 +299,8 @@ pub(super) struct Line {
     stop: Signal<NoopRawMutex, ()>,
     stopped: Signal<NoopRawMutex, ()>,
     stopping: Cell<bool>,
+    /// Tells the uses of the line apart.
+    run: Cell<u32>,
     /// The number of the present conversation, or else the last: one that goes on after its line was stopped must not be
     /// taken for another's.
     conversation: Cell<u32>,
@@ -380,6 +383,7 @@ impl Line {
             stop: Signal::new(),
             stopped: Signal::new(),
             stopping: Cell::new(false),
+            run: Cell::new(0),
             conversation: Cell::new(0),
             ended: Signal::new(),
             served_now: Cell::new(false),
@@ -399,8 +403,8 @@ impl Line {
     }
 
     fn begin(&self, plan: Plan) {
+        self.run.set(self.run.get().wrapping_add(1));
         self.stop.reset();
-        self.stopped.reset();
         self.stopping.set(false);
         self.tries.set(0);
         self.served.set(0);

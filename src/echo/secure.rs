@@ -114,6 +114,11 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         self.inbound
     }
 
+    fn wipe(&mut self) {
+        super::wipe(self.inbound);
+        super::wipe(self.outbound);
+    }
+
     async fn accept<'a>(
         &'a mut self,
         stream: &'a mut S,

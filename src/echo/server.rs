@@ -3,8 +3,8 @@
 //! One task runs [`Service::listen`], which accepts for all ports. As many tasks as memory allows run
 //! [`Service::work_at`], each with its own TLS buffers; a worker serves one connection at a time, from whichever port. An
 //! accepted connection goes straight to an idle worker. If there is none, the oldest connection that has not come to
-//! anything yet makes room, so that stalled peers, however many, never keep a willing one out for long; if all are
-//! established, the newcomer is refused.
+//! anything yet makes room, so that stalled peers, however many, never keep a willing one out for long; then an established
+//! one, as [`share`](super::share) chooses it. If all of these are in use, the newcomer is refused.
 
 use core::cell::Cell;
 use core::fmt;
@@ -22,18 +22,24 @@ use super::https;
 use super::limit::Limiter;
 use super::proxy::Proxy;
 use super::pump::{Buffered, End, pump};
-use super::registry::{Description, Entry, Guard, State};
+use super::registry::{Description, Entry, Eviction, Guard, State};
 use super::request_line::RequestLine;
 use super::reverse::{Call, Dialled, Line, REVERSES};
 use super::tally::Tally;
 use super::traces::Narrator;
-use super::{Kind, Listener, Network, Transport, find_network};
+use super::{Kind, Listener, Network, Transport, find_network, share, wipe};
 use crate::config::Role;
 use crate::net::ListenError;
 use crate::pki::text::Text;
 
 /// Ports that can be listened on at a time.
 pub const LISTENERS: usize = 8;
+
+/// The default of [`Limits::idle`]: minutes, so that a forgotten connection does not occupy a worker for long.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The default of [`Limits::idle_dialled`]: whom the machine has chosen does not occupy a worker against its will.
+pub const IDLE_TIMEOUT_DIALLED: Duration = Duration::from_secs(3600);
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +48,10 @@ pub struct Limits {
     pub handshake: Duration,
     /// Without a byte read, or without a byte taken by the peer.
     pub idle: Duration,
+    /// The same on a connection that was opened from here.
+    pub idle_dialled: Duration,
+    /// Connections at a time with one address; `None`: as many as there are workers.
+    pub per_address: Option<usize>,
     /// For the peer to take our last words: what is left of the echo, and close_notify.
     pub goodbye: Duration,
 }
@@ -50,7 +60,9 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             handshake: Duration::from_secs(10),
-            idle: Duration::from_secs(300),
+            idle: IDLE_TIMEOUT,
+            idle_dialled: IDLE_TIMEOUT_DIALLED,
+            per_address: None,
             goodbye: Duration::from_secs(2),
         }
     }
@@ -68,6 +80,8 @@ pub trait Secure<S: Transport> {
 
     /// Memory that is unused between sessions; plain connections use it.
     fn scratch(&mut self) -> &mut [u8];
+    /// Overwrites what the last session has left in memory.
+    fn wipe(&mut self);
     /// Makes the handshake, and calls [`Entry::heard`] when bytes have come. On failure the alert is sent
     /// before this returns; the caller ends the output, and sets the deadline: the future may be dropped at any point.
     ///
@@ -228,6 +242,8 @@ struct Port {
     port: u16,
     netif: &'static str,
     stopping: bool,
+    /// Tells the uses of a place apart.
+    run: u32,
 }
 
 struct Slot<L> {
@@ -244,6 +260,8 @@ pub struct Service<N: Network + 'static> {
     /// Whom we dial.
     pub(super) lines: [Line; REVERSES],
     slots: [Slot<N::Listener>; LISTENERS],
+    /// How often a port was opened.
+    runs: Cell<u32>,
     limits: Cell<Limits>,
     tally: Tally,
     tls: Cell<Result<(), &'static str>>,
@@ -269,6 +287,7 @@ impl<N: Network> Service<N> {
             desks,
             lines: core::array::from_fn(|_| Line::new()),
             slots: core::array::from_fn(slot),
+            runs: Cell::new(0),
             limits: Cell::new(limits),
             tally: Tally::new(),
             tls: Cell::new(Err("TLS is not set up yet")),
@@ -324,14 +343,16 @@ impl<N: Network> Service<N> {
         })?;
         // Asked last: a port in use is the better reason where both hold.
         let slot = slot.ok_or(StartError::TooMany)?;
+        let run = self.runs.get().wrapping_add(1);
+        self.runs.set(run);
         slot.port.set(Some(Port {
             kind,
             port,
             netif: network.name(),
             stopping: false,
+            run,
         }));
         slot.stop.reset();
-        slot.stopped.reset();
         slot.listener.signal(listener);
         let server = kind.server();
         ::log::info!("{server} listens on port {port} of {}", network.name());
@@ -352,7 +373,8 @@ impl<N: Network> Service<N> {
                 ..running
             }));
             slot.stop.signal(());
-            slot.stopped.wait().await;
+            let run = running.run;
+            ended(&slot.stopped, || slot.port.get().is_none_or(|port| port.run != run)).await;
             ::log::info!("{} on port {port} of {} stopped", kind.server(), running.netif);
         }
         if found {
@@ -432,7 +454,20 @@ impl<N: Network> Service<N> {
             // In this order: a connection that has come after the renewal waits in the mailbox for the other TLS.
             match select(desk.renewed.wait(), desk.mailbox.wait()).await {
                 Either::First(()) => return,
-                Either::Second(job) => self.serve(&desk.entry, job, tls).await,
+                Either::Second(job) => {
+                    let kind = job.kind;
+                    self.serve(&desk.entry, job, tls).await;
+                    match kind {
+                        // What has come lies at the beginning.
+                        Kind::Plain => {
+                            let len = usize::try_from(desk.entry.flow().received()).unwrap_or(usize::MAX);
+                            let scratch = tls.scratch();
+                            let len = len.min(scratch.len());
+                            wipe(scratch.get_mut(..len).unwrap_or_default());
+                        }
+                        Kind::Tls | Kind::Https => tls.wipe(),
+                    }
+                }
             }
         }
     }
@@ -464,7 +499,7 @@ impl<N: Network> Service<N> {
     /// Hands a connection to a worker; gives it back if all are busy with connections that will not make room.
     pub(super) async fn hand_over(&self, job: Job<N::Stream>) -> Result<(), Job<N::Stream>> {
         loop {
-            match self.find_place(Instant::now()) {
+            match self.find_place(Instant::now(), &job) {
                 Place::At(desk) => {
                     desk.idle.set(false);
                     desk.mailbox.signal(job);
@@ -486,8 +521,11 @@ impl<N: Network> Service<N> {
     }
 
     /// Where a new connection may go. Asks one that has not come to anything to make room, if that is what it takes.
-    fn find_place(&self, now: Instant) -> Place<'_, N::Stream> {
-        if let Some(desk) = self.desks.iter().find(|desk| desk.idle.get()) {
+    fn find_place(&self, now: Instant, job: &Job<N::Stream>) -> Place<'_, N::Stream> {
+        let newcomer = *job.stream.peer().ip();
+        let full = |most: usize| self.live().filter(|entry| *entry.peer().ip() == newcomer).count() >= most;
+        let limited = job.dialled.is_none() && self.limits.get().per_address.is_some_and(full);
+        if let Some(desk) = self.desks.iter().find(|desk| desk.idle.get() && !limited) {
             return Place::At(desk);
         }
         // The fallback, should nobody tell.
@@ -501,15 +539,32 @@ impl<N: Network> Service<N> {
         if entries().any(Entry::is_asked) {
             return Place::Until(soon);
         }
-        let ripe = |entry: &&Entry| entry.evictable_from().is_some_and(|from| from <= now);
+        // Beyond its limit an address makes room for itself.
+        let eligible = |entry: &&Entry| !limited || *entry.peer().ip() == newcomer;
+        let ripe = |entry: &&Entry| {
+            entry.state() != State::Established && entry.evictable_from().is_some_and(|from| from <= now)
+        };
         if let Some(entry) = entries()
+            .filter(eligible)
             .filter(ripe)
             .min_by_key(|entry| (entry.state(), entry.since()))
         {
-            entry.evict();
+            entry.evict(Eviction::Idle);
             return Place::Until(soon);
         }
-        match entries().all(|entry| entry.state() == State::Established) {
+        // One that has said nothing makes room in a moment; those that are established stay for as long as there are any.
+        let silent = entries().filter(eligible).any(|entry| entry.state() == State::Silent);
+        if job.dialled.is_none()
+            && !silent
+            && let Some((entry, why)) = share::choose(|| entries().filter(eligible), newcomer, now)
+        {
+            entry.evict(why);
+            return Place::Until(soon);
+        }
+        match entries()
+            .filter(eligible)
+            .all(|entry| entry.state() == State::Established)
+        {
             true => Place::Nowhere,
             false => Place::Until(soon),
         }
@@ -526,23 +581,37 @@ impl<N: Network> Service<N> {
             guard: entry.occupy(kind, stream.local().port(), stream.peer()),
             call,
         };
+        if visit.call.is_some() {
+            visit.mark_dialled();
+        }
         let ended = {
             let mut conversation = pin!(self.converse(&visit, kind, &mut stream, tls));
             loop {
                 // In this order: what has arrived meanwhile speaks for the connection.
                 match select(conversation.as_mut(), visit.asked()).await {
                     Either::First(ended) => break ended,
-                    Either::Second(()) if visit.yields() => break Ended::Evicted,
-                    Either::Second(()) => self.changed.signal(()),
+                    Either::Second(why) if visit.yields(why) => break Ended::Evicted(why),
+                    Either::Second(_) => self.changed.signal(()),
                 }
             }
         };
-        if let Ended::Evicted = ended {
-            self.tally.evicted.one();
+        if let Ended::Evicted(why) = ended {
+            let state = visit.state();
+            match state {
+                State::Established => self.tally.evicted_established.one(),
+                _ => self.tally.evicted.one(),
+            }
+            let why = match (why, state) {
+                (Eviction::Share, _) => "its address has the most connections",
+                (_, State::Established) => "idle",
+                (_, State::Silent) => "nothing received",
+                (_, State::Handshake) => "handshake not finished",
+                (_, State::Closing | State::Vacant) => "closing",
+            };
             let age = visit.since().elapsed().as_millis();
             self.complain(
                 &visit,
-                format_args!("{} for {age} ms: made room for a newer connection", visit.state()),
+                format_args!("evicted for a newer connection after {age} ms ({why})"),
             );
         }
         if kind != Kind::Https {
@@ -554,8 +623,8 @@ impl<N: Network> Service<N> {
         match ended {
             // Without an owner, the rest of the words and the end are delivered yet.
             Ended::InOrder => stream.shutdown(),
-            Ended::Evicted if visit.state() == State::Closing => stream.shutdown(),
-            Ended::Evicted | Ended::Lost => stream.abort(),
+            Ended::Evicted(_) if visit.state() == State::Closing => stream.shutdown(),
+            Ended::Evicted(_) | Ended::Lost => stream.abort(),
         }
     }
 
@@ -577,7 +646,7 @@ impl<N: Network> Service<N> {
             call.established(None);
         }
         // The first bytes tell a peer that means it from one that only connected.
-        let first = match with_timeout(self.limits.get().idle, embedded_io_async::Read::read(stream, buffer)).await {
+        let first = match with_timeout(self.idle(visit), embedded_io_async::Read::read(stream, buffer)).await {
             Ok(Ok(count)) => count,
             Ok(Err(error)) => return self.failed(visit, transport_cause(error.kind()), &error),
             Err(_) => return self.failed(visit, "idle", &format_args!("nothing sent")),
@@ -591,8 +660,7 @@ impl<N: Network> Service<N> {
             self.tally.finished.one();
             return Ended::InOrder;
         }
-        let idle = self.limits.get().idle;
-        let end = pump(&mut reader, &mut writer, idle, visit.flow(), visit.watch()).await;
+        let end = pump(&mut reader, &mut writer, self.idle(visit), visit.flow(), visit.watch()).await;
         self.pumped(visit, end, |error| transport_cause(error.kind()))
     }
 
@@ -627,10 +695,7 @@ impl<N: Network> Service<N> {
             Ok((mut reader, mut writer)) => {
                 let end = match visit.kind() {
                     Kind::Https => https::serve(&mut reader, &mut writer, page, &self.limits.get(), visit).await,
-                    _ => {
-                        let idle = self.limits.get().idle;
-                        pump(&mut reader, &mut writer, idle, visit.flow(), visit.watch()).await
-                    }
+                    _ => pump(&mut reader, &mut writer, self.idle(visit), visit.flow(), visit.watch()).await,
                 };
                 if let End::Read(_) = end {
                     // The alert that says why.
@@ -653,6 +718,15 @@ impl<N: Network> Service<N> {
         self.pumped(visit, end, T::cause)
     }
 
+    fn idle(&self, visit: &Visit<'_>) -> Duration {
+        let limits = self.limits.get();
+        if visit.call.is_some() {
+            limits.idle_dialled
+        } else {
+            limits.idle
+        }
+    }
+
     fn established(&self, visit: &Visit<'_>) {
         visit.advance(State::Established);
         // If all are now, whoever waits for a place waits in vain.
@@ -660,7 +734,7 @@ impl<N: Network> Service<N> {
     }
 
     fn pumped<E: fmt::Display>(&self, visit: &Visit<'_>, end: End<E, E>, cause: fn(&E) -> &'static str) -> Ended {
-        let idle = self.limits.get().idle.as_secs();
+        let idle = self.idle(visit).as_secs();
         match end {
             End::Finished => {
                 self.tally.finished.one();
@@ -674,6 +748,11 @@ impl<N: Network> Service<N> {
                 self.failed(visit, "HTTP on an echo port", &"HTTP request on an echo port");
                 Ended::InOrder
             }
+            End::Displaced => self.failed(
+                visit,
+                "page evicted",
+                &"evicted for another page: the answer is read too slowly",
+            ),
             End::Stalled if visit.kind() == Kind::Https => {
                 let seconds = https::DELIVERY.min(self.limits.get().idle).as_secs();
                 self.failed(
@@ -709,6 +788,14 @@ impl<N: Network> Service<N> {
     }
 }
 
+/// Waits until `over`. `signal` says when to look; somebody else may take it, or begin anew before this task runs.
+pub(super) async fn ended(signal: &Signal<NoopRawMutex, ()>, over: impl Fn() -> bool) {
+    const RECHECK: Duration = Duration::from_millis(20);
+    while !over() {
+        let _ = with_timeout(RECHECK, signal.wait()).await;
+    }
+}
+
 /// How a conversation ended.
 enum Ended {
     /// Close the connection properly.
@@ -716,7 +803,7 @@ enum Ended {
     /// Reset it.
     Lost,
     /// It makes room for another.
-    Evicted,
+    Evicted(Eviction),
 }
 
 /// What there is for a new connection.

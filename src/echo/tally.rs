@@ -36,6 +36,8 @@ pub struct Tally {
     pub refused: Count,
     /// Connections that had not come to anything and gave way to newer ones.
     pub evicted: Count,
+    /// Established connections that gave way to newer ones: idle, or of an address with many.
+    pub evicted_established: Count,
     /// Handshakes finished.
     pub handshakes: Count,
     /// Connections that ended as both sides wished.
@@ -54,6 +56,7 @@ impl Tally {
             accepted: Count::new(),
             refused: Count::new(),
             evicted: Count::new(),
+            evicted_established: Count::new(),
             handshakes: Count::new(),
             finished: Count::new(),
             echoed: Count::new(),
@@ -97,6 +100,8 @@ impl fmt::Display for Tally {
             ("accepted", &self.accepted),
             ("refused, all workers busy", &self.refused),
             ("evicted before established", &self.evicted),
+            ("evicted when established", &self.evicted_established),
+            ("evicted when established", &self.evicted_established),
             ("handshakes finished", &self.handshakes),
             ("connections finished", &self.finished),
             ("bytes echoed", &self.echoed),

@@ -57,6 +57,9 @@ impl Secure<Stream> for FakeTls {
     fn cause(_: &net::Error) -> &'static str {
         "no hello"
     }
+    fn wipe(&mut self) {
+        self.0.fill(0);
+    }
 }
 
 impl Session for FakeSession<'_> {
@@ -124,6 +127,38 @@ fn served<T>(workers: usize, limits: Limits, work: impl AsyncFnOnce(&Service<Fak
         },
         tasks,
     ))
+}
+
+/// A service with one worker, whose buffer is seen each time that the worker is renewed.
+fn served_with(
+    limits: Limits,
+    work: impl AsyncFnOnce(&Service<FakeNetwork>, &FakeNetwork, &core::cell::Cell<Option<Vec<u8>>>),
+) {
+    let network = FakeNetwork::default();
+    let desks = std::vec![Desk::new()].leak();
+    let service = Service::new(std::vec![network.clone()].leak(), desks, limits);
+    service.set_tls(Ok(()));
+    let seen = core::cell::Cell::new(None);
+    let tasks: Vec<core::pin::Pin<Box<dyn Future<Output = ()> + '_>>> = std::vec![
+        Box::pin(async {
+            let desk = service.take_desk().unwrap();
+            let mut tls = FakeTls(std::vec![0; 256]);
+            loop {
+                service.work_at(desk, &mut tls).await;
+                seen.set(Some(tls.0.clone()));
+            }
+        }),
+        Box::pin(async {
+            service.listen().await;
+        }),
+    ];
+    block_on(beside(
+        async {
+            settle().await;
+            work(&service, &network, &seen).await;
+        },
+        tasks,
+    ));
 }
 
 async fn say(peer: &Stream, text: &str) -> String {
@@ -342,6 +377,7 @@ fn deadlines_free_the_worker() {
         handshake: SHORT,
         idle: SHORT,
         goodbye: SHORT,
+        ..Limits::default()
     };
     served(1, limits, async |service, network| {
         service.start(Kind::Tls, 10007, None).unwrap();
@@ -369,5 +405,121 @@ fn deadlines_free_the_worker() {
             ["handshake deadline", "idle", "stalled"].map(|cause| tally.faults(cause)),
             [1, 1, 1]
         );
+    });
+}
+
+/// An established connection of its own address, which has just moved a byte.
+async fn busy(network: &FakeNetwork, host: u8) -> Stream {
+    let peer = network.dial_from([10, 0, 3, host].into(), 7, 100).unwrap();
+    assert_eq!(say(&peer, "x").await, "x");
+    peer
+}
+
+#[test]
+fn an_idle_connection_makes_room_when_all_workers_are_busy() {
+    served(2, Limits::default(), async |service, network| {
+        service.start(Kind::Plain, 7, None).unwrap();
+        let (first, second) = (busy(network, 1).await, busy(network, 2).await);
+        let refused = network.dial(7, 100).unwrap();
+        settle().await;
+        assert!(refused.was_reset() && !first.was_reset());
+        embassy_time::Timer::after(super::registry::IDLE).await;
+        assert_eq!(say(&second, "y").await, "y");
+        let third = busy(network, 3).await;
+        assert!(first.was_reset() && !second.was_reset() && !third.was_reset());
+        let tally = service.tally();
+        assert_eq!(
+            (
+                tally.evicted_established.get(),
+                tally.evicted.get(),
+                tally.refused.get()
+            ),
+            (1, 0, 1)
+        );
+    });
+}
+
+#[test]
+fn an_address_with_most_connections_makes_room_even_if_none_is_idle() {
+    served(4, Limits::default(), async |service, network| {
+        service.start(Kind::Plain, 7, None).unwrap();
+        let mut many = Vec::new();
+        for _ in 0..3 {
+            many.push(busy(network, 1).await);
+        }
+        let other = busy(network, 2).await;
+        let newcomer = busy(network, 3).await;
+        assert_eq!(many.iter().filter(|peer| peer.was_reset()).count(), 1);
+        assert!(many[0].was_reset() && !other.was_reset() && !newcomer.was_reset());
+        // The address itself gains nothing by one more.
+        let more = network.dial_from([10, 0, 3, 1].into(), 7, 100).unwrap();
+        settle().await;
+        assert!(more.was_reset());
+        assert_eq!(
+            (say(&other, "y").await, say(&newcomer, "z").await),
+            ("y".into(), "z".into())
+        );
+    });
+}
+
+#[test]
+fn an_address_has_no_more_connections_than_it_may() {
+    let limits = Limits {
+        per_address: Some(2),
+        ..Limits::default()
+    };
+    served(4, limits, async |service, network| {
+        service.start(Kind::Plain, 7, None).unwrap();
+        let (first, second) = (busy(network, 1).await, busy(network, 1).await);
+        let third = network.dial_from([10, 0, 3, 1].into(), 7, 100).unwrap();
+        settle().await;
+        assert!(third.was_reset(), "although two workers are idle");
+        let other = busy(network, 2).await;
+        embassy_time::Timer::after(super::registry::IDLE).await;
+        assert_eq!(say(&second, "y").await, "y");
+        let _third = busy(network, 1).await;
+        assert!(first.was_reset() && !second.was_reset() && !other.was_reset());
+    });
+}
+
+#[test]
+fn a_port_that_is_restarted_at_once_has_been_stopped() {
+    served(1, Limits::default(), async |service, network| {
+        service.start(Kind::Plain, 7, None).unwrap();
+        service.reverse(Kind::Plain, reverse::to(reverse::HOME, 7)).unwrap();
+        settle().await;
+        // Polled first: it begins anew before the one that stops is told.
+        let restart = async {
+            while service.start(Kind::Plain, 7, None).is_err() {
+                embassy_futures::yield_now().await;
+            }
+        };
+        embassy_futures::join::join(restart, async { service.stop(Kind::Plain, 7).await.unwrap() }).await;
+        let redial = async {
+            while service.reverse(Kind::Plain, reverse::to(reverse::HOME, 7)).is_err() {
+                embassy_futures::yield_now().await;
+            }
+        };
+        let stop = async { service.reverse_stop(Kind::Plain, None).await.unwrap() };
+        embassy_futures::join::join(redial, stop).await;
+        assert_eq!(service.reverses(Kind::Plain), 1);
+        assert!(network.dial(7, 100).is_some());
+    });
+}
+
+#[test]
+fn nothing_of_a_connection_stays_in_the_buffers_of_its_worker() {
+    served_with(Limits::default(), async |service, network, seen| {
+        service.start(Kind::Plain, 7, None).unwrap();
+        service.start(Kind::Tls, 10007, None).unwrap();
+        for port in [7, 10007] {
+            let peer = network.dial(port, 100).unwrap();
+            assert_eq!(say(&peer, "Hsecret").await.trim_start_matches('H'), "secret");
+            drop(peer);
+            settle().await;
+            service.renew(Duration::from_secs(1));
+            settle().await;
+            assert_eq!(seen.take(), Some(std::vec![0; 256]), "port {port}");
+        }
     });
 }

@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::fmt;
 use core::net::SocketAddrV4;
 
-use embassy_time::Instant;
+use embassy_time::{Duration, Instant};
 
 use crate::pki::text::Count;
 use crate::tls::trace::{Event, Events, Story, Summary, Tape, Trace};
@@ -16,8 +16,8 @@ pub const TAPE: usize = 12 * 1024;
 pub struct Slot {
     tape: Tape<'static>,
     about: Cell<Option<About>>,
-    /// Somebody reads it, and wants it as it is.
-    held: Cell<bool>,
+    /// Set while it is being sent, and wanted as it is: since when, and when the peer last took a part of it.
+    held: Cell<Option<(Instant, Instant)>>,
 }
 
 impl Slot {
@@ -26,10 +26,16 @@ impl Slot {
         Self {
             tape: Tape::new(buffer),
             about: Cell::new(None),
-            held: Cell::new(false),
+            held: Cell::new(None),
         }
     }
 }
+
+/// A tape that is being sent gives way to a new connection when the peer has taken nothing for so long: a few round trips.
+const STALLED: Duration = Duration::from_millis(500);
+
+/// The same when sending takes so long, whatever the peer takes.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// Whose tape it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +47,8 @@ struct About {
     since: Instant,
 }
 
-/// As many tapes as there is memory for. Each connection takes the oldest that is not held, whatever is on it.
+/// As many tapes as there is memory for. Each connection takes the oldest that is not held, whatever is on it; if all are
+/// held, one whose peer takes nothing, or not enough.
 pub struct Traces {
     slots: &'static [Slot],
     on: Cell<bool>,
@@ -74,14 +81,19 @@ impl Traces {
     }
 
     /// A tape for a connection with `peer` that begins now; `port` is ours, where we are the server. `None` when
-    /// narrating is off, there is no memory for it, or all tapes are held.
+    /// narrating is off, there is no memory for it, or all tapes are held by peers that read them.
     pub fn begin(&'static self, peer: SocketAddrV4, port: Option<u16>) -> Option<Narrator> {
+        self.begin_at(Instant::now(), peer, port)
+    }
+
+    fn begin_at(&'static self, now: Instant, peer: SocketAddrV4, port: Option<u16>) -> Option<Narrator> {
         if !self.on.get() {
             return None;
         }
         let age = |slot: &&Slot| slot.about.get().map_or(0, |about| about.number);
-        let free = self.slots.iter().filter(|slot| !slot.held.get());
-        let slot = free.min_by_key(age)?;
+        let free = self.slots.iter().filter(|slot| slot.held.get().is_none());
+        let slot = free.min_by_key(age).or_else(|| self.slowest(now))?;
+        slot.held.set(None);
         let number = self.last.get().wrapping_add(1).max(1);
         self.last.set(number);
         slot.tape.clear();
@@ -89,9 +101,19 @@ impl Traces {
             number,
             peer,
             port,
-            since: Instant::now(),
+            since: now,
         }));
         Some(Narrator { slot, number })
+    }
+
+    /// The held tape whose peer has taken nothing for longest, if that, or the whole of sending, takes too long.
+    fn slowest(&self, now: Instant) -> Option<&'static Slot> {
+        let held = self.slots.iter().filter_map(|slot| Some((slot, slot.held.get()?)));
+        held.filter(|(_, (since, taken))| {
+            now.saturating_duration_since(*taken) >= STALLED || now.saturating_duration_since(*since) >= SLOW
+        })
+        .min_by_key(|(_, (_, taken))| *taken)
+        .map(|(slot, _)| slot)
     }
 
     /// The tape with the least number that is `from` or more, if there is one.
@@ -130,7 +152,8 @@ impl Narrator {
     pub fn hold(&self) -> Option<Held> {
         self.about()?;
         self.slot.tape.stop();
-        self.slot.held.set(true);
+        let now = Instant::now();
+        self.slot.held.set(Some((now, now)));
         Some(Held(*self))
     }
 
@@ -139,12 +162,25 @@ impl Narrator {
     }
 }
 
-/// A tape that nobody writes to, nor takes, until this is dropped.
+/// A tape that nobody writes to until this is dropped, and that nobody takes while its peer reads.
 pub struct Held(Narrator);
+
+impl Held {
+    /// Notes that the peer has taken a part; returns whether the tape is still this connection's.
+    pub fn progress(&self) -> bool {
+        let held = self.0.about().and(self.0.slot.held.get());
+        if let Some((since, _)) = held {
+            self.0.slot.held.set(Some((since, Instant::now())));
+        }
+        held.is_some()
+    }
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.slot.held.set(false);
+        if self.0.about().is_some() {
+            self.0.slot.held.set(None);
+        }
     }
 }
 
@@ -279,6 +315,29 @@ mod tests {
         assert_eq!(first.read(|_| ()), None);
         drop(other);
         assert_eq!(traces.begin(PEER, None).unwrap().number(), 5);
+    }
+
+    #[test]
+    fn a_tape_whose_peer_takes_nothing_gives_way_to_a_new_connection() {
+        let traces = traces(2);
+        traces.switch(true);
+        let held = [(); 2].map(|()| traces.begin(PEER, None).unwrap().hold().unwrap());
+        let now = Instant::now();
+        assert!(traces.begin_at(now, PEER, None).is_none());
+        let (stalled, slow) = (now + STALLED, now + SLOW);
+        held[0].0.slot.held.set(Some((now, stalled)));
+        held[1].0.slot.held.set(Some((now, now)));
+        assert_eq!(traces.begin_at(stalled, PEER, None).unwrap().number(), 3);
+        assert!(held[0].progress() && !held[1].progress(), "the first is read");
+        let third = traces.next(3).unwrap().hold().unwrap();
+        drop(held);
+        assert!(third.progress(), "it is not given back by the one before");
+        // One that is read too slowly gives way as well.
+        let fourth = traces.begin_at(now, PEER, None).unwrap().hold().unwrap();
+        third.0.slot.held.set(Some((now, slow)));
+        fourth.0.slot.held.set(Some((slow, slow)));
+        assert_eq!(traces.begin_at(slow, PEER, None).unwrap().number(), 5);
+        assert!(fourth.progress() && !third.progress());
     }
 
     #[test]

@@ -414,7 +414,22 @@ impl<C: Card> Runner<C> {
                 shared.pool.mark_quietly(index);
             }
             Class::Orphan | Class::Done => shared.pool.release(index),
+            // It was never accepted: see `silence`.
+            Class::Unmarked if !slot.owned.get() => slot.with(|socket| socket.abort()),
             Class::FreeLarge | Class::FreeSmall | Class::Unmarked | Class::Marked => {}
+        }
+    }
+
+    /// Until when an open connection may say nothing before it is accepted.
+    fn silence(&self, slot: &Slot) -> i64 {
+        let listener = self.shared.pool.listener(slot.listener.get());
+        match listener.is_some_and(|listener| listener.deferred.get()) {
+            true => self
+                .shared
+                .now
+                .get()
+                .saturating_add(super::tcp::SILENCE.as_micros() as i64),
+            false => NEVER,
         }
     }
 
@@ -591,6 +606,9 @@ impl<C: Card> Runner<C> {
                 } else if cause == Cause::Segment && unread && slot.class() == Class::Unmarked {
                     // Who says nothing is evicted before who does.
                     pool.touch(index);
+                }
+                if !slot.owned.get() && slot.class() == Class::Unmarked {
+                    pool.make_ready(index);
                 }
             }
             Class::Orphan | Class::Done => {

@@ -15,6 +15,8 @@ use smoltcp::socket::{Socket, tcp};
 pub(super) const NONE: u16 = u16::MAX;
 /// The most listening ports of an interface.
 pub(super) const MAX_LISTENERS: usize = 16;
+/// The most connections of a deferred listener that have said nothing yet: a first flight is right behind the handshake.
+const MAX_SILENT: usize = 8;
 /// No listener: a connection that we opened, or whose listener is gone.
 pub(super) const NOBODY: u8 = u8::MAX;
 /// The time that never comes.
@@ -287,6 +289,8 @@ pub(super) struct Listener {
     pub(super) reserved: Cell<u16>,
     /// So many slots serve it now.
     pub(super) used: Cell<u16>,
+    /// Connections are accepted when they have said something, not before.
+    pub(super) deferred: Cell<bool>,
     ready: List,
     waiting: List,
 }
@@ -297,6 +301,7 @@ impl Listener {
             port: Cell::new(0),
             reserved: Cell::new(0),
             used: Cell::new(0),
+            deferred: Cell::new(false),
             ready: List::new(),
             waiting: List::new(),
         }
@@ -633,15 +638,42 @@ impl Pool {
             .map(|(index, _)| index)
     }
 
-    /// Puts a finished handshake into the accept queue and wakes one task that waits for it.
+    /// Puts a finished handshake into the accept queue and wakes one task that waits for it; where the listener wants to
+    /// hear something first, only when it has.
     pub(super) fn make_ready(&self, index: u16) {
         let Some(slot) = self.slot(index) else { return };
         let Some(listener) = self.listener(slot.listener.get()) else {
             return;
         };
+        if listener.deferred.get() && slot.with(|socket| socket.may_recv() && !socket.can_recv()) {
+            self.limit_silent(slot.listener.get());
+            return;
+        }
         if !slot.ready.replace(true) {
+            slot.deadline.set(NEVER);
             listener.ready.push(index, |i| self.ready_links(i));
             self.wake_waiter(slot.listener.get());
+        }
+    }
+
+    /// Resets the oldest connection to a deferred listener that has said nothing, if there are too many of them.
+    fn limit_silent(&self, listener: u8) {
+        let silent = |slot: &Slot| {
+            let waits = slot.listener.get() == listener && !slot.owned.get() && !slot.ready.get();
+            waits && slot.with(|socket| socket.is_open())
+        };
+        let (mut count, mut oldest) = (0, None);
+        let mut index = self.list(Class::Unmarked).head.get();
+        while let Some(slot) = self.slot(index) {
+            if silent(slot) {
+                count += 1;
+                oldest = oldest.or(Some((index, slot)));
+            }
+            index = slot.links.next.get();
+        }
+        if let Some((index, slot)) = oldest.filter(|_| count > MAX_SILENT) {
+            slot.with(|socket| socket.abort());
+            self.mark_quietly(index);
         }
     }
 

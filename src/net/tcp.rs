@@ -13,6 +13,9 @@ use super::slots::{Class, End, Key, NEVER, NOBODY, Request, Slot, Taken};
 use super::{ConnectError, Error, ListenError, Shared, is_host};
 use crate::nic::Link;
 
+/// A connection to a deferred listener may say nothing for so long: see [`TcpListener::defer`].
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
+
 /// A listening port. Dropping it closes the port; connections already accepted go on.
 pub struct TcpListener {
     shared: &'static Shared,
@@ -29,6 +32,23 @@ impl TcpListener {
             waiter: None,
         }
         .await
+    }
+
+    /// Has connections accepted only when they have sent something (or ended), as Linux's TCP_DEFER_ACCEPT does: those that
+    /// say nothing wait without an owner, for at most `SILENCE`, and are the first to be evicted.
+    pub fn defer(self) -> Self {
+        if let Some(listener) = self.shared.pool.listener(self.index) {
+            listener.deferred.set(true);
+        }
+        self
+    }
+
+    /// How many connections wait to be accepted.
+    pub fn waiting(&self) -> usize {
+        self.shared
+            .pool
+            .listener(self.index)
+            .map_or(0, |listener| listener.ready())
     }
 
     /// The port.
@@ -57,6 +77,7 @@ impl TcpListener {
         listener.port.set(port);
         listener.reserved.set(reserved as u16);
         listener.used.set(0);
+        listener.deferred.set(false);
         Ok(Self { shared, index, port })
     }
 }

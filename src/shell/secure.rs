@@ -1,14 +1,17 @@
 //! The debug shell over TLS, for those whose certificate is good.
 //!
 //! The newest wins, as on telnet; but only who has proved who he is counts as one who has come. There are a few
-//! [`Seat`]s, each with buffers of its own and a task: one for the session, the others for handshakes meanwhile.
+//! [`Seat`]s, each with buffers of its own and a task: one for the session, the others for handshakes meanwhile. A handshake
+//! that makes no progress is evicted when another connection waits for a seat.
 
 use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
-use embassy_time::{Duration, with_timeout};
+use embassy_time::{Duration, Instant, Timer, with_timeout};
+use embedded_io_async::{ErrorType, Read, Write};
 use rand_core::CryptoRng;
 
+use core::cell::Cell;
 use core::net::SocketAddrV4;
 use core::pin::pin;
 
@@ -16,7 +19,7 @@ use super::server::{GOODBYE, HTTP, carry_out, goodbye};
 use super::telnet::Telnet;
 use super::{Exit, Host, Origin, run};
 use crate::echo::limit::Limiter;
-use crate::echo::{Listener, Transport};
+use crate::echo::{Listener, Transport, wipe};
 use crate::log::SECURITY;
 use crate::pki::verify::Clock;
 use crate::tls::{Connection, ServerConfig, Stream};
@@ -24,8 +27,18 @@ use crate::tls::{Connection, ServerConfig, Stream};
 /// How many can be in the handshake or in a session at a time.
 pub const SEATS: usize = 3;
 
-/// The longest that a handshake may take: those who wait for a seat wait no longer.
+/// The longest that a handshake may take.
 pub const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// A handshake makes room for a connection that waits for a seat when nothing was received for so long: a round trip, and the
+/// peer's own work.
+pub const QUIET: Duration = Duration::from_millis(500);
+
+/// The same when it has taken so long, whatever was received.
+pub const HANDSHAKE_MIN: Duration = Duration::from_secs(2);
+
+/// How often a handshake that may be evicted looks for connections that wait.
+const RECHECK: Duration = Duration::from_millis(50);
 
 /// The application protocol, by ALPN: a client that offers others and not this one is refused (RFC 7301 §3.2), so that no
 /// browser that has a certificate is brought here.
@@ -67,6 +80,46 @@ impl Default for Hall {
     }
 }
 
+/// Waits until the handshake is to make room for a connection that waits for a seat.
+async fn displaced<L: Listener>(listener: &L, heard: &Cell<Instant>) {
+    let latest = Instant::now().saturating_add(HANDSHAKE_MIN);
+    loop {
+        let until = heard.get().saturating_add(QUIET).min(latest);
+        match until > Instant::now() {
+            true => Timer::at(until).await,
+            false if listener.waiting() > 0 => return,
+            false => Timer::after(RECHECK).await,
+        }
+    }
+}
+
+/// A connection that notes when something was received.
+struct Heard<'a, S> {
+    stream: S,
+    heard: &'a Cell<Instant>,
+}
+
+impl<S: ErrorType> ErrorType for Heard<'_, S> {
+    type Error = S::Error;
+}
+
+impl<S: Read> Read for Heard<'_, S> {
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, S::Error> {
+        let count = self.stream.read(buf).await?;
+        self.heard.set(Instant::now());
+        Ok(count)
+    }
+}
+
+impl<S: Write> Write for Heard<'_, S> {
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, S::Error> {
+        self.stream.write(buf).await
+    }
+    async fn flush(&mut self) -> Result<(), S::Error> {
+        self.stream.flush().await
+    }
+}
+
 /// Serves the seat with that number until `renewed`, and then to the end of the session at hand. Each of [`SEATS`] tasks
 /// runs this for the same port, again and again, each time with another configuration in its seat.
 pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
@@ -82,6 +135,9 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
         return renewed.await;
     };
     loop {
+        // Pasted private keys were in it.
+        wipe(seat.inbound);
+        wipe(seat.outbound);
         let stream = match select(renewed.as_mut(), listener.accept()).await {
             Either::First(()) => return,
             Either::Second(stream) => stream,
@@ -101,13 +157,19 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
                 continue;
             }
         };
-        let mut stream = Stream::new(stream, connection);
-        match with_timeout(HANDSHAKE, stream.handshake(&mut seat.rng)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+        let heard = Cell::new(Instant::now());
+        let mut stream = Stream::new(Heard { stream, heard: &heard }, connection);
+        let handshake = select(stream.handshake(&mut seat.rng), displaced(listener, &heard));
+        match with_timeout(HANDSHAKE, handshake).await {
+            Ok(Either::First(Ok(()))) => {}
+            Ok(Either::First(Err(error))) => {
                 refused(&error);
                 // The alert is on its way, and a reset must not overtake it.
-                stream.transport().shutdown();
+                stream.transport().stream.shutdown();
+                continue;
+            }
+            Ok(Either::Second(())) => {
+                refused(&"evicted for a newer connection (handshake not finished)");
                 continue;
             }
             Err(_) => {
@@ -120,7 +182,7 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
             refused(&"no certificate");
             continue;
         };
-        stream.transport().mark_established();
+        stream.transport().stream.mark_established();
         for (_, other) in hall.successor.iter().enumerate().filter(|(other, _)| *other != number) {
             other.signal(peer);
         }
@@ -147,17 +209,17 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
             }
             Either::Second(Err(error)) => {
                 ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends: {error}");
-                telnet.get_mut().transport().shutdown();
+                telnet.get_mut().transport().stream.shutdown();
                 continue;
             }
         };
         let mut stream = goodbye(telnet, words).await;
         // close_notify; whether it gets out or not, FIN is next.
         let _ = with_timeout(GOODBYE, stream.close()).await;
-        stream.transport().shutdown();
+        stream.transport().stream.shutdown();
         if let Some(Exit::Power(power)) = exit {
             // The network goes down with the machine.
-            let _ = with_timeout(GOODBYE, stream.transport().drained()).await;
+            let _ = with_timeout(GOODBYE, stream.transport().stream.drained()).await;
             carry_out(host, power);
         }
     }

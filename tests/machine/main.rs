@@ -16,6 +16,7 @@ mod frames;
 mod guide;
 mod hello;
 mod identities;
+mod occupy;
 mod paraq;
 mod pki;
 mod proxy;

@@ -14,7 +14,7 @@ use embedded_io_async::{BufRead, Write};
 use super::pump::End;
 use super::registry::Guard;
 use super::server::Limits;
-use super::traces::Narrator;
+use super::traces::{Held, Narrator};
 use page::Page;
 use request::{Parser, Request, Status};
 
@@ -53,7 +53,11 @@ pub(super) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
         },
         _ => request,
     };
-    let mut answer = Answer { writer, guard };
+    let mut answer = Answer {
+        writer,
+        guard,
+        held: held.as_ref(),
+    };
     let delivery = async {
         match page.filter(|_| request.status == Status::OK) {
             Some(narrator) => answer.page(request, &Page::new(narrator, guard.peer())).await,
@@ -63,6 +67,7 @@ pub(super) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
     match with_timeout(DELIVERY.min(limits.idle), delivery).await {
         Ok(Ok(())) => End::Finished,
         Ok(Err(Some(error))) => End::Write(error),
+        Ok(Err(None)) if held.as_ref().is_some_and(|held| !held.progress()) => End::Displaced,
         Ok(Err(None)) | Err(_) => End::Stalled,
     }
 }
@@ -89,6 +94,8 @@ async fn read<R: BufRead>(reader: &mut R, guard: &Guard<'_>) -> Result<Option<Re
 struct Answer<'a, 'g, W> {
     writer: &'a mut W,
     guard: &'a Guard<'g>,
+    /// The tape that is shown, if one is.
+    held: Option<&'a Held>,
 }
 
 impl<W: Write> Answer<'_, '_, W> {
@@ -145,6 +152,10 @@ impl<W: Write> Answer<'_, '_, W> {
                 result => result.map_err(Some)?,
             };
             self.guard.flow().add_sent(count);
+            // What is written next would be of another connection.
+            if self.held.is_some_and(|held| !held.progress()) {
+                return Err(None);
+            }
             bytes = bytes.get(count..).unwrap_or_default();
         }
         Ok(())

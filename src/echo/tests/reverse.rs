@@ -6,10 +6,10 @@ use crate::net::ConnectError;
 use embassy_time::{Instant, Timer};
 use std::net::Ipv4Addr;
 
-const HOME: Host<'_> = Host::Address(Ipv4Addr::new(10, 0, 2, 2));
+pub(super) const HOME: Host<'_> = Host::Address(Ipv4Addr::new(10, 0, 2, 2));
 const SECOND: Duration = Duration::from_secs(1);
 
-fn to(host: Host<'_>, port: u16) -> Target<'_> {
+pub(super) fn to(host: Host<'_>, port: u16) -> Target<'_> {
     Target {
         host,
         port,

@@ -201,6 +201,8 @@ impl<C: Card> Runner<C> {
         if matches!(state, State::Established | State::CloseWait) {
             slot.state.set(state);
             shared.count(|counters| counters.accepted += 1);
+            slot.deadline.set(self.silence(slot));
+            pool.schedule(slot);
             pool.make_ready(index);
             pool.mark_quietly(index);
         } else {

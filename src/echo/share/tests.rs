@@ -1,0 +1,81 @@
+//! Who makes room.
+
+use core::net::SocketAddrV4;
+use std::vec::Vec;
+
+use embassy_time::Duration;
+
+use super::*;
+use crate::echo::Kind;
+use crate::echo::registry::{Description, Guard, IDLE};
+use crate::pki::text::Text;
+
+fn address(n: usize) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a00_0000 + u32::try_from(n).unwrap())
+}
+
+/// Established connections, one for each address, in that order.
+fn taken<'a>(table: &'a [Entry], addresses: impl IntoIterator<Item = usize>) -> Vec<Guard<'a>> {
+    let occupy = |(entry, n): (&'a Entry, usize)| {
+        let guard = entry.occupy(Kind::Plain, 7, SocketAddrV4::new(address(n), 1));
+        guard.advance(State::Established);
+        guard
+    };
+    table.iter().zip(addresses).map(occupy).collect()
+}
+
+fn table<const N: usize>() -> [Entry; N] {
+    core::array::from_fn(|_| Entry::new())
+}
+
+#[test]
+fn one_address_makes_room_for_others_and_not_for_itself() {
+    let table = table::<100>();
+    // One has 97, the oldest connections belong to others.
+    let guards = taken(&table, [1, 2, 3].into_iter().chain(core::iter::repeat_n(9, 97)));
+    let now = Instant::now();
+    let chosen =
+        |newcomer, now| choose(|| table.iter(), address(newcomer), now).map(|(entry, why)| (*entry.peer().ip(), why));
+    assert_eq!(chosen(50, now), Some((address(9), Eviction::Share)));
+    assert_eq!(chosen(2, now), Some((address(9), Eviction::Share)));
+    assert_eq!(chosen(9, now), None, "all of them are busy");
+    // Idle, the oldest goes, whoever it is.
+    let later = now + IDLE + Duration::from_secs(1);
+    assert_eq!(chosen(9, later), Some((address(1), Eviction::Idle)));
+    assert_eq!(chosen(50, later), Some((address(9), Eviction::Share)));
+    guards.iter().for_each(|guard| guard.mark_dialled());
+    assert_eq!(chosen(50, later), None);
+}
+
+#[test]
+fn among_equals_the_one_that_has_been_idle_longest_goes_and_who_is_known_last() {
+    let table = table::<40>();
+    let guards = taken(&table, 0..40);
+    let now = Instant::now();
+    let chosen = |now| choose(|| table.iter(), address(50), now).map(|(entry, why)| (*entry.peer().ip(), why));
+    assert_eq!(chosen(now), None);
+    let later = now + IDLE;
+    assert_eq!(chosen(later), Some((address(0), Eviction::Idle)));
+    guards[0].describe(Description {
+        subject: Some(Text::new("CN=known")),
+        ..Description::default()
+    });
+    assert_eq!(chosen(later), Some((address(1), Eviction::Idle)));
+}
+
+#[test]
+fn an_address_with_more_than_a_quarter_is_found_in_any_order() {
+    let table = table::<360>();
+    for step in [1, 7, 37, 91] {
+        // Every third is of the same.
+        let order = |n: usize| (n * step) % 360;
+        let _guards = taken(
+            &table,
+            (0..360).map(|n| if order(n) % 3 == 0 { 1000 } else { order(n) }),
+        );
+        assert_eq!(heaviest(&|| table.iter()), Some((address(1000), 120)), "{step}");
+    }
+    // Four clients of one address among many are not too many.
+    let _guards = taken(&table, (0..360).map(|n| if n < 4 { 1000 } else { n }));
+    assert_eq!(heaviest(&|| table.iter()), None);
+}
