@@ -112,7 +112,7 @@ fn what_the_client_cannot_do_is_said_at_the_prompt() {
     assert!(answer.ends_with("Failed: connection refused.\n"), "{answer}");
     let answer = shell.command("client connect 10.0.2.2 7 vm7");
     assert!(
-        answer.ends_with("Failed: there is no such network interface.\n"),
+        answer.ends_with("Failed: there is no such network interface.\nInterfaces: vm0\n"),
         "{answer}"
     );
     let answer = shell.command("client connect no.such.name.invalid 7");
