@@ -290,7 +290,7 @@ mod tests {
         assert_eq!([second.number(), third.number()], [2, 3]);
         let list = |from| traces.next(from).map(|narrator| narrator.number());
         assert_eq!([list(0), list(2), list(3), list(4)], [Some(2), Some(2), Some(3), None]);
-        assert_eq!(third.to_string(), "   3  -> 10.0.2.2:40000, 0 s ago: done, 1 steps");
+        assert_eq!(third.to_string(), "   3  -> 10.0.2.2:40000, 0 s ago: done, 1 step");
         traces.switch(false);
         assert!(traces.begin(PEER, None).is_none());
         assert!(third.read(|_| ()).is_some(), "what is there stays there");
