@@ -509,7 +509,7 @@ fn a_configuration_is_baked_whole() {
             .client_auth = \"required\", .verify = \"strict\", .keylog = 1, .selftest = 1,
             .root_certs_file = \"../pki/ca.pem\",
             .allow = { \"CN=alice,O=\\\"Example\\\"\", \"CN=a\\\\,b\" } },
-        .echo = { .tls_port = 18, .plain_port = 19, .https_port = 22, .connections = 20, .idle_timeout = 21 },
+        .echo = { .tls_port = 18, .plain_port = 19, .https_port = 22, .connections = 20, .connections_per_address = 7, .idle_timeout = 21 },
     ";
     let told = build.accepted(text);
     let baked = build.baked();
