@@ -142,11 +142,12 @@ impl Registers {
             let hour = number(self.hour & !AFTERNOON).filter(|hour| (1..=12).contains(hour))?;
             hour % 12 + if self.hour & AFTERNOON != 0 { 12 } else { 0 }
         };
-        // A register that holds no century to speak of: it is this one.
+        // A register without a plausible century: it is this one. A clock of the last century is wrong, and has to be
+        // recognised as such.
         let century = self
             .century
             .and_then(number)
-            .filter(|century| (20..=21).contains(century))
+            .filter(|century| (19..=21).contains(century))
             .unwrap_or(20);
         let date = Date {
             year: 100 * u64::from(century) + u64::from(number(self.year).filter(|&year| year < 100)?),
@@ -235,6 +236,25 @@ mod tests {
             (year(None), year(Some(0)), year(Some(0xff))),
             (Some(2024), Some(2024), Some(2024))
         );
+    }
+
+    #[test]
+    fn a_date_of_the_last_century_is_not_moved_into_this_one() {
+        let year = |century, year| {
+            Registers {
+                century,
+                year,
+                day: 0x01,
+                ..EVENING
+            }
+            .decode()
+            .map(|s| Date::of(s).year)
+        };
+        for (register, expected) in [(0x70, 1970), (0x80, 1980), (0x99, 1999)] {
+            assert_eq!(year(Some(0x19), register), Some(expected));
+        }
+        assert_eq!(year(Some(0x19), 0x69), None);
+        assert_eq!(year(Some(0x18), 0x24), Some(2024));
     }
 
     #[test]
