@@ -170,7 +170,7 @@ fn start(
     memory.spawn(spawner, "plain client", 1, |_| speak_plainly(plain_client, netifs))?;
     memory.spawn(spawner, "TLS client", 1, |_| speak(tls_client, machine, buffers.take()))?;
     memory.spawn(spawner, "serial shell", 1, |_| shell::serial(serial::Console, machine))?;
-    memory.spawn(spawner, "clock", 1, |_| clock::refine())?;
+    memory.spawn(spawner, "clock", 1, |_| clock::maintain())?;
     memory.spawn(spawner, "serial port", 1, |_| serial::poll())?;
     memory.spawn(spawner, "entropy", 1, |_| entropy::keep_fresh())?;
     if config.vmm.telnet_dbgsh {

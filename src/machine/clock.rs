@@ -1,7 +1,9 @@
 //! Time: the TSC as the clock, the local APIC's timer as the alarm, the RTC for the date.
 //!
 //! The TSC's rate is taken from CPUID where the CPU or the hypervisor tells it, else it is measured for two
-//! milliseconds at boot against the ACPI PM timer or the PIT, and once more, at leisure, by [`refine`].
+//! milliseconds at boot against the ACPI PM timer or the PIT, and once more, at leisure, by [`maintain`].
+//! The date is read at boot and, by [`maintain`], once a minute: the TSC need not count while the machine is stopped,
+//! suspended or saved in a snapshot.
 
 use super::acpi::{Acpi, PmTimer};
 use super::interrupts::{self, timer};
@@ -11,8 +13,11 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::task::Waker;
 use critical_section::Mutex;
+use date::Epoch;
 use embassy_time_queue_utils::Queue;
 use x86_64::instructions::port::Port;
+
+mod date;
 
 /// Ticks of the clock in a second: the tick is the microsecond.
 pub const TICKS: u64 = 1_000_000;
@@ -100,11 +105,11 @@ pub fn init(acpi: &Acpi) {
             } else {
                 apic.map_or(Alarm::None, Alarm::Apic)
             },
-            // Uptime at which the RTC was read; that is now.
             date: None,
+            century: acpi.century,
         };
     });
-    let date = rtc::read(acpi.century).map(|seconds| Epoch { seconds, uptime: now() });
+    let date = read_date();
     change(|clock| clock.date = date);
 }
 
@@ -117,7 +122,7 @@ pub fn now() -> u64 {
 /// Seconds since 1970, UTC (or whatever the RTC is set to).
 pub fn unix_time() -> Result<u64, DateError> {
     let date = clock().date.ok_or(DateError::NoClock)?;
-    judge(date.seconds + now().saturating_sub(date.uptime) / TICKS)
+    judge(date.at(now()))
 }
 
 /// The rate of the TSC in Hz, and where it comes from.
@@ -133,9 +138,26 @@ pub fn tsc() -> u64 {
     unsafe { _rdtsc() }
 }
 
+/// Measures the rate of the TSC once more, then follows the RTC. To be run as a task.
+pub async fn maintain() {
+    refine().await;
+    // Without an RTC at boot there is none to look for later: each look takes long where nothing responds.
+    while clock().date.is_some() {
+        embassy_time::Timer::after_secs(DATE_INTERVAL).await;
+        if let Some(reading) = read_date() {
+            change(|clock| clock.date = clock.date.map(|date| date.advanced_to(reading)));
+        }
+    }
+}
+
+fn read_date() -> Option<Epoch> {
+    let seconds = rtc::read(clock().century)?;
+    Some(Epoch { seconds, uptime: now() })
+}
+
 /// Measures the TSC once more against the PM timer, for four seconds and so to about a millionth, where the first
-/// measurement was a short one. To be run as a task.
-pub async fn refine() {
+/// measurement was a short one.
+async fn refine() {
     let Some(pm_timer) = clock().pm_timer.filter(|_| clock().source == Source::PmTimer) else {
         return;
     };
@@ -207,6 +229,8 @@ pub(super) fn arm() -> bool {
     true
 }
 
+/// How often the RTC is read, in seconds: how long the date can be behind after the machine was stopped.
+const DATE_INTERVAL: u64 = 60;
 /// Frequency of the ACPI PM timer (ACPI 6.5, 4.8.2.1).
 const PM_HZ: u64 = 3_579_545;
 /// Frequency of the PIT (Intel 8254).
@@ -225,6 +249,8 @@ struct Clock {
     pm_timer: Option<PmTimer>,
     alarm: Alarm,
     date: Option<Epoch>,
+    /// The RTC's register that holds the century, or 0.
+    century: u8,
 }
 
 #[derive(Clone, Copy)]
@@ -233,13 +259,6 @@ enum Alarm {
     /// The local APIC's timer, with its rate in Hz (divided by 16).
     Apic(u64),
     Deadline,
-}
-
-/// A date, and the uptime (microseconds) at which it was.
-#[derive(Clone, Copy)]
-struct Epoch {
-    seconds: u64,
-    uptime: u64,
 }
 
 struct Timers {
@@ -260,6 +279,7 @@ static CLOCK: Mutex<Cell<Clock>> = Mutex::new(Cell::new(Clock {
     pm_timer: None,
     alarm: Alarm::None,
     date: None,
+    century: 0,
 }));
 
 static TIMERS: Mutex<RefCell<Timers>> = Mutex::new(RefCell::new(Timers {
