@@ -13,7 +13,7 @@ use super::{ClientAuth, Config, Ders, Key, MAX_CERTIFICATES, MAX_IDENTITIES};
 use crate::crypto::key::SigningKey;
 use crate::pki::anchor::{self, Anchor};
 use crate::pki::cert::{Certificate, Date};
-use crate::pki::crl::{self, Crl};
+use crate::pki::crl::{self, CLOCK_SKEW, Crl};
 use crate::pki::error::CertificateError;
 use crate::pki::own::{self, Role};
 
@@ -302,7 +302,7 @@ impl Config {
         for (number, certificate) in (1..).zip(certificates(chain)) {
             let fault = if now < built {
                 Fault::Clock { now, built }
-            } else if now < certificate.not_before {
+            } else if certificate.not_before.0 > now.0.saturating_add(CLOCK_SKEW) {
                 Fault::NotYetValid {
                     number,
                     date: certificate.not_before,

@@ -17,7 +17,8 @@ use super::work::Work;
 /// How old a list may be that does not name the time of the next one, in days. RFC 5280 §5.1.2.5 wants nextUpdate;
 /// `openssl ca` can leave it out.
 pub const MAX_AGE: u64 = 30;
-/// How far the clock of a CA may be ahead of ours, in seconds.
+/// How far the clock of an issuer may be ahead of ours, in seconds: the tolerance for notBefore of certificates and for
+/// thisUpdate of revocation lists and OCSP responses. The ends, notAfter and nextUpdate, have none.
 pub const CLOCK_SKEW: u64 = 300;
 const DAY: u64 = 24 * 60 * 60;
 

@@ -178,7 +178,7 @@ impl Question {
             return Err(StapleFault::CriticalExtension.into());
         }
         let (not_before, not_after) = (responder.not_before.0, responder.not_after.0);
-        if now < not_before {
+        if not_before > now.saturating_add(CLOCK_SKEW) {
             return Err(StapleFault::ResponderNotYetValid { not_before, now }.into());
         }
         if now > not_after {

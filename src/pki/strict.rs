@@ -11,6 +11,7 @@ use webpki::{EndEntityCert, Error, KeyUsage};
 
 use super::cert::{CertError, Certificate, outer, rest};
 use super::constraints::unsupported_form;
+use super::crl::CLOCK_SKEW;
 use super::error::CertificateError;
 use super::limits::MAX_INTERMEDIATES;
 use super::name::{self, ServerName};
@@ -110,10 +111,11 @@ fn check_issuers(path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64) -> Result<
     Ok(())
 }
 
-/// Whether it is the life of a certificate.
+/// Checks that `now` is within the validity of a certificate (RFC 5280 §6.1.3 a 2), notBefore with a tolerance of
+/// [`CLOCK_SKEW`].
 pub(super) fn check_dates(certificate: &Certificate<'_>, now: u64) -> Result<(), CertificateError> {
     let (not_before, not_after) = (certificate.not_before.0, certificate.not_after.0);
-    if now < not_before {
+    if not_before > now.saturating_add(CLOCK_SKEW) {
         return Err(CertificateError::NotYetValid { not_before, now });
     }
     if now > not_after {
@@ -201,7 +203,7 @@ fn ask_webpki(
 
     let explain = |error| explain(error, trust, path, purpose, now);
     let end_entity = EndEntityCert::try_from(&leaf_der).map_err(explain)?;
-    let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(tolerant_time(path, now)));
     end_entity
         .verify_for_usage(&algorithms, &anchors, &intermediates, time, usage, None, None)
         .map_err(explain)?;
@@ -220,6 +222,20 @@ fn ask_webpki(
             Error::CertNotValidForName(_) => mismatch(),
             other => explain(other),
         })
+}
+
+/// The time for webpki, which has no tolerance: `now`, or the latest notBefore in the path that [`CLOCK_SKEW`] allows. What
+/// has expired at `now` has expired then too.
+#[inline(never)] // what it needs of the stack is not to lie below webpki
+fn tolerant_time(path: &Path<'_, '_>, now: u64) -> u64 {
+    let certificates = path
+        .certificates
+        .iter()
+        .filter_map(|der| Certificate::from_der(der).ok());
+    certificates
+        .map(|certificate| certificate.not_before.0)
+        .filter(|&not_before| not_before <= now.saturating_add(CLOCK_SKEW))
+        .fold(now, u64::max)
 }
 
 fn by<'a>(issuer: &Certificate<'a>, certificate: &Certificate<'a>) -> Signature<'a> {

@@ -15,6 +15,7 @@ use crate::crypto::key::SigningKey;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::test_tools::{Dir, Rng};
 use crate::pki::cert::CertError;
+use crate::pki::crl::CLOCK_SKEW;
 
 mod configured;
 mod openssl;
@@ -230,7 +231,9 @@ fn dates_are_kept_to_the_second() {
     };
     let (not_before, not_after) = (1_735_689_600, 1_798_761_600);
     assert_eq!((at(not_before), at(not_after)), (Ok(()), Ok(())));
-    let (early, late) = (not_before - 1, not_after + 1);
+    // The clock of the issuer may be ahead.
+    assert_eq!(at(not_before - CLOCK_SKEW), Ok(()));
+    let (early, late) = (not_before - CLOCK_SKEW - 1, not_after + 1);
     assert_eq!(at(early), Err(CertificateError::NotYetValid { not_before, now: early }));
     assert_eq!(at(late), Err(CertificateError::Expired { not_after, now: late }));
     assert_eq!(
@@ -254,6 +257,23 @@ fn dates_are_kept_to_the_second() {
         &[&below, one.der()],
         ANY_SERVER,
         "certificate expired 2024-02-01 (it is 2026-01-01 now)",
+    );
+    // And it may begin a little later than the leaf.
+    let one = intermediate("One", &root, |params| {
+        params.not_before = date_time_ymd(2025, 1, 1) + core::time::Duration::from_secs(CLOCK_SKEW);
+    });
+    let below = super::tests::leaf(&one, |_| {});
+    let anchors = [root.der().as_ref()];
+    let at = |now| Trust::new(&anchors).verify(&[&below, one.der()], ANY_SERVER, Clock { now, floor: 0 });
+    let now = not_before - 1;
+    assert_eq!(at(not_before), Ok(()));
+    let begins = not_before + CLOCK_SKEW;
+    assert_eq!(
+        at(now),
+        Err(CertificateError::NotYetValid {
+            not_before: begins,
+            now
+        })
     );
     let v1 = v1(&root, "x", b"\x17\x0d240101000000Z\x17\x0d250101000000Z");
     assert_eq!(
