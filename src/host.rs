@@ -358,12 +358,17 @@ fn entropy_report(out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "entropy: {} {state}, {}", source.name(), Count(bytes, "byte"))?;
     }
     match entropy::rng() {
-        Ok(_) => writeln!(
-            out,
-            "generator: seeded {}, {} given",
-            Count(status.seeded, "time"),
-            Count(status.given, "byte")
-        )?,
+        Ok(_) => {
+            let (seeded, given) = (Count(status.seeded, "time"), Count(status.given, "byte"));
+            writeln!(out, "generator: seeded {seeded}, {given} given")?;
+            if status.fresh.is_none() || status.bare > 0 {
+                let bare = Count(status.bare, "use");
+                writeln!(
+                    out,
+                    "generator: {bare} with only the time stamp counter mixed in: do not resume a snapshot twice"
+                )?;
+            }
+        }
         Err(error) => writeln!(out, "{error}: no TLS")?,
     }
     writeln!(out, "cpu features: {}", cpu::Features)

@@ -1,16 +1,23 @@
 //! The CPU's own random numbers: RDSEED and RDRAND.
 
+use super::Source;
 use core::arch::x86_64::{_rdrand64_step, _rdseed64_step};
 
 /// How often to ask RDRAND before it is taken to be broken (Intel's DRNG guide, 5.2.1).
 const RDRAND_ATTEMPTS: u32 = 10;
 /// RDSEED may run dry for a while; a pause between attempts is advised (5.3.1).
 const RDSEED_ATTEMPTS: u32 = 1000;
+/// How often to ask RDSEED at each use of the generator, which has a seed already.
+const USE_ATTEMPTS: u32 = 10;
 
 /// Fills `buffer` by RDSEED. False where there is none, or it gives nothing.
 pub(super) fn rdseed(buffer: &mut [u8]) -> bool {
+    rdseed_within(RDSEED_ATTEMPTS, buffer)
+}
+
+fn rdseed_within(attempts: u32, buffer: &mut [u8]) -> bool {
     super::super::cpu::has("rdseed")
-        && fill(buffer, RDSEED_ATTEMPTS, |word| {
+        && fill(buffer, attempts, |word| {
             // SAFETY: the CPU has it.
             unsafe { seed_step(word) }
         })
@@ -23,6 +30,15 @@ pub(super) fn rdrand(buffer: &mut [u8]) -> bool {
             // SAFETY: the CPU has it.
             unsafe { rand_step(word) }
         })
+}
+
+/// Fills `buffer` by a source of the CPU, in a few attempts: for each use of the generator. False as above.
+pub(super) fn fresh(source: Source, buffer: &mut [u8]) -> bool {
+    match source {
+        Source::Rdrand => rdrand(buffer),
+        Source::Rdseed => rdseed_within(USE_ATTEMPTS, buffer),
+        Source::Virtio => false,
+    }
 }
 
 #[target_feature(enable = "rdseed")]

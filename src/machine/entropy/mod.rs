@@ -2,8 +2,11 @@
 //!
 //! RDSEED, RDRAND and a virtio entropy device, each watched by health tests ([`health`]), go through SHA-256 into the
 //! key of a ChaCha20 generator. The generator erases fast: each time it makes numbers it first makes its next key, and
-//! what was handed out is wiped, so that whoever sees its state learns nothing about the past. Sources are mixed in
+//! keeps nothing of what it made, so that whoever sees its state learns nothing about the past. Sources are mixed in
 //! again every ten minutes, and after each MiB. Without a healthy source there is no generator at all ([`NoEntropy`]).
+//!
+//! Two machines resumed from one snapshot have one state. So each use mixes in the time stamp counter and [`FRESH`] bytes
+//! of RDRAND or RDSEED. Where the CPU has neither, the counter alone has to differ, and `status` says so.
 
 pub mod health;
 
@@ -101,6 +104,10 @@ pub struct Status {
     pub seeded: u64,
     /// Bytes that it gave.
     pub given: u64,
+    /// The source of which something is mixed in at each use.
+    pub fresh: Option<Source>,
+    /// Uses at which nothing but the time stamp counter was mixed in.
+    pub bare: u64,
 }
 
 /// The generator, if there is enough entropy for one.
@@ -151,6 +158,8 @@ pub fn status() -> Status {
         sources: pool.meters.each_ref().map(|meter| (meter.state, meter.bytes)),
         seeded: pool.seeded,
         given: pool.generator.given,
+        fresh: pool.fresh_source(),
+        bare: pool.bare,
     })
 }
 
@@ -171,7 +180,7 @@ impl TryRng for Rng {
 
     fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
         let due = with(|pool| {
-            pool.generator.fill(target);
+            pool.fill(target, super::clock::tsc(), cpu::fresh);
             pool.generator.since_seed > RESEED_BYTES
         });
         if due {
@@ -195,6 +204,11 @@ const RESEED_BYTES: u64 = 1 << 20;
 const RESEED: usize = 64;
 /// The least bytes of healthy sources that make a seed: likewise.
 const ENOUGH: usize = 64;
+
+/// Bytes of a CPU's source to mix in at each use: 128 bits, at the 4 bits a byte that the health tests assume.
+const FRESH: usize = 32;
+/// The sources that can give them at once, the faster one first.
+const AT_ONCE: [Source; 2] = [Source::Rdrand, Source::Rdseed];
 
 static POOL: Mutex<RefCell<Pool>> = Mutex::new(RefCell::new(Pool::new()));
 static DEVICE: Mutex<RefCell<Option<virtio::Device>>> = Mutex::new(RefCell::new(None));
@@ -258,6 +272,8 @@ struct Pool {
     /// Bytes of it that are from healthy sources.
     credit: usize,
     seeded: u64,
+    /// Uses without anything of a source.
+    bare: u64,
     generator: Generator,
 }
 
@@ -273,6 +289,7 @@ impl Pool {
             gathered: None,
             credit: 0,
             seeded: 0,
+            bare: 0,
             generator: Generator::new(),
         }
     }
@@ -329,68 +346,77 @@ impl Pool {
         self.credit = 0;
         self.seeded += 1;
     }
+
+    /// The source to mix in at each use.
+    fn fresh_source(&self) -> Option<Source> {
+        let healthy = |source: &Source| self.meters[*source as usize].state == State::Healthy;
+        AT_ONCE.into_iter().find(healthy)
+    }
+
+    /// Makes numbers, after mixing in `tsc` and what the first healthy source gives that `ask` can ask at once. It is
+    /// tested as all of it is; a source that fails is not used again, and one that gives nothing is passed over.
+    fn fill(&mut self, target: &mut [u8], tsc: u64, mut ask: impl FnMut(Source, &mut [u8]) -> bool) {
+        let mut fresh = [0; FRESH];
+        let mixed = AT_ONCE.into_iter().any(|source| {
+            let meter = &mut self.meters[source as usize];
+            if meter.state != State::Healthy || !ask(source, &mut fresh) {
+                return false;
+            }
+            if let Err(fault) = meter.health.test(&fresh) {
+                meter.state = State::Failed(fault);
+                return false;
+            }
+            meter.bytes += FRESH as u64;
+            true
+        });
+        self.bare += u64::from(!mixed);
+        self.generator.fill(target, tsc, &fresh);
+        fresh.zeroize();
+    }
 }
 
-/// ChaCha20 with fast key erasure (<https://blog.cr.yp.to/20170723-random.html>): each refill of the buffer begins with
-/// the next key, and the buffer is wiped as it is handed out.
+/// ChaCha20 with fast key erasure (<https://blog.cr.yp.to/20170723-random.html>): each use makes a key of the old one and
+/// of what is fresh, and of that first the next key, then the numbers. Nothing is made in advance.
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Generator {
     key: [u8; 32],
-    buffer: [u8; BUFFER],
-    /// Where in the buffer what has not been handed out begins.
-    used: usize,
     given: u64,
     since_seed: u64,
 }
-
-/// Eight blocks of ChaCha20, less the key.
-const BUFFER: usize = 8 * 64 - 32;
 
 impl Generator {
     const fn new() -> Self {
         Self {
             key: [0; 32],
-            buffer: [0; BUFFER],
-            used: BUFFER,
             given: 0,
             since_seed: 0,
         }
     }
 
     fn seed(&mut self, seed: &[u8]) {
-        let mut key = Sha256::new()
-            .chain_update(b"postern generator")
-            .chain_update(self.key)
-            .chain_update(seed)
-            .finalize();
-        self.key.copy_from_slice(&key);
-        key.as_mut_slice().zeroize();
-        // What the old key made is not handed out any more.
-        self.buffer.zeroize();
-        self.used = BUFFER;
+        self.mix(b"postern generator", &[seed]);
         self.since_seed = 0;
     }
 
-    fn fill(&mut self, mut target: &mut [u8]) {
+    /// Makes the key anew, of itself and of these.
+    fn mix(&mut self, label: &[u8], parts: &[&[u8]]) {
+        let mut hash = Sha256::new().chain_update(label).chain_update(self.key);
+        for part in parts {
+            hash.update(part);
+        }
+        let mut key = hash.finalize();
+        self.key.copy_from_slice(&key);
+        key.as_mut_slice().zeroize();
+    }
+
+    fn fill(&mut self, target: &mut [u8], tsc: u64, fresh: &[u8; FRESH]) {
         self.given += target.len() as u64;
         self.since_seed += target.len() as u64;
-        while !target.is_empty() {
-            if self.used >= BUFFER {
-                // Wiped when it is dropped.
-                let mut rng = ChaCha20Rng::from_seed(self.key);
-                rng.fill_bytes(&mut self.key);
-                rng.fill_bytes(&mut self.buffer);
-                self.used = 0;
-            }
-            let count = target.len().min(BUFFER - self.used);
-            let (now, later) = target.split_at_mut(count);
-            if let Some(made) = self.buffer.get_mut(self.used..self.used + count) {
-                now.copy_from_slice(made);
-                made.zeroize();
-            }
-            self.used += count;
-            target = later;
-        }
+        self.mix(b"postern use", &[&tsc.to_le_bytes(), fresh]);
+        // Wiped when it is dropped.
+        let mut rng = ChaCha20Rng::from_seed(self.key);
+        rng.fill_bytes(&mut self.key);
+        rng.fill_bytes(target);
     }
 }
 
@@ -492,38 +518,75 @@ mod tests {
     }
 
     #[test]
-    fn what_was_handed_out_is_gone() {
+    fn each_use_has_a_key_of_its_own() {
         let mut generator = Generator::new();
         generator.seed(b"seed");
-        let before = generator.key;
-        let mut out = [0; 100];
-        generator.fill(&mut out);
-        assert!(out.iter().any(|&byte| byte != 0) && generator.key != before);
-        assert!(generator.buffer[..100].iter().all(|&byte| byte == 0));
-        assert!(generator.buffer[100..].iter().any(|&byte| byte != 0));
-        // A new seed does not hand out what the old one made.
-        generator.seed(b"more");
-        assert!(generator.buffer.iter().all(|&byte| byte == 0) && generator.used == BUFFER);
+        let mut keys = std::vec![generator.key];
+        let mut all = std::vec::Vec::new();
+        for len in [0, 1, 479, 480, 1040] {
+            let mut part = std::vec![0; len];
+            // Even if nothing is fresh.
+            generator.fill(&mut part, 0, &[0; FRESH]);
+            all.extend(part);
+            assert!(!keys.contains(&generator.key));
+            keys.push(generator.key);
+        }
+        assert_eq!((generator.given, generator.since_seed), (2000, 2000));
+        let mut health = Health::new();
+        assert_eq!(health.test(&all), Ok(()));
+        assert!(all.windows(32).all(|window| keys.iter().all(|key| key != window)));
+    }
+
+    /// What a machine that is resumed from the one snapshot draws.
+    fn resumed(tsc: u64, fresh: u8) -> ([u8; 32], Pool) {
+        let mut pool = pool_with(Source::Rdrand);
+        pool.add(Source::Rdrand, &noise(START_UP, 1));
+        pool.seed(&[]);
+        let mut out = [0; 32];
+        pool.fill(&mut out, 1, |_, bytes| {
+            bytes.copy_from_slice(&noise(bytes.len(), 2));
+            true
+        });
+        // Here the snapshot is taken.
+        pool.fill(&mut out, tsc, |source, bytes| {
+            assert_eq!(source, Source::Rdrand);
+            bytes.copy_from_slice(&noise(bytes.len(), fresh));
+            true
+        });
+        (out, pool)
     }
 
     #[test]
-    fn the_stream_is_the_same_however_it_is_cut() {
-        let stream = |cuts: &[usize]| {
-            let mut generator = Generator::new();
-            generator.seed(b"seed");
-            let mut all = std::vec::Vec::new();
-            for &cut in cuts {
-                let mut part = std::vec![0; cut];
-                generator.fill(&mut part);
-                all.extend(part);
-            }
-            assert_eq!((generator.given, generator.since_seed), (2000, 2000));
-            all
-        };
-        let whole = stream(&[2000]);
-        assert_eq!(whole, stream(&[1, 479, 480, 1, 1039]));
-        assert_eq!(whole, stream(&[0, 500, 500, 500, 500]));
-        let mut health = Health::new();
-        assert_eq!(health.test(&whole), Ok(()));
+    fn machines_resumed_from_one_snapshot_draw_different_numbers() {
+        let (one, pool) = resumed(2, 3);
+        assert_eq!(one, resumed(2, 3).0);
+        assert_ne!(one, resumed(2, 4).0);
+        assert_ne!(one, resumed(3, 3).0);
+        assert_eq!((pool.bare, pool.fresh_source()), (0, Some(Source::Rdrand)));
+        let bytes = pool.meters[Source::Rdrand as usize].bytes;
+        assert_eq!(bytes, (START_UP + 2 * FRESH) as u64);
+    }
+
+    #[test]
+    fn uses_with_nothing_fresh_are_counted() {
+        // Only a device, which is not asked at each use.
+        let mut pool = pool_with(Source::Virtio);
+        pool.add(Source::Virtio, &noise(START_UP, 1));
+        pool.seed(&[]);
+        pool.fill(&mut [0; 8], 1, |_, _| panic!("nothing can be asked"));
+        assert_eq!((pool.bare, pool.fresh_source()), (1, None));
+        // A source that gives nothing, and one that fails: the generator goes on from its seed.
+        let mut pool = pool_with(Source::Rdrand);
+        pool.add(Source::Rdrand, &noise(START_UP, 1));
+        pool.seed(&[]);
+        pool.fill(&mut [0; 8], 1, |_, _| false);
+        assert_eq!((pool.bare, pool.fresh_source()), (1, Some(Source::Rdrand)));
+        pool.fill(&mut [0; 8], 1, |_, bytes| {
+            bytes.fill(7);
+            true
+        });
+        assert_eq!((pool.bare, pool.fresh_source()), (2, None));
+        let state = pool.meters[Source::Rdrand as usize].state;
+        assert_eq!(state, State::Failed(Fault::Repetition));
     }
 }
