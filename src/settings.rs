@@ -7,7 +7,7 @@ pub(crate) mod tls;
 use core::fmt::Write as _;
 
 use embassy_time::Duration;
-use postern::config::{Config, Scratch};
+use postern::config::{Config, Path, Scratch};
 use postern::echo::client::{Speech, TlsClient, outbound_len};
 use postern::echo::proxy::Proxy;
 use postern::echo::secure::TlsWorker;
@@ -73,7 +73,9 @@ pub(crate) fn load(module: Option<&'static [u8]>, memory: &mut Memory) -> &'stat
 
 /// Has a boot module without certificates serve with the throw-away ones of the build, if that has made any.
 fn lend_throw_away(config: &mut Config, scratch: &mut Scratch) {
-    if !config.is_anonymous() || THROW_AWAY.is_empty() {
+    // One that names roots has said what it trusts.
+    let trusts = config.places.get(Path::RootCerts).is_some();
+    if !config.is_anonymous() || trusts || THROW_AWAY.is_empty() {
         return;
     }
     let (now, built) = (clock::unix_time().unwrap_or(clock::BUILT), clock::BUILT);

@@ -304,7 +304,7 @@ fn a_server_that_asks_who_we_are_is_told() {
         let (_server, other) = ca.s_server(&credentials, &arguments);
         connected(&mut shell, other, "");
         known.wait_for(&format!(
-            "10.0.2.2:{other}: own certificate has no scheme that the server accepts"
+            "10.0.2.2:{other}: own certificate has no scheme, type or issuer that the server accepts"
         ));
         assert_eq!(shell.command("client close"), "Done.\n");
         let mut shell = echoctl_tls(&unknown);

@@ -175,5 +175,5 @@ fn the_log_goes_to_the_syslog_server() {
         let bytes = std::fs::read(&capture).unwrap();
         super::common::process::find(&bytes, b"debug shell begins").map(|_| ())
     });
-    assert!(machine.console().text().contains("debug shell begins"));
+    machine.wait_for("debug shell begins");
 }

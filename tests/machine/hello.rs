@@ -62,10 +62,10 @@ fn each_wrong_hello_gets_its_alert_and_a_line_in_the_log() {
             "no common version: the peer offers at most TLS 1.1",
         ),
         (
-            "TLS 1.2 with the suites of TLS 1.3",
+            "TLS 1.2 without extended master secret",
             old(0x0303),
             Alert::HANDSHAKE_FAILURE,
-            "no common cipher suite",
+            "TLS 1.2 without extended_master_secret",
         ),
         (
             "1.1 in supported_versions",
