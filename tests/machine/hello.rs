@@ -131,7 +131,7 @@ fn each_wrong_hello_gets_its_alert_and_a_line_in_the_log() {
             "an endless hello",
             record(22, &[1, 0xff, 0xff, 0xff, 3, 3]),
             Alert::DECODE_ERROR,
-            "handshake message of 16777219 bytes",
+            "ClientHello of 16777219 bytes is over the limit of 16384 bytes",
         ),
         (
             "an empty record",
