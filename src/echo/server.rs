@@ -4,7 +4,7 @@
 //! [`Service::work_at`], each with its own TLS buffers; a worker serves one connection at a time, from whichever port. An
 //! accepted connection goes straight to an idle worker. If there is none, the oldest connection that has not come to
 //! anything yet makes room, so that stalled peers, however many, never keep a willing one out for long; then an established
-//! one, as [`share`](super::share) chooses it. If all of these are in use, the newcomer is refused.
+//! one, as `share` chooses it. If all of these are in use, the newcomer is refused.
 
 use core::cell::Cell;
 use core::fmt;

@@ -5,7 +5,7 @@
 //! keeps nothing of what it made, so that whoever sees its state learns nothing about the past. Sources are mixed in
 //! again every ten minutes, and after each MiB. Without a healthy source there is no generator at all ([`NoEntropy`]).
 //!
-//! Two machines resumed from one snapshot have one state. So each use mixes in the time stamp counter and [`FRESH`] bytes
+//! Two machines resumed from one snapshot have one state. So each use mixes in the time stamp counter and 32 bytes
 //! of RDRAND or RDSEED. Where the CPU has neither, the counter alone has to differ, and `status` says so.
 
 pub mod health;
