@@ -42,6 +42,8 @@ pub struct Function {
     pub device: u16,
     /// Class, subclass and programming interface, in bits 23 to 0.
     pub class: u32,
+    /// The bridge that leads to its bus; none on bus 0.
+    bridge: Option<Address>,
     bars: OnceCell<[Result<Range, Error>; BARS]>,
 }
 
@@ -78,13 +80,13 @@ impl core::error::Error for Error {}
 pub fn scan() -> Vec<Function, MAX_FUNCTIONS> {
     let mut found = Vec::new();
     if is_present() {
-        // Buses that bridges lead to; bus 0 is the root.
-        let mut buses = [0u64; 4];
-        buses[0] = 1;
+        // The bridges that lead to the buses; bus 0 is the root.
+        let mut bridges = [None; 256];
         for bus in 0..=255u8 {
-            if buses[usize::from(bus >> 6)] >> (bus & 63) & 1 == 1 {
-                scan_bus(bus, &mut found, |next| {
-                    buses[usize::from(next >> 6)] |= 1 << (next & 63)
+            let bridge = bridges[usize::from(bus)];
+            if bus == 0 || bridge.is_some() {
+                scan_bus(bus, bridge, &mut found, |next, at| {
+                    bridges[usize::from(next)] = Some(at)
                 });
             }
         }
@@ -117,22 +119,15 @@ impl Function {
 
     /// Where in configuration space the first capability `id` is.
     pub fn capability(&self, id: u8) -> Option<u8> {
-        if self.read(COMMAND) >> 16 & STATUS_CAPABILITIES == 0 {
-            return None;
+        capability(&mut Ports, self.address, id)
+    }
+
+    /// Keeps the link to the device from saving power by itself (ASPM), at both of its ends.
+    pub fn disable_aspm(&self) {
+        // The lower end first (PCIe 3.0, 5.4.1.3).
+        for address in [Some(self.address), self.bridge].into_iter().flatten() {
+            disable_aspm(&mut Ports, address);
         }
-        let mut at = self.read(CAPABILITIES) as u8 & !3;
-        // No more than fit, lest the list is a circle.
-        for _ in 0..48 {
-            if at < 0x40 {
-                return None;
-            }
-            let header = self.read(at);
-            if header as u8 == id {
-                return Some(at);
-            }
-            at = (header >> 8) as u8 & !3;
-        }
-        None
     }
 
     /// Has the device raise `interrupt` by MSI, and no INTx any more.
@@ -229,6 +224,62 @@ impl Function {
     }
 }
 
+/// Configuration space, 32 bits at a time.
+trait ConfigSpace {
+    fn read(&mut self, address: Address, at: u8) -> u32;
+    fn write(&mut self, address: Address, at: u8, value: u32);
+}
+
+/// The machine's own.
+struct Ports;
+
+impl ConfigSpace for Ports {
+    fn read(&mut self, address: Address, at: u8) -> u32 {
+        read(address, at)
+    }
+
+    fn write(&mut self, address: Address, at: u8, value: u32) {
+        write(address, at, value);
+    }
+}
+
+fn capability(space: &mut impl ConfigSpace, address: Address, id: u8) -> Option<u8> {
+    if space.read(address, COMMAND) >> 16 & STATUS_CAPABILITIES == 0 {
+        return None;
+    }
+    let mut at = space.read(address, CAPABILITIES) as u8 & !3;
+    // No more than fit, lest the list is a circle.
+    for _ in 0..48 {
+        if at < 0x40 {
+            return None;
+        }
+        let header = space.read(address, at);
+        if header as u8 == id {
+            return Some(at);
+        }
+        at = (header >> 8) as u8 & !3;
+    }
+    None
+}
+
+fn disable_aspm(space: &mut impl ConfigSpace, address: Address) {
+    let Some(at) = capability(space, address, CAPABILITY_PCIE) else {
+        return;
+    };
+    // What is integrated into the root complex has no link.
+    if matches!(space.read(address, at) >> PCIE_TYPE_SHIFT & 0xf, 9 | 10) {
+        return;
+    }
+    let Some(at) = at.checked_add(PCIE_LINK_CONTROL) else {
+        return;
+    };
+    // Bits of the link status above are cleared by ones: zeros leave them.
+    let control = space.read(address, at) & 0xffff;
+    if control & LINK_ASPM != 0 {
+        space.write(address, at, control & !LINK_ASPM);
+    }
+}
+
 /// Reads 32 bits of configuration space.
 pub(super) fn read(address: Address, at: u8) -> u32 {
     // SAFETY: mechanism #1; reading configuration space changes nothing.
@@ -278,6 +329,14 @@ const MSI_ENABLE: u32 = 1 << 16;
 const MSI_VECTORS: u32 = 0b111 << 20;
 const MSI_64_BIT: u32 = 1 << 23;
 
+const CAPABILITY_PCIE: u8 = 0x10;
+/// In the first word: device or port type (PCIe 3.0, 7.8.2).
+const PCIE_TYPE_SHIFT: u32 = 20;
+/// Link Control (7.8.7), from the capability on.
+const PCIE_LINK_CONTROL: u8 = 0x10;
+/// L0s and L1.
+const LINK_ASPM: u32 = 0b11;
+
 const CAPABILITY_MSIX: u8 = 0x11;
 const MSIX_LAST_ENTRY: u32 = 0x7ff;
 const MSIX_MASK_ALL: u32 = 1 << 30;
@@ -301,7 +360,12 @@ fn is_present() -> bool {
     }
 }
 
-fn scan_bus(bus: u8, found: &mut Vec<Function, MAX_FUNCTIONS>, mut bridge: impl FnMut(u8)) {
+fn scan_bus(
+    bus: u8,
+    bridge: Option<Address>,
+    found: &mut Vec<Function, MAX_FUNCTIONS>,
+    mut leads_to: impl FnMut(u8, Address),
+) {
     for device in 0..32 {
         for function in 0..8 {
             let address = Address { bus, device, function };
@@ -317,7 +381,7 @@ fn scan_bus(bus: u8, found: &mut Vec<Function, MAX_FUNCTIONS>, mut bridge: impl 
                 // The bus behind a bridge has a higher number, if firmware has given it one.
                 let secondary = (read(address, BRIDGE_BUSES) >> 8) as u8;
                 if secondary > bus {
-                    bridge(secondary);
+                    leads_to(secondary, address);
                 }
             }
             // Full: what comes is ignored.
@@ -326,6 +390,7 @@ fn scan_bus(bus: u8, found: &mut Vec<Function, MAX_FUNCTIONS>, mut bridge: impl 
                 vendor: id as u16,
                 device: (id >> 16) as u16,
                 class: read(address, CLASS) >> 8,
+                bridge,
                 bars: OnceCell::new(),
             });
             if function == 0 && header & 0x80 == 0 {
@@ -377,6 +442,74 @@ mod tests {
             bar_range(0, (0xffff_fff4, 0xffff_fff4), (u32::MAX, u32::MAX)),
             Err(Error::NoMemoryBar(0))
         );
+    }
+
+    /// Functions with a configuration space of 64 words, and the writes to it.
+    struct Fake {
+        functions: [(Address, [u32; 64]); 2],
+        writes: std::vec::Vec<(Address, u8, u32)>,
+    }
+
+    impl ConfigSpace for Fake {
+        fn read(&mut self, address: Address, at: u8) -> u32 {
+            let found = self.functions.iter().find(|(function, _)| *function == address);
+            found.map_or(u32::MAX, |(_, words)| words[usize::from(at) / 4])
+        }
+
+        fn write(&mut self, address: Address, at: u8, value: u32) {
+            self.writes.push((address, at, value));
+        }
+    }
+
+    const CARD: Address = Address {
+        bus: 1,
+        device: 0,
+        function: 0,
+    };
+    const PORT: Address = Address {
+        bus: 0,
+        device: 2,
+        function: 0,
+    };
+
+    /// A card behind a root port, with this type of port, and this Link Status and Control.
+    fn link(kind: u32, link: u32) -> Fake {
+        let mut words = [0; 64];
+        words[1] = STATUS_CAPABILITIES << 16;
+        words[0x34 / 4] = 0x40;
+        words[0x40 / 4] = 0x5005;
+        words[0x50 / 4] = 0x10 | kind << PCIE_TYPE_SHIFT;
+        words[0x60 / 4] = link;
+        Fake {
+            functions: [(CARD, words), (PORT, words)],
+            writes: std::vec::Vec::new(),
+        }
+    }
+
+    #[test]
+    fn aspm_is_switched_off_and_the_rest_of_link_control_is_left() {
+        for aspm in 1..=3 {
+            let mut space = link(0, 0xffff_0140 | aspm);
+            disable_aspm(&mut space, CARD);
+            disable_aspm(&mut space, PORT);
+            assert_eq!(space.writes, [(CARD, 0x60, 0x140), (PORT, 0x60, 0x140)]);
+        }
+    }
+
+    #[test]
+    fn without_a_link_or_aspm_nothing_is_written() {
+        for mut space in [link(9, 3), link(10, 3), link(0, 0x1011_0140)] {
+            disable_aspm(&mut space, CARD);
+            assert_eq!(space.writes, []);
+        }
+        // No such function, no capabilities, none of PCIe, and a circle.
+        let mut space = link(0, 3);
+        disable_aspm(&mut space, Address { bus: 7, ..CARD });
+        space.functions[0].1[1] = 0;
+        space.functions[1].1[0x40 / 4] = 0x4005;
+        disable_aspm(&mut space, CARD);
+        disable_aspm(&mut space, PORT);
+        assert_eq!(space.writes, []);
     }
 
     #[test]

@@ -17,12 +17,10 @@ use super::{Card, Frame, Link, MAX_FRAME, Stats};
 use crate::machine::{interrupts, pci};
 use crate::pki::text::Count;
 
+mod reset;
+
 /// PCI vendor and device of the 82574L.
 pub(super) const DEVICE: (u16, u16) = (0x8086, 0x10d3);
-
-/// How often a register is read while waiting for a reset: each read takes the better part of a microsecond, and the
-/// card needs some milliseconds at most (datasheet 4.5).
-const RESET_READS: u32 = 100_000;
 
 /// How long frames may wait in the card, while there is a link, before it is taken to hang.
 const HANG: Duration = Duration::from_secs(2);
@@ -240,6 +238,7 @@ impl<R: Registers> E1000e<R> {
             }),
         };
         card.reset()?;
+        card.await_phy();
         enable();
         card.bring_up()?;
         // What the counters say of the time before does not count.
@@ -258,58 +257,6 @@ impl<R: Registers> E1000e<R> {
     /// which has no hold of the card, asks [`Interrupt::poll`].
     pub fn has_work(&self) -> bool {
         self.current.is_some() || self.rx.completed().is_some()
-    }
-
-    /// Starts the card, after a reset, with empty rings (datasheet 4.6).
-    fn bring_up(&mut self) -> Result<(), Error> {
-        self.write(CTRL, self.read(CTRL) | CTRL_SLU);
-        self.mac = self.read_mac()?;
-        for index in 0..MTA_LEN {
-            self.write(MTA + 4 * index, 0);
-        }
-        self.set_up_interrupts();
-        self.set_up_receiver();
-        self.set_up_transmitter();
-        self.interrupt.masked();
-        self.write(IMS, self.causes().other);
-        Ok(())
-    }
-
-    fn reset(&mut self) -> Result<(), Error> {
-        if self.read(STATUS) == u32::MAX {
-            return Err(Error::NoRegisters);
-        }
-        self.write(IMC, u32::MAX);
-        self.write(RCTL, 0);
-        self.write(TCTL, 0);
-        // Bus transfers under way must end before the reset (datasheet 5.2.3.2); if they do not, it ends them.
-        self.write(CTRL, self.read(CTRL) | CTRL_GIO_MASTER_DISABLE);
-        self.wait(|card| card.read(STATUS) & STATUS_GIO_MASTER_ENABLE == 0);
-        self.write(CTRL, (self.read(CTRL) & !CTRL_GIO_MASTER_DISABLE) | CTRL_RST);
-        if !self.wait(|card| card.read(CTRL) & CTRL_RST == 0 && card.read(EECD) & EECD_AUTO_RD != 0) {
-            return Err(Error::ResetTimedOut);
-        }
-        // The reset has unmasked nothing on the real card; on others it may not have changed anything.
-        self.write(IMC, u32::MAX);
-        self.write(ICR, u32::MAX);
-        Ok(())
-    }
-
-    /// Waits until `ready`, for a bounded number of register reads. Whether it came to be.
-    fn wait(&self, ready: impl Fn(&Self) -> bool) -> bool {
-        (0..RESET_READS).any(|_| ready(self))
-    }
-
-    fn read_mac(&self) -> Result<[u8; 6], Error> {
-        let (low, high) = (self.read(RAL0), self.read(RAH0));
-        let ([a, b, c, d], [e, f, ..]) = (low.to_le_bytes(), high.to_le_bytes());
-        let mac = [a, b, c, d, e, f];
-        let multicast = a & 1 != 0;
-        if high & RAH_AV == 0 || multicast || mac == [0; 6] {
-            Err(Error::NoMac)
-        } else {
-            Ok(mac)
-        }
     }
 
     /// No throttling: [`Card::arm`] unmasks for one interrupt, after which the card is polled until there is nothing
@@ -333,10 +280,11 @@ impl<R: Registers> E1000e<R> {
 
     fn causes(&self) -> Causes {
         match self.signal {
+            // The card wants each cause unmasked that is to raise "other"; for QEMU's model "other" suffices.
             Signal::MsiX => Causes {
                 receive: ICR_RXQ0,
                 transmit: ICR_TXQ0,
-                other: ICR_OTHER,
+                other: ICR_OTHER | ICR_LSC | ICR_RXO,
             },
             Signal::Msi => Causes {
                 receive: ICR_RXT0 | ICR_RXDMT0,
@@ -371,7 +319,6 @@ impl<R: Registers> E1000e<R> {
         self.tx.reset();
         self.starved = false;
         self.watch = None;
-        // TARC0 stays as it is: its enable bit is set by reset, and without it nothing is sent.
         self.write(TXDCTL0, TXDCTL_USUAL);
         self.write(TDBAL0, self.tx.address() as u32);
         self.write(TDBAH0, (self.tx.address() >> 32) as u32);

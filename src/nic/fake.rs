@@ -15,6 +15,9 @@ use super::regs::*;
 use super::ring::*;
 use super::{Config, RingSizes, Signal};
 
+pub(super) mod frames;
+mod phy;
+
 /// The fake card's own address.
 pub(super) const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 
@@ -44,12 +47,18 @@ struct Card {
     present: bool,
     bus_master: bool,
     stuck: bool,
+    /// Requests for the PHY's bus until firmware releases it; after a reset the card itself has it for three.
+    mdio_busy: u32,
+    /// The PHY's control register, and transfers until its reset bit clears itself. `None`: there is no PHY.
+    phy: Option<(u32, u32)>,
     /// Frames to be sent stay in the card until `complete`.
     slow: bool,
     sent: Vec<Vec<u8>>,
     context: Option<u64>,
     /// Causes for which an MSI was sent and which have not been cleared since.
     signalled: u32,
+    /// Reads of MDIC until the transfer has ended.
+    transfer: u32,
 }
 
 impl Fake {
@@ -70,10 +79,13 @@ impl Fake {
             present: true,
             bus_master: false,
             stuck: false,
+            mdio_busy: 2,
+            phy: Some((PHY_RESET | 0x1140, 5)),
             slow: false,
             sent: Vec::new(),
             context: None,
             signalled: 0,
+            transfer: 0,
         };
         // SAFETY: the fake card's bus addresses are the test's own.
         let memory = unsafe { DmaMemory::new(memory, address) };
@@ -212,6 +224,10 @@ impl Registers for Fake {
             // A read clears everything, which would lose causes.
             ICR => panic!("ICR was read"),
             RDH0 | TDH0 => panic!("a head register was read"),
+            MDIC if card.transfer > 0 => {
+                card.transfer -= 1;
+                return value & !MDIC_READY;
+            }
             CRCERRS..0x4200 => drop(card.registers.insert(offset, 0)),
             _ => {}
         }
@@ -249,6 +265,11 @@ impl Registers for Fake {
                 assert!(card.get(RDLEN0) > 0 && card.get(RDLEN0).is_multiple_of(128));
                 assert!(card.get(RDBAL0).is_multiple_of(128));
             }
+            EXTCNF_CTRL if value & !old & EXTCNF_MDIO_SW_OWNERSHIP != 0 && card.mdio_busy > 0 => {
+                card.mdio_busy -= 1;
+                return;
+            }
+            MDIC => return card.transfer(value),
             RDT0 => card.take_returned(old, value),
             TDT0 => {
                 let size = card.get(TDLEN0) / 16;
@@ -297,6 +318,13 @@ impl Card {
             CTRL_GIO_MASTER_DISABLE,
             "reset with transfers under way"
         );
+        let asked = self.accesses.get(&(true, EXTCNF_CTRL)).copied().unwrap_or(0);
+        assert!(
+            self.get(EXTCNF_CTRL) & EXTCNF_MDIO_SW_OWNERSHIP != 0 || asked >= 10_000,
+            "reset while firmware may be using the PHY"
+        );
+        // From here on the card configures the PHY.
+        self.mdio_busy = self.mdio_busy.max(3);
         self.registers.clear();
         (self.context, self.signalled) = (None, 0);
         if self.stuck {
@@ -305,11 +333,18 @@ impl Card {
         }
         // Causes may be set, and throttling is on, when a reset ends.
         self.registers.extend([
-            (CTRL, ctrl & !CTRL_RST),
+            (
+                CTRL,
+                ctrl & !CTRL_RST | CTRL_RESERVED_CLEAR | CTRL_FRCSPD | CTRL_FRCDPX | 1,
+            ),
             (ITR, 500),
             (EITR0, 500),
             (ICR, ICR_LSC),
             (RDTR, 32),
+            (EXTCNF_CTRL, 1 << 3),
+            (CTRL_EXT, CTRL_EXT_RESERVED_CLEAR | 1 << 19),
+            (TARC0, TARC_RESERVED_CLEAR | 1 << 10 | 3),
+            (GCR, 7),
         ]);
         for index in 0..MTA_LEN {
             self.registers.insert(MTA + 4 * index, 0xdead_beef);
@@ -323,7 +358,8 @@ impl Card {
     }
 
     fn cause(&mut self, causes: u32) {
-        let other = if causes & (ICR_LSC | ICR_RXO) != 0 {
+        // Only a cause that is unmasked itself counts as "other".
+        let other = if causes & self.get(IMS) & (ICR_LSC | ICR_RXO) != 0 {
             ICR_OTHER
         } else {
             0
@@ -544,75 +580,4 @@ fn sum(bytes: &[u8]) -> u16 {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     sum as u16
-}
-
-/// Frames from 10.0.2.2 to 10.0.2.15 at the fake card's address, with good checksums.
-pub(super) mod frames {
-    use smoltcp::wire::{Icmpv4Packet, Ipv4Address, Ipv4Packet, TcpPacket, UdpPacket};
-
-    use super::MAC;
-
-    const FROM: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
-    const TO: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
-
-    fn ethernet(ethertype: u16, payload: &[u8]) -> Vec<u8> {
-        let mut frame = MAC.to_vec();
-        frame.extend([0x52, 0x55, 10, 0, 2, 2]);
-        frame.extend(ethertype.to_be_bytes());
-        frame.extend(payload);
-        frame
-    }
-
-    fn ipv4(protocol: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
-        let header = 20 + options.len();
-        let mut packet = vec![0x40 | (header / 4) as u8, 0];
-        packet.extend(((header + payload.len()) as u16).to_be_bytes());
-        packet.extend([0, 1, 0x40, 0, 64, protocol, 0, 0]);
-        packet.extend(FROM.octets());
-        packet.extend(TO.octets());
-        packet.extend(options);
-        packet.extend(payload);
-        Ipv4Packet::new_checked(&mut packet).unwrap().fill_checksum();
-        ethernet(0x0800, &packet)
-    }
-
-    fn tcp_segment(payload: &[u8]) -> Vec<u8> {
-        let mut segment = [4, 210, 0, 80, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x18, 0x20, 0, 0, 0, 0, 0].to_vec();
-        segment.extend(payload);
-        TcpPacket::new_checked(&mut segment)
-            .unwrap()
-            .fill_checksum(&FROM.into(), &TO.into());
-        segment
-    }
-
-    pub(in super::super) fn tcp(payload: &[u8]) -> Vec<u8> {
-        ipv4(6, &[], &tcp_segment(payload))
-    }
-
-    pub(in super::super) fn tcp_with_ip_options(payload: &[u8]) -> Vec<u8> {
-        ipv4(6, &[1, 1, 1, 0], &tcp_segment(payload))
-    }
-
-    pub(in super::super) fn udp(payload: &[u8]) -> Vec<u8> {
-        let mut datagram = [4, 210, 2, 2].to_vec();
-        datagram.extend((8 + payload.len() as u16).to_be_bytes());
-        datagram.extend([0, 0]);
-        datagram.extend(payload);
-        UdpPacket::new_checked(&mut datagram)
-            .unwrap()
-            .fill_checksum(&FROM.into(), &TO.into());
-        ipv4(17, &[], &datagram)
-    }
-
-    pub(in super::super) fn icmp() -> Vec<u8> {
-        let mut message = [8, 0, 0, 0, 0, 1, 0, 1, b'p', b'i', b'n', b'g'];
-        Icmpv4Packet::new_checked(&mut message).unwrap().fill_checksum();
-        ipv4(1, &[], &message)
-    }
-
-    pub(in super::super) fn arp() -> Vec<u8> {
-        let mut message = vec![0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x55, 10, 0, 2, 2, 10, 0, 2, 2];
-        message.extend([0, 0, 0, 0, 0, 0, 10, 0, 2, 15]);
-        ethernet(0x0806, &message)
-    }
 }

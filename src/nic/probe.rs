@@ -69,6 +69,8 @@ pub fn open(
     interrupt: &'static Interrupt,
     handler: fn(),
 ) -> Result<PciCard, Error> {
+    // On a link that saves power the 82574L can lose completions, and hang.
+    function.disable_aspm();
     // SAFETY: `E1000e` has the card read and write nothing but the memory in its `Config`.
     let registers = unsafe { function.bar(0) }.map_err(Error::Pci)?;
     if registers.len() < BAR_MIN {

@@ -32,6 +32,8 @@ pub(super) const STATUS: u32 = 0x0008;
 pub(super) const EECD: u32 = 0x0010;
 /// Extended Device Control.
 pub(super) const CTRL_EXT: u32 = 0x0018;
+/// MDI Control: transfers on the PHY's management bus.
+pub(super) const MDIC: u32 = 0x0020;
 /// Interrupt Cause (a bit is cleared by writing 1).
 pub(super) const ICR: u32 = 0x00c0;
 /// Interrupt Throttling, in units of 256 ns.
@@ -54,6 +56,8 @@ pub(super) const RCTL: u32 = 0x0100;
 pub(super) const TCTL: u32 = 0x0400;
 /// Transmit Inter-Packet Gap.
 pub(super) const TIPG: u32 = 0x0410;
+/// Extended Configuration Control: who uses the management bus.
+pub(super) const EXTCNF_CTRL: u32 = 0x0f00;
 /// Receive Descriptor Base, low half.
 pub(super) const RDBAL0: u32 = 0x2800;
 /// Receive Descriptor Base, high half.
@@ -90,6 +94,10 @@ pub(super) const TIDV: u32 = 0x3820;
 pub(super) const TXDCTL0: u32 = 0x3828;
 /// Transmit Interrupt Absolute Delay.
 pub(super) const TADV: u32 = 0x382c;
+/// Transmit Arbitration Counter 0.
+pub(super) const TARC0: u32 = 0x3840;
+/// Transmit Descriptor Control of queue 1, which is not used.
+pub(super) const TXDCTL1: u32 = 0x3928;
 /// CRC errors. This and the statistics below are cleared by reading.
 pub(super) const CRCERRS: u32 = 0x4000;
 /// Missed packets: no room in the card's packet buffer.
@@ -116,6 +124,10 @@ pub(super) const RAL0: u32 = 0x5400;
 pub(super) const RAH0: u32 = 0x5404;
 /// Multiple Receive Queues Command.
 pub(super) const MRQC: u32 = 0x5818;
+/// PCIe Control.
+pub(super) const GCR: u32 = 0x5b00;
+/// PCIe Control 2.
+pub(super) const GCR2: u32 = 0x5b64;
 
 /// Bytes of registers that the driver reaches; the BAR has 128 KiB.
 pub(super) const BAR_MIN: usize = 0x6000;
@@ -124,6 +136,12 @@ pub(super) const BAR_MIN: usize = 0x6000;
 pub(super) const CTRL_GIO_MASTER_DISABLE: u32 = 1 << 2;
 /// CTRL: Set Link Up.
 pub(super) const CTRL_SLU: u32 = 1 << 6;
+/// CTRL: the speed is that of CTRL, not the PHY's.
+pub(super) const CTRL_FRCSPD: u32 = 1 << 11;
+/// CTRL: the duplex mode is that of CTRL, not the PHY's.
+pub(super) const CTRL_FRCDPX: u32 = 1 << 12;
+/// CTRL: reserved, must be 0.
+pub(super) const CTRL_RESERVED_CLEAR: u32 = 1 << 29;
 /// CTRL: Device Reset; clears itself.
 pub(super) const CTRL_RST: u32 = 1 << 26;
 
@@ -137,12 +155,48 @@ pub(super) const STATUS_GIO_MASTER_ENABLE: u32 = 1 << 19;
 /// EECD: the card has read its configuration from the EEPROM.
 pub(super) const EECD_AUTO_RD: u32 = 1 << 9;
 
+/// CTRL_EXT: reserved, must be 1.
+pub(super) const CTRL_EXT_RESERVED_SET: u32 = 1 << 22;
+/// CTRL_EXT: reserved, must be 0.
+pub(super) const CTRL_EXT_RESERVED_CLEAR: u32 = 1 << 23;
 /// CTRL_EXT: an MSI-X message masks its cause, as IAM says.
 pub(super) const CTRL_EXT_EIAME: u32 = 1 << 24;
 /// CTRL_EXT: a driver has taken over.
 pub(super) const CTRL_EXT_DRV_LOAD: u32 = 1 << 28;
 /// CTRL_EXT: unmasking a cause clears its pending bit in the MSI-X table.
 pub(super) const CTRL_EXT_PBA_CLR: u32 = 1 << 31;
+
+/// MDIC: the data of a transfer.
+pub(super) const MDIC_DATA: u32 = 0xffff;
+/// MDIC: where the number of the PHY's register is.
+pub(super) const MDIC_REGISTER_SHIFT: u32 = 16;
+/// MDIC: the card's own PHY, which has address 1.
+pub(super) const MDIC_PHY: u32 = 1 << 21;
+/// MDIC: write a register.
+pub(super) const MDIC_WRITE: u32 = 1 << 26;
+/// MDIC: read a register.
+pub(super) const MDIC_READ: u32 = 2 << 26;
+/// MDIC: the transfer has ended.
+pub(super) const MDIC_READY: u32 = 1 << 28;
+/// MDIC: it has failed.
+pub(super) const MDIC_ERROR: u32 = 1 << 30;
+
+/// EXTCNF_CTRL: software uses the bus; reads as written only once it is free.
+pub(super) const EXTCNF_MDIO_SW_OWNERSHIP: u32 = 1 << 5;
+
+/// The PHY's control register (IEEE 802.3, 22.2.4.1).
+pub(super) const PHY_CONTROL: u32 = 0;
+/// PHY control: a reset is under way.
+pub(super) const PHY_RESET: u32 = 1 << 15;
+/// PHY control: powered down.
+pub(super) const PHY_POWER_DOWN: u32 = 1 << 11;
+
+/// GCR: reserved, must be 1.
+pub(super) const GCR_RESERVED_SET: u32 = 1 << 22;
+/// GCR: the link may enter L1 while its receiver is not in L0s.
+pub(super) const GCR_L1_WITHOUT_L0S_RX: u32 = 1 << 27;
+/// GCR2: completions are kept from getting lost when the link saves power.
+pub(super) const GCR2_COMPLETIONS: u32 = 1 << 0;
 
 /// ICR: transmit descriptor written back (without MSI-X).
 pub(super) const ICR_TXDW: u32 = 1 << 0;
@@ -181,8 +235,14 @@ pub(super) const TCTL_USUAL: u32 = 0x0f << 4 | 0x3f << 12 | 1 << 24 | 1 << 28;
 /// TIPG: IPGT 8, IPGR1 8, IPGR2 6 (datasheet 10.2.6.2).
 pub(super) const TIPG_USUAL: u32 = 8 | 8 << 10 | 6 << 20;
 
-/// TXDCTL: thresholds count descriptors (GRAN), prefetch below 31, write back each report at once; bit 22 must be 1.
-pub(super) const TXDCTL_USUAL: u32 = 1 << 24 | 1 << 22 | 1 << 16 | 1 << 8 | 31;
+/// TXDCTL: reserved, must be 1.
+pub(super) const TXDCTL_RESERVED_SET: u32 = 1 << 22;
+/// TXDCTL: thresholds count descriptors (GRAN), prefetch below 31, write back each report at once.
+pub(super) const TXDCTL_USUAL: u32 = 1 << 24 | TXDCTL_RESERVED_SET | 1 << 16 | 1 << 8 | 31;
+/// TARC: reserved, must be 1.
+pub(super) const TARC_RESERVED_SET: u32 = 1 << 26;
+/// TARC: reserved, must be 0.
+pub(super) const TARC_RESERVED_CLEAR: u32 = 0xf << 27;
 /// RXDCTL: thresholds count descriptors (GRAN), write back each descriptor at once.
 pub(super) const RXDCTL_USUAL: u32 = 1 << 24 | 1 << 16;
 

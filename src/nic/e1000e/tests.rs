@@ -68,7 +68,7 @@ fn comes_up_silent_and_ready() {
     assert!(!card.has_work());
     assert!(card.received().is_none());
     assert!(card.can_send());
-    assert_eq!(fake.peek(IMS), ICR_OTHER);
+    assert_eq!(fake.peek(IMS), ICR_OTHER | ICR_LSC | ICR_RXO);
     assert!((0..MTA_LEN).all(|index| fake.peek(MTA + 4 * index) == 0));
     assert_eq!((fake.peek(ITR), fake.peek(EITR0), fake.peek(RDTR)), (0, 0, 0));
     assert_eq!(fake.receive_buffers(), 255);
