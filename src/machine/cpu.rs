@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::{__cpuid, CpuidResult};
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Instruction set extensions that matter to the ciphers, to entropy and to the clock, as CPUID shows them.
 pub const EXTENSIONS: [Extension; 12] = [
@@ -46,8 +47,8 @@ impl Extension {
         }
     }
 
-    /// Whether this CPU has it.
-    pub fn is_present(&self) -> bool {
+    /// Asks the CPU whether it has it.
+    fn detect(&self) -> bool {
         let Some(result) = leaf(self.leaf) else {
             return false;
         };
@@ -60,17 +61,52 @@ impl Extension {
     }
 }
 
+/// Those of [`EXTENSIONS`] that the CPU has, a bit for each, and [`DETECTED`]. CPUID is executed for them once: under a
+/// hypervisor each one leaves the guest.
+static PRESENT: AtomicU32 = AtomicU32::new(0);
+
+/// Set in [`PRESENT`] once the CPU has been asked.
+const DETECTED: u32 = 1 << 31;
+const _: () = assert!(EXTENSIONS.len() < 31);
+
+fn present() -> u32 {
+    let known = PRESENT.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let bits = EXTENSIONS.iter().rev().fold(0, |bits, extension| bits << 1 | u32::from(extension.detect()));
+    PRESENT.store(bits | DETECTED, Ordering::Relaxed);
+    bits | DETECTED
+}
+
+/// The names of the extensions that the CPU has.
+fn names() -> impl Iterator<Item = &'static str> {
+    let present = present();
+    let names = EXTENSIONS.iter().enumerate();
+    names.filter_map(move |(bit, extension)| (present >> bit & 1 == 1).then_some(extension.name))
+}
+
 /// Whether the CPU has the extension of that name (one of [`EXTENSIONS`]).
 pub fn has(name: &str) -> bool {
-    EXTENSIONS
-        .iter()
-        .any(|extension| extension.name == name && extension.is_present())
+    names().any(|present| present == name)
 }
 
 /// A CPUID leaf (subleaf 0), if the CPU has it.
 pub fn leaf(number: u32) -> Option<CpuidResult> {
-    let highest = __cpuid(number & 0xffff_0000).eax;
-    (number <= highest && highest >> 16 == number >> 16).then(|| __cpuid(number))
+    let highest = cpuid(number & 0xffff_0000).eax;
+    (number <= highest && highest >> 16 == number >> 16).then(|| cpuid(number))
+}
+
+fn cpuid(leaf: u32) -> CpuidResult {
+    #[cfg(test)]
+    EXECUTED.with(|executed| executed.set(executed.get() + 1));
+    __cpuid(leaf)
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// How often this thread has executed CPUID by way of this module.
+    pub(super) static EXECUTED: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
 }
 
 /// The signature of the hypervisor, such as `KVMKVMKVM` or `TCGTCGTCGTCG`; `None` on bare hardware.
@@ -97,10 +133,9 @@ pub struct Features;
 
 impl fmt::Display for Features {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let present = EXTENSIONS.iter().filter(|extension| extension.is_present());
-        for (index, extension) in present.enumerate() {
+        for (index, name) in names().enumerate() {
             let blank = if index == 0 { "" } else { " " };
-            write!(f, "{blank}{}", extension.name)?;
+            write!(f, "{blank}{name}")?;
         }
         Ok(())
     }

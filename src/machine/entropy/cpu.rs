@@ -69,7 +69,19 @@ fn fill(buffer: &mut [u8], attempts: u32, step: impl Fn(&mut u64) -> bool) -> bo
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::cpu::{EXECUTED, has};
     use super::*;
+
+    #[test]
+    fn a_use_of_the_generator_executes_no_cpuid() {
+        let (rdrand, rdseed) = (has("rdrand"), has("rdseed"));
+        let before = EXECUTED.get();
+        let mut bytes = [0; 32];
+        // RDSEED may run dry in some use.
+        assert_eq!(fresh(Source::Rdrand, &mut bytes), rdrand);
+        assert!(!fresh(Source::Rdseed, &mut bytes) || rdseed);
+        assert_eq!(EXECUTED.get() - before, 0);
+    }
 
     #[test]
     fn a_source_that_gives_nothing_is_given_up() {
