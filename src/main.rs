@@ -19,7 +19,6 @@ use postern::echo::Kind;
 use postern::echo::client::{Client, Speech};
 use postern::echo::server::{Desk, IDLE_TIMEOUT, IDLE_TIMEOUT_DIALLED, Limits, Service};
 use postern::echo::traces::Traces;
-use postern::machine::acpi::{Acpi, Firmware};
 use postern::machine::{clock, cpu, entropy, executor, fault, interrupts, panic, pci, power, rtc, serial};
 use postern::net::{self, Netif, TcpListener, TcpStream};
 use postern::nic::{self, PciCard};
@@ -30,13 +29,17 @@ use postern::{log, shell};
 use settings::{Store, Tls};
 
 fn main(boot: Boot) -> ! {
-    let Boot { info, arena, module } = boot;
+    let Boot {
+        info,
+        acpi,
+        arena,
+        module,
+    } = boot;
     let mut memory = Memory(arena);
     if let Ok(buffer) = memory.buffer(serial::OUTPUT_BUFFER) {
         serial::set_buffer(buffer);
     }
     log::init(serial::write);
-    let acpi = Acpi::parse(&Firmware { ram: &info.ram }, info.rsdp);
     power::init(&acpi, info.has_word("exit-device"));
     let apic = interrupts::init(&acpi);
     clock::init(&acpi);

@@ -4,14 +4,16 @@ pub(crate) mod symbols;
 
 use core::arch::global_asm;
 use core::slice;
+use postern::machine::acpi::Acpi;
 use postern::machine::boot_info::{BootInfo, PhysicalMemory};
 use postern::machine::memory::{self, Arena, PAGE, Range};
 use postern::machine::paging::{Kind, Mapper};
 use postern::machine::{cpu, descriptors, multiboot2, serial};
 
-/// What `main` gets: what the loader told, the RAM that is free, and the boot module's bytes.
+/// What `main` gets: what the loader and ACPI told, the RAM that is free, and the boot module's bytes.
 pub(crate) struct Boot {
     pub(crate) info: BootInfo,
+    pub(crate) acpi: Acpi,
     pub(crate) arena: Arena,
     pub(crate) module: Option<&'static [u8]>,
 }
@@ -57,8 +59,12 @@ macro_rules! between {
 
 /// Called by entry.s in 64-bit mode, on the main stack, with the first 4 GiB mapped one to one, and with what the
 /// loader left in EBX and EAX: the physical address of its information, and a magic number if it is a Multiboot2 loader.
+///
+/// # Safety
+///
+/// Called once, in that state, with what the loader left.
 #[unsafe(no_mangle)]
-extern "C" fn boot_start(start_info: u32, magic: u32) -> ! {
+unsafe extern "C" fn boot_start(start_info: u32, magic: u32) -> ! {
     // First of all, so that whatever goes wrong can be told.
     serial::init();
     let image = between!(__image_start, __image_end);
@@ -70,11 +76,16 @@ extern "C" fn boot_start(start_info: u32, magic: u32) -> ! {
         Ok(info) => info,
         Err(error) => panic!("cannot boot: {error}"),
     };
-    crate::main(prepare(info, image))
+    // SAFETY: the caller's promise; the image is where the linker put it.
+    crate::main(unsafe { prepare(info, image) })
 }
 
 /// Page tables, stacks and interrupt table of our own.
-fn prepare(info: BootInfo, image: Range) -> Boot {
+///
+/// # Safety
+///
+/// `info` is what the loader of this machine told, `image` is where the image is, and this is called once.
+unsafe fn prepare(info: BootInfo, image: Range) -> Boot {
     let taken = [Some(image), info.module];
     let taken: heapless::Vec<Range, 2> = taken.into_iter().flatten().collect();
     // SAFETY: this is the RAM that the memory map calls usable, without image and module; what the loader left there
@@ -100,7 +111,14 @@ fn prepare(info: BootInfo, image: Range) -> Boot {
         // SAFETY: RAM by the memory map, mapped, apart from the image, and kept out of the arena: nobody writes it.
         unsafe { slice::from_raw_parts(module.start as *const u8, module.len() as usize) }
     });
-    Boot { info, arena, module }
+    // SAFETY: as the loader told, and no driver runs yet. Image, module and what the arena hands out lie in RAM.
+    let acpi = unsafe { Acpi::read(&info.ram, info.rsdp) };
+    Boot {
+        info,
+        acpi,
+        arena,
+        module,
+    }
 }
 
 /// Tables for the image, each part with its permissions, and for all other RAM. The guard pages between the stacks are
@@ -158,7 +176,8 @@ const DEVICE_TABLES: u64 = 16;
 unsafe fn switch_to(mapper: Mapper) {
     // SAFETY: the caller vouches for it.
     unsafe { core::arch::asm!("mov cr3, {}", in(reg) mapper.root(), options(nostack, preserves_flags)) };
-    memory::set_mapper(mapper);
+    // SAFETY: they are in force since the instruction before.
+    unsafe { memory::set_mapper(mapper) };
 }
 
 /// Physical memory as far as the tables of entry.s map it.

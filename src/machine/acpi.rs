@@ -10,27 +10,33 @@ use heapless::Vec;
 /// The most interrupt source overrides that are kept.
 pub const MAX_OVERRIDES: usize = 16;
 
-/// What the tables say. `Default` is a machine without ACPI.
+/// What the tables say of registers that are there to be written. So one that has any comes from the firmware, by
+/// [`Acpi::read`]. `Default` is a machine without ACPI.
+///
+/// ```compile_fail,E0616
+/// let mut acpi = postern::machine::acpi::Acpi::default();
+/// acpi.century = 0x32;
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Acpi {
     /// The PM timer, 3.579545 MHz.
-    pub pm_timer: Option<PmTimer>,
+    pub(super) pm_timer: Option<PmTimer>,
     /// Port of the PM1a control register.
-    pub pm1a_control: Option<u16>,
+    pub(super) pm1a_control: Option<u16>,
     /// Port of the PM1b control register.
-    pub pm1b_control: Option<u16>,
+    pub(super) pm1b_control: Option<u16>,
     /// The sleep control register of hardware-reduced ACPI.
-    pub sleep_control: Option<Register>,
+    pub(super) sleep_control: Option<Register>,
     /// SLP_TYPa and SLP_TYPb for S5.
-    pub s5: Option<(u8, u8)>,
+    pub(super) s5: Option<(u8, u8)>,
     /// The reset register and what to write there.
-    pub reset: Option<(Register, u8)>,
+    pub(super) reset: Option<(Register, u8)>,
     /// The RTC's register that holds the century; 0: none.
-    pub century: u8,
+    pub(super) century: u8,
     /// Physical address of the I/O APIC that has interrupt 0 of the system.
-    pub io_apic: Option<u32>,
+    pub(super) io_apic: Option<u32>,
     /// ISA interrupts that are not what they seem.
-    pub overrides: Vec<Override, MAX_OVERRIDES>,
+    pub(super) overrides: Vec<Override, MAX_OVERRIDES>,
 }
 
 /// The PM timer.
@@ -74,8 +80,21 @@ pub struct Override {
 }
 
 impl Acpi {
-    /// Reads the tables. `rsdp`: what the loader says of the root pointer.
-    pub fn parse(memory: &impl PhysicalMemory, rsdp: RootPointer) -> Self {
+    /// Reads the tables of this machine. `ram`: its usable RAM. `rsdp`: what the loader says of the root pointer.
+    ///
+    /// # Safety
+    ///
+    /// Both are what the loader told. All memory that is ever written lies in `ram`, and no device is in use yet.
+    ///
+    /// ```compile_fail,E0133
+    /// use postern::machine::{acpi::Acpi, boot_info::RootPointer};
+    /// Acpi::read(&[], RootPointer::At(0xfee0_0000));
+    /// ```
+    pub unsafe fn read(ram: &[Range], rsdp: RootPointer) -> Self {
+        Self::parse(&Firmware { ram }, rsdp)
+    }
+
+    fn parse(memory: &impl PhysicalMemory, rsdp: RootPointer) -> Self {
         let mut acpi = Self::default();
         let Some(rsdp) = root_pointer(memory, &rsdp) else {
             return acpi;
@@ -163,10 +182,11 @@ impl Acpi {
 }
 
 /// The memory in which firmware leaves its tables: anywhere but in the RAM that is ours.
-#[derive(Debug, Clone, Copy)]
-pub struct Firmware<'a> {
+///
+/// Made by [`Acpi::read`] alone, whose caller answers for what it reads.
+struct Firmware<'a> {
     /// Usable RAM, which is handed out and so is no place for tables.
-    pub ram: &'a [Range],
+    ram: &'a [Range],
 }
 
 impl PhysicalMemory for Firmware<'_> {
@@ -175,7 +195,8 @@ impl PhysicalMemory for Firmware<'_> {
         if self.ram.iter().any(|ram| ram.overlaps(range)) {
             return None;
         }
-        // SAFETY: not in usable RAM, so that nobody here writes it; only addresses that firmware named are asked for.
+        // SAFETY: not in usable RAM, so that nobody here writes it; only addresses that loader and firmware named are
+        // asked for (`Acpi::read`).
         unsafe { memory::firmware(address, len) }
     }
 }

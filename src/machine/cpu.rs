@@ -74,7 +74,10 @@ fn present() -> u32 {
     if known != 0 {
         return known;
     }
-    let bits = EXTENSIONS.iter().rev().fold(0, |bits, extension| bits << 1 | u32::from(extension.detect()));
+    let bits = EXTENSIONS
+        .iter()
+        .rev()
+        .fold(0, |bits, extension| bits << 1 | u32::from(extension.detect()));
     PRESENT.store(bits | DETECTED, Ordering::Relaxed);
     bits | DETECTED
 }

@@ -1,7 +1,7 @@
 //! Faults on purpose, so that a test can see each of them caught (command line: `fault=NAME`).
 
+use core::arch::asm;
 use core::hint::black_box;
-use core::ptr;
 
 /// Does what `name` says, and should not return. An unknown name does nothing.
 ///
@@ -14,26 +14,27 @@ use core::ptr;
 /// * `divide`, `opcode`: exceptions of the CPU.
 pub fn provoke(name: &str) {
     static CONSTANT: u64 = 1;
-    let code = provoke as fn(&str) as *mut u8;
-    // SAFETY: there is none; each is to be stopped by the page tables or the CPU, and to end in a panic.
+    let code = provoke as fn(&str) as *const u8;
+    let write = |address: *const u8| {
+        // SAFETY: the page tables let nothing be written there; the fault ends in a panic.
+        unsafe { asm!("mov byte ptr [{}], 0", in(reg) address, options(nostack)) }
+    };
+    // SAFETY: each ends in a panic, by the page tables or by the CPU itself, before anything else has happened.
     unsafe {
         match name {
             "panic" => panic!("a panic on purpose"),
-            "null" => {
-                black_box(ptr::read_volatile(black_box(ptr::null::<u8>())));
-            }
-            "code" => ptr::write_volatile(code, 0),
-            "constant" => ptr::write_volatile((&raw const CONSTANT).cast_mut(), 0),
+            "null" => asm!("mov al, byte ptr [{}]", in(reg) 0usize, out("al") _, options(nostack)),
+            "code" => write(code),
+            "constant" => write((&raw const CONSTANT).cast()),
             "data" => {
-                let mut instruction = [0xc3u8; 16];
-                let data = black_box(&raw mut instruction);
-                core::arch::asm!("call {}", in(reg) data, clobber_abi("C"));
+                let instruction = [0xc3u8; 16];
+                asm!("call {}", in(reg) &raw const instruction, clobber_abi("C"));
             }
             "stack" => {
                 black_box(recurse(black_box(1)));
             }
-            "divide" => core::arch::asm!("xor ecx, ecx", "div ecx", out("ecx") _, out("eax") _, out("edx") _),
-            "opcode" => core::arch::asm!("ud2"),
+            "divide" => asm!("xor ecx, ecx", "div ecx", out("ecx") _, out("eax") _, out("edx") _),
+            "opcode" => asm!("ud2"),
             _ => {}
         }
     }

@@ -339,8 +339,18 @@ impl Registers {
 
 static MAPPER: Mutex<RefCell<Option<Mapper>>> = Mutex::new(RefCell::new(None));
 
-/// Hands over the page tables that are in force, so that devices and firmware tables can be mapped from now on.
-pub fn set_mapper(mapper: Mapper) {
+/// Hands over the page tables, so that devices and firmware tables can be mapped from now on.
+///
+/// # Safety
+///
+/// They are the ones in use: what is mapped in them is accessed.
+///
+/// ```compile_fail,E0133
+/// fn hand_over(mapper: postern::machine::paging::Mapper) {
+///     postern::machine::memory::set_mapper(mapper);
+/// }
+/// ```
+pub unsafe fn set_mapper(mapper: Mapper) {
     critical_section::with(|cs| MAPPER.borrow_ref_mut(cs).replace(mapper));
 }
 
@@ -359,11 +369,7 @@ pub(super) fn map(range: Range, kind: Kind) -> Result<(), MapError> {
 /// Nobody writes there while the slice lives: it is memory that firmware has left behind.
 pub(super) unsafe fn firmware(address: u64, len: usize) -> Option<&'static [u8]> {
     let range = Range::new(address, address.checked_add(len as u64)?);
-    match map(range, Kind::ReadOnly) {
-        // In RAM, for instance: it can be read all the same.
-        Ok(()) | Err(MapError::Conflict(_)) => {}
-        Err(_) => return None,
-    }
+    map(range, Kind::ReadOnly).ok()?;
     let start = NonNull::new(address as *mut u8)?;
     // SAFETY: mapped above; the caller vouches for the rest.
     Some(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
@@ -448,6 +454,21 @@ mod tests {
         assert_eq!((dma.physical() % 128, dma.len()), (0, 4096));
         let address = dma.physical();
         assert_eq!(physical(dma.into_slice().as_ptr()), address);
+    }
+
+    #[test]
+    fn registers_of_a_device_are_no_firmware_table() {
+        let device = Range::new(0xfee0_0000, 0xfee0_1000);
+        // SAFETY: leaked memory of this test alone.
+        let mut mapper = unsafe { Mapper::new(ram(8), false) }.unwrap();
+        mapper.map(device, Kind::Device).unwrap();
+        // SAFETY: nothing that is mapped in this process is accessed.
+        unsafe { set_mapper(mapper) };
+        // SAFETY: none of it is read.
+        let table = |address| unsafe { firmware(address, 36) };
+        assert!(table(device.start).is_none() && table(device.start - 18).is_none());
+        assert!(table(0).is_none() && table(u64::MAX).is_none());
+        assert!(table(device.end).is_some());
     }
 
     #[test]

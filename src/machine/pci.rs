@@ -34,14 +34,9 @@ impl fmt::Display for Address {
 /// A function of a PCI device. There is one of these for each: who owns it drives the device.
 #[derive(Debug)]
 pub struct Function {
-    /// Where it is.
-    pub address: Address,
-    /// Vendor ID.
-    pub vendor: u16,
-    /// Device ID.
-    pub device: u16,
-    /// Class, subclass and programming interface, in bits 23 to 0.
-    pub class: u32,
+    address: Address,
+    vendor: u16,
+    device: u16,
     /// The bridge that leads to its bus; none on bus 0.
     bridge: Option<Address>,
     bars: OnceCell<[Result<Range, Error>; BARS]>,
@@ -95,6 +90,16 @@ pub fn scan() -> Vec<Function, MAX_FUNCTIONS> {
 }
 
 impl Function {
+    /// Where it is.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Vendor ID and device ID.
+    pub fn id(&self) -> (u16, u16) {
+        (self.vendor, self.device)
+    }
+
     /// Reads 32 bits of configuration space at `at`, rounded down to a multiple of 4.
     pub fn read(&self, at: u8) -> u32 {
         read(self.address, at)
@@ -308,7 +313,6 @@ const CONFIG_ENABLE: u32 = 1 << 31;
 // Offsets in configuration space (PCI 3.0, 6.1).
 const ID: u8 = 0x00;
 const COMMAND: u8 = 0x04;
-const CLASS: u8 = 0x08;
 const HEADER_TYPE: u8 = 0x0c;
 const BAR_0: u8 = 0x10;
 const BRIDGE_BUSES: u8 = 0x18;
@@ -389,7 +393,6 @@ fn scan_bus(
                 address,
                 vendor: id as u16,
                 device: (id >> 16) as u16,
-                class: read(address, CLASS) >> 8,
                 bridge,
                 bars: OnceCell::new(),
             });

@@ -31,13 +31,13 @@ pub fn probe(
 ) -> Vec<(&'static str, PciCard), MAX_CARDS> {
     let mut cards = Vec::new();
     let mut found = 0;
-    while let Some(at) = functions
-        .iter()
-        .position(|function| (function.vendor, function.device) == DEVICE)
-    {
+    while let Some(at) = functions.iter().position(|function| function.id() == DEVICE) {
         let function = functions.remove(at);
         let Some(&name) = NAMES.get(found) else {
-            log::warn!("network card at {}: not used, {MAX_CARDS} are enough", function.address);
+            log::warn!(
+                "network card at {}: not used, {MAX_CARDS} are enough",
+                function.address()
+            );
             continue;
         };
         match open(
@@ -50,7 +50,7 @@ pub fn probe(
         ) {
             // There is room: as many cards as names.
             Ok(card) => drop(cards.push((name, card))),
-            Err(error) => log::error!("{name}: {error} (PCI {})", function.address),
+            Err(error) => log::error!("{name}: {error} (PCI {})", function.address()),
         }
         found += 1;
     }

@@ -40,16 +40,17 @@ unsafe impl Send for Device {}
 /// The first entropy device among `functions`, set up. `Err` has the reason why one that is there cannot be used.
 pub(super) fn find(functions: &[Function], arena: &mut Arena) -> Option<Result<Device, &'static str>> {
     let is_entropy = |function: &&Function| {
+        let (vendor_id, device_id) = function.id();
         let info = virtio_drivers::transport::pci::bus::DeviceFunctionInfo {
-            vendor_id: function.vendor,
-            device_id: function.device,
+            vendor_id,
+            device_id,
             class: 0,
             subclass: 0,
             prog_if: 0,
             revision: 0,
             header_type: virtio_drivers::transport::pci::bus::HeaderType::Standard,
         };
-        function.vendor == VENDOR && virtio_device_type(&info) == Some(DeviceType::EntropySource)
+        vendor_id == VENDOR && virtio_device_type(&info) == Some(DeviceType::EntropySource)
     };
     functions
         .iter()
@@ -77,10 +78,15 @@ impl Device {
             }
             Ok::<(), &'static str>(())
         })?;
+        let pci::Address {
+            bus,
+            device,
+            function: number,
+        } = function.address();
         let at = DeviceFunction {
-            bus: function.address.bus,
-            device: function.address.device,
-            function: function.address.function,
+            bus,
+            device,
+            function: number,
         };
         let mut root = PciRoot::new(Ports);
         let transport = PciTransport::new::<Memory, Ports>(&mut root, at);
