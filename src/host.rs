@@ -12,7 +12,7 @@ use postern::echo::traces::Traces;
 use postern::echo::wipe;
 use postern::echo::{Kind, find_network};
 use postern::log;
-use postern::machine::{clock, cpu, descriptors, entropy, executor, power, rtc, serial};
+use postern::machine::{clock, cpu, descriptors, entropy, executor, interrupts, power, rtc, serial};
 use postern::net::{DhcpState, Netif};
 use postern::nic::Link;
 use postern::pki::text::Count;
@@ -101,6 +101,12 @@ impl Machine {
         writeln!(out, "rsa heap: {used} of {size} bytes in use, {peak} at most")?;
         let (deepest, size) = descriptors::main_stack();
         writeln!(out, "stack: {deepest} of {size} bytes used at most")?;
+        let (unexpected, last) = interrupts::unexpected();
+        write!(out, "interrupts: {unexpected} unexpected")?;
+        if let Some(vector) = last {
+            write!(out, ", the last at vector {vector:#x}")?;
+        }
+        writeln!(out)?;
         writeln!(out, "console: {} dropped", Count(serial::dropped(), "line"))
     }
 

@@ -7,6 +7,8 @@ use super::boot_info::{PhysicalMemory, RootPointer};
 use super::memory::{self, Range};
 use heapless::Vec;
 
+/// The most I/O APICs that are kept. A PC has one for each of its chipsets.
+pub const MAX_IO_APICS: usize = 8;
 /// The most interrupt source overrides that are kept.
 pub const MAX_OVERRIDES: usize = 16;
 
@@ -33,8 +35,8 @@ pub struct Acpi {
     pub(super) reset: Option<(Register, u8)>,
     /// The RTC's register that holds the century; 0: none.
     pub(super) century: u8,
-    /// Physical address of the I/O APIC that has interrupt 0 of the system.
-    pub(super) io_apic: Option<u32>,
+    /// The I/O APICs.
+    pub(super) io_apics: Vec<IoApic, MAX_IO_APICS>,
     /// ISA interrupts that are not what they seem.
     pub(super) overrides: Vec<Override, MAX_OVERRIDES>,
 }
@@ -64,6 +66,15 @@ pub enum Space {
     Memory,
     /// I/O ports.
     Io,
+}
+
+/// An I/O APIC (5.2.12.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IoApic {
+    /// Its physical address.
+    pub address: u32,
+    /// The number that its first input has in the system.
+    pub first_input: u32,
 }
 
 /// An ISA interrupt that arrives elsewhere, or otherwise, than its number says (5.2.12.5).
@@ -161,7 +172,11 @@ impl Acpi {
             };
             match u8_at(entry, 0) {
                 // I/O APIC
-                Some(1) if u32_at(entry, 8) == Some(0) => self.io_apic = u32_at(entry, 4),
+                Some(1) => {
+                    if let (Some(address), Some(first_input)) = (u32_at(entry, 4), u32_at(entry, 8)) {
+                        let _ = self.io_apics.push(IoApic { address, first_input });
+                    }
+                }
                 // Interrupt source override
                 Some(2) => {
                     if let (Some(irq), Some(input), Some(flags)) = (u8_at(entry, 3), u32_at(entry, 4), u8_at(entry, 8))
@@ -352,6 +367,7 @@ mod tests {
         let dsdt = b"..._S5_X\x08_S5_\x12\x06\x04\x0a\x05\x01\x00\x00";
         let mut madt = std::vec![0; 8];
         madt.extend_from_slice(&[0, 8, 0, 0, 1, 0, 0, 0]);
+        madt.extend_from_slice(&[1, 12, 1, 0, 0, 0x10, 0xc0, 0xfe, 24, 0, 0, 0]);
         madt.extend_from_slice(&[1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]);
         madt.extend_from_slice(&[2, 10, 0, 0, 2, 0, 0, 0, 0, 0]);
         madt.extend_from_slice(&[2, 10, 0, 9, 9, 0, 0, 0, 0x0d, 0]);
@@ -376,10 +392,10 @@ mod tests {
             (acpi.pm_timer, acpi.pm1a_control, acpi.pm1b_control),
             (Some(timer), Some(0x604), None)
         );
-        assert_eq!(
-            (acpi.s5, acpi.century, acpi.io_apic),
-            (Some((5, 1)), 0x32, Some(0xfec0_0000))
-        );
+        assert_eq!((acpi.s5, acpi.century), (Some((5, 1)), 0x32));
+        let io_apics =
+            [(0xfec0_1000, 24), (0xfec0_0000, 0)].map(|(address, first_input)| IoApic { address, first_input });
+        assert_eq!(acpi.io_apics, io_apics);
         let reset = Register {
             space: Space::Io,
             address: 0xcf9,
@@ -448,7 +464,7 @@ mod tests {
             let acpi = parse(&tables, 0x500);
             assert_eq!(acpi.pm1a_control.is_some(), damaged > 2, "{damaged}");
             assert_eq!(acpi.s5.is_some(), damaged > 3, "{damaged}");
-            assert_eq!(acpi.io_apic.is_some(), damaged == 2 || damaged == 3, "{damaged}");
+            assert_eq!(!acpi.io_apics.is_empty(), damaged == 2 || damaged == 3, "{damaged}");
         }
     }
 
@@ -468,6 +484,17 @@ mod tests {
                 parse(&tables, 0x500);
             }
         }
+    }
+
+    #[test]
+    fn a_table_of_io_apics_without_end_is_cut() {
+        let mut tables = q35();
+        let mut madt = std::vec![0; 8];
+        for n in 0..200 {
+            madt.extend_from_slice(&[1, 12, n, 0, 0, 0, n, 0xfe, n, 0, 0, 0]);
+        }
+        tables.0[4].1 = table_of(b"APIC", &madt);
+        assert_eq!(parse(&tables, 0x500).io_apics.len(), MAX_IO_APICS);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Segments, stacks for exceptions, and the interrupt table; exceptions end in a panic that names them.
 
+use super::machine_check::{self, MachineCheck};
 use super::memory::{Arena, OutOfMemory, Range};
 use core::arch::{global_asm, naked_asm};
 use core::cell::Cell;
@@ -17,6 +18,8 @@ use x86_64::structures::tss::TaskStateSegment;
 pub(super) const FIRST_VECTOR: u8 = 32;
 /// How many vectors devices (and the timer) may have.
 pub(super) const VECTORS: usize = 32;
+/// The first of the vectors that nothing uses. Firmware may have left a device that has one.
+pub(super) const FIRST_UNUSED_VECTOR: u8 = FIRST_VECTOR + VECTORS as u8;
 /// The vector of interrupts that vanished before they were taken. They are not acknowledged.
 pub(super) const SPURIOUS_VECTOR: u8 = 0xff;
 
@@ -69,6 +72,7 @@ pub unsafe fn init(arena: &mut Arena, stacks: Stacks) -> Result<(), OutOfMemory>
     let idt = arena.value(InterruptDescriptorTable::new())?;
     fill(idt);
     idt.load();
+    machine_check::init();
     Ok(())
 }
 
@@ -123,8 +127,11 @@ unsafe fn painted(range: Range) -> usize {
 pub(super) static PENDING: [core::sync::atomic::AtomicU8; VECTORS] =
     [const { core::sync::atomic::AtomicU8::new(0) }; VECTORS];
 
-/// Set together with any of [`PENDING`].
+/// Set together with any of [`PENDING`], or with [`UNUSED`].
 pub(super) static ANY_PENDING: core::sync::atomic::AtomicU8 = core::sync::atomic::AtomicU8::new(0);
+
+/// How many interrupts came in at vectors that nothing uses. The stub of those sets [`ANY_PENDING`] as well.
+pub(super) static UNUSED: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);
 
 static STACKS: Mutex<Cell<Option<Stacks>>> = Mutex::new(Cell::new(None));
 
@@ -189,6 +196,17 @@ extern "C" fn exception_common() -> ! {
         "call {exception}",
         "ud2",
         exception = sym exception,
+    )
+}
+
+#[unsafe(naked)]
+extern "C" fn unused() {
+    naked_asm!(
+        "inc qword ptr [rip + {unused}]",
+        "mov byte ptr [rip + {any}], 1",
+        "iretq",
+        unused = sym UNUSED,
+        any = sym ANY_PENDING,
     )
 }
 
@@ -265,6 +283,10 @@ fn fill(idt: &mut InterruptDescriptorTable) {
                 .set_handler_addr(device(index.into()))
                 .set_stack_index(IST_INTERRUPT);
         }
+        let unused = VirtAddr::from_ptr(unused as *const ());
+        for vector in FIRST_UNUSED_VECTOR..SPURIOUS_VECTOR {
+            idt[vector].set_handler_addr(unused).set_stack_index(IST_INTERRUPT);
+        }
         let spurious = VirtAddr::from_ptr(spurious as *const ());
         idt[SPURIOUS_VECTOR]
             .set_handler_addr(spurious)
@@ -289,13 +311,25 @@ extern "C" fn exception(frame: &Frame) -> ! {
     // A fault that is no page fault leaves an old address there.
     let address = Cr2::read_raw();
     let stacks = critical_section::with(|cs| STACKS.borrow(cs).get());
-    panic!("{}", Report { frame, address, stacks })
+    let check = if frame.vector == 18 {
+        machine_check::find()
+    } else {
+        None
+    };
+    let report = Report {
+        frame,
+        address,
+        stacks,
+        check,
+    };
+    panic!("{report}")
 }
 
 struct Report<'a> {
     frame: &'a Frame,
     address: u64,
     stacks: Option<Stacks>,
+    check: Option<MachineCheck>,
 }
 
 impl fmt::Display for Report<'_> {
@@ -324,6 +358,9 @@ impl fmt::Display for Report<'_> {
                 "nothing there"
             };
             write!(f, ", {access} at {:#x}: {why}", self.address)?;
+        }
+        if let Some(check) = self.check {
+            write!(f, ", {check}")?;
         }
         // Bytes 10 and 11 of the report say where CR2 pointed, also where it need not matter.
         if frame.vector == 8 {
@@ -408,6 +445,7 @@ mod tests {
             frame: &frame,
             address,
             stacks,
+            check: None,
         };
         std::format!("{report}")
     }

@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::hint::black_box;
 
-/// Does what `name` says, and should not return. An unknown name does nothing.
+/// Does what `name` says, and should not return, but for `interrupt`. An unknown name does nothing.
 ///
 /// * `panic`: panics.
 /// * `null`: reads through a null pointer.
@@ -12,6 +12,7 @@ use core::hint::black_box;
 /// * `data`: executes data.
 /// * `stack`: recurses until the stack is at its end.
 /// * `divide`, `opcode`: exceptions of the CPU.
+/// * `interrupt`: an interrupt at a vector that nothing uses, as soon as interrupts are let in.
 pub fn provoke(name: &str) {
     static CONSTANT: u64 = 1;
     let code = provoke as fn(&str) as *const u8;
@@ -35,6 +36,7 @@ pub fn provoke(name: &str) {
             }
             "divide" => asm!("xor ecx, ecx", "div ecx", out("ecx") _, out("eax") _, out("edx") _),
             "opcode" => asm!("ud2"),
+            "interrupt" => super::interrupts::send_to_self(0x41),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@
 //! The local APIC is used in the mode in which firmware left it: through memory (xAPIC) or MSRs (x2APIC).
 
 use super::acpi::Acpi;
-use super::descriptors::{ANY_PENDING, FIRST_VECTOR, PENDING, SPURIOUS_VECTOR, VECTORS};
+use super::descriptors::{ANY_PENDING, FIRST_UNUSED_VECTOR, FIRST_VECTOR, PENDING, SPURIOUS_VECTOR, UNUSED, VECTORS};
 use super::memory::{Range, Registers};
 use super::paging::MapError;
 use core::cell::RefCell;
@@ -118,7 +118,7 @@ impl Interrupt {
     }
 }
 
-/// Sets the local APIC up, finds the I/O APIC, and silences the old interrupt controllers.
+/// Sets the local APIC up, masks all inputs of the I/O APICs, and silences the old interrupt controllers.
 pub fn init(acpi: &Acpi) -> Result<(), Error> {
     // SAFETY: the PC's two 8259A: all inputs masked (OCW1).
     unsafe {
@@ -148,16 +148,32 @@ pub fn init(acpi: &Acpi) -> Result<(), Error> {
     write(LVT_LINT1, LVT_NMI);
     write(TASK_PRIORITY, 0);
     write(SPURIOUS, SPURIOUS_ENABLE | u32::from(SPURIOUS_VECTOR));
-    if let Some(start) = acpi.io_apic {
-        let range = Range::new(start.into(), u64::from(start) + 0x20);
+    for io_apic in &acpi.io_apics {
+        let start = u64::from(io_apic.address);
         // SAFETY: the I/O APIC's registers, by ACPI's word. An I/O APIC touches no memory.
-        let registers = unsafe { Registers::map(range) }.map_err(Error::Map)?;
-        IO_APIC.set(Some(IoApic {
-            registers,
-            overrides: acpi.overrides.clone(),
-        }));
+        let registers = unsafe { Registers::map(Range::new(start, start + 0x20)) }.map_err(Error::Map)?;
+        // Firmware may have left inputs that interrupt.
+        mask_all(&registers);
+        if io_apic.first_input == 0 {
+            IO_APIC.set(Some(IoApic {
+                registers,
+                overrides: acpi.overrides.clone(),
+            }));
+        }
     }
     Ok(())
+}
+
+/// Interrupts that came in at vectors that nothing uses: how many, and the vector of the last one that the local APIC
+/// delivered.
+pub fn unexpected() -> (u64, Option<u8>) {
+    let (count, last) = with(|state| (state.unexpected, state.last_unexpected));
+    (count + UNUSED.load(Ordering::Relaxed), last)
+}
+
+/// Has the local APIC interrupt at `vector`: for a test.
+pub(super) fn send_to_self(vector: u8) {
+    write(COMMAND, COMMAND_TO_SELF | u32::from(vector));
 }
 
 /// Lets interrupts in that are waiting, for a moment.
@@ -182,6 +198,7 @@ pub(super) fn dispatch() -> bool {
     }
     // No interrupt comes in between: they are masked here.
     ANY_PENDING.store(0, Ordering::Relaxed);
+    acknowledge_unused();
     let mut any = false;
     for (index, pending) in PENDING.iter().enumerate() {
         if pending.load(Ordering::Relaxed) == 0 {
@@ -191,6 +208,10 @@ pub(super) fn dispatch() -> bool {
         write(END_OF_INTERRUPT, 0);
         let handler = with(|state| {
             let line = state.lines.get_mut(index)?;
+            if index >= state.used {
+                state.unexpected += 1;
+                state.last_unexpected = Some(FIRST_VECTOR + index as u8);
+            }
             line.count += 1;
             line.waker.wake();
             line.handler
@@ -201,6 +222,31 @@ pub(super) fn dispatch() -> bool {
         any |= index != TIMER;
     }
     any
+}
+
+/// Acknowledges what came in at vectors that nothing uses. Only what the local APIC delivered is in service there: the
+/// stub cannot tell, and an acknowledgement too many would be another interrupt's.
+fn acknowledge_unused() {
+    let acknowledged = UNUSED.load(Ordering::Relaxed);
+    if with(|state| core::mem::replace(&mut state.unused_seen, acknowledged)) == acknowledged {
+        return;
+    }
+    for vector in in_service(read) {
+        // The highest one is acknowledged first, and what devices have comes below.
+        write(END_OF_INTERRUPT, 0);
+        with(|state| state.last_unexpected = Some(vector));
+    }
+}
+
+/// The vectors of those that nothing uses which are in service, by the registers that `read` reads.
+fn in_service(read: impl Fn(usize) -> u32) -> impl Iterator<Item = u8> {
+    let words: [u32; 8] = core::array::from_fn(|word| match word {
+        // Vectors below have handlers of their own.
+        0..2 => 0,
+        _ => read(IN_SERVICE + 16 * word),
+    });
+    let unused = FIRST_UNUSED_VECTOR..SPURIOUS_VECTOR;
+    unused.filter(move |&vector| words[usize::from(vector / 32)] >> (vector % 32) & 1 == 1)
 }
 
 /// The timer of the local APIC.
@@ -270,11 +316,19 @@ impl Line {
 struct State {
     lines: [Line; TIMER],
     used: usize,
+    /// Interrupts for lines that are not used.
+    unexpected: u64,
+    /// [`UNUSED`] when it was last looked at.
+    unused_seen: u64,
+    last_unexpected: Option<u8>,
 }
 
 static STATE: Mutex<RefCell<State>> = Mutex::new(RefCell::new(State {
     lines: [const { Line::new() }; TIMER],
     used: 0,
+    unexpected: 0,
+    unused_seen: 0,
+    last_unexpected: None,
 }));
 
 fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
@@ -319,6 +373,9 @@ const ID: usize = 0x20;
 const TASK_PRIORITY: usize = 0x80;
 const END_OF_INTERRUPT: usize = 0xb0;
 const SPURIOUS: usize = 0xf0;
+/// Eight registers, 16 bytes apart, with a bit for each vector.
+const IN_SERVICE: usize = 0x100;
+const COMMAND: usize = 0x300;
 const LVT_TIMER: usize = 0x320;
 const LVT_LINT0: usize = 0x350;
 const LVT_LINT1: usize = 0x360;
@@ -327,6 +384,7 @@ const TIMER_INITIAL: usize = 0x380;
 const TIMER_CURRENT: usize = 0x390;
 const TIMER_DIVIDE: usize = 0x3e0;
 
+const COMMAND_TO_SELF: u32 = 1 << 18;
 const LVT_NMI: u32 = 0b100 << 8;
 const LVT_MASKED: u32 = 1 << 16;
 const LVT_TSC_DEADLINE: u32 = 2 << 17;
@@ -362,30 +420,108 @@ fn apic_id() -> u32 {
     })
 }
 
-/// The I/O APIC (Intel 82093AA datasheet): an index register, and a window on the register so chosen.
+/// The I/O APIC's registers (Intel 82093AA datasheet): one at a time, chosen by an index and seen through a window.
+trait Indexed {
+    fn read(&self, register: u32) -> u32;
+    fn write(&self, register: u32, value: u32);
+}
+
+impl Indexed for Registers {
+    fn read(&self, register: u32) -> u32 {
+        self.write(INDEX, register);
+        self.read(WINDOW)
+    }
+
+    fn write(&self, register: u32, value: u32) {
+        self.write(INDEX, register);
+        self.write(WINDOW, value);
+    }
+}
+
+const INDEX: usize = 0x00;
+const WINDOW: usize = 0x10;
+const VERSION: u32 = 0x01;
+/// Two registers for each input.
+const REDIRECTION: u32 = 0x10;
+const REDIRECTION_MASKED: u32 = 1 << 16;
+/// The last input that there can be: the index has eight bits.
+const MAX_INPUT: u32 = (0xff - REDIRECTION) / 2;
+
+fn last_input(io_apic: &impl Indexed) -> u32 {
+    (io_apic.read(VERSION) >> 16 & 0xff).min(MAX_INPUT)
+}
+
+/// Masks all inputs.
+fn mask_all(io_apic: &impl Indexed) {
+    for input in 0..=last_input(io_apic) {
+        io_apic.write(REDIRECTION + 2 * input, REDIRECTION_MASKED);
+    }
+}
+
+/// The I/O APIC that has the ISA interrupts.
 struct IoApic {
     registers: Registers,
     overrides: heapless::Vec<super::acpi::Override, { super::acpi::MAX_OVERRIDES }>,
 }
 
 impl IoApic {
-    const INDEX: usize = 0x00;
-    const WINDOW: usize = 0x10;
-    const VERSION: u32 = 0x01;
-    const REDIRECTION: u32 = 0x10;
-
     fn route(&self, irq: u8, vector: u8) -> Result<(), Error> {
         let found = self.overrides.iter().find(|o| o.irq == irq);
         let (input, active_low, level) = found.map_or((irq.into(), false, false), |o| (o.input, o.active_low, o.level));
-        self.registers.write(Self::INDEX, Self::VERSION);
-        if input > self.registers.read(Self::WINDOW) >> 16 & 0xff {
+        let io_apic: &dyn Indexed = &self.registers;
+        if input > last_input(&self.registers) {
             return Err(Error::NoInput);
         }
         let entry = u32::from(vector) | u32::from(active_low) << 13 | u32::from(level) << 15;
-        self.registers.write(Self::INDEX, Self::REDIRECTION + 2 * input + 1);
-        self.registers.write(Self::WINDOW, apic_id() << 24);
-        self.registers.write(Self::INDEX, Self::REDIRECTION + 2 * input);
-        self.registers.write(Self::WINDOW, entry);
+        io_apic.write(REDIRECTION + 2 * input + 1, apic_id() << 24);
+        io_apic.write(REDIRECTION + 2 * input, entry);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An I/O APIC with this version register, in which all inputs interrupt.
+    struct Fake(u32, RefCell<[u32; 256]>);
+
+    impl Indexed for Fake {
+        fn read(&self, register: u32) -> u32 {
+            assert_eq!(register, VERSION);
+            self.0
+        }
+
+        fn write(&self, register: u32, value: u32) {
+            self.1.borrow_mut()[register as usize] = value;
+        }
+    }
+
+    #[test]
+    fn all_inputs_are_masked_and_no_more_registers_are_written() {
+        for (version, inputs) in [(0x17_0020, 24), (0x77_0020, 120), (0, 1), (u32::MAX, 120)] {
+            let io_apic = Fake(version, RefCell::new([0x41; 256]));
+            mask_all(&io_apic);
+            for (register, value) in io_apic.1.into_inner().into_iter().enumerate() {
+                let entry = (0x10..0x10 + 2 * inputs).contains(&register) && register % 2 == 0;
+                assert_eq!(
+                    value,
+                    if entry { REDIRECTION_MASKED } else { 0x41 },
+                    "{version:#x}, {register:#x}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_vectors_that_nothing_uses_are_acknowledged_for_them() {
+        // All in service, and one alone.
+        assert!(in_service(|_| u32::MAX).eq(64..=254));
+        assert!(in_service(|register| u32::from(register == IN_SERVICE + 0x20) << 1).eq([65]));
+        // Those of devices and exceptions.
+        assert_eq!(
+            in_service(|register| u32::from(register < IN_SERVICE + 0x20)).count(),
+            0
+        );
     }
 }

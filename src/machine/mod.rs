@@ -12,6 +12,7 @@ pub mod entropy;
 pub mod executor;
 pub mod fault;
 pub mod interrupts;
+mod machine_check;
 pub mod memory;
 pub mod multiboot2;
 pub mod paging;

@@ -12,6 +12,7 @@ mod console;
 mod dbgsh;
 mod defconfig;
 mod echo;
+mod faults;
 mod frames;
 mod guide;
 mod hello;
