@@ -8,6 +8,7 @@
 //! with the target [`SECURITY`]; and a ring for all others, among them whatever a peer can cause at will. So a peer that
 //! floods the log overwrites neither how the machine started nor who took it over.
 
+mod limit;
 mod ring;
 
 pub use ::log::{Level, LevelFilter};
@@ -20,6 +21,7 @@ use critical_section::Mutex;
 use embassy_sync::waitqueue::MultiWakerRegistration;
 use embassy_time::{Duration, Instant};
 use heapless::String;
+pub use limit::Limiter;
 use ring::{Record, Ring};
 
 use crate::pki::text::{ENCODED, encode};

@@ -18,7 +18,6 @@
 pub mod client;
 pub mod fetch;
 pub mod https;
-pub mod limit;
 pub mod proxy;
 pub mod pump;
 pub mod registry;

@@ -19,12 +19,12 @@ use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer};
 
 use super::client::ClientError;
-use super::limit::Limiter;
 use super::proxy::reach;
 use super::pump::Flow;
 use super::server::{Job, Service, ended};
 use super::{Kind, Network, Transport, find_network};
 use crate::config::{MAX_NAME, MAX_NETIF, MAX_REVERSES, Role};
+use crate::log::Limiter;
 use crate::net::{self, dns};
 use crate::pki::text::Text;
 

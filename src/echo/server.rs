@@ -19,7 +19,6 @@ use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_io_async::{BufRead, Error as _, ErrorKind, Write};
 
 use super::https;
-use super::limit::Limiter;
 use super::proxy::Proxy;
 use super::pump::{Buffered, End, pump};
 use super::registry::{Description, Entry, Eviction, Guard, State};
@@ -29,6 +28,7 @@ use super::tally::Tally;
 use super::traces::Narrator;
 use super::{Kind, Listener, Network, Transport, find_network, share, wipe};
 use crate::config::Role;
+use crate::log::Limiter;
 use crate::net::ListenError;
 use crate::pki::text::Text;
 

@@ -9,8 +9,8 @@ use embedded_io_async::{Read, Write};
 use super::console::{Serial, write_text};
 use super::telnet::Telnet;
 use super::{Exit, Host, Origin, Power, run};
-use crate::echo::limit::Limiter;
 use crate::echo::{Listener, Transport};
+use crate::log::Limiter;
 use crate::log::{Level, SECURITY};
 
 /// How long a goodbye may take. One session's goodbye keeps the next one waiting.

@@ -23,11 +23,11 @@ use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, with_timeout};
 use rand_core::CryptoRng;
 
-use super::limit::Limiter;
 use super::proxy::{Proxy, reach};
 use super::registry::Description;
 use super::reverse::Host;
 use super::{Kind, Network, Transport, find_network};
+use crate::log::Limiter;
 use crate::net;
 use crate::pki::text::{Count, Text};
 use channel::Channel;

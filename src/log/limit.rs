@@ -1,4 +1,4 @@
-//! Keeps a flood of events from drowning the log.
+//! A limit on how often an event is logged.
 
 use core::cell::Cell;
 use core::fmt;
