@@ -38,7 +38,7 @@ pub use bundle::Bundle;
 pub use certificates::{Identities, Part};
 pub use error::{At, Error, Fault, FileFault, Found, Name, PemSource};
 pub use grammar::{Files, Scratch};
-pub use host::{MAX_NAME, is_name};
+pub use host::{MAX_NAME, is_host, is_mask, is_name, is_router};
 pub use keys::{Kind, Path, Position};
 pub use proxy::{MAX_PASSWORD, MAX_USER, Proxy, Secret};
 pub use rotate::is_pem;

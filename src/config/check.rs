@@ -1,9 +1,8 @@
 //! What a configuration means: addresses and ports; certificates are in the file beside this one.
 
-use core::net::Ipv4Addr;
-
 use super::Config;
 use super::error::{Error, Fault};
+use super::host::{is_host, is_mask, is_router};
 use super::keys::{Path, Position};
 use crate::pki::cert::Date;
 
@@ -50,17 +49,17 @@ impl Config {
             return Err(self.error(Path::Netmask, Fault::NoNetmask));
         }
         let mask = ip.netmask.to_bits();
-        if mask.leading_ones() + mask.trailing_zeros() != 32 {
+        if !is_mask(mask) {
             return Err(self.error(Path::Netmask, Fault::Netmask));
         }
         if !is_host(ip.ipaddr, mask) {
             return Err(self.error(Path::Ipaddr, Fault::NotAHost));
         }
         match ip.gateway {
-            Some(gateway) if (gateway.to_bits() ^ ip.ipaddr.to_bits()) & mask != 0 || !is_host(gateway, mask) => {
+            Some(gateway) if gateway == ip.ipaddr => Err(self.error(Path::Gateway, Fault::GatewayIsSelf)),
+            Some(gateway) if !is_router(gateway, ip.ipaddr, mask) => {
                 Err(self.error(Path::Gateway, Fault::GatewayOutside))
             }
-            Some(gateway) if gateway == ip.ipaddr => Err(self.error(Path::Gateway, Fault::GatewayIsSelf)),
             None if ip
                 .dns
                 .is_some_and(|server| (server.to_bits() ^ ip.ipaddr.to_bits()) & mask != 0) =>
@@ -134,13 +133,4 @@ impl Config {
             fault,
         }
     }
-}
-
-/// Whether a machine can have this address in its subnet (RFC 1122 §3.2.1.3). In a subnet of one or two addresses
-/// every address is that of a machine (RFC 3021).
-fn is_host(address: Ipv4Addr, mask: u32) -> bool {
-    let host = address.to_bits() & !mask;
-    let small = mask.count_zeros() < 2;
-    !(address.is_loopback() || address.is_multicast() || address.is_broadcast() || address.is_unspecified())
-        && (small || (host != 0 && host != !mask))
 }

@@ -77,7 +77,7 @@ pub enum AddressError {
     NotAHost,
     /// The netmask has a one after a zero.
     NotAMask,
-    /// The gateway is not in the network, or is no host's address.
+    /// The gateway is not in the network, is no host's address, or is the address itself.
     Gateway,
 }
 
@@ -86,7 +86,7 @@ impl core::fmt::Display for AddressError {
         f.write_str(match self {
             Self::NotAHost => "ipaddr is not the address of a host",
             Self::NotAMask => "netmask has a one after a zero, or none",
-            Self::Gateway => "gateway is not the address of a host in the network",
+            Self::Gateway => "gateway is not the address of another host in the network",
         })
     }
 }
@@ -100,17 +100,16 @@ impl Address {
             return Ok(Self::Dhcp);
         }
         let mask = u32::from(ip.netmask);
-        if mask.leading_ones() + mask.trailing_zeros() < 32 || mask == 0 {
+        if !config::is_mask(mask) {
             return Err(AddressError::NotAMask);
         }
         let prefix = mask.count_ones() as u8;
-        let cidr = Ipv4Cidr::new(ip.ipaddr, prefix);
-        if !is_host(ip.ipaddr, Some(cidr)) {
+        if !config::is_host(ip.ipaddr, mask) {
             return Err(AddressError::NotAHost);
         }
         if ip
             .gateway
-            .is_some_and(|gateway| !cidr.contains_addr(&gateway) || !is_host(gateway, Some(cidr)))
+            .is_some_and(|gateway| !config::is_router(gateway, ip.ipaddr, mask))
         {
             return Err(AddressError::Gateway);
         }
@@ -122,13 +121,12 @@ impl Address {
     }
 }
 
-/// Whether a single host can have `address` (in `network`).
+/// Whether a host can have `address`, be it in `network` or elsewhere.
 fn is_host(address: Ipv4Addr, network: Option<Ipv4Cidr>) -> bool {
-    !(address.is_unspecified()
-        || address.is_broadcast()
-        || address.is_multicast()
-        || address.is_loopback()
-        || network.and_then(|cidr| cidr.broadcast()) == Some(address))
+    let mask = network
+        .filter(|network| network.contains_addr(&address))
+        .map_or(u32::MAX, |network| network.netmask().to_bits());
+    config::is_host(address, mask)
 }
 
 /// How an interface behaves.

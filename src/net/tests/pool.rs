@@ -496,10 +496,11 @@ fn addresses_from_the_configuration_are_checked() {
         ip([10, 0, 2, 15], mask, Some([10, 0, 3, 2])),
         Err(AddressError::Gateway)
     );
-    assert_eq!(
-        ip([10, 0, 2, 15], mask, Some([10, 0, 2, 255])),
-        Err(AddressError::Gateway)
-    );
+    for gateway in [[10, 0, 2, 255], [10, 0, 2, 0], [10, 0, 2, 15]] {
+        assert_eq!(ip([10, 0, 2, 15], mask, Some(gateway)), Err(AddressError::Gateway));
+    }
+    assert_eq!(ip([10, 0, 2, 0], mask, None), Err(AddressError::NotAHost));
+    assert!(ip([10, 0, 2, 0], [255, 255, 255, 254], Some([10, 0, 2, 1])).is_ok());
     assert_eq!(Address::from_config(&config::Ip::default()), Ok(Address::Dhcp));
 }
 
