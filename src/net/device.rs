@@ -7,6 +7,7 @@
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
+use super::dhcp;
 use crate::nic::{Card, MAX_FRAME};
 
 /// Room for one frame that has nowhere else to go.
@@ -114,8 +115,8 @@ pub(super) struct Egress<'a, C: Card> {
     pub(super) asked: usize,
     /// Whether the card had no free buffer.
     pub(super) full: bool,
-    /// Whether a DHCP message went out.
-    pub(super) dhcp: bool,
+    /// The last DHCP message that went out.
+    pub(super) dhcp: Option<dhcp::Sent>,
     /// If set, packets go out without the "don't fragment" bit, and with the next identification each.
     pub(super) identification: Option<u16>,
 }
@@ -129,7 +130,7 @@ impl<'a, C: Card> Egress<'a, C> {
             sent: 0,
             asked: 0,
             full: false,
-            dhcp: false,
+            dhcp: None,
             identification: None,
         }
     }
@@ -170,12 +171,12 @@ impl<C: Card> TxToken for Way<'_, '_, C> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let device = self.0;
         let mut fill = Some(f);
-        let (mut arp, mut dhcp) = (false, false);
+        let (mut arp, mut dhcp) = (false, None);
         let identification = &mut device.identification;
         let sent = device.card.send(len, |frame| {
             let result = fill.take().map(|fill| fill(frame));
             arp = frame.get(12..14) == Some(&[0x08, 0x06]);
-            dhcp = is_dhcp(frame);
+            dhcp = dhcp::Sent::of(frame);
             if let Some(identification) = identification
                 && !arp
             {
@@ -183,7 +184,7 @@ impl<C: Card> TxToken for Way<'_, '_, C> {
             }
             result
         });
-        device.dhcp |= dhcp;
+        device.dhcp = dhcp.or(device.dhcp);
         if arp {
             device.asked += 1;
         } else {
@@ -196,11 +197,6 @@ impl<C: Card> TxToken for Way<'_, '_, C> {
             (None, None) => unreachable!("a filled frame has a result"),
         }
     }
-}
-
-/// Whether a frame made by smoltcp is a message to a DHCP server: IPv4 without options, UDP to port 67.
-fn is_dhcp(frame: &[u8]) -> bool {
-    frame.get(36..38) == Some(&[0, 67]) && frame.get(23) == Some(&17)
 }
 
 /// Clears the "don't fragment" bit of an IPv4 packet, which then needs an identification of its own (RFC 6864 §4.2). The

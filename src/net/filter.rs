@@ -12,6 +12,7 @@ use smoltcp::wire::{
 
 use super::guard::TooBig;
 use super::slots::Key;
+use super::{dhcp, is_host};
 use crate::nic::MAX_FRAME;
 
 /// What is to become of a frame.
@@ -23,6 +24,8 @@ pub(super) enum Verdict {
     Arp(Ipv4Addr),
     /// ICMP or UDP: for the sockets that are not TCP.
     Common,
+    /// A message from the DHCP server at this address.
+    Dhcp(Ipv4Addr),
     /// ICMP: a packet of ours was too big for its path.
     TooBig(TooBig),
     /// A TCP segment.
@@ -46,8 +49,10 @@ pub(super) enum Reason {
     Checksum,
     /// A fragment of an IPv4 packet: not reassembled here.
     Fragment,
-    /// A source address that nobody can have.
+    /// A source address that no host can have.
     Source,
+    /// A DHCP reply that cannot be accepted.
+    Dhcp(dhcp::Fault),
 }
 
 /// A TCP segment for our address.
@@ -139,15 +144,9 @@ fn ipv4(payload: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
     let (from, to) = (packet.src_addr(), packet.dst_addr());
     let ours = us.address.map(|cidr| cidr.address());
     let broadcast = to.is_broadcast() || us.address.and_then(|cidr| cidr.broadcast()) == Some(to);
-    // RFC 1122, 3.2.1.3. Beyond that an unspecified source would end as the destination of our answer, which smoltcp
+    // RFC 1122 §3.2.1.3. Beyond that an unspecified source would end as the destination of our answer, which smoltcp
     // asserts never to happen (a DHCP server's address is taken from here).
-    if from.is_unspecified()
-        || from.is_broadcast()
-        || from.is_multicast()
-        || from.is_loopback()
-        || Some(from) == ours
-        || us.address.and_then(|cidr| cidr.broadcast()) == Some(from)
-    {
+    if !is_host(from, us.address) || Some(from) == ours {
         return Err(Reason::Source);
     }
     match packet.next_header() {
@@ -177,8 +176,8 @@ fn ipv4(payload: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
         }
         IpProtocol::Udp => {
             let datagram = UdpPacket::new_checked(packet.payload()).map_err(|_| Reason::Malformed)?;
-            let lease = us.dhcp && datagram.src_port() == 67 && datagram.dst_port() == 68;
-            if Some(to) != ours && !broadcast && !lease {
+            let dhcp = us.dhcp && datagram.src_port() == 67 && datagram.dst_port() == 68;
+            if Some(to) != ours && !broadcast && !dhcp {
                 return Err(Reason::NotForUs);
             }
             if !verified && !datagram.verify_checksum(&from.into(), &to.into()) {
@@ -187,7 +186,7 @@ fn ipv4(payload: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
             if datagram.dst_port() == 0 {
                 return Err(Reason::Malformed);
             }
-            Ok(Verdict::Common)
+            Ok(if dhcp { Verdict::Dhcp(from) } else { Verdict::Common })
         }
         IpProtocol::Icmp => {
             if Some(to) != ours {

@@ -1,5 +1,6 @@
 //! The interface's task: frames in, frames out, timers, and sleep when there is nothing to do.
 
+mod address;
 mod handshake;
 
 use core::future::{pending, poll_fn};
@@ -8,18 +9,18 @@ use core::task::Poll;
 
 use embassy_futures::select::select;
 use embassy_futures::yield_now;
-use embassy_time::Timer;
-use smoltcp::iface::{Config as InterfaceConfig, Interface, PollResult, SocketSet};
-use smoltcp::socket::dhcpv4;
+use embassy_time::{Duration, Timer};
+use smoltcp::iface::{Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, Ipv4Cidr};
+use smoltcp::wire::EthernetAddress;
 
 use super::device::{Egress, OneFrame, Scratch};
 use super::filter::{self, Segment, Us, Verdict};
 use super::guard::{Offer, Table};
 use super::slots::{Class, End, NEVER, Request, Slot, Taken};
-use super::{Address, Config, DhcpState, Shared, arp, dhcp};
+use super::{Config, Shared, arp, dhcp};
+use crate::log::Limiter;
 use crate::nic::{Card, Link, MAX_FRAME};
 
 /// Frames taken in before the answers go out and other tasks have their turn.
@@ -30,9 +31,8 @@ const BURST: usize = 48;
 const RETRY: i64 = 1_000;
 /// The same while the link is down.
 const RETRY_NO_LINK: i64 = 100_000;
-/// After the link came back the leased address is used for so long without a new lease, in microseconds: connections
-/// outlive a cable that was pulled for a moment.
-const GRACE: i64 = 30_000_000;
+/// So many faults of DHCP servers are logged at once, then one each interval.
+const DHCP_FAULTS: (u32, Duration) = (3, Duration::from_secs(60));
 
 /// The task of an interface.
 pub struct Runner<C: Card> {
@@ -53,6 +53,10 @@ pub struct Runner<C: Card> {
     common_at: i64,
     /// When the grace of an old lease ends.
     grace: i64,
+    /// Which replies of DHCP servers count.
+    dhcp: dhcp::Guard,
+    /// What is logged of DHCP servers' faults.
+    dhcp_faults: Limiter,
 }
 
 /// What a poll has found.
@@ -111,7 +115,7 @@ impl<C: Card> Runner<C> {
             return None;
         }
         let mut scratch: Scratch = [0; MAX_FRAME];
-        let iface = interface(&mut card, &mut scratch, shared);
+        let iface = address::interface(&mut card, &mut scratch, shared);
         Some(Self {
             card,
             config,
@@ -125,6 +129,8 @@ impl<C: Card> Runner<C> {
             turned: false,
             common_at: 0,
             grace: NEVER,
+            dhcp: dhcp::Guard::default(),
+            dhcp_faults: Limiter::new(DHCP_FAULTS.0, DHCP_FAULTS.1),
         })
     }
 
@@ -186,103 +192,6 @@ impl<C: Card> Runner<C> {
         select(woken, timer).await;
     }
 
-    /// Follows the link, and sets the fixed address at the first poll.
-    fn watch_link(&mut self, now: i64) {
-        let link = self.card.link();
-        let came_up = matches!(link, Link::Up(_)) && !matches!(self.shared.link.get(), Link::Up(_));
-        self.shared.link.set(link);
-        if core::mem::take(&mut self.fresh)
-            && let Address::Static {
-                address,
-                prefix,
-                gateway,
-            } = self.config.address
-        {
-            // Whether the link is up already or not: it costs one frame and may save a peer a second.
-            self.set_address(Some(Ipv4Cidr::new(address, prefix)), gateway);
-        } else if came_up {
-            self.announce();
-        }
-        if came_up {
-            if let Some(handle) = self.shared.dhcp {
-                self.shared
-                    .common
-                    .borrow_mut()
-                    .get_mut::<dhcpv4::Socket>(handle)
-                    .reset();
-                if self.shared.address.get().is_some() {
-                    self.grace = now.saturating_add(GRACE);
-                }
-            }
-            self.shared.common_dirty.set(true);
-        }
-        if now >= self.grace {
-            self.grace = NEVER;
-            log::warn!(
-                "{}: no new lease after the link came back: address given up",
-                self.shared.name
-            );
-            self.set_address(None, None);
-        }
-    }
-
-    fn set_address(&mut self, cidr: Option<Ipv4Cidr>, gateway: Option<Ipv4Addr>) {
-        let shared = self.shared;
-        let before = shared.address.replace(cidr);
-        shared.gateway.set(gateway);
-        self.update_address();
-        if before.map(|cidr| cidr.address()) != cidr.map(|cidr| cidr.address()) {
-            self.half_open.clear();
-            // smoltcp closes them when it next wants to send and finds the address gone.
-            for (index, slot) in shared.pool.iter().filter(|(_, slot)| !slot.is_free()) {
-                slot.end.set(End::Down);
-                shared.pool.mark_quietly(index);
-            }
-        }
-        if let Some(cidr) = cidr {
-            match gateway {
-                Some(gateway) => log::info!("{}: address {cidr}, gateway {gateway}", shared.name),
-                None => log::info!("{}: address {cidr}, no gateway", shared.name),
-            }
-            self.announce();
-            shared.configured.borrow_mut().wake();
-        }
-    }
-
-    /// Sets smoltcp's address and route to the current ones.
-    fn update_address(&mut self) {
-        let shared = self.shared;
-        self.iface.update_ip_addrs(|addresses| {
-            addresses.clear();
-            if let Some(cidr) = shared.address.get() {
-                let _ = addresses.push(cidr.into());
-            }
-        });
-        match shared.gateway.get() {
-            Some(gateway) => {
-                let _ = self.iface.routes_mut().add_default_ipv4_route(gateway);
-            }
-            None => {
-                let _ = self.iface.routes_mut().remove_default_ipv4_route();
-            }
-        }
-    }
-
-    /// Makes smoltcp's interface anew, with another seed. Its neighbours are asked for again.
-    fn reseed(&mut self) {
-        self.iface = interface(&mut self.card, &mut self.scratch, self.shared);
-        self.update_address();
-    }
-
-    fn announce(&mut self) {
-        let Some(cidr) = self.shared.address.get() else { return };
-        arp::announce(&mut self.card, cidr.address());
-        if let Some(gateway) = self.shared.gateway.get() {
-            // Most first packets come through it, and the answer to the first one need not wait then.
-            arp::request(&mut self.card, cidr.address(), gateway);
-        }
-    }
-
     /// Takes one frame in; false if there is none.
     fn ingress(&mut self, now: i64) -> bool {
         let Some(frame) = self.card.received() else {
@@ -305,6 +214,7 @@ impl<C: Card> Runner<C> {
                 self.unblock(from);
             }
             Verdict::Common => self.feed_common(now),
+            Verdict::Dhcp(server) => self.dhcp_reply(server, now),
             Verdict::TooBig(report) => {
                 self.too_big(&report);
                 self.card.release();
@@ -452,39 +362,20 @@ impl<C: Card> Runner<C> {
                 break;
             }
         }
-        let reseed = device.dhcp;
+        let sent = device.dhcp;
         let change = shared.dhcp.and_then(|handle| dhcp::poll(set.get_mut(handle)));
         self.common_at = match self.iface.poll_at(timestamp, &set) {
             Some(at) => at.total_micros().max(now.saturating_add(RETRY)),
             None => NEVER,
         };
         drop(set);
-        if reseed {
+        if let Some(sent) = sent {
+            self.dhcp.sent(sent);
             // The next transaction ID shall not follow from this one.
             self.reseed();
         }
-        match change {
-            Some(dhcp::Change::Leased(cidr, gateway, servers)) => {
-                self.grace = NEVER;
-                shared.resolver.lease(servers);
-                shared.dhcp_state.set(DhcpState::Bound);
-                self.set_address(Some(cidr), gateway);
-            }
-            Some(dhcp::Change::Lost) => {
-                shared.resolver.lease([None; 3]);
-                shared.dhcp_state.set(DhcpState::Searching);
-                if shared.address.get().is_some() && self.grace == NEVER {
-                    log::warn!("{}: lease lost", shared.name);
-                    self.set_address(None, None);
-                }
-            }
-            Some(dhcp::Change::Nonsense(address)) => {
-                log::warn!(
-                    "{}: the DHCP server leased {address}, which is no host's address: ignored",
-                    shared.name
-                );
-            }
-            None => {}
+        if let Some(change) = change {
+            self.follow_lease(change);
         }
     }
 
@@ -643,13 +534,6 @@ impl<C: Card> Runner<C> {
         slot.end.set(end);
         self.shared.count(|counters| *counter(counters) += 1);
     }
-}
-
-/// smoltcp's interface, with a new seed.
-fn interface<C: Card>(card: &mut C, scratch: &mut Scratch, shared: &Shared) -> Interface {
-    let mut settings = InterfaceConfig::new(HardwareAddress::Ethernet(EthernetAddress(card.mac())));
-    settings.random_seed = shared.secret.draw();
-    Interface::new(settings, &mut Egress::new(card, scratch), Instant::from_micros(0))
 }
 
 /// The time since boot, in microseconds.

@@ -108,8 +108,10 @@ pub struct Counters {
     pub checksum: u64,
     /// Fragments.
     pub fragment: u64,
-    /// From an address that nobody can have.
+    /// From an address that no host can have.
     pub source: u64,
+    /// DHCP replies that were not expected, or leased what no host can use.
+    pub dhcp: u64,
     /// Answers and data that found no free buffer in the card (both are sent again in time).
     pub no_buffer: u64,
     /// Connections accepted from peers: handshake finished.
@@ -167,6 +169,7 @@ impl Counters {
             ("wrong checksum", self.checksum),
             ("fragments", self.fragment),
             ("wrong source", self.source),
+            ("DHCP replies refused", self.dhcp),
             ("no transmit buffer", self.no_buffer),
             ("accepted", self.accepted),
             ("connected", self.connected),
@@ -203,6 +206,7 @@ impl Counters {
             self.checksum,
             self.fragment,
             self.source,
+            self.dhcp,
         ]
         .iter()
         .fold(0, |sum, count| sum.saturating_add(*count))
@@ -226,6 +230,7 @@ impl Counters {
             Reason::Checksum => &mut self.checksum,
             Reason::Fragment => &mut self.fragment,
             Reason::Source => &mut self.source,
+            Reason::Dhcp(_) => &mut self.dhcp,
         } += 1;
     }
 }
