@@ -244,6 +244,41 @@ fn forged_and_broken_answers_do_not_count() {
 }
 
 #[test]
+fn aliases_in_circles_and_counts_that_lie_end_with_the_message() {
+    let mut network = Network::new(Some(SERVER));
+    let (there, back) = (record(&POINTER, 5, b"\x01b\0"), record(b"\x01b\0", 5, &POINTER));
+    let circle: Vec<&[u8]> = [&there[..], &back].into_iter().cycle().take(20).collect();
+    assert_eq!(network.told("a.example", 0x8180, &circle), Err(ResolveError::NoAddress));
+    let result = network.resolve("a.example", |asked| {
+        let mut message = answer(asked, 0x8180, &circle);
+        message[6..8].fill(0xff);
+        vec![datagram(asked.server, 53, asked.port, &message)]
+    });
+    assert_eq!(result, Err(ResolveError::NoAddress));
+}
+
+#[test]
+fn a_flood_of_forged_answers_costs_no_more_than_four_questions() {
+    let mut network = Network::new(Some(SERVER));
+    let forged = |asked: &Asked| {
+        let mut lie = answer(asked, 0x8180, &[&record(&POINTER, 1, &[6, 6, 6, 6])]);
+        lie[0] ^= 0xff;
+        vec![datagram(SERVER, 53, asked.port, &lie); 100]
+    };
+    assert_eq!(
+        network.resolve("echo.example", forged),
+        Err(ResolveError::TimedOut(SERVER))
+    );
+    assert_eq!(network.asked.len(), 4);
+    // The true answer, when it is not the only one.
+    let result = network.resolve("echo.example", |asked| {
+        let truth = answer(asked, 0x8180, &[&record(&POINTER, 1, &ECHO.octets())]);
+        [vec![datagram(SERVER, 53, asked.port, &truth)], forged(asked)].concat()
+    });
+    assert_eq!(result, Ok(ECHO));
+}
+
+#[test]
 fn a_dropped_question_leaves_the_next_one_free() {
     let mut network = Network::new(Some(SERVER));
     let netif = network.world.netif(0);

@@ -3,6 +3,7 @@
 //! Tasks are polled only when their waker was called, so a wake-up that is missing is a test that fails. Time moves when
 //! nobody has anything to do, to the next timer: nothing here sleeps or measures.
 
+mod arp;
 mod dhcp;
 mod dns;
 mod faults;
