@@ -1,0 +1,70 @@
+//! What the engine reports of a connection while it runs.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
+
+use postern::tls::KeyLog;
+use postern::tls::trace::{Event, Trace};
+
+const CLIENT_HELLO: u8 = 1;
+const CERTIFICATE: u8 = 11;
+const CERTIFICATE_VERIFY: u8 = 15;
+const ALERT: u8 = 21;
+const CHANGE_CIPHER_SPEC: u8 = 20;
+
+/// Notes the messages, and the secrets of the data.
+#[derive(Default)]
+pub struct Recorder {
+    /// In the format of `-expect-msg-callback`.
+    pub messages: RefCell<String>,
+    pub client_hello: RefCell<Vec<u8>>,
+    pub own_certificate: RefCell<Vec<u8>>,
+    /// Of CertificateVerify.
+    pub peer_scheme: Cell<Option<u16>>,
+    pub own_scheme: Cell<Option<u16>>,
+    pub client_secret: RefCell<Vec<u8>>,
+    pub server_secret: RefCell<Vec<u8>>,
+}
+
+impl Trace for Recorder {
+    fn event(&self, event: &Event<'_>) {
+        let direction = |sent| if sent { "write" } else { "read" };
+        let mut messages = self.messages.borrow_mut();
+        match event {
+            Event::Message { sent, whole } => {
+                let kind = whole.first().copied().unwrap_or_default();
+                let _ = writeln!(messages, "{} hs {kind}", direction(*sent));
+                match kind {
+                    CLIENT_HELLO => *self.client_hello.borrow_mut() = whole.to_vec(),
+                    CERTIFICATE_VERIFY => {
+                        let scheme = whole.get(4..).and_then(|body| body.first_chunk());
+                        let of = if *sent { &self.own_scheme } else { &self.peer_scheme };
+                        of.set(scheme.map(|scheme| u16::from_be_bytes(*scheme)));
+                    }
+                    CERTIFICATE if *sent => *self.own_certificate.borrow_mut() = whole.to_vec(),
+                    _ => {}
+                }
+            }
+            Event::Record(record) => {
+                let _ = match (record.content, record.text) {
+                    (CHANGE_CIPHER_SPEC, _) => writeln!(messages, "{} ccs", direction(record.sent)),
+                    (ALERT, [level, description, ..]) => {
+                        writeln!(messages, "{} alert {level} {description}", direction(record.sent))
+                    }
+                    _ => Ok(()),
+                };
+            }
+            _ => {}
+        }
+    }
+}
+
+impl KeyLog for Recorder {
+    fn log(&self, label: &str, _client_random: &[u8; 32], secret: &[u8]) {
+        match label {
+            "CLIENT_TRAFFIC_SECRET_0" => *self.client_secret.borrow_mut() = secret.to_vec(),
+            "SERVER_TRAFFIC_SECRET_0" => *self.server_secret.borrow_mut() = secret.to_vec(),
+            _ => {}
+        }
+    }
+}
