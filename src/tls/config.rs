@@ -126,6 +126,43 @@ impl Preferences<'_> {
     }
 }
 
+impl Preferences<'_> {
+    /// Whether a ClientHello has something to list.
+    pub(crate) fn check_client(&self) -> Result<(), ConfigError> {
+        let (tls12, tls13) = (self.versions.tls12(), self.versions.tls13());
+        let offered = |suite: &CipherSuite| if suite.is_tls13() { tls13 } else { tls12 };
+        if !self.suites.iter().any(offered) {
+            return Err(ConfigError::NothingToOffer("cipher suite"));
+        }
+        if !self.groups.iter().any(|group| tls13 || group.in_tls12()) {
+            return Err(ConfigError::NothingToOffer("group"));
+        }
+        self.check_schemes(tls13)?;
+        self.check_protocols()
+    }
+
+    /// Whether a CertificateRequest has something to list, in one version at least.
+    pub(crate) fn check_request(&self) -> Result<(), ConfigError> {
+        self.check_schemes(!self.versions.tls12())
+    }
+
+    fn check_schemes(&self, tls13: bool) -> Result<(), ConfigError> {
+        match self.schemes.iter().any(|scheme| scheme.may_be_offered(tls13)) {
+            true => Ok(()),
+            false => Err(ConfigError::NothingToOffer("signature scheme")),
+        }
+    }
+
+    /// RFC 7301 §3.1: `opaque ProtocolName<1..2^8-1>`.
+    pub(crate) fn check_protocols(&self) -> Result<(), ConfigError> {
+        let mut lengths = self.protocols.iter().map(|protocol| protocol.len());
+        match lengths.find(|length| !(1..=255).contains(length)) {
+            None => Ok(()),
+            Some(length) => Err(ConfigError::ProtocolLength(length)),
+        }
+    }
+}
+
 macro_rules! preference_setters {
     () => {
         /// With this time.
@@ -382,6 +419,11 @@ pub enum ConfigError {
     InboundTooSmall(usize),
     /// The outbound buffer is smaller than this many bytes.
     OutboundTooSmall(usize),
+    /// None of the named kind is configured for the enabled versions, and an empty list may not be sent
+    /// (RFC 8446 §4.1.2, §4.2.3, §4.2.7).
+    NothingToOffer(&'static str),
+    /// An application protocol has this many bytes, not 1 to 255 (RFC 7301 §3.1).
+    ProtocolLength(usize),
     /// The hello could not be made; the text says why.
     Hello(&'static str),
 }
@@ -393,9 +435,14 @@ impl core::fmt::Display for ConfigError {
             Self::ChainTooLong => f.write_str("the certificate chain is longer than 64 KiB"),
             Self::InboundTooSmall(least) => write!(f, "the inbound buffer needs {least} bytes"),
             Self::OutboundTooSmall(least) => write!(f, "the outbound buffer needs {least} bytes"),
+            Self::NothingToOffer(what) => write!(f, "no {what} is configured for the enabled versions"),
+            Self::ProtocolLength(length) => write!(f, "an application protocol has {length} bytes, not 1 to 255"),
             Self::Hello(why) => f.write_str(why),
         }
     }
 }
 
 impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests;

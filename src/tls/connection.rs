@@ -128,12 +128,17 @@ impl<'a> Connection<'a> {
     ///
     /// # Errors
     /// When `inbound` is smaller than [`MIN_INBOUND`] bytes, or `outbound` smaller than [`MIN_OUTBOUND`] or than
-    /// [`ServerConfig::flight_len`].
+    /// [`ServerConfig::flight_len`]; and when the configuration has nothing to list in CertificateRequest, or an
+    /// application protocol of an impossible length.
     pub fn server(
         config: ServerConfig<'a>,
         inbound: &'a mut [u8],
         outbound: &'a mut [u8],
     ) -> Result<Self, ConfigError> {
+        if config.client_auth.trust().is_some() {
+            config.preferences.check_request()?;
+        }
+        config.preferences.check_protocols()?;
         let trace = config.preferences.trace;
         let mut connection = Self::new(config.flight_len(), true, trace, inbound, outbound)?;
         if config.client_auth.trust().is_some() && config.preferences.versions.tls12() {
@@ -147,13 +152,15 @@ impl<'a> Connection<'a> {
     ///
     /// # Errors
     /// When `inbound` is smaller than [`MIN_INBOUND`] bytes, or `outbound` smaller than [`MIN_OUTBOUND`] or than
-    /// [`ClientConfig::flight_len`]; and when the hello cannot be made.
+    /// [`ClientConfig::flight_len`]; when the configuration has nothing to list in the ClientHello, or an application
+    /// protocol of an impossible length; and when the hello cannot be made.
     pub fn client(
         config: ClientConfig<'a>,
         inbound: &'a mut [u8],
         outbound: &'a mut [u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<Self, ConfigError> {
+        config.preferences.check_client()?;
         let trace = config.preferences.trace;
         let mut connection = Self::new(config.flight_len(), false, trace, inbound, outbound)?;
         let outbound = &mut connection.sender.outbound;

@@ -176,7 +176,12 @@ impl<'a> Common<'a> {
             tls12::server_key_exchange(writer, params, scheme, &signature).map_err(no_space)?;
             if asked {
                 let usable = |scheme: &SignatureScheme| whole || scheme.prehash().is_some();
-                let schemes = config.preferences.schemes.iter().copied().filter(usable);
+                let mut schemes = config.preferences.schemes.iter().copied().filter(usable).peekable();
+                if schemes.peek().is_none() {
+                    return Err(Error::Internal(
+                        "no room for what the configured signature schemes sign",
+                    ));
+                }
                 certificate::request_tls12(writer, schemes).map_err(no_space)?;
             }
             tls12::server_hello_done(writer).map_err(no_space)?;

@@ -525,7 +525,11 @@ impl<'a> Flight<'a> {
             if let Authentication::Certificate(Credentials { identity, scheme, .. }) = authentication {
                 if config.client_auth.trust().is_some() {
                     asked = true;
-                    certificate::request_tls13(writer, config.preferences.schemes).map_err(no_space)?;
+                    let schemes = config.preferences.schemes;
+                    if !schemes.iter().any(|scheme| scheme.may_be_offered(true)) {
+                        return Err(Error::Internal("no signature scheme of TLS 1.3 is configured"));
+                    }
+                    certificate::request_tls13(writer, schemes).map_err(no_space)?;
                 }
                 certificate::certificate_tls13(writer, &[], identity.chain).map_err(no_space)?;
                 transcript.add(writer.since(0)?);
