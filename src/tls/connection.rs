@@ -16,7 +16,7 @@ use super::outbound::{MIN_OUTBOUND, Outbound};
 use super::record::ContentType;
 use super::schedule::KeySchedule;
 use super::server;
-use super::session::{ClientSession, MAX_TICKET};
+use super::session::ClientSession;
 use super::trace::{self, Event, Fact, Trace};
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
@@ -611,9 +611,11 @@ fn parse_key_update(body: &[u8]) -> Result<u8, InvalidMessage> {
 /// Puts a ticket where the client wants its sessions, if it wants them.
 fn keep(ticket: &NewSessionTicket<'_>, resumption: Option<&Resumption<'_>>) -> Result<(), Error> {
     let Some(resumption) = resumption else { return Ok(()) };
-    let bytes = heapless::Vec::<u8, MAX_TICKET>::from_slice(ticket.ticket);
     // RFC 8446 §4.6.1: zero means that it is to be discarded.
-    let (Ok(bytes), 1..) = (bytes, ticket.lifetime) else {
+    if ticket.lifetime == 0 {
+        return Ok(());
+    }
+    let Some(bytes) = resumption.sessions.fit(ticket.ticket) else {
         return Ok(());
     };
     resumption.sessions.store(ClientSession {

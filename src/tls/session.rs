@@ -1,6 +1,6 @@
 //! Sessions to resume: what a server's tickets hold, and the client's memory of them.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use super::codec::{Full, Reader, Writer};
 use super::error::InvalidMessage;
@@ -18,7 +18,7 @@ pub const SESSION_LIFETIME: u32 = 86_400;
 /// The longest that a client keeps a ticket, and uses a session after its full handshake, in seconds: seven days
 /// (RFC 8446 §4.6.1). In TLS 1.2 the lifetime is only a hint (RFC 5077 §5.6), and the same bound serves.
 pub const MAX_TICKET_AGE: u32 = 604_800;
-/// The longest ticket that a client keeps, in bytes; a longer one is not used.
+/// The longest ticket that a client keeps, in bytes; a longer one is not stored ([`SessionCache::oversized`]).
 pub const MAX_TICKET: usize = 1536;
 
 /// The longest that a session's encoding gets, in bytes.
@@ -108,6 +108,8 @@ impl SessionState {
 #[derive(Default)]
 pub struct SessionCache {
     session: RefCell<Option<ClientSession>>,
+    /// The length of a ticket that was too long; 0: of none.
+    oversized: Cell<u16>,
 }
 
 impl SessionCache {
@@ -115,7 +117,14 @@ impl SessionCache {
     pub const fn new() -> Self {
         Self {
             session: RefCell::new(None),
+            oversized: Cell::new(0),
         }
+    }
+
+    /// The length in bytes of a ticket that was not stored because it is longer than [`MAX_TICKET`]: the last one of the
+    /// newest connection. The session it stands for cannot be resumed.
+    pub fn oversized(&self) -> Option<u16> {
+        Some(self.oversized.get()).filter(|length| *length > 0)
     }
 
     /// Whether there is a session to resume.
@@ -132,9 +141,19 @@ impl SessionCache {
         self.session.borrow_mut().replace(session);
     }
 
-    /// Takes the session out, if it is still valid at `now` (in seconds since 1970) and its peer was verified in the same
-    /// `context`.
+    /// The ticket, if it is short enough to be stored; else its length is noted.
+    pub(crate) fn fit(&self, ticket: &[u8]) -> Option<heapless::Vec<u8, MAX_TICKET>> {
+        let fitting = heapless::Vec::from_slice(ticket).ok();
+        if fitting.is_none() {
+            self.oversized.set(u16::try_from(ticket.len()).unwrap_or(u16::MAX));
+        }
+        fitting
+    }
+
+    /// Takes the session out for a new connection, if it is still valid at `now` (in seconds since 1970) and its peer was
+    /// verified in the same `context`.
     pub(crate) fn take(&self, now: u64, context: impl FnOnce() -> HashOutput) -> Option<ClientSession> {
+        self.oversized.set(0);
         let session = self.session.borrow_mut().take()?;
         let age = now.checked_sub(session.received)?;
         let lifetime = session.lifetime.min(MAX_TICKET_AGE);

@@ -13,6 +13,7 @@ use crate::echo::secure::log_own_certificate;
 use crate::echo::traces::{Narrators, Traces};
 use crate::net;
 use crate::pki::verify::{Clock, ServerName};
+use crate::tls::session::MAX_TICKET;
 use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache, Stream};
 
 /// Servers whose TLS sessions are kept for resumption.
@@ -150,7 +151,9 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
             },
             named: server_name.is_some(),
         };
-        Ok((Channel::Tls(stream), session))
+        let mut ticket_log = TicketLog { remote, sessions };
+        ticket_log.check();
+        Ok((Channel::Tls(stream, ticket_log), session))
     }
 }
 
@@ -193,7 +196,27 @@ pub(super) enum Channel<'a, S> {
     /// TCP alone.
     Plain(S),
     /// TLS over TCP.
-    Tls(Stream<'a, S>),
+    Tls(Stream<'a, S>, TicketLog<'a>),
+}
+
+/// Logs that a ticket was too long to be stored, once a connection.
+pub(super) struct TicketLog<'a> {
+    pub(super) remote: &'a Remote,
+    /// `None`: nothing is stored, or that was logged.
+    pub(super) sessions: Option<&'a SessionCache>,
+}
+
+impl TicketLog<'_> {
+    pub(super) fn check(&mut self) {
+        let Some(length) = self.sessions.and_then(SessionCache::oversized) else {
+            return;
+        };
+        self.sessions = None;
+        let remote = self.remote;
+        ::log::info!(
+            "tls client: {remote}: ticket of {length} bytes not stored (limit {MAX_TICKET}), so it resumes no session"
+        );
+    }
 }
 
 impl<S: Transport<Error = net::Error>> Channel<'_, S> {
@@ -201,7 +224,12 @@ impl<S: Transport<Error = net::Error>> Channel<'_, S> {
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Ended> {
         Ok(match self {
             Channel::Plain(stream) => stream.read(buffer).await?,
-            Channel::Tls(stream) => stream.read(buffer).await?,
+            Channel::Tls(stream, ticket_log) => {
+                let result = stream.read(buffer).await;
+                // TLS 1.3: they come with the data.
+                ticket_log.check();
+                result?
+            }
         })
     }
 
@@ -209,19 +237,19 @@ impl<S: Transport<Error = net::Error>> Channel<'_, S> {
     pub(super) async fn send(&mut self, text: &[u8]) -> Result<(), Ended> {
         match self {
             Channel::Plain(stream) => send(stream, text).await,
-            Channel::Tls(stream) => send(stream, text).await,
+            Channel::Tls(stream, _) => send(stream, text).await,
         }
     }
 
     /// Ends our side, as far as the peer takes it within `patience`.
     pub(super) async fn close(mut self, patience: Duration) {
-        if let Channel::Tls(stream) = &mut self {
+        if let Channel::Tls(stream, _) = &mut self {
             // close_notify; whether it gets out or not, FIN is next.
             let _ = with_timeout(patience, stream.close()).await;
         }
         match &mut self {
             Channel::Plain(stream) => stream.shutdown(),
-            Channel::Tls(stream) => stream.transport().shutdown(),
+            Channel::Tls(stream, _) => stream.transport().shutdown(),
         }
     }
 }

@@ -378,11 +378,12 @@ impl<'a> ExpectFinished<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
+        let config = &self.agreed.common.config;
         let (lifetime, ticket) = NewSessionTicket::parse_tls12(message.body())?;
         self.agreed.common.transcript.add(message.whole);
-        // RFC 5077 §3.3: an empty one means that there is none after all. One that is too long is not kept.
-        if !ticket.is_empty() {
-            self.new_ticket = heapless::Vec::from_slice(ticket).ok().map(|ticket| (lifetime, ticket));
+        // RFC 5077 §3.3: an empty one means that there is none after all.
+        if let (Some(sessions), false, true) = (config.sessions, ticket.is_empty(), self.agreed.extended) {
+            self.new_ticket = sessions.fit(ticket).map(|ticket| (lifetime, ticket));
         }
         self.agreed.ticket = false;
         self.wait(message, context)

@@ -4,7 +4,7 @@ use postern::crypto::kx::Group;
 use postern::crypto::suite::CipherSuite;
 use postern::pki::verify::{Clock, Mode, ServerName, Trust};
 use postern::tls::error::{InvalidMessage, PeerMisbehaved};
-use postern::tls::session::{SESSION_LIFETIME, TICKET_LIFETIME};
+use postern::tls::session::{MAX_TICKET, SESSION_LIFETIME, TICKET_LIFETIME};
 use postern::tls::{
     AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, SessionCache, Tickets, Versions,
 };
@@ -723,9 +723,12 @@ fn tickets_by_the_dozen_and_malformed_ones() {
     established(Versions::Tls13, |middle, sessions| {
         sessions.clear();
         middle.client.deliver(ticket(0, &[], &[1; 10], &[]), false);
-        middle.client.deliver(ticket(7200, &[], &[1; 5000], &[]), false);
+        middle.client.deliver(ticket(0, &[], &[1; 5000], &[]), false);
+        assert_eq!(sessions.oversized(), None);
+        middle.client.deliver(ticket(7200, &[], &[1; MAX_TICKET + 1], &[]), false);
         assert_eq!(middle.client.result, Ok(Progress::NeedInput));
         assert!(sessions.is_empty());
+        assert_eq!(sessions.oversized(), Some(1537));
         middle
             .client
             .deliver(ticket(u32::MAX, &[7; 255], &[1; 10], &[0xfa, 0xfa, 0, 0]), false);
@@ -762,6 +765,42 @@ fn tickets_by_the_dozen_and_malformed_ones() {
         middle.client.deliver(ticket(7200, &[], &[1], &[]), false);
         assert_eq!(middle.client.result, Err(PeerMisbehaved::UnexpectedHandshake(4).into()));
     });
+}
+
+#[test]
+fn a_ticket_that_is_too_long_is_noted_until_the_next_connection() {
+    for versions in BOTH {
+        let (tickets, sessions) = (tickets(), SessionCache::new());
+        let server = server().with_tickets(&tickets);
+        let client = client().with_versions(versions).with_sessions(&sessions);
+        // Behind the lifetime; in TLS 1.3 also behind age_add and a nonce of one byte or more, and before the extensions.
+        let lengthen = |length: usize| {
+            move |body: &mut Vec<u8>| {
+                let (at, behind): (usize, &[u8]) = match versions {
+                    Versions::Tls13 => (9 + usize::from(body[8]), &[0, 0]),
+                    _ => (4, &[]),
+                };
+                body.truncate(at);
+                body.extend(vector16(&vec![1; length]));
+                body.extend(behind);
+            }
+        };
+        for (length, noted) in [(MAX_TICKET, None), (MAX_TICKET + 1, Some(1537))] {
+            between(client, server, |middle| {
+                middle.forge = true;
+                middle.run(|(from_client, _), item| match item.kind() {
+                    Some(4) if !from_client => vec![item.map(lengthen(length))],
+                    _ => vec![item],
+                });
+                assert!(middle.client.is_established() && middle.server.is_established());
+                assert_eq!(sessions.oversized(), noted, "{versions:?}");
+                assert_eq!(sessions.is_empty(), noted.is_some());
+            });
+        }
+        assert!(!resumes(client, server), "{versions:?}");
+        assert_eq!(sessions.oversized(), None, "{versions:?}");
+        assert!(resumes(client, server), "{versions:?}");
+    }
 }
 
 #[test]
