@@ -170,7 +170,7 @@ pub fn clock() -> Result<Clock> {
 }
 
 /// What was agreed upon, in a line.
-pub fn describe(info: &Info) -> String {
+pub fn describe(info: &Info<'_>) -> String {
     let mut text = format!(
         "{} {}",
         info.version(),
@@ -188,11 +188,11 @@ pub fn describe(info: &Info) -> String {
     if info.resumed {
         text += " resumed";
     }
-    if let Some(protocol) = &info.protocol {
+    if let Some(protocol) = info.protocol {
         text += &format!(" alpn={}", String::from_utf8_lossy(protocol));
     }
     if let Some(name) = &info.server_name {
-        text += &format!(" name={}", String::from_utf8_lossy(name));
+        text += &format!(" name={}", name.as_str());
     }
     if let Some(peer) = &info.peer {
         text += &format!(" peer={}", peer.subject.as_str());

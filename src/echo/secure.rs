@@ -277,7 +277,7 @@ impl<S: Write> Write for Heard<'_, S> {
 }
 
 /// Logs that the server asked for a certificate, and that the own one could not be sent.
-pub(super) fn log_own_certificate(server: impl core::fmt::Display, info: &Info) {
+pub(super) fn log_own_certificate(server: impl core::fmt::Display, info: &Info<'_>) {
     if info.no_own_scheme {
         ::log::warn!("{server}: own certificate has no scheme, type or issuer that the server accepts");
     }

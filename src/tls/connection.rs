@@ -33,14 +33,9 @@ const MAX_RENEGOTIATIONS: u8 = 4;
 /// How many HelloRequests are ignored in one handshake: more than a server has messages to put one before.
 const MAX_HELLO_REQUESTS: u8 = 16;
 
-/// The longest application protocol that is remembered, in bytes.
-pub const MAX_PROTOCOL: usize = 32;
-/// The longest server name that is remembered, in bytes.
-pub const MAX_SERVER_NAME: usize = 64;
-
 /// What was agreed upon.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Info {
+pub struct Info<'a> {
     /// Whether it is TLS 1.3; otherwise TLS 1.2. Meaningful once there is a suite.
     pub tls13: bool,
     /// The cipher suite, once chosen.
@@ -62,13 +57,14 @@ pub struct Info {
     pub root: Option<Text<96>>,
     /// Whether an OCSP response that the server had stapled to its certificate was checked and found good.
     pub stapled: bool,
-    /// The application protocol (ALPN), cut to [`MAX_PROTOCOL`] bytes.
-    pub protocol: Option<heapless::Vec<u8, MAX_PROTOCOL>>,
-    /// The name of the server that the client asked for, cut to [`MAX_SERVER_NAME`] bytes.
-    pub server_name: Option<heapless::Vec<u8, MAX_SERVER_NAME>>,
+    /// The application protocol (ALPN, RFC 7301): one of those that were configured.
+    pub protocol: Option<&'a [u8]>,
+    /// Of a server's connection: the name that the client asked for (RFC 6066 §3), everything but graphic ASCII escaped. A
+    /// DNS name, of at most 253 bytes, is there as a whole; what is longer ends in `…`.
+    pub server_name: Option<Text<255>>,
 }
 
-impl Info {
+impl Info<'_> {
     /// The version's name, as OpenSSL writes it; empty before it is chosen.
     pub const fn version(&self) -> &'static str {
         match (self.suite, self.tls13) {
@@ -76,14 +72,6 @@ impl Info {
             (Some(_), true) => "TLSv1.3",
             (Some(_), false) => "TLSv1.2",
         }
-    }
-
-    pub(crate) fn set_protocol(&mut self, protocol: Option<&[u8]>) {
-        self.protocol = protocol.map(|protocol| protocol.iter().copied().take(MAX_PROTOCOL).collect());
-    }
-
-    pub(crate) fn set_server_name(&mut self, name: Option<&[u8]>) {
-        self.server_name = name.map(|name| name.iter().copied().take(MAX_SERVER_NAME).collect());
     }
 }
 
@@ -111,7 +99,7 @@ pub struct Connection<'a> {
     sender: Sender<'a>,
     link: Link,
     handshake: Handshake<'a>,
-    info: Info,
+    info: Info<'a>,
     record_limit: u16,
 }
 
@@ -218,7 +206,7 @@ impl<'a> Connection<'a> {
     }
 
     /// What was agreed upon so far.
-    pub fn info(&self) -> &Info {
+    pub fn info(&self) -> &Info<'a> {
         &self.info
     }
 

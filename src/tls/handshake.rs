@@ -60,7 +60,7 @@ impl<'m> Message<'m> {
 pub(crate) struct Context<'x, 'b> {
     pub(crate) outbound: &'x mut Outbound<'b>,
     pub(crate) rng: &'x mut dyn CryptoRng,
-    pub(crate) info: &'x mut Info,
+    pub(crate) info: &'x mut Info<'b>,
     pub(crate) change: &'x mut Change<'b>,
     /// The most content that we take in one record, in bytes; that of the largest record or less.
     pub(crate) record_limit: u16,

@@ -35,7 +35,7 @@ mod transcript;
 
 pub use alert::AlertDescription;
 pub use config::{ClientAuth, ClientConfig, ConfigError, Identity, KeyLog, ServerConfig, Versions};
-pub use connection::{Connection, Info, MAX_PROTOCOL, MAX_SERVER_NAME, Progress};
+pub use connection::{Connection, Info, Progress};
 pub use error::Error;
 pub use inbound::{FULL_INBOUND, MIN_INBOUND};
 pub use outbound::MIN_OUTBOUND;

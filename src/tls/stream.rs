@@ -28,7 +28,7 @@ impl<'a, T: Read + Write> Stream<'a, T> {
     }
 
     /// What was agreed upon.
-    pub fn info(&self) -> &Info {
+    pub fn info(&self) -> &Info<'a> {
         self.connection.info()
     }
 

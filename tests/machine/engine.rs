@@ -99,7 +99,7 @@ impl Peer {
     }
 
     /// What was agreed upon.
-    pub fn info(&self) -> &Info {
+    pub fn info(&self) -> &Info<'_> {
         self.connection.info()
     }
 

@@ -125,7 +125,7 @@ fn asked(
     };
     let asking = async {
         client.handshake(&mut rng).await.unwrap();
-        assert_eq!(client.info().protocol.as_deref(), Some(protocol));
+        assert_eq!(client.info().protocol, Some(protocol));
         client.write_all(request.as_bytes()).await.unwrap();
         client.flush().await.unwrap();
         if !reads {

@@ -425,7 +425,7 @@ fn choose_scheme(
     request: &CertificateRequest<'_>,
     tls13: bool,
     usable: impl Fn(&SignatureScheme) -> bool,
-    info: &mut Info,
+    info: &mut Info<'_>,
 ) -> Option<SignatureScheme> {
     let identity = config.identity.as_ref()?;
     let usable = |scheme: &SignatureScheme| request.schemes.contains(scheme.id()) && usable(scheme);
@@ -480,11 +480,11 @@ fn trusted(config: &ClientConfig<'_>, identity: &PeerIdentity, stapled: bool, co
 }
 
 /// Takes what either version's server answers to the extensions that they share.
-fn take_answers(
-    config: &ClientConfig<'_>,
+fn take_answers<'a>(
+    config: &ClientConfig<'a>,
     answers: &Answers<'_>,
     tls13: bool,
-    context: &mut Context<'_, '_>,
+    context: &mut Context<'_, 'a>,
 ) -> Result<(), Error> {
     if answers.server_name && !matches!(config.name, Some(ServerName::Dns(_))) {
         return Err(PeerMisbehaved::UnofferedExtension.into());
@@ -493,10 +493,9 @@ fn take_answers(
         if config.preferences.protocols.is_empty() {
             return Err(PeerMisbehaved::UnofferedExtension.into());
         }
-        if !config.preferences.protocols.contains(&protocol) {
-            return Err(PeerMisbehaved::Unoffered("application protocol").into());
-        }
-        context.info.set_protocol(Some(protocol));
+        let ours = config.preferences.protocols.iter().find(|ours| **ours == protocol);
+        let ours = ours.ok_or(PeerMisbehaved::Unoffered("application protocol"))?;
+        context.info.protocol = Some(ours);
     }
     if let Some(limit) = answers.record_size_limit {
         // In TLS 1.3 the limit counts the content type (RFC 8449 §4).

@@ -13,6 +13,7 @@ use super::msg::server_hello::Answers;
 use super::msg::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, FINISHED, SSL3, TLS12, TLS13};
 use super::session::{SESSION_LIFETIME, TICKET_LIFETIME};
 use crate::crypto::sign::SignatureScheme;
+use crate::pki::text::Text;
 use crate::pki::verify::{PeerIdentity, Purpose, matches_name, subject_of};
 
 /// A state of the handshake, named for the message it waits for. Each holds just what it needs; a message consumes it
@@ -67,7 +68,7 @@ fn client_hello<'a>(
 ) -> Result<Option<State<'a>>, Error> {
     message.ends_record()?;
     let hello = ClientHello::parse(message.body())?;
-    context.info.set_server_name(hello.server_name);
+    context.info.server_name = hello.server_name.map(|name| Text::of(name.escape_ascii()));
     let versions = config.preferences.versions;
     // RFC 8446 §E.5.
     if hello.legacy_version <= SSL3 {
@@ -144,10 +145,10 @@ fn answers<'a>(
     hello: &ClientHello<'_>,
     tls13: bool,
     named: bool,
-    context: &mut Context<'_, '_>,
+    context: &mut Context<'_, 'a>,
 ) -> Result<Answers<'a>, Error> {
     let protocol = config.preferences.choose_protocol(hello.protocols)?;
-    context.info.set_protocol(protocol);
+    context.info.protocol = protocol;
     let mut answers = Answers {
         protocol,
         server_name: named,
@@ -227,7 +228,6 @@ fn session_suffices(config: &ServerConfig<'_>, identity: Option<&PeerIdentity>) 
 mod tests {
     use super::*;
     use crate::crypto::key::SigningKey;
-    use crate::pki::text::Text;
     use crate::pki::verify::{Clock, Trust};
 
     #[test]

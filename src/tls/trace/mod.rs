@@ -9,13 +9,13 @@
 //!
 //! Secrets are in the events only where the configuration has a [`super::KeyLog`] as well.
 
-use core::fmt::Write as _;
 use core::ops::Range;
 
 use super::error::Error;
 use super::msg::HANDSHAKE_HEADER_LEN;
 use super::record::{ContentType, HEADER_LEN, RecordKey};
 use crate::crypto::aead::TAG_LEN;
+use crate::pki::text::Text;
 
 mod fields;
 mod names;
@@ -279,14 +279,13 @@ pub(super) fn tell_messages(trace: &dyn Trace, content: &[u8]) {
 /// Tells why a connection failed.
 pub(super) fn tell_failure(trace: Option<&dyn Trace>, error: &Error) {
     let Some(trace) = trace else { return };
-    let mut why = heapless::String::<MAX_REASON>::new();
-    // What does not fit is left out.
-    let _ = write!(why, "{error}");
-    trace.event(&Event::Fact(Fact::Failed { why: &why }));
+    // What does not fit is cut visibly.
+    let why = Text::<MAX_REASON>::of(error);
+    trace.event(&Event::Fact(Fact::Failed { why: why.as_str() }));
 }
 
 /// The longest reason of a failure, in bytes.
-const MAX_REASON: usize = 256;
+const MAX_REASON: usize = 255;
 
 /// The explicit nonce and the authentication tag.
 fn ends(key: Option<(bool, usize, u64)>, payload: &[u8]) -> (&[u8], &[u8]) {

@@ -650,6 +650,19 @@ fn a_refusal_is_told_by_both_sides() {
 }
 
 #[test]
+fn a_long_reason_is_cut_visibly() {
+    const LONG: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\
+                        0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\
+                        0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let tape = tape(1000);
+    tell_failure(Some(&tape), &Error::Internal(LONG));
+    tape.read(|events| {
+        let failure = Story::of(events).summary().failure;
+        assert!(failure.ends_with("456789ab…"), "{failure}");
+    });
+}
+
+#[test]
 fn no_bytes_are_too_strange_to_be_shown() {
     let world = World::new();
     for how in kinds() {

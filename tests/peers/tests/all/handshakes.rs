@@ -13,9 +13,13 @@ use postern_peers::hello::{
     COOKIE, EARLY_DATA, Hello, KEY_SHARE, PADDING, PRE_SHARED_KEY, SECP256R1, SERVER_NAME, SIGNATURE_ALGORITHMS,
     SUPPORTED_GROUPS, SUPPORTED_VERSIONS, X25519, key_shares, message, numbers16, pre_shared_key, record,
 };
+use postern_peers::middle::between;
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::world::{Kind, of};
-use postern_peers::{clock, server_config};
+use postern_peers::{clock, hello, server_config};
+
+use crate::client_alerts;
+use crate::tickets::client_hello;
 
 /// Data both ways, close_notify both ways.
 #[track_caller]
@@ -387,5 +391,56 @@ fn chains_above_16_kib_need_a_larger_buffer() {
                 other => panic!("{other:?}"),
             }
         }
+    }
+}
+
+#[test]
+fn long_protocols_and_server_names_are_reported_whole() {
+    // RFC 7301 §3.1: up to 255 bytes, and these differ in the last one.
+    let long: [[u8; 255]; 2] = [
+        [b'p'; 255],
+        core::array::from_fn(|at| if at < 254 { b'p' } else { b'q' }),
+    ];
+    let (first, second): ([&[u8]; 1], [&[u8]; 2]) = ([&long[1]], [&long[0], &long[1]]);
+    // RFC 1035 §2.3.4: a name has at most 253 characters, in labels of at most 63.
+    let name = [
+        ["x"; 63].concat(),
+        ["y"; 63].concat(),
+        ["z"; 63].concat(),
+        ["t"; 61].concat(),
+    ]
+    .join(".");
+    assert_eq!(name.len(), 253);
+    for versions in [Versions::Tls13, Versions::Tls12] {
+        let client = client_alerts::client().with_versions(versions).with_protocols(&first);
+        let client = client.with_name(Some(ServerName::Dns(&name)));
+        let server = client_alerts::server().with_protocols(&second);
+        let server_name = |change: &dyn Fn(&mut Vec<u8>)| {
+            between(client, server, |middle| {
+                middle.forge = true;
+                let change = client_hello(|list| {
+                    let found = list.iter_mut().find(|(kind, _)| *kind == SERVER_NAME);
+                    change(&mut found.unwrap().1);
+                });
+                middle.run(|(from_client, _), item| match item.kind() {
+                    Some(1) if from_client => vec![item.map(&change)],
+                    _ => vec![item],
+                });
+                let info = middle.server.connection.info();
+                assert_eq!(info.protocol, Some(&long[1][..]), "{versions:?}");
+                // The client goes by the certificate, which is for another name; it has learned the protocol before.
+                assert!(middle.client.result.is_err());
+                assert_eq!(middle.client.connection.info().protocol, Some(&long[1][..]));
+                info.server_name.unwrap().as_str().to_owned()
+            })
+        };
+        assert_eq!(server_name(&|_| {}), name);
+        // What is no DNS name is escaped, and cut visibly where it is too long.
+        assert_eq!(
+            server_name(&|body| *body = hello::server_name(b"a\xff\"b")),
+            "a\\xff\\\"b"
+        );
+        let cut = server_name(&|body| *body = hello::server_name(&[b'x'; 256]));
+        assert_eq!(cut, ["x"; 252].concat() + "…");
     }
 }

@@ -70,7 +70,7 @@ impl Cell {
     }
 
     #[track_caller]
-    fn check(self, info: &Info, resumed: bool, is_server: bool) {
+    fn check(self, info: &Info<'_>, resumed: bool, is_server: bool) {
         assert_eq!(info.suite, Some(self.suite), "{self:?}");
         assert_eq!(info.tls13, self.is_tls13(), "{self:?}");
         assert_eq!(info.resumed, resumed, "{self:?}");

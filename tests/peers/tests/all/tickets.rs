@@ -725,7 +725,9 @@ fn tickets_by_the_dozen_and_malformed_ones() {
         middle.client.deliver(ticket(0, &[], &[1; 10], &[]), false);
         middle.client.deliver(ticket(0, &[], &[1; 5000], &[]), false);
         assert_eq!(sessions.oversized(), None);
-        middle.client.deliver(ticket(7200, &[], &[1; MAX_TICKET + 1], &[]), false);
+        middle
+            .client
+            .deliver(ticket(7200, &[], &[1; MAX_TICKET + 1], &[]), false);
         assert_eq!(middle.client.result, Ok(Progress::NeedInput));
         assert!(sessions.is_empty());
         assert_eq!(sessions.oversized(), Some(1537));
