@@ -9,7 +9,6 @@ use postern::echo::proxy::{Proxy, reach};
 use postern::echo::reverse::{self, REVERSES, ReverseError};
 use postern::echo::server::{Service, StartError, StopError};
 use postern::echo::traces::Traces;
-use postern::echo::wipe;
 use postern::echo::{Kind, find_network};
 use postern::log;
 use postern::machine::{clock, cpu, descriptors, entropy, executor, interrupts, power, rtc, serial};
@@ -308,9 +307,6 @@ impl Host for Machine {
                 paper.space(),
             )
             .await;
-            // There was a private key in them.
-            wipe(inbound);
-            wipe(outbound);
             paper.set_len(fetched?);
             Ok(())
         };

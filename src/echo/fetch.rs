@@ -6,8 +6,8 @@ use embassy_time::{Duration, with_timeout};
 use embedded_io_async::Read as _;
 use rand_core::CryptoRng;
 
-use super::Transport;
 use super::client::{ClientError, Ended};
+use super::{Transport, WipedBuffer};
 use crate::net;
 use crate::tls::{ClientConfig, Connection, Stream};
 
@@ -51,7 +51,8 @@ impl From<ClientError> for FetchError {
     }
 }
 
-/// Makes the handshake as the client, and reads into `text` until the host's close_notify. Gives the length.
+/// Makes the handshake as the client, and reads into `text` until the host's close_notify. Gives the length. The buffers
+/// are overwritten at the end.
 ///
 /// # Errors
 /// When the host does not prove to be one that `config` trusts, or its text does not come, whole and in time.
@@ -62,7 +63,9 @@ pub async fn fetch<S: Transport<Error = net::Error>, R: CryptoRng>(
     [inbound, outbound]: [&mut [u8]; 2],
     text: &mut [u8],
 ) -> Result<usize, FetchError> {
-    let connection = Connection::client(config, inbound, outbound, &mut rng)
+    // The text may hold private keys.
+    let (inbound, outbound) = (WipedBuffer(inbound), WipedBuffer(outbound));
+    let connection = Connection::client(config, &mut *inbound.0, &mut *outbound.0, &mut rng)
         .map_err(|_| ClientError::NoTls("the TLS client has too little memory"))?;
     stream.mark_established();
     let mut stream = Stream::new(stream, connection);

@@ -140,6 +140,15 @@ pub fn wipe(buffer: &mut [u8]) {
     core::hint::black_box(buffer);
 }
 
+/// A buffer that is overwritten when this is dropped: also where the future that uses it is.
+pub struct WipedBuffer<'b>(pub &'b mut [u8]);
+
+impl Drop for WipedBuffer<'_> {
+    fn drop(&mut self) {
+        wipe(self.0);
+    }
+}
+
 /// Finds an interface by its name, or the first one where none is asked for.
 pub fn find_network<'a, N: Network>(networks: &'a [N], name: Option<&str>) -> Option<&'a N> {
     match name {

@@ -127,6 +127,9 @@ pub async fn pump<R: BufRead, W: Write>(
         if data.is_empty() {
             break;
         }
+        let available = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        flow.received.set(flow.echoed().saturating_add(available));
+        flow.touch();
         if let Some(line) = &mut watch {
             if line.push_all(data.get(watched..).unwrap_or_default()) {
                 return End::Http;
@@ -134,9 +137,6 @@ pub async fn pump<R: BufRead, W: Write>(
             watched = data.len();
             watch = watch.filter(|line| !line.is_decided());
         }
-        let available = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        flow.received.set(flow.echoed().saturating_add(available));
-        flow.touch();
         let written = match with_timeout(idle, writer.write(data)).await {
             Ok(Ok(0)) | Err(_) => return End::Stalled,
             Ok(Ok(written)) => written.min(data.len()),

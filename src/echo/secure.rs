@@ -362,6 +362,19 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_overwrites_both_buffers() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let key = SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap();
+        let chain: [&[u8]; 1] = [&[0; 500]];
+        let identities = [Identity::new(&chain, &key).unwrap()];
+        let config = ServerConfig::new(&identities, Clock::default()).unwrap();
+        let (mut inbound, mut outbound) = (vec![1; INBOUND], vec![1; 17_000]);
+        let mut worker = TlsWorker::new(config, Clock::default, &mut inbound, &mut outbound, Script(vec![])).unwrap();
+        Secure::<super::super::fake::Stream>::wipe(&mut worker);
+        assert!(inbound.iter().chain(&outbound).all(|byte| *byte == 0));
+    }
+
+    #[test]
     fn buffers_too_small_are_refused_at_the_start() {
         let key = rcgen::KeyPair::generate().unwrap();
         let key = SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap();

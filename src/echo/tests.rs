@@ -513,13 +513,20 @@ fn nothing_of_a_connection_stays_in_the_buffers_of_its_worker() {
         service.start(Kind::Plain, 7, None).unwrap();
         service.start(Kind::Tls, 10007, None).unwrap();
         for port in [7, 10007] {
-            let peer = network.dial(port, 100).unwrap();
-            assert_eq!(say(&peer, "Hsecret").await.trim_start_matches('H'), "secret");
-            drop(peer);
-            settle().await;
-            service.renew(Duration::from_secs(1));
-            settle().await;
-            assert_eq!(seen.take(), Some(std::vec![0; 256]), "port {port}");
+            let long = "x".repeat(1000);
+            for text in ["secret", "GET /secret HTTP/1.1\r\nCookie: secret\r\n", &long] {
+                let peer = network.dial(port, 2000).unwrap();
+                let answer = say(&peer, &std::format!("H{text}")).await;
+                assert!(
+                    answer.trim_start_matches('H') == text || text.starts_with("GET"),
+                    "{answer}"
+                );
+                drop(peer);
+                settle().await;
+                service.renew(Duration::from_secs(1));
+                settle().await;
+                assert_eq!(seen.take(), Some(std::vec![0; 256]), "port {port}");
+            }
         }
     });
 }

@@ -134,11 +134,12 @@ impl SessionCache {
 
     /// Forgets the session.
     pub fn clear(&self) {
-        self.session.borrow_mut().take();
+        // Dropped where it is, which wipes its secret there.
+        *self.session.borrow_mut() = None;
     }
 
     pub(crate) fn store(&self, session: ClientSession) {
-        self.session.borrow_mut().replace(session);
+        *self.session.borrow_mut() = Some(session);
     }
 
     /// The ticket, if it is short enough to be stored; else its length is noted.
@@ -154,7 +155,8 @@ impl SessionCache {
     /// verified in the same `context`.
     pub(crate) fn take(&self, now: u64, context: impl FnOnce() -> HashOutput) -> Option<ClientSession> {
         self.oversized.set(0);
-        let session = self.session.borrow_mut().take()?;
+        let session = self.session.borrow().clone()?;
+        self.clear();
         let age = now.checked_sub(session.received)?;
         let lifetime = session.lifetime.min(MAX_TICKET_AGE);
         let valid = age < u64::from(lifetime) && now <= session.expires;

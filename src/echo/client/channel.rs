@@ -6,11 +6,11 @@ use rand_core::CryptoRng;
 
 use super::error::{ClientError, Ended};
 use super::{Name, Remote, Session};
-use crate::echo::Transport;
 use crate::echo::registry::Description;
 use crate::echo::reverse::Host;
 use crate::echo::secure::log_own_certificate;
 use crate::echo::traces::{Narrators, Traces};
+use crate::echo::{Transport, wipe};
 use crate::net;
 use crate::pki::verify::{Clock, ServerName};
 use crate::tls::session::MAX_TICKET;
@@ -163,6 +163,14 @@ pub fn outbound_len(config: &ClientConfig<'_>) -> usize {
 }
 
 impl<R: CryptoRng> Speech<'_, R> {
+    /// Overwrites what the last connection has left in its buffers.
+    pub(super) fn wipe(&mut self) {
+        if let Speech::Tls(tls) = self {
+            wipe(tls.inbound);
+            wipe(tls.outbound);
+        }
+    }
+
     /// Why it cannot be spoken.
     pub(super) fn obstacle(&self) -> Option<&'static str> {
         match self {

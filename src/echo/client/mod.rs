@@ -22,11 +22,12 @@ use embassy_sync::mutex::Mutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, with_timeout};
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use super::proxy::{Proxy, reach};
 use super::registry::Description;
 use super::reverse::Host;
-use super::{Kind, Network, Transport, find_network};
+use super::{Kind, Network, Transport, find_network, wipe};
 use crate::log::Limiter;
 use crate::net;
 use crate::pki::text::{Count, Text};
@@ -316,6 +317,7 @@ impl Client {
                         netif: netif.as_deref(),
                     };
                     next = self.converse(number, place, &mut speech).await;
+                    speech.wipe();
                 }
                 Request::Send(_) | Request::Close => self.answer.signal((number, Err(self.absence()))),
             }
@@ -390,11 +392,11 @@ impl Client {
                 return held;
             }
         };
-        let mut buffer = [0; 512];
+        let mut buffer = Zeroizing::new([0; 512]);
         let why = loop {
             let (number, request) = match held.take() {
                 Some(request) => request,
-                None => match select(self.request.wait(), channel.read(&mut buffer)).await {
+                None => match select(self.request.wait(), channel.read(&mut *buffer)).await {
                     Either::First(request) => request,
                     Either::Second(Ok(count @ 1..)) => {
                         self.take(buffer.get(..count).unwrap_or_default());
@@ -404,7 +406,7 @@ impl Client {
                 },
             };
             // What has come before the request comes first: it may be the end.
-            match poll_once(channel.read(&mut buffer)) {
+            match poll_once(channel.read(&mut *buffer)) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(count @ 1..)) => self.take(buffer.get(..count).unwrap_or_default()),
                 Poll::Ready(end) => {
@@ -413,13 +415,15 @@ impl Client {
                 }
             }
             match request {
-                Request::Send(text) => {
+                Request::Send(mut text) => {
                     let sent = with_timeout(PATIENCE, channel.send(&text)).await;
+                    let length = text.len();
+                    wipe(&mut text);
                     if let Err(why) = sent.unwrap_or(Err(Ended::Stalled)) {
                         self.answer.signal((number, Err(ClientError::Ended(why))));
                         break why;
                     }
-                    add(&self.sent, text.len());
+                    add(&self.sent, length);
                     self.answer.signal((number, Ok(None)));
                 }
                 Request::Connect { netif, .. } if find_network(networks, netif.as_deref()).is_none() => {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::crypto::key::SigningKey;
 use crate::crypto::test_tools::Rng;
-use crate::echo::fake::{FakeNetwork, Stream, beside, settle};
+use crate::echo::fake::{FakeNetwork, Stream, beside, connection, settle};
 use crate::net::ConnectError;
 use crate::pki::verify::{Clock, Trust};
 use crate::testing::block_on;
@@ -156,6 +156,19 @@ fn with_tls<T>(
     handshake: Duration,
     work: impl AsyncFnOnce(&Client, &FakeNetwork) -> T,
 ) -> T {
+    let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND], vec![0; 20_000]);
+    with_buffers(ca, identity, server, handshake, [&mut inbound, &mut outbound], work)
+}
+
+/// The same with these buffers.
+fn with_buffers<T>(
+    ca: &Ca,
+    identity: Option<&Credentials>,
+    server: Option<&Server<'_>>,
+    handshake: Duration,
+    [inbound, outbound]: [&mut [u8]; 2],
+    work: impl AsyncFnOnce(&Client, &FakeNetwork) -> T,
+) -> T {
     let anchors = [&ca.0.der()[..]];
     let trust = Trust::new(&anchors);
     let chain = identity.map(|credentials| [&credentials.chain[0][..]]);
@@ -167,8 +180,7 @@ fn with_tls<T>(
         Some(identity) => config.with_identity(identity),
         None => config,
     };
-    let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND], vec![0; outbound_len(&config)]);
-    let tls = TlsClient::new(config, clock, handshake, Rng(1), &mut inbound, &mut outbound);
+    let tls = TlsClient::new(config, clock, handshake, Rng(1), inbound, outbound);
     let (client, network) = (Client::new(Kind::Tls), FakeNetwork::default());
     let networks = [network.clone()];
     block_on(beside(
@@ -471,6 +483,52 @@ fn tls_of_both_versions_connects_sends_resumes_and_closes() {
             assert_eq!(*server.ends.borrow(), [Ok(()); 3]);
         });
     }
+}
+
+#[test]
+fn buffers_are_overwritten_after_a_connection() {
+    let ca = Ca::new("Our CA");
+    let (credentials, expired) = (ca.issue("the server", 2027), ca.issue("the server", 2025));
+    for versions in [Versions::Both, Versions::Tls12] {
+        for (credentials, verified) in [(&credentials, true), (&expired, false)] {
+            let server = Server::new(credentials, versions);
+            let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND], vec![0; 20_000]);
+            let buffers = [&mut inbound[..], &mut outbound];
+            with_buffers(&ca, None, Some(&server), LONG, buffers, async |client, _| {
+                assert_eq!(client.connect(to(None)).await.is_ok(), verified);
+                if verified {
+                    client.send(b"a secret").await.unwrap();
+                    until(|| client.flow() == (8, 8)).await;
+                    client.close().await.unwrap();
+                }
+            });
+            let left = [inbound, outbound].map(|buffer| buffer.iter().filter(|byte| **byte != 0).count());
+            assert_eq!(left, [0, 0], "{versions:?} {verified}");
+        }
+    }
+}
+
+#[test]
+fn buffers_of_a_fetch_are_overwritten_where_it_is_given_up() {
+    let ca = Ca::new("Our CA");
+    let credentials = ca.issue("the server", 2027);
+    let server = Server::new(&credentials, Versions::Both);
+    let anchors = [&ca.0.der()[..]];
+    let trust = Trust::new(&anchors);
+    let (near, mut far) = connection(40_000, 10007, 1 << 16);
+    let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND], vec![0; 20_000]);
+    let config = ClientConfig::new(&trust, None, clock());
+    let (buffers, mut text) = ([&mut inbound[..], &mut outbound], [0; 100]);
+    let fetching = crate::echo::fetch::fetch(near, config, Rng(1), buffers, &mut text);
+    let connected = until(|| !server.clients.borrow().is_empty());
+    // It waits for the text when it is given up.
+    let served = select(server.serve(&mut far, 100), connected);
+    assert!(matches!(
+        block_on(select(fetching, served)),
+        Either::Second(Either::Second(()))
+    ));
+    let left = [inbound, outbound].map(|buffer| buffer.iter().filter(|byte| **byte != 0).count());
+    assert_eq!(left, [0, 0]);
 }
 
 #[test]
