@@ -107,18 +107,23 @@ impl Config {
     /// # Errors
     /// When a list is not of today, or older than the one in force, or there are too many.
     pub fn keep_crls(&mut self, running: &Config, pasted: bool, now: u64) -> Result<(), Error> {
-        let crls = |config: &Config, whether: &mut dyn FnMut(&Crl<'_>) -> bool| {
-            let mut crls = config.tls.crl.iter().filter_map(|der| Crl::from_der(der).ok());
-            crls.any(|crl| whether(&crl))
-        };
         let is_new = self.places.get(Path::Crl).is_some();
         if is_new {
             self.check_list_dates(now)?;
         }
-        for (number, der) in (1..).zip(self.tls.crl.iter()) {
-            // What cannot be read is refused by `check`.
-            let Ok(crl) = Crl::from_der(der) else { continue };
-            if crls(running, &mut |old| crl.is_older_than(old)) {
+        // A CA may have several lists. None of those in force gives way to older ones alone.
+        for old in running.tls.crl.iter().filter_map(|der| Crl::from_der(der).ok()) {
+            let mut first = None;
+            let mut is_followed = false;
+            for (number, der) in (1..).zip(self.tls.crl.iter()) {
+                // What cannot be read is refused by `check`.
+                let Some(new) = Crl::from_der(der).ok().filter(|new| new.issuer == old.issuer) else {
+                    continue;
+                };
+                first = first.or(Some(number));
+                is_followed |= !new.is_older_than(&old);
+            }
+            if let Some(number) = first.filter(|_| !is_followed) {
                 return Err(self.error(Path::Crl, Fault::OlderCrl { number }));
             }
         }
@@ -126,7 +131,10 @@ impl Config {
             return Ok(());
         }
         for der in running.tls.crl.iter() {
-            let replaced = Crl::from_der(der).is_ok_and(|old| crls(self, &mut |crl| crl.issuer == old.issuer));
+            let replaced = Crl::from_der(der).is_ok_and(|old| {
+                let mut new = self.tls.crl.iter().filter_map(|der| Crl::from_der(der).ok());
+                new.any(|new| new.issuer == old.issuer)
+            });
             if !replaced && !self.tls.crl.push(der, MAX_CRLS) {
                 return Err(self.error(Path::Crl, Fault::TooMany(MAX_CRLS)));
             }
@@ -257,21 +265,29 @@ mod tests {
 
     #[test]
     fn a_list_takes_the_place_of_an_older_one_of_its_ca_alone() {
-        let list = |name: &str, number: u64| {
-            let mut params = rcgen::CertificateParams::default();
-            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-            params.distinguished_name.push(rcgen::DnType::CommonName, name);
-            let issuer = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+        let cas: std::vec::Vec<_> = (["a", "b", "c"].map(std::string::String::from).into_iter())
+            .chain((0..MAX_CRLS).map(|number| number.to_string()))
+            .map(|name| {
+                let mut params = rcgen::CertificateParams::default();
+                params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+                params.distinguished_name.push(rcgen::DnType::CommonName, name.as_str());
+                let issuer = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap());
+                (name, issuer.unwrap())
+            })
+            .collect();
+        let of_year = |name: &str, number: u64, year: i32| {
+            let (_, issuer) = cas.iter().find(|(other, _)| other == name).unwrap();
             let list = rcgen::CertificateRevocationListParams {
-                this_update: rcgen::date_time_ymd(2020, 1, 1),
+                this_update: rcgen::date_time_ymd(year, 1, 1),
                 next_update: rcgen::date_time_ymd(2120, 1, 1),
                 crl_number: number.into(),
                 issuing_distribution_point: None,
                 revoked_certs: std::vec::Vec::new(),
                 key_identifier_method: rcgen::KeyIdMethod::Sha256,
             };
-            list.signed_by(&issuer).unwrap().pem().unwrap()
+            list.signed_by(issuer).unwrap().pem().unwrap()
         };
+        let list = |name: &str, number: u64| of_year(name, number, 2020);
         let numbers = |config: &Config| -> std::vec::Vec<_> {
             let crls = config.tls.crl.iter().map(|der| Crl::from_der(der).unwrap());
             crls.map(|crl| format!("{} {}", crl.issuer, crl.number.unwrap()))
@@ -296,6 +312,15 @@ mod tests {
         let older: Result<_, std::string::String> = paste(&running, &(list("c", 1) + &list("a", 4)));
         let why = ".tls.crl: revocation list 2 is older than the one of that CA which is in force";
         assert!(older.unwrap_err().contains(why));
+        // thisUpdate counts as well as the number.
+        let older: Result<_, std::string::String> = paste(&running, &of_year("a", 6, 2019));
+        assert!(older.unwrap_err().contains("revocation list 1 is older"));
+        assert_eq!(paste(&running, &of_year("a", 5, 2021)).unwrap(), ["CN=a 5", "CN=b 1"]);
+        // Of several lists of one CA the newest counts, so that the same ones can be loaded again.
+        let several = of_year("a", 5, 2020) + &of_year("a", 6, 2021);
+        running.take_pem(several.as_bytes()).unwrap();
+        assert_eq!(paste(&running, &several).unwrap(), ["CN=a 5", "CN=a 6"]);
+        assert!(paste(&running, &of_year("a", 5, 2020)).is_err());
         let many: std::string::String = (0..MAX_CRLS).map(|n| list(&format!("{n}"), 1)).collect();
         running.take_pem(many.as_bytes()).unwrap();
         assert_eq!(paste(&running, &list("0", 2)).unwrap().len(), MAX_CRLS);

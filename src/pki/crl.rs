@@ -40,6 +40,8 @@ pub struct Crl<'a> {
     pub unsupported: Option<Unsupported>,
     /// The identifier of the key that has signed it, if it says so.
     authority_key_id: Option<&'a [u8]>,
+    /// The value of issuingDistributionPoint: which of several lists of one CA it is (§5.2.5).
+    distribution_point: Option<&'a [u8]>,
     pub(super) tbs: &'a [u8],
     pub(super) signature_algorithm: &'a [u8],
     pub(super) signature: &'a [u8],
@@ -88,7 +90,8 @@ impl<'a> Crl<'a> {
             Some(Tag::Sequence) => rest(&sequence(&mut r)?)?,
             _ => &[],
         };
-        let (mut unsupported, mut number, mut authority_key_id) = (None, None, None);
+        let (mut unsupported, mut number) = (None, None);
+        let (mut authority_key_id, mut distribution_point) = (None, None);
         if version == 2
             && let Some(mut wrapper) = context(&mut r, true, 0)?
         {
@@ -109,7 +112,10 @@ impl<'a> Crl<'a> {
                         None
                     }
                     DELTA_CRL_INDICATOR => Some(Unsupported::Delta),
-                    ISSUING_DISTRIBUTION_POINT => scope(value)?,
+                    ISSUING_DISTRIBUTION_POINT => {
+                        distribution_point = Some(value);
+                        scope(value)?
+                    }
                     _ => must.then_some(Unsupported::CriticalExtension(oid)),
                 };
                 unsupported = unsupported.or(found);
@@ -126,6 +132,7 @@ impl<'a> Crl<'a> {
             revoked,
             unsupported,
             authority_key_id,
+            distribution_point,
             tbs,
             signature_algorithm,
             signature,
@@ -225,10 +232,15 @@ impl<'a> Crl<'a> {
         self.find(&[]).map(|_| ())
     }
 
-    /// Whether both are of the same CA, and `other` came after this.
+    /// Whether both are of the same CA, and `other` came after this: by thisUpdate; and by the numbers, where both have one
+    /// and are of one series, which has one key and one distribution point (§5.2.3).
     pub fn is_older_than(&self, other: &Crl<'_>) -> bool {
-        let numbers = self.number.zip(other.number);
-        self.issuer == other.issuer && numbers.is_some_and(|(ours, theirs)| ours < theirs)
+        let ids = self.authority_key_id.zip(other.authority_key_id);
+        let same_series =
+            self.distribution_point == other.distribution_point && ids.is_none_or(|(ours, theirs)| ours == theirs);
+        let numbers = self.number.zip(other.number).filter(|_| same_series);
+        let older = self.this_update < other.this_update || numbers.is_some_and(|(ours, theirs)| ours < theirs);
+        self.issuer == other.issuer && older
     }
 
     /// Whether the list is that of the issuer of `certificate`, and the certificate is on it.
@@ -396,9 +408,15 @@ mod tests {
     use std::format;
     use std::vec::Vec;
 
-    fn list(issuer: &rcgen::CertifiedIssuer<'_, rcgen::KeyPair>, number: &[u8]) -> Vec<u8> {
+    type Ca = rcgen::CertifiedIssuer<'static, rcgen::KeyPair>;
+
+    fn list(issuer: &Ca, number: &[u8]) -> Vec<u8> {
+        list_of_year(issuer, number, 2020)
+    }
+
+    fn list_of_year(issuer: &Ca, number: &[u8], year: i32) -> Vec<u8> {
         let list = rcgen::CertificateRevocationListParams {
-            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            this_update: rcgen::date_time_ymd(year, 1, 1),
             next_update: rcgen::date_time_ymd(2120, 1, 1),
             crl_number: rcgen::SerialNumber::from_slice(number),
             issuing_distribution_point: None,
@@ -432,5 +450,18 @@ mod tests {
         }
         let other = list(&second, &[200]);
         assert!(!lists[0].is_older_than(&Crl::from_der(&other).unwrap()));
+        // thisUpdate counts, and alone where the keys differ: then the numbers are of two series.
+        let older = |[ours, theirs]: [(&_, u8, i32); 2]| {
+            let [ours, theirs] = [ours, theirs].map(|(issuer, number, year)| list_of_year(issuer, &[number], year));
+            Crl::from_der(&ours)
+                .unwrap()
+                .is_older_than(&Crl::from_der(&theirs).unwrap())
+        };
+        let renewed = ca("first");
+        assert!(older([(&first, 9, 2020), (&first, 9, 2021)]));
+        assert!(older([(&first, 10, 2020), (&first, 9, 2021)]));
+        assert!(older([(&first, 8, 2021), (&first, 9, 2020)]));
+        assert!(!older([(&renewed, 1, 2021), (&first, 9, 2020)]));
+        assert!(older([(&renewed, 10, 2020), (&first, 9, 2021)]));
     }
 }
