@@ -13,8 +13,9 @@ use super::{ClientAuth, Config, Ders, Key, MAX_CERTIFICATES, MAX_IDENTITIES};
 use crate::crypto::key::SigningKey;
 use crate::pki::anchor::{self, Anchor};
 use crate::pki::cert::{Certificate, Date};
-use crate::pki::crl::{self, CLOCK_SKEW, Crl};
+use crate::pki::crl::{self, CLOCK_SKEW, Crl, CrlIssuer};
 use crate::pki::error::CertificateError;
+use crate::pki::limits::MAX_CRLS_OF_INTERMEDIATE;
 use crate::pki::own::{self, Role};
 
 /// Chains of certificates, with their keys ready to sign.
@@ -96,6 +97,23 @@ impl Config {
         self.each_list(|crl| crl.this_update)
     }
 
+    /// Checks that there are no more lists of one CA that is not configured than a handshake verifies.
+    fn check_unknown(&self, number: usize, crl: &Crl<'_>) -> Result<(), Error> {
+        let lists = self
+            .tls
+            .crl
+            .iter()
+            .take(number)
+            .filter_map(|der| Crl::from_der(der).ok());
+        let roots_are_here = self.tls.root_certs.is_empty() || !self.tls.root_certs.ders().is_empty();
+        match lists.filter(|other| other.issuer == crl.issuer).count() {
+            count if count > MAX_CRLS_OF_INTERMEDIATE && roots_are_here => {
+                Err(self.error(Path::Crl, Fault::TooManyOfOneCa { number }))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks the dates of each revocation list, which [`Config::check`] leaves alone: a machine that starts when a list
     /// has expired keeps to its configuration, and refuses all certificates of that CA.
     ///
@@ -108,11 +126,13 @@ impl Config {
     fn each_list(&self, now: impl Fn(&Crl<'_>) -> Date) -> Result<(), Error> {
         let roots = self.tls.root_certs.ders();
         for (number, der) in (1..).zip(self.tls.crl.iter()) {
-            let checked = Crl::from_der(der).and_then(|crl| {
-                let cas = self.tls.ca_cert.iter().chain(roots.iter().copied());
-                crl::check(der, cas, now(&crl).0)
-            });
-            checked.map_err(|error| self.error(Path::Crl, Fault::Crl { number, error }))?;
+            let fault = |error| self.error(Path::Crl, Fault::Crl { number, error });
+            let crl = Crl::from_der(der).map_err(fault)?;
+            let cas = self.tls.ca_cert.iter().chain(roots.iter().copied());
+            match crl::check(der, cas, now(&crl).0).map_err(fault)? {
+                CrlIssuer::Configured => {}
+                CrlIssuer::Unknown => self.check_unknown(number, &crl)?,
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::pki::anchor::AnchorFault;
 use crate::pki::cert::{CertError, Date};
 use crate::pki::crl::MAX_AGE;
 use crate::pki::error::CertificateError;
+use crate::pki::limits::MAX_CRLS_OF_INTERMEDIATE;
 use crate::pki::pem::{PemError, PemFault};
 
 /// A fault in a defconfig.
@@ -216,6 +217,11 @@ pub enum Fault {
     CrlWithoutCa,
     /// A revocation list came before the one of the same CA that is in force.
     OlderCrl {
+        /// Which, from 1.
+        number: usize,
+    },
+    /// A revocation list is of a CA that is not configured, and that has as many already as a handshake verifies.
+    TooManyOfOneCa {
         /// Which, from 1.
         number: usize,
     },
@@ -461,6 +467,11 @@ impl Fault {
                     "revocation list {number} is older than the one of that CA which is in force"
                 )
             }
+            Self::TooManyOfOneCa { number } => write!(
+                f,
+                "revocation list {number} is one too many: its CA is not configured, and of such a CA handshakes verify \
+                 {MAX_CRLS_OF_INTERMEDIATE}"
+            ),
             Self::CrlWithoutCa => f.write_str("there is no CA whose revocation list this could be"),
             Self::ClientAuthWithoutCa => f.write_str("there is no CA to judge the certificates of clients by"),
             Self::Expired { number, date } => write!(f, "certificate {number} expired {date}"),
@@ -623,7 +634,7 @@ impl Fault {
             Self::Refusable { .. } | Self::WeakSignature { .. } => "Have it reissued by a CA that peers accept",
             Self::MissingIssuer { .. } => "Put the issuer after it as well",
             Self::ChainSignature(_) => "Use the issuer's certificate for the key that has signed it",
-            Self::OlderCrl { .. } => "Use the newest list of that CA",
+            Self::OlderCrl { .. } | Self::TooManyOfOneCa { .. } => "Use the newest list of that CA",
             Self::CrlWithoutCa | Self::ClientAuthWithoutCa => "Set `.tls.ca_cert` as well",
             Self::Expired { .. } => "Renew it; a longer life is `openssl x509 -days N`",
             Self::NotYetValid { .. } => "Wait until then, set the clock, or have the certificate issued again",

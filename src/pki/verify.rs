@@ -26,9 +26,32 @@ pub struct Trust<'a> {
     anchors: &'a [&'a [u8]],
     roots: &'a [&'a [u8]],
     crls: &'a [&'a [u8]],
+    signed_crls: SignedCrls,
     mode: Mode,
     allowed: Option<&'a [&'a str]>,
     servers_too: bool,
+}
+
+/// Which revocation lists of a [`Trust`] one of its CAs has signed: [`Trust::signed_crls`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SignedCrls(u8);
+
+const _: () = assert!(MAX_CRLS <= u8::BITS as usize);
+
+impl SignedCrls {
+    const NONE: Self = Self(0);
+
+    /// The bit of the list with that number, from 0.
+    fn bit(number: usize) -> u8 {
+        u32::try_from(number)
+            .ok()
+            .and_then(|number| 1_u8.checked_shl(number))
+            .unwrap_or(0)
+    }
+
+    pub(super) fn contains(self, number: usize) -> bool {
+        self.0 & Self::bit(number) != 0
+    }
 }
 
 /// How chains are judged.
@@ -49,6 +72,7 @@ impl<'a> Trust<'a> {
             anchors,
             roots: &[],
             crls: &[],
+            signed_crls: SignedCrls::NONE,
             mode: Mode::Strict,
             allowed: None,
             servers_too: false,
@@ -58,13 +82,42 @@ impl<'a> Trust<'a> {
     /// With further CAs, by which chains are always judged as in [`Mode::Strict`]: as many as there are, for only those
     /// are looked at that bear the name of an issuer in the chain. [`root_fault`] tells which of them are of use.
     pub const fn with_roots(self, roots: &'a [&'a [u8]]) -> Self {
-        Self { roots, ..self }
+        let signed_crls = SignedCrls::NONE;
+        Self {
+            roots,
+            signed_crls,
+            ..self
+        }
     }
 
     /// With revocation lists in DER (RFC 5280 §5; v1 or v2), at most [`MAX_CRLS`]. A list must be signed by the issuer it
     /// names, and be up to date when it is asked. An issuer without a list has revoked nothing.
     pub const fn with_crls(self, crls: &'a [&'a [u8]]) -> Self {
-        Self { crls, ..self }
+        let signed_crls = SignedCrls::NONE;
+        Self {
+            crls,
+            signed_crls,
+            ..self
+        }
+    }
+
+    /// Verifies the signature of each revocation list by the configured CAs, for [`Trust::with_signed_crls`]. To be called
+    /// once, where the configuration is loaded.
+    pub fn signed_crls(&self) -> SignedCrls {
+        let cas = || self.anchors.iter().chain(self.roots).copied();
+        let is_signed = |der: &[u8]| {
+            let crl = crl::Crl::from_der(der).ok()?;
+            crl.check_signers(cas(), &Work::default())?.ok()
+        };
+        let crls = self.crls.iter().take(MAX_CRLS).enumerate();
+        let signed = crls.filter(|(_, der)| is_signed(der).is_some());
+        SignedCrls(signed.fold(0, |bits, (number, _)| bits | SignedCrls::bit(number)))
+    }
+
+    /// With what [`Trust::signed_crls`] has returned for the same CAs and lists: verdicts then do not verify the
+    /// signatures of these lists again, nor spend their signature checks on them.
+    pub const fn with_signed_crls(self, signed_crls: SignedCrls) -> Self {
+        Self { signed_crls, ..self }
     }
 
     /// With another mode than [`Mode::Strict`].
@@ -252,6 +305,11 @@ impl<'a> Trust<'a> {
 
     pub(super) const fn crls(&self) -> &'a [&'a [u8]] {
         self.crls
+    }
+
+    /// Whether the list with that number, from 0, is known to be signed by a configured CA.
+    pub(super) fn is_signed_crl(&self, number: usize) -> bool {
+        self.signed_crls.contains(number)
     }
 }
 

@@ -16,6 +16,7 @@ use postern::echo::client::outbound_len;
 use postern::log::SECURITY;
 use postern::machine::{clock, entropy};
 use postern::nic;
+use postern::pki::verify::SignedCrls;
 use postern::shell::secure::SEATS;
 use postern::shell::{Paper, Refused};
 use postern::tls::{FULL_INBOUND, Tickets};
@@ -82,6 +83,8 @@ pub(crate) struct Generation {
     pub(crate) tickets: Option<Tickets>,
     /// `.tls.root_certs` of the start, which all have; or why there is none.
     pub(crate) roots: Result<&'static [&'static [u8]], &'static str>,
+    /// Whose signatures of revocation lists were verified: of the trust in clients, and of that in servers.
+    pub(crate) signed_crls: [SignedCrls; 2],
     pub(crate) rng: Result<entropy::Rng, &'static str>,
 }
 
@@ -101,6 +104,7 @@ impl Generation {
             client: Err(NONE),
             tickets: None,
             roots: Ok(&[]),
+            signed_crls: Default::default(),
             rng: Err(NONE),
         }
     }
@@ -112,9 +116,11 @@ impl Generation {
         }
     }
 
-    /// Reads the keys.
+    /// Reads the keys, and verifies the revocation lists.
     fn prepare(&mut self) {
         self.since = Instant::now();
+        let signed_crls = Lists::of(Some(&*self)).signed_crls(self.config());
+        self.signed_crls = signed_crls;
         self.rng = ready();
         let Ok(mut rng) = self.rng else { return };
         self.server = self.config().server().map_err(|_| UNUSABLE);

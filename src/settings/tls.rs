@@ -9,7 +9,7 @@ use postern::echo::secure::Mutual;
 use postern::machine::{clock, entropy};
 use postern::pki::cert::Date;
 use postern::pki::crl::{self, Crl};
-use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, Trust, root_fault, subject_of};
+use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, SignedCrls, Trust, root_fault, subject_of};
 use postern::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig};
 
 use super::store::Generation;
@@ -114,14 +114,25 @@ impl<'g> Lists<'g> {
                 client: Err(UNUSABLE),
             };
         };
-        let trust = self.trust(generation.config());
+        let [of_clients, of_servers] = generation.signed_crls;
+        let signed = |trust: Option<Trust<'l>>, crls| trust.map(|trust| trust.with_signed_crls(crls));
+        let trust = self.trust(generation.config()).map(|trust| signed(trust, of_clients));
+        let servers = trust.and_then(|trust| self.servers(trust));
         Parts {
             trust,
             dialled: trust.ok().flatten().map(|trust| trust.with_servers_allowed()),
-            servers: trust.and_then(|trust| self.servers(trust)),
+            servers: servers.map(|trust| signed(trust, of_servers)),
             server: identities(&generation.server, &self.srv),
             client: identities(&generation.client, &self.cli),
         }
+    }
+
+    /// The revocation lists that a configured CA has signed: of the trust in clients, and of that in servers. Handshakes
+    /// need not verify their signatures again.
+    pub(crate) fn signed_crls(&self, config: &Config) -> [SignedCrls; 2] {
+        let clients = self.trust(config).ok().flatten();
+        let servers = self.servers(clients).ok().flatten();
+        [clients, servers].map(|trust| trust.map_or(SignedCrls::default(), |trust| trust.signed_crls()))
     }
 
     /// Whom to trust, if a CA is configured.

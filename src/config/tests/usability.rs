@@ -114,7 +114,18 @@ fn each_list_that_cannot_be_used_is_refused_with_the_reason() {
     }
     assert_eq!(list_fault(&ca.pem(), &lists::good(&ca), false), "");
     // The list may be that of an intermediate, whose signature is looked at when it comes.
-    assert_eq!(list_fault(&Pki::new("Other").ca.pem(), &lists::good(&ca), false), "");
+    let other = Pki::new("Other").ca;
+    assert_eq!(list_fault(&other.pem(), &lists::good(&ca), false), "");
+    // Handshakes verify that with each path: as many as their signature checks allow. Those of configured CAs they do not.
+    assert_eq!(list_fault(&other.pem(), &lists::good(&ca).repeat(6), false), "");
+    assert_eq!(
+        list_fault(&other.pem(), &lists::good(&ca).repeat(7), false),
+        "1:5: .tls.crl: revocation list 7 is one too many: its CA is not configured, and of such a CA handshakes verify 6. \
+         Use the newest list of that CA"
+    );
+    for bundle in [false, true] {
+        assert_eq!(list_fault(&ca.pem(), &lists::good(&ca).repeat(8), bundle), "");
+    }
 
     let may_not = issuer(|params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]);
     assert_eq!(

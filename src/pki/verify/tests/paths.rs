@@ -170,6 +170,48 @@ fn lists_and_responses_are_counted() {
 }
 
 #[test]
+fn lists_whose_signatures_are_known_cost_none() {
+    let root = root(|_| {});
+    let one = intermediate("One", &root, |_| {});
+    let leaf = leaf(&one, |_| {});
+    let namesake = super::root(|_| {});
+    let lists = |issuer: &Ca, serials: &[&[u8]]| revocation::list(issuer, serials, |_| {});
+    let (empty, below, forged) = (lists(&root, &[]), lists(&one, &[]), lists(&namesake, &[]));
+    let anchors: [&[u8]; 1] = [root.der()];
+    let chain: [&[u8]; 2] = [&leaf, one.der()];
+    let verdict = |crls: &[&[u8]], anchors: &[&[u8]]| {
+        let trust = Trust::new(anchors).with_crls(crls);
+        let (verdict, work) = counted(trust.with_signed_crls(trust.signed_crls()), &chain);
+        (verdict, work.signatures())
+    };
+    // As many lists of one CA as can be configured, and one of them revokes.
+    let mut many = [&empty[..]; MAX_CRLS];
+    assert_eq!(verdict(&many, &anchors), (Ok(()), 2));
+    let one_serial = Certificate::from_der(one.der()).unwrap().serial;
+    let revoking = lists(&root, &[one_serial]);
+    many[MAX_CRLS - 1] = &revoking;
+    assert!(
+        verdict(&many, &anchors)
+            .0
+            .unwrap_err()
+            .starts_with("certificate revoked: ")
+    );
+    // That of a CA which is not configured is verified with the path, and no other passes for it.
+    assert_eq!(verdict(&[&empty, &below], &anchors), (Ok(()), 3));
+    assert_eq!(
+        verdict(&[&empty, &forged], &anchors).0,
+        wrong("revocation list's signature is not that of the issuer")
+    );
+    // It is known of these lists and CAs only.
+    let trust = Trust::new(&anchors).with_crls(&many[..1]);
+    let known = trust.with_signed_crls(trust.signed_crls());
+    assert_eq!(counted(known, &chain).1.signatures(), 2);
+    for forgotten in [known.with_crls(&many[..1]), known.with_roots(&[])] {
+        assert_eq!(counted(forgotten, &chain).1.signatures(), 3);
+    }
+}
+
+#[test]
 fn another_path_is_tried_where_the_first_is_refused() {
     let root = root(|_| {});
     let other = super::root(|params| params.distinguished_name = named("Other"));
