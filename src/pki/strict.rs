@@ -19,6 +19,7 @@ use super::path::{Path, Search};
 use super::revocation;
 use super::text::Text;
 use super::usage::Usage;
+use super::validity;
 use super::verify::{Mode, Purpose, Trust, Vouched};
 use super::work::Work;
 use crate::crypto::verify::ALGORITHMS;
@@ -44,6 +45,7 @@ pub(super) fn judge<'t, 'c>(
                     root: path.anchor,
                     leaf: chain.first().copied().unwrap_or_default(),
                     issuer: path.certificates.get(1).copied(),
+                    valid_until: validity::end_of(trust, &path.certificates, now),
                     work: work.clone(),
                 });
             }

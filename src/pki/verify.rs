@@ -17,7 +17,7 @@ pub use super::name::ServerName;
 use super::staple::{Question, demands_staple};
 use super::text::Text;
 use super::work::Work;
-use super::{anchor, crl, name, pinned, signed, strict, usage};
+use super::{anchor, crl, name, pinned, signed, strict, usage, validity};
 use crate::crypto::hash::{HashAlgorithm, Hasher};
 
 /// Whom to trust, and how far.
@@ -283,6 +283,7 @@ impl<'a> Trust<'a> {
                 root,
                 leaf: leaf_der,
                 issuer: None,
+                valid_until: validity::end_of(self, &[leaf_der], now),
                 work: work.clone(),
             }),
             pinned::Verdict::Refused(reason) => Err(reason),
@@ -321,6 +322,9 @@ pub struct Vouched<'a, 'c> {
     pub(super) leaf: &'c [u8],
     /// Who has signed the leaf, if that is not the root: one of the chain.
     pub(super) issuer: Option<&'c [u8]>,
+    /// The last second of what it rests on, since 1970-01-01 00:00:00 UTC: the certificates of the path below the CA, and
+    /// the revocation lists of their issuers.
+    pub valid_until: u64,
     /// What that has cost.
     pub work: Work,
 }

@@ -8,7 +8,7 @@ use rcgen::{
 };
 
 use crate::pki::crl::CLOCK_SKEW;
-use crate::pki::verify::Trust;
+use crate::pki::verify::{Clock, Mode, Purpose, Trust};
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
 
@@ -64,18 +64,19 @@ fn the_earliest_end_of_the_path_and_its_lists_counts() {
     let lower = intermediate("lower", &upper, 4000);
     let stranger = intermediate("stranger", &root, 200);
     let anchors: [&[u8]; 1] = [root.der()];
-    let until = |chain: &[&[u8]], lists: &[&[u8]]| {
-        Trust::new(&anchors)
-            .with_crls(lists)
-            .valid_until(chain, root.der(), 10_000)
+    let until_from = |now: u64, chain: &[&[u8]], lists: &[&[u8]]| {
+        let trust = Trust::new(&anchors).with_crls(lists);
+        let vouched = trust.vouch(chain, Purpose::Client, Clock { now, floor: 0 });
+        vouched.unwrap().valid_until
     };
+    let until = |chain: &[&[u8]], lists: &[&[u8]]| until_from(1000, chain, lists);
     let (short, long) = (leaf(&lower, 3000), leaf(&lower, 6000));
     let [upper_der, lower_der, stranger_der]: [&[u8]; 3] = [upper.der(), lower.der(), stranger.der()];
     assert_eq!(until(&[&leaf(&root, 7000)], &[]), 7000);
     // In any order, and whatever else was sent.
     assert_eq!(until(&[&short, lower_der, upper_der], &[]), 3000);
     assert_eq!(until(&[&long, upper_der, stranger_der, lower_der], &[]), 4000);
-    // The name of an issuer may occur twice: that which has expired is not the one that was used.
+    // The name of an issuer may occur twice: the certificate of the path counts.
     let old = intermediate("lower", &upper, 10);
     assert_eq!(until(&[&long, old.der(), lower_der, upper_der], &[]), 4000);
     // A list counts for the certificates of its issuer, and expires at its nextUpdate.
@@ -86,16 +87,22 @@ fn the_earliest_end_of_the_path_and_its_lists_counts() {
     assert_eq!(until(&chain, &[&list(&root, 2000), &list(&lower, 1500)]), 1499);
     // One that begins to count later may change the verdict then.
     let begins = 3500 + CLOCK_SKEW;
-    let later = list_of(&lower, begins, 9000);
-    let later = [&later[..]];
-    let trust = Trust::new(&anchors).with_crls(&later);
-    assert_eq!(trust.valid_until(&chain, root.der(), 3000), 3499);
-    assert_eq!(trust.valid_until(&chain, root.der(), 3500), 4000);
-    // Circles have an end.
-    let circle = intermediate("root", &lower, 9000);
-    let other = intermediate("lower", &circle, 9000);
-    let looped = leaf(&other, 9000);
-    let anchors: [&[u8]; 1] = [stranger_der];
-    let chain: [&[u8]; 3] = [&looped, other.der(), circle.der()];
-    assert_eq!(Trust::new(&anchors).valid_until(&chain, stranger_der, 0), 9000);
+    let (current, later) = (list(&lower, 9000), list_of(&lower, begins, 9000));
+    assert_eq!(until_from(3000, &chain, &[&current, &later]), 3499);
+    assert_eq!(until_from(3500, &chain, &[&current, &later]), 4000);
+}
+
+#[test]
+fn a_self_issued_certificate_below_the_root_counts() {
+    let root = root(100);
+    // The same name, a new key (RFC 5280 §6.1.4 l).
+    let renewed = intermediate("root", &root, 2000);
+    let long = leaf(&renewed, 6000);
+    let anchors: [&[u8]; 1] = [root.der()];
+    for mode in [Mode::Strict, Mode::Pinned] {
+        let trust = Trust::new(&anchors).with_mode(mode);
+        let clock = Clock { now: 1000, floor: 0 };
+        let vouched = trust.vouch(&[&long, renewed.der()], Purpose::Client, clock);
+        assert_eq!(vouched.unwrap().valid_until, 2000);
+    }
 }

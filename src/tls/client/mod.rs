@@ -463,8 +463,7 @@ fn check_server<'a, 'c>(
     let vouched = config.trust.vouch(chain, purpose, config.preferences.clock)?;
     context.info.root = Some(subject_of(vouched.root));
     let now = config.preferences.clock.now;
-    let valid_until = config.trust.valid_until(chain, vouched.root, now);
-    let expires = valid_until.min(now.saturating_add(MAX_TICKET_AGE.into()));
+    let expires = vouched.valid_until.min(now.saturating_add(MAX_TICKET_AGE.into()));
     Ok((PeerIdentity::from_leaf(leaf)?, expires, vouched))
 }
 

@@ -191,12 +191,9 @@ fn check_client(
             Ok(None)
         };
     };
-    let root = trust.find_root(chain, Purpose::Client, config.preferences.clock)?;
-    context.info.root = Some(subject_of(root));
-    Ok(Some((
-        PeerIdentity::from_leaf(leaf)?,
-        trust.valid_until(chain, root, config.preferences.clock.now),
-    )))
+    let vouched = trust.vouch(chain, Purpose::Client, config.preferences.clock)?;
+    context.info.root = Some(subject_of(vouched.root));
+    Ok(Some((PeerIdentity::from_leaf(leaf)?, vouched.valid_until)))
 }
 
 /// When the session of a full handshake without client authentication ends.
