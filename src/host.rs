@@ -75,6 +75,7 @@ impl Machine {
         version(out)?;
         writeln!(out, "uptime: {}", Uptime(clock::now()))?;
         date(out)?;
+        writeln!(out, "clock: {}", clock::Description)?;
         let times = executor::times();
         let busy = clock::now().saturating_sub(times.asleep).saturating_sub(times.watching);
         writeln!(

@@ -93,8 +93,7 @@ fn introduce(info: &postern::machine::boot_info::BootInfo, memory: &Memory) {
         Some(hypervisor) => ::log::info!("cpu: {} under {hypervisor}, {}", cpu::brand(), cpu::Features),
         None => ::log::info!("cpu: {}, {}", cpu::brand(), cpu::Features),
     }
-    let (rate, source) = clock::rate();
-    ::log::info!("clock: {} kHz ({source})", rate / 1000);
+    ::log::info!("clock: {}", clock::Description);
     match clock::unix_time() {
         Ok(now) => ::log::info!("date: {}", rtc::Date::of(now)),
         Err(error) => ::log::warn!("date: {error}"),

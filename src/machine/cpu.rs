@@ -5,7 +5,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Instruction set extensions that matter to the ciphers, to entropy and to the clock, as CPUID shows them.
-pub const EXTENSIONS: [Extension; 12] = [
+pub const EXTENSIONS: [Extension; 13] = [
     Extension::new("aes", 1, Register::Ecx, 25),
     Extension::new("pclmulqdq", 1, Register::Ecx, 1),
     Extension::new("avx", 1, Register::Ecx, 28),
@@ -18,6 +18,7 @@ pub const EXTENSIONS: [Extension; 12] = [
     Extension::new("rdseed", 7, Register::Ebx, 18),
     Extension::new("tsc_deadline", 1, Register::Ecx, 24),
     Extension::new("pdpe1gb", 0x8000_0001, Register::Edx, 26),
+    Extension::new("nonstop_tsc", 0x8000_0007, Register::Edx, 8),
 ];
 
 /// An extension: its usual name and where CPUID shows it.

@@ -24,6 +24,7 @@ mod proxy;
 mod reload;
 mod selftest;
 mod shell;
+mod suspend;
 mod trace;
 
 // TLS in all its forms, with peers that the engine itself makes where no program will do.

@@ -22,7 +22,7 @@ pub struct LongPoll {
 
 /// The longest poll since boot, and of the last minute or two.
 pub fn longest_polls() -> [LongPoll; 2] {
-    let rate = clock::rate().0;
+    let rate = clock::rate();
     let (polls, now) = (with(|polls| *polls), clock::tsc());
     [polls.longest, polls.recent(now, rate)].map(|Sample { task, cycles }| LongPoll {
         task,
@@ -53,7 +53,7 @@ impl<F: Future> Future for Timed<F> {
         let start = clock::tsc();
         let result = future.poll(context);
         let end = clock::tsc();
-        with(|polls| polls.add(task, start, end, clock::rate().0));
+        with(|polls| polls.add(task, start, end, clock::rate()));
         result
     }
 }
