@@ -364,7 +364,9 @@ fn entropy_report(out: &mut dyn Write) -> fmt::Result {
         Ok(_) => {
             let (seeded, given) = (Count(status.seeded, "time"), Count(status.given, "byte"));
             writeln!(out, "generator: seeded {seeded}, {given} given")?;
-            if status.fresh.is_none() || status.bare > 0 {
+            if status.has_generation_id {
+                writeln!(out, "generator: the VM generation ID is mixed in at each use")?;
+            } else if status.fresh.is_none() || status.bare > 0 {
                 let bare = Count(status.bare, "use");
                 writeln!(
                     out,

@@ -57,7 +57,7 @@ fn main(boot: Boot) -> ! {
         panic::set_policy(panic::Policy::Reset);
     }
     let mut functions = pci::scan();
-    entropy::init(&functions, &mut memory.0);
+    entropy::init(&functions, &acpi, &mut memory.0);
     report_entropy();
     let cards = nic::probe(&mut functions, &mut memory.0, info.ram_bytes());
     let store = match Store::new(config, &mut memory) {

@@ -1,7 +1,7 @@
 //! The few things wanted from ACPI: power registers, the PM timer, the interrupt controllers.
 //!
-//! Nothing is interpreted but fixed tables, and one package (`_S5_`) is found in the DSDT by its name. Offsets are
-//! those of ACPI 6.5: RSDP 5.2.5.3, FADT 5.2.9, MADT 5.2.12, `_S5_` 7.4.2.
+//! Nothing is interpreted but fixed tables; a package (`_S5_`) and QEMU's VM Generation ID (`VGIA`) are found by their
+//! names. Offsets are those of ACPI 6.5: table header 5.2.6, RSDP 5.2.5.3, FADT 5.2.9, MADT 5.2.12, `_S5_` 7.4.2.
 
 use super::boot_info::{PhysicalMemory, RootPointer};
 use super::memory::{self, Range};
@@ -37,6 +37,8 @@ pub struct Acpi {
     pub(super) century: u8,
     /// The I/O APICs.
     pub(super) io_apics: Vec<IoApic, MAX_IO_APICS>,
+    /// Physical address of the VM Generation ID, as QEMU has it; mapped, and outside usable RAM.
+    pub(super) generation_id: Option<u64>,
     /// ISA interrupts that are not what they seem.
     pub(super) overrides: Vec<Override, MAX_OVERRIDES>,
 }
@@ -130,6 +132,9 @@ impl Acpi {
             match found.first_chunk() {
                 Some(b"FACP") => acpi.read_fadt(memory, found),
                 Some(b"APIC") => acpi.read_madt(found),
+                Some(b"SSDT") if found.get(16..24) == Some(b"VMGENID\0") => {
+                    acpi.generation_id = generation_id(found).filter(|&id| memory.bytes(id, GENERATION_ID).is_some());
+                }
                 _ => {}
             }
         }
@@ -216,6 +221,9 @@ impl PhysicalMemory for Firmware<'_> {
     }
 }
 
+/// The bytes of a VM Generation ID.
+pub const GENERATION_ID: usize = 16;
+
 /// The size of the header that all tables share.
 const HEADER: usize = 36;
 /// The most bytes of a table that is read.
@@ -264,6 +272,15 @@ fn sleep_types(dsdt: &[u8]) -> Option<(u8, u8)> {
             return Some((a, small_integer(more).map_or(a, |(b, _)| b)));
         }
     }
+}
+
+/// The address of the VM Generation ID: 40 bytes after that in `Name (VGIA, …)`, a double word, as the table's ADDR method
+/// has it (QEMU's docs/specs/vmgenid).
+fn generation_id(ssdt: &[u8]) -> Option<u64> {
+    const NAME: &[u8] = b"\x08VGIA\x0c";
+    let at = ssdt.windows(NAME.len()).position(|window| window == NAME)?;
+    let blob = u32_at(ssdt, at + NAME.len()).filter(|&blob| blob != 0)?;
+    Some(u64::from(blob) + 40).filter(|id| id.is_multiple_of(8))
 }
 
 fn small_integer(aml: &[u8]) -> Option<(u8, &[u8])> {
@@ -404,6 +421,29 @@ mod tests {
         assert_eq!(acpi.overrides.len(), 2);
         assert_eq!((acpi.overrides[0].irq, acpi.overrides[0].input), (0, 2));
         assert!(acpi.overrides[1].level && !acpi.overrides[1].active_low);
+    }
+
+    #[test]
+    fn the_generation_id_is_found_in_the_table_of_that_name() {
+        let with = |oem: &[u8; 8], aml: &[u8], blob: u64| {
+            let mut ssdt = table_of(b"SSDT", aml);
+            ssdt[16..24].copy_from_slice(oem);
+            ssdt[9] = 0;
+            ssdt[9] = 0u8.wrapping_sub(sum(&ssdt));
+            let mut tables = q35();
+            tables.0[1].1 = table_of(b"RSDT", &0x5000u32.to_le_bytes());
+            tables.0.push((0x5000, ssdt));
+            tables.0.push((blob, std::vec![0; 4096]));
+            parse(&tables, 0x500).generation_id
+        };
+        let aml = b"..\x08VGIA\x0c\x00\x60\x00\x00..";
+        assert_eq!(with(b"VMGENID\0", aml, 0x6000), Some(0x6028));
+        // Another table, no address yet, no such memory, an address that is not aligned, a name that is cut.
+        assert_eq!(with(b"BXPC\0\0\0\0", aml, 0x6000), None);
+        assert_eq!(with(b"VMGENID\0", b"\x08VGIA\x0c\0\0\0\0", 0x6000), None);
+        assert_eq!(with(b"VMGENID\0", aml, 0x7000), None);
+        assert_eq!(with(b"VMGENID\0", b"\x08VGIA\x0c\x01\x60\0\0", 0x6000), None);
+        assert_eq!(with(b"VMGENID\0", b"\x08VGIA\x0c\x00\x60", 0x6000), None);
     }
 
     #[test]

@@ -5,14 +5,17 @@
 //! keeps nothing of what it made, so that whoever sees its state learns nothing about the past. Sources are mixed in
 //! again every ten minutes, and after each MiB. Without a healthy source there is no generator at all ([`NoEntropy`]).
 //!
-//! Two machines resumed from one snapshot have one state. So each use mixes in the time stamp counter and 32 bytes
-//! of RDRAND or RDSEED. Where the CPU has neither, the counter alone has to differ, and `status` says so.
+//! Two machines resumed from one snapshot have one state. So each use mixes in the time stamp counter, 32 bytes of
+//! RDRAND or RDSEED, and the VM Generation ID; a new ID also has the sources mixed in again. Where the CPU has neither
+//! instruction, and the hypervisor no ID, the counter alone has to differ, and `status` says so.
 
 pub mod health;
 
 mod cpu;
+mod generation;
 mod virtio;
 
+use super::acpi::Acpi;
 use super::memory::Arena;
 use super::pci::Function;
 use chacha20::ChaCha20Rng;
@@ -106,8 +109,10 @@ pub struct Status {
     pub given: u64,
     /// The source of which something is mixed in at each use.
     pub fresh: Option<Source>,
-    /// Uses at which nothing but the time stamp counter was mixed in.
+    /// Uses without anything of a source.
     pub bare: u64,
+    /// Whether there is a VM Generation ID, which is mixed in at each use.
+    pub has_generation_id: bool,
 }
 
 /// The generator, if there is enough entropy for one.
@@ -117,7 +122,9 @@ pub fn rng() -> Result<Rng, NoEntropy> {
 
 /// Finds the sources, tests them, and seeds the generator. A device on the bus is waited for only where the CPU has
 /// nothing to offer, and [`PATIENCE`] at the most; if it answers later, it counts from then on ([`keep_fresh`]).
-pub fn init(functions: &[Function], arena: &mut Arena) {
+pub fn init(functions: &[Function], acpi: &Acpi, arena: &mut Arena) {
+    generation::init(acpi);
+    with(|pool| pool.has_new_generation(generation::current()));
     let device = virtio::find(functions, arena);
     with(|pool| {
         pool.present(Source::Rdseed, super::cpu::has("rdseed"));
@@ -160,6 +167,7 @@ pub fn status() -> Status {
         given: pool.generator.given,
         fresh: pool.fresh_source(),
         bare: pool.bare,
+        has_generation_id: pool.generation != [0; 2],
     })
 }
 
@@ -179,6 +187,10 @@ impl TryRng for Rng {
     }
 
     fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
+        if with(|pool| pool.has_new_generation(generation::current())) {
+            log::info!("entropy: new VM generation ID, all sources mixed in again");
+            gather(RESEED);
+        }
         let due = with(|pool| {
             pool.fill(target, super::clock::tsc(), cpu::fresh);
             pool.generator.since_seed > RESEED_BYTES
@@ -274,6 +286,8 @@ struct Pool {
     seeded: u64,
     /// Uses without anything of a source.
     bare: u64,
+    /// The VM Generation ID at the last use.
+    generation: generation::Id,
     generator: Generator,
 }
 
@@ -290,6 +304,7 @@ impl Pool {
             credit: 0,
             seeded: 0,
             bare: 0,
+            generation: [0; 2],
             generator: Generator::new(),
         }
     }
@@ -347,13 +362,18 @@ impl Pool {
         self.seeded += 1;
     }
 
+    /// Whether the VM Generation ID is another one than at the last use.
+    fn has_new_generation(&mut self, id: generation::Id) -> bool {
+        core::mem::replace(&mut self.generation, id) != id
+    }
+
     /// The source to mix in at each use.
     fn fresh_source(&self) -> Option<Source> {
         let healthy = |source: &Source| self.meters[*source as usize].state == State::Healthy;
         AT_ONCE.into_iter().find(healthy)
     }
 
-    /// Makes numbers, after mixing in `tsc` and what the first healthy source gives that `ask` can ask at once. It is
+    /// Makes numbers, after mixing in `tsc`, the VM Generation ID, and what the first healthy source gives that `ask` can ask at once. It is
     /// tested as all of it is; a source that fails is not used again, and one that gives nothing is passed over.
     fn fill(&mut self, target: &mut [u8], tsc: u64, mut ask: impl FnMut(Source, &mut [u8]) -> bool) {
         let mut fresh = [0; FRESH];
@@ -370,7 +390,8 @@ impl Pool {
             true
         });
         self.bare += u64::from(!mixed);
-        self.generator.fill(target, tsc, &fresh);
+        self.generator
+            .fill(target, [tsc, self.generation[0], self.generation[1]], &fresh);
         fresh.zeroize();
     }
 }
@@ -409,10 +430,12 @@ impl Generator {
         key.as_mut_slice().zeroize();
     }
 
-    fn fill(&mut self, target: &mut [u8], tsc: u64, fresh: &[u8; FRESH]) {
+    /// `numbers`: the TSC and the VM Generation ID.
+    fn fill(&mut self, target: &mut [u8], numbers: [u64; 3], fresh: &[u8; FRESH]) {
         self.given += target.len() as u64;
         self.since_seed += target.len() as u64;
-        self.mix(b"postern use", &[&tsc.to_le_bytes(), fresh]);
+        let [tsc, low, high] = numbers.map(u64::to_le_bytes);
+        self.mix(b"postern use", &[&tsc, &low, &high, fresh]);
         // Wiped when it is dropped.
         let mut rng = ChaCha20Rng::from_seed(self.key);
         rng.fill_bytes(&mut self.key);

@@ -104,7 +104,7 @@ fn each_use_has_a_key_of_its_own() {
     for len in [0, 1, 479, 480, 1040] {
         let mut part = std::vec![0; len];
         // Even if nothing is fresh.
-        generator.fill(&mut part, 0, &[0; FRESH]);
+        generator.fill(&mut part, [0; 3], &[0; FRESH]);
         all.extend(part);
         assert!(!keys.contains(&generator.key));
         keys.push(generator.key);
@@ -116,7 +116,7 @@ fn each_use_has_a_key_of_its_own() {
 }
 
 /// What a machine that is resumed from the one snapshot draws.
-fn resumed(tsc: u64, fresh: u8) -> ([u8; 32], Pool) {
+fn resumed(tsc: u64, fresh: u8, generation: u64) -> ([u8; 32], Pool) {
     let mut pool = pool_with(Source::Rdrand);
     pool.add(Source::Rdrand, &noise(START_UP, 1));
     pool.seed(&[]);
@@ -126,6 +126,8 @@ fn resumed(tsc: u64, fresh: u8) -> ([u8; 32], Pool) {
         true
     });
     // Here the snapshot is taken.
+    assert_eq!(pool.has_new_generation([generation, 0]), generation != 0);
+    assert!(!pool.has_new_generation([generation, 0]));
     pool.fill(&mut out, tsc, |source, bytes| {
         assert_eq!(source, Source::Rdrand);
         bytes.copy_from_slice(&noise(bytes.len(), fresh));
@@ -136,10 +138,11 @@ fn resumed(tsc: u64, fresh: u8) -> ([u8; 32], Pool) {
 
 #[test]
 fn machines_resumed_from_one_snapshot_draw_different_numbers() {
-    let (one, pool) = resumed(2, 3);
-    assert_eq!(one, resumed(2, 3).0);
-    assert_ne!(one, resumed(2, 4).0);
-    assert_ne!(one, resumed(3, 3).0);
+    let (one, pool) = resumed(2, 3, 0);
+    assert_eq!(one, resumed(2, 3, 0).0);
+    assert_ne!(one, resumed(2, 4, 0).0);
+    assert_ne!(one, resumed(3, 3, 0).0);
+    assert_ne!(one, resumed(2, 3, 1).0);
     assert_eq!((pool.bare, pool.fresh_source()), (0, Some(Source::Rdrand)));
     let bytes = pool.meters[Source::Rdrand as usize].bytes;
     assert_eq!(bytes, (START_UP + 2 * FRESH) as u64);
