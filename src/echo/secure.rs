@@ -117,6 +117,10 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
     fn wipe(&mut self) {
         super::wipe(self.inbound);
         super::wipe(self.outbound);
+        // Nothing but its own connection reads a page. What the shell shows stays.
+        if let Some(page) = self.narrators.page.take() {
+            page.clear();
+        }
     }
 
     async fn accept<'a>(
@@ -315,6 +319,7 @@ mod tests {
     use super::super::{Kind, Transport};
     use super::*;
     use crate::crypto::key::SigningKey;
+    use crate::echo::traces::Slot;
     use crate::testing::block_on;
     use crate::tls::Identity;
     use crate::tls::testing::Script;
@@ -362,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_overwrites_both_buffers() {
+    fn a_worker_overwrites_its_buffers_and_the_page() {
         let key = rcgen::KeyPair::generate().unwrap();
         let key = SigningKey::from_der("PRIVATE KEY", &key.serialize_der()).unwrap();
         let chain: [&[u8]; 1] = [&[0; 500]];
@@ -370,7 +375,13 @@ mod tests {
         let config = ServerConfig::new(&identities, Clock::default()).unwrap();
         let (mut inbound, mut outbound) = (vec![1; INBOUND], vec![1; 17_000]);
         let mut worker = TlsWorker::new(config, Clock::default, &mut inbound, &mut outbound, Script(vec![])).unwrap();
+        let pages = Traces::new(Vec::leak(vec![Slot::new(Vec::leak(vec![0; 2000]))]));
+        let pages: &'static Traces = std::boxed::Box::leak(std::boxed::Box::new(pages));
+        pages.switch(true);
+        worker.narrators.page = pages.begin(connection(40_000, 443, 1).1.peer(), Some(443));
+        assert!(pages.next(0).is_some());
         Secure::<super::super::fake::Stream>::wipe(&mut worker);
+        assert!(pages.next(0).is_none());
         assert!(inbound.iter().chain(&outbound).all(|byte| *byte == 0));
     }
 

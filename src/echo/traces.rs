@@ -157,6 +157,14 @@ impl Narrator {
         Some(Held(*self))
     }
 
+    /// Overwrites the tape, if it is still this connection's, and leaves it to the next.
+    pub fn clear(&self) {
+        if self.about().is_some() {
+            self.slot.about.set(None);
+            self.slot.tape.clear();
+        }
+    }
+
     fn about(&self) -> Option<About> {
         self.slot.about.get().filter(|about| about.number == self.number)
     }
@@ -291,6 +299,9 @@ mod tests {
         let list = |from| traces.next(from).map(|narrator| narrator.number());
         assert_eq!([list(0), list(2), list(3), list(4)], [Some(2), Some(2), Some(3), None]);
         assert_eq!(third.to_string(), "   3  -> 10.0.2.2:40000, 0 s ago: done, 1 step");
+        second.clear();
+        assert_eq!([list(0), list(3)], [Some(3); 2]);
+        assert!(second.read(|_| ()).is_none());
         traces.switch(false);
         assert!(traces.begin(PEER, None).is_none());
         assert!(third.read(|_| ()).is_some(), "what is there stays there");
