@@ -82,3 +82,23 @@ fn links_between_the_pages_lead_somewhere() {
     }
     assert!(count >= 20, "{count}");
 }
+
+#[test]
+fn every_deviation_from_bogo_has_its_outcome_and_a_clause() {
+    let deviations = fs::read_to_string(root().join("tests/bogo/deviations")).unwrap();
+    let lines = deviations
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut count = 0;
+    for line in lines {
+        let columns: Vec<&str> = line.split(" | ").collect();
+        assert!(
+            columns.len() == 4 && columns.iter().all(|column| !column.is_empty()),
+            "{line}"
+        );
+        let clause = columns[3].strip_prefix("RFC ").is_some_and(|rest| rest.contains('§'));
+        assert!(clause, "{line}");
+        count += 1;
+    }
+    assert!(count >= 40, "{count}");
+}

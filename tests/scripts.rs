@@ -57,6 +57,30 @@ mod tests {
     }
 
     #[test]
+    fn the_external_suites_say_what_they_need() {
+        let bogo = || Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bogo/run"));
+        let (status, out, _) = end(script("evidence").arg("--help"));
+        assert!(status == 0 && out.contains("\n  bogo DIR "), "{out}");
+        let (status, out, _) = end(bogo().arg("--help"));
+        assert!(status == 0 && out.contains("git -C DIR checkout "), "{out}");
+        for (arguments, reason) in [
+            (&[][..], "a part is missing"),
+            (&["other"], "there is no part 'other'"),
+            (&["bogo"], "bogo takes the BoringSSL checkout"),
+        ] {
+            let (status, _, err) = end(script("evidence").args(arguments));
+            assert!(status == 2 && err.contains(reason), "{err}");
+        }
+        let (status, _, err) = end(&mut bogo());
+        assert!(
+            status == 2 && err.contains("the BoringSSL checkout is missing"),
+            "{err}"
+        );
+        let (status, _, err) = end(bogo().arg("/nowhere"));
+        assert!(status == 1 && err.contains("/nowhere has no ssl/test/runner"), "{err}");
+    }
+
+    #[test]
     fn wrong_options_name_their_fault_and_the_help() {
         for (arguments, why) in [
             (
