@@ -3,6 +3,7 @@
 //! Nothing here waits for a fixed time: what is waited for is an event, and [`LIMIT`] is when to give up on it.
 #![allow(dead_code)] // each test program uses a part of this
 
+pub mod dhcp;
 pub mod machine;
 pub mod pki;
 pub mod process;

@@ -21,6 +21,7 @@ use smoltcp::wire::{
 };
 
 use super::LIMIT;
+use super::dhcp::{self, DhcpServer};
 
 /// The machine's address.
 pub const MACHINE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
@@ -45,6 +46,8 @@ pub struct Shared {
     delay: AtomicU64,
     /// Frames of the peer that behaves, in the order in which they are due.
     delayed: Mutex<VecDeque<(Instant, Vec<u8>)>>,
+    /// See [`Wire::serve_dhcp`].
+    dhcp: Mutex<Option<DhcpServer>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -122,6 +125,11 @@ impl Wire {
     pub fn delay(&self, round_trip: Duration) {
         let micros = u64::try_from(round_trip.as_micros()).unwrap();
         self.shared.delay.store(micros, Ordering::Relaxed);
+    }
+
+    /// Has a DHCP server reply at once to each message of the machine.
+    pub fn serve_dhcp(&self, server: DhcpServer) {
+        *self.shared.dhcp.lock().unwrap() = Some(server);
     }
 
     /// Waits until the machine has sent its first frame: from then on it can be sent to.
@@ -410,6 +418,14 @@ impl Peer {
                 let Ok(packet) = Ipv4Packet::new_checked(ethernet.payload()) else {
                     return;
                 };
+                if let Some(server) = &mut *self.shared.dhcp.lock().unwrap()
+                    && packet.next_header() == IpProtocol::Udp
+                    && let Some(reply) = dhcp::reply(&packet, server)
+                {
+                    let reply = self::ethernet(ethernet.src_addr(), EthernetProtocol::Ipv4, &reply);
+                    let _ = self.socket.send_to(&reply, from);
+                    return;
+                }
                 if packet.dst_addr() != GATEWAY
                     && let Ok(segment) = TcpPacket::new_checked(packet.payload())
                 {

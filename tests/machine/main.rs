@@ -11,6 +11,7 @@ mod client;
 mod console;
 mod dbgsh;
 mod defconfig;
+mod dhcp;
 mod echo;
 mod faults;
 mod frames;
