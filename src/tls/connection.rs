@@ -51,7 +51,7 @@ pub struct Info<'a> {
     /// Whether the server asked for a certificate and accepts none of the signature schemes of the client's own, so that
     /// none was sent.
     pub no_own_scheme: bool,
-    /// Who the peer proved to be, if it did. Good only when the handshake is done.
+    /// The identity that the peer has proved, if any. `None` until its Finished has been verified.
     pub peer: Option<PeerIdentity>,
     /// The subject of the CA that has vouched for the peer; none in a resumption. Good only when the handshake is done.
     pub root: Option<Text<96>>,

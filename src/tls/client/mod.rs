@@ -474,7 +474,6 @@ fn trusted(config: &ClientConfig<'_>, identity: &PeerIdentity, stapled: bool, co
     }
     let subject = identity.subject.as_str();
     config.preferences.tell(Fact::Trusted { subject });
-    context.info.peer = Some(*identity);
     context.info.stapled = stapled;
 }
 

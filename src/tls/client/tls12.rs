@@ -127,7 +127,6 @@ pub(super) fn server_hello<'a>(
     agreed.identity = session.identity;
     agreed.session_end = session.expires;
     context.info.resumed = true;
-    context.info.peer = session.identity;
     agreed.common.config.preferences.tell(Fact::Resumed);
     let (client, server) = agreed.keys(&master, &[])?;
     let state = ExpectFinished {
@@ -408,6 +407,7 @@ impl<'a> ExpectFinished<'a> {
         if !master.is_finished(Side::Server, &hash, verify_data) {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
+        context.info.peer = agreed.identity;
         let hash = hash.as_ref();
         let preferences = &agreed.common.config.preferences;
         preferences.tell(Fact::Finished { sent: false, hash });

@@ -97,7 +97,6 @@ pub(super) fn after_hello<'a>(
     let identity = session.as_ref().and_then(|session| session.identity);
     if session.is_some() {
         context.info.resumed = true;
-        context.info.peer = identity;
     }
     let protected = Protected {
         common,
@@ -229,6 +228,7 @@ impl<'a> ExpectFinished<'a> {
         if !server_handshake.is_finished(&covered, verify_data)? {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
+        context.info.peer = identity;
         common.config.preferences.tell(Fact::Finished {
             sent: false,
             hash: covered.as_ref(),

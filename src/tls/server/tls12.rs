@@ -119,7 +119,6 @@ pub(super) fn client_hello<'a>(
         // The ticket goes on serving until its time is over.
         common.ticket = false;
         context.info.resumed = true;
-        context.info.peer = state.identity;
         return common.resume(hello, master, context);
     }
     let (suite, credentials) = choose(&config, hello)?;
@@ -312,7 +311,6 @@ impl<'a> ExpectCertificate<'a> {
             self.common.identity = Some(identity);
             self.common.session_end = self.common.session_end.min(valid_until);
         }
-        context.info.peer = self.common.identity;
         if let Some(identity) = &self.common.identity {
             let subject = identity.subject.as_str();
             self.common.config.preferences.tell(Fact::Trusted { subject });
@@ -426,6 +424,7 @@ impl<'a> ExpectFinished<'a> {
         if !self.master.is_finished(Side::Client, &hash, verify_data) {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
+        context.info.peer = self.common.identity;
         let hash = hash.as_ref();
         let preferences = &self.common.config.preferences;
         preferences.tell(Fact::Finished { sent: false, hash });

@@ -213,7 +213,6 @@ impl<'a> ExpectCertificate<'a> {
         // It counts only once the signature has proved that the client has the key; until then nothing is done with it.
         finished.identity = Some(identity);
         finished.session_end = finished.session_end.min(valid_until);
-        context.info.peer = Some(identity);
         Ok(Some(State::CertificateVerify(ExpectCertificateVerify {
             key: PeerKey::of(leaf)?,
             finished,
@@ -251,6 +250,7 @@ impl<'a> ExpectFinished<'a> {
         if !self.client_handshake.is_finished(&hash, verify_data)? {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
+        context.info.peer = self.identity;
         let hash = hash.as_ref();
         self.config.preferences.tell(Fact::Finished { sent: false, hash });
         self.transcript.add(message.whole);
@@ -433,7 +433,6 @@ impl<'a> Flight<'a> {
         let (identity, session_end) = match authentication {
             Authentication::Resumed(resumed) => {
                 context.info.resumed = true;
-                context.info.peer = resumed.state.identity;
                 (resumed.state.identity, resumed.state.expires)
             }
             Authentication::Certificate(..) => (None, session_end(&config)),
