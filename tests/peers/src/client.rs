@@ -91,11 +91,16 @@ impl Keys {
         }
     }
 
-    /// Changes to the next generation (RFC 8446 §7.2).
-    pub fn update(&mut self) {
+    /// The next generation (RFC 8446 §7.2).
+    pub fn next_generation(&self) -> Self {
         let length = self.secret.len();
         let secret = self.suite.expand_label(&self.secret, "traffic upd", &[], length);
-        *self = Self::new(self.suite, secret);
+        Self::new(self.suite, secret)
+    }
+
+    /// Changes to the next generation.
+    pub fn update(&mut self) {
+        *self = self.next_generation();
     }
 
     /// A protected record of `text`.
@@ -142,6 +147,13 @@ impl Keys {
         self.sequence += 1;
         aead::Nonce::assume_unique_for_key(nonce)
     }
+}
+
+/// A signature with `key`, ECDSA P-256 as PKCS#8 in DER.
+pub fn signed(key: &[u8], content: &[u8]) -> Vec<u8> {
+    let random = SystemRandom::new();
+    let key = signature::EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, key, &random).unwrap();
+    key.sign(&random, content).unwrap().as_ref().to_vec()
 }
 
 enum Private {

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod hello;
 pub mod impostor;
+mod keys12;
 pub mod middle;
 pub mod ocsp;
 pub mod pipe;

@@ -9,8 +9,9 @@ use chacha20::ChaCha20Rng;
 use postern::tls::{AlertDescription, ClientConfig, Connection, Error, KeyLog, Progress, ServerConfig};
 use ring::aead;
 
-use crate::client::{Keys as Keys13, Suite};
+use crate::client::{Keys as Keys13, Suite, signed};
 use crate::hello::{message, record};
+use crate::keys12::Keys12;
 
 /// The secrets of one end, by their labels.
 #[derive(Default)]
@@ -71,6 +72,16 @@ impl Item {
         }
     }
 
+    /// The content of its record: type and bytes.
+    pub fn content(&self) -> (u8, Vec<u8>) {
+        match self {
+            Self::Message(message) => (22, message.clone()),
+            Self::ChangeCipherSpec => (20, vec![1]),
+            Self::Alert(level, description) => (21, vec![*level, description.0]),
+            Self::Data(data) => (23, data.clone()),
+        }
+    }
+
     /// The same with another body, if it is a handshake message.
     pub fn map(self, change: impl FnOnce(&mut Vec<u8>)) -> Self {
         match self {
@@ -84,63 +95,21 @@ impl Item {
     }
 }
 
+/// A generation of the keys of TLS 1.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epoch {
+    /// Those of the handshake.
+    Handshake,
+    /// The first ones for data.
+    Application,
+    /// The ones after the present ones (RFC 8446 §7.2).
+    Next,
+}
+
 /// The record protection of one direction.
 enum Keys {
     Tls13(Keys13),
     Tls12(Keys12),
-}
-
-/// That of TLS 1.2 (RFC 5288, RFC 7905).
-struct Keys12 {
-    key: aead::LessSafeKey,
-    iv: Vec<u8>,
-    sequence: u64,
-}
-
-impl Keys12 {
-    /// Nonce, explicit part of it, and additional data for the next record.
-    fn next(&mut self, content: u8, length: usize) -> (aead::Nonce, Vec<u8>, Vec<u8>) {
-        let number = self.sequence.to_be_bytes();
-        self.sequence += 1;
-        let (nonce, explicit) = if self.iv.len() == 4 {
-            ([&self.iv[..], &number].concat(), number.to_vec())
-        } else {
-            let mut nonce = self.iv.clone();
-            nonce[4..]
-                .iter_mut()
-                .zip(number)
-                .for_each(|(byte, number)| *byte ^= number);
-            (nonce, Vec::new())
-        };
-        let [high, low] = (length as u16).to_be_bytes();
-        let aad = [&number[..], &[content, 3, 3, high, low]].concat();
-        let nonce = aead::Nonce::assume_unique_for_key(nonce.try_into().unwrap());
-        (nonce, explicit, aad)
-    }
-
-    fn seal(&mut self, content: u8, text: &[u8]) -> Vec<u8> {
-        let (nonce, explicit, aad) = self.next(content, text.len());
-        let mut text = text.to_vec();
-        self.key
-            .seal_in_place_append_tag(nonce, aead::Aad::from(aad), &mut text)
-            .unwrap();
-        record(content, &[explicit, text].concat())
-    }
-
-    fn open(&mut self, bytes: &[u8]) -> (u8, Vec<u8>) {
-        let explicit = if self.iv.len() == 4 { 8 } else { 0 };
-        let (nonce, sent, aad) = self.next(bytes[0], bytes.len() - 5 - explicit - 16);
-        // The sequence number is what we use.
-        assert_eq!(bytes[5..5 + explicit], sent);
-        let mut text = bytes[5 + explicit..].to_vec();
-        let length = self
-            .key
-            .open_in_place(nonce, aead::Aad::from(aad), &mut text)
-            .unwrap()
-            .len();
-        text.truncate(length);
-        (bytes[0], text)
-    }
 }
 
 /// One end, seen by the one in the middle.
@@ -153,6 +122,8 @@ pub struct End<'a> {
     pub data: Vec<u8>,
     /// What it has sent that nobody has taken yet.
     pub outbox: VecDeque<Item>,
+    /// The private key of the other end, ECDSA P-256 as PKCS#8 in DER: with it [`End::fit`] signs.
+    pub peer_key: Option<&'a [u8]>,
     client: bool,
     secrets: &'a Secrets,
     rng: ChaCha20Rng,
@@ -170,6 +141,7 @@ impl<'a> End<'a> {
             result: Ok(Progress::NeedInput),
             data: Vec::new(),
             outbox: VecDeque::new(),
+            peer_key: None,
             client,
             secrets,
             rng,
@@ -202,51 +174,88 @@ impl<'a> End<'a> {
         !self.connection.is_handshaking()
     }
 
-    /// Gives it `item`, protected as it expects it; with `forge` a Finished that fits what it has seen.
+    /// Gives it `item`, protected as it expects it; with `forge` as [`End::fit`] has it.
     pub fn deliver(&mut self, item: Item, forge: bool) {
-        let item = match item {
-            Item::Message(message) if message[0] == 20 && forge => Item::Message(self.finished().unwrap_or(message)),
-            other => other,
-        };
-        if self.incoming.is_none() && self.connection.info().tls13 {
-            let secret = self.secret(!self.client, "HANDSHAKE_TRAFFIC_SECRET");
-            self.incoming = secret.map(|secret| Keys::Tls13(Keys13::new(self.suite(), secret)));
-        }
-        let (content, text) = match &item {
-            Item::Message(message) => (22, message.clone()),
-            Item::ChangeCipherSpec => (20, vec![1]),
-            Item::Alert(level, description) => (21, vec![*level, description.0]),
-            Item::Data(data) => (23, data.clone()),
-        };
-        let wire = match &mut self.incoming {
-            Some(Keys::Tls13(keys)) if content != 20 => keys.seal(content, &text),
-            Some(Keys::Tls12(keys)) => keys.seal(content, &text),
-            _ => record(content, &text),
-        };
-        if let Item::Message(message) = &item {
+        self.deliver_in_one_record(&[item], forge);
+    }
+
+    /// The same with `items`, which have one content type, in one record.
+    pub fn deliver_in_one_record(&mut self, items: &[Item], forge: bool) {
+        let mut record = (0, Vec::new());
+        for item in items {
+            let item = if forge { self.fit(item.clone()) } else { item.clone() };
+            let (content, text) = item.content();
+            record.0 = content;
+            record.1.extend(text);
             // RFC 5246 §7.4.1.1: a HelloRequest is no part of the handshake.
-            if message[0] != 0 {
-                self.transcript.push(message.clone());
+            if let Item::Message(message) = item
+                && message[0] != 0
+            {
+                self.transcript.push(message);
             }
         }
+        let wire = match record.0 {
+            20 if self.connection.info().tls13 => crate::hello::record(20, &record.1),
+            content => self.protect(content, &record.1),
+        };
         self.feed(&wire);
         // What comes next may be protected by another key.
-        match item {
-            Item::Message(message) if message[0] == 20 && self.connection.info().tls13 => {
+        match items.last() {
+            Some(Item::Message(message)) if message[0] == 20 && self.connection.info().tls13 => {
                 if let Some(secret) = self.secret(!self.client, "TRAFFIC_SECRET_0") {
                     self.incoming = Some(Keys::Tls13(Keys13::new(self.suite(), secret)));
                 }
             }
-            Item::Message(message) if message[0] == 24 => {
+            Some(Item::Message(message)) if message[0] == 24 => {
                 if let Some(Keys::Tls13(keys)) = &mut self.incoming {
                     keys.update();
                 }
             }
-            Item::ChangeCipherSpec if !self.connection.info().tls13 && self.incoming.is_none() => {
+            Some(Item::ChangeCipherSpec) if !self.connection.info().tls13 && self.incoming.is_none() => {
                 self.incoming = self.keys12(!self.client);
             }
             _ => {}
         }
+    }
+
+    /// `item` as this end expects it: a Finished that fits what it has seen, and such a CertificateVerify where there is
+    /// a key for it.
+    pub fn fit(&self, item: Item) -> Item {
+        let fitting = match item.kind() {
+            Some(15) => self.certificate_verify(),
+            Some(20) => self.finished(),
+            _ => None,
+        };
+        fitting.map_or(item, Item::Message)
+    }
+
+    /// A record that is protected as this end expects the next one.
+    pub fn protect(&mut self, content: u8, text: &[u8]) -> Vec<u8> {
+        if self.incoming.is_none() && self.connection.info().tls13 {
+            let secret = self.secret(!self.client, "HANDSHAKE_TRAFFIC_SECRET");
+            self.incoming = secret.map(|secret| Keys::Tls13(Keys13::new(self.suite(), secret)));
+        }
+        match &mut self.incoming {
+            Some(Keys::Tls13(keys)) => keys.seal(content, text),
+            Some(Keys::Tls12(keys)) => keys.seal(content, text),
+            None => record(content, text),
+        }
+    }
+
+    /// The first record of a generation of keys of TLS 1.3, if this end has logged what they follow from.
+    pub fn protect_by(&self, epoch: Epoch, content: u8, text: &[u8]) -> Option<Vec<u8>> {
+        let mut keys = match (epoch, &self.incoming) {
+            (Epoch::Next, Some(Keys::Tls13(keys))) => keys.next_generation(),
+            (Epoch::Next, _) => return None,
+            (epoch, _) => {
+                let label = match epoch {
+                    Epoch::Handshake => "HANDSHAKE_TRAFFIC_SECRET",
+                    _ => "TRAFFIC_SECRET_0",
+                };
+                Keys13::new(self.suite(), self.secret(!self.client, label)?)
+            }
+        };
+        Some(keys.seal(content, text))
     }
 
     /// Gives it `wire` as it stands.
@@ -363,16 +372,38 @@ impl<'a> End<'a> {
         self.secrets.0.borrow().get(&label).cloned()
     }
 
-    /// The Finished that this end expects from the other.
-    fn finished(&self) -> Option<Vec<u8>> {
+    /// What a Finished covers that comes now.
+    fn covered(&self) -> Option<Vec<u8>> {
         let mut messages = &self.transcript[..];
         let mut bytes = Vec::new();
         if self.connection.info().retried && messages.len() > 1 {
             // RFC 8446 §4.4.1.
-            bytes = message(254, &self.suite().hash(&messages[0]));
+            let suite = Suite::new(self.connection.info().suite?.id());
+            bytes = message(254, &suite.hash(&messages[0]));
             messages = &messages[1..];
         }
         bytes.extend(messages.concat());
+        Some(bytes)
+    }
+
+    /// The CertificateVerify that this end expects from the other.
+    fn certificate_verify(&self) -> Option<Vec<u8>> {
+        let covered = self.covered()?;
+        let content = if self.connection.info().tls13 {
+            let role = if self.client { "server" } else { "client" };
+            let context = format!("TLS 1.3, {role} CertificateVerify");
+            [&[0x20; 64], context.as_bytes(), &[0], &self.suite().hash(&covered)].concat()
+        } else {
+            covered
+        };
+        let signature = signed(self.peer_key?, &content);
+        let length = (signature.len() as u16).to_be_bytes();
+        Some(message(15, &[&[4, 3], &length[..], &signature].concat()))
+    }
+
+    /// The Finished that this end expects from the other.
+    fn finished(&self) -> Option<Vec<u8>> {
+        let bytes = self.covered()?;
         if self.connection.info().tls13 {
             let secret = self.secret(!self.client, "HANDSHAKE_TRAFFIC_SECRET")?;
             return Some(Keys13::new(self.suite(), secret).finished(&bytes));
@@ -401,11 +432,8 @@ impl<'a> End<'a> {
         let block = prf(suite, &master, "key expansion", &seed, 2 * (key + iv));
         let (keys, ivs) = block.split_at(2 * key);
         let half = usize::from(!client);
-        Some(Keys::Tls12(Keys12 {
-            key: aead::LessSafeKey::new(aead::UnboundKey::new(suite.aead, &keys[half * key..][..key]).unwrap()),
-            iv: ivs[half * iv..][..iv].to_vec(),
-            sequence: 0,
-        }))
+        let (key, iv) = (&keys[half * key..][..key], &ivs[half * iv..][..iv]);
+        Some(Keys::Tls12(Keys12::new(suite.aead, key, iv)))
     }
 }
 
@@ -428,7 +456,8 @@ pub struct Middle<'a> {
     pub client: End<'a>,
     /// The server.
     pub server: End<'a>,
-    /// Whether Finished messages are replaced by such as fit what their receiver has seen.
+    /// Whether Finished messages, and those of CertificateVerify for which there is a key, are replaced by such as fit
+    /// what their receiver has seen.
     pub forge: bool,
     counts: [usize; 2],
 }

@@ -9,6 +9,7 @@ mod hello_alerts;
 mod mangling;
 mod matrix;
 mod mechanical;
+mod order;
 mod programs;
 mod record_alerts;
 mod retry_alerts;
