@@ -8,66 +8,83 @@
 use der::{Decode as _, Header, Reader as _, SliceReader, Tag};
 
 use super::cert::{Certificate, context, outer, sequence};
+use super::work::Work;
 
 /// The forms of a GeneralName (§4.2.1.6), by the number of their tag.
 const FORMS: [&str; 9] = [
     "otherName",
     "rfc822Name",
-    DNS_NAME,
+    "dNSName",
     "x400Address",
-    DIRECTORY_NAME,
+    "directoryName",
     "ediPartyName",
     "uniformResourceIdentifier",
-    IP_ADDRESS,
+    "iPAddress",
     "registeredID",
 ];
-const DNS_NAME: &str = "dNSName";
-const DIRECTORY_NAME: &str = "directoryName";
-const IP_ADDRESS: &str = "iPAddress";
+/// Those that webpki compares: dNSName and iPAddress.
+const SUPPORTED: u16 = 1 << 2 | 1 << 7;
+/// The form of every subject.
+const DIRECTORY_NAME: u16 = 1 << 4;
 
-/// The first form of name that `constraints`, the value of a nameConstraints extension, constrains and that one of the
-/// certificates `below` has, but that cannot be compared.
-pub(super) fn unsupported_form(constraints: &[u8], below: &[&[u8]]) -> Option<&'static str> {
-    // What cannot be read is for webpki to refuse.
-    let (mut fields, _) = outer(constraints).ok()?;
-    for number in [0, 1] {
-        let Some(mut subtrees) = context(&mut fields, true, number).ok()? else {
-            continue;
-        };
-        while !subtrees.is_finished() {
-            let form = form(&mut sequence(&mut subtrees).ok()?)?;
-            let has = |der: &&[u8]| Certificate::from_der(der).is_ok_and(|below| has_form(&below, form));
-            match form {
-                DNS_NAME | IP_ADDRESS => {}
-                DIRECTORY_NAME => return Some(form),
-                _ if below.iter().any(has) => return Some(form),
-                _ => {}
-            }
-        }
+/// A form of name that `constraints`, the value of a nameConstraints extension, constrains and that one of the
+/// certificates `below` has, but that cannot be compared. Each name is read once, however many there are.
+pub(super) fn unsupported_form(constraints: &[u8], below: &[&[u8]], work: &Work) -> Option<&'static str> {
+    let constrained = constrained_forms(constraints, work) & !SUPPORTED;
+    if constrained == 0 {
+        return None;
     }
-    None
+    let certificates = below.iter().filter_map(|der| Certificate::from_der(der).ok());
+    let given = certificates.fold(DIRECTORY_NAME, |forms, certificate| {
+        forms | given_forms(&certificate, work)
+    });
+    let number = (constrained & given).trailing_zeros();
+    FORMS.get(usize::try_from(number).ok()?).copied()
 }
 
-fn has_form(certificate: &Certificate<'_>, wanted: &str) -> bool {
+/// The forms that the subtrees of `constraints` are of, as a set of bits. What cannot be read is for webpki to refuse.
+fn constrained_forms(constraints: &[u8], work: &Work) -> u16 {
+    let mut forms = 0;
+    let Ok((mut fields, _)) = outer(constraints) else {
+        return forms;
+    };
+    for number in [0, 1] {
+        let Ok(subtrees) = context(&mut fields, true, number) else {
+            return forms;
+        };
+        let Some(mut subtrees) = subtrees else { continue };
+        while !subtrees.is_finished() {
+            let Some(form) = sequence(&mut subtrees).ok().and_then(|mut base| form(&mut base, work)) else {
+                return forms;
+            };
+            forms |= form;
+        }
+    }
+    forms
+}
+
+/// The forms of the names in subjectAltName.
+fn given_forms(certificate: &Certificate<'_>, work: &Work) -> u16 {
+    let mut forms = 0;
     let Ok(mut names) = SliceReader::new(certificate.alternative_names()) else {
-        return false;
+        return forms;
     };
     while !names.is_finished() {
-        match form(&mut names) {
-            Some(form) if form == wanted => return true,
-            Some(_) => {}
-            None => return false,
-        }
+        let Some(form) = form(&mut names, work) else { break };
+        forms |= form;
     }
-    false
+    forms
 }
 
-/// Reads a GeneralName, and gives its form.
-fn form(reader: &mut SliceReader<'_>) -> Option<&'static str> {
+/// Reads a GeneralName, and gives its form: the bit of its number.
+fn form(reader: &mut SliceReader<'_>, work: &Work) -> Option<u16> {
+    work.add_name();
     let header = Header::decode(reader).ok()?;
     let Tag::ContextSpecific { number, .. } = header.tag() else {
         return None;
     };
     reader.read_slice(header.length()).ok()?;
-    FORMS.get(usize::try_from(number.0).ok()?).copied()
+    1_u16
+        .checked_shl(number.0)
+        .filter(|_| (number.0 as usize) < FORMS.len())
 }

@@ -5,7 +5,7 @@ use core::fmt;
 use super::anchor::AnchorFault;
 use super::cert::{CertError, Date};
 use super::crl::{MAX_AGE, Unsupported};
-use super::limits::{MAX_CHAIN, MAX_INTERMEDIATES, MAX_OF_ONE_NAME, MAX_SIGNATURES};
+use super::limits::{MAX_CHAIN, MAX_INTERMEDIATES, MAX_NAME_COMPARISONS, MAX_OF_ONE_NAME, MAX_SIGNATURES};
 use super::signed::KeyFault;
 use super::text::Text;
 
@@ -150,6 +150,8 @@ pub enum CertificateError {
     },
     /// More than [`MAX_SIGNATURES`] signatures would have to be verified.
     TooComplex,
+    /// More than [`MAX_NAME_COMPARISONS`] names would have to be compared with name constraints.
+    TooManyNameComparisons,
     /// A certificate has been revoked by its issuer.
     Revoked {
         /// Its serial number, in hexadecimal.
@@ -397,6 +399,10 @@ impl fmt::Display for CertificateError {
             Self::TooComplex => write!(
                 f,
                 "certificate takes more than {MAX_SIGNATURES} signature checks to verify"
+            ),
+            Self::TooManyNameComparisons => write!(
+                f,
+                "name constraints take more than {MAX_NAME_COMPARISONS} comparisons with names"
             ),
             Self::Revoked { serial } => write!(f, "certificate revoked: serial number {serial}"),
             Self::RevokedByResponder { serial, at, reason } => {

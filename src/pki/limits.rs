@@ -23,3 +23,5 @@ pub const MAX_SIGNATURES: u32 = 8;
 /// The most revocation lists of one CA that is not configured: its lists are verified with each path, which takes two
 /// signature checks besides.
 pub const MAX_CRLS_OF_INTERMEDIATE: usize = MAX_SIGNATURES as usize - 2;
+/// The most comparisons of a name with a name constraint for one path. The number is that of rustls-webpki, which counts.
+pub const MAX_NAME_COMPARISONS: u32 = 250_000;

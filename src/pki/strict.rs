@@ -49,7 +49,9 @@ pub(super) fn judge<'t, 'c>(
                     work: work.clone(),
                 });
             }
-            Err(CertificateError::TooComplex) => return Err(CertificateError::TooComplex),
+            Err(error @ (CertificateError::TooComplex | CertificateError::TooManyNameComparisons)) => {
+                return Err(error);
+            }
             Err(error) => search.refuse_path(error),
         }
     }
@@ -64,7 +66,7 @@ fn judge_path(
     now: u64,
     work: &Work,
 ) -> Result<(), CertificateError> {
-    check_issuers(path, purpose, now)?;
+    check_issuers(path, purpose, now, work)?;
     ask_webpki(trust, path, leaf, purpose, now)?;
     check_crls(trust, path, now, work)?;
     if !Usage::of(leaf)?.may_sign() {
@@ -75,7 +77,7 @@ fn judge_path(
 
 /// Checks what webpki does not: the CA's own limits, and certificates that a CA has issued to itself.
 #[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
-fn check_issuers(path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64) -> Result<(), CertificateError> {
+fn check_issuers(path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64, work: &Work) -> Result<(), CertificateError> {
     let mut counted = 0;
     let intermediates = path.certificates.iter().skip(1);
     for (number, der) in intermediates.chain(core::iter::once(&path.anchor)).enumerate() {
@@ -90,7 +92,8 @@ fn check_issuers(path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64) -> Result<
             return Err(CertificateError::PathTooLong { subject, allowed });
         }
         let unsupported = |form| CertificateError::UnsupportedNameConstraint { subject, form };
-        if let Some(form) = usage.name_constraints.and_then(|value| unsupported_form(value, below)) {
+        let form = |value| unsupported_form(value, below, work);
+        if let Some(form) = usage.name_constraints.and_then(form) {
             return Err(unsupported(form));
         }
         // Intermediates but these are webpki's.
@@ -295,7 +298,7 @@ fn explain(error: Error, trust: &Trust<'_>, path: &Path<'_, '_>, purpose: Purpos
                 .map_or(REFUSED, |usage| usage.wrong_purpose(purpose))
         }
         Error::NameConstraintViolation => CertificateError::NameConstraintViolation,
-        Error::MaximumNameConstraintComparisonsExceeded => CertificateError::TooComplex,
+        Error::MaximumNameConstraintComparisonsExceeded => CertificateError::TooManyNameComparisons,
         Error::BadDerTime if certificates.any(|certificate| certificate.not_before.0 == 0) => {
             CertificateError::Malformed(CertError::Before1970)
         }

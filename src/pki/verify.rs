@@ -274,7 +274,10 @@ impl<'a> Trust<'a> {
         if self.mode == Mode::Strict {
             return Err(error);
         }
-        if error == CertificateError::TooComplex {
+        if matches!(
+            error,
+            CertificateError::TooComplex | CertificateError::TooManyNameComparisons
+        ) {
             return Err(error);
         }
         let leaf_der = chain.first().copied().unwrap_or_default();

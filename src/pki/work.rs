@@ -11,6 +11,7 @@ pub struct Work {
     signatures: Cell<u32>,
     steps: Cell<u32>,
     hashed: Cell<usize>,
+    names: Cell<u32>,
 }
 
 impl Work {
@@ -29,6 +30,11 @@ impl Work {
         self.hashed.get()
     }
 
+    /// How many names were read for name constraints: those that constrain, and those of the certificates below.
+    pub fn names(&self) -> u32 {
+        self.names.get()
+    }
+
     /// Takes account of a signature over `bytes` bytes before it is verified.
     ///
     /// # Errors
@@ -45,5 +51,10 @@ impl Work {
     /// Takes account of a look at a candidate.
     pub(super) fn add_step(&self) {
         self.steps.set(self.steps.get().saturating_add(1));
+    }
+
+    /// Takes account of a name that is read for name constraints.
+    pub(super) fn add_name(&self) {
+        self.names.set(self.names.get().saturating_add(1));
     }
 }

@@ -18,6 +18,7 @@ use crate::pki::cert::CertError;
 use crate::pki::crl::CLOCK_SKEW;
 
 mod configured;
+mod costly;
 mod openssl;
 mod paths;
 mod revocation;
