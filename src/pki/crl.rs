@@ -172,10 +172,19 @@ impl<'a> Crl<'a> {
     pub(super) fn unchanged_until(&self, now: u64) -> u64 {
         let Date(this_update) = self.this_update;
         let begins = this_update.saturating_sub(CLOCK_SKEW);
+        if now < begins {
+            begins - 1
+        } else {
+            self.expiry().0.saturating_sub(1)
+        }
+    }
+
+    /// The first second at which it no longer counts: nextUpdate, or after [`MAX_AGE`] days where it names none.
+    #[must_use]
+    pub const fn expiry(&self) -> Date {
         match self.next_update {
-            _ if now < begins => begins - 1,
-            Some(Date(next_update)) => next_update.saturating_sub(1),
-            None => this_update.saturating_add(MAX_AGE * DAY),
+            Some(next_update) => next_update,
+            None => Date(self.this_update.0.saturating_add(MAX_AGE * DAY + 1)),
         }
     }
 
@@ -427,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_one_ca_have_an_order() {
+    fn lists_of_one_ca_have_an_order_and_an_expiry() {
         let ca = |name: &str| {
             let mut params = rcgen::CertificateParams::default();
             params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -463,5 +472,13 @@ mod tests {
         assert!(older([(&first, 8, 2021), (&first, 9, 2020)]));
         assert!(!older([(&renewed, 1, 2021), (&first, 9, 2020)]));
         assert!(older([(&renewed, 10, 2020), (&first, 9, 2021)]));
+        // Each counts until its expiry, also without nextUpdate.
+        for (next_update, date) in [(Some(Date(1_700_000_000)), "2023-11-14"), (None, "2020-01-31")] {
+            let mut crl = Crl::from_der(&other).unwrap();
+            crl.next_update = next_update;
+            let expiry = crl.expiry();
+            assert_eq!(format!("{expiry}"), date);
+            assert!(crl.check_current(expiry.0 - 1).is_ok() && crl.check_current(expiry.0).is_err());
+        }
     }
 }

@@ -78,10 +78,13 @@ pub(super) fn list(generation: &Generation, n: usize, out: &mut dyn Write) -> fm
     if !is_configured(generation.config(), &crl) {
         out.write_str(" (no configured CA; it may be that of an intermediate)")?;
     }
-    match crl.next_update {
-        Some(date) if date.0 <= now().now => writeln!(out, ", expired {date}: certificates of that CA are refused"),
-        Some(date) => writeln!(out, ", next update {date}"),
-        None => writeln!(out, ", which does not expire"),
+    let expiry = crl.expiry();
+    if expiry.0 <= now().now {
+        writeln!(out, ", expired {expiry}: certificates of that CA are refused")
+    } else if crl.next_update.is_some() {
+        writeln!(out, ", next update {expiry}")
+    } else {
+        writeln!(out, ", without next update: expires {expiry}")
     }
 }
 
