@@ -631,6 +631,10 @@ impl Fault {
                 error: CertificateError::KeyMayNotSign,
                 ..
             } => "Reissue it with keyUsage digitalSignature, or without any",
+            Self::Refusable {
+                error: CertificateError::UnsupportedCriticalExtension,
+                ..
+            } => "Reissue it without that extension, or with it not critical",
             Self::Refusable { .. } | Self::WeakSignature { .. } => "Have it reissued by a CA that peers accept",
             Self::MissingIssuer { .. } => "Put the issuer after it as well",
             Self::ChainSignature(_) => "Use the issuer's certificate for the key that has signed it",

@@ -18,11 +18,12 @@ pub enum Role {
     Client,
 }
 
-/// Checks what a leaf says of its key: its purposes (RFC 5280 §4.2.1.12) and that it may sign handshakes (§4.2.1.3,
-/// RFC 8446 §4.4.2.2).
+/// Checks the extensions of a leaf: its purposes (RFC 5280 §4.2.1.12), that its key may sign handshakes (§4.2.1.3,
+/// RFC 8446 §4.4.2.2), and that the critical ones are understood (RFC 5280 §4.2).
 ///
 /// # Errors
-/// [`CertificateError::WrongPurpose`], [`CertificateError::KeyMayNotSign`] or [`CertificateError::Malformed`].
+/// [`CertificateError::WrongPurpose`], [`CertificateError::KeyMayNotSign`],
+/// [`CertificateError::UnsupportedCriticalExtension`] or [`CertificateError::Malformed`].
 pub fn check_leaf(leaf: &Certificate<'_>, role: Role) -> Result<(), CertificateError> {
     let usage = Usage::of(leaf)?;
     let purpose = match role {
@@ -32,9 +33,12 @@ pub fn check_leaf(leaf: &Certificate<'_>, role: Role) -> Result<(), CertificateE
     if !usage.is_for(purpose) {
         return Err(usage.wrong_purpose(purpose));
     }
-    match usage.may_sign() {
-        true => Ok(()),
-        false => Err(CertificateError::KeyMayNotSign),
+    if !usage.may_sign() {
+        return Err(CertificateError::KeyMayNotSign);
+    }
+    match usage.unknown_critical() {
+        true => Err(CertificateError::UnsupportedCriticalExtension),
+        false => Ok(()),
     }
 }
 

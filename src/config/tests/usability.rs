@@ -207,7 +207,19 @@ fn certificates_that_peers_refuse_are_a_warning() {
     };
     let client = |text: String| text.replace(".srv_", ".cli_");
     let (for_server, for_client) = (ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth);
+    let unknown = {
+        let mut params = CertificateParams::new(["localhost".to_string()]).unwrap();
+        let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+        extension.set_criticality(true);
+        params.custom_extensions = vec![extension];
+        server(&params.signed_by(&key, &root).unwrap().pem(), &key.serialize_pem())
+    };
     for (text, message) in [
+        (
+            unknown,
+            ".tls.srv_cert: peers will refuse certificate 1: certificate has a critical extension that is not understood. \
+             Reissue it without that extension, or with it not critical",
+        ),
         (
             leaf(std::slice::from_ref(&for_client), &[]),
             ".tls.srv_cert: peers will refuse certificate 1: certificate is not for server authentication, but for client \
