@@ -106,8 +106,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// Divides what is left. `wanted` connections, or as many as the memory allows.
     pub(crate) fn of(memory: &Memory, wanted: Option<u16>) -> Self {
-        // For the tasks that are there once, the TLS client and the self-test with their buffers, and what is not worth
-        // counting.
+        // For the tasks that are there once, the TLS client and the self-test with their buffers, the smallest tables of
+        // half-open connections, and what is not worth counting.
         const FIXED: usize = 448 * 1024;
         // For all at once: two cards, the self-test, the shell over TLS, the page.
         const MORE: usize = 256 * 1024;

@@ -197,10 +197,11 @@ const HALF_OPEN_SHARE: usize = 32;
 pub const MAX_SLOTS: usize = 4096;
 
 impl Plan {
-    /// Divides `budget` bytes so that `connections` find place, if it is enough for that many.
+    /// Divides `budget` bytes so that `connections` find place, if it is enough for that many. The smallest table of
+    /// half-open connections, which every interface has (96 KiB), is not taken from it.
     pub fn for_memory(budget: usize, connections: usize) -> Self {
         let half_open = (budget / HALF_OPEN_SHARE / size_of::<HalfOpen>()).clamp(MIN_HALF_OPEN, MAX_HALF_OPEN);
-        let budget = budget.saturating_sub(half_open * size_of::<HalfOpen>());
+        let budget = budget.saturating_sub((half_open - MIN_HALF_OPEN) * size_of::<HalfOpen>());
         let overhead = size_of::<Slot>() + size_of::<SocketStorage<'_>>() + size_of::<Waiter>() + 8;
         let (large_buffer, small_buffer) = if budget >= 16 << 20 {
             (64 << 10, 8 << 10)

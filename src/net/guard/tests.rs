@@ -65,14 +65,27 @@ fn a_socket_begins_with_the_chosen_sequence_number() {
 }
 
 #[test]
-fn a_full_bucket_evicts_one_of_its_own_and_the_table_empties_itself() {
+fn a_full_bucket_evicts_its_oldest_entry_and_the_table_empties_itself() {
     let mut table = table(64);
     let mut evicted = 0;
+    let bucket = |number: u32| flow(number).bucket() % (64 / WAYS);
     for number in 0..1000 {
         let flow = flow(number);
         assert_eq!(table.find(&flow), None);
-        evicted += usize::from(table.insert(&flow, entry(&flow, 0), u64::from(number) * 0x1_0000_0003, 0));
-        assert!(table.find(&flow).is_some());
+        evicted += usize::from(table.insert(
+            &flow,
+            entry(&flow, i64::from(number) * 1_000),
+            i64::from(number) * 1_000,
+        ));
+        // The last ones of the bucket are there, and no others.
+        let others = (0..=number).rev().filter(|other| bucket(*other) == bucket(number));
+        for (place, other) in others.enumerate() {
+            assert_eq!(
+                table.find(&super::tests::flow(other)).is_some(),
+                place < WAYS,
+                "{other}"
+            );
+        }
     }
     assert_eq!((table.len(), evicted), (64, 936));
     let left = (0..1000).find(|&number| table.find(&flow(number)).is_some()).unwrap();
@@ -81,7 +94,7 @@ fn a_full_bucket_evicts_one_of_its_own_and_the_table_empties_itself() {
     assert_eq!(table.len(), 63);
     let mut expired = 0;
     for sweep in 0..(PARTS as i64) {
-        table.sweep(5_000_000 + sweep * SWEEP, |due| {
+        table.sweep(6_000_000 + sweep * SWEEP, |due| {
             expired += usize::from(due == Due::Expired)
         });
     }
@@ -96,7 +109,7 @@ fn a_syn_ack_is_sent_again_twice_and_not_at_all_when_the_table_is_half_full() {
         let mut number = 0;
         while table.len() < count {
             let flow = flow(number);
-            table.insert(&flow, entry(&flow, 0), 0, 0);
+            table.insert(&flow, entry(&flow, 0), 0);
             number += 1;
         }
         let mut resent = 0;

@@ -91,7 +91,7 @@ impl<C: Card> Runner<C> {
         // answer is a challenge (RFC 5961 §4.2).
         let entry = self.half_open.find(&flow).unwrap_or_else(|| {
             let entry = HalfOpen::new(&flow, mac, segment.seq, flow.iss(now, floor), options, now);
-            if self.half_open.insert(&flow, entry, shared.secret.draw(), now) {
+            if self.half_open.insert(&flow, entry, now) {
                 shared.count(|counters| counters.evicted_half_open += 1);
             }
             entry

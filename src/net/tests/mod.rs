@@ -185,7 +185,7 @@ pub(super) const PLAN: Plan = Plan {
     small: 0,
     large_buffer: 32 << 10,
     small_buffer: 4 << 10,
-    half_open: 512,
+    half_open: 0,
 };
 
 pub(super) fn address(host: usize) -> Ipv4Addr {
