@@ -121,6 +121,12 @@ impl Entry {
 
     /// Takes the place for a connection, until the guard is dropped.
     pub fn occupy(&self, kind: Kind, port: u16, peer: SocketAddrV4) -> Guard<'_> {
+        self.reserve(kind, port, peer);
+        Guard(self)
+    }
+
+    /// Counts the connection from now on: its worker takes the place soon.
+    pub(super) fn reserve(&self, kind: Kind, port: u16, peer: SocketAddrV4) {
         self.dialled.set(false);
         self.state.set(State::Silent);
         self.kind.set(kind);
@@ -130,7 +136,6 @@ impl Entry {
         self.description.set(Description::default());
         self.flow.reset();
         self.evict.reset();
-        Guard(self)
     }
 
     /// How far the connection has come.

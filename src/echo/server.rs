@@ -30,7 +30,7 @@ use super::{Kind, Listener, Network, Transport, find_network, share, wipe};
 use crate::config::Role;
 use crate::log::Limiter;
 use crate::net::ListenError;
-use crate::pki::text::Text;
+use crate::pki::text::{Count, Text};
 
 /// Ports that can be listened on at a time.
 pub const LISTENERS: usize = 8;
@@ -483,7 +483,11 @@ impl<N: Network> Service<N> {
                     let dialled = None;
                     if let Err(job) = self.hand_over(Job { stream, kind, dialled }).await {
                         self.tally.refused.one();
-                        let why = format_args!("{}: refused: {}", job.stream.peer(), self.busy());
+                        let why = match self.limit(&job) {
+                            Some(most) => Text::of(format_args!("its address has {}", Count::of(most, "connection"))),
+                            None => self.busy(),
+                        };
+                        let why = format_args!("{}: refused: {why}", job.stream.peer());
                         self.failures.log(::log::Level::Warn, why);
                         job.stream.abort();
                     }
@@ -502,6 +506,8 @@ impl<N: Network> Service<N> {
             match self.find_place(Instant::now(), &job) {
                 Place::At(desk) => {
                     desk.idle.set(false);
+                    desk.entry
+                        .reserve(job.kind, job.stream.local().port(), job.stream.peer());
                     desk.mailbox.signal(job);
                     return Ok(());
                 }
@@ -520,11 +526,18 @@ impl<N: Network> Service<N> {
         Text::of(format_args!("all {} workers are busy", self.capacity()))
     }
 
+    /// The most connections with the newcomer's address, if there are as many.
+    fn limit(&self, job: &Job<N::Stream>) -> Option<usize> {
+        let most = self.limits.get().per_address.filter(|_| job.dialled.is_none())?;
+        let newcomer = *job.stream.peer().ip();
+        let count = self.live().filter(|entry| *entry.peer().ip() == newcomer).count();
+        (count >= most).then_some(most)
+    }
+
     /// Where a new connection may go. Asks one that has not come to anything to make room, if that is what it takes.
     fn find_place(&self, now: Instant, job: &Job<N::Stream>) -> Place<'_, N::Stream> {
         let newcomer = *job.stream.peer().ip();
-        let full = |most: usize| self.live().filter(|entry| *entry.peer().ip() == newcomer).count() >= most;
-        let limited = job.dialled.is_none() && self.limits.get().per_address.is_some_and(full);
+        let limited = self.limit(job).is_some();
         if let Some(desk) = self.desks.iter().find(|desk| desk.idle.get() && !limited) {
             return Place::At(desk);
         }
@@ -561,10 +574,8 @@ impl<N: Network> Service<N> {
             entry.evict(why);
             return Place::Until(soon);
         }
-        match entries()
-            .filter(eligible)
-            .all(|entry| entry.state() == State::Established)
-        {
+        // Other addresses do not wait behind one that is at its limit.
+        match limited || entries().all(|entry| entry.state() == State::Established) {
             true => Place::Nowhere,
             false => Place::Until(soon),
         }

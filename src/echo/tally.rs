@@ -101,7 +101,6 @@ impl fmt::Display for Tally {
             ("refused, all workers busy", &self.refused),
             ("evicted before established", &self.evicted),
             ("evicted when established", &self.evicted_established),
-            ("evicted when established", &self.evicted_established),
             ("handshakes finished", &self.handshakes),
             ("connections finished", &self.finished),
             ("bytes echoed", &self.echoed),

@@ -483,6 +483,23 @@ fn an_address_has_no_more_connections_than_it_may() {
 }
 
 #[test]
+fn an_address_at_its_limit_keeps_no_other_waiting() {
+    let limits = Limits {
+        per_address: Some(2),
+        ..Limits::default()
+    };
+    served(4, limits, async |service, network| {
+        service.start(Kind::Tls, 7, None).unwrap();
+        // Two that make no room yet, one beyond the limit, and behind it one of another address.
+        let [_first, _second, third, _other] =
+            [1, 1, 1, 2].map(|host| network.dial_from([10, 0, 3, host].into(), 7, 100).unwrap());
+        settle().await;
+        assert!(third.was_reset());
+        assert_eq!(service.live().count(), 3);
+    });
+}
+
+#[test]
 fn a_port_that_is_restarted_at_once_has_been_stopped() {
     served(1, Limits::default(), async |service, network| {
         service.start(Kind::Plain, 7, None).unwrap();
