@@ -37,6 +37,9 @@ const STALLED: Duration = Duration::from_millis(500);
 /// The same when sending takes so long, whatever the peer takes.
 const SLOW: Duration = Duration::from_secs(5);
 
+/// For so long a connection is likely to be in its handshake or request.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// Whose tape it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct About {
@@ -47,8 +50,8 @@ struct About {
     since: Instant,
 }
 
-/// As many tapes as there is memory for. Each connection takes the oldest that is not held, whatever is on it; if all are
-/// held, one whose peer takes nothing, or not enough.
+/// As many tapes as there is memory for. Each connection takes the oldest that is not held, whatever is on it; but rather
+/// than one that began a moment ago, a held one whose peer takes nothing, or not enough.
 pub struct Traces {
     slots: &'static [Slot],
     on: Cell<bool>,
@@ -91,8 +94,19 @@ impl Traces {
             return None;
         }
         let age = |slot: &&Slot| slot.about.get().map_or(0, |about| about.number);
-        let free = self.slots.iter().filter(|slot| slot.held.get().is_none());
-        let slot = free.min_by_key(age).or_else(|| self.slowest(now))?;
+        let fresh = |slot: &&Slot| {
+            let about = slot.about.get();
+            about.is_some_and(|about| now.saturating_duration_since(about.since) < FRESH)
+        };
+        let free = self
+            .slots
+            .iter()
+            .filter(|slot| slot.held.get().is_none())
+            .min_by_key(age);
+        let slot = free
+            .filter(|slot| !fresh(slot))
+            .or_else(|| self.slowest(now))
+            .or(free)?;
         slot.held.set(None);
         let number = self.last.get().wrapping_add(1).max(1);
         self.last.set(number);
@@ -174,6 +188,11 @@ impl Narrator {
 pub struct Held(Narrator);
 
 impl Held {
+    /// Whether the tape is still this connection's.
+    pub fn is_ours(&self) -> bool {
+        self.0.about().is_some()
+    }
+
     /// Notes that the peer has taken a part; returns whether the tape is still this connection's.
     pub fn progress(&self) -> bool {
         let held = self.0.about().and(self.0.slot.held.get());
@@ -343,11 +362,17 @@ mod tests {
         let third = traces.next(3).unwrap().hold().unwrap();
         drop(held);
         assert!(third.progress(), "it is not given back by the one before");
+        // A connection that began a moment ago keeps its tape while there is one that is not read.
+        let fresh = traces.begin_at(stalled, PEER, None).unwrap();
+        third.0.slot.held.set(Some((now, now)));
+        assert_eq!(traces.begin_at(stalled, PEER, None).unwrap().number(), 5);
+        assert!(fresh.read(|_| ()).is_some() && !third.progress());
+        let third = traces.next(5).unwrap().hold().unwrap();
         // One that is read too slowly gives way as well.
         let fourth = traces.begin_at(now, PEER, None).unwrap().hold().unwrap();
         third.0.slot.held.set(Some((now, slow)));
         fourth.0.slot.held.set(Some((slow, slow)));
-        assert_eq!(traces.begin_at(slow, PEER, None).unwrap().number(), 5);
+        assert_eq!(traces.begin_at(slow, PEER, None).unwrap().number(), 7);
         assert!(fourth.progress() && !third.progress());
     }
 

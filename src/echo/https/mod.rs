@@ -8,7 +8,8 @@ mod request;
 
 use core::fmt::Write as _;
 
-use embassy_time::{Duration, with_timeout};
+use embassy_futures::select::{Either, select};
+use embassy_time::{Duration, Timer, with_timeout};
 use embedded_io_async::{BufRead, Write};
 
 use super::pump::End;
@@ -24,6 +25,8 @@ pub(super) const PROTOCOLS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
 const PATIENCE: Duration = Duration::from_secs(15);
 /// For the peer to take the answer, if it is to be had at all: meanwhile its tape is nobody else's.
 pub(super) const DELIVERY: Duration = Duration::from_secs(30);
+/// How often a delivery looks whether its tape is another connection's.
+const RECHECK: Duration = Duration::from_millis(100);
 /// The content of one chunk, in bytes. With its frame it goes out in one record.
 const CHUNK: usize = 2048;
 /// What goes around a chunk: its length in four digits, two ends of line.
@@ -64,11 +67,24 @@ pub(super) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
             None => answer.refusal(request).await,
         }
     };
-    match with_timeout(DELIVERY.min(limits.idle), delivery).await {
-        Ok(Ok(())) => End::Finished,
-        Ok(Err(Some(error))) => End::Write(error),
-        Ok(Err(None)) if held.as_ref().is_some_and(|held| !held.progress()) => End::Displaced,
-        Ok(Err(None)) | Err(_) => End::Stalled,
+    let delivery = with_timeout(DELIVERY.min(limits.idle), delivery);
+    match select(delivery, displaced(held.as_ref())).await {
+        Either::First(Ok(Ok(()))) => End::Finished,
+        Either::First(Ok(Err(Some(error)))) => End::Write(error),
+        Either::First(Ok(Err(None))) if held.as_ref().is_some_and(|held| !held.is_ours()) => End::Displaced,
+        Either::First(Ok(Err(None)) | Err(_)) => End::Stalled,
+        // The peer takes nothing, so that no write would notice.
+        Either::Second(()) => End::Displaced,
+    }
+}
+
+/// Waits until another connection has taken the tape.
+async fn displaced(held: Option<&Held>) {
+    let Some(held) = held else {
+        return core::future::pending().await;
+    };
+    while held.is_ours() {
+        Timer::after(RECHECK).await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
-use embassy_futures::join::join;
+use embassy_futures::join::join3;
 use embedded_io_async::{Read as _, Write as _};
 
 use super::*;
@@ -19,7 +19,7 @@ use crate::echo::server::{Secure as _, Session as _};
 use crate::echo::traces::{Slot, TAPE, Traces};
 use crate::echo::{Kind, Transport as _};
 use crate::pki::verify::{Clock, Trust};
-use crate::testing::block_on;
+use crate::testing::{block_on, pass};
 use crate::tls::testing::{Script, unhex};
 use crate::tls::trace::{Event, Story};
 use crate::tls::{ClientConfig, Connection, Identity, ServerConfig, Stream, Versions};
@@ -50,17 +50,26 @@ fn answer_with(
     pages: &'static Traces,
     meanwhile: impl FnOnce(),
 ) -> (String, Vec<Vec<u8>>) {
-    let (answer, messages) = asked(request, versions, pages, meanwhile, true);
+    let (answer, messages) = asked(request, versions, pages, meanwhile, Reading::All);
     (answer.unwrap(), messages)
 }
 
-/// The same; no answer where the server has left a client that `reads` nothing.
+/// What the client reads of the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    All,
+    Nothing,
+    /// Nothing, and meanwhile another connection takes its tape.
+    Displaced,
+}
+
+/// The same; no answer where the server has left a client that reads nothing.
 fn asked(
     request: &str,
     versions: Versions,
     pages: &'static Traces,
     meanwhile: impl FnOnce(),
-    reads: bool,
+    reading: Reading,
 ) -> (Option<String>, Vec<Vec<u8>>) {
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -95,6 +104,17 @@ fn asked(
 
     let mut meanwhile = Some(meanwhile);
     let mut messages = Vec::new();
+    let reads = reading == Reading::All;
+    let taking = async {
+        if reading == Reading::Displaced {
+            while entry.flow().echoed() == 0 {
+                embassy_futures::yield_now().await;
+            }
+            pass(std::time::Duration::from_secs(1));
+            pages.begin("10.0.2.2:1".parse().unwrap(), None).unwrap();
+            pass(RECHECK.into());
+        }
+    };
     let serving = async {
         let guard = entry.occupy(Kind::Https, 443, far.peer());
         let mut session = worker.accept(&mut far, &entry, None).await.unwrap();
@@ -102,12 +122,15 @@ fn asked(
         meanwhile.take().unwrap()();
         let (mut reader, mut writer) = session.split().unwrap();
         let limits = Limits {
-            idle: Duration::from_millis(if reads { 30_000 } else { 100 }),
+            idle: Duration::from_millis(if reading == Reading::Nothing { 100 } else { 30_000 }),
             ..Limits::default()
         };
         let end = serve(&mut reader, &mut writer, page, &limits, &guard).await;
         if !reads {
-            assert!(matches!(end, End::Stalled), "{end:?}");
+            match reading {
+                Reading::Displaced => assert!(matches!(end, End::Displaced), "{end:?}"),
+                _ => assert!(matches!(end, End::Stalled), "{end:?}"),
+            }
             return None;
         }
         assert!(matches!(end, End::Finished), "{end:?}");
@@ -141,7 +164,7 @@ fn asked(
         }
         Some(String::from_utf8(answer).unwrap())
     };
-    let (flow, answer) = block_on(join(serving, asking));
+    let (flow, answer, ()) = block_on(join3(serving, asking, taking));
     let lengths = answer
         .as_ref()
         .map(|answer| (request.len() as u64, answer.len() as u64));
@@ -365,8 +388,10 @@ fn without_its_tape_the_page_is_to_be_had_later() {
 #[test]
 fn who_does_not_read_is_left_and_keeps_nobody_from_the_page() {
     let pages = traces(1, TAPE);
-    let (answer, _) = asked(GET, Versions::Both, pages, || (), false);
-    assert_eq!(answer, None);
+    for reading in [Reading::Nothing, Reading::Displaced] {
+        let (answer, _) = asked(GET, Versions::Both, pages, || (), reading);
+        assert_eq!(answer, None);
+    }
     assert!(
         answer_with(GET, Versions::Both, pages, || ())
             .0
