@@ -8,6 +8,11 @@ use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+std::thread_local! {
+    /// How far this thread's clock is ahead.
+    static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
 struct HostCriticalSection;
 critical_section::set_impl!(HostCriticalSection);
 
@@ -41,7 +46,7 @@ struct HostClock;
 impl embassy_time_driver::Driver for HostClock {
     fn now(&self) -> u64 {
         static START: OnceLock<Instant> = OnceLock::new();
-        START.get_or_init(Instant::now).elapsed().as_micros() as u64
+        (START.get_or_init(Instant::now).elapsed() + AHEAD.get()).as_micros() as u64
     }
 
     // `block_on` polls again and again, so nobody needs to be woken.
@@ -49,6 +54,11 @@ impl embassy_time_driver::Driver for HostClock {
 }
 
 embassy_time_driver::time_driver_impl!(static CLOCK: HostClock = HostClock);
+
+/// Puts this thread's clock ahead.
+pub(crate) fn pass(time: Duration) {
+    AHEAD.set(AHEAD.get() + time);
+}
 
 /// Polls `future` until it is ready; fails the test after 60 s without progress.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {

@@ -2,7 +2,7 @@
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::{Mutex, MutexGuard};
-use embassy_time::{Duration, with_timeout};
+use embassy_time::{Duration, Instant, with_deadline};
 use zeroize::Zeroize as _;
 
 use super::command::{self, Request};
@@ -15,7 +15,10 @@ use crate::echo::reverse;
 use crate::pki::text::Count;
 
 /// How long a paste may pause.
-const PAUSE: Duration = Duration::from_secs(60);
+pub(super) const PAUSE: Duration = Duration::from_secs(60);
+
+/// How long a paste may have the buffer: other sessions wait for it. The whole of it takes five minutes at 9,600 bit/s.
+pub(super) const PASTE_MAX: Duration = Duration::from_secs(600);
 
 /// What a configuration is written on before it is taken. There is one, and one session at a time has it. It is wiped
 /// when that session is done with it, however that ends: there may be private keys on it.
@@ -69,6 +72,8 @@ enum Pasted {
     Whole,
     /// With its full stop, but it had not fit.
     TooLong,
+    /// With its full stop, but after [`PASTE_MAX`].
+    TooSlow,
     /// By Control-C or Control-D.
     Abandoned,
     /// Nothing came for [`PAUSE`].
@@ -100,13 +105,18 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             return self.fetch(destination).await.map(|()| None);
         }
         let paper = if trusted { host.tls_paper() } else { Err(UNTRUSTED) };
+        let until = Instant::now().saturating_add(PASTE_MAX);
         match &paper {
             Ok(_) => {
-                self.print(format_args!(
+                let prompt = self.print(format_args!(
                     "Paste a defconfig (only its .tls section is used) or PEM blocks: certificates, private keys, CRLs.\n\
                      End with a line containing only \".\"; Ctrl-C cancels. Input is not echoed.\n"
-                ))
-                .await?;
+                ));
+                match with_deadline(until, prompt).await {
+                    Ok(printed) => printed?,
+                    // The peer reads too slowly.
+                    Err(_) => return Ok(Some(Exit::End)),
+                }
             }
             // A script sends its paste all the same: private keys, which must not be run as commands.
             Err(why) => {
@@ -118,10 +128,17 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             }
         }
         let mut paper = paper.ok();
-        let pasted = self.paste(paper.as_mut()).await;
+        let pasted = self.paste(&mut paper, until).await;
         self.input.wipe();
         self.console.wipe();
         match (pasted?, paper) {
+            (Pasted::TooSlow, None) => {
+                let seconds = PASTE_MAX.as_secs();
+                self.print(format_args!(
+                    "Failed: no line containing only \".\" within {seconds} s. {UNCHANGED}\n"
+                ))
+                .await?;
+            }
             (Pasted::Closed, None) => return Ok(Some(Exit::End)),
             (_, None) => self.print(format_args!("{UNCHANGED}\n")).await?,
             (pasted, Some(paper)) => return self.pasted(pasted, paper).await,
@@ -129,12 +146,17 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         Ok(None)
     }
 
-    /// Takes what was pasted, or says why it is not taken.
+    /// Takes what was pasted, or says why it is not taken. The buffer is free before anything is printed, which takes as
+    /// long as the peer likes.
     async fn pasted(&mut self, pasted: Pasted, mut paper: Paper<'_>) -> Result<Option<Exit>, C::Error> {
+        if matches!(pasted, Pasted::Whole) {
+            return self.take(paper).await.map(|()| None);
+        }
+        let most = paper.space().len();
+        drop(paper);
         match pasted {
-            Pasted::Whole => self.take(&paper).await?,
+            Pasted::Whole => {}
             Pasted::TooLong => {
-                let most = paper.space().len();
                 self.print(format_args!(
                     "Failed: the text is longer than {most} bytes. {UNCHANGED}\n"
                 ))
@@ -148,6 +170,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 ))
                 .await?;
             }
+            // The paper was given back.
+            Pasted::TooSlow => {}
             Pasted::Closed => {
                 self.print(format_args!(
                     "\nFailed: the input ended without a line containing only \".\". {UNCHANGED}\n"
@@ -160,17 +184,27 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     /// Reads up to a line that is a full stop. What does not fit, or without paper everything, is read all the same: it must
-    /// not be taken for commands.
-    async fn paste(&mut self, mut paper: Option<&mut Paper<'_>>) -> Result<Pasted, C::Error> {
+    /// not be taken for commands. At `until` the paper is given back.
+    async fn paste(&mut self, paper: &mut Option<Paper<'_>>, until: Instant) -> Result<Pasted, C::Error> {
         // Of the line at hand: where it begins, how long it is, and whether it begins with a full stop.
         let (mut start, mut length, mut stop) = (0, 0_usize, false);
-        let (mut after_cr, mut fits) = (false, true);
+        let (mut after_cr, mut fits, mut slow) = (false, true, false);
         loop {
-            if self.input.is_empty() {
-                self.console.flush().await?;
-            }
-            let byte = match with_timeout(PAUSE, self.input.byte(self.console)).await {
+            let next = async {
+                if self.input.is_empty() {
+                    self.console.flush().await?;
+                }
+                self.input.byte(self.console).await
+            };
+            let pause = Instant::now().saturating_add(PAUSE);
+            let limit = if paper.is_some() { until.min(pause) } else { pause };
+            let byte = match with_deadline(limit, next).await {
                 Ok(byte) => byte?,
+                Err(_) if limit < pause => {
+                    (*paper, slow) = (None, true);
+                    continue;
+                }
+                Err(_) if slow => return Ok(Pasted::TooSlow),
                 Err(_) => return Ok(Pasted::Late),
             };
             let lf_of_crlf = core::mem::replace(&mut after_cr, byte == Some(b'\r')) && byte == Some(b'\n');
@@ -184,7 +218,11 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                         if let Some(paper) = paper {
                             paper.set_len(start);
                         }
-                        return Ok(if fits { Pasted::Whole } else { Pasted::TooLong });
+                        return Ok(match (slow, fits) {
+                            (true, _) => Pasted::TooSlow,
+                            (_, true) => Pasted::Whole,
+                            (_, false) => Pasted::TooLong,
+                        });
                     }
                     fits &= paper.as_mut().is_none_or(|paper| paper.push(b'\n'));
                     (start, length, stop) = (paper.as_ref().map_or(0, |paper| paper.len), 0, false);
@@ -234,30 +272,34 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 
     async fn fetch(&mut self, target: Target<'_>) -> Result<(), C::Error> {
         let host = self.host;
+        self.print(format_args!("Fetching from {}:{}...\n", target.host, target.port))
+            .await?;
+        // The buffer is taken when the peer has read that.
+        self.console.flush().await?;
         let mut paper = match host.tls_paper() {
             Ok(paper) => paper,
             Err(why) => return self.outcome(Err(why)).await,
         };
-        self.print(format_args!("Fetching from {}:{}...\n", target.host, target.port))
-            .await?;
         let Some(fetched) = self.interruptible(host.tls_fetch(target, &mut paper)).await? else {
             return self.print(format_args!("{UNCHANGED}\n")).await;
         };
         match fetched {
-            Ok(()) => self.take(&paper).await,
+            Ok(()) => self.take(paper).await,
             Err(why) => {
+                drop(paper);
                 self.print(format_args!("Failed: {why}. {UNCHANGED}\n")).await?;
                 self.list_interfaces(target.netif).await
             }
         }
     }
 
-    async fn take(&mut self, paper: &Paper<'_>) -> Result<(), C::Error> {
+    async fn take(&mut self, paper: Paper<'_>) -> Result<(), C::Error> {
         let count = paper.text().len();
-        self.print(format_args!("Read {}.\n", Count::of(count, "byte"))).await?;
         let mut said = Piece::new();
-        let taken = self.host.tls_replace(paper, &mut said);
+        let taken = self.host.tls_replace(&paper, &mut said);
+        drop(paper);
         let said = said.as_str();
+        self.print(format_args!("Read {}.\n", Count::of(count, "byte"))).await?;
         match taken {
             Ok(()) => {
                 // Idle workers take it up, so that the report counts connections only.

@@ -1,5 +1,7 @@
 //! Sessions as somebody at the other end sees them.
 
+mod paste;
+
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use std::boxed::Box;
