@@ -194,20 +194,21 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
             whose.key()
         );
         let mut telnet = Telnet::new(stream);
-        // The session borrows the stream and goes before the stream does.
-        let (words, exit) = match select(ours.wait(), run(&mut telnet, host, Origin::Tls)).await {
-            Either::First(next) => {
+        // The session borrows the stream and goes before the stream does. In this order: it prints its prompt before the
+        // next one takes over.
+        let (words, exit) = match select(run(&mut telnet, host, Origin::Tls), ours.wait()).await {
+            Either::Second(next) => {
                 ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends: {next} takes over");
                 (Some("\nanother session has taken over\n"), None)
             }
-            Either::Second(Ok(exit)) => {
+            Either::First(Ok(exit)) => {
                 match exit {
                     Exit::Http => refused(&HTTP),
                     _ => ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends"),
                 }
                 (None, Some(exit))
             }
-            Either::Second(Err(error)) => {
+            Either::First(Err(error)) => {
                 ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends: {error}");
                 telnet.get_mut().transport().stream.shutdown();
                 continue;

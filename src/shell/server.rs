@@ -41,16 +41,17 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
             }
         };
         let mut telnet = Telnet::new(stream);
-        // The session borrows the stream and goes before the stream does.
-        match select(listener.accept(), run(&mut telnet, host, Origin::Telnet)).await {
-            Either::First(next) => {
+        // The session borrows the stream and goes before the stream does. In this order: it prints its prompt before the
+        // next one takes over.
+        match select(run(&mut telnet, host, Origin::Telnet), listener.accept()).await {
+            Either::Second(next) => {
                 log_end(format_args!(": {} takes over", next.peer()));
                 waiting = Some(next);
                 goodbye(telnet, Some("\nanother session has taken over\n"))
                     .await
                     .shutdown();
             }
-            Either::Second(Ok(exit)) => {
+            Either::First(Ok(exit)) => {
                 match exit {
                     Exit::Http => requests.log(Level::Warn, format_args!("{peer}: debug shell ends: {HTTP}")),
                     _ => log_end(format_args!("")),
@@ -63,7 +64,7 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
                     carry_out(host, power);
                 }
             }
-            Either::Second(Err(error)) => {
+            Either::First(Err(error)) => {
                 log_end(format_args!(": {error}"));
             }
         }

@@ -693,6 +693,18 @@ fn a_person_is_echoed_edits_completes_and_pages() {
 }
 
 #[test]
+fn connections_that_come_at_once_get_a_prompt_each() {
+    let machine = Machine::new();
+    with_telnet(&machine, async || {
+        let mut all = [(); 4].map(|()| Person::sits_down(&machine.network));
+        for person in &mut all {
+            let shown = person.types("").await;
+            assert!(shown.contains("> "), "{shown}");
+        }
+    });
+}
+
+#[test]
 fn the_newest_connection_wins() {
     let machine = Machine::new();
     with_telnet(&machine, async || {
