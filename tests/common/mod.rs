@@ -43,6 +43,18 @@ pub fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// What a peer can occupy, by `status`: slots, workers, memory and heap. Equal before an attack and after it.
+pub fn resources(status: &str) -> Vec<&str> {
+    let kept = ["  slots: ", "connections: ", "memory: ", "rsa heap: "];
+    let lines = status
+        .lines()
+        .filter(|line| kept.iter().any(|start| line.starts_with(start)));
+    // The peak of the heap stays.
+    let lines: Vec<_> = lines.map(|line| line.split(" in use, ").next().unwrap()).collect();
+    assert!(lines.len() >= kept.len(), "{status}");
+    lines
+}
+
 /// The next connection to a listener, on which nothing is waited for longer than [`LIMIT`].
 pub fn accept(listener: &TcpListener) -> TcpStream {
     listener.set_nonblocking(true).unwrap();

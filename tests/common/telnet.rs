@@ -63,6 +63,11 @@ impl Telnet {
         self.at
     }
 
+    /// The connection alone; what comes is still read.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Says that nothing more will be sent.
     pub fn shutdown(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();

@@ -34,8 +34,17 @@ const MAC: EthernetAddress = EthernetAddress([0x02, 0, 0, 0, 0, 0x02]);
 pub struct Wire {
     socket: Arc<UdpSocket>,
     shared: Arc<Shared>,
-    streams: Sender<(TcpStream, u16)>,
+    streams: Sender<(TcpStream, u16, Reading)>,
     forwards: Mutex<Vec<SocketAddr>>,
+}
+
+/// How a client's end of the cable reads.
+#[derive(Debug, Clone, Copy)]
+pub enum Reading {
+    /// As fast as the client does.
+    Fast,
+    /// So many bytes, then one in each such time, or none. Its window is a kilobyte.
+    Slow(usize, Option<Duration>),
 }
 
 /// What the test and the cable's thread share.
@@ -106,12 +115,17 @@ impl Wire {
 
     /// Listens on this host; what connects there gets to that port of the machine.
     pub fn forward(&self, port: u16) -> SocketAddr {
+        self.forward_reading(port, Reading::Fast)
+    }
+
+    /// The same for clients that read so.
+    pub fn forward_reading(&self, port: u16, reading: Reading) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (shared, streams) = (Arc::clone(&self.shared), self.streams.clone());
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
-                if shared.stop.load(Ordering::Relaxed) || streams.send((stream, port)).is_err() {
+                if shared.stop.load(Ordering::Relaxed) || streams.send((stream, port, reading)).is_err() {
                     return;
                 }
             }
@@ -324,10 +338,13 @@ struct Pair {
     socket: SocketHandle,
     /// The client has said all, the machine has.
     ended: (bool, bool),
+    reading: Reading,
+    /// When a slow client reads its next byte.
+    next: Instant,
 }
 
 impl Peer {
-    fn run(mut self, streams: Receiver<(TcpStream, u16)>) {
+    fn run(mut self, streams: Receiver<(TcpStream, u16, Reading)>) {
         let config = Config::new(HardwareAddress::Ethernet(MAC));
         let now = || smoltcp::time::Instant::from_micros(i64::try_from(epoch().elapsed().as_micros()).unwrap());
         let mut interface = Interface::new(config, &mut self, now());
@@ -341,12 +358,16 @@ impl Peer {
         while !self.shared.stop.load(Ordering::Relaxed) {
             self.receive();
             self.send_delayed();
-            while let Ok((client, to)) = streams.try_recv() {
+            while let Ok((client, to, reading)) = streams.try_recv() {
                 client.set_nonblocking(true).unwrap();
                 let _ = client.set_nodelay(true);
                 // Given away for good: there are not many, and the process ends soon.
-                let buffer = || tcp::SocketBuffer::new(vec![0_u8; BUFFER].leak());
-                let mut socket = tcp::Socket::new(buffer(), buffer());
+                let buffer = |len: usize| tcp::SocketBuffer::new(vec![0_u8; len].leak());
+                let window = match reading {
+                    Reading::Fast => BUFFER,
+                    Reading::Slow(..) => 1024,
+                };
+                let mut socket = tcp::Socket::new(buffer(window), buffer(BUFFER));
                 socket.set_nagle_enabled(false);
                 socket.connect(interface.context(), (MACHINE, to), port).unwrap();
                 port += 1;
@@ -355,6 +376,8 @@ impl Peer {
                     client,
                     socket,
                     ended: (false, false),
+                    reading,
+                    next: Instant::now(),
                 });
             }
             interface.poll(now(), &mut self, &mut sockets);
@@ -495,6 +518,22 @@ fn ethernet_to(to: EthernetAddress, arp: &[u8]) -> Vec<u8> {
 }
 
 impl Pair {
+    /// How many bytes the client reads now.
+    fn room(&self) -> usize {
+        match self.reading {
+            Reading::Fast => usize::MAX,
+            Reading::Slow(0, Some(_)) if self.next <= Instant::now() => 1,
+            Reading::Slow(first, _) => first,
+        }
+    }
+
+    fn took(&mut self, count: usize) {
+        if let (Reading::Slow(first, pause), 1..) = (&mut self.reading, count) {
+            *first = first.saturating_sub(count);
+            self.next = Instant::now() + pause.unwrap_or_default();
+        }
+    }
+
     /// Moves what can be moved. Whether there is more to come.
     fn pump(&mut self, socket: &mut tcp::Socket<'_>) -> bool {
         if !self.ended.0 && socket.can_send() {
@@ -505,6 +544,8 @@ impl Pair {
             });
             match read {
                 Ok(Ok(()) | Err(ErrorKind::WouldBlock)) => {}
+                // A slow reader goes at once.
+                Ok(Err(ErrorKind::UnexpectedEof)) if matches!(self.reading, Reading::Slow(..)) => return false,
                 Ok(Err(ErrorKind::UnexpectedEof)) => {
                     socket.close();
                     self.ended.0 = true;
@@ -514,10 +555,16 @@ impl Pair {
             }
         }
         if socket.can_recv() {
-            let written = socket.recv(|data| match self.client.write(data) {
-                Ok(count) => (count, Ok(())),
+            let room = self.room();
+            let mut taken = 0;
+            let written = socket.recv(|data| match self.client.write(&data[..data.len().min(room)]) {
+                Ok(count) => {
+                    taken = count;
+                    (count, Ok(()))
+                }
                 Err(error) => (0, Err(error.kind())),
             });
+            self.took(taken);
             if !matches!(written, Ok(Ok(()) | Err(ErrorKind::WouldBlock))) {
                 return false;
             }

@@ -12,7 +12,7 @@ use super::common::pki::{Pki, USER_NETWORK};
 use super::common::telnet::Telnet;
 use super::common::tls::{self, Hello};
 use super::common::wire::{Segment, Wire};
-use super::common::{LIMIT, Scratch, poll};
+use super::common::{LIMIT, Scratch, poll, resources};
 
 /// A machine at the other end of a cable, and the way to its services for clients that behave.
 struct Site {
@@ -20,6 +20,8 @@ struct Site {
     wire: Wire,
     pki: Pki,
     scratch: Scratch,
+    /// `status` before the attack.
+    before: String,
 }
 
 impl Site {
@@ -29,11 +31,13 @@ impl Site {
         let defconfig = format!("{USER_NETWORK}{tls}.echo = {{ .tls_port = 10007, .plain_port = 10008, {echo} }},\n");
         let machine = Setup::new().wire(wire.address()).defconfig(defconfig).ready();
         wire.connected();
+        let before = Telnet::connect(wire.forward(23)).command("status");
         Self {
             machine,
             wire,
             pki,
             scratch: Scratch::new(),
+            before,
         }
     }
 
@@ -67,14 +71,11 @@ impl Site {
         }));
     }
 
-    /// The pool is as it was: nobody is connected but this shell, nothing is half open or closing.
+    /// All is free again that was free before the attack.
     fn assert_rested(&self) {
         let mut shell = self.shell();
-        poll("the pool as it was", || {
-            let status = shell.command("status");
-            let rested = status.contains("\nconnections: 0 of ")
-                && status.contains(" 0 half open, 0 open, 1 established, 0 closing\n");
-            rested.then_some(())
+        poll("the resources as they were", || {
+            (resources(&shell.command("status")) == resources(&self.before)).then_some(())
         });
     }
 }
@@ -179,6 +180,7 @@ fn behind_ten_thousand_half_open_peers_a_handshake_succeeds() {
     }
     let counters = site.shell().command("counters");
     assert!(counters.contains("\n  evicted, half open"), "{counters}");
+    site.assert_rested();
 }
 
 #[test]
@@ -245,6 +247,7 @@ fn behind_ten_thousand_stalled_peers_a_handshake_succeeds() {
         !counters.contains("  evicted before established                 0\n"),
         "{counters}"
     );
+    site.assert_rested();
 }
 
 #[test]
@@ -255,6 +258,7 @@ fn stalled_peers_keep_nobody_out_of_the_shell() {
     }
     site.shell();
     site.assert_serves();
+    site.assert_rested();
 }
 
 #[test]
@@ -269,6 +273,7 @@ fn a_shell_whose_peer_has_vanished_is_taken_over() {
     for _ in 0..5 {
         assert!(site.shell().command("version").starts_with("postern "));
     }
+    site.assert_rested();
 }
 
 #[test]

@@ -1,23 +1,29 @@
-//! Peers that occupy workers and seats: others are served all the same. The results are in docs/limits.md.
+//! Peers that occupy workers, seats, pages and buffers: others are served all the same, and everything is free afterwards.
+//! The results are in docs/limits.md.
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use smoltcp::wire::TcpControl;
 
 use super::common::machine::{Machine, Setup};
 use super::common::pki::{Session, USER_NETWORK};
-use super::common::poll;
+use super::common::process::Process;
 use super::common::telnet::Telnet;
 use super::common::tls::s_client;
 use super::common::wire::Wire;
+use super::common::{poll, resources};
 
 /// The round-trip time of the clients that behave.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 /// Handshakes of these that are tried, and that have to succeed.
 const TRIES: u32 = 100;
 const SUCCESSES: u32 = 95;
+/// The handshake timeout of the machine.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Clients at a time, each of which makes its handshakes one after the other.
 const CLIENTS: u32 = 4;
 
@@ -25,23 +31,33 @@ struct Site {
     machine: Machine,
     wire: Wire,
     session: Session,
+    /// `status` before the attack.
+    before: String,
 }
 
 impl Site {
-    fn new() -> Self {
+    /// A machine with `more` in its `.echo`.
+    fn new(more: &str) -> Self {
         let (wire, session) = (Wire::new(), Session::new("session"));
+        let echo = ".tls_port = 10007, .plain_port = 10008, .https_port = 443, .connections = 32, .idle_timeout = 10";
         let text = format!(
-            "{USER_NETWORK}.vmm.tls_dbgsh = 992,\n.echo = {{ .tls_port = 10007, .plain_port = 10008, .connections = 32 }},\n{}",
+            "{USER_NETWORK}.vmm.tls_dbgsh = 992,\n.vmm.telnet_reload = 1,\n.echo = {{ {echo}, {more} }},\n{}",
             session.tls("")
         );
         let machine = Setup::new().wire(wire.address()).defconfig(text).ready();
         wire.connected();
+        let before = Telnet::connect(wire.forward(23)).command("status");
         wire.delay(ROUND_TRIP);
-        Self { machine, wire, session }
+        Self {
+            machine,
+            wire,
+            session,
+            before,
+        }
     }
 
-    /// Opens connections to `port`, one every `pause`, until `stop`; each says `payload` and then no more. The n-th is from
-    /// `ghost(n)`. How many came about.
+    /// Opens connections to `port`, one every `pause`, until `stop`; each sends `payload` and then no more. The n-th is from
+    /// `ghost(n)`. Returns how many were established.
     fn occupy(&self, port: u16, payload: &[u8], pause: Duration, ghost: Ghost, stop: &AtomicBool) -> u32 {
         let mut open = 0;
         for n in 0.. {
@@ -62,22 +78,30 @@ impl Site {
         open
     }
 
-    /// How many of [`TRIES`] clients are served while `attack` goes on until its argument is set.
+    /// How many of [`TRIES`] clients get `answer` to `request` over TLS while `attack` goes on until its argument is set.
     fn served(&self, port: u16, request: &str, answer: &str, attack: impl FnOnce(&AtomicBool) + Send) -> u32 {
-        let (stop, left, served) = (AtomicBool::new(false), AtomicU32::new(TRIES), AtomicU32::new(0));
         let address = self.wire.forward(port);
+        self.successes(CLIENTS, || self.is_served(address, request, answer), attack)
+    }
+
+    /// How many of [`TRIES`] calls of `client` return true meanwhile; so many are made at a time.
+    fn successes(
+        &self,
+        at_a_time: u32,
+        client: impl Fn() -> bool + Sync,
+        attack: impl FnOnce(&AtomicBool) + Send,
+    ) -> u32 {
+        let (stop, left, served) = (AtomicBool::new(false), AtomicU32::new(TRIES), AtomicU32::new(0));
         std::thread::scope(|scope| {
             let attack = scope.spawn(|| attack(&stop));
             // The machine is full when they come.
             std::thread::sleep(Duration::from_secs(3));
-            let clients: Vec<_> = (0..CLIENTS)
+            let clients: Vec<_> = (0..at_a_time)
                 .map(|_| {
                     scope.spawn(|| {
                         let next = |left: u32| left.checked_sub(1);
                         while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok() {
-                            if self.is_served(address, request, answer) {
-                                served.fetch_add(1, Ordering::Relaxed);
-                            }
+                            served.fetch_add(client().into(), Ordering::Relaxed);
                         }
                     })
                 })
@@ -86,17 +110,24 @@ impl Site {
             stop.store(true, Ordering::Relaxed);
             attack.join().unwrap();
         });
-        served.into_inner()
+        let served = served.into_inner();
+        println!("{served} of {TRIES}");
+        served
     }
 
-    /// Whether a client gets that answer within the handshake timeout of the machine (10 s).
-    fn is_served(&self, address: SocketAddr, request: &str, answer: &str) -> bool {
+    fn client(&self, address: SocketAddr, request: &str) -> Process {
         let identity = self.session.identity("client");
         let arguments = identity.iter().map(String::as_str).chain(["-quiet"]);
         let mut client = s_client(address, &self.session.ca(), arguments);
         client.write(request.as_bytes());
+        client
+    }
+
+    /// Whether a client gets that answer within the handshake timeout of the machine (10 s).
+    fn is_served(&self, address: SocketAddr, request: &str, answer: &str) -> bool {
+        let mut client = self.client(address, request);
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(10) {
+        while start.elapsed() < TIMEOUT {
             // What was answered before the end counts.
             let ended = client.ended().is_some();
             if client.out.text().contains(answer) {
@@ -110,14 +141,16 @@ impl Site {
         false
     }
 
-    /// Everything is as it was: nobody is served but this shell, and all slots are free but its own.
+    fn counters(&self) -> String {
+        Telnet::connect(self.wire.forward(23)).command("counters")
+    }
+
+    /// All is free again that was free before the attack.
     fn assert_rested(&self) {
         self.wire.delay(Duration::ZERO);
         let mut shell = Telnet::connect(self.wire.forward(23));
-        poll("the pool as it was", || {
-            let status = shell.command("status");
-            let rested = status.contains(" 0 half open, 0 open, 1 established, 0 closing\n");
-            (rested && status.contains("\nconnections: 0 of ")).then_some(())
+        poll("the resources as they were", || {
+            (resources(&shell.command("status")) == resources(&self.before)).then_some(())
         });
     }
 }
@@ -128,37 +161,89 @@ type Ghost = fn(u32) -> (Ipv4Addr, u16);
 const SAME: Ghost = |n| (Ipv4Addr::new(10, 1, 0, 1), 10_000 + n as u16);
 const OTHERS: Ghost = |n| (Ipv4Addr::from(0x0a02_0001 + n), 30_000);
 
-fn assert_occupied_workers_serve(ghost: Ghost, least: &str) {
-    let site = Site::new();
+/// More connections than the workers of a machine with 256 MiB.
+const MANY: u32 = 308;
+
+fn assert_occupied_workers_serve(ghost: Ghost) {
+    let site = Site::new("");
     let attack = |stop: &AtomicBool| {
         let open = site.occupy(10008, b"x", Duration::from_millis(20), ghost, stop);
-        assert!(open > 200, "{open} connections came about");
+        assert!(open > MANY, "{open} connections established");
     };
     let served = site.served(10007, "are you there\n", "are you there", attack);
     assert!(served >= SUCCESSES, "{served} of {TRIES}");
-    let counters = Telnet::connect(site.wire.forward(23)).command("counters");
-    assert!(!counters.contains(&format!("  {least:<40} 0\n")), "{counters}");
+    let counters = site.counters();
     assert!(
-        site.machine
-            .console()
-            .text()
-            .contains("evicted for a newer connection after ")
+        !counters.contains(&counter("evicted when established", 0)),
+        "{counters}"
     );
+    let console = site.machine.console().text();
+    assert!(console.contains("evicted for a newer connection after "), "{console}");
+    site.assert_rested();
+}
+
+/// A line of `counters`.
+fn counter(name: &str, count: u32) -> String {
+    format!("  {name:<40} {count}\n")
 }
 
 #[test]
 fn idle_connections_of_one_address_keep_nobody_out() {
-    assert_occupied_workers_serve(SAME, "evicted when established");
+    assert_occupied_workers_serve(SAME);
 }
 
 #[test]
 fn idle_connections_of_many_addresses_keep_nobody_out() {
-    assert_occupied_workers_serve(OTHERS, "evicted when established");
+    assert_occupied_workers_serve(OTHERS);
+}
+
+#[test]
+fn silent_connections_keep_nobody_out_of_the_echo_over_tls() {
+    let site = Site::new("");
+    let attack = |stop: &AtomicBool| {
+        site.occupy(10007, b"", Duration::from_millis(20), OTHERS, stop);
+    };
+    let served = site.served(10007, "are you there\n", "are you there", attack);
+    assert!(served >= SUCCESSES, "{served} of {TRIES}");
+    let counters = site.counters();
+    assert!(
+        !counters.contains(&counter("evicted before established", 0)),
+        "{counters}"
+    );
+    site.assert_rested();
+}
+
+#[test]
+fn an_address_has_no_more_workers_than_its_limit() {
+    const LIMIT: usize = 8;
+    let site = Site::new(&format!(".connections_per_address = {LIMIT}"));
+    let attack = |stop: &AtomicBool| {
+        let open = site.occupy(10007, b"\x16", Duration::from_millis(20), SAME, stop);
+        assert!(open > MANY, "{open} connections established");
+    };
+    let most = AtomicUsize::new(0);
+    let address = site.wire.forward(10007);
+    let shell = Mutex::new(Telnet::connect(site.wire.forward(23)));
+    let client = || {
+        let status = shell.lock().unwrap().command("status");
+        most.fetch_max(status.matches("\n  10.1.0.1:").count(), Ordering::Relaxed);
+        site.is_served(address, "are you there\n", "are you there")
+    };
+    let served = site.successes(CLIENTS, client, attack);
+    drop(shell);
+    let most = most.into_inner();
+    println!("at most {most} workers");
+    assert!(served >= SUCCESSES, "{served} of {TRIES}");
+    assert!((1..=LIMIT).contains(&most), "{most}");
+    // There was always a worker for the clients: no other connection went but those of that address.
+    let counters = site.counters();
+    assert!(counters.contains(&counter("evicted when established", 0)), "{counters}");
+    site.assert_rested();
 }
 
 #[test]
 fn silent_connections_keep_nobody_out_of_the_shell_over_tls() {
-    let site = Site::new();
+    let site = Site::new("");
     let attack = |stop: &AtomicBool| {
         site.occupy(992, b"", Duration::from_millis(50), OTHERS, stop);
     };
@@ -170,7 +255,7 @@ fn silent_connections_keep_nobody_out_of_the_shell_over_tls() {
 
 #[test]
 fn connections_of_one_byte_keep_nobody_out_of_the_shell_over_tls() {
-    let site = Site::new();
+    let site = Site::new("");
     // The type of a handshake record.
     let attack = |stop: &AtomicBool| {
         site.occupy(992, b"\x16", Duration::from_secs(1), OTHERS, stop);
@@ -179,5 +264,49 @@ fn connections_of_one_byte_keep_nobody_out_of_the_shell_over_tls() {
     assert!(served >= SUCCESSES, "{served} of {TRIES}");
     site.machine
         .wait_for("refused: evicted for a newer connection (handshake not finished)");
+    site.assert_rested();
+}
+
+#[test]
+fn a_paste_that_pauses_is_taken_over_and_others_are_told() {
+    let site = Site::new("");
+    let address = site.wire.forward(23);
+    let mut first = Telnet::connect(address);
+    first.send(b"tls reload\r\n.tls = {\r\n");
+    first.said.wait_for("Input is not echoed.");
+    // Over TLS the buffer is wanted as well.
+    let held = "Failed: another session is reloading the configuration; try again when it has finished.";
+    assert!(site.is_served(site.wire.forward(992), "tls reload\n.\nexit\n", held));
+    // The next session on telnet ends the first, and has the buffer at once.
+    let mut second = Telnet::connect(address);
+    second.send(b"tls reload\r\n\x03");
+    let answer = second.prompt();
+    assert!(
+        answer.ends_with("Cancelled. The current configuration is unchanged.\n"),
+        "{answer}"
+    );
+    drop((first, second));
+    site.assert_rested();
+}
+
+#[test]
+fn a_paste_without_end_keeps_nobody_out() {
+    let site = Site::new("");
+    let address = site.wire.forward(23);
+    let attack = |stop: &AtomicBool| {
+        let mut shell = Telnet::connect(address);
+        shell.send(b"tls reload\r\n");
+        let mut stream = shell.into_stream();
+        let lines = b"all work and no play\r\n".repeat(100);
+        let mut sent = 0;
+        while !stop.load(Ordering::Relaxed) {
+            stream.write_all(&lines).unwrap();
+            sent += lines.len();
+        }
+        println!("{sent} bytes pasted");
+        assert!(sent > 256 << 10, "{sent}");
+    };
+    let served = site.served(10007, "are you there\n", "are you there", attack);
+    assert!(served >= SUCCESSES, "{served} of {TRIES}");
     site.assert_rested();
 }
