@@ -1,8 +1,8 @@
 //! Peers that occupy workers, seats, pages and buffers: others are served all the same, and everything is free afterwards.
 //! The results are in docs/limits.md.
 
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use smoltcp::wire::TcpControl;
 
 use super::common::machine::{Machine, Setup};
 use super::common::pki::{Session, USER_NETWORK};
-use super::common::process::Process;
+use super::common::process::{Process, find};
 use super::common::telnet::Telnet;
 use super::common::tls::s_client;
-use super::common::wire::Wire;
+use super::common::wire::{Reading, Wire};
 use super::common::{poll, resources};
 
 /// The round-trip time of the clients that behave.
@@ -264,6 +264,69 @@ fn connections_of_one_byte_keep_nobody_out_of_the_shell_over_tls() {
     assert!(served >= SUCCESSES, "{served} of {TRIES}");
     site.machine
         .wait_for("refused: evicted for a newer connection (handshake not finished)");
+    site.assert_rested();
+}
+
+/// Whether the debug shell on telnet greets a client in time.
+fn is_greeted(address: SocketAddr) -> bool {
+    let start = Instant::now();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut all = Vec::new();
+    while find(&all, b"> ").is_none() {
+        let left = TIMEOUT.saturating_sub(start.elapsed());
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return false;
+        }
+        let mut bytes = [0; 256];
+        match stream.read(&mut bytes) {
+            Ok(count @ 1..) => all.extend_from_slice(&bytes[..count]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[test]
+fn silent_connections_keep_nobody_out_of_the_shell_on_telnet() {
+    let site = Site::new("");
+    let address = site.wire.forward(23);
+    let attack = |stop: &AtomicBool| {
+        site.occupy(23, b"", Duration::from_millis(50), OTHERS, stop);
+    };
+    let served = site.successes(CLIENTS, || is_greeted(address), attack);
+    assert!(served >= SUCCESSES, "{served} of {TRIES}");
+    site.assert_rested();
+}
+
+#[test]
+fn slow_readers_of_the_page_keep_nobody_from_it() {
+    const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let site = Site::new("");
+    // The handshake and the beginning of the page; then nothing, or a byte in 100 ms.
+    let addresses = [None, Some(Duration::from_millis(100))]
+        .map(|pause| site.wire.forward_reading(443, Reading::Slow(4096, pause)));
+    let attack = |stop: &AtomicBool| {
+        let mut readers = Vec::new();
+        for address in addresses.iter().cycle() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            readers.push(site.client(*address, GET));
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    let address = site.wire.forward(443);
+    // There are four pages.
+    let served = site.successes(2, || site.is_served(address, GET, "</html>"), attack);
+    assert!(served >= SUCCESSES, "{served} of {TRIES}");
+    // Each of them had a page, and lost it.
+    let counters = site.counters();
+    let evicted = counters
+        .split("failed: page evicted")
+        .nth(1)
+        .and_then(|rest| rest.lines().next());
+    let evicted: u32 = evicted.and_then(|count| count.trim().parse().ok()).expect(&counters);
+    assert!(evicted >= 4, "{counters}");
     site.assert_rested();
 }
 
