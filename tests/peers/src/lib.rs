@@ -200,12 +200,15 @@ pub fn config<'a>(chain: &'a [&'a [u8]], pki: &'a Pki) -> ServerConfig<'a> {
         .with_versions(Versions::Tls13)
 }
 
-/// The present time.
+/// The time of the first call: that some passes during a test does not count.
 pub fn clock() -> Clock {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
+    static NOW: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    let now = *NOW.get_or_init(|| {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+    });
     Clock { now, floor: 0 }
 }
 

@@ -8,7 +8,7 @@ use postern::tls::session::{MAX_TICKET, SESSION_LIFETIME, TICKET_LIFETIME};
 use postern::tls::{
     AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, SessionCache, Tickets, Versions,
 };
-use postern_peers::hello::{message, pre_shared_key, vector8, vector16};
+use postern_peers::hello::{self, message, pre_shared_key, vector8, vector16};
 use postern_peers::middle::{Item, Middle, between};
 use postern_peers::world::{Kind, of};
 use postern_peers::{clock, rng};
@@ -245,6 +245,13 @@ fn a_server_name_is_acknowledged_where_it_has_chosen_the_identity() {
             let seen = std::cell::RefCell::new(None);
             between(client, server, |middle| {
                 middle.run(|(from_client, _), item| {
+                    if let (Some(1), true, Some(ServerName::Dns(name))) = (item.kind(), from_client, name) {
+                        // Without the trailing dot of a name that is written as a root (§3).
+                        client_hello(|list| {
+                            let (_, body) = list.iter().find(|(kind, _)| *kind == 0).unwrap();
+                            assert_eq!(*body, hello::server_name(name.trim_end_matches('.').as_bytes()));
+                        })(&mut body_of(&item));
+                    }
                     let look = |list: &mut Vec<(u16, Vec<u8>)>| {
                         let name = list.iter().find(|(kind, _)| *kind == 0);
                         seen.replace(name.map(|(_, body)| body.clone()));
@@ -271,7 +278,6 @@ fn a_server_name_is_acknowledged_where_it_has_chosen_the_identity() {
             Some(vec![])
         );
         assert_eq!(acknowledged(Some("localhost"), Some(&sessions), with_tickets), None);
-        // Without the trailing dot of a name that is written as a root.
         assert_eq!(acknowledged(Some("localhost."), None, server()), Some(vec![]));
     }
 }

@@ -198,6 +198,26 @@ fn renegotiation_is_declined_and_the_connection_goes_on() {
         });
         assert_eq!(received.sum::<usize>(), data);
     });
+    // Those that find no room at all stay due until there is some.
+    between(client().with_versions(Versions::Tls12), server(), |middle| {
+        middle.establish();
+        let server = &mut middle.server;
+        server.blocked = true;
+        while server.connection.write(&[b'x'; 1000]).unwrap() > 0 {}
+        for _ in 0..2 {
+            server.deliver(Item::Message(tls12_hello().message()), false);
+        }
+        server.blocked = false;
+        let refusals = |server: &End<'_>| {
+            let is_refusal = |item: &&Item| **item == Item::Alert(1, Alert::NO_RENEGOTIATION);
+            server.outbox.iter().filter(is_refusal).count()
+        };
+        server.collect();
+        assert_eq!(refusals(server), 1);
+        // The next step queues the other one.
+        server.deliver(Item::Alert(1, Alert::UNRECOGNIZED_NAME), false);
+        assert_eq!(refusals(server), 2);
+    });
     // A warning is no end.
     between(client().with_versions(Versions::Tls12), server(), |middle| {
         middle.establish();
