@@ -101,7 +101,9 @@ impl Acpi {
     ///
     /// ```compile_fail,E0133
     /// use postern::machine::{acpi::Acpi, boot_info::RootPointer};
-    /// Acpi::read(&[], RootPointer::At(0xfee0_0000));
+    /// fn read() -> Acpi {
+    ///     Acpi::read(&[], RootPointer::At(0xfee0_0000))
+    /// }
     /// ```
     pub unsafe fn read(ram: &[Range], rsdp: RootPointer) -> Self {
         Self::parse(&Firmware { ram }, rsdp)
