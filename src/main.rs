@@ -121,7 +121,7 @@ fn start(
     ram: u64,
 ) -> Result<(), memory::Short> {
     let dbgsh = settings::secure_shell(config, store, cards.len(), &mut memory)?;
-    let plan = Plan::of(&memory, config.echo.connections);
+    let plan = Plan::of(&memory, config.echo.connections, cards.len());
     let netifs = bring_up(spawner, config, cards, &plan, &mut memory)?;
     let desks = memory.slice(plan.connections, |_| Desk::<TcpStream>::new())?;
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());

@@ -104,11 +104,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Divides what is left. `wanted` connections, or as many as the memory allows.
-    pub(crate) fn of(memory: &Memory, wanted: Option<u16>) -> Self {
-        // For the tasks that are there once, the TLS client and the self-test with their buffers, the smallest tables of
-        // half-open connections, and what is not worth counting.
-        const FIXED: usize = 448 * 1024;
+    /// Divides what is left between `wanted` connections, or as many as the memory allows, and the sockets of `cards`.
+    pub(crate) fn of(memory: &Memory, wanted: Option<u16>, cards: usize) -> Self {
+        // For the tasks that are there once, the TLS client and the self-test with their buffers, the first card's
+        // smallest table of half-open connections, and what is not worth counting.
+        const FIXED: usize = 352 * 1024;
+        // A further card: its smallest table, its sockets beside those that come out of the plan, its debug shell.
+        const CARD: usize = 320 * 1024;
         // For all at once: two cards, the self-test, the shell over TLS, the page.
         const MORE: usize = 256 * 1024;
         let (tapes, more) = if memory.0.largest() < LITTLE {
@@ -116,7 +118,8 @@ impl Plan {
         } else {
             (TAPES, MORE)
         };
-        let free = memory.0.largest().saturating_sub(FIXED + more + 2 * tapes * TAPE);
+        let fixed = FIXED + cards.saturating_sub(1) * CARD + more + 2 * tapes * TAPE;
+        let free = memory.0.largest().saturating_sub(fixed);
         let most = (free.saturating_sub(LEAST_SPARE * SLOT) / FRUGAL).clamp(1, MAX_CONNECTIONS);
         let connections = match wanted {
             Some(wanted) => usize::from(wanted).clamp(1, most),
