@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use smoltcp::wire::TcpControl;
+use smoltcp::wire::{TcpControl, TcpSeqNumber};
 
 use super::common::machine::{Machine, Setup};
 use super::common::pki::{Session, USER_NETWORK};
@@ -38,13 +38,17 @@ struct Site {
 impl Site {
     /// A machine with `more` in its `.echo`.
     fn new(more: &str) -> Self {
+        Self::boot(more, |setup| setup.ready())
+    }
+
+    fn boot(more: &str, boot: impl FnOnce(Setup) -> Machine) -> Self {
         let (wire, session) = (Wire::new(), Session::new("session"));
         let echo = ".tls_port = 10007, .plain_port = 10008, .https_port = 443, .connections = 32, .idle_timeout = 10";
         let text = format!(
             "{USER_NETWORK}.vmm.tls_dbgsh = 992,\n.vmm.telnet_reload = 1,\n.echo = {{ {echo}, {more} }},\n{}",
             session.tls("")
         );
-        let machine = Setup::new().wire(wire.address()).defconfig(text).ready();
+        let machine = boot(Setup::new().wire(wire.address()).defconfig(text));
         wire.connected();
         let before = Telnet::connect(wire.forward(23)).command("status");
         wire.delay(ROUND_TRIP);
@@ -64,18 +68,22 @@ impl Site {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let ghost = ghost(n);
-            self.wire.syn(ghost, port);
-            let syn_ack = self.wire.seen_within(Duration::from_millis(500), |segment| {
-                segment.to == ghost && segment.control == TcpControl::Syn
-            });
-            if let Some(syn_ack) = syn_ack {
-                self.wire.acknowledge(&syn_ack, payload);
-                open += 1;
-            }
+            open += u32::from(self.occupy_once(ghost(n), port, payload));
             std::thread::sleep(pause);
         }
         open
+    }
+
+    /// Opens a connection from `ghost` that sends `payload`. Whether it was established.
+    fn occupy_once(&self, ghost: (Ipv4Addr, u16), port: u16, payload: &[u8]) -> bool {
+        self.wire.syn(ghost, port);
+        let syn_ack = self.wire.seen_within(Duration::from_millis(500), |segment| {
+            segment.to == ghost && segment.control == TcpControl::Syn
+        });
+        if let Some(syn_ack) = &syn_ack {
+            self.wire.acknowledge(syn_ack, payload);
+        }
+        syn_ack.is_some()
     }
 
     /// How many of [`TRIES`] clients get `answer` to `request` over TLS while `attack` goes on until its argument is set.
@@ -210,6 +218,63 @@ fn silent_connections_keep_nobody_out_of_the_echo_over_tls() {
         !counters.contains(&counter("evicted before established", 0)),
         "{counters}"
     );
+    site.assert_rested();
+}
+
+#[test]
+fn handshakes_that_fail_at_once_keep_nobody_out_and_leave_the_log_readable() {
+    let site = Site::new("");
+    let attack = |stop: &AtomicBool| {
+        let failed = site.occupy(10007, b"no ClientHello\r\n", Duration::from_millis(10), OTHERS, stop);
+        assert!(failed > MANY, "{failed} connections established");
+    };
+    let served = site.served(10007, "are you there\n", "are you there", attack);
+    assert!(served >= SUCCESSES, "{served} of {TRIES}");
+    let log = Telnet::connect(site.wire.forward(23)).command("log");
+    assert!(
+        log.contains("] ready after ") && log.contains("handshake failed: "),
+        "{log}"
+    );
+    site.assert_rested();
+}
+
+#[test]
+fn handshakes_that_fail_while_the_serial_port_is_not_read_keep_nobody_out() {
+    let site = Site::boot("", |setup| setup.unread_console().boot());
+    let attack = |stop: &AtomicBool| {
+        site.occupy(10007, b"no ClientHello\r\n", Duration::from_millis(10), OTHERS, stop);
+    };
+    let served = site.served(10007, "are you there\n", "are you there", attack);
+    assert!(served >= SUCCESSES, "{served} of {TRIES}");
+    site.assert_rested();
+}
+
+#[test]
+fn blind_resets_and_syns_keep_nobody_out() {
+    let site = Site::new("");
+    let ghost = OTHERS(0);
+    let attack = |stop: &AtomicBool| {
+        let mut n = 0;
+        while !stop.load(Ordering::Relaxed) {
+            // Another connection when the last one was closed for being idle.
+            if n % 5000 == 0 {
+                site.occupy_once(ghost, 10008, b"x");
+            }
+            // In the window, and not the next number.
+            let control = [TcpControl::Rst, TcpControl::Syn][n % 2];
+            site.wire.send(&site.wire.segment(ghost, 10008, |segment| {
+                segment.control = control;
+                segment.seq_number = TcpSeqNumber(1003) + n % 1000;
+            }));
+            n += 1;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(n > 1000, "{n} segments sent");
+    };
+    let served = site.served(10007, "are you there\n", "are you there", attack);
+    assert!(served >= SUCCESSES, "{served} of {TRIES}");
+    let counters = site.counters();
+    assert!(!counters.contains(&counter("challenge ACKs withheld", 0)), "{counters}");
     site.assert_rested();
 }
 
