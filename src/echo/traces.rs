@@ -353,17 +353,17 @@ mod tests {
         traces.switch(true);
         let held = [(); 2].map(|()| traces.begin(PEER, None).unwrap().hold().unwrap());
         let now = Instant::now();
-        assert!(traces.begin_at(now, PEER, None).is_none());
         let (stalled, slow) = (now + STALLED, now + SLOW);
+        held.iter().for_each(|held| held.0.slot.held.set(Some((now, now))));
+        assert!(traces.begin_at(now, PEER, None).is_none());
         held[0].0.slot.held.set(Some((now, stalled)));
-        held[1].0.slot.held.set(Some((now, now)));
         assert_eq!(traces.begin_at(stalled, PEER, None).unwrap().number(), 3);
         assert!(held[0].progress() && !held[1].progress(), "the first is read");
         let third = traces.next(3).unwrap().hold().unwrap();
         drop(held);
         assert!(third.progress(), "it is not given back by the one before");
         // A connection that began a moment ago keeps its tape while there is one that is not read.
-        let fresh = traces.begin_at(stalled, PEER, None).unwrap();
+        let fresh = traces.begin_at(now, PEER, None).unwrap();
         third.0.slot.held.set(Some((now, now)));
         assert_eq!(traces.begin_at(stalled, PEER, None).unwrap().number(), 5);
         assert!(fresh.read(|_| ()).is_some() && !third.progress());
