@@ -231,10 +231,7 @@ impl Side<'_> {
             .as_ref()
             .map(|protocol| String::from_utf8_lossy(protocol).into_owned());
         compare("protocol", &expect.protocol, &protocol)?;
-        let name = info
-            .server_name
-            .as_ref()
-            .map(|name| String::from_utf8_lossy(name).into_owned());
+        let name = info.server_name.as_ref().map(|name| name.to_string());
         compare("server name", &expect.server_name, &name)?;
         if expect.no_server_name && name.is_some() {
             return Err(unmet(format!("server name: {name:?}")));
