@@ -556,8 +556,7 @@ pub struct Echo {
     pub connections: Option<u16>,
     /// `.connections_per_address`: the most of these with one address; `None` (0): no limit of its own.
     pub connections_per_address: Option<u16>,
-    /// `.idle_timeout`: seconds without a byte either way after which an echo connection is closed (default 300; 3600 where the machine
-    /// has dialled).
+    /// `.idle_timeout`: seconds without a byte before a connection is closed (default 300; 3600 if the machine dialled it).
     pub idle_timeout: Option<u32>,
     /// `.reverse`: whom to dial, and serve.
     pub reverse: Vec<Reverse, MAX_REVERSES>,

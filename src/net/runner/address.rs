@@ -51,7 +51,7 @@ impl<C: Card> Runner<C> {
         if now >= self.grace {
             self.grace = NEVER;
             log::warn!(
-                "{}: no new lease after the link came back: address given up",
+                "{}: no new lease after the link came back: address removed",
                 self.shared.name
             );
             self.set_address(None, None);
