@@ -176,7 +176,7 @@ const DEVICE_TABLES: u64 = 16;
 unsafe fn switch_to(mapper: Mapper) {
     // SAFETY: the caller vouches for it.
     unsafe { core::arch::asm!("mov cr3, {}", in(reg) mapper.root(), options(nostack, preserves_flags)) };
-    // SAFETY: they are in force since the instruction before.
+    // SAFETY: the instruction before has made them the current ones.
     unsafe { memory::set_mapper(mapper) };
 }
 

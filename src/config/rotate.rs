@@ -111,7 +111,7 @@ impl Config {
         if is_new {
             self.check_list_dates(now)?;
         }
-        // A CA may have several lists. None of those in force gives way to older ones alone.
+        // A CA may have several lists. None of the current ones gives way to older ones alone.
         for old in running.tls.crl.iter().filter_map(|der| Crl::from_der(der).ok()) {
             let mut first = None;
             let mut is_followed = false;

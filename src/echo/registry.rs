@@ -90,7 +90,7 @@ pub struct Entry {
     heard: Cell<Instant>,
     description: Cell<Description>,
     flow: Flow,
-    /// Opened from here: whoever connects to the machine does not push it out.
+    /// Opened from here: connections to the machine do not evict it.
     dialled: Cell<bool>,
     evict: Signal<NoopRawMutex, Eviction>,
 }

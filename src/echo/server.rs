@@ -799,7 +799,7 @@ impl<N: Network> Service<N> {
     }
 }
 
-/// Waits until `over`. `signal` says when to look; somebody else may take it, or begin anew before this task runs.
+/// Waits until `over`. `signal` says when to look; another task may take it, or begin anew before this one runs.
 pub(super) async fn ended(signal: &Signal<NoopRawMutex, ()>, over: impl Fn() -> bool) {
     const RECHECK: Duration = Duration::from_millis(20);
     while !over() {

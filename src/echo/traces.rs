@@ -184,7 +184,7 @@ impl Narrator {
     }
 }
 
-/// A tape that nobody writes to until this is dropped, and that nobody takes while its peer reads.
+/// A tape that is not written to until this is dropped, and that no connection takes while its peer reads.
 pub struct Held(Narrator);
 
 impl Held {

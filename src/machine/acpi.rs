@@ -217,7 +217,7 @@ impl PhysicalMemory for Firmware<'_> {
         if self.ram.iter().any(|ram| ram.overlaps(range)) {
             return None;
         }
-        // SAFETY: not in usable RAM, so that nobody here writes it; only addresses that loader and firmware named are
+        // SAFETY: not in usable RAM, so that nothing here writes it; only addresses that loader and firmware named are
         // asked for (`Acpi::read`).
         unsafe { memory::firmware(address, len) }
     }

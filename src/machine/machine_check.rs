@@ -48,7 +48,7 @@ impl fmt::Display for MachineCheck {
     }
 }
 
-/// Switches machine checks on, where the CPU has them. The interrupt table has to be in force.
+/// Switches machine checks on, where the CPU has them. The interrupt table has to be loaded.
 pub(super) fn init() {
     let Some(leaf) = cpu::leaf(1).filter(|leaf| leaf.edx & CPUID_MCE != 0) else {
         return;

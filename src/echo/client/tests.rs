@@ -521,7 +521,7 @@ fn buffers_of_a_fetch_are_overwritten_where_it_is_given_up() {
     let (buffers, mut text) = ([&mut inbound[..], &mut outbound], [0; 100]);
     let fetching = crate::echo::fetch::fetch(near, config, Rng(1), buffers, &mut text);
     let connected = until(|| !server.clients.borrow().is_empty());
-    // It waits for the text when it is given up.
+    // It waits for the text when it is cancelled.
     let served = select(server.serve(&mut far, 100), connected);
     assert!(matches!(
         block_on(select(fetching, served)),

@@ -39,7 +39,7 @@ fn one_address_makes_room_for_others_and_not_for_itself() {
     assert_eq!(chosen(50, now), Some((address(9), Eviction::Share)));
     assert_eq!(chosen(2, now), Some((address(9), Eviction::Share)));
     assert_eq!(chosen(9, now), None, "all of them are busy");
-    // Idle, the oldest goes, whoever it is.
+    // Idle, the oldest goes, whatever its address.
     let later = now + IDLE + Duration::from_secs(1);
     assert_eq!(chosen(9, later), Some((address(1), Eviction::Idle)));
     assert_eq!(chosen(50, later), Some((address(9), Eviction::Share)));

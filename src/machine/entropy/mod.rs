@@ -2,7 +2,7 @@
 //!
 //! RDSEED, RDRAND and a virtio entropy device, each watched by health tests ([`health`]), go through SHA-256 into the
 //! key of a ChaCha20 generator. The generator erases fast: each time it makes numbers it first makes its next key, and
-//! keeps nothing of what it made, so that whoever sees its state learns nothing about the past. Sources are mixed in
+//! keeps nothing of what it made, so that its state reveals nothing about the past. Sources are mixed in
 //! again every ten minutes, and after each MiB. Without a healthy source there is no generator at all ([`NoEntropy`]).
 //!
 //! Two machines resumed from one snapshot have one state. So each use mixes in the time stamp counter, 32 bytes of
