@@ -61,12 +61,17 @@ mod tests {
         let bogo = || Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bogo/run"));
         let (status, out, _) = end(script("evidence").arg("--help"));
         assert!(status == 0 && out.contains("\n  bogo DIR "), "{out}");
+        assert!(out.contains("\n  wycheproof [DIR] "), "{out}");
         let (status, out, _) = end(bogo().arg("--help"));
         assert!(status == 0 && out.contains("git -C DIR checkout "), "{out}");
         for (arguments, reason) in [
             (&[][..], "a part is missing"),
             (&["other"], "there is no part 'other'"),
             (&["bogo"], "bogo takes the BoringSSL checkout"),
+            (
+                &["wycheproof", "a", "b"],
+                "wycheproof takes a checkout of C2SP/wycheproof, or nothing",
+            ),
         ] {
             let (status, _, err) = end(script("evidence").args(arguments));
             assert!(status == 2 && err.contains(reason), "{err}");
