@@ -69,8 +69,13 @@ fn judge_path(
     check_issuers(path, purpose, now, work)?;
     ask_webpki(trust, path, leaf, purpose, now)?;
     check_crls(trust, path, now, work)?;
-    if !Usage::of(leaf)?.may_sign() {
+    let usage = Usage::of(leaf)?;
+    if !usage.may_sign() {
         return Err(CertificateError::KeyMayNotSign);
+    }
+    // webpki ignores name constraints in a leaf, where they MUST NOT be (RFC 5280 §4.2.1.10).
+    if usage.unknown_critical() {
+        return Err(CertificateError::UnsupportedCriticalExtension);
     }
     Ok(())
 }

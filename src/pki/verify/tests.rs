@@ -692,6 +692,27 @@ fn unknown_critical_extensions_are_refused() {
     );
 }
 
+/// In a leaf they have no place (RFC 5280 §4.2.1.10).
+#[test]
+fn critical_name_constraints_of_a_leaf_are_refused() {
+    let root = root(|_| {});
+    let with = |critical| {
+        leaf(&root, |params| {
+            let permitted = element(0xa0, &[&element(0x30, &[&element(0x82, &[b"localhost"])])]);
+            let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 30], element(0x30, &[&permitted]));
+            extension.set_criticality(critical);
+            params.custom_extensions = Vec::from([extension]);
+        })
+    };
+    accepted(&root, &[&with(false)], ANY_SERVER);
+    refused(
+        &root,
+        &[&with(true)],
+        ANY_SERVER,
+        "certificate has a critical extension that is not understood",
+    );
+}
+
 #[test]
 fn identities_are_read() {
     let root = root(|_| {});
