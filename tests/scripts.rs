@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn the_external_suites_say_what_they_need() {
-        let bogo = || Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bogo/run"));
+        let suite = |run| Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(run));
+        let (bogo, limbo) = (|| suite("tests/bogo/run"), || suite("tests/limbo/run"));
         let (status, out, _) = end(script("evidence").arg("--help"));
         assert!(status == 0 && out.contains("\n  bogo DIR "), "{out}");
         assert!(out.contains("\n  wycheproof [DIR] "), "{out}");
@@ -72,6 +73,8 @@ mod tests {
                 &["wycheproof", "a", "b"],
                 "wycheproof takes a checkout of C2SP/wycheproof, or nothing",
             ),
+            (&["limbo"], "limbo takes the file with its cases"),
+            (&["bettertls"], "bettertls takes the file with its cases"),
         ] {
             let (status, _, err) = end(script("evidence").args(arguments));
             assert!(status == 2 && err.contains(reason), "{err}");
@@ -83,6 +86,12 @@ mod tests {
         );
         let (status, _, err) = end(bogo().arg("/nowhere"));
         assert!(status == 1 && err.contains("/nowhere has no ssl/test/runner"), "{err}");
+        let (status, out, _) = end(limbo().arg("--help"));
+        assert!(status == 0 && out.contains("git -C DIR checkout "), "{out}");
+        let (status, _, err) = end(&mut limbo());
+        assert!(status == 2 && err.contains("a suite is missing"), "{err}");
+        let (status, _, err) = end(limbo().args(["limbo", "/nowhere"]));
+        assert!(status == 1 && err.contains("cannot read /nowhere"), "{err}");
     }
 
     #[test]
