@@ -134,10 +134,11 @@ impl KeyPair {
     /// What goes to the peer.
     pub fn public_value(&self) -> PublicValue {
         match &self.0 {
-            Private::X25519MlKem768(seed, x25519) => {
-                PublicValue::joined(&encapsulation_key(seed), &x25519_public(x25519))
-            }
-            Private::X25519(secret) => PublicValue::new(&x25519_public(secret)),
+            Private::X25519MlKem768(seed, x25519) => PublicValue::joined(
+                &encapsulation_key(seed),
+                &x25519_dalek::PublicKey::from(x25519).to_bytes(),
+            ),
+            Private::X25519(secret) => PublicValue::new(&x25519_dalek::PublicKey::from(secret).to_bytes()),
             Private::Secp256r1(secret) => PublicValue::new(secret.public_key().to_sec1_point(false).as_bytes()),
             Private::Secp384r1(secret) => PublicValue::new(secret.public_key().to_sec1_point(false).as_bytes()),
         }
@@ -209,19 +210,6 @@ fn decapsulate(seed: &ml_kem::Seed, ciphertext: &[u8]) -> Result<SharedSecret, C
 pub fn prepare() {
     use p256::elliptic_curve::Group as _;
     core::hint::black_box(p256::ProjectivePoint::mul_by_generator(&p256::Scalar::ONE));
-}
-
-/// The public value of a secret. The image takes the ladder rather than the table of the base point: under emulation,
-/// where it runs as a rule, the wide instructions that search the table cost five times what the ladder does. On a CPU
-/// of its own the table is the faster.
-fn x25519_public(secret: &x25519_dalek::StaticSecret) -> [u8; X25519] {
-    if cfg!(feature = "image") {
-        // Not by `x25519_dalek::x25519`, which wants a copy of the secret.
-        let base = x25519_dalek::X25519_BASEPOINT_BYTES.into();
-        secret.diffie_hellman(&base).to_bytes()
-    } else {
-        x25519_dalek::PublicKey::from(secret).to_bytes()
-    }
 }
 
 fn complete_x25519(secret: &x25519_dalek::StaticSecret, peer: &[u8]) -> Result<SharedSecret, CryptoError> {
