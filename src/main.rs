@@ -14,7 +14,7 @@ use embassy_time::Duration;
 use host::Machine;
 use memory::{Memory, Plan};
 use postern::config::Config;
-use postern::crypto::kx;
+use postern::crypto;
 use postern::echo::Kind;
 use postern::echo::client::{Client, Speech};
 use postern::echo::server::{Desk, IDLE_TIMEOUT, IDLE_TIMEOUT_DIALLED, Limits, Service};
@@ -51,7 +51,7 @@ fn main(boot: Boot) -> ! {
         ::log::warn!("boot module refused: {fault}");
     }
     // Before any connection, whose own frames leave too little stack for it.
-    kx::prepare();
+    crypto::prepare();
     let config = settings::load(module, &mut memory);
     if config.vmm.panic_reboot {
         panic::set_policy(panic::Policy::Reset);

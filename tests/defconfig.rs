@@ -12,18 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use postern::config::{self, Config, Scratch};
 use postern::pki::cert::{Certificate, Date};
 use postern::pki::crl::Crl;
+use postern_testing::lists;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
     KeyPair, PKCS_ECDSA_P384_SHA384, date_time_ymd,
 };
-
-/// The critical sections of the host, which the base-point table of P-256 asks for.
-#[allow(dead_code)] // and what unit tests need besides
-#[path = "../src/testing.rs"]
-mod testing;
-
-#[path = "../src/config/tests/lists.rs"]
-mod lists;
 
 /// A target directory with one package in it.
 struct Build {

@@ -30,7 +30,7 @@ fn quoted(page: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_check_has_the_code_and_the_tests_that_its_table_names() {
-    let sources: String = ["src", "tests"]
+    let sources: String = ["src", "crates", "tests"]
         .iter()
         .flat_map(|directory| files(&root().join(directory), ".rs"))
         .map(|path| fs::read_to_string(path).unwrap())
@@ -50,7 +50,7 @@ fn every_check_has_the_code_and_the_tests_that_its_table_names() {
             );
             tests += 1;
         } else if let Some((file, function)) = word.split_once(".rs: ") {
-            let text = fs::read_to_string(root().join(format!("src/{file}.rs"))).unwrap();
+            let text = fs::read_to_string(root().join(format!("crates/tls/src/{file}.rs"))).unwrap();
             let begins = ["(", "<"].map(|mark| format!("fn {function}{mark}"));
             assert!(begins.iter().any(|begin| text.contains(begin)), "{word}");
             places += 1;
@@ -62,7 +62,7 @@ fn every_check_has_the_code_and_the_tests_that_its_table_names() {
 #[test]
 fn links_between_the_pages_lead_somewhere() {
     let mut pages = files(&root().join("docs"), ".md");
-    pages.extend(["README.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    pages.extend(["README.md", "CHANGELOG.md", "crates/tls/README.md"].map(|name| root().join(name)));
     let mut count = 0;
     for page in pages {
         let text = fs::read_to_string(&page).unwrap();

@@ -1,5 +1,4 @@
 //! Figures that depend on the host: measured and shown, not judged. `qemu/test figures`.
-#![cfg(feature = "image")]
 
 mod common;
 

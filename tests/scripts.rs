@@ -1,10 +1,8 @@
 //! `qemu/run` and `qemu/test` as people use them, and as they should not.
 
 #[path = "common/mod.rs"]
-#[cfg(feature = "image")]
 mod common;
 
-#[cfg(feature = "image")]
 mod tests {
     use std::net::TcpListener;
     use std::os::unix::fs::PermissionsExt;

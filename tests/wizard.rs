@@ -1,16 +1,11 @@
 //! `pki/wizard` as people use it, and as they should not; what it makes is judged by OpenSSL.
 
 #[path = "common/mod.rs"]
-#[cfg(feature = "image")]
 mod common;
 
-/// The critical sections of the host, which the base-point table of P-256 asks for.
-#[allow(dead_code)] // and what unit tests need besides
-#[cfg(feature = "image")]
-#[path = "../src/testing.rs"]
-mod testing;
+// Critical sections, which the base-point table of P-256 asks for.
+use postern_testing as _;
 
-#[cfg(feature = "image")]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;

@@ -45,7 +45,7 @@ unsafe impl critical_section::Impl for NoPreemption {
 }
 
 /// The heap, for RSA alone: an arena of fixed size. An RSA-4096 key takes 6 KiB for good (10 KiB while it is read), a
-/// signature or its verification 13 KiB for its time (measured in tests/footprint), and one is computed at a time.
+/// signature or its verification 13 KiB for its time (measured in crates/tls/tests/footprint), and one is computed at a time.
 #[global_allocator]
 static HEAP: Heap = Heap {
     arena: TalcLock::new({

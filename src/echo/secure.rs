@@ -320,9 +320,9 @@ mod tests {
     use super::*;
     use crate::crypto::key::SigningKey;
     use crate::echo::traces::Slot;
+    use crate::testing::Script;
     use crate::testing::block_on;
     use crate::tls::Identity;
-    use crate::tls::testing::Script;
     use std::vec::Vec;
 
     /// What a worker answers to somebody who says `hello` and then no more, how it counts that, and how far they came.

@@ -28,7 +28,6 @@ use crate::crypto::kx::Group;
 use crate::crypto::suite::CipherSuite;
 use crate::pki::staple::demands_staple;
 use crate::pki::verify::{CertificateError, Clock, Purpose, Trust};
-use crate::tls::config::Preferences;
 use crate::tls::{ClientAuth, Identity, MIN_INBOUND, MIN_OUTBOUND, ServerConfig, Versions};
 use handshake::{TLS12, TLS13, Want};
 use independent::Verifier;
@@ -90,19 +89,13 @@ impl<R: CryptoRng> SelfTest<'_, R> {
         match self.server {
             Err(why) => report(Outcome::skipped(Check::Server, why)),
             Ok(server) => {
-                for identity in server.identities.iter().take(MAX_IDENTITIES) {
-                    let server = ServerConfig {
-                        identities: core::slice::from_ref(identity),
-                        // The clients here have no certificates.
-                        client_auth: ClientAuth::Off,
-                        // Nobody needs to read what is said here.
-                        preferences: Preferences {
-                            key_log: None,
-                            ..server.preferences
-                        },
-                        ..server
-                    };
-                    let key = identity.key.algorithm();
+                for identity in server.identities().iter().take(MAX_IDENTITIES) {
+                    // The clients here have no certificates, and their secrets need no log.
+                    let server = server
+                        .with_identity(identity)
+                        .with_client_auth(ClientAuth::Off)
+                        .with_key_log(None);
+                    let key = identity.key().algorithm();
                     let mut vouched = Vouched::No;
                     report(self.timed(Check::Certificates(key), |this| {
                         let (verdict, by) = this.certificates(identity);
@@ -141,11 +134,11 @@ impl<R: CryptoRng> SelfTest<'_, R> {
 
     /// Whether a client that trusts the configured CAs will believe this identity.
     fn certificates(&self, identity: &Identity<'_>) -> (Verdict, Vouched) {
-        let judge = |trust: &Trust<'_>| trust.verify(identity.chain, Purpose::Server(None), (self.clock)());
+        let judge = |trust: &Trust<'_>| trust.verify(identity.chain(), Purpose::Server(None), (self.clock)());
         match judge(&self.trust) {
             Ok(()) => (Verdict::Passed, Vouched::ByCa),
             Err(CertificateError::NoTrustAnchors | CertificateError::UnknownIssuer { .. }) => {
-                let last = identity.chain.last().map_or(&[][..], core::slice::from_ref);
+                let last = identity.chain().last().map_or(&[][..], core::slice::from_ref);
                 match judge(&Trust::new(last)) {
                     Ok(()) => (Verdict::Skipped("not issued under .tls.ca_cert"), Vouched::ByChain),
                     Err(CertificateError::NoTrustAnchors | CertificateError::UnknownIssuer { .. }) => {
@@ -160,7 +153,7 @@ impl<R: CryptoRng> SelfTest<'_, R> {
 
     /// embedded-tls as the client.
     async fn independent(&mut self, server: ServerConfig<'_>, identity: &Identity<'_>, vouched: &Vouched) -> Outcome {
-        let check = Check::Independent(identity.key.algorithm());
+        let check = Check::Independent(identity.key().algorithm());
         let (clock, random, micros) = ((self.clock)(), self.random, self.micros);
         // All that embedded-tls knows.
         let server = server
@@ -176,14 +169,14 @@ impl<R: CryptoRng> SelfTest<'_, R> {
         let Some([up, down, server_in, server_out, client_in, client_out]) = split(self.buffer, sizes) else {
             return Outcome::failed(check, Failure::NoBuffer);
         };
-        let last = identity.chain.last().map_or(&[][..], core::slice::from_ref);
+        let last = identity.chain().last().map_or(&[][..], core::slice::from_ref);
         let by_chain = Trust::new(last);
         let trust = match vouched {
             Vouched::ByCa => Some(&self.trust),
             Vouched::ByChain => Some(&by_chain),
             Vouched::No => None,
         };
-        let verifier = Verifier::new(identity.chain, trust, clock);
+        let verifier = Verifier::new(identity.chain(), trust, clock);
         let link = Link::new(up, down);
         let (result, micros) = link
             .join(
@@ -215,14 +208,14 @@ impl<R: CryptoRng> SelfTest<'_, R> {
             .with_suites(want.suites)
             .with_groups(want.groups);
         let sizes = Sizes::of(&server);
-        let last = identity.chain.last().map_or(&[][..], core::slice::from_ref);
+        let last = identity.chain().last().map_or(&[][..], core::slice::from_ref);
         let by_chain = Trust::new(last);
         let trust = match vouched {
             Vouched::ByCa => &self.trust,
             Vouched::ByChain => &by_chain,
             Vouched::No => return Outcome::skipped(check, "no CA to verify the server by"),
         };
-        if identity.chain.first().is_some_and(|leaf| demands_staple(leaf)) {
+        if identity.chain().first().is_some_and(|leaf| demands_staple(leaf)) {
             return Outcome::skipped(
                 check,
                 "the certificate demands a stapled OCSP response, and none is stapled here",

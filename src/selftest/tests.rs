@@ -146,10 +146,9 @@ fn a_good_server_passes_with_every_kind_of_key() {
     }
 }
 
-#[cfg(feature = "rsa")]
 #[test]
 fn rsa_keys_pass() {
-    let der = crate::crypto::test_tools::rsa_key(2048);
+    let der = crate::testing::rsa_key(2048);
     let pki = Pki::new(&KeyPair::try_from(der).unwrap(), |_| {});
     let (lines, summary) = run_one(&[&pki.server], &pki.key, &[&pki.ca]);
     assert_eq!((summary.passed, summary.failed), (6, 0), "{lines:#?}");

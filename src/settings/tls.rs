@@ -371,17 +371,15 @@ fn server<'a>(
     };
     let identities = parts.server.as_ref().map_err(|why| *why)?;
     let tickets = generation.tickets.as_ref().ok_or("tickets cannot be sealed")?;
-    let mut server = ServerConfig::new(identities, now()).map_err(|_| UNUSABLE)?;
-    if config.tls.keylog {
-        server = server.with_key_log(&LogSecrets);
-    }
+    let server = ServerConfig::new(identities, now())
+        .map_err(|_| UNUSABLE)?
+        .with_key_log(key_log(config));
     let mutual = match (trust, parts.dialled.as_ref(), identities.first()) {
         // Whoever is there is served, also as the server in TLS.
         (Some(trust), Some(judge), Some(identity)) => {
-            let mut client = ClientConfig::new(judge, None, now()).with_identity(*identity);
-            if config.tls.keylog {
-                client = client.with_key_log(&LogSecrets);
-            }
+            let client = ClientConfig::new(judge, None, now())
+                .with_identity(*identity)
+                .with_key_log(key_log(config));
             // No tickets: each of these connections is judged anew.
             let server = server.with_client_auth(ClientAuth::Required(trust));
             Ok(Mutual { server, client })
@@ -400,14 +398,11 @@ fn client<'a>(generation: &'a Generation, parts: &'a Parts<'a>, rng: entropy::Rn
     let trust = trust.ok_or("no CA is configured to judge servers by: .tls.ca_cert is empty")?;
     let identities = parts.client.as_ref().map_err(|why| *why)?;
     let under = |trust: &'a Trust<'a>| {
-        let mut client = ClientConfig::new(trust, None, now());
-        if let Some(identity) = identities.first() {
-            client = client.with_identity(*identity);
+        let client = ClientConfig::new(trust, None, now()).with_key_log(key_log(generation.config()));
+        match identities.first() {
+            Some(identity) => client.with_identity(*identity),
+            None => client,
         }
-        if generation.config().tls.keylog {
-            client = client.with_key_log(&LogSecrets);
-        }
-        client
     };
     let own = parts.trust.as_ref().map_err(|why| *why)?.as_ref();
     let named = generation.config().tls.verify == config::Verify::Pki;
@@ -455,6 +450,11 @@ fn report_trust(config: &Config) {
 
 /// What the lines of the key log begin with.
 pub(crate) const KEY_LOG: &str = "keylog: ";
+
+/// Where secrets are logged, if that is configured.
+fn key_log(config: &Config) -> Option<&'static dyn KeyLog> {
+    config.tls.keylog.then_some(&LogSecrets)
+}
 
 /// Writes secrets to the log, in the NSS key log format, each line behind `keylog: `.
 struct LogSecrets;

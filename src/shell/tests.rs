@@ -17,8 +17,8 @@ use crate::echo::server::{Desk, Limits, Service};
 use crate::echo::traces::{Slot, TAPE};
 use crate::echo::{Network, Transport};
 use crate::net::ResolveError;
+use crate::testing::Script;
 use crate::testing::block_on;
-use crate::tls::testing::Script;
 use crate::tls::trace::{Event, Fact, Trace as _};
 
 /// A machine with a network, an echo service without workers, a client, and a log.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
+    date_time_ymd,
 };
 
 use super::common::machine::{Machine, Setup};
@@ -321,6 +322,42 @@ fn a_server_that_asks_who_we_are_is_told() {
             let expected = format!("Failed: not connected any more: the server refused: {refusal}.\n");
             assert!(answer.ends_with(&expected), "{answer}");
         }
+    }
+}
+
+#[test]
+fn a_ticket_that_is_too_long_is_logged_once_a_connection() {
+    let ca = Ca::new("CA of a test");
+    let credentials = ca.issue("the server", |_| {});
+    // OpenSSL puts the client's certificate into its tickets.
+    let long = ca.issue("the client", |params| {
+        let names = (0..60).map(|number| format!("name-{number}.long.example").try_into().unwrap());
+        params.subject_alt_names.extend(names.map(SanType::DnsName));
+    });
+    let ca_file = ca.file("ca.pem", &ca.issuer.pem());
+    let machine = ca.machine(&format!(
+        "  .cli_cert =\n{},\n  .cli_key =\n{},\n",
+        strings(&long.certificate),
+        strings(&long.key)
+    ));
+    let mut shell = echoctl_tls(&machine);
+    // TLS 1.3 sends two tickets, TLS 1.2 one.
+    for version in ["-tls1_3", "-tls1_2"] {
+        let arguments = [version, "-Verify", "1", "-CAfile", ca_file.to_str().unwrap()];
+        let (mut server, port) = ca.s_server(&credentials, &arguments);
+        connected(&mut shell, port, "");
+        converse(&machine, &mut shell, &mut server);
+        converse(&machine, &mut shell, &mut server);
+        assert_eq!(shell.command("client close"), "Done.\n");
+        let log = machine.console().text();
+        let line = format!("tls client: 10.0.2.2:{port}: ticket of ");
+        let lines: Vec<_> = log.lines().filter(|text| text.contains(&line)).collect();
+        assert_eq!(lines.len(), 1, "{log}");
+        assert!(
+            lines[0].ends_with(" bytes not stored (limit 1536), so it resumes no session"),
+            "{}",
+            lines[0]
+        );
     }
 }
 

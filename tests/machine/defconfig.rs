@@ -2,13 +2,13 @@
 
 use std::net::Ipv4Addr;
 
+use postern_testing::lists;
 use rcgen::date_time_ymd;
 
 use super::common::machine::Setup;
 use super::common::pki::{ECHO, Pki, USER_NETWORK, strings};
 use super::common::{Scratch, baked_ca, poll, tls};
 use super::identities::Ca;
-use super::reload::lists;
 
 #[test]
 fn another_one_changes_certificate_address_and_ports() {

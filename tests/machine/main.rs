@@ -1,5 +1,4 @@
 //! The whole machine: the image in QEMU, and peers that treat it well and badly.
-#![cfg(feature = "image")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -37,7 +36,5 @@ mod staples;
 mod trust;
 mod verdicts;
 
-/// Critical sections, which the engine wants for its tables.
-#[allow(dead_code)]
-#[path = "../../src/testing.rs"]
-mod testing;
+// Critical sections, which the engine wants for its tables.
+use postern_testing as _;

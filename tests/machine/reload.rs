@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use postern::pki::cert::Certificate;
+use postern_testing::lists;
 use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 
 use super::common::machine::{Machine, Setup};
@@ -15,9 +15,6 @@ use super::common::telnet::Telnet;
 use super::common::tls::s_client;
 use super::common::{Scratch, accept};
 use super::identities::Ca;
-
-#[path = "../../src/config/tests/lists.rs"]
-pub(super) mod lists;
 
 /// What is true after any failure.
 const UNCHANGED: &str = "The current configuration is unchanged.\n> ";

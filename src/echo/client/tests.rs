@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::crypto::key::SigningKey;
-use crate::crypto::test_tools::Rng;
 use crate::echo::fake::{FakeNetwork, Stream, beside, connection, settle};
 use crate::net::ConnectError;
 use crate::pki::verify::{Clock, Trust};
+use crate::testing::Rng;
 use crate::testing::block_on;
 use crate::tls::{self, ClientAuth, ClientConfig, Connection, FULL_INBOUND, Identity, ServerConfig, Tickets, Versions};
 use embedded_io_async::{Read, Write};
@@ -529,51 +529,6 @@ fn buffers_of_a_fetch_are_overwritten_where_it_is_given_up() {
     ));
     let left = [inbound, outbound].map(|buffer| buffer.iter().filter(|byte| **byte != 0).count());
     assert_eq!(left, [0, 0]);
-}
-
-#[test]
-fn a_ticket_that_is_too_long_is_logged_once_a_connection() {
-    crate::log::init(|_| {});
-    let ca = Ca::new("Our CA");
-    let credentials = ca.issue("the server", 2027);
-    let server = Server::new(&credentials, Versions::Both);
-    let anchors = [&ca.0.der()[..]];
-    let trust = Trust::new(&anchors);
-    let (near, mut far) = connection(40_000, 443, 1 << 16);
-    let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND], vec![0; 20_000]);
-    let config = ClientConfig::new(&trust, None, clock());
-    let tls = TlsClient::new(config, clock, LONG, Rng(1), &mut inbound, &mut outbound);
-    let mut speech = Speech::Tls(tls);
-    let remote = Remote {
-        address: Some(Ipv4Addr::new(10, 0, 2, 77)),
-        name: Name::new(),
-        port: 443,
-        through: false,
-    };
-    let work = async {
-        let (mut channel, _) = speech.open(near, &remote, None).await.unwrap();
-        let Channel::Tls(_, log) = &channel else {
-            panic!("not TLS");
-        };
-        let sessions = log.sessions.unwrap();
-        ::log::info!("the ticket from here on");
-        for length in [1536, 1537, 1600] {
-            // As when the server sends a ticket of that length.
-            assert_eq!(sessions.fit(&vec![1; length]).is_none(), length > 1536);
-            channel.send(b"x").await.unwrap();
-            assert_eq!(channel.read(&mut [0; 8]).await.unwrap(), 1);
-        }
-    };
-    assert!(matches!(
-        block_on(select(work, server.serve(&mut far, 100))),
-        Either::First(())
-    ));
-    let lines = logged_after("the ticket from here on");
-    let lines: Vec<_> = lines.iter().filter(|line| line.contains("10.0.2.77")).collect();
-    assert_eq!(
-        lines,
-        ["tls client: 10.0.2.77:443: ticket of 1537 bytes not stored (limit 1536), so it resumes no session"]
-    );
 }
 
 #[test]

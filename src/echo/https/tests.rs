@@ -19,8 +19,8 @@ use crate::echo::server::{Secure as _, Session as _};
 use crate::echo::traces::{Slot, TAPE, Traces};
 use crate::echo::{Kind, Transport as _};
 use crate::pki::verify::{Clock, Trust};
+use crate::testing::{Script, unhex};
 use crate::testing::{block_on, pass};
-use crate::tls::testing::{Script, unhex};
 use crate::tls::trace::{Event, Story};
 use crate::tls::{ClientConfig, Connection, Identity, ServerConfig, Stream, Versions};
 

@@ -5,8 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
 
 use chacha20::ChaCha20Rng;
-use postern::pki::verify::{Clock, PeerIdentity, ServerName, Trust};
-use postern::tls::{
+use postern_tls::pki::verify::{Clock, PeerIdentity, ServerName, Trust};
+use postern_tls::{
     ClientAuth, ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, Identity, Info, Progress, ServerConfig,
     SessionCache, Tickets,
 };
@@ -81,7 +81,7 @@ macro_rules! with_preferences {
             .with_protocols($protocols)
             .with_extended_master_secret_required($settings.extended_master_secret)
             .with_trace($recorder)
-            .with_key_log($recorder);
+            .with_key_log(Some($recorder));
         if !$settings.suites.is_empty() {
             config = config.with_suites(&$settings.suites);
         }

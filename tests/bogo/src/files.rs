@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use postern::crypto::key::SigningKey;
-use postern::pki::pem;
+use postern_tls::crypto::key::SigningKey;
+use postern_tls::pki::pem;
 
 use crate::exchange::Failure;
 

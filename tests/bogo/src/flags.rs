@@ -1,8 +1,8 @@
 //! The flags of the runner, and what each of them sets.
 
-use postern::crypto::kx::Group;
-use postern::crypto::sign::SignatureScheme;
-use postern::crypto::suite::CipherSuite;
+use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::sign::SignatureScheme;
+use postern_tls::crypto::suite::CipherSuite;
 
 use crate::exchange::Failure;
 use crate::settings::{Credential, Settings};

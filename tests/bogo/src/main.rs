@@ -15,7 +15,7 @@ use std::io::Read as _;
 use std::process::ExitCode;
 
 use chacha20::ChaCha20Rng;
-use postern::tls::{SessionCache, Tickets};
+use postern_tls::{SessionCache, Tickets};
 use rand_core::SeedableRng as _;
 
 use exchange::Failure;

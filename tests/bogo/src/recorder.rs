@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 
-use postern::tls::KeyLog;
-use postern::tls::trace::{Event, Trace};
+use postern_tls::KeyLog;
+use postern_tls::trace::{Event, Trace};
 
 const CLIENT_HELLO: u8 = 1;
 const CERTIFICATE: u8 = 11;

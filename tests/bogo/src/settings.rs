@@ -1,9 +1,9 @@
 //! What the flags have asked for.
 
-use postern::crypto::kx::Group;
-use postern::crypto::sign::SignatureScheme;
-use postern::crypto::suite::CipherSuite;
-use postern::tls::Versions;
+use postern_tls::Versions;
+use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::sign::SignatureScheme;
+use postern_tls::crypto::suite::CipherSuite;
 
 /// A certificate chain and its key, as paths of PEM files.
 #[derive(Default, Clone)]

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64, Encoding as _};
-use postern::pki::cert::Certificate;
-use postern::pki::verify::ServerName;
+use postern_tls::pki::cert::Certificate;
+use postern_tls::pki::verify::ServerName;
 use serde::Deserialize;
 
 /// A chain, what it is to be verified for, and the verdict that the suite expects.

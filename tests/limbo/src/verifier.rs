@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pem_rfc7468::LineEnding;
-use postern::pki::verify::{Clock, Purpose, Trust};
+use postern_tls::pki::verify::{Clock, Purpose, Trust};
 use rustls_pki_types::{CertificateDer, DnsName, TrustAnchor, UnixTime};
 use webpki::{
     ALL_VERIFICATION_ALGS, CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList,

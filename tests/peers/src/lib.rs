@@ -19,9 +19,9 @@ use std::io::{Read as _, Write as _};
 use std::sync::{Arc, LazyLock};
 
 use chacha20::ChaCha20Rng;
-use postern::crypto::key::SigningKey;
-use postern::pki::verify::Clock;
-use postern::tls::{Connection, Error, Identity, Progress, ServerConfig, Versions};
+use postern_tls::crypto::key::SigningKey;
+use postern_tls::pki::verify::Clock;
+use postern_tls::{Connection, Error, Identity, Progress, ServerConfig, Versions};
 use rand_core::SeedableRng as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 
 use chacha20::ChaCha20Rng;
-use postern::tls::{AlertDescription, ClientConfig, Connection, Error, KeyLog, Progress, ServerConfig};
+use postern_tls::{AlertDescription, ClientConfig, Connection, Error, KeyLog, Progress, ServerConfig};
 use ring::aead;
 
 use crate::client::{Keys as Keys13, Suite, signed};
@@ -159,14 +159,14 @@ impl<'a> End<'a> {
 
     /// A server, whose configuration has no key log yet.
     pub fn server(config: ServerConfig<'a>, room: &'a mut Room) -> Self {
-        let config = config.with_key_log(&room.secrets);
+        let config = config.with_key_log(Some(&room.secrets));
         let connection = Connection::server(config, &mut room.inbound, &mut room.outbound);
         Self::new(connection.unwrap(), false, &room.secrets, crate::rng(2))
     }
 
     /// A client, likewise. Its hello waits.
     pub fn client(config: ClientConfig<'a>, room: &'a mut Room) -> Self {
-        let config = config.with_key_log(&room.secrets);
+        let config = config.with_key_log(Some(&room.secrets));
         let mut rng = crate::rng(3);
         let connection = Connection::client(config, &mut room.inbound, &mut room.outbound, &mut rng);
         Self::new(connection.unwrap(), true, &room.secrets, rng)

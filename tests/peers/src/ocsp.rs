@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use postern::pki::cert::Certificate;
+use postern_tls::pki::cert::Certificate;
 
 use crate::tools::Files;
 use crate::world::{Authority, Party};

@@ -1,7 +1,7 @@
 //! A server under test: bytes in, records and verdicts out.
 
 use chacha20::ChaCha20Rng;
-use postern::tls::{AlertDescription, Connection, Error, FULL_INBOUND, Progress, ServerConfig};
+use postern_tls::{AlertDescription, Connection, Error, FULL_INBOUND, Progress, ServerConfig};
 
 use crate::client::Keys;
 

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::sync::LazyLock;
 
-use postern::crypto::key::SigningKey;
-use postern::crypto::suite::Authentication;
-use postern::pki::verify::Trust;
-use postern::tls::{Identity, ServerConfig};
+use postern_tls::crypto::key::SigningKey;
+use postern_tls::crypto::suite::Authentication;
+use postern_tls::pki::verify::Trust;
+use postern_tls::{Identity, ServerConfig};
 use rcgen::{
     CertificateParams, CertificateRevocationList, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
     KeyPair, SerialNumber,

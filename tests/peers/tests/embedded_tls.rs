@@ -10,12 +10,12 @@ use embedded_tls::blocking::{
     Aes128GcmSha256, CertificateRef, CertificateVerifyRef, CryptoProvider, TlsCipherSuite, TlsConfig, TlsConnection,
     TlsContext, TlsError, TlsVerifier,
 };
-use postern::crypto::kx::Group;
-use postern::pki::verify::{ServerName, Trust};
-use postern::tls::error::{InvalidMessage, PeerMisbehaved};
-use postern::tls::{AlertDescription, ClientConfig, Connection, Error, FULL_INBOUND};
 use postern_peers::impostor::{Flight, Impostor};
 use postern_peers::{clock, pki, rng};
+use postern_tls::crypto::kx::Group;
+use postern_tls::error::{InvalidMessage, PeerMisbehaved};
+use postern_tls::pki::verify::{ServerName, Trust};
+use postern_tls::{AlertDescription, ClientConfig, Connection, Error, FULL_INBOUND};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// A verifier that knows the server's certificate and nothing else.

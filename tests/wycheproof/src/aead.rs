@@ -1,6 +1,6 @@
 //! Authenticated encryption, as records are sealed and opened.
 
-use postern::crypto::aead::{AeadAlgorithm, AeadKey};
+use postern_tls::crypto::aead::{AeadAlgorithm, AeadKey};
 
 use crate::report::Outcome::{self, Accepted, NotApplicable, Refused};
 use crate::vectors::Object;

@@ -1,6 +1,6 @@
 //! Key exchange, from both ends: the side that offers a key share and the side that answers it.
 
-use postern::crypto::kx::{Group, KeyPair};
+use postern_tls::crypto::kx::{Group, KeyPair};
 
 use crate::report::Outcome::{self, Accepted, NotApplicable, Refused};
 use crate::rng::Script;

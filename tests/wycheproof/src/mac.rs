@@ -1,7 +1,7 @@
 //! HMAC and HKDF, on which Finished and the key schedule stand.
 
-use postern::crypto::hash::HashAlgorithm;
-use postern::crypto::mac;
+use postern_tls::crypto::hash::HashAlgorithm;
+use postern_tls::crypto::mac;
 
 use crate::report::Outcome::{self, Accepted, Refused};
 use crate::vectors::Object;

@@ -1,8 +1,8 @@
 //! Signatures, in each of the ways in which the engine verifies them: of handshakes and of certificates.
 
-use postern::crypto::key::{KeyError, SigningKey};
-use postern::crypto::sign::SignatureScheme;
-use postern::crypto::verify;
+use postern_tls::crypto::key::{KeyError, SigningKey};
+use postern_tls::crypto::sign::SignatureScheme;
+use postern_tls::crypto::verify;
 use rustls_pki_types::{AlgorithmIdentifier, alg_id};
 
 use crate::report::Outcome::{self, Accepted, ByRule, NotApplicable, Refused};

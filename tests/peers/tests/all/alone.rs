@@ -29,8 +29,7 @@ fn nothing_that_the_engine_stands_on_wants_std() {
             &[
                 "tree",
                 "--offline",
-                "--package=postern",
-                "--no-default-features",
+                "--package=postern-tls",
                 &format!("--features={features}"),
                 "--edges=features,no-dev,no-build",
                 "--prefix=none",
@@ -48,9 +47,9 @@ fn nothing_that_the_engine_stands_on_wants_std() {
 const PROGRAM: &str = r#"
 #![no_std]
 
-use postern::crypto::key::SigningKey;
-use postern::pki::verify::{Clock, ServerName, Trust};
-use postern::tls::{ClientConfig, Connection, Error, Identity, Progress, ServerConfig, SessionCache, Tickets};
+use postern_tls::crypto::key::SigningKey;
+use postern_tls::pki::verify::{Clock, ServerName, Trust};
+use postern_tls::{ClientConfig, Connection, Error, Identity, Progress, ServerConfig, SessionCache, Tickets};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -116,7 +115,7 @@ edition = "2024"
 crate-type = ["staticlib"]
 
 [dependencies]
-postern = {{ path = {ROOT:?}, default-features = false }}
+postern-tls = {{ path = "{ROOT}/crates/tls" }}
 rand_core = {{ version = "0.10", default-features = false }}
 
 [profile.dev]

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use postern::crypto::sign::SignatureScheme;
-use postern::pki::verify::{CertificateError, ServerName, Trust};
-use postern::tls::error::PeerMisbehaved;
-use postern::tls::{
-    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, Identity, Progress, Versions,
-};
 use postern_peers::middle::{Item, Middle, Room, between};
 use postern_peers::world::{Authority, Kind, Party, leak, of};
 use postern_peers::{clock, drive, rng};
+use postern_tls::crypto::sign::SignatureScheme;
+use postern_tls::error::PeerMisbehaved;
+use postern_tls::pki::verify::{CertificateError, ServerName, Trust};
+use postern_tls::{
+    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, Identity, Progress, Versions,
+};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, SerialNumber};
 
 const BOTH: [Versions; 2] = [Versions::Tls13, Versions::Tls12];

@@ -1,16 +1,16 @@
 //! What a server may not do, and what our client says to it: TLS 1.3 and TLS 1.2.
 
-use postern::crypto::kx::Group;
-use postern::crypto::suite::CipherSuite;
-use postern::pki::verify::ServerName;
-use postern::tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
-use postern::tls::{
-    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, Progress, ServerConfig, Versions,
-};
 use postern_peers::hello::{message, numbers16, record, vector8, vector16};
 use postern_peers::middle::{Item, between};
 use postern_peers::world::{Kind, of};
 use postern_peers::{clock, rng};
+use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::suite::CipherSuite;
+use postern_tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use postern_tls::pki::verify::ServerName;
+use postern_tls::{
+    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, Progress, ServerConfig, Versions,
+};
 
 const X25519: [Group; 1] = [Group::X25519];
 /// The second is that of the certificates, which TLS 1.2 wants in the list (RFC 8422 §5.1.1).
@@ -776,7 +776,7 @@ fn cookies_of_every_length_that_there_is_room_for() {
         let result = connection.advance(&mut random);
         (result, connection.pending().to_vec())
     };
-    let least = client.flight_len().max(postern::tls::MIN_OUTBOUND);
+    let least = client.flight_len().max(postern_tls::MIN_OUTBOUND);
     for (length, buffer, sent) in [
         (600, least, false),
         (1024, least, false),

@@ -1,12 +1,12 @@
 //! After the handshake: key updates, alerts, the end.
 
-use postern::crypto::suite::CipherSuite;
-use postern::tls::error::{InvalidMessage, PeerMisbehaved};
-use postern::tls::{AlertDescription as Alert, Connection, Error, FULL_INBOUND, Progress};
 use postern_peers::client::Client;
 use postern_peers::hello::{X25519, message, record};
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::{echo, exchange, pki, rng, server_config};
+use postern_tls::crypto::suite::CipherSuite;
+use postern_tls::error::{InvalidMessage, PeerMisbehaved};
+use postern_tls::{AlertDescription as Alert, Connection, Error, FULL_INBOUND, Progress};
 use rustls::crypto::ring;
 
 fn established(test: impl FnOnce(&mut Client, &mut Probe<'_>)) {

@@ -1,13 +1,5 @@
 //! Correct handshakes of an independent client, in every shape that RFC 8446 allows.
 
-use postern::crypto::kx::Group;
-use postern::crypto::suite::CipherSuite;
-use postern::pki::verify::ServerName;
-use postern::tls::error::InvalidMessage;
-use postern::tls::{
-    ClientAuth, ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, Identity, MIN_INBOUND, MIN_OUTBOUND,
-    Progress, ServerConfig, Versions,
-};
 use postern_peers::client::Client;
 use postern_peers::hello::{
     COOKIE, EARLY_DATA, Hello, KEY_SHARE, PADDING, PRE_SHARED_KEY, SECP256R1, SERVER_NAME, SIGNATURE_ALGORITHMS,
@@ -17,6 +9,14 @@ use postern_peers::middle::between;
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::world::{Kind, of};
 use postern_peers::{clock, hello, server_config};
+use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::suite::CipherSuite;
+use postern_tls::error::InvalidMessage;
+use postern_tls::pki::verify::ServerName;
+use postern_tls::{
+    ClientAuth, ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, Identity, MIN_INBOUND, MIN_OUTBOUND,
+    Progress, ServerConfig, Versions,
+};
 
 use crate::client_alerts;
 use crate::tickets::client_hello;

@@ -1,13 +1,13 @@
 //! ClientHellos that have to be refused, each with its error and its alert.
 
-use postern::crypto::kx::Group;
-use postern::crypto::suite::CipherSuite;
-use postern::tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
-use postern::tls::{AlertDescription as Alert, Error, Progress, ServerConfig};
 use postern_peers::client::Client;
 use postern_peers::hello::*;
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::server_config;
+use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::suite::CipherSuite;
+use postern_tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use postern_tls::{AlertDescription as Alert, Error, Progress, ServerConfig};
 
 /// A correct hello with a share for X25519.
 fn hello() -> Hello {

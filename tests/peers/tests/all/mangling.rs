@@ -1,10 +1,10 @@
 //! Valid handshakes, mangled in every mechanical way: no panic, and nothing but the true handshake goes through.
 
-use postern::tls::{Error, Progress};
 use postern_peers::client::{Client, KeyPair};
 use postern_peers::hello::{COOKIE, Hello, PADDING, PRE_SHARED_KEY, X25519, message, pre_shared_key, record};
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::{rng, server_config};
+use postern_tls::{Error, Progress};
 use rand_core::Rng as _;
 
 const DATA: &[u8] = b"some data, and some more under another key";

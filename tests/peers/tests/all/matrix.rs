@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use postern::crypto::kx::Group;
-use postern::crypto::suite::CipherSuite;
-use postern::pki::verify::ServerName;
-use postern::tls::{
-    ClientAuth, ClientConfig, Connection, FULL_INBOUND, Info, Progress, ServerConfig, SessionCache, Tickets, Versions,
-};
 use postern_peers::middle::between;
 use postern_peers::world::{Kind, World, of};
 use postern_peers::{clock, drive, rng};
+use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::suite::CipherSuite;
+use postern_tls::pki::verify::ServerName;
+use postern_tls::{
+    ClientAuth, ClientConfig, Connection, FULL_INBOUND, Info, Progress, ServerConfig, SessionCache, Tickets, Versions,
+};
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
 

@@ -1,13 +1,13 @@
 //! Every kind of handshake in both roles, its bytes cut up and its messages dropped, doubled, swapped and truncated.
 
-use postern::crypto::kx::Group;
-use postern::pki::verify::ServerName;
-use postern::tls::{
-    ClientAuth, ClientConfig, Connection, Error, Progress, ServerConfig, SessionCache, Tickets, Versions,
-};
 use postern_peers::middle::{End, Item, Middle, between};
 use postern_peers::world::{Kind, of};
 use postern_peers::{clock, rng};
+use postern_tls::crypto::kx::Group;
+use postern_tls::pki::verify::ServerName;
+use postern_tls::{
+    ClientAuth, ClientConfig, Connection, Error, Progress, ServerConfig, SessionCache, Tickets, Versions,
+};
 
 /// A kind of handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,7 +305,7 @@ fn cut(scenario: Scenario, inbound: usize, size: impl FnMut(bool, usize) -> usiz
 #[test]
 fn bytes_one_by_one_and_in_pieces_of_every_size() {
     for scenario in SCENARIOS {
-        for inbound in [postern::tls::MIN_INBOUND, postern::tls::FULL_INBOUND] {
+        for inbound in [postern_tls::MIN_INBOUND, postern_tls::FULL_INBOUND] {
             for size in (1..12).chain([16, 17, 61, 64, 127, 255, 256, 511, 1000, 100_000]) {
                 cut(scenario, inbound, |_, _| size);
             }

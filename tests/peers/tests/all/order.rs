@@ -5,10 +5,10 @@ mod table;
 
 use std::collections::HashSet;
 
-use postern::tls::error::{InvalidMessage, PeerMisbehaved};
-use postern::tls::{AlertDescription as Alert, Error, Progress};
 use postern_peers::hello::{message, record};
 use postern_peers::middle::{End, Epoch, Item};
+use postern_tls::error::{InvalidMessage, PeerMisbehaved};
+use postern_tls::{AlertDescription as Alert, Error, Progress};
 
 use scenarios::{Met, SCENARIOS, Scenario};
 use table::{CLIENT, ChangeCipherSpec, ENDS, Edge, Input, MESSAGES, Protection, SERVER, State};

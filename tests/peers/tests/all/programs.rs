@@ -2,10 +2,10 @@
 
 use std::net::TcpListener;
 
-use postern::crypto::kx::Group;
-use postern::crypto::suite::CipherSuite;
 use postern_peers::tools::{Files, Program, Server, Tool};
 use postern_peers::world::{Kind, of};
+use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::suite::CipherSuite;
 
 use super::matrix::{Auth, CLASSIC_GROUPS, Cell, cells};
 

@@ -1,11 +1,11 @@
 //! Records that have to be refused, plain and protected, each with its error and its alert.
 
-use postern::tls::error::{InvalidMessage, PeerMisbehaved};
-use postern::tls::{AlertDescription as Alert, Error, Progress};
 use postern_peers::client::Client;
 use postern_peers::hello::{Hello, X25519, message, record};
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::server_config;
+use postern_tls::error::{InvalidMessage, PeerMisbehaved};
+use postern_tls::{AlertDescription as Alert, Error, Progress};
 
 /// What a test does with a client and its server.
 type Scene<'x> = &'x dyn Fn(&mut Client, &mut Probe<'_>);
@@ -416,9 +416,9 @@ fn something_after_finished_in_its_record() {
 
 #[test]
 fn an_alert_finds_room_behind_the_longest_flight() {
-    use postern::crypto::{kx::Group, suite::CipherSuite};
-    use postern::tls::{Identity, ServerConfig};
     use postern_peers::clock;
+    use postern_tls::crypto::{kx::Group, suite::CipherSuite};
+    use postern_tls::{Identity, ServerConfig};
     let pki = postern_peers::pki();
     let groups = [Group::Secp256r1, Group::X25519];
     let suites = [CipherSuite::Aes256GcmSha384];
@@ -434,7 +434,7 @@ fn an_alert_finds_room_behind_the_longest_flight() {
                 .unwrap()
                 .with_groups(&groups)
                 .with_suites(&suites);
-            let mut buffers = Buffers::sized(postern::tls::FULL_INBOUND, config.flight_len().max(1024));
+            let mut buffers = Buffers::sized(postern_tls::FULL_INBOUND, config.flight_len().max(1024));
             let mut probe = Probe::new(config, &mut buffers);
             // Both hellos and nonsense in one go: nothing is sent in between.
             let first = Hello::new(&[]);

@@ -1,11 +1,11 @@
 //! Second ClientHellos and early data that have to be refused.
 
-use postern::tls::error::{InvalidMessage, PeerMisbehaved};
-use postern::tls::{AlertDescription as Alert, Error};
 use postern_peers::client::Client;
 use postern_peers::hello::*;
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::server_config;
+use postern_tls::error::{InvalidMessage, PeerMisbehaved};
+use postern_tls::{AlertDescription as Alert, Error};
 
 /// What the first hello of every test holds besides the necessary.
 fn first() -> Hello {

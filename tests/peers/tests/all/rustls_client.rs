@@ -1,9 +1,9 @@
 //! Our server against rustls's client, in memory.
 
-use postern::crypto::kx::Group;
-use postern::crypto::suite::CipherSuite;
-use postern::tls::{Connection, FULL_INBOUND, Progress};
 use postern_peers::{Pki, config, echo, exchange, rng};
+use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::suite::CipherSuite;
+use postern_tls::{Connection, FULL_INBOUND, Progress};
 use rustls::crypto::ring;
 
 /// Those that rustls has with ring.

@@ -5,19 +5,19 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::{Arc, LazyLock};
 
-use postern::pki::error::StapleFault;
-use postern::pki::verify::{CertificateError, Clock, ServerName};
-use postern::tls::error::{InvalidMessage, PeerMisbehaved};
-use postern::tls::{
-    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, FULL_INBOUND, Info, Progress, SessionCache,
-    Versions,
-};
 use postern_peers::hello::message;
 use postern_peers::middle::{Item, Middle, between};
 use postern_peers::ocsp::{Says, response};
 use postern_peers::tools::{Files, Program};
 use postern_peers::world::{Authority, Kind, Party, leak, of};
 use postern_peers::{clock, drive, rng};
+use postern_tls::error::{InvalidMessage, PeerMisbehaved};
+use postern_tls::pki::error::StapleFault;
+use postern_tls::pki::verify::{CertificateError, Clock, ServerName};
+use postern_tls::{
+    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, FULL_INBOUND, Info, Progress, SessionCache,
+    Versions,
+};
 use rcgen::{CustomExtension, ExtendedKeyUsagePurpose};
 
 use super::client_alerts::{extensions, server_hello};

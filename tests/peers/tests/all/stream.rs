@@ -6,11 +6,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use embedded_io_async::{ErrorType, Read, Write};
-use postern::crypto::suite::CipherSuite;
-use postern::tls::error::{InvalidMessage, PeerMisbehaved};
-use postern::tls::{AlertDescription as Alert, Connection, Error, FULL_INBOUND, Stream, StreamError};
 use postern_peers::pipe::{Peer, Pipe, Transport};
 use postern_peers::{pki, rng, server_config};
+use postern_tls::crypto::suite::CipherSuite;
+use postern_tls::error::{InvalidMessage, PeerMisbehaved};
+use postern_tls::{AlertDescription as Alert, Connection, Error, FULL_INBOUND, Stream, StreamError};
 use rand_core::Rng as _;
 use rustls::crypto::ring;
 

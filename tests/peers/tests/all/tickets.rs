@@ -1,17 +1,17 @@
 //! Tickets and the resumption of sessions, and what comes after a handshake.
 
-use postern::crypto::kx::Group;
-use postern::crypto::suite::CipherSuite;
-use postern::pki::verify::{Clock, Mode, ServerName, Trust};
-use postern::tls::error::{InvalidMessage, PeerMisbehaved};
-use postern::tls::session::{MAX_TICKET, SESSION_LIFETIME, TICKET_LIFETIME};
-use postern::tls::{
-    AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, SessionCache, Tickets, Versions,
-};
 use postern_peers::hello::{self, message, pre_shared_key, vector8, vector16};
 use postern_peers::middle::{Item, Middle, between};
 use postern_peers::world::{Kind, of};
 use postern_peers::{clock, rng};
+use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::suite::CipherSuite;
+use postern_tls::error::{InvalidMessage, PeerMisbehaved};
+use postern_tls::pki::verify::{Clock, Mode, ServerName, Trust};
+use postern_tls::session::{MAX_TICKET, SESSION_LIFETIME, TICKET_LIFETIME};
+use postern_tls::{
+    AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, SessionCache, Tickets, Versions,
+};
 
 use crate::client_alerts::{client, extensions, server, server_hello};
 
@@ -49,7 +49,7 @@ fn sessions_go_on_from_one_to_the_next() {
         for suite in CipherSuite::ALL {
             let suites = [suite];
             let fits = suite.is_tls13() == (versions == Versions::Tls13);
-            if !fits || suite.authentication() == Some(postern::crypto::suite::Authentication::Rsa) {
+            if !fits || suite.authentication() == Some(postern_tls::crypto::suite::Authentication::Rsa) {
                 continue;
             }
             let (tickets, sessions) = (tickets(), SessionCache::new());

@@ -1,9 +1,5 @@
 //! TLS 1.2: change_cipher_spec, renegotiation, and hellos and key exchanges that are refused.
 
-use postern::crypto::kx::Group;
-use postern::pki::verify::{PeerIdentity, ServerName, Trust};
-use postern::tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
-use postern::tls::{AlertDescription as Alert, ClientConfig, Error, Progress, ServerConfig, Versions};
 use postern_peers::clock;
 use postern_peers::hello::{
     Hello, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, SUPPORTED_VERSIONS, message, numbers16, record, vector8,
@@ -11,6 +7,10 @@ use postern_peers::hello::{
 use postern_peers::middle::{End, Item, Middle, between};
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::world::{Kind, World, of};
+use postern_tls::crypto::kx::Group;
+use postern_tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use postern_tls::pki::verify::{PeerIdentity, ServerName, Trust};
+use postern_tls::{AlertDescription as Alert, ClientConfig, Error, Progress, ServerConfig, Versions};
 
 use crate::client_alerts::{client, server, server_hello};
 use crate::tickets::{client_hello, without_master_secret};
@@ -318,7 +318,7 @@ fn warnings_during_the_handshake() {
 
 #[test]
 fn records_of_tls12_that_are_changed() {
-    for suite in postern::crypto::suite::CipherSuite::TLS12.into_iter().take(3) {
+    for suite in postern_tls::crypto::suite::CipherSuite::TLS12.into_iter().take(3) {
         let suites = [suite];
         let client = client().with_versions(Versions::Tls12).with_suites(&suites);
         // Too short for nonce and tag, and the bytes of a good one changed one after the other.

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use postern::crypto::kx::Group;
-use postern::pki::verify::ServerName;
-use postern::tls::{ClientAuth, ClientConfig, Progress, ServerConfig, SessionCache, Tickets, Versions};
 use postern_peers::hello::message;
 use postern_peers::middle::{End, Item, Middle, between};
 use postern_peers::ocsp::{Says, response};
 use postern_peers::world::{Kind, World, of};
 use postern_peers::{clock, rng};
+use postern_tls::crypto::kx::Group;
+use postern_tls::pki::verify::ServerName;
+use postern_tls::{ClientAuth, ClientConfig, Progress, ServerConfig, SessionCache, Tickets, Versions};
 
 use super::table::{CLIENT, Input, SERVER, State, Table};
 use crate::client_alerts::server_hello;

@@ -1,8 +1,8 @@
 //! The legal order of messages as data: RFC 8446 §4, §A; RFC 5246 §7.3, §7.4; RFC 5077 §3.1; RFC 6066 §8.
 
-use postern::tls::error::PeerMisbehaved;
-use postern::tls::{AlertDescription as Alert, Error};
 use postern_peers::middle::Item;
+use postern_tls::error::PeerMisbehaved;
+use postern_tls::{AlertDescription as Alert, Error};
 
 /// What can come besides data and alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,0 +1,136 @@
+//! What a configuration means: addresses and ports; certificates are in the file beside this one.
+
+use super::Config;
+use super::error::{Error, Fault};
+use super::host::{is_host, is_mask, is_router};
+use super::keys::{Path, Position};
+use postern_tls::pki::cert::Date;
+
+/// Where telnet listens (RFC 854).
+const TELNET: u16 = 23;
+
+impl Config {
+    /// Judges what [`Config::parse`] has read. The first fault is returned, in the order address, proxy, ports, certificates.
+    ///
+    /// `now` is the present time, and `built` when the build was, both in seconds since 1970 (UTC). A clock that is
+    /// before the build is an error where there are certificates, for then no date can be judged. Whether revocation
+    /// lists are of today is [`Config::check_list_dates`]'s.
+    pub fn check(&self, now: u64, built: u64) -> Result<(), Error> {
+        self.check_addresses()?;
+        self.check_proxy()?;
+        self.check_ports()?;
+        self.check_certificates(Date(now), Date(built))
+    }
+
+    fn check_addresses(&self) -> Result<(), Error> {
+        let syslog = &self.vmm.tty_syslog;
+        if syslog.enable && syslog.dst_ipaddr.is_none() {
+            return Err(self.error(Path::SyslogEnable, Fault::NoSyslogServer));
+        }
+        if syslog.enable && self.tls.keylog {
+            return Err(self.error(Path::Keylog, Fault::KeyLogToSyslog));
+        }
+        let ip = &self.ip;
+        if ip.dns.is_some_and(|server| !is_host(server, u32::MAX)) {
+            return Err(self.error(Path::Dns, Fault::NotAHost));
+        }
+        if ip.use_dhcp {
+            // Said by nobody: whoever gives an address wants to have it.
+            let meant = self.places.get(Path::UseDhcp).is_none() && !ip.ipaddr.is_unspecified();
+            return match meant {
+                true => Err(self.error(Path::Ipaddr, Fault::AddressWithDhcp)),
+                false => Ok(()),
+            };
+        }
+        if ip.ipaddr.is_unspecified() {
+            return Err(self.error(Path::Ipaddr, Fault::NoAddress));
+        }
+        if ip.netmask.is_unspecified() {
+            return Err(self.error(Path::Netmask, Fault::NoNetmask));
+        }
+        let mask = ip.netmask.to_bits();
+        if !is_mask(mask) {
+            return Err(self.error(Path::Netmask, Fault::Netmask));
+        }
+        if !is_host(ip.ipaddr, mask) {
+            return Err(self.error(Path::Ipaddr, Fault::NotAHost));
+        }
+        match ip.gateway {
+            Some(gateway) if gateway == ip.ipaddr => Err(self.error(Path::Gateway, Fault::GatewayIsSelf)),
+            Some(gateway) if !is_router(gateway, ip.ipaddr, mask) => {
+                Err(self.error(Path::Gateway, Fault::GatewayOutside))
+            }
+            None if ip
+                .dns
+                .is_some_and(|server| (server.to_bits() ^ ip.ipaddr.to_bits()) & mask != 0) =>
+            {
+                Err(self.error(Path::Dns, Fault::NoWayToDns))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_proxy(&self) -> Result<(), Error> {
+        let proxy = &self.proxy;
+        let (user, password) = (proxy.user.as_bytes(), proxy.password.as_bytes());
+        match (user.is_empty(), password.is_empty()) {
+            (false, true) => return Err(self.error(Path::ProxyUser, Fault::UserWithoutPassword)),
+            (true, false) => return Err(self.error(Path::ProxyPassword, Fault::PasswordWithoutUser)),
+            _ if user.contains(&b':') => return Err(self.error(Path::ProxyUser, Fault::ColonInUser)),
+            _ => {}
+        }
+        match (proxy.ipaddr, proxy.host.as_str(), proxy.port) {
+            _ if !proxy.is_set() => Ok(()),
+            (None, "", _) => Err(self.error(Path::Proxy, Fault::NobodyToDial)),
+            (Some(_), host, _) if !host.is_empty() => Err(self.error(Path::Proxy, Fault::DialBoth)),
+            (_, _, 0) => Err(self.error(Path::Proxy, Fault::NoPortToDial)),
+            (Some(address), ..) if !is_host(address, u32::MAX) => Err(self.error(Path::ProxyIpaddr, Fault::NotAHost)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_ports(&self) -> Result<(), Error> {
+        let echo = &self.echo;
+        let dbgsh = self.vmm.tls_dbgsh;
+        if dbgsh == TELNET && self.vmm.telnet_dbgsh {
+            return Err(self.error(Path::TlsDbgsh, Fault::PortTaken { by: Path::TelnetDbgsh }));
+        }
+        let ports = [
+            (Path::TlsPort, echo.tls_port),
+            (Path::PlainPort, echo.plain_port),
+            (Path::HttpsPort, echo.https_port),
+        ];
+        for (path, port) in ports {
+            if port != 0 && port == dbgsh {
+                return Err(self.error(path, Fault::PortTaken { by: Path::TlsDbgsh }));
+            }
+        }
+        for (number, (path, port)) in ports.into_iter().enumerate().filter(|(_, (_, port))| *port != 0) {
+            if port == TELNET && self.vmm.telnet_dbgsh {
+                return Err(self.error(path, Fault::PortTaken { by: Path::TelnetDbgsh }));
+            }
+            if let Some((by, _)) = ports.into_iter().take(number).find(|(_, other)| *other == port) {
+                return Err(self.error(path, Fault::PortTaken { by }));
+            }
+        }
+        Ok(())
+    }
+
+    /// An error about the value of `path`, at the place where it is set: there, or in its other form, or in the group
+    /// around it, or else at the beginning.
+    pub(super) fn error(&self, path: Path, fault: Fault) -> Error {
+        let candidates = [Some(path), path.other_form(), path.parent()];
+        let set = candidates
+            .into_iter()
+            .flatten()
+            .find_map(|path| Some((path, self.places.get(path)?)));
+        let (at, position) = set.unwrap_or((path, Position { line: 1, column: 1 }));
+        // A key that is missing from its group is named all the same.
+        let key = if path.parent() == Some(at) { path } else { at };
+        Error {
+            position,
+            key: Some(key),
+            fault,
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Ephemeral key exchange over the named groups.
+
+use ml_kem::kem::{Decapsulate as _, Encapsulate as _, KeyExport as _, KeyInit as _};
+use ml_kem::{DecapsulationKey, EncapsulationKey, MlKem768};
+use p256::elliptic_curve::{Generate as _, sec1::ToSec1Point as _};
+use rand_core::CryptoRng;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::CryptoError;
+
+/// The length of an X25519 public value, in bytes (RFC 7748).
+const X25519: usize = 32;
+/// The length of an ML-KEM-768 encapsulation key, in bytes (FIPS 203).
+const ENCAPSULATION_KEY: usize = 1184;
+/// The length of an ML-KEM-768 ciphertext, in bytes (FIPS 203).
+const CIPHERTEXT: usize = 1088;
+
+/// The longest public value of any [`Group`], in bytes.
+pub const MAX_PUBLIC: usize = ENCAPSULATION_KEY + X25519;
+/// The longest shared secret of any [`Group`], in bytes.
+pub const MAX_SHARED: usize = 64;
+
+/// A named group (RFC 8446 §4.2.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// X25519 and ML-KEM-768 together (draft-ietf-tls-ecdhe-mlkem): safe as long as either is.
+    X25519MlKem768,
+    /// X25519 (RFC 7748).
+    X25519,
+    /// NIST P-256.
+    Secp256r1,
+    /// NIST P-384.
+    Secp384r1,
+}
+
+impl Group {
+    /// All of them, in the order that a side without another wish prefers.
+    pub const ALL: [Group; 4] = [Self::X25519MlKem768, Self::X25519, Self::Secp256r1, Self::Secp384r1];
+
+    /// The group with an IANA number.
+    pub fn from_id(id: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|group| group.id() == id)
+    }
+
+    /// The IANA number.
+    pub const fn id(self) -> u16 {
+        match self {
+            Self::X25519MlKem768 => 0x11ec,
+            Self::X25519 => 0x001d,
+            Self::Secp256r1 => 0x0017,
+            Self::Secp384r1 => 0x0018,
+        }
+    }
+
+    /// The IANA name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X25519MlKem768 => "X25519MLKEM768",
+            Self::X25519 => "x25519",
+            Self::Secp256r1 => "secp256r1",
+            Self::Secp384r1 => "secp384r1",
+        }
+    }
+
+    /// Whether TLS 1.2 knows it, too.
+    pub const fn in_tls12(self) -> bool {
+        !matches!(self, Self::X25519MlKem768)
+    }
+
+    /// Answers a peer's public value: makes an ephemeral key and computes the shared secret (RFC 8446 §7.4).
+    ///
+    /// # Errors
+    /// When `peer` is not a public value of the group: the wrong length, a point off the curve or in another form than
+    /// the uncompressed one, an encapsulation key out of range, or one that makes the X25519 secret all zero.
+    pub fn respond(self, peer: &[u8], rng: &mut dyn CryptoRng) -> Result<(PublicValue, SharedSecret), CryptoError> {
+        if let Self::X25519MlKem768 = self {
+            let (key, peer) = peer.split_at_checked(ENCAPSULATION_KEY).ok_or(CryptoError)?;
+            let (ciphertext, shared) = encapsulate(key, rng)?;
+            let (x25519_public, x25519_shared) = Self::X25519.respond(peer, rng)?;
+            return Ok((
+                PublicValue::joined(&ciphertext, x25519_public.as_ref()),
+                SharedSecret::joined(shared.as_ref(), x25519_shared.as_ref()),
+            ));
+        }
+        let ours = KeyPair::generate(self, rng);
+        let public = ours.public_value();
+        Ok((public, ours.complete(peer)?))
+    }
+}
+
+impl core::fmt::Display for Group {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An ephemeral private key that waits for the peer's answer; wiped when dropped.
+pub struct KeyPair(Private);
+
+// Held inline: there is no heap. ML-KEM's key is kept as the seed that it is made from again. Each kind wipes itself.
+#[derive(ZeroizeOnDrop)]
+enum Private {
+    X25519MlKem768(Zeroizing<ml_kem::Seed>, x25519_dalek::StaticSecret),
+    X25519(x25519_dalek::StaticSecret),
+    Secp256r1(p256::ecdh::EphemeralSecret),
+    Secp384r1(p384::ecdh::EphemeralSecret),
+}
+
+impl KeyPair {
+    /// Makes a key.
+    pub fn generate(group: Group, rng: &mut dyn CryptoRng) -> Self {
+        Self(match group {
+            Group::X25519MlKem768 => {
+                let mut seed = Zeroizing::new(ml_kem::Seed::default());
+                rng.fill_bytes(&mut seed);
+                Private::X25519MlKem768(seed, x25519_dalek::StaticSecret::random_from_rng(rng))
+            }
+            Group::X25519 => Private::X25519(x25519_dalek::StaticSecret::random_from_rng(rng)),
+            Group::Secp256r1 => Private::Secp256r1(p256::ecdh::EphemeralSecret::generate_from_rng(rng)),
+            Group::Secp384r1 => Private::Secp384r1(p384::ecdh::EphemeralSecret::generate_from_rng(rng)),
+        })
+    }
+
+    /// The group.
+    pub fn group(&self) -> Group {
+        match &self.0 {
+            Private::X25519MlKem768(..) => Group::X25519MlKem768,
+            Private::X25519(_) => Group::X25519,
+            Private::Secp256r1(_) => Group::Secp256r1,
+            Private::Secp384r1(_) => Group::Secp384r1,
+        }
+    }
+
+    /// What goes to the peer.
+    pub fn public_value(&self) -> PublicValue {
+        match &self.0 {
+            Private::X25519MlKem768(seed, x25519) => PublicValue::joined(
+                &encapsulation_key(seed),
+                &x25519_dalek::PublicKey::from(x25519).to_bytes(),
+            ),
+            Private::X25519(secret) => PublicValue::new(&x25519_dalek::PublicKey::from(secret).to_bytes()),
+            Private::Secp256r1(secret) => PublicValue::new(secret.public_key().to_sec1_point(false).as_bytes()),
+            Private::Secp384r1(secret) => PublicValue::new(secret.public_key().to_sec1_point(false).as_bytes()),
+        }
+    }
+
+    /// Computes the shared secret from the peer's answer (RFC 8446 §7.4).
+    ///
+    /// # Errors
+    /// As those of [`Group::respond`].
+    pub fn complete(&self, peer: &[u8]) -> Result<SharedSecret, CryptoError> {
+        match &self.0 {
+            Private::X25519MlKem768(seed, x25519) => {
+                let (ciphertext, peer) = peer.split_at_checked(CIPHERTEXT).ok_or(CryptoError)?;
+                let shared = decapsulate(seed, ciphertext)?;
+                let x25519_shared = complete_x25519(x25519, peer)?;
+                Ok(SharedSecret::joined(shared.as_ref(), x25519_shared.as_ref()))
+            }
+            Private::X25519(secret) => complete_x25519(secret, peer),
+            Private::Secp256r1(secret) => {
+                uncompressed(peer, 32)?;
+                let peer = p256::PublicKey::from_sec1_bytes(peer).map_err(|_| CryptoError)?;
+                Ok(SharedSecret::new(secret.diffie_hellman(&peer).raw_secret_bytes()))
+            }
+            Private::Secp384r1(secret) => {
+                uncompressed(peer, 48)?;
+                let peer = p384::PublicKey::from_sec1_bytes(peer).map_err(|_| CryptoError)?;
+                Ok(SharedSecret::new(secret.diffie_hellman(&peer).raw_secret_bytes()))
+            }
+        }
+    }
+}
+
+impl core::fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "KeyPair({:?})", self.group())
+    }
+}
+
+// ML-KEM's matrices take tens of kilobytes of stack. In functions of their own they do so only while it computes.
+// Its seeds and shared keys are plain arrays: they are lent, and wiped where they are returned by value.
+
+#[inline(never)]
+fn encapsulation_key(seed: &ml_kem::Seed) -> [u8; ENCAPSULATION_KEY] {
+    let key = DecapsulationKey::<MlKem768>::new(seed);
+    key.encapsulation_key().to_bytes().into()
+}
+
+#[inline(never)]
+fn encapsulate(key: &[u8], rng: &mut dyn CryptoRng) -> Result<([u8; CIPHERTEXT], SharedSecret), CryptoError> {
+    let key = key.try_into().map_err(|_| CryptoError)?;
+    // FIPS 203 §7.2: the modulus check is made here.
+    let key = EncapsulationKey::<MlKem768>::new(&key).map_err(|_| CryptoError)?;
+    let (ciphertext, shared) = key.encapsulate_with_rng(rng);
+    let shared = Zeroizing::new(shared);
+    Ok((ciphertext.into(), SharedSecret::new(&shared)))
+}
+
+#[inline(never)]
+fn decapsulate(seed: &ml_kem::Seed, ciphertext: &[u8]) -> Result<SharedSecret, CryptoError> {
+    let ciphertext = ciphertext.try_into().map_err(|_| CryptoError)?;
+    let key = DecapsulationKey::<MlKem768>::new(seed);
+    let shared = Zeroizing::new(key.decapsulate(&ciphertext));
+    Ok(SharedSecret::new(&shared))
+}
+
+fn complete_x25519(secret: &x25519_dalek::StaticSecret, peer: &[u8]) -> Result<SharedSecret, CryptoError> {
+    let peer: [u8; X25519] = peer.try_into().map_err(|_| CryptoError)?;
+    let shared = secret.diffie_hellman(&peer.into());
+    // RFC 8446 §7.4.2: abort if the result is the all-zero value. Compared in constant time inside.
+    if !shared.was_contributory() {
+        return Err(CryptoError);
+    }
+    Ok(SharedSecret::new(shared.as_bytes()))
+}
+
+/// RFC 8446 §4.2.8.2: the uncompressed form only. That the point is on the curve is checked where it is read.
+fn uncompressed(peer: &[u8], coordinate: usize) -> Result<(), CryptoError> {
+    if peer.len() == 1 + 2 * coordinate && peer.first() == Some(&4) {
+        Ok(())
+    } else {
+        Err(CryptoError)
+    }
+}
+
+/// A public value, as it stands in a key share.
+#[derive(Debug, Clone)]
+pub struct PublicValue {
+    bytes: heapless::Vec<u8, MAX_PUBLIC>,
+}
+
+impl PublicValue {
+    fn new(bytes: &[u8]) -> Self {
+        Self::joined(bytes, &[])
+    }
+
+    // Every public value above is at most MAX_PUBLIC bytes long.
+    fn joined(first: &[u8], second: &[u8]) -> Self {
+        Self {
+            bytes: first.iter().chain(second).copied().take(MAX_PUBLIC).collect(),
+        }
+    }
+}
+
+impl AsRef<[u8]> for PublicValue {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A shared secret; wiped when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct SharedSecret {
+    bytes: [u8; MAX_SHARED],
+    len: usize,
+}
+
+impl SharedSecret {
+    fn new(bytes: &[u8]) -> Self {
+        Self::joined(bytes, &[])
+    }
+
+    fn joined(first: &[u8], second: &[u8]) -> Self {
+        let mut secret = Self {
+            bytes: [0; MAX_SHARED],
+            len: (first.len() + second.len()).min(MAX_SHARED),
+        };
+        for (to, from) in secret.bytes.iter_mut().zip(first.iter().chain(second)) {
+            *to = *from;
+        }
+        secret
+    }
+}
+
+impl AsRef<[u8]> for SharedSecret {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl core::fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("SharedSecret")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::{Script, unhex};
+
+    #[test]
+    fn secrets_are_wiped_when_dropped() {
+        fn wiped<T: ZeroizeOnDrop>(value: T) -> T {
+            value
+        }
+        let mut rng = Script((0..=255).collect());
+        let private = wiped(KeyPair::generate(Group::X25519MlKem768, &mut rng).0);
+        let Private::X25519MlKem768(seed, _) = &private else {
+            panic!("{:?}", KeyPair(private).group())
+        };
+        let (ciphertext, shared) = encapsulate(&encapsulation_key(seed), &mut rng).unwrap();
+        let same = wiped(decapsulate(seed, &ciphertext).unwrap());
+        assert_eq!(wiped(shared).as_ref(), same.as_ref());
+    }
+
+    /// Answers `peer` with a prepared private key.
+    fn respond(group: Group, private: &str, peer: &str) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
+        let (public, shared) = group.respond(&unhex(peer), &mut Script(unhex(private)))?;
+        Ok((public.as_ref().to_vec(), shared.as_ref().to_vec()))
+    }
+
+    #[test]
+    fn x25519_rfc_7748_5_2() {
+        for (scalar, point, product) in [
+            (
+                "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
+                "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
+                "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552",
+            ),
+            (
+                "4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
+                "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
+                "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957",
+            ),
+        ] {
+            assert_eq!(respond(Group::X25519, scalar, point).unwrap().1, unhex(product));
+        }
+    }
+
+    #[test]
+    fn x25519_rfc_7748_6_1() {
+        let alice = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
+        let alice_public = "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
+        let bob = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
+        let bob_public = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
+        let shared = unhex("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
+        assert_eq!(
+            respond(Group::X25519, alice, bob_public),
+            Ok((unhex(alice_public), shared.clone()))
+        );
+        assert_eq!(
+            respond(Group::X25519, bob, alice_public),
+            Ok((unhex(bob_public), shared))
+        );
+    }
+
+    /// The points of small order (RFC 7748 §6.1, RFC 8446 §7.4.2), also with the bit set that is to be ignored.
+    #[test]
+    fn x25519_refuses_the_points_of_small_order() {
+        for point in [
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+            "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ] {
+            let mut point = unhex(point);
+            for _ in 0..2 {
+                let mut rng = Script(vec![0x55; 32]);
+                assert_eq!(Group::X25519.respond(&point, &mut rng).err(), Some(CryptoError));
+                point[31] |= 0x80;
+            }
+        }
+    }
+
+    const P256_I: &str = "c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433";
+    const P256_GI: &str = "04dad0b65394221cf9b051e1feca5787d098dfe637fc90b9ef945d0c3772581180
+        5271a0461cdb8252d61f1c456fa3e59ab1f45b33accf5f58389e0577b8990bb3";
+    const P256_R: &str = "c6ef9c5d78ae012a011164acb397ce2088685d8f06bf9be0b283ab46476bee53";
+    const P256_GR: &str = "04d12dfb5289c8d4f81208b70270398c342296970a0bccb74c736fc7554494bf63
+        56fbf3ca366cc23e8157854c13c58d6aac23f046ada30f8353e74f33039872ab";
+    const P256_GIR: &str = "d6840f6b42f6edafd13116e0e12565202fef8e9ece7dce03812464d04b9442de";
+
+    #[test]
+    fn p256_rfc_5903_8_1() {
+        let (public, shared) = respond(Group::Secp256r1, P256_R, P256_GI).unwrap();
+        assert_eq!((public, shared), (unhex(P256_GR), unhex(P256_GIR)));
+        let (public, shared) = respond(Group::Secp256r1, P256_I, P256_GR).unwrap();
+        assert_eq!((public, shared), (unhex(P256_GI), unhex(P256_GIR)));
+    }
+
+    #[test]
+    fn p256_takes_nothing_but_uncompressed_points_of_the_curve() {
+        let point = unhex(P256_GI);
+        let refused = |bytes: &[u8]| {
+            let result = Group::Secp256r1.respond(bytes, &mut Script(unhex(P256_R)));
+            assert_eq!(result.err(), Some(CryptoError), "{bytes:02x?}");
+        };
+        refused(&[]);
+        refused(&[0]); // infinity
+        refused(&[0; 65]);
+        refused(&point[..64]);
+        refused(&[&point[..], &[0]].concat());
+        let odd = point[64] & 1;
+        refused(&[&[2 + odd], &point[1..33]].concat()); // compressed
+        refused(&[&[6 + odd], &point[1..]].concat()); // hybrid
+        refused(&[&[4], &[0; 64][..]].concat());
+        refused(&[&[4], &[0xff; 64][..]].concat()); // coordinates beyond the field
+        for at in [1, 32, 33, 64] {
+            let mut off_curve = point.clone();
+            off_curve[at] ^= 1;
+            refused(&off_curve);
+        }
+    }
+
+    #[test]
+    fn x25519_takes_32_bytes_and_no_other_number() {
+        for length in [0, 31, 33, 65] {
+            let mut rng = Script(vec![9; 32]);
+            assert_eq!(
+                Group::X25519.respond(&vec![9; length], &mut rng).err(),
+                Some(CryptoError)
+            );
+        }
+    }
+}

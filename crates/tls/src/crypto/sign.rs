@@ -1,0 +1,295 @@
+//! Signature schemes, and signing with the private keys of [`super::key`].
+
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::signature::hazmat::RandomizedPrehashSigner as _;
+use rand_core::CryptoRng;
+use sha2::{Digest as _, Sha512};
+
+use super::CryptoError;
+use super::hash::{HashAlgorithm, HashOutput};
+use super::key::SigningKey;
+
+/// The longest signature of any [`SignatureScheme`], in bytes: RSA with 4096 bits.
+pub const MAX_SIGNATURE: usize = 512;
+
+/// A signature, as it stands in CertificateVerify.
+pub type Signature = heapless::Vec<u8, MAX_SIGNATURE>;
+
+/// What a TLS 1.2 suite says of the server's signature (RFC 8422 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// ECDSA or Ed25519.
+    Ecdsa,
+    /// RSA.
+    Rsa,
+}
+
+/// A signature scheme (RFC 8446 §4.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignatureScheme {
+    /// `ecdsa_secp256r1_sha256`. In TLS 1.2: ECDSA with SHA-256 on any curve.
+    EcdsaSecp256r1Sha256,
+    /// `ecdsa_secp384r1_sha384`. In TLS 1.2: ECDSA with SHA-384 on any curve.
+    EcdsaSecp384r1Sha384,
+    /// `ecdsa_secp521r1_sha512`. In TLS 1.2: ECDSA with SHA-512 on any curve (RFC 8422 §5.10). Not for TLS 1.3, where it
+    /// names P-521.
+    EcdsaSecp521r1Sha512,
+    /// `ed25519`.
+    Ed25519,
+    /// `rsa_pss_rsae_sha256`.
+    RsaPssRsaeSha256,
+    /// `rsa_pss_rsae_sha384`.
+    RsaPssRsaeSha384,
+    /// `rsa_pss_rsae_sha512`.
+    RsaPssRsaeSha512,
+    /// `rsa_pkcs1_sha256`: for TLS 1.2 and for certificates.
+    RsaPkcs1Sha256,
+    /// `rsa_pkcs1_sha384`: for TLS 1.2 and for certificates.
+    RsaPkcs1Sha384,
+    /// `rsa_pkcs1_sha512`: for TLS 1.2 and for certificates.
+    RsaPkcs1Sha512,
+}
+
+use SignatureScheme::*;
+
+impl SignatureScheme {
+    /// All of them, in the order that we offer them.
+    pub const ALL: [SignatureScheme; 10] = [
+        EcdsaSecp256r1Sha256,
+        Ed25519,
+        EcdsaSecp384r1Sha384,
+        RsaPssRsaeSha256,
+        RsaPssRsaeSha384,
+        RsaPssRsaeSha512,
+        RsaPkcs1Sha256,
+        RsaPkcs1Sha384,
+        RsaPkcs1Sha512,
+        EcdsaSecp521r1Sha512,
+    ];
+
+    /// The scheme with an IANA number.
+    pub fn from_id(id: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|scheme| scheme.id() == id)
+    }
+
+    /// The IANA number.
+    pub const fn id(self) -> u16 {
+        match self {
+            EcdsaSecp256r1Sha256 => 0x0403,
+            EcdsaSecp384r1Sha384 => 0x0503,
+            EcdsaSecp521r1Sha512 => 0x0603,
+            Ed25519 => 0x0807,
+            RsaPssRsaeSha256 => 0x0804,
+            RsaPssRsaeSha384 => 0x0805,
+            RsaPssRsaeSha512 => 0x0806,
+            RsaPkcs1Sha256 => 0x0401,
+            RsaPkcs1Sha384 => 0x0501,
+            RsaPkcs1Sha512 => 0x0601,
+        }
+    }
+
+    /// The IANA name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EcdsaSecp256r1Sha256 => "ecdsa_secp256r1_sha256",
+            EcdsaSecp384r1Sha384 => "ecdsa_secp384r1_sha384",
+            EcdsaSecp521r1Sha512 => "ecdsa_secp521r1_sha512",
+            Ed25519 => "ed25519",
+            RsaPssRsaeSha256 => "rsa_pss_rsae_sha256",
+            RsaPssRsaeSha384 => "rsa_pss_rsae_sha384",
+            RsaPssRsaeSha512 => "rsa_pss_rsae_sha512",
+            RsaPkcs1Sha256 => "rsa_pkcs1_sha256",
+            RsaPkcs1Sha384 => "rsa_pkcs1_sha384",
+            RsaPkcs1Sha512 => "rsa_pkcs1_sha512",
+        }
+    }
+
+    /// Whether it is used in CertificateVerify of TLS 1.3: PKCS#1 v1.5 is not allowed there (RFC 8446 §4.2.3), and P-521
+    /// not supported.
+    pub const fn in_tls13(self) -> bool {
+        !matches!(
+            self,
+            RsaPkcs1Sha256 | RsaPkcs1Sha384 | RsaPkcs1Sha512 | EcdsaSecp521r1Sha512
+        )
+    }
+
+    /// Whether it may be offered to a peer that may choose TLS 1.3. PKCS#1 v1.5 is for certificates then; but
+    /// `ecdsa_secp521r1_sha512` would promise P-521.
+    pub const fn may_be_offered(self, tls13: bool) -> bool {
+        !tls13 || !matches!(self, EcdsaSecp521r1Sha512)
+    }
+
+    /// Which suites of TLS 1.2 such a signature goes with (RFC 8422 §2, §5.10).
+    pub const fn authentication(self) -> Authentication {
+        match self {
+            EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384 | EcdsaSecp521r1Sha512 | Ed25519 => Authentication::Ecdsa,
+            _ => Authentication::Rsa,
+        }
+    }
+
+    /// The hash with which the message itself is not needed: a client's CertificateVerify of TLS 1.2 covers all
+    /// messages before it, of which these two hashes are always kept, and the messages only where there is room.
+    pub const fn prehash(self) -> Option<HashAlgorithm> {
+        match self {
+            EcdsaSecp256r1Sha256 | RsaPssRsaeSha256 | RsaPkcs1Sha256 => Some(HashAlgorithm::Sha256),
+            EcdsaSecp384r1Sha384 | RsaPssRsaeSha384 | RsaPkcs1Sha384 => Some(HashAlgorithm::Sha384),
+            Ed25519 | EcdsaSecp521r1Sha512 | RsaPssRsaeSha512 | RsaPkcs1Sha512 => None,
+        }
+    }
+}
+
+impl core::fmt::Display for SignatureScheme {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl SigningKey {
+    /// The schemes that this key can sign handshakes with, the best first. In TLS 1.3 an ECDSA scheme names hash and
+    /// curve (RFC 8446 §4.2.3), in TLS 1.2 only the hash (RFC 8422 §5.10).
+    pub fn schemes(&self, tls13: bool) -> &'static [SignatureScheme] {
+        match (self, tls13) {
+            (Self::EcdsaP256(_), true) => &[EcdsaSecp256r1Sha256],
+            (Self::EcdsaP256(_), false) => &[EcdsaSecp256r1Sha256, EcdsaSecp384r1Sha384, EcdsaSecp521r1Sha512],
+            (Self::EcdsaP384(_), true) => &[EcdsaSecp384r1Sha384],
+            (Self::EcdsaP384(_), false) => &[EcdsaSecp384r1Sha384, EcdsaSecp256r1Sha256, EcdsaSecp521r1Sha512],
+            (Self::Ed25519(_), _) => &[Ed25519],
+            #[cfg(feature = "rsa")]
+            (Self::Rsa(_), true) => &[RsaPssRsaeSha256, RsaPssRsaeSha384, RsaPssRsaeSha512],
+            #[cfg(feature = "rsa")]
+            (Self::Rsa(_), false) => &[
+                RsaPssRsaeSha256,
+                RsaPssRsaeSha384,
+                RsaPssRsaeSha512,
+                RsaPkcs1Sha256,
+                RsaPkcs1Sha384,
+                RsaPkcs1Sha512,
+            ],
+        }
+    }
+
+    /// Which suites of TLS 1.2 the key goes with (RFC 8422 §2, §5.10).
+    pub fn authentication(&self) -> Authentication {
+        match self {
+            Self::EcdsaP256(_) | Self::EcdsaP384(_) | Self::Ed25519(_) => Authentication::Ecdsa,
+            #[cfg(feature = "rsa")]
+            Self::Rsa(_) => Authentication::Rsa,
+        }
+    }
+
+    /// Signs `message`. ECDSA is hedged: its nonce is derived from key and message (RFC 6979) with `rng` mixed in
+    /// (§3.6 there), so that neither a bad generator nor a fault that repeats a computation gives the key away.
+    /// RSA takes salt and blinding from `rng`, and checks the result before it is given out; it needs a heap for the
+    /// time of the call. Ed25519 uses no randomness.
+    ///
+    /// # Errors
+    /// When `scheme` is none of [`SigningKey::schemes`] in TLS 1.2, or an RSA computation went wrong.
+    pub fn sign(
+        &self,
+        scheme: SignatureScheme,
+        message: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Signature, CryptoError> {
+        match (self, scheme) {
+            (Self::EcdsaP256(_) | Self::EcdsaP384(_), EcdsaSecp521r1Sha512) => {
+                self.sign_hash(&Sha512::digest(message), rng)
+            }
+            (Self::EcdsaP256(_) | Self::EcdsaP384(_), _) => {
+                let hash = scheme.prehash().ok_or(CryptoError)?;
+                self.sign_prehashed(scheme, &hash.hash(message), rng)
+            }
+            (Self::Ed25519(key), Ed25519) => {
+                let signature = key.try_sign(message).map_err(|_| CryptoError)?;
+                Signature::from_slice(&signature.to_bytes()).map_err(|_| CryptoError)
+            }
+            #[cfg(feature = "rsa")]
+            (Self::Rsa(key), scheme) => super::rsa::sign(key, scheme, message, rng),
+            _ => Err(CryptoError),
+        }
+    }
+
+    /// As [`SigningKey::sign`], for a message of which only the hash is there: that of [`SignatureScheme::prehash`].
+    ///
+    /// # Errors
+    /// As there, and when the scheme wants the message itself.
+    pub fn sign_prehashed(
+        &self,
+        scheme: SignatureScheme,
+        hash: &HashOutput,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Signature, CryptoError> {
+        match (self, scheme) {
+            (Self::EcdsaP256(_) | Self::EcdsaP384(_), EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384) => {
+                self.sign_hash(hash.as_ref(), rng)
+            }
+            #[cfg(feature = "rsa")]
+            (Self::Rsa(key), scheme) => super::rsa::sign_prehashed(key, scheme, hash, rng),
+            _ => Err(CryptoError),
+        }
+    }
+
+    /// Signs a hash with ECDSA: as many bits of it as the curve's order has (FIPS 186-5 §6.4.1).
+    fn sign_hash(&self, hash: &[u8], rng: &mut dyn CryptoRng) -> Result<Signature, CryptoError> {
+        match self {
+            Self::EcdsaP256(key) => {
+                let signature: p256::ecdsa::DerSignature =
+                    key.sign_prehash_with_rng(rng, hash).map_err(|_| CryptoError)?;
+                Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
+            }
+            Self::EcdsaP384(key) => {
+                let signature: p384::ecdsa::DerSignature =
+                    key.sign_prehash_with_rng(rng, hash).map_err(|_| CryptoError)?;
+                Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
+            }
+            _ => Err(CryptoError),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p256::ecdsa::signature::Verifier as _;
+
+    use super::*;
+    use crate::support::{Script, unhex};
+
+    /// The key of RFC 6979 §A.2.5.
+    fn key() -> (SigningKey, p256::ecdsa::VerifyingKey) {
+        let private = unhex("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721");
+        let public = unhex(
+            "04 60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6
+             7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299",
+        );
+        (
+            SigningKey::EcdsaP256(p256::ecdsa::SigningKey::from_slice(&private).unwrap()),
+            p256::ecdsa::VerifyingKey::from_sec1_bytes(&public).unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_verifier_that_judges_us_accepts_rfc_6979_a_2_5() {
+        let signature = unhex(
+            "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716
+             f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8",
+        );
+        let signature = p256::ecdsa::Signature::from_slice(&signature).unwrap();
+        key().1.verify(b"sample", &signature).unwrap();
+        key().1.verify(b"simple", &signature).unwrap_err();
+    }
+
+    #[test]
+    fn signatures_verify_are_hedged_and_fit() {
+        let (private, public) = key();
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..64 {
+            let mut rng = Script(vec![seed; 64]);
+            let scheme = SignatureScheme::EcdsaSecp256r1Sha256;
+            let signature = private.sign(scheme, b"sample", &mut rng).unwrap();
+            assert!(signature.len() <= MAX_SIGNATURE);
+            let der = p256::ecdsa::DerSignature::try_from(&signature[..]).unwrap();
+            public.verify(b"sample", &der).unwrap();
+            public.verify(b"sampl", &der).unwrap_err();
+            assert!(seen.insert(signature), "the generator has no part in the nonce");
+        }
+    }
+}

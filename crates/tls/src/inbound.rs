@@ -1,0 +1,754 @@
+//! The receiving side: from bytes to records to handshake messages and data.
+
+use core::ops::Range;
+
+use super::alert::AlertDescription;
+use super::codec::Reader;
+use super::error::{Error, InvalidMessage, PeerMisbehaved};
+use super::msg::{HANDSHAKE_HEADER_LEN, max_message};
+use super::record::{ContentType, HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, Protected, RecordKey};
+use super::trace::{self, Trace};
+
+/// The smallest inbound buffer, in bytes. It has to take the hello and the certificates of the peer, and every record;
+/// with less than [`FULL_INBOUND`] the peer is asked for smaller records (RFC 8449).
+pub const MIN_INBOUND: usize = 4096;
+/// An inbound buffer that takes every record that there may be, in bytes. To accept a Certificate or CertificateRequest of
+/// more than 16 KiB, of at most [`MAX_CERTIFICATE_MESSAGE`](super::msg::MAX_CERTIFICATE_MESSAGE), it has to be larger by
+/// the length of the message.
+pub const FULL_INBOUND: usize = HEADER_LEN + MAX_PLAINTEXT + MAX_EXPANSION;
+
+/// How many records in a row may bring nothing on: empty ones, change_cipher_spec, warnings.
+const MAX_IDLE_RECORDS: u8 = 32;
+/// How much early data is skipped, in bytes on the wire, so that empty records count as well. No ticket of ours allows
+/// any; but other servers' tickets commonly allow 2^14 bytes of content (RFC 8446 §4.2.10).
+const MAX_SKIPPED_EARLY_DATA: usize = 2 * MAX_PLAINTEXT;
+
+/// What a record brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// Handshake bytes were added: see [`Inbound::message`].
+    Handshake,
+    /// Application data: see [`Inbound::data`].
+    Data,
+    /// An alert.
+    Alert {
+        /// Whether its level says "warning", which means something in TLS 1.2 only.
+        warning: bool,
+        /// What it says.
+        description: AlertDescription,
+    },
+    /// Nothing of use to anybody.
+    Nothing,
+}
+
+/// What an unprotected change_cipher_spec does.
+// Held inline: there is no heap.
+#[allow(clippy::large_enum_variant)]
+pub(crate) enum ChangeCipherSpec {
+    /// It may not come now.
+    Refuse,
+    /// It is dropped, as TLS 1.3 wants it between the first ClientHello and the peer's Finished (RFC 8446 §5).
+    Drop,
+    /// It has to come before the next handshake message, and changes to this key (RFC 5246 §7.1).
+    Await(RecordKey),
+}
+
+/// The most content that is taken in a record, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContentLimit {
+    /// That of `record_size_limit`: records without protection are not subject to it (RFC 8449 §4).
+    Protected(usize),
+    /// That of `max_fragment_length`, which holds for the handshake as well (RFC 6066 §4).
+    All(usize),
+}
+
+/// How early data that was not accepted is told from the rest (RFC 8446 §4.2.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SkipEarlyData {
+    No,
+    /// After a HelloRetryRequest: every protected record up to the second ClientHello.
+    UntilClientHello(usize),
+    /// Without one: every record that does not decrypt, up to the first that does.
+    UntilDecrypted(usize),
+}
+
+/// The inbound buffer. From its front on it holds, in this order and each possibly empty:
+/// assembled handshake bytes, the application data of one record, and received bytes that have not been looked at.
+///
+/// `messages.start <= messages.end <= data.start <= data.end <= raw.start <= raw.end <= buffer.len()`
+pub(crate) struct Inbound<'b> {
+    buffer: &'b mut [u8],
+    messages: Range<usize>,
+    data: Range<usize>,
+    raw: Range<usize>,
+    key: Option<RecordKey>,
+    change_cipher_spec: ChangeCipherSpec,
+    /// Whether an alert may come without protection although there is a key: until a record has authenticated.
+    plain_alerts: bool,
+    /// Whether application data may come, if only an empty record of it (RFC 8446 §2: not before Finished).
+    allow_data: bool,
+    /// The most content in a protected record, padding included, in bytes.
+    max_content: usize,
+    /// The same without protection.
+    max_plain: usize,
+    skip: SkipEarlyData,
+    idle_records: u8,
+    /// The transport has nothing more.
+    ended: bool,
+    trace: Option<&'b dyn Trace>,
+}
+
+impl<'b> Inbound<'b> {
+    pub(crate) fn new(buffer: &'b mut [u8]) -> Self {
+        Self {
+            buffer,
+            messages: 0..0,
+            data: 0..0,
+            raw: 0..0,
+            key: None,
+            change_cipher_spec: ChangeCipherSpec::Refuse,
+            plain_alerts: false,
+            allow_data: false,
+            max_content: MAX_PLAINTEXT,
+            max_plain: MAX_PLAINTEXT,
+            skip: SkipEarlyData::No,
+            idle_records: 0,
+            ended: false,
+            trace: None,
+        }
+    }
+
+    /// Tells `trace` of everything that comes from now on.
+    pub(crate) fn set_trace(&mut self, trace: Option<&'b dyn Trace>) {
+        self.trace = trace;
+    }
+
+    /// Where what comes is told, if anywhere.
+    pub(crate) fn trace(&self) -> Option<&'b dyn Trace> {
+        self.trace
+    }
+
+    /// Where the transport is to put what it receives. Empty only while data waits to be consumed.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.data.is_empty() {
+            let front = self.messages.end;
+            self.data = front..front;
+            if self.raw.is_empty() {
+                self.raw = front..front;
+            } else if self.buffer.len() - self.raw.end < self.missing() {
+                self.buffer.copy_within(self.raw.clone(), front);
+                self.raw = front..front + self.raw.len();
+            }
+        }
+        self.buffer.get_mut(self.raw.end..).unwrap_or_default()
+    }
+
+    /// Notes that the transport has put `count` bytes into [`Inbound::space`].
+    pub(crate) fn received(&mut self, count: usize) {
+        self.raw.end = self.raw.end.saturating_add(count).min(self.buffer.len());
+    }
+
+    /// The application data that waits.
+    pub(crate) fn data(&self) -> &[u8] {
+        self.buffer.get(self.data.clone()).unwrap_or_default()
+    }
+
+    /// Takes `count` bytes off the application data.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.data.start = self.data.start.saturating_add(count).min(self.data.end);
+    }
+
+    /// The first complete handshake message, header included.
+    pub(crate) fn message(&self) -> Result<Option<&[u8]>, Error> {
+        let assembled = self.buffer.get(self.messages.clone()).unwrap_or_default();
+        let Some(header) = assembled.first_chunk::<HANDSHAKE_HEADER_LEN>() else {
+            return Ok(None);
+        };
+        let length = HANDSHAKE_HEADER_LEN + Reader::new(&header[1..], "Handshake").u24()?;
+        let [kind, ..] = *header;
+        let limit = self.longest_message(kind);
+        if length > limit {
+            return Err(InvalidMessage::HandshakeTooLong { kind, length, limit }.into());
+        }
+        Ok(assembled.get(..length))
+    }
+
+    /// Takes the first message, of `length` bytes, off.
+    pub(crate) fn consume_message(&mut self, length: usize) {
+        self.messages.start = self.messages.start.saturating_add(length).min(self.messages.end);
+        // What is left, a part of the next message at most but for a few that came together, moves to the front.
+        self.buffer.copy_within(self.messages.clone(), 0);
+        self.messages = 0..self.messages.len();
+    }
+
+    /// Whether more has been assembled than the first message, of `length` bytes.
+    pub(crate) fn has_more_than(&self, length: usize) -> bool {
+        self.messages.len() > length
+    }
+
+    /// Whether part of a handshake message waits for the rest.
+    pub(crate) fn in_message(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
+    /// Notes that the transport has nothing more.
+    pub(crate) fn received_end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Whether the transport has nothing more.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Uses `key` from the next record on. No part of a message may stand before it (RFC 8446 §5.1).
+    pub(crate) fn set_key(&mut self, key: RecordKey) -> Result<(), Error> {
+        if self.in_message() {
+            return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
+        }
+        self.key = Some(key);
+        Ok(())
+    }
+
+    /// The next generation of the key (RFC 8446 §7.2).
+    pub(crate) fn update_key(&mut self) -> Result<(), Error> {
+        let next = self
+            .key
+            .as_ref()
+            .ok_or(Error::Internal("no key to update"))?
+            .next_generation()?;
+        self.set_key(next)
+    }
+
+    /// What an unprotected change_cipher_spec does from now on.
+    pub(crate) fn on_change_cipher_spec(&mut self, rule: ChangeCipherSpec) -> Result<(), Error> {
+        if matches!(rule, ChangeCipherSpec::Await(_)) && self.in_message() {
+            return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
+        }
+        self.change_cipher_spec = rule;
+        Ok(())
+    }
+
+    /// From now on an unprotected change_cipher_spec is dropped.
+    pub(crate) fn drop_change_cipher_spec(&mut self) {
+        self.change_cipher_spec = ChangeCipherSpec::Drop;
+    }
+
+    /// Whether a change_cipher_spec has to come before the next handshake message.
+    pub(crate) fn awaits_change_cipher_spec(&self) -> bool {
+        matches!(self.change_cipher_spec, ChangeCipherSpec::Await(_))
+    }
+
+    /// From now on an alert may come without protection, until a record has authenticated.
+    pub(crate) fn allow_plain_alerts(&mut self) {
+        self.plain_alerts = true;
+    }
+
+    /// From now on application data may come.
+    pub(crate) fn allow_data(&mut self) {
+        self.allow_data = true;
+    }
+
+    /// The most content that the peer may put into a record so that it always finds room here, in bytes: what
+    /// `record_size_limit` says (RFC 8449 §4).
+    pub(crate) fn record_limit(&self) -> u16 {
+        let content = self
+            .buffer
+            .len()
+            .saturating_sub(HEADER_LEN + MAX_EXPANSION)
+            .min(MAX_PLAINTEXT);
+        // At most 2^14.
+        u16::try_from(content).unwrap_or(u16::MAX)
+    }
+
+    /// Refuses records with more content from now on.
+    pub(crate) fn limit_content(&mut self, limit: ContentLimit) {
+        match limit {
+            ContentLimit::Protected(limit) => self.max_content = limit,
+            ContentLimit::All(limit) => (self.max_content, self.max_plain) = (limit, limit),
+        }
+    }
+
+    /// From now on protected records are skipped up to a second ClientHello.
+    pub(crate) fn skip_early_data_until_client_hello(&mut self) {
+        self.skip = SkipEarlyData::UntilClientHello(MAX_SKIPPED_EARLY_DATA);
+    }
+
+    /// From now on records that do not decrypt are skipped, up to the first that does.
+    pub(crate) fn skip_early_data_until_decrypted(&mut self) {
+        self.skip = SkipEarlyData::UntilDecrypted(MAX_SKIPPED_EARLY_DATA);
+    }
+
+    /// Processes the next record. `Ok(None)` when it has not come whole, or data still waits.
+    pub(crate) fn next(&mut self) -> Result<Option<Received>, Error> {
+        if !self.data.is_empty() {
+            return Ok(None);
+        }
+        let raw = self.buffer.get(self.raw.clone()).unwrap_or_default();
+        let protected = match (&self.key, self.skip) {
+            (Some(key), _) if !key.is_tls13() => Protected::Tls12,
+            (Some(_), _) | (None, SkipEarlyData::UntilClientHello(_)) => Protected::Tls13,
+            (None, _) => Protected::No,
+        };
+        let Some(header) = Header::parse(raw, protected)? else {
+            return Ok(None);
+        };
+        if self.messages.is_empty() && HEADER_LEN + header.length > self.buffer.len() {
+            return Err(InvalidMessage::RecordTooLong(header.length).into());
+        }
+        if self.messages.end + HEADER_LEN + header.length > self.buffer.len() {
+            // The rest of a message, and what the peer has put behind it.
+            return Err(InvalidMessage::HandshakeTooLong {
+                kind: self.buffer.get(self.messages.start).copied().unwrap_or_default(),
+                length: self.messages.len() + header.length,
+                limit: self.buffer.len() - HEADER_LEN,
+            }
+            .into());
+        }
+        if raw.len() < HEADER_LEN + header.length {
+            return Ok(None);
+        }
+        let payload = self.raw.start + HEADER_LEN..self.raw.start + HEADER_LEN + header.length;
+        self.raw.start = payload.end;
+
+        // The key that the record is protected by; a change_cipher_spec may bring the next.
+        let key = self
+            .key
+            .as_ref()
+            .map(|key| (key.is_tls13(), key.prefix(), key.number()));
+        let opened = self.unprotect(header, payload.clone());
+        if let Some(trace) = self.trace {
+            let record = self.buffer.get(payload.start - HEADER_LEN..payload.end);
+            let opened = opened.as_ref().ok().cloned().flatten();
+            trace::tell_received(trace, key, record.unwrap_or_default(), opened);
+        }
+        let Some((content, range)) = opened? else {
+            return Ok(Some(Received::Nothing));
+        };
+        self.deliver(content, payload.start + range.start..payload.start + range.end)
+            .map(Some)
+    }
+
+    /// The true type of a record and where in its payload the content stands; `None` when it is to be skipped.
+    fn unprotect(
+        &mut self,
+        header: Header,
+        payload: Range<usize>,
+    ) -> Result<Option<(ContentType, Range<usize>)>, Error> {
+        let bytes = self.buffer.get_mut(payload).unwrap_or_default();
+        let unexpected = PeerMisbehaved::UnexpectedRecord(header.content as u8);
+        match (header.content, &mut self.key) {
+            (_, Some(key)) if !key.is_tls13() => {
+                let (content, range) = key.open(header, bytes)?;
+                check_length(range.len(), self.max_content)?;
+                Ok(Some((content, range)))
+            }
+            (ContentType::ChangeCipherSpec, _) => {
+                let valid = *bytes == [1];
+                self.take_change_cipher_spec(valid)?;
+                Ok(None)
+            }
+            (ContentType::ApplicationData, Some(key)) => match (key.open(header, bytes), self.skip) {
+                (Err(Error::PeerMisbehaved(PeerMisbehaved::BadRecordMac)), SkipEarlyData::UntilDecrypted(left)) => {
+                    let left = left
+                        .checked_sub(HEADER_LEN + header.length)
+                        .ok_or(PeerMisbehaved::TooMuchEarlyData)?;
+                    self.skip = SkipEarlyData::UntilDecrypted(left);
+                    Ok(None)
+                }
+                (result, _) => {
+                    self.skip = SkipEarlyData::No;
+                    // The peer has the keys: it protects its alerts (RFC 8446 §6).
+                    self.plain_alerts = false;
+                    // Padding counts, the content type does not: our limit counts it (RFC 8449 §4).
+                    let inner = header.length.saturating_sub(key.overhead());
+                    let opened = result?;
+                    check_length(inner, self.max_content)?;
+                    Ok(Some(opened))
+                }
+            },
+            // A client that could not read our flight says so without protection; there is nothing else it could do.
+            (ContentType::Alert, Some(_)) if self.plain_alerts => Ok(Some((header.content, 0..header.length))),
+            (_, Some(_)) => Err(unexpected.into()),
+            (ContentType::ApplicationData, None) => match self.skip {
+                SkipEarlyData::UntilClientHello(left) => {
+                    let left = left
+                        .checked_sub(HEADER_LEN + header.length)
+                        .ok_or(PeerMisbehaved::TooMuchEarlyData)?;
+                    self.skip = SkipEarlyData::UntilClientHello(left);
+                    Ok(None)
+                }
+                _ => Err(unexpected.into()),
+            },
+            (content, None) => {
+                check_length(header.length, self.max_plain)?;
+                if content == ContentType::Handshake {
+                    self.skip = SkipEarlyData::No;
+                }
+                Ok(Some((content, 0..header.length)))
+            }
+        }
+    }
+
+    fn take_change_cipher_spec(&mut self, valid: bool) -> Result<(), Error> {
+        // RFC 8446 §5: exactly this one byte.
+        if !valid {
+            return Err(PeerMisbehaved::UnexpectedRecord(ContentType::ChangeCipherSpec as u8).into());
+        }
+        if self.in_message() {
+            return Err(PeerMisbehaved::InterleavedHandshake.into());
+        }
+        match core::mem::replace(&mut self.change_cipher_spec, ChangeCipherSpec::Refuse) {
+            ChangeCipherSpec::Refuse => {
+                Err(PeerMisbehaved::UnexpectedRecord(ContentType::ChangeCipherSpec as u8).into())
+            }
+            ChangeCipherSpec::Drop => {
+                self.change_cipher_spec = ChangeCipherSpec::Drop;
+                self.idle_record()
+            }
+            ChangeCipherSpec::Await(key) => {
+                self.key = Some(key);
+                Ok(())
+            }
+        }
+    }
+
+    fn deliver(&mut self, content: ContentType, range: Range<usize>) -> Result<Received, Error> {
+        if content != ContentType::Handshake && self.in_message() {
+            return Err(PeerMisbehaved::InterleavedHandshake.into());
+        }
+        if content == ContentType::ApplicationData && !self.allow_data {
+            return Err(PeerMisbehaved::UnexpectedRecord(content as u8).into());
+        }
+        if range.is_empty() {
+            // RFC 8446 §5.1, §5.4: only application data may be empty.
+            if content != ContentType::ApplicationData {
+                return Err(InvalidMessage::EmptyRecord.into());
+            }
+            self.idle_record()?;
+            return Ok(Received::Nothing);
+        }
+        match content {
+            ContentType::Handshake => {
+                let end = self.messages.end + range.len();
+                self.buffer.copy_within(range, self.messages.end);
+                self.messages.end = end;
+                self.data = end..end;
+                self.idle_records = 0;
+                Ok(Received::Handshake)
+            }
+            ContentType::ApplicationData => {
+                self.idle_records = 0;
+                self.data = range;
+                Ok(Received::Data)
+            }
+            ContentType::Alert => {
+                // RFC 8446 §5.1: an alert is never fragmented nor coalesced.
+                match self.buffer.get(range) {
+                    Some(&[level, description]) => {
+                        self.idle_record()?;
+                        Ok(Received::Alert {
+                            warning: level == 1,
+                            description: AlertDescription(description),
+                        })
+                    }
+                    _ => Err(InvalidMessage::IllegalValue("Alert").into()),
+                }
+            }
+            // Inside protection there is no change_cipher_spec (RFC 8446 §5).
+            ContentType::ChangeCipherSpec => Err(PeerMisbehaved::UnexpectedRecord(content as u8).into()),
+        }
+    }
+
+    fn idle_record(&mut self) -> Result<(), Error> {
+        self.idle_records += 1;
+        if self.idle_records > MAX_IDLE_RECORDS {
+            Err(PeerMisbehaved::TooManyEmptyRecords.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// How many bytes at least have to come until the present record is whole.
+    fn missing(&self) -> usize {
+        let raw = self.buffer.get(self.raw.clone()).unwrap_or_default();
+        let whole = match raw.first_chunk::<HEADER_LEN>() {
+            Some(&[.., high, low]) => HEADER_LEN + usize::from(u16::from_be_bytes([high, low])),
+            None => HEADER_LEN,
+        };
+        whole.saturating_sub(raw.len())
+    }
+
+    /// The longest handshake message of that type that can be assembled here, in bytes: its last byte may come in a
+    /// record of its own, which needs its header beside it.
+    fn longest_message(&self, kind: u8) -> usize {
+        let room = self.buffer.len().saturating_sub(HEADER_LEN + MAX_EXPANSION);
+        room.min(max_message(kind))
+    }
+}
+
+fn check_length(length: usize, limit: usize) -> Result<(), Error> {
+    if length > limit {
+        return Err(InvalidMessage::RecordTooLong(length).into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schedule::TrafficSecret;
+    use super::*;
+    use crate::crypto::suite::CipherSuite;
+
+    fn key(byte: u8) -> RecordKey {
+        RecordKey::new(TrafficSecret::new(CipherSuite::Aes128GcmSha256, &[byte; 32])).unwrap()
+    }
+
+    fn plain(content: u8, payload: &[u8]) -> Vec<u8> {
+        let [.., high, low] = payload.len().to_be_bytes();
+        [&[content, 3, 3, high, low], payload].concat()
+    }
+
+    fn sealed(key: &mut RecordKey, content: ContentType, text: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; HEADER_LEN + text.len() + key.overhead()];
+        record[HEADER_LEN..][..text.len()].copy_from_slice(text);
+        key.seal(content, text.len(), &mut record).unwrap();
+        record
+    }
+
+    /// Feeds `bytes` as far as there is space and gives what comes of it, up to the first error.
+    fn feed(inbound: &mut Inbound<'_>, mut bytes: &[u8]) -> Result<Vec<Received>, Error> {
+        let mut received = Vec::new();
+        while !bytes.is_empty() {
+            let space = inbound.space();
+            let count = space.len().min(bytes.len());
+            assert_ne!(count, 0);
+            space[..count].copy_from_slice(&bytes[..count]);
+            inbound.received(count);
+            bytes = &bytes[count..];
+            while let Some(what) = inbound.next()? {
+                received.push(what);
+                inbound.consume(usize::MAX);
+            }
+        }
+        Ok(received)
+    }
+
+    /// A generator of numbers that look random (SplitMix64).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) % limit as u64) as usize
+        }
+    }
+
+    #[test]
+    fn there_is_space_whenever_input_is_needed() {
+        for seed in 0..60 {
+            let mut numbers = Numbers(seed);
+            let mut sealer = key(1);
+            // Data records of any size, now and then a message that goes over several records.
+            let mut wire = Vec::new();
+            let (mut data, mut messages) = (Vec::new(), Vec::new());
+            for number in 0..20 {
+                if numbers.below(3) == 0 {
+                    let length = numbers.below(MAX_PLAINTEXT - 4);
+                    let [.., high, low] = length.to_be_bytes();
+                    let message = [&[24, 0, high, low][..], &vec![number; length]].concat();
+                    for piece in message.chunks(1 + numbers.below(6000)) {
+                        wire.extend(sealed(&mut sealer, ContentType::Handshake, piece));
+                    }
+                    messages.extend(message);
+                } else {
+                    let text = vec![number; numbers.below(MAX_PLAINTEXT + 1)];
+                    wire.extend(sealed(&mut sealer, ContentType::ApplicationData, &text));
+                    data.extend(text);
+                }
+            }
+            let size = FULL_INBOUND + if seed % 2 == 0 { 0 } else { numbers.below(5000) };
+            let mut buffer = vec![0; size];
+            let mut inbound = Inbound::new(&mut buffer);
+            inbound.set_key(key(1)).unwrap();
+            inbound.allow_data();
+            let (mut got_data, mut got_messages) = (Vec::new(), Vec::new());
+            let mut rest = &wire[..];
+            loop {
+                while let Some(message) = inbound.message().unwrap() {
+                    let length = message.len();
+                    got_messages.extend_from_slice(message);
+                    inbound.consume_message(length);
+                }
+                if inbound.next().unwrap().is_none() {
+                    if rest.is_empty() {
+                        break;
+                    }
+                    let space = inbound.space();
+                    assert!(!space.is_empty(), "seed {seed}");
+                    let count = space.len().min(rest.len()).min(1 + numbers.below(4000));
+                    space[..count].copy_from_slice(&rest[..count]);
+                    inbound.received(count);
+                    rest = &rest[count..];
+                }
+                while !inbound.data().is_empty() {
+                    let count = 1 + numbers.below(inbound.data().len());
+                    got_data.extend_from_slice(&inbound.data()[..count]);
+                    inbound.consume(count);
+                }
+            }
+            assert!(got_data == data && got_messages == messages, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn early_data_is_skipped_up_to_a_limit_whatever_its_records_look_like() {
+        let setups: [fn(&mut Inbound<'_>); 2] = [
+            |inbound| inbound.skip_early_data_until_client_hello(),
+            |inbound| {
+                inbound.set_key(key(1)).unwrap();
+                inbound.skip_early_data_until_decrypted();
+            },
+        ];
+        for setup in setups {
+            // What a client may send whose ticket allowed the usual 2^14 bytes: one record, or many small ones.
+            for size in [1, 100, 1024, MAX_PLAINTEXT] {
+                let mut buffer = vec![0; FULL_INBOUND];
+                let mut inbound = Inbound::new(&mut buffer);
+                setup(&mut inbound);
+                let mut other = key(2);
+                for piece in [0; MAX_PLAINTEXT].chunks(size).take(200) {
+                    let record = sealed(&mut other, ContentType::ApplicationData, piece);
+                    assert_eq!(feed(&mut inbound, &record), Ok(vec![Received::Nothing]));
+                }
+            }
+            // There is an end to it, for records with nothing in them as well.
+            for size in [0, 1, 16, 17, 5000, MAX_PLAINTEXT + MAX_EXPANSION] {
+                let mut buffer = vec![0; FULL_INBOUND];
+                let mut inbound = Inbound::new(&mut buffer);
+                setup(&mut inbound);
+                let record = plain(23, &vec![0x5a; size]);
+                let error = (0..100_000).find_map(|_| feed(&mut inbound, &record).err());
+                assert_eq!(error, Some(PeerMisbehaved::TooMuchEarlyData.into()), "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn padding_counts_towards_the_limit_and_plain_records_do_not() {
+        // RFC 8449 §4.
+        let limit = 100;
+        for (content, zeros, fits) in [
+            (100, 0, true),
+            (1, 99, true),
+            (0, 100, true),
+            (101, 0, false),
+            (100, 1, false),
+            (0, 101, false),
+        ] {
+            let mut buffer = vec![0; FULL_INBOUND];
+            let mut inbound = Inbound::new(&mut buffer);
+            inbound.set_key(key(1)).unwrap();
+            inbound.allow_data();
+            inbound.limit_content(ContentLimit::Protected(limit));
+            let inner = [&vec![7; content][..], &[23], &vec![0; zeros]].concat();
+            let mut record = vec![0; HEADER_LEN + inner.len() + 16];
+            record[HEADER_LEN..][..inner.len()].copy_from_slice(&inner);
+            key(1).seal_inner(inner.len(), &mut record).unwrap();
+            let error = InvalidMessage::RecordTooLong(content + zeros).into();
+            let result = feed(&mut inbound, &record).map(drop);
+            assert_eq!(result, if fits { Ok(()) } else { Err(error) }, "{content} {zeros}");
+        }
+        let mut buffer = vec![0; FULL_INBOUND];
+        let mut inbound = Inbound::new(&mut buffer);
+        inbound.limit_content(ContentLimit::Protected(limit));
+        assert_eq!(feed(&mut inbound, &plain(22, &[1; 101])), Ok(vec![Received::Handshake]));
+        // RFC 6066 §4: max_fragment_length holds for them, too.
+        let mut buffer = vec![0; FULL_INBOUND];
+        let mut inbound = Inbound::new(&mut buffer);
+        inbound.limit_content(ContentLimit::All(limit));
+        let error = InvalidMessage::RecordTooLong(101).into();
+        assert_eq!(feed(&mut inbound, &plain(22, &[1; 101])), Err(error));
+    }
+
+    #[test]
+    fn skipping_ends_at_the_first_record_that_decrypts() {
+        let mut buffer = vec![0; FULL_INBOUND];
+        let mut inbound = Inbound::new(&mut buffer);
+        inbound.set_key(key(1)).unwrap();
+        inbound.skip_early_data_until_decrypted();
+        let early = sealed(&mut key(2), ContentType::ApplicationData, b"early");
+        let finished = sealed(&mut key(1), ContentType::Handshake, b"finished");
+        assert_eq!(feed(&mut inbound, &early), Ok(vec![Received::Nothing]));
+        assert_eq!(feed(&mut inbound, &finished), Ok(vec![Received::Handshake]));
+        assert_eq!(feed(&mut inbound, &early), Err(PeerMisbehaved::BadRecordMac.into()));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_at_its_header() {
+        let mut buffer = vec![0; FULL_INBOUND];
+        let mut inbound = Inbound::new(&mut buffer);
+        feed(&mut inbound, &plain(22, &[1, 0, 0x40, 0])).unwrap();
+        assert_eq!(
+            inbound.message(),
+            Err(InvalidMessage::HandshakeTooLong {
+                kind: 1,
+                length: 4 + MAX_PLAINTEXT,
+                limit: MAX_PLAINTEXT
+            }
+            .into())
+        );
+
+        let mut buffer = vec![0; FULL_INBOUND];
+        let mut inbound = Inbound::new(&mut buffer);
+        feed(&mut inbound, &plain(22, &[&[1, 0, 0x3f, 0xfc][..], &[0; 300]].concat())).unwrap();
+        assert_eq!(inbound.message(), Ok(None));
+        assert_eq!(
+            feed(&mut inbound, &[22, 3, 3, 0x40, 0]),
+            Err(InvalidMessage::HandshakeTooLong {
+                kind: 1,
+                length: 304 + MAX_PLAINTEXT,
+                limit: FULL_INBOUND - HEADER_LEN
+            }
+            .into())
+        );
+    }
+
+    #[test]
+    fn messages_of_each_type_have_a_limit() {
+        use crate::msg::{CERTIFICATE, CERTIFICATE_REQUEST, MAX_CERTIFICATE_MESSAGE, MAX_MESSAGE};
+
+        for kind in 0..=255 {
+            let limit = match kind {
+                CERTIFICATE | CERTIFICATE_REQUEST => MAX_CERTIFICATE_MESSAGE,
+                _ => MAX_MESSAGE,
+            };
+            for (size, limit) in [
+                (FULL_INBOUND, MAX_MESSAGE),
+                (FULL_INBOUND + MAX_CERTIFICATE_MESSAGE, limit),
+            ] {
+                let mut buffer = vec![0; size];
+                for length in [limit, limit + 1] {
+                    let [.., high, middle, low] = (length - 4).to_be_bytes();
+                    let mut inbound = Inbound::new(&mut buffer);
+                    feed(&mut inbound, &plain(22, &[kind, high, middle, low])).unwrap();
+                    let error = InvalidMessage::HandshakeTooLong { kind, length, limit };
+                    let expected = if length > limit { Err(error.into()) } else { Ok(None) };
+                    assert_eq!(inbound.message(), expected);
+                }
+            }
+        }
+        let error = InvalidMessage::HandshakeTooLong {
+            kind: CERTIFICATE,
+            length: 24_000,
+            limit: MAX_MESSAGE,
+        };
+        assert_eq!(
+            error.to_string(),
+            "Certificate of 24000 bytes is over the limit of 16384 bytes"
+        );
+    }
+}

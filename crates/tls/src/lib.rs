@@ -1,0 +1,52 @@
+//! A TLS engine for programs without an operating system: server and client, TLS 1.3 and 1.2.
+//!
+//! To read first: RFC 8446 (TLS 1.3), above all §4 (handshake), §5 (records), §6 (alerts), §7.1 (key schedule) and
+//! the appendices D.4 (middleboxes) and E.5 (old versions).
+//!
+//! Two layers. [`Connection`] is the protocol as a state machine over two buffers of the caller's, without any
+//! input or output of its own; the tests, the fuzzers and the benches drive it. [`Stream`] runs it over any
+//! [`embedded_io_async`] transport. Neither has a clock, a generator of random numbers or memory of its own.
+//!
+//! Bytes of the peer are touched in `codec`, `record` and `msg` only; what comes out of there has been checked.
+//! Cryptography is in [`crypto`], certificates and the verdicts on them are in [`pki`]. Those two use nothing of the
+//! protocol.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![warn(unreachable_pub)]
+
+pub mod alert;
+mod client;
+mod codec;
+pub mod config;
+mod connection;
+pub mod crypto;
+pub mod error;
+mod handshake;
+mod inbound;
+pub mod msg;
+mod outbound;
+pub mod pki;
+pub mod record;
+#[cfg(test)]
+mod rfc8448;
+mod schedule;
+mod server;
+pub mod session;
+pub mod stream;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+mod tickets;
+mod tls12;
+pub mod trace;
+mod transcript;
+
+pub use alert::AlertDescription;
+pub use config::{ClientAuth, ClientConfig, ConfigError, Identity, KeyLog, ServerConfig, Versions};
+pub use connection::{Connection, Info, Progress};
+pub use error::Error;
+pub use inbound::{FULL_INBOUND, MIN_INBOUND};
+pub use outbound::MIN_OUTBOUND;
+pub use session::{SessionCache, Tickets};
+pub use stream::{ReadHalf, Stream, StreamError, WriteHalf};

@@ -1,0 +1,265 @@
+//! Certificate, CertificateStatus, CertificateVerify and CertificateRequest, of both versions.
+
+use super::client_hello::OCSP;
+use super::{
+    CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, Extensions, emit, emit_extension, extension, list16,
+};
+use crate::codec::{Full, Reader, U16List, Writer};
+use crate::crypto::sign::SignatureScheme;
+use crate::crypto::suite::Authentication;
+use crate::error::{Error, InvalidMessage, PeerMisbehaved};
+pub(crate) use crate::pki::limits::MAX_CHAIN;
+use crate::pki::verify::issuer_of;
+
+/// The certificates of a chain, leaf first.
+pub(crate) type Chain<'a> = heapless::Vec<&'a [u8], MAX_CHAIN>;
+
+/// Certificate of TLS 1.3 (RFC 8446 §4.4.2): `chain` in DER, leaf first.
+pub(crate) fn certificate_tls13(writer: &mut Writer<'_>, context: &[u8], chain: &[&[u8]]) -> Result<(), Full> {
+    emit(writer, CERTIFICATE, |writer| {
+        writer.nested8(|writer| writer.bytes(context))?;
+        writer.nested24(|writer| {
+            chain.iter().try_for_each(|certificate| {
+                writer.nested24(|writer| writer.bytes(certificate))?;
+                writer.nested16(|_| Ok(()))
+            })
+        })
+    })
+}
+
+/// Certificate of TLS 1.2 (RFC 5246 §7.4.2).
+pub(crate) fn certificate_tls12(writer: &mut Writer<'_>, chain: &[&[u8]]) -> Result<(), Full> {
+    emit(writer, CERTIFICATE, |writer| {
+        writer.nested24(|writer| {
+            chain
+                .iter()
+                .try_for_each(|certificate| writer.nested24(|writer| writer.bytes(certificate)))
+        })
+    })
+}
+
+/// Checks a Certificate of TLS 1.3, whose context has to be `context`. The chain may be empty.
+///
+/// `asked` tells whether the status of certificates was asked for: the OCSP response that comes with the first is given
+/// back. Those with others are read, and left alone.
+pub(crate) fn parse_tls13<'a>(
+    body: &'a [u8],
+    context: &[u8],
+    asked: bool,
+) -> Result<(Chain<'a>, Option<&'a [u8]>), Error> {
+    let mut reader = Reader::new(body, "Certificate");
+    if reader.vector8()? != context {
+        return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
+    }
+    let mut entries = Reader::new(reader.vector24()?, "CertificateEntry");
+    reader.finish()?;
+    let (mut chain, mut staple) = (Chain::new(), None);
+    while !entries.is_empty() {
+        push(&mut chain, entries.vector24()?)?;
+        let extensions = Extensions::parse(entries.vector16()?)?.only(&[extension::STATUS_REQUEST])?;
+        for (kind, body) in extensions.iter() {
+            // Nothing else was offered that could be answered here (RFC 8446 §4.4.2).
+            if kind != extension::STATUS_REQUEST || !asked {
+                return Err(PeerMisbehaved::UnofferedExtension.into());
+            }
+            let response = parse_status(body)?;
+            if chain.len() == 1 {
+                staple = Some(response);
+            }
+        }
+    }
+    Ok((chain, staple))
+}
+
+/// Checks a CertificateStatus (RFC 6066 §8), the message of TLS 1.2 and the extension of TLS 1.3: the OCSP response.
+pub(crate) fn parse_status(body: &[u8]) -> Result<&[u8], Error> {
+    let mut reader = Reader::new(body, "CertificateStatus");
+    if reader.u8()? != OCSP {
+        return Err(InvalidMessage::IllegalValue("status_type").into());
+    }
+    let response = reader.vector24()?;
+    reader.finish()?;
+    if response.is_empty() {
+        return Err(InvalidMessage::IllegalValue("OCSPResponse").into());
+    }
+    Ok(response)
+}
+
+/// Checks a Certificate of TLS 1.2. The chain may be empty.
+pub(crate) fn parse_tls12(body: &[u8]) -> Result<Chain<'_>, Error> {
+    let mut reader = Reader::new(body, "Certificate");
+    let mut entries = Reader::new(reader.vector24()?, "ASN.1Cert");
+    reader.finish()?;
+    let mut chain = Chain::new();
+    while !entries.is_empty() {
+        push(&mut chain, entries.vector24()?)?;
+    }
+    Ok(chain)
+}
+
+fn push<'a>(chain: &mut Chain<'a>, certificate: &'a [u8]) -> Result<(), Error> {
+    if certificate.is_empty() {
+        return Err(InvalidMessage::IllegalValue("Certificate").into());
+    }
+    chain
+        .push(certificate)
+        .map_err(|_| Error::from(PeerMisbehaved::ChainTooLong))
+}
+
+/// CertificateVerify, the same in both versions (RFC 8446 §4.4.3, RFC 5246 §7.4.8).
+pub(crate) fn certificate_verify(
+    writer: &mut Writer<'_>,
+    scheme: SignatureScheme,
+    signature: &[u8],
+) -> Result<(), Full> {
+    emit(writer, CERTIFICATE_VERIFY, |writer| {
+        emit_signature(writer, scheme, signature)
+    })
+}
+
+/// Checks a CertificateVerify: the scheme's number, and the signature.
+pub(crate) fn parse_verify(body: &[u8]) -> Result<(u16, &[u8]), Error> {
+    let mut reader = Reader::new(body, "CertificateVerify");
+    let signature = parse_signature(&mut reader)?;
+    reader.finish()?;
+    Ok(signature)
+}
+
+/// A digitally-signed struct (RFC 5246 §4.7).
+pub(crate) fn emit_signature(writer: &mut Writer<'_>, scheme: SignatureScheme, signature: &[u8]) -> Result<(), Full> {
+    writer.u16(scheme.id())?;
+    writer.nested16(|writer| writer.bytes(signature))
+}
+
+/// The same, read.
+pub(crate) fn parse_signature<'a>(reader: &mut Reader<'a>) -> Result<(u16, &'a [u8]), InvalidMessage> {
+    Ok((reader.u16()?, reader.vector16()?))
+}
+
+/// CertificateRequest of TLS 1.3 (RFC 8446 §4.3.2), with an empty context.
+pub(crate) fn request_tls13(writer: &mut Writer<'_>, schemes: &[SignatureScheme]) -> Result<(), Full> {
+    emit(writer, CERTIFICATE_REQUEST, |writer| {
+        writer.nested8(|_| Ok(()))?;
+        writer.nested16(|writer| {
+            emit_extension(writer, extension::SIGNATURE_ALGORITHMS, |writer| {
+                let mut schemes = schemes.iter().filter(|scheme| scheme.may_be_offered(true));
+                writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))
+            })
+        })
+    })
+}
+
+/// What a CertificateRequest of either version asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CertificateRequest<'a> {
+    /// `certificate_request_context` of TLS 1.3.
+    pub(crate) context: &'a [u8],
+    /// `certificate_types` of TLS 1.2; in TLS 1.3 the schemes tell alone.
+    types: Option<&'a [u8]>,
+    pub(crate) schemes: U16List<'a>,
+    authorities: &'a [u8],
+}
+
+impl CertificateRequest<'_> {
+    /// Whether the types and the authorities that it names allow a chain in DER whose key is of this kind
+    /// (RFC 5246 §7.4.6, RFC 8446 §4.4.2.3). Where none of the authorities has issued a certificate of the chain, the
+    /// server could not use it, and need not learn it.
+    pub(crate) fn allows(&self, chain: &[&[u8]], kind: Authentication) -> bool {
+        let type_of_key = match kind {
+            Authentication::Ecdsa => ECDSA_SIGN,
+            Authentication::Rsa => RSA_SIGN,
+        };
+        let by_type = self.types.is_none_or(|types| types.contains(&type_of_key));
+        let mut authorities = Reader::new(self.authorities, AUTHORITIES);
+        // They were checked to be whole when the message was parsed.
+        let mut named = core::iter::from_fn(|| authorities.vector16().ok());
+        let issued = |name: &[u8]| chain.iter().any(|certificate| issuer_of(certificate) == Some(name));
+        by_type && (self.authorities.is_empty() || named.any(issued))
+    }
+}
+
+const AUTHORITIES: &str = "certificate_authorities";
+
+/// Checks a list of distinguished names, each of one byte at least (RFC 5246 §7.4.4, RFC 8446 §4.2.4).
+fn check_authorities(list: &[u8]) -> Result<(), InvalidMessage> {
+    let mut names = Reader::new(list, AUTHORITIES);
+    while !names.is_empty() {
+        if names.vector16()?.is_empty() {
+            return Err(InvalidMessage::IllegalValue(AUTHORITIES));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a CertificateRequest of TLS 1.3.
+pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<CertificateRequest<'_>, Error> {
+    let mut reader = Reader::new(body, "CertificateRequest");
+    let context = reader.vector8()?;
+    let extensions = Extensions::parse(reader.vector16()?)?.only(&[
+        extension::STATUS_REQUEST,
+        extension::SIGNATURE_ALGORITHMS,
+        extension::CERTIFICATE_AUTHORITIES,
+        extension::SIGNATURE_ALGORITHMS_CERT,
+    ])?;
+    reader.finish()?;
+    let find = |wanted| {
+        extensions
+            .iter()
+            .find_map(|(kind, body)| (kind == wanted).then_some(body))
+    };
+    let schemes = find(extension::SIGNATURE_ALGORITHMS);
+    let schemes = schemes.ok_or(PeerMisbehaved::MissingExtension("signature_algorithms"))?;
+    let mut authorities: &[u8] = &[];
+    if let Some(body) = find(extension::CERTIFICATE_AUTHORITIES) {
+        let mut reader = Reader::new(body, AUTHORITIES);
+        authorities = reader.vector16()?;
+        reader.finish()?;
+        // authorities<3..2^16-1> (RFC 8446 §4.2.4).
+        if authorities.is_empty() {
+            return Err(InvalidMessage::IllegalValue(AUTHORITIES).into());
+        }
+        check_authorities(authorities)?;
+    }
+    Ok(CertificateRequest {
+        context,
+        types: None,
+        schemes: list16(schemes, "signature_algorithms")?,
+        authorities,
+    })
+}
+
+/// `rsa_sign` (RFC 5246 §7.4.4).
+const RSA_SIGN: u8 = 1;
+/// `ecdsa_sign`, which stands for EdDSA as well (RFC 8422 §5.5).
+const ECDSA_SIGN: u8 = 64;
+
+/// CertificateRequest of TLS 1.2 (RFC 5246 §7.4.4), naming no CAs.
+pub(crate) fn request_tls12(
+    writer: &mut Writer<'_>,
+    mut schemes: impl Iterator<Item = SignatureScheme>,
+) -> Result<(), Full> {
+    emit(writer, CERTIFICATE_REQUEST, |writer| {
+        writer.nested8(|writer| writer.bytes(&[ECDSA_SIGN, RSA_SIGN]))?;
+        writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))?;
+        writer.nested16(|_| Ok(()))
+    })
+}
+
+/// Checks a CertificateRequest of TLS 1.2.
+pub(crate) fn parse_request_tls12(body: &[u8]) -> Result<CertificateRequest<'_>, Error> {
+    let mut reader = Reader::new(body, "CertificateRequest");
+    let types = reader.vector8()?;
+    if types.is_empty() {
+        return Err(InvalidMessage::IllegalValue("certificate_types").into());
+    }
+    let schemes = U16List::parse(reader.vector16()?, "supported_signature_algorithms")?;
+    let authorities = reader.vector16()?;
+    check_authorities(authorities)?;
+    reader.finish()?;
+    Ok(CertificateRequest {
+        context: &[],
+        types: Some(types),
+        schemes,
+        authorities,
+    })
+}

@@ -1,0 +1,530 @@
+//! ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2): everything about it is checked once, here.
+
+use super::{
+    CLIENT_HELLO, Extensions, TLS12, TLS13, emit, emit_extension, empty, extension, first_duplicate, first_outside,
+    list16, parse_record_size_limit,
+};
+use crate::codec::{Full, Reader, U16List, Writer};
+use crate::crypto::hash::{HashAlgorithm, HashOutput, Hasher};
+use crate::crypto::kx::{Group, KeyPair};
+use crate::crypto::sign::SignatureScheme;
+use crate::crypto::suite::CipherSuite;
+use crate::error::{Error, InvalidMessage, PeerMisbehaved};
+
+/// `TLS_EMPTY_RENEGOTIATION_INFO_SCSV` (RFC 5746 §3.3).
+const RENEGOTIATION_SCSV: u16 = 0x00ff;
+/// `TLS_FALLBACK_SCSV` (RFC 7507).
+const FALLBACK_SCSV: u16 = 0x5600;
+/// `ocsp` (RFC 6066 §8).
+pub(super) const OCSP: u8 = 1;
+/// `psk_dhe_ke` (RFC 8446 §4.2.9).
+const PSK_DHE_KE: u8 = 1;
+
+/// A ClientHello whose every structure has been checked.
+#[derive(Debug, Clone)]
+pub struct ClientHello<'a> {
+    /// `legacy_version`.
+    pub legacy_version: u16,
+    /// `random`.
+    pub random: &'a [u8; 32],
+    /// `legacy_session_id`, at most 32 bytes.
+    pub session_id: &'a [u8],
+    /// `cipher_suites`.
+    pub cipher_suites: U16List<'a>,
+    /// `legacy_compression_methods`, at least one.
+    pub compression_methods: &'a [u8],
+    /// `server_name`: the host name (RFC 6066 §3).
+    pub server_name: Option<&'a [u8]>,
+    /// `supported_groups`.
+    pub supported_groups: Option<U16List<'a>>,
+    /// `signature_algorithms`.
+    pub signature_algorithms: Option<U16List<'a>>,
+    /// `supported_versions`.
+    pub supported_versions: Option<U16List<'a>>,
+    /// `key_share`.
+    pub key_shares: Option<KeyShares<'a>>,
+    /// `application_layer_protocol_negotiation` (RFC 7301 §3.1).
+    pub protocols: Option<Protocols<'a>>,
+    /// `record_size_limit` (RFC 8449 §4).
+    pub record_size_limit: Option<u16>,
+    /// `max_fragment_length`, in bytes (RFC 6066 §4).
+    pub max_fragment_length: Option<usize>,
+    /// Whether `extended_master_secret` is there (RFC 7627 §5.1).
+    pub extended_master_secret: bool,
+    /// `session_ticket` (RFC 5077 §3.2): the ticket, empty where one is asked for.
+    pub session_ticket: Option<&'a [u8]>,
+    /// `renegotiation_info`: its content (RFC 5746 §3.2).
+    pub renegotiation_info: Option<&'a [u8]>,
+    /// `ec_point_formats`: whether it lists the uncompressed one (RFC 8422 §5.1.2).
+    pub uncompressed_points: Option<bool>,
+    /// `pre_shared_key`.
+    pub psks: Option<Psks<'a>>,
+    /// `psk_key_exchange_modes`.
+    pub psk_modes: Option<&'a [u8]>,
+    /// Whether `early_data` is there.
+    pub early_data: bool,
+    extensions: Extensions<'a>,
+}
+
+impl<'a> ClientHello<'a> {
+    /// Checks the body of a ClientHello.
+    ///
+    /// # Errors
+    /// Malformed structures, an extension that comes twice, `pre_shared_key` elsewhere than at the end.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(body, "ClientHello");
+        let legacy_version = reader.u16()?;
+        let random = reader.array()?;
+        let session_id = reader.vector8()?;
+        if session_id.len() > 32 {
+            return Err(InvalidMessage::IllegalValue("legacy_session_id").into());
+        }
+        let cipher_suites = U16List::parse(reader.vector16()?, "cipher_suites")?;
+        let compression_methods = reader.vector8()?;
+        if compression_methods.is_empty() {
+            return Err(InvalidMessage::IllegalValue("legacy_compression_methods").into());
+        }
+        // TLS 1.2 and before may do without the whole block (RFC 5246 §7.4.1.2).
+        let extensions = Extensions::parse(if reader.is_empty() { &[] } else { reader.vector16()? })?;
+        reader.finish()?;
+
+        let mut hello = Self {
+            legacy_version,
+            random,
+            session_id,
+            cipher_suites,
+            compression_methods,
+            server_name: None,
+            supported_groups: None,
+            signature_algorithms: None,
+            supported_versions: None,
+            key_shares: None,
+            protocols: None,
+            record_size_limit: None,
+            max_fragment_length: None,
+            extended_master_secret: false,
+            session_ticket: None,
+            renegotiation_info: None,
+            uncompressed_points: None,
+            psks: None,
+            psk_modes: None,
+            early_data: false,
+            extensions,
+        };
+        for (kind, body) in extensions.iter() {
+            // RFC 8446 §4.2.11: pre_shared_key is the last extension.
+            if hello.psks.is_some() {
+                return Err(PeerMisbehaved::PskNotLast.into());
+            }
+            hello.note(kind, body)?;
+        }
+        Ok(hello)
+    }
+
+    /// Whether the client can secure a renegotiation, and so expects `renegotiation_info` (RFC 5746 §3.6).
+    pub(crate) fn secure_renegotiation(&self) -> bool {
+        self.renegotiation_info.is_some() || self.cipher_suites.contains(RENEGOTIATION_SCSV)
+    }
+
+    /// Whether this is the retry of a client that failed with a higher version (RFC 7507).
+    pub(crate) fn is_fallback(&self) -> bool {
+        self.cipher_suites.contains(FALLBACK_SCSV)
+    }
+
+    /// Whether PSKs may be used together with a key exchange.
+    pub(crate) fn psk_dhe_ke(&self) -> bool {
+        self.psk_modes.is_some_and(|modes| modes.contains(&PSK_DHE_KE))
+    }
+
+    /// The hash of all that may not change between the first and the second ClientHello (RFC 8446 §4.1.2).
+    pub(crate) fn unchanging_part(&self) -> HashOutput {
+        let mut hasher = Hasher::new(HashAlgorithm::Sha256);
+        hasher.update(&self.legacy_version.to_be_bytes());
+        hasher.update(self.random);
+        for vector in [self.session_id, self.cipher_suites.as_bytes(), self.compression_methods] {
+            hasher.update(&vector.len().to_be_bytes());
+            hasher.update(vector);
+        }
+        for (kind, body) in self.extensions.iter() {
+            let may_change = [
+                extension::KEY_SHARE,
+                extension::PRE_SHARED_KEY,
+                extension::EARLY_DATA,
+                extension::COOKIE,
+                extension::PADDING,
+            ];
+            if !may_change.contains(&kind) {
+                hasher.update(&kind.to_be_bytes());
+                hasher.update(&body.len().to_be_bytes());
+                hasher.update(body);
+            }
+        }
+        hasher.finish()
+    }
+
+    fn note(&mut self, kind: u16, body: &'a [u8]) -> Result<(), Error> {
+        match kind {
+            extension::SERVER_NAME => self.server_name = parse_server_name(body)?,
+            extension::SUPPORTED_GROUPS => self.supported_groups = Some(list16(body, "supported_groups")?),
+            extension::SIGNATURE_ALGORITHMS => {
+                self.signature_algorithms = Some(list16(body, "signature_algorithms")?);
+            }
+            extension::SIGNATURE_ALGORITHMS_CERT => {
+                list16(body, "signature_algorithms_cert")?;
+            }
+            extension::SUPPORTED_VERSIONS => {
+                let mut reader = Reader::new(body, "supported_versions");
+                self.supported_versions = Some(U16List::parse(reader.vector8()?, "supported_versions")?);
+                reader.finish()?;
+            }
+            extension::KEY_SHARE => self.key_shares = Some(KeyShares::parse(body)?),
+            extension::ALPN => self.protocols = Some(Protocols::parse(body)?),
+            extension::RECORD_SIZE_LIMIT => self.record_size_limit = Some(parse_record_size_limit(body)?),
+            extension::MAX_FRAGMENT_LENGTH => {
+                let mut reader = Reader::new(body, "max_fragment_length");
+                let code = reader.u8()?;
+                reader.finish()?;
+                if !(1..=4).contains(&code) {
+                    return Err(PeerMisbehaved::IllegalParameter("max_fragment_length").into());
+                }
+                self.max_fragment_length = Some(256 << code);
+            }
+            extension::EXTENDED_MASTER_SECRET => {
+                empty(body, "extended_master_secret")?;
+                self.extended_master_secret = true;
+            }
+            extension::SESSION_TICKET => self.session_ticket = Some(body),
+            extension::RENEGOTIATION_INFO => {
+                let mut reader = Reader::new(body, "renegotiation_info");
+                self.renegotiation_info = Some(reader.vector8()?);
+                reader.finish()?;
+            }
+            extension::EC_POINT_FORMATS => {
+                let mut reader = Reader::new(body, "ec_point_formats");
+                let formats = reader.vector8()?;
+                reader.finish()?;
+                if formats.is_empty() {
+                    return Err(InvalidMessage::IllegalValue("ec_point_formats").into());
+                }
+                self.uncompressed_points = Some(formats.contains(&0));
+            }
+            extension::PSK_KEY_EXCHANGE_MODES => {
+                let mut reader = Reader::new(body, "psk_key_exchange_modes");
+                let modes = reader.vector8()?;
+                reader.finish()?;
+                if modes.is_empty() {
+                    return Err(InvalidMessage::IllegalValue("psk_key_exchange_modes").into());
+                }
+                self.psk_modes = Some(modes);
+            }
+            extension::PRE_SHARED_KEY => self.psks = Some(Psks::parse(body)?),
+            extension::EARLY_DATA => {
+                empty(body, "early_data")?;
+                self.early_data = true;
+            }
+            extension::COOKIE => {
+                let mut reader = Reader::new(body, "cookie");
+                if reader.vector16()?.is_empty() {
+                    return Err(InvalidMessage::IllegalValue("cookie").into());
+                }
+                reader.finish()?;
+            }
+            // GREASE (RFC 8701) and whatever else we do not know (RFC 8446 §4.1.2).
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The entries of a `key_share` extension (RFC 8446 §4.2.8).
+#[derive(Debug, Clone, Copy)]
+pub struct KeyShares<'a>(&'a [u8]);
+
+impl<'a> KeyShares<'a> {
+    fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(body, "key_share");
+        let shares = Self(reader.vector16()?);
+        reader.finish()?;
+        let mut entries = Reader::new(shares.0, "KeyShareEntry");
+        while !entries.is_empty() {
+            entries.u16()?;
+            if entries.vector16()?.is_empty() {
+                return Err(InvalidMessage::IllegalValue("key_exchange").into());
+            }
+        }
+        // "Clients MUST NOT offer multiple KeyShareEntry values for the same group."
+        if let Some(group) = first_duplicate(shares.iter().map(|(group, _)| group)) {
+            return Err(PeerMisbehaved::DuplicateKeyShare(group).into());
+        }
+        Ok(shares)
+    }
+
+    /// The groups and their public values, in the client's order.
+    pub fn iter(self) -> impl Iterator<Item = (u16, &'a [u8])> + Clone {
+        let mut reader = Reader::new(self.0, "KeyShareEntry");
+        // Entries were checked to be whole when the extension was parsed.
+        core::iter::from_fn(move || {
+            let group = reader.u16().ok()?;
+            Some((group, reader.vector16().ok()?))
+        })
+    }
+
+    /// A group that has a share but does not stand in `groups`, if there is one (RFC 8446 §4.2.8).
+    pub(crate) fn first_outside(self, groups: U16List<'_>) -> Option<u16> {
+        first_outside(self.iter().map(|(group, _)| group), groups)
+    }
+
+    /// The public value for `group`.
+    pub fn get(self, group: u16) -> Option<&'a [u8]> {
+        self.iter()
+            .find_map(|(other, public)| (other == group).then_some(public))
+    }
+}
+
+/// `server_name` (RFC 6066 §3): at most one name of each type; only host names are known.
+fn parse_server_name(body: &[u8]) -> Result<Option<&[u8]>, Error> {
+    const HOST_NAME: u8 = 0;
+    let mut reader = Reader::new(body, "server_name");
+    let mut names = Reader::new(reader.vector16()?, "server_name");
+    reader.finish()?;
+    if names.is_empty() {
+        return Err(InvalidMessage::IllegalValue("server_name").into());
+    }
+    let mut host_name = None;
+    while !names.is_empty() {
+        let kind = names.u8()?;
+        let name = names.vector16()?;
+        if kind == HOST_NAME {
+            if name.is_empty() {
+                return Err(InvalidMessage::IllegalValue("server_name").into());
+            }
+            if host_name.replace(name).is_some() {
+                return Err(PeerMisbehaved::IllegalParameter("server_name").into());
+            }
+        }
+    }
+    Ok(host_name)
+}
+
+/// The protocols of an ALPN extension (RFC 7301 §3.1).
+#[derive(Debug, Clone, Copy)]
+pub struct Protocols<'a>(&'a [u8]);
+
+impl<'a> Protocols<'a> {
+    fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        const WHAT: &str = "application_layer_protocol_negotiation";
+        let mut reader = Reader::new(body, WHAT);
+        let protocols = Self(reader.vector16()?);
+        reader.finish()?;
+        let mut list = Reader::new(protocols.0, WHAT);
+        if list.is_empty() {
+            return Err(InvalidMessage::IllegalValue(WHAT).into());
+        }
+        while !list.is_empty() {
+            if list.vector8()?.is_empty() {
+                return Err(InvalidMessage::IllegalValue(WHAT).into());
+            }
+        }
+        Ok(protocols)
+    }
+
+    /// The protocols, the client's favourite first.
+    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut reader = Reader::new(self.0, "ProtocolName");
+        core::iter::from_fn(move || reader.vector8().ok())
+    }
+}
+
+/// The identities and binders of `pre_shared_key` (RFC 8446 §4.2.11).
+#[derive(Debug, Clone, Copy)]
+pub struct Psks<'a> {
+    identities: &'a [u8],
+    binders: &'a [u8],
+}
+
+impl<'a> Psks<'a> {
+    fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(body, "pre_shared_key");
+        let psks = Self {
+            identities: reader.vector16()?,
+            binders: reader.vector16()?,
+        };
+        reader.finish()?;
+        let mut identities = Reader::new(psks.identities, "PskIdentity");
+        let mut count = 0_usize;
+        while !identities.is_empty() {
+            if identities.vector16()?.is_empty() {
+                return Err(InvalidMessage::IllegalValue("PskIdentity").into());
+            }
+            identities.take(4)?; // obfuscated_ticket_age
+            count += 1;
+        }
+        let mut binders = Reader::new(psks.binders, "PskBinderEntry");
+        let mut binder_count = 0_usize;
+        while !binders.is_empty() {
+            if binders.vector8()?.len() < 32 {
+                return Err(InvalidMessage::IllegalValue("PskBinderEntry").into());
+            }
+            binder_count += 1;
+        }
+        if binder_count == 0 {
+            return Err(InvalidMessage::IllegalValue("binders").into());
+        }
+        if count == 0 {
+            return Err(InvalidMessage::IllegalValue("pre_shared_key").into());
+        }
+        if count != binder_count {
+            return Err(PeerMisbehaved::IllegalParameter("pre_shared_key").into());
+        }
+        Ok(psks)
+    }
+
+    /// The identities, each with its binder.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let mut identities = Reader::new(self.identities, "PskIdentity");
+        let mut binders = Reader::new(self.binders, "PskBinderEntry");
+        core::iter::from_fn(move || {
+            let identity = identities.vector16().ok()?;
+            identities.take(4).ok()?;
+            Some((identity, binders.vector8().ok()?))
+        })
+    }
+
+    /// How many bytes at the end of the ClientHello the binders do not cover (RFC 8446 §4.2.11.2).
+    pub(crate) fn binders_len(self) -> usize {
+        2 + self.binders.len()
+    }
+}
+
+/// A ClientHello of ours. Emitted twice from the same values, it comes out the same but for what they say.
+pub(crate) struct Offer<'a> {
+    pub(crate) random: &'a [u8; 32],
+    pub(crate) session_id: &'a [u8],
+    pub(crate) tls12: bool,
+    pub(crate) tls13: bool,
+    pub(crate) suites: &'a [CipherSuite],
+    pub(crate) groups: &'a [Group],
+    pub(crate) schemes: &'a [SignatureScheme],
+    pub(crate) server_name: Option<&'a str>,
+    pub(crate) protocols: &'a [&'a [u8]],
+    pub(crate) record_size_limit: u16,
+    pub(crate) key_pairs: &'a [KeyPair],
+    pub(crate) cookie: Option<&'a [u8]>,
+    /// A TLS 1.2 ticket, or an empty one to ask for one.
+    pub(crate) session_ticket: Option<&'a [u8]>,
+    /// A TLS 1.3 ticket, its obfuscated age, and the length of the binder, which is left zero.
+    pub(crate) psk: Option<(&'a [u8], u32, usize)>,
+}
+
+impl Offer<'_> {
+    /// Writes the ClientHello.
+    pub(crate) fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        emit(writer, CLIENT_HELLO, |writer| {
+            writer.u16(TLS12)?;
+            writer.bytes(self.random)?;
+            writer.nested8(|writer| writer.bytes(self.session_id))?;
+            writer.nested16(|writer| {
+                let offered = |suite: &&CipherSuite| if suite.is_tls13() { self.tls13 } else { self.tls12 };
+                self.suites
+                    .iter()
+                    .filter(offered)
+                    .try_for_each(|suite| writer.u16(suite.id()))
+            })?;
+            writer.nested8(|writer| writer.u8(0))?; // legacy_compression_methods
+            writer.nested16(|writer| self.emit_extensions(writer))
+        })
+    }
+
+    fn emit_extensions(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        if let Some(name) = self.server_name {
+            emit_extension(writer, extension::SERVER_NAME, |writer| {
+                writer.nested16(|writer| {
+                    writer.u8(0)?; // host_name
+                    writer.nested16(|writer| writer.bytes(name.as_bytes()))
+                })
+            })?;
+        }
+        emit_extension(writer, extension::STATUS_REQUEST, |writer| {
+            writer.u8(OCSP)?;
+            writer.nested16(|_| Ok(()))?; // responder_id_list
+            writer.nested16(|_| Ok(())) // request_extensions
+        })?;
+        emit_extension(writer, extension::SUPPORTED_GROUPS, |writer| {
+            writer.nested16(|writer| {
+                let offered = |group: &&Group| self.tls13 || group.in_tls12();
+                self.groups
+                    .iter()
+                    .filter(offered)
+                    .try_for_each(|group| writer.u16(group.id()))
+            })
+        })?;
+        emit_extension(writer, extension::SIGNATURE_ALGORITHMS, |writer| {
+            let mut schemes = self.schemes.iter().filter(|scheme| scheme.may_be_offered(self.tls13));
+            writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))
+        })?;
+        if !self.protocols.is_empty() {
+            emit_extension(writer, extension::ALPN, |writer| {
+                writer.nested16(|writer| {
+                    self.protocols
+                        .iter()
+                        .try_for_each(|protocol| writer.nested8(|writer| writer.bytes(protocol)))
+                })
+            })?;
+        }
+        emit_extension(writer, extension::RECORD_SIZE_LIMIT, |writer| {
+            writer.u16(self.record_size_limit)
+        })?;
+        if self.tls12 {
+            emit_extension(writer, extension::EC_POINT_FORMATS, |writer| {
+                writer.nested8(|writer| writer.u8(0))
+            })?;
+            emit_extension(writer, extension::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
+            emit_extension(writer, extension::RENEGOTIATION_INFO, |writer| {
+                writer.nested8(|_| Ok(()))
+            })?;
+            if let Some(ticket) = self.session_ticket {
+                emit_extension(writer, extension::SESSION_TICKET, |writer| writer.bytes(ticket))?;
+            }
+        }
+        if self.tls13 {
+            self.emit_tls13_extensions(writer)?;
+        }
+        Ok(())
+    }
+
+    fn emit_tls13_extensions(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| {
+            writer.nested8(|writer| {
+                writer.u16(TLS13)?;
+                if self.tls12 { writer.u16(TLS12) } else { Ok(()) }
+            })
+        })?;
+        if let Some(cookie) = self.cookie {
+            emit_extension(writer, extension::COOKIE, |writer| {
+                writer.nested16(|writer| writer.bytes(cookie))
+            })?;
+        }
+        emit_extension(writer, extension::PSK_KEY_EXCHANGE_MODES, |writer| {
+            writer.nested8(|writer| writer.u8(PSK_DHE_KE))
+        })?;
+        emit_extension(writer, extension::KEY_SHARE, |writer| {
+            writer.nested16(|writer| {
+                self.key_pairs.iter().try_for_each(|pair| {
+                    writer.u16(pair.group().id())?;
+                    writer.nested16(|writer| writer.bytes(pair.public_value().as_ref()))
+                })
+            })
+        })?;
+        // RFC 8446 §4.2.11: the last one.
+        if let Some((identity, age, binder)) = self.psk {
+            emit_extension(writer, extension::PRE_SHARED_KEY, |writer| {
+                writer.nested16(|writer| {
+                    writer.nested16(|writer| writer.bytes(identity))?;
+                    writer.bytes(&age.to_be_bytes())
+                })?;
+                writer.nested16(|writer| writer.nested8(|writer| (0..binder).try_for_each(|_| writer.u8(0))))
+            })?;
+        }
+        Ok(())
+    }
+}

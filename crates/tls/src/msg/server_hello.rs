@@ -1,0 +1,340 @@
+//! ServerHello, HelloRetryRequest and EncryptedExtensions.
+
+use super::{
+    ENCRYPTED_EXTENSIONS, Extensions, SERVER_HELLO, TLS12, TLS13, emit, emit_extension, empty, extension,
+    parse_record_size_limit, parse_selected_alpn,
+};
+use crate::codec::{Full, Reader, Writer};
+use crate::crypto::kx::Group;
+use crate::crypto::suite::CipherSuite;
+use crate::error::{Error, InvalidMessage, PeerMisbehaved};
+
+/// The `random` that makes a ServerHello a HelloRetryRequest: SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
+pub(crate) const HELLO_RETRY_REQUEST_RANDOM: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
+    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+
+/// The end of a `random` by which a TLS 1.3 server tells that it was made to speak TLS 1.2 (RFC 8446 §4.1.3).
+pub(crate) const DOWNGRADE_TO_TLS12: [u8; 8] = *b"DOWNGRD\x01";
+/// The same for versions before (RFC 8446 §4.1.3).
+pub(crate) const DOWNGRADE_BELOW_TLS12: [u8; 8] = *b"DOWNGRD\x00";
+
+/// ServerHello of TLS 1.3 (RFC 8446 §4.1.3). `psk`: the first PSK of the client was chosen, and its number.
+pub(crate) fn server_hello_tls13(
+    writer: &mut Writer<'_>,
+    random: &[u8; 32],
+    session_id: &[u8],
+    suite: CipherSuite,
+    (group, key_share): (Group, &[u8]),
+    psk: Option<u16>,
+) -> Result<(), Full> {
+    hello(writer, random, session_id, suite, |writer| {
+        // In the order of RFC 8448's traces, which can then be compared byte for byte.
+        emit_extension(writer, extension::KEY_SHARE, |writer| {
+            writer.u16(group.id())?;
+            writer.nested16(|writer| writer.bytes(key_share))
+        })?;
+        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| writer.u16(TLS13))?;
+        match psk {
+            Some(number) => emit_extension(writer, extension::PRE_SHARED_KEY, |writer| writer.u16(number)),
+            None => Ok(()),
+        }
+    })
+}
+
+/// HelloRetryRequest (RFC 8446 §4.1.4), asking for a share of `group`.
+pub(crate) fn hello_retry_request(
+    writer: &mut Writer<'_>,
+    session_id: &[u8],
+    suite: CipherSuite,
+    group: Group,
+) -> Result<(), Full> {
+    hello(writer, &HELLO_RETRY_REQUEST_RANDOM, session_id, suite, |writer| {
+        emit_extension(writer, extension::KEY_SHARE, |writer| writer.u16(group.id()))?;
+        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| writer.u16(TLS13))
+    })
+}
+
+/// What a TLS 1.2 ServerHello says in its extensions.
+#[derive(Debug, Default)]
+pub(crate) struct Tls12Answers<'a> {
+    pub(crate) extended_master_secret: bool,
+    pub(crate) renegotiation_info: bool,
+    pub(crate) session_ticket: bool,
+    pub(crate) ec_point_formats: bool,
+    pub(crate) common: Answers<'a>,
+}
+
+/// What either version's server answers, in ServerHello or EncryptedExtensions.
+#[derive(Debug, Default)]
+pub(crate) struct Answers<'a> {
+    pub(crate) protocol: Option<&'a [u8]>,
+    pub(crate) record_size_limit: Option<u16>,
+    /// In bytes.
+    pub(crate) max_fragment_length: Option<usize>,
+    pub(crate) server_name: bool,
+}
+
+impl Answers<'_> {
+    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        if self.server_name {
+            emit_extension(writer, extension::SERVER_NAME, |_| Ok(()))?;
+        }
+        if let Some(protocol) = self.protocol {
+            emit_extension(writer, extension::ALPN, |writer| {
+                writer.nested16(|writer| writer.nested8(|writer| writer.bytes(protocol)))
+            })?;
+        }
+        if let Some(limit) = self.record_size_limit {
+            emit_extension(writer, extension::RECORD_SIZE_LIMIT, |writer| writer.u16(limit))?;
+        }
+        if let Some(length) = self.max_fragment_length {
+            let code = (length / 256).trailing_zeros() as u8;
+            emit_extension(writer, extension::MAX_FRAGMENT_LENGTH, |writer| writer.u8(code))?;
+        }
+        Ok(())
+    }
+}
+
+/// ServerHello of TLS 1.2 (RFC 5246 §7.4.1.3).
+pub(crate) fn server_hello_tls12(
+    writer: &mut Writer<'_>,
+    random: &[u8; 32],
+    session_id: &[u8],
+    suite: CipherSuite,
+    answers: &Tls12Answers<'_>,
+) -> Result<(), Full> {
+    hello(writer, random, session_id, suite, |writer| {
+        if answers.renegotiation_info {
+            emit_extension(writer, extension::RENEGOTIATION_INFO, |writer| {
+                writer.nested8(|_| Ok(()))
+            })?;
+        }
+        if answers.extended_master_secret {
+            emit_extension(writer, extension::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
+        }
+        if answers.session_ticket {
+            emit_extension(writer, extension::SESSION_TICKET, |_| Ok(()))?;
+        }
+        if answers.ec_point_formats {
+            emit_extension(writer, extension::EC_POINT_FORMATS, |writer| {
+                writer.nested8(|writer| writer.u8(0))
+            })?;
+        }
+        answers.common.emit(writer)
+    })
+}
+
+/// EncryptedExtensions (RFC 8446 §4.3.1). `groups`: the server's preference, for the client's next connection
+/// (RFC 8446 §4.2.7); none where it has nothing to add.
+pub(crate) fn encrypted_extensions(
+    writer: &mut Writer<'_>,
+    groups: Option<&[Group]>,
+    answers: &Answers<'_>,
+) -> Result<(), Full> {
+    emit(writer, ENCRYPTED_EXTENSIONS, |writer| {
+        writer.nested16(|writer| {
+            if let Some(groups) = groups {
+                emit_extension(writer, extension::SUPPORTED_GROUPS, |writer| {
+                    writer.nested16(|writer| groups.iter().try_for_each(|group| writer.u16(group.id())))
+                })?;
+            }
+            answers.emit(writer)
+        })
+    })
+}
+
+fn hello(
+    writer: &mut Writer<'_>,
+    random: &[u8; 32],
+    session_id: &[u8],
+    suite: CipherSuite,
+    extensions: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
+) -> Result<(), Full> {
+    emit(writer, SERVER_HELLO, |writer| {
+        writer.u16(TLS12)?;
+        writer.bytes(random)?;
+        writer.nested8(|writer| writer.bytes(session_id))?;
+        writer.u16(suite.id())?;
+        writer.u8(0)?; // legacy_compression_method
+        let at = writer.len();
+        writer.nested16(extensions)?;
+        // RFC 5246 §7.4.1.3: no block at all rather than an empty one, which old clients do not expect.
+        if writer.len() == at + 2 {
+            writer.truncate(at);
+        }
+        Ok(())
+    })
+}
+
+/// A ServerHello or HelloRetryRequest whose structures have been checked.
+#[derive(Debug)]
+pub(crate) struct ServerHello<'a> {
+    pub(crate) version: u16,
+    pub(crate) random: &'a [u8; 32],
+    pub(crate) session_id: &'a [u8],
+    pub(crate) suite: u16,
+    pub(crate) compression: u8,
+    pub(crate) selected_version: Option<u16>,
+    pub(crate) key_share: Option<&'a [u8]>,
+    pub(crate) psk: Option<u16>,
+    pub(crate) cookie: Option<&'a [u8]>,
+    pub(crate) tls12: Tls12Answers<'a>,
+    /// Of the `renegotiation_info`, which has to be empty (RFC 5746 §3.4).
+    pub(crate) renegotiated: bool,
+    /// Whether a CertificateStatus may come (RFC 6066 §8). Ours never say so: no status is stapled here.
+    pub(crate) status: bool,
+    /// There is an extension that belongs into no ServerHello of TLS 1.3, and the like.
+    pub(crate) only_tls12: Option<u16>,
+    pub(crate) only_tls13: Option<u16>,
+}
+
+impl<'a> ServerHello<'a> {
+    /// Checks the body of a ServerHello. Every extension has to be one that a hello of ours may have offered.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(body, "ServerHello");
+        let version = reader.u16()?;
+        let random = reader.array()?;
+        let session_id = reader.vector8()?;
+        if session_id.len() > 32 {
+            return Err(InvalidMessage::IllegalValue("session_id").into());
+        }
+        let suite = reader.u16()?;
+        let compression = reader.u8()?;
+        let extensions = Extensions::parse(if reader.is_empty() { &[] } else { reader.vector16()? })?;
+        reader.finish()?;
+        let mut hello = Self {
+            version,
+            random,
+            session_id,
+            suite,
+            compression,
+            selected_version: None,
+            key_share: None,
+            psk: None,
+            cookie: None,
+            tls12: Tls12Answers::default(),
+            renegotiated: false,
+            status: false,
+            only_tls12: None,
+            only_tls13: None,
+        };
+        for (kind, body) in extensions.iter() {
+            hello.note(kind, body)?;
+        }
+        Ok(hello)
+    }
+
+    /// Whether this is a HelloRetryRequest.
+    pub(crate) fn is_retry(&self) -> bool {
+        *self.random == HELLO_RETRY_REQUEST_RANDOM
+    }
+
+    fn note(&mut self, kind: u16, body: &'a [u8]) -> Result<(), Error> {
+        match kind {
+            extension::SUPPORTED_VERSIONS => {
+                let mut reader = Reader::new(body, "supported_versions");
+                self.selected_version = Some(reader.u16()?);
+                reader.finish()?;
+            }
+            extension::KEY_SHARE => self.key_share = Some(body),
+            extension::PRE_SHARED_KEY => {
+                let mut reader = Reader::new(body, "pre_shared_key");
+                self.psk = Some(reader.u16()?);
+                reader.finish()?;
+                self.only_tls13 = Some(kind);
+            }
+            extension::COOKIE => {
+                let mut reader = Reader::new(body, "cookie");
+                let cookie = reader.vector16()?;
+                reader.finish()?;
+                if cookie.is_empty() {
+                    return Err(InvalidMessage::IllegalValue("cookie").into());
+                }
+                self.cookie = Some(cookie);
+                self.only_tls13 = Some(kind);
+            }
+            extension::EXTENDED_MASTER_SECRET => {
+                empty(body, "extended_master_secret")?;
+                self.tls12.extended_master_secret = true;
+                self.only_tls12 = Some(kind);
+            }
+            extension::RENEGOTIATION_INFO => {
+                let mut reader = Reader::new(body, "renegotiation_info");
+                self.renegotiated = !reader.vector8()?.is_empty();
+                reader.finish()?;
+                self.tls12.renegotiation_info = true;
+                self.only_tls12 = Some(kind);
+            }
+            extension::SESSION_TICKET => {
+                empty(body, "session_ticket")?;
+                self.tls12.session_ticket = true;
+                self.only_tls12 = Some(kind);
+            }
+            extension::STATUS_REQUEST => {
+                empty(body, "status_request")?;
+                self.status = true;
+                self.only_tls12 = Some(kind);
+            }
+            extension::EC_POINT_FORMATS => {
+                let mut reader = Reader::new(body, "ec_point_formats");
+                let formats = reader.vector8()?;
+                reader.finish()?;
+                if !formats.contains(&0) {
+                    return Err(PeerMisbehaved::IllegalParameter("ec_point_formats").into());
+                }
+                self.only_tls12 = Some(kind);
+            }
+            // It does not belong here (RFC 8422 §5.2), but servers of TLS 1.2 are known to send it, and nothing follows.
+            extension::SUPPORTED_GROUPS => self.only_tls12 = Some(kind),
+            _ => {
+                self.tls12.common.note(kind, body)?;
+                self.only_tls12 = Some(kind);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Answers<'a> {
+    /// Checks the body of EncryptedExtensions.
+    pub(crate) fn parse_encrypted_extensions(body: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(body, "EncryptedExtensions");
+        // early_data and max_fragment_length would belong here, but were not offered.
+        let extensions = Extensions::parse(reader.vector16()?)?.only(&[
+            extension::SERVER_NAME,
+            extension::MAX_FRAGMENT_LENGTH,
+            extension::SUPPORTED_GROUPS,
+            extension::ALPN,
+            extension::RECORD_SIZE_LIMIT,
+            extension::EARLY_DATA,
+        ])?;
+        reader.finish()?;
+        let mut answers = Self::default();
+        for (kind, body) in extensions.iter() {
+            match kind {
+                // The server's preference, for another time (RFC 8446 §4.2.7).
+                extension::SUPPORTED_GROUPS => {
+                    super::list16(body, "supported_groups")?;
+                }
+                _ => answers.note(kind, body)?,
+            }
+        }
+        Ok(answers)
+    }
+
+    fn note(&mut self, kind: u16, body: &'a [u8]) -> Result<(), Error> {
+        match kind {
+            extension::SERVER_NAME => {
+                empty(body, "server_name")?;
+                self.server_name = true;
+            }
+            extension::ALPN => self.protocol = Some(parse_selected_alpn(body)?),
+            extension::RECORD_SIZE_LIMIT => self.record_size_limit = Some(parse_record_size_limit(body)?),
+            // We offered nothing else (RFC 8446 §4.2).
+            _ => return Err(PeerMisbehaved::UnofferedExtension.into()),
+        }
+        Ok(())
+    }
+}

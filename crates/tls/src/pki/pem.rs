@@ -1,0 +1,543 @@
+//! PEM: the blocks of a text, and the DER in each (RFC 7468, read as its lax grammar has it).
+//!
+//! White space may stand around every line and within the base64, whose lines may have any length (RFC 7468 §2, §3): so
+//! mail programs, editors and tools on other systems write it. BEGIN and END still need lines of their own.
+
+use core::fmt;
+use core::ops::Range;
+
+use base64ct::{Base64, Encoding as _};
+use zeroize::Zeroize as _;
+
+/// What a PEM block begins with (RFC 7468 §2).
+const BEGIN: &[u8] = b"-----BEGIN ";
+/// What its last line begins with.
+const END: &[u8] = b"-----END ";
+/// What ends both of these lines.
+const DASHES: &[u8] = b"-----";
+/// The byte order mark of UTF-8, which some editors put in front of a file.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+/// How many characters of base64 are decoded at a time: a multiple of four.
+const CHUNK: usize = 64;
+
+/// Whether a line, without its end, is the END line of a block, or would be one.
+pub fn is_end(line: &[u8]) -> bool {
+    bare(line).starts_with(END)
+}
+
+/// Whether a line, without its end, is the BEGIN line of a block, or would be one.
+pub fn is_begin(line: &[u8]) -> bool {
+    bare(line).starts_with(BEGIN)
+}
+
+/// The blocks of a PEM text, in order. Text around them, as `openssl x509 -text` prints it, is skipped.
+///
+/// After an error there is nothing more.
+pub fn blocks(text: &[u8]) -> Blocks<'_> {
+    Blocks { text, at: 0, number: 0 }
+}
+
+/// The certificates of a PEM text, in order. Blocks of another label are an error: they do not belong there.
+/// A text without any block is an error as well.
+pub fn certificates(text: &[u8]) -> impl Iterator<Item = Result<Block<'_>, PemError>> {
+    only(text, PemFault::NoCertificate, |block| match block.label {
+        "CERTIFICATE" => Ok(true),
+        _ => Err(PemFault::NotACertificate),
+    })
+}
+
+/// The revocation lists of a PEM text, in order, with errors as in [`certificates`].
+pub fn crls(text: &[u8]) -> impl Iterator<Item = Result<Block<'_>, PemError>> {
+    only(text, PemFault::NoCrl, |block| match block.label {
+        "X509 CRL" => Ok(true),
+        _ => Err(PemFault::NotACrl),
+    })
+}
+
+/// The private keys of a PEM text, in order. Certificates and EC parameters beside them are skipped; a text without a
+/// key is an error.
+pub fn private_keys(text: &[u8]) -> impl Iterator<Item = Result<Block<'_>, PemError>> {
+    only(text, PemFault::NoKey, |block| match block.label {
+        "CERTIFICATE" | "EC PARAMETERS" => Ok(false),
+        label if label.ends_with("PRIVATE KEY") => Ok(true),
+        _ => Err(PemFault::NotAKey),
+    })
+}
+
+/// The one private key of a PEM text. Certificates and EC parameters beside it are skipped.
+pub fn private_key(text: &[u8]) -> Result<Block<'_>, PemError> {
+    let mut found = None;
+    for block in private_keys(text) {
+        let block = block?;
+        if found.is_some() {
+            return Err(block.error(PemFault::SecondKey));
+        }
+        found = Some(block);
+    }
+    found.ok_or(PemError::whole(PemFault::NoKey))
+}
+
+/// The blocks that `wanted` picks; `none` if it picks none at all.
+fn only<'a>(
+    text: &'a [u8],
+    none: PemFault,
+    wanted: fn(&Block<'a>) -> Result<bool, PemFault>,
+) -> impl Iterator<Item = Result<Block<'a>, PemError>> {
+    let mut blocks = blocks(text);
+    let mut none = Some(PemError::whole(none));
+    core::iter::from_fn(move || {
+        for block in blocks.by_ref() {
+            let picked = block.and_then(|block| {
+                let picked = wanted(&block).map_err(|fault| block.error(fault))?;
+                Ok(Some(block).filter(|_| picked))
+            });
+            if let Some(result) = picked.transpose() {
+                none = None;
+                return Some(result);
+            }
+        }
+        none.take().map(Err)
+    })
+}
+
+/// The iterator over the blocks of a text.
+#[derive(Debug, Clone)]
+pub struct Blocks<'a> {
+    text: &'a [u8],
+    /// Everything before it has been looked at: at most `text.len()`.
+    at: usize,
+    /// How many blocks have begun.
+    number: usize,
+}
+
+/// One block: still text, already delimited.
+#[derive(Debug, Clone)]
+pub struct Block<'a> {
+    /// The label: `CERTIFICATE`, `PRIVATE KEY`, `EC PRIVATE KEY` and so on.
+    pub label: &'a str,
+    /// Which block of the text it is, from 1.
+    pub number: usize,
+    /// Where in the text, in bytes, its BEGIN line starts.
+    pub offset: usize,
+    /// From BEGIN to the end of the END line.
+    text: &'a [u8],
+    /// Where in `text` the base64 is.
+    body: Range<usize>,
+}
+
+impl Block<'_> {
+    /// Decodes the block into the front of `out`; the number of bytes is returned.
+    ///
+    /// # Errors
+    /// [`PemFault::Base64`], [`PemFault::Encrypted`] or [`PemFault::TooLong`].
+    pub fn decode(&self, out: &mut [u8]) -> Result<usize, PemError> {
+        let body = self.text.get(self.body.clone()).unwrap_or_default();
+        let mut letters = heapless::Vec::<u8, CHUNK>::new();
+        let mut length = 0;
+        for &letter in body.iter().filter(|byte| !is_blank(**byte)) {
+            if letters.is_full() {
+                // Padding ends the base64.
+                if letters.last() == Some(&b'=') {
+                    return Err(self.base64(body));
+                }
+                length += self.decode_chunk(&letters, body, out.get_mut(length..).unwrap_or_default())?;
+                letters.clear();
+            }
+            let _ = letters.push(letter); // there is room: see above
+        }
+        length += self.decode_chunk(&letters, body, out.get_mut(length..).unwrap_or_default())?;
+        letters.as_mut_slice().zeroize();
+        if length == 0 {
+            return Err(self.base64(body));
+        }
+        Ok(length)
+    }
+
+    fn decode_chunk(&self, letters: &[u8], body: &[u8], out: &mut [u8]) -> Result<usize, PemError> {
+        let mut der = [0; CHUNK / 4 * 3];
+        let found = Base64::decode(letters, &mut der).map_err(|_| self.base64(body))?;
+        let room = out.get_mut(..found.len()).ok_or(self.error(PemFault::TooLong))?;
+        room.copy_from_slice(found);
+        let length = found.len();
+        der.zeroize();
+        Ok(length)
+    }
+
+    /// An error about this block.
+    pub fn error(&self, fault: PemFault) -> PemError {
+        PemError {
+            number: self.number,
+            offset: self.offset,
+            fault,
+        }
+    }
+
+    /// What is wrong with the base64 in `body`, at its place where it has one.
+    fn base64(&self, body: &[u8]) -> PemError {
+        // RFC 1421 headers, which OpenSSL writes into keys encrypted the old way.
+        if contains(body, b"Proc-Type:") {
+            return self.error(PemFault::Encrypted);
+        }
+        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+        let stray = body.iter().position(|&byte| !is_blank(byte) && !is_base64(byte));
+        PemError {
+            offset: self
+                .offset
+                .saturating_add(stray.map_or(0, |at| self.body.start.saturating_add(at))),
+            ..self.error(PemFault::Base64)
+        }
+    }
+}
+
+impl<'a> Iterator for Blocks<'a> {
+    type Item = Result<Block<'a>, PemError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let result = self.find();
+        if !matches!(result, Some(Ok(_))) {
+            self.at = self.text.len();
+        }
+        result
+    }
+}
+
+impl<'a> Blocks<'a> {
+    fn find(&mut self) -> Option<Result<Block<'a>, PemError>> {
+        let rest = self.text.get(self.at..)?;
+        let begin = self.at + position(rest, BEGIN)?;
+        self.number += 1;
+        let fault = |offset, fault| {
+            Some(Err(PemError {
+                number: self.number,
+                offset,
+                fault,
+            }))
+        };
+        if !self.line_starts_at(begin) {
+            return fault(begin, PemFault::Begin);
+        }
+        let line = line(self.text.get(begin..)?);
+        let Some(label) = line
+            .trim_ascii_end()
+            .strip_prefix(BEGIN)
+            .and_then(|rest| rest.strip_suffix(DASHES))
+            .and_then(|label| core::str::from_utf8(label).ok())
+            .filter(|label| {
+                label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ')
+            })
+        else {
+            return fault(begin, PemFault::Begin);
+        };
+        let body = begin + line.len();
+        let rest = self.text.get(body..)?;
+        let Some(end) = position(rest, END).map(|at| body + at) else {
+            return fault(begin, PemFault::NoEnd);
+        };
+        if self.text.get(body..end).is_some_and(|body| contains(body, BEGIN)) {
+            return fault(begin, PemFault::NoEnd);
+        }
+        let last = self::line(self.text.get(end..)?).trim_ascii_end();
+        if !self.line_starts_at(end)
+            || last.strip_prefix(END).and_then(|rest| rest.strip_suffix(DASHES)) != Some(label.as_bytes())
+        {
+            return fault(end, PemFault::End);
+        }
+        self.at = end + last.len();
+        let text = self.text.get(begin..self.at)?;
+        Some(Ok(Block {
+            label,
+            number: self.number,
+            offset: begin,
+            text,
+            body: line.len()..end - begin,
+        }))
+    }
+
+    /// Whether nothing but white space stands before `at` on its line.
+    fn line_starts_at(&self, at: usize) -> bool {
+        let before = self.text.get(..at).unwrap_or_default();
+        let start = before.iter().rposition(|byte| matches!(byte, b'\r' | b'\n'));
+        bare(before.get(start.map_or(0, |at| at + 1)..).unwrap_or_default()).is_empty()
+    }
+}
+
+/// What is wrong with a PEM text, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PemError {
+    /// Which block, from 1; 0 if it concerns the text as a whole.
+    pub number: usize,
+    /// Where in the text, in bytes.
+    pub offset: usize,
+    /// What.
+    pub fault: PemFault,
+}
+
+impl PemError {
+    fn whole(fault: PemFault) -> Self {
+        Self {
+            number: 0,
+            offset: 0,
+            fault,
+        }
+    }
+}
+
+/// What is wrong with a PEM text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PemFault {
+    /// There is no certificate in it.
+    NoCertificate,
+    /// There is no private key in it.
+    NoKey,
+    /// There is no revocation list in it.
+    NoCrl,
+    /// A block among the certificates is none.
+    NotACertificate,
+    /// A block among the revocation lists is none.
+    NotACrl,
+    /// The block is neither a private key nor something that may stand beside one.
+    NotAKey,
+    /// The block is nothing that a running configuration takes.
+    NotForReload,
+    /// There is a private key already.
+    SecondKey,
+    /// The BEGIN line is not alone on its line, or not complete.
+    Begin,
+    /// The END line is missing.
+    NoEnd,
+    /// The END line is not alone on its line, or names another label.
+    End,
+    /// The base64 between the lines is broken.
+    Base64,
+    /// The key is encrypted with a passphrase.
+    Encrypted,
+    /// It takes more space than there is.
+    TooLong,
+}
+
+impl fmt::Display for PemFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCertificate => "there is no PEM certificate in it",
+            Self::NoKey => "there is no PEM private key in it",
+            Self::NoCrl => "there is no PEM revocation list in it",
+            Self::NotACertificate => "this PEM block is not a certificate",
+            Self::NotACrl => "this PEM block is not a revocation list",
+            Self::NotAKey => "this PEM block is not a private key",
+            Self::NotForReload => "this PEM block is neither a certificate, nor a private key, nor a revocation list",
+            Self::SecondKey => "there is a second private key in it",
+            Self::Begin => "the BEGIN line of the PEM block is not a line of its own, or is broken",
+            Self::NoEnd => "the PEM block has no END line",
+            Self::End => "the END line of the PEM block is not a line of its own, or does not fit its BEGIN line",
+            Self::Base64 => "the base64 of the PEM block is broken",
+            Self::Encrypted => "the key is encrypted with a passphrase",
+            Self::TooLong => "the PEM block is too long",
+        })
+    }
+}
+
+impl fmt::Display for PemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number {
+            0 => write!(f, "{}", self.fault),
+            number => write!(f, "{} (block {number})", self.fault),
+        }
+    }
+}
+
+impl core::error::Error for PemError {}
+
+/// `text` up to the end of its first line.
+fn line(text: &[u8]) -> &[u8] {
+    text.split(|byte| matches!(byte, b'\r' | b'\n'))
+        .next()
+        .unwrap_or_default()
+}
+
+/// A line without a byte order mark and the white space in front.
+fn bare(line: &[u8]) -> &[u8] {
+    line.strip_prefix(MARK).unwrap_or(line).trim_ascii_start()
+}
+
+/// White space as RFC 7468 §3 has it: `W`.
+fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
+}
+
+fn position(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}
+
+fn contains(text: &[u8], what: &[u8]) -> bool {
+    position(text, what).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    const TWO: &[u8] = b"subject=CN = one\n-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n\
+        issuer=CN = two, - ----\r\n-----BEGIN CERTIFICATE-----\r\nBAUG\r\nBw==\r\n-----END CERTIFICATE-----";
+
+    fn decode(block: &Block<'_>) -> Result<Vec<u8>, PemError> {
+        let mut out = [0; 256];
+        let length = block.decode(&mut out)?;
+        Ok(out[..length].to_vec())
+    }
+
+    fn fault(text: &[u8]) -> (PemFault, usize, usize) {
+        let error = match certificates(text)
+            .map(|block| decode(&block?))
+            .collect::<Result<Vec<_>, _>>()
+        {
+            Ok(decoded) => panic!("{decoded:?}"),
+            Err(error) => error,
+        };
+        (error.fault, error.number, error.offset)
+    }
+
+    #[test]
+    fn finds_every_block_between_other_text() {
+        let found: Vec<_> = blocks(TWO).map(Result::unwrap).collect();
+        assert_eq!(
+            found
+                .iter()
+                .map(|block| (block.number, block.offset))
+                .collect::<Vec<_>>(),
+            [(1, 17), (2, 101)]
+        );
+        assert_eq!(decode(&found[0]), Ok([1, 2, 3].to_vec()));
+        assert_eq!(decode(&found[1]), Ok([4, 5, 6, 7].to_vec()));
+        assert_eq!(certificates(TWO).count(), 2);
+    }
+
+    #[test]
+    fn white_space_is_of_no_account() {
+        let plain = "-----BEGIN X-----\nAQIDBAUGBwgJ\n-----END X-----\n";
+        for text in [
+            plain.into(),
+            plain.replace('\n', "\r\n"),
+            plain.replace('\n', "\r"),
+            // Blanks at the ends of lines, and in front of them.
+            plain.replace('\n', " \t\n"),
+            std::format!("    {}", plain.replace('\n', "\n    ")),
+            // Lines of uneven length, and empty ones.
+            plain.replace("BAU", "BA\nU"),
+            plain.replace("BAUG", "\n\nBAUG\n"),
+            plain.replace("X-----\n", "X-----\n\n"),
+            plain.replace("BAUG", " B\tA U\u{b}G "),
+            // Byte order marks, of two files in one.
+            std::format!("\u{feff}{plain}\u{feff}{plain}"),
+        ] {
+            let found: Vec<_> = blocks(text.as_bytes()).map(|block| decode(&block.unwrap())).collect();
+            assert!(!found.is_empty(), "{text:?}");
+            assert!(found.iter().all(|der| *der == Ok((1..=9).collect())), "{text:?}");
+        }
+        // More than is decoded at a time.
+        for length in [46, 47, 48, 49, 96, 97, 200] {
+            let der: Vec<u8> = (0..length).collect();
+            let mut space = [0; 300];
+            let base64 = Base64::encode(&der, &mut space).unwrap();
+            let text = std::format!("-----BEGIN X-----\n{base64}\n-----END X-----\n");
+            assert_eq!(decode(&blocks(text.as_bytes()).next().unwrap().unwrap()), Ok(der));
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_block_and_place() {
+        assert_eq!(fault(b""), (PemFault::NoCertificate, 0, 0));
+        assert_eq!(fault(b"AQID"), (PemFault::NoCertificate, 0, 0));
+        assert_eq!(fault(b"x -----BEGIN CERTIFICATE-----\n"), (PemFault::Begin, 1, 2));
+        assert_eq!(fault(b"-----BEGIN CERTIFICATE----\n"), (PemFault::Begin, 1, 0));
+        assert_eq!(fault(b"-----BEGIN CERTIFICATE-----AQID\n"), (PemFault::Begin, 1, 0));
+        assert_eq!(fault(b"-----BEGIN CERTIFICATE-----"), (PemFault::NoEnd, 1, 0));
+        assert_eq!(
+            fault(b"-----BEGIN CERTIFICATE-----\nAQID\n-----END CERT-----\n"),
+            (PemFault::End, 1, 33)
+        );
+        assert_eq!(
+            fault(b"-----BEGIN CERTIFICATE-----\nAQID-----END CERTIFICATE-----\n"),
+            (PemFault::End, 1, 32)
+        );
+        assert_eq!(
+            fault(b"-----BEGIN KEY-----\nAQID\n-----END KEY-----\n"),
+            (PemFault::NotACertificate, 1, 0)
+        );
+        let without_end = [&TWO[..50], TWO].concat();
+        assert_eq!(fault(&without_end), (PemFault::NoEnd, 1, 17));
+        for broken in ["AQ$D", "AQ D$", "AQID\nAQ$D", "AQID\n\nAQ$D"] {
+            let text = std::format!("-----BEGIN CERTIFICATE-----\n{broken}\n-----END CERTIFICATE-----\n");
+            let at = 28 + text[28..].find('$').unwrap();
+            assert_eq!(fault(text.as_bytes()), (PemFault::Base64, 1, at), "{text}");
+        }
+        for broken in [
+            "",
+            " \n",
+            "A",
+            "AQI",
+            "AQ==AQ==",
+            "AR==",
+            &("AQID".repeat(15) + "AQ==AQID"),
+        ] {
+            let text = std::format!("-----BEGIN CERTIFICATE-----\n{broken}\n-----END CERTIFICATE-----\n");
+            assert_eq!(fault(text.as_bytes()), (PemFault::Base64, 1, 0), "{text}");
+        }
+        let mut small = [0; 2];
+        let block = blocks(TWO).next().unwrap().unwrap();
+        assert_eq!(block.decode(&mut small).unwrap_err().fault, PemFault::TooLong);
+        assert!(is_end(b" -----END X") && !is_end(b"x -----END X") && is_begin(b"\xef\xbb\xbf\t-----BEGIN X"));
+    }
+
+    #[test]
+    fn nothing_follows_an_error() {
+        let mut blocks = blocks(b"-----BEGIN X-----\n-----BEGIN Y-----\nAQID\n-----END Y-----\n");
+        assert!(blocks.next().unwrap().is_err());
+        assert!(blocks.next().is_none());
+    }
+
+    #[test]
+    fn revocation_lists_and_keys_are_found_as_well() {
+        let list = b"-----BEGIN X509 CRL-----\nAQID\n-----END X509 CRL-----\n";
+        assert_eq!(crls(&list.repeat(3)).map(Result::unwrap).count(), 3);
+        let faults = |result: &mut dyn Iterator<Item = Result<Block<'_>, PemError>>| {
+            let faults: Vec<_> = result
+                .filter_map(|block| block.err().map(|error| error.fault))
+                .collect();
+            faults
+        };
+        assert_eq!(faults(&mut crls(b"")), [PemFault::NoCrl]);
+        assert_eq!(faults(&mut crls(TWO)), [PemFault::NotACrl, PemFault::NotACrl]);
+        let key = b"-----BEGIN PRIVATE KEY-----\nAQID\n-----END PRIVATE KEY-----\n";
+        let all = [&key[..], TWO, b"\n", key].concat();
+        let found: Vec<_> = private_keys(&all).map(|block| block.unwrap().number).collect();
+        assert_eq!(found, [1, 4]);
+        assert_eq!(faults(&mut private_keys(TWO)), [PemFault::NoKey]);
+        assert_eq!(faults(&mut private_keys(list)), [PemFault::NotAKey]);
+    }
+
+    #[test]
+    fn a_private_key_is_found_beside_certificates() {
+        let key = b"-----BEGIN EC PARAMETERS-----\nAQID\n-----END EC PARAMETERS-----\n\
+            -----BEGIN EC PRIVATE KEY-----\nBAUG\n-----END EC PRIVATE KEY-----\n";
+        let all = [TWO, b"\n", key].concat();
+        let block = private_key(&all).unwrap();
+        assert_eq!((block.label, block.number), ("EC PRIVATE KEY", 4));
+        assert_eq!(
+            private_key(&[&all[..], key].concat()).unwrap_err().fault,
+            PemFault::SecondKey
+        );
+        assert_eq!(private_key(TWO).unwrap_err().fault, PemFault::NoKey);
+        let public = b"-----BEGIN PUBLIC KEY-----\nAQID\n-----END PUBLIC KEY-----\n";
+        assert_eq!(private_key(public).unwrap_err().fault, PemFault::NotAKey);
+        let old = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAQID\n\
+            -----END RSA PRIVATE KEY-----\n";
+        assert_eq!(
+            decode(&private_key(old).unwrap()).unwrap_err().fault,
+            PemFault::Encrypted
+        );
+    }
+}

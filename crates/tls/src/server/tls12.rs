@@ -1,0 +1,511 @@
+//! The TLS 1.2 server (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
+
+use super::{Credentials, State, answers, check_client, session_end, session_suffices, ticket_lifetime};
+use crate::config::{Identity, ServerConfig};
+use crate::crypto::hash::HashOutput;
+use crate::crypto::kx::{Group, KeyPair};
+use crate::crypto::sign::{MAX_SIGNATURE, SignatureScheme};
+use crate::crypto::suite::CipherSuite;
+use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
+use crate::handshake::{Context, Message, PeerKey, no_space};
+use crate::inbound::ChangeCipherSpec;
+use crate::msg::client_hello::ClientHello;
+use crate::msg::server_hello::{DOWNGRADE_TO_TLS12, Tls12Answers};
+use crate::msg::{self, certificate, server_hello, ticket, tls12};
+use crate::pki::verify::PeerIdentity;
+use crate::record::RecordKey;
+use crate::session::{SessionState, server_name_hash};
+use crate::tls12::{MASTER_SECRET, MAX_PARAMS, MasterSecret, Side, VERIFY_DATA, signed_params};
+use crate::trace::{Fact, Secret};
+use crate::transcript::Transcript;
+
+/// The most bytes of the server's flight with a CertificateRequest, beside its certificates.
+const FLIGHT: usize = 1024 + MAX_SIGNATURE;
+/// What a client's Certificate and ClientKeyExchange may take together if the messages are to be kept, in bytes. With more
+/// of them a signature over the messages themselves is refused.
+const CLIENT_FLIGHT: usize = 2048;
+
+/// What runs through the whole handshake.
+struct Common<'a> {
+    config: ServerConfig<'a>,
+    transcript: Transcript,
+    suite: CipherSuite,
+    client_random: [u8; 32],
+    server_random: [u8; 32],
+    server_name: HashOutput,
+    extended: bool,
+    /// Whether a ticket goes out before our Finished.
+    ticket: bool,
+    identity: Option<PeerIdentity>,
+    /// The last second of the session.
+    session_end: u64,
+}
+
+/// The server after its flight with a CertificateRequest.
+pub(crate) struct ExpectCertificate<'a> {
+    common: Common<'a>,
+    key_pair: KeyPair,
+}
+
+/// The server that waits for the client's share.
+pub(crate) struct ExpectClientKeyExchange<'a> {
+    common: Common<'a>,
+    key_pair: KeyPair,
+    /// The key of the client's certificate, if it sent one.
+    client_key: Option<PeerKey>,
+}
+
+/// The server that waits for the proof of a client's certificate.
+pub(crate) struct ExpectCertificateVerify<'a> {
+    common: Common<'a>,
+    master: MasterSecret,
+    client_key: PeerKey,
+}
+
+/// The server that waits for change_cipher_spec and Finished.
+pub(crate) struct ExpectFinished<'a> {
+    common: Common<'a>,
+    master: MasterSecret,
+    /// Our own direction's key, unless our Finished is out already, as in a resumption.
+    server_key: Option<RecordKey>,
+}
+
+/// Answers the ClientHello: with the full handshake's flight, or with a resumption.
+pub(super) fn client_hello<'a>(
+    config: ServerConfig<'a>,
+    hello: &ClientHello<'_>,
+    message: Message<'_>,
+    context: &mut Context<'_, 'a>,
+) -> Result<Option<State<'a>>, Error> {
+    if !hello.compression_methods.contains(&0) {
+        return Err(PeerMisbehaved::Compression.into());
+    }
+    // RFC 8422 §5.1.2.
+    if hello.uncompressed_points == Some(false) {
+        return Err(PeerMisbehaved::IllegalParameter("ec_point_formats").into());
+    }
+    // RFC 5746 §3.6.
+    if hello.renegotiation_info.is_some_and(|info| !info.is_empty()) {
+        return Err(PeerMisbehaved::RenegotiationInfo.into());
+    }
+    if !hello.extended_master_secret && config.preferences.require_extended_master_secret {
+        return Err(PeerIncompatible::ExtendedMasterSecret.into());
+    }
+    context.info.tls13 = false;
+    let mut server_random = [0; 32];
+    context.rng.fill_bytes(&mut server_random);
+    if config.preferences.versions.tls13()
+        && let Some(tail) = server_random.last_chunk_mut()
+    {
+        *tail = DOWNGRADE_TO_TLS12;
+    }
+    let mut transcript = Transcript::new();
+    transcript.add(message.whole);
+    let common = |suite| Common {
+        config,
+        transcript,
+        suite,
+        client_random: *hello.random,
+        server_random,
+        server_name: server_name_hash(hello.server_name),
+        extended: hello.extended_master_secret,
+        ticket: hello.session_ticket.is_some() && config.tickets.is_some() && hello.extended_master_secret,
+        identity: None,
+        session_end: session_end(&config),
+    };
+    if let Some((state, master)) = find_session(&config, hello)? {
+        let mut common = common(master.suite());
+        common.identity = state.identity;
+        // The ticket goes on serving until its time is over.
+        common.ticket = false;
+        context.info.resumed = true;
+        return common.resume(hello, master, context);
+    }
+    let (suite, credentials) = choose(&config, hello)?;
+    let group = choose_group(&config, hello)?;
+    common(suite).send_flight(hello, credentials, group, context)
+}
+
+impl<'a> Common<'a> {
+    fn send_flight(
+        mut self,
+        hello: &ClientHello<'_>,
+        Credentials {
+            identity,
+            scheme,
+            named,
+        }: Credentials<'a>,
+        group: Group,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        context.info.suite = Some(self.suite);
+        context.info.group = Some(group);
+        context.info.scheme = Some(scheme);
+        let key_pair = KeyPair::generate(group, context.rng);
+        let public = key_pair.public_value();
+        let asked = self.config.client_auth.trust().is_some();
+        // Schemes that sign the messages themselves are asked for where there is room for what comes until then.
+        let whole = context
+            .outbound
+            .could_keep(identity.message_len() + FLIGHT + CLIENT_FLIGHT);
+        self.send_server_hello(hello, &[], named, context)?;
+        self.config.preferences.tell(Fact::KeyPair {
+            group: group.id(),
+            public: public.as_ref(),
+        });
+        let rng = &mut *context.rng;
+        let Self {
+            transcript,
+            config,
+            client_random,
+            server_random,
+            ..
+        } = &mut self;
+        context.outbound.handshake(|writer| {
+            certificate::certificate_tls12(writer, identity.chain).map_err(no_space)?;
+            let mut params = [0; MAX_PARAMS];
+            let mut params_writer = crate::codec::Writer::new(&mut params);
+            tls12::emit_params(&mut params_writer, group, public.as_ref()).map_err(no_space)?;
+            let params = params_writer.since(0)?;
+            let content = signed_params(client_random, server_random, params)?;
+            let signature = identity
+                .key
+                .sign(scheme, &content, rng)
+                .map_err(|_| Error::Internal("the private key did not sign"))?;
+            tls12::server_key_exchange(writer, params, scheme, &signature).map_err(no_space)?;
+            if asked {
+                let usable = |scheme: &SignatureScheme| whole || scheme.prehash().is_some();
+                let mut schemes = config.preferences.schemes.iter().copied().filter(usable).peekable();
+                if schemes.peek().is_none() {
+                    return Err(Error::Internal(
+                        "no room for what the configured signature schemes sign",
+                    ));
+                }
+                certificate::request_tls12(writer, schemes).map_err(no_space)?;
+            }
+            tls12::server_hello_done(writer).map_err(no_space)?;
+            transcript.add(writer.since(0)?);
+            Ok(())
+        })?;
+        Ok(Some(if asked {
+            State::Certificate12(ExpectCertificate { common: self, key_pair })
+        } else {
+            State::ClientKeyExchange(ExpectClientKeyExchange {
+                common: self,
+                key_pair,
+                client_key: None,
+            })
+        }))
+    }
+
+    fn resume(
+        mut self,
+        hello: &ClientHello<'_>,
+        master: MasterSecret,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        context.info.suite = Some(self.suite);
+        // RFC 5077 §3.4: the client's session ID given back tells that the ticket was taken.
+        self.send_server_hello(hello, hello.session_id, false, context)?;
+        self.config.preferences.tell(Fact::Resumed);
+        self.log(&master, &[]);
+        let (client, server) = master.record_keys(&self.client_random, &self.server_random)?;
+        self.send_finished(&master, server, context)?;
+        context.change.change_cipher_spec = Some(ChangeCipherSpec::Await(client));
+        Ok(Some(State::Finished12(ExpectFinished {
+            common: self,
+            master,
+            server_key: None,
+        })))
+    }
+
+    fn send_server_hello(
+        &mut self,
+        hello: &ClientHello<'_>,
+        session_id: &[u8],
+        named: bool,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<(), Error> {
+        let config = self.config;
+        let answers = Tls12Answers {
+            extended_master_secret: self.extended,
+            renegotiation_info: hello.secure_renegotiation(),
+            session_ticket: self.ticket,
+            // RFC 5246 §7.4.1.4: no extension in the ServerHello that is not in the ClientHello.
+            ec_point_formats: hello.uncompressed_points.is_some(),
+            common: answers(&config, hello, false, named, context)?,
+        };
+        context.outbound.handshake(|writer| {
+            server_hello::server_hello_tls12(writer, &self.server_random, session_id, self.suite, &answers)
+                .map_err(no_space)?;
+            self.transcript.add(writer.since(0)?);
+            Ok(())
+        })
+    }
+
+    /// change_cipher_spec and Finished, by which our direction changes to `key`.
+    fn send_finished(
+        &mut self,
+        master: &MasterSecret,
+        key: RecordKey,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<(), Error> {
+        context.outbound.change_cipher_spec()?;
+        context.outbound.set_key(key);
+        let hash = self.transcript.hash(self.suite.hash())?;
+        let verify_data = master.verify_data(Side::Server, &hash);
+        context.outbound.handshake(|writer| {
+            msg::finished(writer, &verify_data).map_err(no_space)?;
+            self.transcript.add(writer.since(0)?);
+            Ok(())
+        })?;
+        let hash = hash.as_ref();
+        self.config.preferences.tell(Fact::Finished { sent: true, hash });
+        Ok(())
+    }
+
+    fn send_ticket(&mut self, master: &MasterSecret, context: &mut Context<'_, 'a>) -> Result<(), Error> {
+        let Some(tickets) = self.config.tickets.filter(|_| self.ticket) else {
+            return Ok(());
+        };
+        let lifetime = ticket_lifetime(&self.config, self.session_end);
+        let state = SessionState {
+            tls13: false,
+            suite: self.suite,
+            secret: HashOutput::new(master.as_bytes()),
+            issued: self.config.preferences.clock.now,
+            expires: self.session_end,
+            server_name: self.server_name.clone(),
+            identity: self.identity,
+        };
+        // It was promised in the ServerHello; an empty one means that there is none after all (RFC 5077 §3.3).
+        let (lifetime, sealed) = match lifetime {
+            Some(lifetime) => (
+                lifetime,
+                tickets.seal(&state, &self.config.session_context(), context.rng)?,
+            ),
+            None => (0, heapless::Vec::new()),
+        };
+        context.outbound.handshake(|writer| {
+            ticket::emit_tls12(writer, lifetime, &sealed).map_err(no_space)?;
+            self.transcript.add(writer.since(0)?);
+            Ok(())
+        })
+    }
+
+    /// `hash` is the transcript hash that went into the master secret.
+    fn log(&self, master: &MasterSecret, hash: &[u8]) {
+        let log = &self.config.preferences;
+        log.log_secret(Secret::Master, &self.client_random, master.as_bytes(), hash);
+    }
+}
+
+impl<'a> ExpectCertificate<'a> {
+    pub(super) fn certificate(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let chain = certificate::parse_tls12(message.body())?;
+        if let Some((identity, valid_until)) = check_client(&self.common.config, &chain, false, context)? {
+            self.common.identity = Some(identity);
+            self.common.session_end = self.common.session_end.min(valid_until);
+        }
+        if let Some(identity) = &self.common.identity {
+            let subject = identity.subject.as_str();
+            self.common.config.preferences.tell(Fact::Trusted { subject });
+        }
+        let client_key = match chain.first() {
+            Some(leaf) => Some(PeerKey::of(leaf)?),
+            None => None,
+        };
+        self.common.transcript.add(message.whole);
+        Ok(Some(State::ClientKeyExchange(ExpectClientKeyExchange {
+            common: self.common,
+            key_pair: self.key_pair,
+            client_key,
+        })))
+    }
+}
+
+impl<'a> ExpectClientKeyExchange<'a> {
+    pub(super) fn client_key_exchange(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        if self.client_key.is_none() {
+            message.ends_record()?;
+        }
+        let public = tls12::parse_client_key_exchange(message.body())?;
+        let premaster = self
+            .key_pair
+            .complete(public)
+            .map_err(|_| PeerMisbehaved::InvalidKeyShare(self.key_pair.group().name()))?;
+        let common = &mut self.common;
+        common.transcript.add(message.whole);
+        common.config.preferences.tell(Fact::Shared {
+            group: self.key_pair.group().id(),
+        });
+        let master = if common.extended {
+            let session_hash = common.transcript.hash(common.suite.hash())?;
+            let master = MasterSecret::extended(common.suite, premaster.as_ref(), &session_hash);
+            common.log(&master, session_hash.as_ref());
+            master
+        } else {
+            let randoms = (&common.client_random, &common.server_random);
+            let master = MasterSecret::plain(common.suite, premaster.as_ref(), randoms.0, randoms.1);
+            common.log(&master, &[]);
+            master
+        };
+        match self.client_key {
+            Some(client_key) => Ok(Some(State::CertificateVerify12(ExpectCertificateVerify {
+                common: self.common,
+                master,
+                client_key,
+            }))),
+            None => ExpectFinished::after_key_exchange(self.common, master, context),
+        }
+    }
+}
+
+impl<'a> ExpectCertificateVerify<'a> {
+    pub(super) fn certificate_verify(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        message.ends_record()?;
+        let (scheme, signature) = certificate::parse_verify(message.body())?;
+        let wrong = PeerMisbehaved::WrongSignatureScheme(scheme);
+        let known = SignatureScheme::from_id(scheme).ok_or(wrong)?;
+        let transcript = &mut self.common.transcript;
+        let offered = self.common.config.preferences.schemes;
+        // What is signed are the messages themselves (RFC 5246 §7.4.8), of which not more than hashes may be kept.
+        match known.prehash() {
+            Some(hash) => {
+                let hash = transcript.hash(hash)?;
+                self.client_key.check_prehashed(offered, (known, signature), &hash)?;
+            }
+            None => {
+                let messages = context.outbound.kept_messages().ok_or(wrong)?;
+                self.client_key.check(offered, false, (scheme, signature), messages)?;
+            }
+        }
+        context.outbound.forget_messages();
+        transcript.add(message.whole);
+        ExpectFinished::after_key_exchange(self.common, self.master, context)
+    }
+}
+
+impl<'a> ExpectFinished<'a> {
+    fn after_key_exchange(
+        common: Common<'a>,
+        master: MasterSecret,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        let (client, server) = master.record_keys(&common.client_random, &common.server_random)?;
+        context.change.change_cipher_spec = Some(ChangeCipherSpec::Await(client));
+        Ok(Some(State::Finished12(Self {
+            common,
+            master,
+            server_key: Some(server),
+        })))
+    }
+
+    pub(super) fn finished(
+        mut self,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
+        message.ends_record()?;
+        let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
+        let hash = self.common.transcript.hash(self.common.suite.hash())?;
+        if !self.master.is_finished(Side::Client, &hash, verify_data) {
+            return Err(PeerMisbehaved::WrongFinished.into());
+        }
+        context.info.peer = self.common.identity;
+        let hash = hash.as_ref();
+        let preferences = &self.common.config.preferences;
+        preferences.tell(Fact::Finished { sent: false, hash });
+        self.common.transcript.add(message.whole);
+        if let Some(key) = self.server_key {
+            self.common.send_ticket(&self.master, context)?;
+            self.common.send_finished(&self.master, key, context)?;
+        }
+        Ok(None)
+    }
+}
+
+/// The ticket's session, if there is one and it is good for this connection.
+fn find_session(
+    config: &ServerConfig<'_>,
+    hello: &ClientHello<'_>,
+) -> Result<Option<(SessionState, MasterSecret)>, Error> {
+    let (Some(tickets), Some(ticket)) = (config.tickets, hello.session_ticket) else {
+        return Ok(None);
+    };
+    let session_context = || config.session_context();
+    let Some(state) = tickets.open(ticket, session_context, config.preferences.clock.now) else {
+        return Ok(None);
+    };
+    let fits = !state.tls13
+        && hello.cipher_suites.contains(state.suite.id())
+        && config.preferences.suites.contains(&state.suite)
+        && state.is_for(hello.server_name)
+        && session_suffices(config, state.identity.as_ref());
+    if !fits {
+        return Ok(None);
+    }
+    // RFC 7627 §5.3: only sessions with an extended master secret get a ticket.
+    if !hello.extended_master_secret {
+        return Err(PeerMisbehaved::ChangedMasterSecret.into());
+    }
+    let Some(secret) = state.secret.as_ref().first_chunk::<MASTER_SECRET>() else {
+        return Ok(None);
+    };
+    let master = MasterSecret::resumed(state.suite, secret);
+    Ok(Some((state, master)))
+}
+
+/// The identity, which is the more important choice, with the scheme to sign with, and the first suite that goes with it.
+fn choose<'a>(config: &ServerConfig<'a>, hello: &ClientHello<'_>) -> Result<(CipherSuite, Credentials<'a>), Error> {
+    let suites = config.preferences.suites.iter().copied();
+    let common = suites.filter(|suite| !suite.is_tls13() && hello.cipher_suites.contains(suite.id()));
+    let suite_for = |identity: &Identity<'a>| {
+        let wanted = Some(identity.key.authentication());
+        common.clone().find(|suite| suite.authentication() == wanted)
+    };
+    if !config.identities.iter().any(|identity| suite_for(identity).is_some()) {
+        return Err(PeerIncompatible::CipherSuite.into());
+    }
+    // supported_groups speaks for certificates as well (RFC 8422 §5.1.1, §5.3).
+    let fits = |identity: &Identity<'a>| {
+        let listed = match (identity.key.curve(), hello.supported_groups) {
+            (Some(curve), Some(groups)) => groups.contains(curve),
+            _ => true,
+        };
+        listed && suite_for(identity).is_some()
+    };
+    if !config.identities.iter().any(fits) {
+        return Err(PeerIncompatible::CertificateCurve.into());
+    }
+    let credentials = super::choose_identity(config, hello, false, |identity| fits(identity))?;
+    let suite = suite_for(&credentials.identity).ok_or(PeerIncompatible::CipherSuite)?;
+    Ok((suite, credentials))
+}
+
+fn choose_group(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<Group, Error> {
+    let groups = config.preferences.groups;
+    let common = match hello.supported_groups {
+        Some(theirs) => groups
+            .iter()
+            .find(|group| group.in_tls12() && theirs.contains(group.id())),
+        // RFC 8422 §5.1 leaves the choice to us; but who lists none is older than X25519.
+        None => {
+            let old = groups.iter().find(|&&group| group == Group::Secp256r1);
+            old.or_else(|| groups.iter().find(|group| group.in_tls12()))
+        }
+    };
+    Ok(*common.ok_or(PeerIncompatible::Group)?)
+}

@@ -1,0 +1,244 @@
+//! The extensions of hellos and certificates taken apart, for reading.
+
+use super::{Meaning, Walk, code, count, number, number16, numbers, vector8, vector16};
+use crate::trace::names;
+
+/// Whose extensions they are, which decides how some are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    Client,
+    Server,
+    Retry,
+}
+
+pub(super) fn extensions(walk: &mut Walk<'_, '_>, whose: Whose) {
+    let length = walk.length(2, "extensions length");
+    let depth = walk.depth;
+    walk.inner(length, |list| {
+        list.depth = depth;
+        while !list.rest.is_empty() {
+            let kind = number16(list.rest);
+            let (name, note) = names::extension(kind);
+            list.group(name, Meaning::Words("extension"), note);
+            list.depth = depth.saturating_add(1);
+            list.leaf(2, "extension_type", |_| Meaning::Count(kind.into(), ""), "");
+            let length = list.length(2, "length");
+            list.depth = depth;
+            list.inner(length, |body| extension(body, kind, whose));
+        }
+    });
+}
+
+fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
+    if body.rest.is_empty() {
+        return;
+    }
+    match (kind, whose) {
+        (0, Whose::Client) => {
+            let length = body.length(2, "list length");
+            body.inner(length, |list| {
+                while !list.rest.is_empty() {
+                    list.leaf(
+                        1,
+                        "name_type",
+                        |bytes| match bytes {
+                            [0] => Meaning::Words("host_name"),
+                            _ => Meaning::None,
+                        },
+                        "",
+                    );
+                    vector16(list, "host_name", Meaning::Text, "");
+                }
+            });
+        }
+        (1, _) => body.leaf(
+            1,
+            "max_fragment_length",
+            |bytes| match bytes {
+                [code @ 1..=4] => Meaning::Count(256 << code, "bytes"),
+                _ => Meaning::None,
+            },
+            "",
+        ),
+        (5, Whose::Client) => {
+            status_type(body);
+            vector16(body, "responder_id_list", |_| Meaning::None, "");
+            vector16(body, "request_extensions", |_| Meaning::None, "");
+        }
+        (5, Whose::Server) => certificate_status(body),
+        (10, _) => {
+            let length = body.length(2, "list length");
+            body.inner(length, |list| numbers(list, "group", names::group));
+        }
+        (11, _) => {
+            let length = body.length(1, "list length");
+            body.inner(length, |list| {
+                while !list.rest.is_empty() {
+                    list.leaf(
+                        1,
+                        "format",
+                        |bytes| match bytes {
+                            [0] => Meaning::Words("uncompressed"),
+                            [1] => Meaning::Words("ansiX962_compressed_prime"),
+                            [2] => Meaning::Words("ansiX962_compressed_char2"),
+                            _ => Meaning::None,
+                        },
+                        "",
+                    );
+                }
+            });
+        }
+        (13 | 50, _) => {
+            let length = body.length(2, "list length");
+            body.inner(length, |list| numbers(list, "scheme", names::scheme));
+        }
+        (16 | 17513 | 17613, _) => {
+            let length = body.length(2, "list length");
+            body.inner(length, |list| {
+                while !list.rest.is_empty() {
+                    vector8(list, "protocol", Meaning::Text, "");
+                }
+            });
+        }
+        (27, Whose::Client) => {
+            let length = body.length(1, "list length");
+            body.inner(length, |list| {
+                numbers(list, "algorithm", |number| match number {
+                    1 => Some("zlib"),
+                    2 => Some("brotli"),
+                    3 => Some("zstd"),
+                    _ => None,
+                });
+            });
+        }
+        (28, _) => body.leaf(
+            2,
+            "record_size_limit",
+            |bytes| Meaning::Count(number16(bytes).into(), "bytes"),
+            "",
+        ),
+        (35, _) => {
+            let length = body.rest.len();
+            body.leaf(length, "ticket", |_| Meaning::None, "");
+        }
+        (41, Whose::Client) => psks(body),
+        (41, _) => body.leaf(
+            2,
+            "selected_identity",
+            |bytes| Meaning::Count(number16(bytes).into(), ""),
+            "Which of the client's keys it is, the first being 0: this session is resumed.",
+        ),
+        (42, _) => body.leaf(4, "max_early_data_size", |bytes| count(number(bytes), "bytes"), ""),
+        (43, Whose::Client) => {
+            let length = body.length(1, "list length");
+            body.inner(length, |list| numbers(list, "version", names::version));
+        }
+        (43, _) => body.leaf(2, "selected_version", |bytes| code(bytes, names::version), ""),
+        (44, _) => vector16(body, "cookie", |_| Meaning::None, ""),
+        (45, _) => {
+            let length = body.length(1, "list length");
+            body.inner(length, |list| {
+                while !list.rest.is_empty() {
+                    list.leaf(
+                        1,
+                        "mode",
+                        |bytes| match bytes {
+                            [0] => Meaning::Words("psk_ke"),
+                            [1] => Meaning::Words("psk_dhe_ke"),
+                            _ => Meaning::Words("unknown here"),
+                        },
+                        "",
+                    );
+                }
+            });
+        }
+        (51, Whose::Client) => {
+            let length = body.length(2, "list length");
+            body.inner(length, |list| {
+                while !list.rest.is_empty() {
+                    share(list);
+                }
+            });
+        }
+        (51, Whose::Server) => share(body),
+        (51, Whose::Retry) => body.leaf(
+            2,
+            "selected_group",
+            |bytes| code(bytes, names::group),
+            "The group that the client shall send a key share for.",
+        ),
+        (0xff01, _) => vector8(body, "renegotiated_connection", |_| Meaning::None, ""),
+        _ => {
+            let length = body.rest.len();
+            body.leaf(length, "extension_data", |_| Meaning::None, "");
+        }
+    }
+}
+
+fn status_type(walk: &mut Walk<'_, '_>) {
+    walk.leaf(
+        1,
+        "status_type",
+        |bytes| match bytes {
+            [1] => Meaning::Words("ocsp"),
+            _ => Meaning::None,
+        },
+        "",
+    );
+}
+
+/// A CertificateStatus (RFC 6066 §8), as a message and as an extension.
+pub(super) fn certificate_status(walk: &mut Walk<'_, '_>) {
+    status_type(walk);
+    let length = walk.length(3, "length");
+    walk.leaf(
+        length,
+        "OCSPResponse",
+        |_| Meaning::None,
+        "What the CA, or a responder that may speak for it, says of the certificate: good, revoked or unknown, from when \
+         to when that counts, and its signature (RFC 6960 §4.2).",
+    );
+}
+
+fn share(walk: &mut Walk<'_, '_>) {
+    walk.leaf(2, "group", |bytes| code(bytes, names::group), "");
+    vector16(
+        walk,
+        "key_exchange",
+        |_| Meaning::Words("public key"),
+        "The public half of a key pair that is made for this connection alone, and forgotten with it: whoever records \
+         the connection today and steals every key tomorrow still cannot read it (forward secrecy).",
+    );
+}
+
+fn psks(body: &mut Walk<'_, '_>) {
+    let length = body.length(2, "identities length");
+    body.inner(length, |list| {
+        while !list.rest.is_empty() {
+            vector16(
+                list,
+                "identity",
+                |_| Meaning::Words("a ticket"),
+                "The ticket as the server gave it; it alone can read it.",
+            );
+            list.leaf(
+                4,
+                "obfuscated_ticket_age",
+                |_| Meaning::None,
+                "How old the ticket is, in milliseconds, plus the ticket's ticket_age_add.",
+            );
+        }
+    });
+    let length = body.length(2, "binders length");
+    body.inner(length, |list| {
+        while !list.rest.is_empty() {
+            vector8(
+                list,
+                "binder",
+                |_| Meaning::None,
+                "HMAC under a key that stems from the PSK, over this hello up to here: proof that the client knows the \
+                 PSK (RFC 8446 §4.2.11.2).",
+            );
+        }
+    });
+}

@@ -1,0 +1,198 @@
+//! The table of what a connection costs, in README.md: it is what is measured here.
+
+use std::fmt::Write as _;
+use std::mem::size_of;
+#[cfg(feature = "rsa")]
+use std::process::Command;
+
+use postern_tls::crypto::kx::Group;
+use postern_tls::pki::verify::{ServerName, Trust};
+use postern_tls::{
+    ClientAuth, ClientConfig, Connection, FULL_INBOUND, MIN_INBOUND, MIN_OUTBOUND, ServerConfig, SessionCache, Tickets,
+    Versions,
+};
+use rcgen::KeyPair;
+
+use super::pair::{Buffers, CLOCK, Ends, Pki, Rng};
+use super::stack::depth;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+
+/// The part of the page between these two lines is the test's. `POSTERN_WRITE_TABLES=1` has it written anew.
+const MARKS: [&str; 2] = [
+    "<!-- made by tests/footprint: begin -->\n",
+    "<!-- made by tests/footprint: end -->\n",
+];
+
+#[test]
+fn the_table_of_bytes_is_true() {
+    let pki = Pki::new(|| KeyPair::generate().unwrap());
+    let (trust, identities) = (pki.trust(), [pki.identity()]);
+    let server = ServerConfig::new(&identities, CLOCK).unwrap();
+    let client = ClientConfig::new(&trust, ServerName::parse("localhost"), CLOCK);
+    let connection = size_of::<Connection<'_>>();
+    let mut table = String::from("| bytes | records of 16 KiB | small records |\n|---|--:|--:|\n");
+    let mut row = |name: &str, full: usize, small: usize| {
+        writeln!(table, "| {name} | {full} | {small} |").unwrap();
+    };
+    row(
+        "`Connection`, idle as in a handshake or resumed",
+        connection,
+        connection,
+    );
+    row(
+        "its inbound buffer (`FULL_INBOUND`, `MIN_INBOUND`)",
+        FULL_INBOUND,
+        MIN_INBOUND,
+    );
+    // What a certificate takes is not the same from one key to the next.
+    let certificate = pki.chain_len();
+    let flight = (server.flight_len() - certificate).next_multiple_of(64);
+    let hello = client.flight_len().next_multiple_of(64);
+    row(
+        "its outbound buffer, a server's, beside the certificates",
+        flight.max(MIN_OUTBOUND),
+        flight.max(MIN_OUTBOUND),
+    );
+    row("its outbound buffer, a client's without a certificate", hello, hello);
+    row(
+        "`Tickets`, one for a server",
+        size_of::<Tickets>(),
+        size_of::<Tickets>(),
+    );
+    row(
+        "`SessionCache`, one for a server that a client resumes with",
+        size_of::<SessionCache>(),
+        size_of::<SessionCache>(),
+    );
+    row(
+        "`Trust`, beside the certificates",
+        size_of::<Trust<'_>>(),
+        size_of::<Trust<'_>>(),
+    );
+
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let [begin, end] = MARKS;
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (written, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("POSTERN_WRITE_TABLES").is_some() {
+        std::fs::write(PAGE, format!("{before}{begin}{table}{end}{after}")).unwrap();
+    } else {
+        assert!(
+            says_the_same(written, &table),
+            "README.md has other figures (POSTERN_WRITE_TABLES=1 writes these):\n{table}"
+        );
+    }
+}
+
+/// Whether these are the same words, and each number that is written is within a tenth of what was measured: compilers lay
+/// things out a little differently.
+fn says_the_same(written: &str, measured: &str) -> bool {
+    let split = |text: &str| -> (String, Vec<usize>) {
+        let words = text.split(|c: char| !c.is_ascii_digit());
+        let numbers = words.filter_map(|word| word.parse().ok()).collect();
+        (text.chars().filter(|c| !c.is_ascii_digit()).collect(), numbers)
+    };
+    let ((words, numbers), (other_words, other_numbers)) = (split(written), split(measured));
+    words == other_words
+        && numbers.len() == other_numbers.len()
+        && numbers
+            .iter()
+            .zip(&other_numbers)
+            .all(|(number, other)| number.abs_diff(*other) <= other / 10)
+}
+
+/// The most that an end may take of the stack, in bytes: what README.md promises, in any profile.
+fn promised(group: Group) -> usize {
+    match group {
+        Group::X25519MlKem768 => 160 << 10,
+        _ => 128 << 10,
+    }
+}
+
+#[test]
+fn the_stack_is_as_deep_as_promised() {
+    #[cfg(feature = "rsa")]
+    let rsa = || {
+        let output = Command::new("openssl")
+            .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "openssl genpkey");
+        KeyPair::from_pem(&String::from_utf8(output.stdout).unwrap()).unwrap()
+    };
+    let kinds = [
+        ("ECDSA P-256", Pki::new(|| KeyPair::generate().unwrap())),
+        (
+            "ECDSA P-384",
+            Pki::new(|| KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap()),
+        ),
+        (
+            "Ed25519",
+            Pki::new(|| KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap()),
+        ),
+        #[cfg(feature = "rsa")]
+        ("RSA-4096", Pki::new(rsa)),
+    ];
+    for (name, pki) in &kinds {
+        for versions in [Versions::Tls13, Versions::Tls12] {
+            for group in [Group::X25519MlKem768, Group::Secp384r1, Group::X25519] {
+                if versions == Versions::Tls12 && !group.in_tls12() {
+                    continue;
+                }
+                let [full, resumed] = deepest(pki, versions, group);
+                println!(
+                    "{name}, {versions:?}, {}: client {}, server {}; resumed: client {}, server {} bytes of stack",
+                    group.name(),
+                    full[0],
+                    full[1],
+                    resumed[0],
+                    resumed[1]
+                );
+                let most = full.into_iter().chain(resumed).max().unwrap();
+                assert!(
+                    most > 0 && most <= promised(group),
+                    "{name}, {versions:?}, {}: {most}",
+                    group.name()
+                );
+            }
+        }
+    }
+}
+
+/// The stack that client and server take, in a full handshake and a resumed one, with the data after it; both show
+/// certificates where they can.
+fn deepest(pki: &Pki, versions: Versions, group: Group) -> [[usize; 2]; 2] {
+    let (trust, identities, groups) = (pki.trust(), [pki.identity()], [group]);
+    let (tickets, sessions) = (Tickets::new(&mut Rng(2), CLOCK.now).unwrap(), SessionCache::new());
+    let server = ServerConfig::new(&identities, CLOCK)
+        .unwrap()
+        .with_versions(versions)
+        .with_groups(&groups)
+        .with_client_auth(ClientAuth::Optional(&trust))
+        .with_tickets(&tickets);
+    // TLS 1.2: the client lists the curves of certificates as well (RFC 8422 §5.1.1).
+    let curves = [group, Group::Secp256r1, Group::Secp384r1];
+    let listed = if versions == Versions::Tls12 {
+        &curves[..]
+    } else {
+        &groups
+    };
+    let mut client = ClientConfig::new(&trust, ServerName::parse("localhost"), CLOCK)
+        .with_groups(listed)
+        .with_sessions(&sessions);
+    if versions == Versions::Tls13 {
+        client = client.with_identity(pki.identity());
+    }
+    [false, true].map(|resumed| {
+        let mut buffers = Buffers::new(true, &client, &server);
+        let mut ends = Ends::new(&mut buffers, client, server);
+        let mut most = [0; 2];
+        ends.live(|is_server, work| {
+            let place = &mut most[usize::from(is_server)];
+            *place = depth(work).max(*place);
+        });
+        assert_eq!(ends.server.info().resumed, resumed);
+        most
+    })
+}

@@ -1,0 +1,17 @@
+//! What tests share: OpenSSL's command line, generators, hexadecimal.
+#![allow(dead_code, unreachable_pub, unused_imports)] // each test takes what it needs
+
+mod openssl;
+mod random;
+
+pub use openssl::{Dir, rsa_key};
+pub use random::{Rng, Script};
+
+/// The bytes of a hexadecimal text; everything in it that is no digit is skipped.
+pub fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
