@@ -3,20 +3,19 @@
 use core::fmt::{self, Write};
 use core::net::Ipv4Addr;
 
-use postern::echo::client::{self, Client, ClientError, Target};
-use postern::echo::fetch::{self, FetchError};
-use postern::echo::proxy::{Proxy, reach};
-use postern::echo::reverse::{self, REVERSES, ReverseError};
-use postern::echo::server::{Service, StartError, StopError};
-use postern::echo::traces::Traces;
-use postern::echo::{Kind, find_network};
+use postern::client::fetch::{self, FetchError};
+use postern::client::{self, Client, ClientError, Target};
+use postern::dial::proxy::{Proxy, reach};
+use postern::endpoint::traces::Traces;
 use postern::log;
 use postern::machine::{clock, cpu, descriptors, entropy, executor, interrupts, power, rtc, serial};
-use postern::net::{DhcpState, Netif};
+use postern::net::{DhcpState, Kind, Netif, find_network};
 use postern::nic::Link;
 use postern::pki::text::Count;
 use postern::pki::verify::ServerName;
 use postern::selftest;
+use postern::serve::reverse::{self, REVERSES, ReverseError};
+use postern::serve::server::{Service, StartError, StopError};
 use postern::shell::{Host, Paper, Power, Refused, Report};
 
 use crate::boot::symbols::{self, HeapUse};

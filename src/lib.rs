@@ -3,15 +3,16 @@
 //! The rooms, and who may call whom (data flows one way, answers come back the same way):
 //!
 //! ```text
-//!   nic ──▶ net ──▶ tls ──▶ echo ◀── shell
+//!   nic ──▶ net ──▶ tls ──▶ serve ◀── shell
 //! ```
 //!
 //! * [`tls`] is the engine, the crate `postern-tls`: server and client, with [`crypto`] and [`pki`].
 //! * [`config`] is the defconfig, the crate `postern-config`: one parser for the build and for the boot module.
 //! * `nic` drives the 82574L network card and `machine` the rest of the PC. With `boot`, which belongs to the image
 //!   (`main.rs`), they are the only rooms in which `unsafe` is allowed.
-//! * `net` is the TCP/IP stack as async streams; `echo` the services; `shell` the debug shell, which drives `echo` and
-//!   reads status, and which nothing calls.
+//! * `net` is the TCP/IP stack as async streams; `dial` reaches hosts; `endpoint` is an end of a TLS connection; `serve` the
+//!   echo service; `client` the echo client; `web` the HTTPS page; `shell` the debug shell, which drives them and reads
+//!   status, and which nothing calls.
 //! * `selftest` has the engine shake hands with itself and with another implementation before it serves; it uses the
 //!   engine and nothing else of ours.
 //! * `log` is the log ring.
@@ -24,7 +25,9 @@ pub use postern_config as config;
 pub use postern_tls as tls;
 pub use postern_tls::{crypto, pki};
 
-pub mod echo;
+pub mod client;
+pub mod dial;
+pub mod endpoint;
 pub mod log;
 #[allow(unsafe_code)] // privileged instructions, memory-mapped devices
 pub mod machine;
@@ -32,7 +35,9 @@ pub mod net;
 #[allow(unsafe_code)] // registers and DMA memory of the card
 pub mod nic;
 pub mod selftest;
+pub mod serve;
 pub mod shell;
+mod web;
 
 #[cfg(test)]
 use postern_testing as testing;

@@ -5,11 +5,11 @@ use core::future::Future;
 
 use embassy_executor::Spawner;
 use embassy_executor::raw::TaskStorage;
-use postern::echo::secure::INBOUND;
-use postern::echo::traces::{Slot, TAPE, Traces};
+use postern::endpoint::traces::{Slot, TAPE, Traces};
 use postern::machine::executor::Timed;
 use postern::machine::memory::{Arena, OutOfMemory};
 use postern::net;
+use postern::serve::secure::INBOUND;
 use postern::tls::record::MAX_PLAINTEXT;
 
 use crate::settings::{Identity, Store};

@@ -24,6 +24,8 @@ mod arp;
 mod device;
 mod dhcp;
 pub mod dns;
+#[cfg(test)]
+pub(crate) mod fake;
 mod filter;
 mod guard;
 mod runner;
@@ -31,6 +33,7 @@ mod slots;
 mod status;
 pub mod syslog;
 mod tcp;
+mod transport;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +56,7 @@ use slots::{Class, NONE, Pool, Slot, Waiter};
 pub use smoltcp::socket::tcp::State;
 pub use status::{ConnectionInfo, Counters, DhcpState, ListenerInfo, Status};
 pub use tcp::{ReadHalf, TcpListener, TcpStream, WriteHalf};
+pub use transport::{Kind, Listener, Network, Transport, find_network};
 
 /// How an interface gets its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use postern::config::{
     self, Choice as _, Config, Ders, Identities, MAX_ALLOWED, MAX_CERTIFICATES, MAX_IDENTITIES, Scratch,
 };
 use postern::crypto::key::SigningKey;
-use postern::echo::secure::Mutual;
 use postern::machine::{clock, entropy};
 use postern::pki::cert::Date;
 use postern::pki::crl::{self, Crl};
 use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, SignedCrls, Trust, root_fault, subject_of};
+use postern::serve::secure::Mutual;
 use postern::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig};
 
 use super::store::Generation;

@@ -5,11 +5,11 @@ use core::net::{IpAddr, Ipv4Addr};
 use super::command::{self, Action, Request, Spec};
 use super::console::Console;
 use super::{Exit, Host, Line, Session};
+use crate::client::Target;
 use crate::config::{Choice as _, Role};
-use crate::echo::Kind;
-use crate::echo::client::Target;
-use crate::echo::reverse;
+use crate::net::Kind;
 use crate::net::dns;
+use crate::serve::reverse;
 
 /// What the clients send, as BitVisor's do.
 const HELLO: &str = "Hello, BitVisor!\n";
@@ -103,7 +103,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             return self.print(format_args!("No {} is running.\n", server(kind))).await;
         }
         // Stopping one moves the others up. Another session may start some meanwhile: not without end.
-        for _ in 0..crate::echo::server::LISTENERS {
+        for _ in 0..crate::serve::server::LISTENERS {
             let Some(port) = self.host.server_port(kind, 0) else {
                 break;
             };

@@ -99,8 +99,8 @@ impl<'a, C: Console> Pager<'a, C> {
 mod tests {
     use super::super::telnet::Telnet;
     use super::*;
-    use crate::echo::Transport as _;
-    use crate::echo::fake::connection;
+    use crate::net::Transport as _;
+    use crate::net::fake::connection;
     use crate::testing::block_on;
     use embedded_io_async::Write as _;
     use std::format;

@@ -9,10 +9,10 @@ use super::command::{self, Request};
 use super::console::Console;
 use super::pager::Piece;
 use super::{Exit, Host, Report, Session};
-use crate::echo::Kind;
-use crate::echo::client::Target;
-use crate::echo::reverse;
+use crate::client::Target;
+use crate::net::Kind;
 use crate::pki::text::Count;
+use crate::serve::reverse;
 
 /// How long a paste may pause.
 pub(super) const PAUSE: Duration = Duration::from_secs(60);

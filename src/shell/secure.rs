@@ -18,9 +18,10 @@ use core::pin::pin;
 use super::server::{GOODBYE, HTTP, carry_out, goodbye};
 use super::telnet::Telnet;
 use super::{Exit, Host, Origin, run};
-use crate::echo::{Listener, Transport, wipe};
+use crate::endpoint::wipe;
 use crate::log::Limiter;
 use crate::log::SECURITY;
+use crate::net::{Listener, Transport};
 use crate::pki::verify::Clock;
 use crate::tls::{Connection, ServerConfig, Stream};
 

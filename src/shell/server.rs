@@ -9,9 +9,9 @@ use embedded_io_async::{Read, Write};
 use super::console::{Serial, write_text};
 use super::telnet::Telnet;
 use super::{Exit, Host, Origin, Power, run};
-use crate::echo::{Listener, Transport};
 use crate::log::Limiter;
 use crate::log::{Level, SECURITY};
+use crate::net::{Listener, Transport};
 
 /// How long a goodbye may take. One session's goodbye keeps the next one waiting.
 pub(super) const GOODBYE: Duration = Duration::from_millis(500);

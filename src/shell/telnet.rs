@@ -388,7 +388,7 @@ impl Protocol {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::echo::fake::{Stream, connection};
+    use crate::net::fake::{Stream, connection};
     use crate::testing::block_on;
     use std::vec::Vec;
 
@@ -410,7 +410,7 @@ mod tests {
     }
 
     fn answers(sent: &[u8]) -> (Vec<u8>, Vec<u8>) {
-        use crate::echo::Transport as _;
+        use crate::net::Transport as _;
         let (mut peer, mut telnet) = telnet();
         block_on(telnet.flush()).unwrap();
         peer.say(sent);
@@ -493,7 +493,7 @@ mod tests {
                 });
                 if read == 0 {
                     peer.say(&sent[split..]);
-                    crate::echo::Transport::shutdown(&mut peer);
+                    crate::net::Transport::shutdown(&mut peer);
                     got.extend(typed(&mut telnet));
                     break;
                 }
@@ -547,7 +547,7 @@ mod tests {
         let sent: Vec<u8> = [IAC, DO, 99, IAC, AYT].repeat(300);
         let (mut peer, mut telnet) = telnet();
         peer.say(&sent);
-        crate::echo::Transport::shutdown(&mut peer);
+        crate::net::Transport::shutdown(&mut peer);
         assert_eq!(typed(&mut telnet), b"");
         let mut said = vec![0; 4096];
         let count = block_on(peer.read(&mut said)).unwrap();

@@ -10,13 +10,13 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::*;
-use crate::echo::client::{Client, Speech};
-use crate::echo::fake::{FakeNetwork, Stream, beside, connection, settle};
-use crate::echo::proxy::Proxy;
-use crate::echo::server::{Desk, Limits, Service};
-use crate::echo::traces::{Slot, TAPE};
-use crate::echo::{Network, Transport};
+use crate::client::{Client, Speech};
+use crate::dial::proxy::Proxy;
+use crate::endpoint::traces::{Slot, TAPE};
 use crate::net::ResolveError;
+use crate::net::fake::{FakeNetwork, Stream, beside, connection, settle};
+use crate::net::{Network, Transport};
+use crate::serve::server::{Desk, Limits, Service};
 use crate::testing::Script;
 use crate::testing::block_on;
 use crate::tls::trace::{Event, Fact, Trace as _};
@@ -480,10 +480,10 @@ echoctl> \n";
 #[test]
 fn a_proxy_is_named_and_can_be_passed_by() {
     let machine = Machine {
-        proxy: Some(crate::echo::proxy::testing::proxy()),
+        proxy: Some(crate::dial::proxy::testing::proxy()),
         ..Machine::new()
     };
-    let proxy = crate::echo::proxy::testing::proxy();
+    let proxy = crate::dial::proxy::testing::proxy();
     machine.service.set_proxy(proxy);
     machine.tls_client.set_proxy(proxy);
     let shown = machine.piped(
@@ -997,7 +997,7 @@ fn telnet_neither_replaces_the_configuration_nor_shows_secrets_unless_it_may() {
     machine.traces.switch(true);
     let narrator = machine
         .traces
-        .begin(core::net::SocketAddrV4::new(crate::echo::fake::PEER, 1), None)
+        .begin(core::net::SocketAddrV4::new(crate::net::fake::PEER, 1), None)
         .unwrap();
     let secret = crate::tls::trace::Secret::Master;
     let (hash, value) = (&[1; 32][..], &[2; 48][..]);

@@ -8,7 +8,7 @@ use super::echoctl::Prompt;
 use super::pager::{Pager, Piece};
 use super::reload::UNTRUSTED;
 use super::{Host, Session};
-use crate::echo::traces::Narrator;
+use crate::endpoint::traces::Narrator;
 use crate::tls::trace::{Lines, Story};
 
 /// Lines that go into a piece for sure: none is longer than 120 bytes or so.

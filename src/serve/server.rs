@@ -18,19 +18,20 @@ use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_io_async::{BufRead, Error as _, ErrorKind, Write};
 
-use super::https;
-use super::proxy::Proxy;
 use super::pump::{Buffered, End, pump};
 use super::registry::{Description, Entry, Eviction, Guard, State};
 use super::request_line::RequestLine;
 use super::reverse::{Call, Dialled, Line, REVERSES};
+use super::share;
 use super::tally::Tally;
-use super::traces::Narrator;
-use super::{Kind, Listener, Network, Transport, find_network, share, wipe};
 use crate::config::Role;
+use crate::dial::proxy::Proxy;
+use crate::endpoint::traces::Narrator;
+use crate::endpoint::wipe;
 use crate::log::Limiter;
-use crate::net::ListenError;
+use crate::net::{Kind, ListenError, Listener, Network, Transport, find_network};
 use crate::pki::text::{Count, Text};
+use crate::web;
 
 /// Ports that can be listened on at a time.
 pub const LISTENERS: usize = 8;
@@ -705,7 +706,7 @@ impl<N: Network> Service<N> {
         let end = match session.split() {
             Ok((mut reader, mut writer)) => {
                 let end = match visit.kind() {
-                    Kind::Https => https::serve(&mut reader, &mut writer, page, &self.limits.get(), visit).await,
+                    Kind::Https => web::serve(&mut reader, &mut writer, page, &self.limits.get(), visit).await,
                     _ => pump(&mut reader, &mut writer, self.idle(visit), visit.flow(), visit.watch()).await,
                 };
                 if let End::Read(_) = end {
@@ -765,7 +766,7 @@ impl<N: Network> Service<N> {
                 &"evicted for another page: the answer is read too slowly",
             ),
             End::Stalled if visit.kind() == Kind::Https => {
-                let seconds = https::DELIVERY.min(self.limits.get().idle).as_secs();
+                let seconds = web::DELIVERY.min(self.limits.get().idle).as_secs();
                 self.failed(
                     visit,
                     "stalled",

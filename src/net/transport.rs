@@ -1,38 +1,8 @@
-//! The echo services: what is received goes back, over plain TCP and over TLS.
+//! The traits through which services use a network.
 //!
-//! * [`pump`] copies one stream to another under back-pressure.
-//! * [`server`] is the service: listening ports, workers, and who is let in when all workers are busy.
-//! * [`secure`] fits [`crate::tls`] to it.
-//! * [`reverse`] dials out and has the service serve the connection.
-//! * [`registry`] is the table of live connections that `status` shows; [`tally`] counts what happened, for `counters`.
-//! * [`client`] is the echo client that the shell drives.
-//! * [`request_line`] recognizes an HTTP request that a web page has sent to a port which is not a web server's.
-//! * [`proxy`] opens connections through an HTTP proxy.
-//! * [`fetch`] reads a text over TLS, as `tls reload` wants it.
-//! * [`traces`] keeps the narrations of the last TLS connections, and [`https`] shows one in a browser.
-//!
-//! Everything here is generic over the small traits below, so that it runs on the host over in-memory pipes and in the
-//! image over [`crate::net`]. One executor runs all tasks: shared state is in `Cell`s, never borrowed across an await.
+//! The services are generic over them, so that they run on the host over in-memory pipes and in the image over the streams
+//! of [`crate::net`]. One executor runs all tasks: shared state is in `Cell`s, never borrowed across an await.
 #![allow(async_fn_in_trait)] // one executor, one core: no future here is ever sent anywhere
-
-pub mod client;
-pub mod fetch;
-pub mod https;
-pub mod proxy;
-pub mod pump;
-pub mod registry;
-pub mod request_line;
-pub mod reverse;
-pub mod secure;
-pub mod server;
-mod share;
-pub mod tally;
-pub mod traces;
-
-#[cfg(test)]
-pub(crate) mod fake;
-#[cfg(test)]
-mod tests;
 
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -131,22 +101,6 @@ pub trait Network {
     async fn connect(&self, remote: SocketAddrV4, timeout: Duration) -> Result<Self::Stream, net::ConnectError>;
     /// The address of a host; `nonce` is to be different each time.
     async fn resolve(&self, name: &str, nonce: u64) -> Result<Ipv4Addr, net::ResolveError>;
-}
-
-/// Overwrites a buffer that has held what a peer sent or was sent.
-pub fn wipe(buffer: &mut [u8]) {
-    buffer.fill(0);
-    // The compiler must not take the bytes for unused: the next connection gets the same buffer.
-    core::hint::black_box(buffer);
-}
-
-/// A buffer that is overwritten when this is dropped: also where the future that uses it is.
-pub struct WipedBuffer<'b>(pub &'b mut [u8]);
-
-impl Drop for WipedBuffer<'_> {
-    fn drop(&mut self) {
-        wipe(self.0);
-    }
 }
 
 /// Finds an interface by its name, or the first one where none is asked for.

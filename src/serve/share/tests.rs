@@ -6,9 +6,9 @@ use std::vec::Vec;
 use embassy_time::Duration;
 
 use super::*;
-use crate::echo::Kind;
-use crate::echo::registry::{Description, Guard, IDLE};
+use crate::net::Kind;
 use crate::pki::text::Text;
+use crate::serve::registry::{Description, Guard, IDLE};
 
 fn address(n: usize) -> Ipv4Addr {
     Ipv4Addr::from(0x0a00_0000 + u32::try_from(n).unwrap())

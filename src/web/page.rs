@@ -5,7 +5,7 @@ use core::net::SocketAddrV4;
 
 use super::Chunk;
 use crate::crypto::hash::HashAlgorithm;
-use crate::echo::traces::Narrator;
+use crate::endpoint::traces::Narrator;
 use crate::pki::text::Count;
 use crate::tls::trace::{By, Item, Meaning, Sort, Step, Story, Summary};
 

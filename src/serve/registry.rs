@@ -9,8 +9,8 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant};
 
-use super::Kind;
 use super::pump::Flow;
+use crate::net::Kind;
 use crate::pki::allow::KeyHash;
 use crate::pki::text::Text;
 

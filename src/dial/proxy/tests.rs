@@ -2,7 +2,7 @@
 
 use super::testing::configured as proxy;
 use super::*;
-use crate::echo::fake::{FakeNetwork, Stream, beside, settle};
+use crate::net::fake::{FakeNetwork, Stream, beside, settle};
 use crate::testing::block_on;
 use std::string::{String, ToString};
 

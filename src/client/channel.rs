@@ -6,13 +6,13 @@ use rand_core::CryptoRng;
 
 use super::error::{ClientError, Ended};
 use super::{Name, Remote, Session};
-use crate::echo::registry::Description;
-use crate::echo::reverse::Host;
-use crate::echo::secure::log_own_certificate;
-use crate::echo::traces::{Narrators, Traces};
-use crate::echo::{Transport, wipe};
-use crate::net;
+use crate::endpoint::traces::{Narrators, Traces};
+use crate::endpoint::wipe;
+use crate::net::{self, Transport};
 use crate::pki::verify::{Clock, ServerName};
+use crate::serve::registry::Description;
+use crate::serve::reverse::Host;
+use crate::serve::secure::log_own_certificate;
 use crate::tls::session::MAX_TICKET;
 use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache, Stream};
 

@@ -18,14 +18,13 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer};
 
-use super::client::ClientError;
-use super::proxy::reach;
 use super::pump::Flow;
 use super::server::{Job, Service, ended};
-use super::{Kind, Network, Transport, find_network};
+use crate::client::ClientError;
 use crate::config::{MAX_NAME, MAX_NETIF, MAX_REVERSES, Role};
+use crate::dial::proxy::reach;
 use crate::log::Limiter;
-use crate::net::{self, dns};
+use crate::net::{self, Kind, Network, Transport, dns, find_network};
 use crate::pki::text::Text;
 
 /// Reverse connections at a time.

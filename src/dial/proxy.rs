@@ -13,12 +13,12 @@ use base64ct::{Base64, Encoding as _};
 use embassy_time::{Duration, with_timeout};
 use zeroize::Zeroizing;
 
-use super::client::PATIENCE;
-use super::reverse::Host;
-use super::{Network, Transport};
+use crate::client::PATIENCE;
 use crate::config::{self, MAX_NAME, MAX_PASSWORD, MAX_USER};
 use crate::net::{self, ConnectError, ResolveError};
+use crate::net::{Network, Transport};
 use crate::pki::text::Text;
+use crate::serve::reverse::Host;
 
 /// How long a proxy may take to answer: it connects to the host meanwhile.
 pub const EXCHANGE: Duration = Duration::from_secs(20);
@@ -240,7 +240,7 @@ impl fmt::Display for ProxyError {
             ProxyError::Resolve(error) => write!(f, "the proxy's name: {error}"),
             ProxyError::Connect(error) => {
                 f.write_str("the proxy: ")?;
-                super::client::explain(error, f)
+                crate::client::explain(error, f)
             }
             ProxyError::Tcp(error) => write!(f, "the proxy: {error}"),
             ProxyError::Closed => f.write_str("the proxy closed the connection before it had answered"),

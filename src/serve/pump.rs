@@ -40,18 +40,18 @@ impl Flow {
         self.moved.get()
     }
     /// Notes that a byte goes now, or might have gone.
-    pub(super) fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.moved.set(Instant::now());
     }
-    pub(super) fn add_received(&self, count: usize) {
+    pub(crate) fn add_received(&self, count: usize) {
         self.touch();
         add(&self.received, count);
     }
-    pub(super) fn add_sent(&self, count: usize) {
+    pub(crate) fn add_sent(&self, count: usize) {
         self.touch();
         add(&self.echoed, count);
     }
-    pub(super) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.received.set(0);
         self.echoed.set(0);
         self.touch();
@@ -209,10 +209,9 @@ impl<R: Read> BufRead for Buffered<'_, R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Transport;
-    use super::super::fake::{Stream, connection};
     use super::*;
-    use crate::net::Error;
+    use crate::net::fake::{Stream, connection};
+    use crate::net::{Error, Transport};
     use crate::testing::block_on;
     use embassy_futures::join::join3;
     use std::vec::Vec;
@@ -286,7 +285,7 @@ mod tests {
                 peer.shutdown();
             };
             let read = async {
-                super::super::fake::settle().await;
+                crate::net::fake::settle().await;
                 // Both connection buffers and the pump's own are full, and no more.
                 assert_eq!(written.get(), 2500);
                 assert_eq!((flow.received(), flow.echoed()), (1500, 1000));
@@ -332,7 +331,7 @@ mod tests {
             let (end, ()) = block_on(embassy_futures::join::join(echo(&mut stream, 64, LONG, &flow), async {
                 for piece in pieces {
                     peer.say(piece);
-                    super::super::fake::settle().await;
+                    crate::net::fake::settle().await;
                 }
             }));
             assert_eq!(end, End::Http);
@@ -383,7 +382,7 @@ mod tests {
             let flow = Flow::new();
             let mut reader = Buffered::new(reader, &mut buffer, 0);
             embassy_futures::join::join(pump(&mut reader, &mut writer, LONG, &flow, None), async {
-                super::super::fake::settle().await;
+                crate::net::fake::settle().await;
                 peer.shutdown();
             })
             .await

@@ -6,9 +6,9 @@ use embassy_time::{Duration, with_timeout};
 use embedded_io_async::Read as _;
 use rand_core::CryptoRng;
 
-use super::client::{ClientError, Ended};
-use super::{Transport, WipedBuffer};
-use crate::net;
+use super::{ClientError, Ended};
+use crate::endpoint::WipedBuffer;
+use crate::net::{self, Transport};
 use crate::tls::{ClientConfig, Connection, Stream};
 
 /// How long it may take from the first byte of the handshake to the last of the text.

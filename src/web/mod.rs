@@ -12,19 +12,19 @@ use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Timer, with_timeout};
 use embedded_io_async::{BufRead, Write};
 
-use super::pump::End;
-use super::registry::Guard;
-use super::server::Limits;
-use super::traces::{Held, Narrator};
+use crate::endpoint::traces::{Held, Narrator};
+use crate::serve::pump::End;
+use crate::serve::registry::Guard;
+use crate::serve::server::Limits;
 use page::Page;
 use request::{Parser, Request, Status};
 
 /// What the server speaks inside, by ALPN.
-pub(super) const PROTOCOLS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
+pub(crate) const PROTOCOLS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
 /// A browser that connected in advance may take so long to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// For the peer to take the answer, if it is to be had at all: meanwhile its tape is nobody else's.
-pub(super) const DELIVERY: Duration = Duration::from_secs(30);
+pub(crate) const DELIVERY: Duration = Duration::from_secs(30);
 /// How often a delivery looks whether its tape is another connection's.
 const RECHECK: Duration = Duration::from_millis(100);
 /// The content of one chunk, in bytes. With its frame it goes out in one record.
@@ -33,7 +33,7 @@ const CHUNK: usize = 2048;
 const FRAME: usize = 4 + 2 + 2;
 
 /// Reads a request and answers it. The caller then ends the connection.
-pub(super) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
+pub(crate) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
     reader: &mut R,
     writer: &mut W,
     narrator: Option<Narrator>,

@@ -4,7 +4,7 @@ use core::fmt;
 use embassy_time::Duration;
 
 use super::{MESSAGE, PATIENCE};
-use crate::echo::proxy::{ProxyError, ReachError};
+use crate::dial::proxy::{ProxyError, ReachError};
 use crate::net::{self, ConnectError, ResolveError};
 use crate::pki::text::Text;
 use crate::tls;
@@ -84,7 +84,7 @@ impl From<ResolveError> for ClientError {
 }
 
 /// Says why no TCP connection came about.
-pub(in crate::echo) fn explain(error: &ConnectError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(crate) fn explain(error: &ConnectError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match error {
         ConnectError::Refused => f.write_str("connection refused"),
         ConnectError::TimedOut => write!(f, "no answer within {} s", PATIENCE.as_secs()),

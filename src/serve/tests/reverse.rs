@@ -101,7 +101,7 @@ fn nobody_there_is_told_and_tried_again() {
 #[test]
 fn the_proxy_is_asked_for_each_try() {
     served(1, Limits::default(), async |service, network| {
-        service.set_proxy(crate::echo::proxy::testing::proxy());
+        service.set_proxy(crate::dial::proxy::testing::proxy());
         service
             .reverse(Kind::Plain, to(Host::Name("nowhere.example"), 7))
             .unwrap();

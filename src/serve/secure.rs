@@ -4,12 +4,12 @@ use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
 use rand_core::CryptoRng;
 
-use super::https;
 use super::registry::{Description, Entry};
 use super::server::{Secure, Session};
-use super::traces::{Narrator, Narrators, Traces};
-use super::{Kind, Transport};
 use crate::config::Role;
+use crate::endpoint::traces::{Narrator, Narrators, Traces};
+use crate::endpoint::wipe;
+use crate::net::{Kind, Transport};
 use crate::pki::text::Text;
 use crate::pki::verify::Clock;
 use crate::tls::error::{InvalidMessage, PeerIncompatible};
@@ -17,6 +17,7 @@ use crate::tls::{
     ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, Info, ReadHalf, ServerConfig, Stream, StreamError,
     WriteHalf,
 };
+use crate::web;
 
 /// How long a peer that was dialled may be silent before it is taken for one that waits to be spoken to, where
 /// [`Role::Either`] leaves the choice to it.
@@ -115,8 +116,8 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
     }
 
     fn wipe(&mut self) {
-        super::wipe(self.inbound);
-        super::wipe(self.outbound);
+        wipe(self.inbound);
+        wipe(self.outbound);
         // Nothing but its own connection reads a page. What the shell shows stays.
         if let Some(page) = self.narrators.page.take() {
             page.clear();
@@ -168,7 +169,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
             let config = if dialled.is_some() { mutual?.server } else { *config };
             let mut config = config.with_clock(clock());
             if dialled.is_none() {
-                config = config.with_protocols(if https { https::PROTOCOLS } else { PROTOCOLS });
+                config = config.with_protocols(if https { web::PROTOCOLS } else { PROTOCOLS });
             }
             if let Some(trace) = trace {
                 config = config.with_trace(trace);
@@ -281,7 +282,7 @@ impl<S: Write> Write for Heard<'_, S> {
 }
 
 /// Logs that the server asked for a certificate, and that the own one could not be sent.
-pub(super) fn log_own_certificate(server: impl core::fmt::Display, info: &Info<'_>) {
+pub(crate) fn log_own_certificate(server: impl core::fmt::Display, info: &Info<'_>) {
     if info.no_own_scheme {
         ::log::warn!("{server}: own certificate has no scheme, type or issuer that the server accepts");
     }
@@ -314,12 +315,11 @@ pub const INBOUND: usize = FULL_INBOUND;
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::connection;
     use super::super::registry::State;
-    use super::super::{Kind, Transport};
     use super::*;
     use crate::crypto::key::SigningKey;
-    use crate::echo::traces::Slot;
+    use crate::endpoint::traces::Slot;
+    use crate::net::fake::connection;
     use crate::testing::Script;
     use crate::testing::block_on;
     use crate::tls::Identity;
@@ -348,7 +348,7 @@ mod tests {
         said.truncate(count);
         (
             said,
-            <TlsWorker<'_, Script> as Secure<super::super::fake::Stream>>::cause(&error),
+            <TlsWorker<'_, Script> as Secure<crate::net::fake::Stream>>::cause(&error),
             entry.state(),
         )
     }
@@ -380,7 +380,7 @@ mod tests {
         pages.switch(true);
         worker.narrators.page = pages.begin(connection(40_000, 443, 1).1.peer(), Some(443));
         assert!(pages.next(0).is_some());
-        Secure::<super::super::fake::Stream>::wipe(&mut worker);
+        Secure::<crate::net::fake::Stream>::wipe(&mut worker);
         assert!(pages.next(0).is_none());
         assert!(inbound.iter().chain(&outbound).all(|byte| *byte == 0));
     }

@@ -2,13 +2,12 @@
 
 mod reverse;
 
-use super::fake::{FakeNetwork, Half, Stream, beside, settle};
 use super::pump::Buffered;
 use super::registry::{Description, Entry, SILENT};
 use super::server::{Desk, Limits, Secure, Service, Session, StartError, StopError};
-use super::{Kind, Transport};
 use crate::config::Role;
-use crate::net;
+use crate::net::fake::{FakeNetwork, Half, Stream, beside, settle};
+use crate::net::{self, Kind, Transport};
 use crate::testing::block_on;
 use embassy_time::Duration;
 use embedded_io_async::{Read, Write};
@@ -81,7 +80,7 @@ impl Session for FakeSession<'_> {
             ..Description::default()
         }
     }
-    fn page(&self) -> Option<super::traces::Narrator> {
+    fn page(&self) -> Option<crate::endpoint::traces::Narrator> {
         None
     }
     fn mark_established(&mut self) {

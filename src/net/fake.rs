@@ -12,7 +12,7 @@ use core::task::Poll;
 use embassy_time::Duration;
 use embedded_io_async::{ErrorType, Read, Write};
 
-use super::{Listener, Network, Transport};
+use super::transport::{Listener, Network, Transport};
 use crate::net::{ConnectError, Error, ListenError, ResolveError};
 
 /// One direction of a connection. Nobody is woken: the tests' executor polls again and again.

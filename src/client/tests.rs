@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::crypto::key::SigningKey;
-use crate::echo::fake::{FakeNetwork, Stream, beside, connection, settle};
 use crate::net::ConnectError;
+use crate::net::fake::{FakeNetwork, Stream, beside, connection, settle};
 use crate::pki::verify::{Clock, Trust};
 use crate::testing::Rng;
 use crate::testing::block_on;
@@ -261,7 +261,7 @@ fn a_proxy_is_used_unless_it_is_not_wanted() {
             ..to(None)
         };
         assert_eq!(client.connect(named).await, Err(ClientError::NotLookedUp));
-        client.set_proxy(crate::echo::proxy::testing::proxy());
+        client.set_proxy(crate::dial::proxy::testing::proxy());
         assert_eq!(
             client.connect(Target { direct: true, ..named }).await,
             Err(ClientError::NotLookedUp)
@@ -519,7 +519,7 @@ fn buffers_of_a_fetch_are_overwritten_where_it_is_given_up() {
     let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND], vec![0; 20_000]);
     let config = ClientConfig::new(&trust, None, clock());
     let (buffers, mut text) = ([&mut inbound[..], &mut outbound], [0; 100]);
-    let fetching = crate::echo::fetch::fetch(near, config, Rng(1), buffers, &mut text);
+    let fetching = crate::client::fetch::fetch(near, config, Rng(1), buffers, &mut text);
     let connected = until(|| !server.clients.borrow().is_empty());
     // It waits for the text when it is cancelled.
     let served = select(server.serve(&mut far, 100), connected);

@@ -3,9 +3,11 @@
 //! * [`Client`] is what sessions ask, and whose task does it; there is one for plain TCP and one for TLS.
 //! * [`Speech`] is what it speaks: TCP alone, or TLS with the client role's buffers.
 //! * [`ClientError`] is why something could not be done, and [`Ended`] why a connection is no more.
+//! * [`fetch`] reads a text over TLS, as `tls reload` wants it.
 
 mod channel;
 mod error;
+pub mod fetch;
 #[cfg(test)]
 mod tests;
 
@@ -24,16 +26,17 @@ use embassy_time::{Duration, Instant, with_timeout};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::proxy::{Proxy, reach};
-use super::registry::Description;
-use super::reverse::Host;
-use super::{Kind, Network, Transport, find_network, wipe};
+use crate::dial::proxy::{Proxy, reach};
+use crate::endpoint::wipe;
 use crate::log::Limiter;
 use crate::net;
+use crate::net::{Kind, Network, Transport, find_network};
 use crate::pki::text::{Count, Text};
+use crate::serve::registry::Description;
+use crate::serve::reverse::Host;
 use channel::Channel;
 pub use channel::{SESSIONS, Speech, TlsClient, outbound_len};
-pub(super) use error::explain;
+pub(crate) use error::explain;
 pub use error::{ClientError, Ended};
 
 /// How long connecting may take, and sending.

@@ -1,0 +1,3 @@
+//! Reaching a host: straight, or through an HTTP proxy.
+
+pub mod proxy;
