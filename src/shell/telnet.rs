@@ -159,7 +159,10 @@ impl<S: Read + Write> Read for Telnet<S> {
             if count > 0 || buf.is_empty() {
                 return Ok(count);
             }
-            self.send().await?;
+            if !self.output.is_empty() {
+                // The answer must not wait for the next output: nothing may come before it.
+                self.flush().await?;
+            }
             if self.start == self.end {
                 let count = self.stream.read(&mut self.input).await.map_err(Error::Connection)?;
                 if count == 0 {
@@ -390,6 +393,7 @@ mod tests {
     use super::*;
     use crate::net::fake::{Stream, connection};
     use crate::testing::block_on;
+    use embassy_futures::select::{Either, select};
     use std::vec::Vec;
 
     const OFFERS: &[u8] = &[IAC, WILL, ECHO, IAC, WILL, SUPPRESS_GO_AHEAD, IAC, DO, NAWS];
@@ -540,6 +544,45 @@ mod tests {
             .flat_map(|byte| if *byte == IAC { vec![IAC, IAC] } else { vec![*byte] })
             .collect();
         assert_eq!(said[OFFERS.len()..count], expected);
+    }
+
+    /// A stream that sends what was written when it is flushed, as TLS does.
+    struct Held(Stream, Vec<u8>);
+
+    impl ErrorType for Held {
+        type Error = crate::net::Error;
+    }
+
+    impl Read for Held {
+        async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
+            self.0.read(buf).await
+        }
+    }
+
+    impl Write for Held {
+        async fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> {
+            self.1.extend_from_slice(buf);
+            Ok(buf.len())
+        }
+
+        async fn flush(&mut self) -> Result<(), Self::Error> {
+            self.0.write_all(&self.1).await?;
+            self.1.clear();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn answers_are_sent_before_the_next_input_is_awaited() {
+        let (mut peer, stream) = connection(40_000, 992, 4096);
+        let mut telnet = Telnet::new(Held(stream, Vec::new()));
+        block_on(telnet.flush()).unwrap();
+        peer.say(&[IAC, AYT]);
+        let mut said = [0; OFFERS.len() + ANSWER.len()];
+        let mut byte = [0];
+        let first = block_on(select(telnet.read(&mut byte), peer.read_exact(&mut said)));
+        assert!(matches!(first, Either::Second(Ok(()))));
+        assert_eq!(said, *[OFFERS, ANSWER].concat());
     }
 
     #[test]

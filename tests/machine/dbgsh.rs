@@ -88,9 +88,12 @@ fn telnet_inside_tls_is_telnet() {
     shell.out.wait_for("postern ");
     shell.write(b"log\r\0");
     shell.out.wait_for("--More--");
+    let mark = shell.out.mark();
     shell.write(b"q");
+    // The answer waits for no other output.
+    let mark = shell.out.wait_from(mark, "> ");
     shell.write(&[IAC, 246]);
-    shell.out.wait_for("[Yes]");
+    shell.out.wait_from(mark, "[Yes]");
 }
 
 #[test]
