@@ -142,7 +142,7 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         }
         let session = Session {
             description: Description {
-                version: info.version(),
+                version: info.version_name(),
                 suite: info.suite.map_or("", |suite| suite.name()),
                 group: info.group.map_or("", |group| group.name()),
                 resumed: info.resumed,

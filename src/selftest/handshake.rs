@@ -10,7 +10,7 @@ use super::{Failure, MESSAGE};
 use crate::crypto::kx::Group;
 use crate::crypto::suite::CipherSuite;
 use crate::pki::verify::{Clock, Trust};
-use crate::tls::{ClientConfig, Connection, ServerConfig, Stream, StreamError, Versions};
+use crate::tls::{ClientConfig, Connection, ProtocolVersion, ServerConfig, Stream, StreamError, Versions};
 
 /// Shakes hands and echoes until the client closes.
 pub(super) async fn server(
@@ -85,7 +85,11 @@ pub(super) async fn client(
     stream.handshake(random).await.map_err(on_client)?;
     let info = stream.info();
     let right_suite = info.suite.is_some_and(|suite| want.suites.contains(&suite));
-    if info.tls13 != (want.versions == Versions::Tls13) || !right_suite || info.resumed || info.peer.is_none() {
+    if (info.version == Some(ProtocolVersion::TLS13)) != (want.versions == Versions::Tls13)
+        || !right_suite
+        || info.resumed
+        || info.peer.is_none()
+    {
         return Err(Failure::OtherTerms);
     }
     stream.write_all(MESSAGE).await.map_err(on_client)?;

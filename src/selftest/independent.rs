@@ -17,6 +17,7 @@ use crate::crypto::hash::MAX_HASH;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::verify::verify;
 use crate::pki::verify::{Clock, Purpose, Trust, leaf_public_key};
+use crate::tls::ProtocolVersion;
 
 /// The least length of the buffer for what embedded-tls sends, in bytes: its ClientHello, and what it keeps free.
 pub(super) const OUTBOUND: usize = 1024;
@@ -122,7 +123,7 @@ impl<'a> Verifier<'a> {
         let scheme = SignatureScheme::from_id(came.signature_scheme.as_u16()).ok_or(Failure::Signature)?;
         let leaf = self.chain.first().ok_or(Failure::OtherChain)?;
         let key = leaf_public_key(leaf).map_err(Failure::Certificate)?;
-        verify(scheme, true, key, &content, came.signature).map_err(|_| Failure::Signature)
+        verify(scheme, ProtocolVersion::TLS13, key, &content, came.signature).map_err(|_| Failure::Signature)
     }
 
     /// Keeps the failure, of which embedded-tls is told only that there is one.

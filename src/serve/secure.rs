@@ -222,7 +222,7 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
     fn description(&self) -> Description {
         let info = self.0.info();
         Description {
-            version: info.version(),
+            version: info.version_name(),
             suite: info.suite.map_or("", |suite| suite.name()),
             group: info.group.map_or("", |group| group.name()),
             resumed: info.resumed,

@@ -81,7 +81,7 @@ fn each_wrong_hello_gets_its_alert_and_a_line_in_the_log() {
             "SSL 3",
             old(0x0300),
             Alert::PROTOCOL_VERSION,
-            "SSL 3.0 is not spoken here",
+            "SSL 3.0 is not supported",
         ),
         (
             "too long a record",
@@ -113,13 +113,13 @@ fn each_wrong_hello_gets_its_alert_and_a_line_in_the_log() {
             "a Finished",
             record(22, &[20, 0, 0, 1, 0]),
             Alert::UNEXPECTED_MESSAGE,
-            "unexpected handshake message of type 20",
+            "unexpected handshake message of type finished (20)",
         ),
         (
             "data",
             record(23, b"hello"),
             Alert::UNEXPECTED_MESSAGE,
-            "unexpected record of type 23",
+            "unexpected record of type application_data (23)",
         ),
         (
             "a hello cut short",
@@ -131,7 +131,7 @@ fn each_wrong_hello_gets_its_alert_and_a_line_in_the_log() {
             "an endless hello",
             record(22, &[1, 0xff, 0xff, 0xff, 3, 3]),
             Alert::DECODE_ERROR,
-            "ClientHello of 16777219 bytes is over the limit of 16384 bytes",
+            "handshake message client_hello (1) of 16777219 bytes is over the limit of 16384 bytes",
         ),
         (
             "an empty record",

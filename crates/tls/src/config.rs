@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use super::record::{HEADER_LEN, MAX_OVERHEAD, MIN_FRAGMENT};
+use super::registry::ProtocolVersion;
 use super::session::{MAX_TICKET, SessionCache};
 use super::tickets::{MAX_OWN_TICKET, Tickets};
 use super::trace::Trace;
@@ -75,6 +76,28 @@ impl Versions {
     pub(crate) fn tls12(self) -> bool {
         self != Self::Tls13
     }
+
+    pub(crate) fn contains(self, version: ProtocolVersion) -> bool {
+        match version {
+            ProtocolVersion::TLS13 => self.tls13(),
+            ProtocolVersion::TLS12 => self.tls12(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn highest(self) -> ProtocolVersion {
+        match self {
+            Self::Both | Self::Tls13 => ProtocolVersion::TLS13,
+            Self::Tls12 => ProtocolVersion::TLS12,
+        }
+    }
+
+    pub(crate) fn lowest(self) -> ProtocolVersion {
+        match self {
+            Self::Both | Self::Tls12 => ProtocolVersion::TLS12,
+            Self::Tls13 => ProtocolVersion::TLS13,
+        }
+    }
 }
 
 /// Whether a server asks its clients for certificates, and whose it trusts.
@@ -139,25 +162,25 @@ impl Preferences<'_> {
 impl Preferences<'_> {
     /// Whether a ClientHello has something to list.
     pub(crate) fn check_client(&self) -> Result<(), ConfigError> {
-        let (tls12, tls13) = (self.versions.tls12(), self.versions.tls13());
-        let offered = |suite: &CipherSuite| if suite.is_tls13() { tls13 } else { tls12 };
+        let tls13 = self.versions.tls13();
+        let offered = |suite: &CipherSuite| self.versions.contains(suite.version());
         if !self.suites.iter().any(offered) {
             return Err(ConfigError::NothingToOffer("cipher suite"));
         }
         if !self.groups.iter().any(|group| tls13 || group.in_tls12()) {
             return Err(ConfigError::NothingToOffer("group"));
         }
-        self.check_schemes(tls13)?;
+        self.check_schemes(self.versions.highest())?;
         self.check_protocols()
     }
 
     /// Whether a CertificateRequest has something to list, in one version at least.
     pub(crate) fn check_request(&self) -> Result<(), ConfigError> {
-        self.check_schemes(!self.versions.tls12())
+        self.check_schemes(self.versions.lowest())
     }
 
-    fn check_schemes(&self, tls13: bool) -> Result<(), ConfigError> {
-        match self.schemes.iter().any(|scheme| scheme.may_be_offered(tls13)) {
+    fn check_schemes(&self, highest: ProtocolVersion) -> Result<(), ConfigError> {
+        match self.schemes.iter().any(|scheme| scheme.may_be_offered(highest)) {
             true => Ok(()),
             false => Err(ConfigError::NothingToOffer("signature scheme")),
         }

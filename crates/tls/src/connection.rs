@@ -10,10 +10,10 @@ use super::config::{ClientConfig, ConfigError, ServerConfig};
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::handshake::{Change, Context, Message, Resumption, SkipEarlyData, State};
 use super::inbound::{Inbound, MIN_INBOUND, Received};
+use super::msg;
 use super::msg::ticket::NewSessionTicket;
-use super::msg::{self, CERTIFICATE_VERIFY, CLIENT_HELLO, HELLO_REQUEST, KEY_UPDATE, NEW_SESSION_TICKET};
 use super::outbound::{MIN_OUTBOUND, Outbound};
-use super::record::ContentType;
+use super::registry::{ContentType, HandshakeType, ProtocolVersion};
 use super::schedule::KeySchedule;
 use super::server;
 use super::session::ClientSession;
@@ -36,8 +36,8 @@ const MAX_HELLO_REQUESTS: u8 = 16;
 /// What was agreed upon.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Info<'a> {
-    /// Whether it is TLS 1.3; otherwise TLS 1.2. Meaningful once there is a suite.
-    pub tls13: bool,
+    /// The version, once chosen.
+    pub version: Option<ProtocolVersion>,
     /// The cipher suite, once chosen.
     pub suite: Option<CipherSuite>,
     /// The group of the key exchange, once chosen; none in a resumption of TLS 1.2.
@@ -66,12 +66,15 @@ pub struct Info<'a> {
 
 impl Info<'_> {
     /// The version's name, as OpenSSL writes it; empty before it is chosen.
-    pub const fn version(&self) -> &'static str {
-        match (self.suite, self.tls13) {
-            (None, _) => "",
-            (Some(_), true) => "TLSv1.3",
-            (Some(_), false) => "TLSv1.2",
+    pub const fn version_name(&self) -> &'static str {
+        match self.version {
+            Some(version) => version.openssl_name(),
+            None => "",
         }
+    }
+
+    fn is_tls13(&self) -> bool {
+        self.version == Some(ProtocolVersion::TLS13)
     }
 }
 
@@ -339,7 +342,7 @@ impl<'a> Connection<'a> {
                     });
                 }
                 // RFC 5246 §7.4.1.1: ignored in a handshake, and no part of its transcript.
-                if message.kind() == HELLO_REQUEST && self.ignores_hello_requests() {
+                if message.kind() == HandshakeType::HELLO_REQUEST && self.ignores_hello_requests() {
                     msg::empty(message.body(), "HelloRequest")?;
                     self.receiver.renegotiations += 1;
                     if self.receiver.renegotiations > MAX_HELLO_REQUESTS {
@@ -352,7 +355,7 @@ impl<'a> Connection<'a> {
                 if self.receiver.inbound.awaits_change_cipher_spec() {
                     return Err(message.unexpected());
                 }
-                if message.kind() != CERTIFICATE_VERIFY {
+                if message.kind() != HandshakeType::CERTIFICATE_VERIFY {
                     self.sender.outbound.keep_received(message.whole);
                 }
                 let Handshake::UnderWay(state) = core::mem::replace(&mut self.handshake, Handshake::Failed) else {
@@ -375,7 +378,7 @@ impl<'a> Connection<'a> {
                         if let Some(trace) = self.receiver.inbound.trace() {
                             trace.event(&Event::Fact(Fact::Done));
                         }
-                        self.receiver.tls13 = self.info.tls13;
+                        self.receiver.tls13 = self.info.is_tls13();
                         self.receiver.renegotiations = 0;
                         self.receiver.inbound.allow_data();
                         Handshake::Done
@@ -389,12 +392,12 @@ impl<'a> Connection<'a> {
                 Some(Received::Handshake | Received::Nothing) => {}
                 // Inbound lets none through before the handshake is done.
                 Some(Received::Data) => {
-                    return Err(PeerMisbehaved::UnexpectedRecord(ContentType::ApplicationData as u8).into());
+                    return Err(PeerMisbehaved::UnexpectedRecord(ContentType::APPLICATION_DATA).into());
                 }
                 Some(Received::Alert { warning, description }) => match description {
                     AlertDescription::USER_CANCELED => {}
                     // RFC 5246 §7.2.2: a warning does not end a TLS 1.2 connection.
-                    alert if warning && !self.info.tls13 && alert != AlertDescription::CLOSE_NOTIFY => {}
+                    alert if warning && !self.info.is_tls13() && alert != AlertDescription::CLOSE_NOTIFY => {}
                     alert => return Err(Error::AlertReceived(alert)),
                 },
             }
@@ -496,18 +499,18 @@ impl<'a> Receiver<'a> {
                 };
                 // Everything that may come after the handshake.
                 let update = match (message.kind(), self.tls13, self.server) {
-                    (KEY_UPDATE, true, _) => {
+                    (HandshakeType::KEY_UPDATE, true, _) => {
                         message.ends_record()?;
                         Some(parse_key_update(message.body())?)
                     }
-                    (NEW_SESSION_TICKET, true, false) => {
+                    (HandshakeType::NEW_SESSION_TICKET, true, false) => {
                         let ticket = NewSessionTicket::parse_tls13(message.body())?;
                         keep(&ticket, self.resumption.as_ref())?;
                         self.tickets += 1;
                         None
                     }
-                    (HELLO_REQUEST, false, false) | (CLIENT_HELLO, false, true) => {
-                        if message.kind() == HELLO_REQUEST {
+                    (HandshakeType::HELLO_REQUEST, false, false) | (HandshakeType::CLIENT_HELLO, false, true) => {
+                        if message.kind() == HandshakeType::HELLO_REQUEST {
                             msg::empty(message.body(), "HelloRequest")?;
                         }
                         self.renegotiations += 1;
@@ -607,7 +610,7 @@ fn keep(ticket: &NewSessionTicket<'_>, resumption: Option<&Resumption<'_>>) -> R
         return Ok(());
     };
     resumption.sessions.store(ClientSession {
-        tls13: true,
+        version: ProtocolVersion::TLS13,
         suite: resumption.secret.suite(),
         secret: KeySchedule::ticket_psk(&resumption.secret, ticket.nonce)?,
         ticket: bytes,

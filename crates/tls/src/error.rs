@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::alert::AlertDescription;
-use super::msg;
+use super::registry::{ContentType, ExtensionType, HandshakeType, ProtocolVersion};
 use crate::pki::limits::MAX_CHAIN;
 use crate::pki::verify::CertificateError;
 
@@ -36,7 +36,7 @@ pub enum InvalidMessage {
     /// The bytes are those of an HTTP request.
     Http,
     /// The version field of a record is none of SSL 3 to TLS 1.3.
-    RecordVersion(u16),
+    RecordVersion(ProtocolVersion),
     /// A record is longer than its type may be (RFC 8446 §5.1, §5.2), in bytes.
     RecordTooLong(usize),
     /// A record of a type that may not be empty is empty.
@@ -45,8 +45,8 @@ pub enum InvalidMessage {
     NoInnerContentType,
     /// A handshake message is longer than messages of its type may be, or than the inbound buffer holds.
     HandshakeTooLong {
-        /// Its type (RFC 8446 §B.3).
-        kind: u8,
+        /// Its type.
+        kind: HandshakeType,
         /// Its length with the header, in bytes.
         length: usize,
         /// The longest that would have been accepted, in bytes.
@@ -67,9 +67,9 @@ pub enum PeerMisbehaved {
     /// The record's authentication tag is wrong.
     BadRecordMac,
     /// A record of this content type may not come now.
-    UnexpectedRecord(u8),
+    UnexpectedRecord(ContentType),
     /// A handshake message of this type may not come now.
-    UnexpectedHandshake(u8),
+    UnexpectedHandshake(HandshakeType),
     /// Another record came between the fragments of a handshake message (RFC 8446 §5.1).
     InterleavedHandshake,
     /// A handshake message went on past a change of keys (RFC 8446 §5.1).
@@ -85,11 +85,11 @@ pub enum PeerMisbehaved {
     /// `legacy_version` or another version is that of SSL 3.0 (RFC 8446 §E.5).
     Ssl3,
     /// An extension came twice (RFC 8446 §4.2).
-    DuplicateExtension(u16),
+    DuplicateExtension(ExtensionType),
     /// `pre_shared_key` is not the last extension (RFC 8446 §4.2.11).
     PskNotLast,
     /// The extension that another requires is missing.
-    MissingExtension(&'static str),
+    MissingExtension(ExtensionType),
     /// A key share was offered twice for one group.
     DuplicateKeyShare(u16),
     /// A key share is for a group that `supported_groups` does not list.
@@ -114,10 +114,10 @@ pub enum PeerMisbehaved {
     WrongSignatureScheme(u16),
     /// The binder of a PSK does not match the ClientHello (RFC 8446 §4.2.11.2).
     WrongBinder,
-    /// A server answered an extension that was not offered (RFC 8446 §4.2).
-    UnofferedExtension,
+    /// The peer answered an extension that was not offered (RFC 8446 §4.2).
+    UnofferedExtension(ExtensionType),
     /// An extension stands in a message where it may not (RFC 8446 §4.2).
-    MisplacedExtension(u16),
+    MisplacedExtension(ExtensionType),
     /// A server chose the named thing, which was not offered.
     Unoffered(&'static str),
     /// A TLS 1.3 server speaks TLS 1.2 although we offered TLS 1.3: somebody changed our hello (RFC 8446 §4.1.3).
@@ -130,11 +130,8 @@ pub enum PeerMisbehaved {
     ChangedMasterSecret,
     /// A server sent no certificate (RFC 8446 §4.4.2.4).
     NoServerCertificate,
-    /// The client sent no certificate though one is required; whether in TLS 1.3.
-    NoClientCertificate {
-        /// TLS 1.3 has an alert of its own for this.
-        tls13: bool,
-    },
+    /// The client sent no certificate though one is required; in this version, as TLS 1.3 has an alert of its own for it.
+    NoClientCertificate(ProtocolVersion),
     /// More certificates in a chain than are looked at.
     ChainTooLong,
     /// The public key in a certificate is longer than any that is supported.
@@ -147,8 +144,8 @@ pub enum PeerMisbehaved {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerIncompatible {
-    /// No version: the highest that the peer offers.
-    Version(u16),
+    /// No version: the highest that the peer offers of those that are known.
+    Version(Option<ProtocolVersion>),
     /// No cipher suite.
     CipherSuite,
     /// No group for the key exchange.
@@ -187,12 +184,12 @@ impl Error {
                 | PeerMisbehaved::TooManyEmptyRecords
                 | PeerMisbehaved::TooManyKeyUpdates
                 | PeerMisbehaved::TooManyTickets => Alert::UNEXPECTED_MESSAGE,
-                PeerMisbehaved::UnofferedExtension => Alert::UNSUPPORTED_EXTENSION,
+                PeerMisbehaved::UnofferedExtension(_) => Alert::UNSUPPORTED_EXTENSION,
                 PeerMisbehaved::InappropriateFallback => Alert::INAPPROPRIATE_FALLBACK,
                 PeerMisbehaved::RenegotiationInfo | PeerMisbehaved::ChangedMasterSecret => Alert::HANDSHAKE_FAILURE,
                 PeerMisbehaved::NoServerCertificate => Alert::DECODE_ERROR,
-                PeerMisbehaved::NoClientCertificate { tls13: true } => Alert::CERTIFICATE_REQUIRED,
-                PeerMisbehaved::NoClientCertificate { tls13: false } => Alert::HANDSHAKE_FAILURE,
+                PeerMisbehaved::NoClientCertificate(ProtocolVersion::TLS13) => Alert::CERTIFICATE_REQUIRED,
+                PeerMisbehaved::NoClientCertificate(_) => Alert::HANDSHAKE_FAILURE,
                 PeerMisbehaved::ChainTooLong | PeerMisbehaved::KeyTooLong => Alert::BAD_CERTIFICATE,
                 PeerMisbehaved::TooManyRenegotiations => Alert::NO_RENEGOTIATION,
                 // RFC 8446 §4.2.10: what cannot be deprotected beyond the skipped amount is an ordinary failure.
@@ -254,13 +251,15 @@ impl fmt::Display for InvalidMessage {
         match self {
             Self::ContentType(byte) => write!(f, "not TLS: a record cannot begin with byte {byte:#04x}"),
             Self::Http => f.write_str("not TLS: this is an HTTP request"),
-            Self::RecordVersion(version) => write!(f, "not TLS: record version {version:#06x}"),
+            Self::RecordVersion(version) => write!(f, "not TLS: record version {:#06x}", version.0),
             Self::RecordTooLong(length) => write!(f, "record of {length} bytes is over the limit"),
             Self::EmptyRecord => f.write_str("empty record of a type that may not be empty"),
             Self::NoInnerContentType => f.write_str("encrypted record without a content type inside"),
             Self::HandshakeTooLong { kind, length, limit } => {
-                let name = msg::message_name(*kind);
-                write!(f, "{name} of {length} bytes is over the limit of {limit} bytes")
+                write!(
+                    f,
+                    "handshake message {kind} of {length} bytes is over the limit of {limit} bytes"
+                )
             }
             Self::MissingData(what) => write!(f, "{what} ends too early"),
             Self::TrailingData(what) => write!(f, "{what} has bytes left over"),
@@ -276,15 +275,15 @@ impl fmt::Display for PeerMisbehaved {
             Self::UnexpectedRecord(kind) => write!(f, "unexpected record of type {kind}"),
             Self::UnexpectedHandshake(kind) => write!(f, "unexpected handshake message of type {kind}"),
             Self::InterleavedHandshake => f.write_str("another record between the fragments of a handshake message"),
-            Self::MessageAcrossKeyChange => f.write_str("handshake message goes on past a change of keys"),
-            Self::TooManyEmptyRecords => f.write_str("too many records that bring nothing on"),
+            Self::MessageAcrossKeyChange => f.write_str("handshake message spans a key change"),
+            Self::TooManyEmptyRecords => f.write_str("too many consecutive empty records"),
             Self::TooManyKeyUpdates => f.write_str("too many key updates without data"),
             Self::TooManyTickets => f.write_str("too many session tickets"),
             Self::TooMuchEarlyData => f.write_str("too much early data"),
-            Self::Ssl3 => f.write_str("SSL 3.0 is not spoken here"),
-            Self::DuplicateExtension(kind) => write!(f, "extension {kind} twice"),
+            Self::Ssl3 => f.write_str("SSL 3.0 is not supported"),
+            Self::DuplicateExtension(kind) => write!(f, "duplicate extension {kind}"),
             Self::PskNotLast => f.write_str("pre_shared_key is not the last extension"),
-            Self::MissingExtension(name) => write!(f, "extension {name} is missing"),
+            Self::MissingExtension(kind) => write!(f, "missing extension {kind}"),
             Self::DuplicateKeyShare(group) => write!(f, "two key shares for group {group:#06x}"),
             Self::KeyShareOutsideGroups(group) => {
                 write!(
@@ -307,15 +306,15 @@ impl fmt::Display for PeerMisbehaved {
                 )
             }
             Self::WrongBinder => f.write_str("the binder of the ticket does not match the ClientHello"),
-            Self::UnofferedExtension => f.write_str("the server answers an extension that was not offered"),
-            Self::MisplacedExtension(kind) => write!(f, "extension {kind} in a message where it may not stand"),
+            Self::UnofferedExtension(kind) => write!(f, "extension {kind} was not offered"),
+            Self::MisplacedExtension(kind) => write!(f, "extension {kind} is not allowed in this message"),
             Self::Unoffered(what) => write!(f, "the server chose a {what} that was not offered"),
             Self::Downgrade => f.write_str("downgraded: the server speaks TLS 1.3, but was made to choose TLS 1.2"),
             Self::InappropriateFallback => f.write_str("the client fell back to a lower version than both speak"),
             Self::RenegotiationInfo => f.write_str("renegotiation_info does not fit a first handshake"),
             Self::ChangedMasterSecret => f.write_str("extended_master_secret differs from the resumed session's"),
             Self::NoServerCertificate => f.write_str("the server sent no certificate"),
-            Self::NoClientCertificate { .. } => f.write_str("the client sent no certificate, which is required here"),
+            Self::NoClientCertificate(_) => f.write_str("the client sent no certificate, which is required here"),
             Self::KeyTooLong => f.write_str("the public key in the certificate is too long"),
             Self::ChainTooLong => write!(f, "more than {MAX_CHAIN} certificates in the chain"),
             Self::TooManyRenegotiations => f.write_str("renegotiation asked for again and again"),
@@ -326,17 +325,8 @@ impl fmt::Display for PeerMisbehaved {
 impl fmt::Display for PeerIncompatible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Version(0) => f.write_str("no common version: the peer offers none that is known here"),
-            Self::Version(version) => {
-                f.write_str("no common version: the peer offers at most ")?;
-                match version {
-                    0x0301 => f.write_str("TLS 1.0"),
-                    0x0302 => f.write_str("TLS 1.1"),
-                    0x0303 => f.write_str("TLS 1.2"),
-                    0x0304 => f.write_str("TLS 1.3"),
-                    other => write!(f, "version {other:#06x}"),
-                }
-            }
+            Self::Version(None) => f.write_str("no common version: the peer offers none that is known here"),
+            Self::Version(Some(version)) => write!(f, "no common version: the peer offers at most {version}"),
             Self::CipherSuite => f.write_str("no common cipher suite"),
             Self::Group => f.write_str("no common group"),
             Self::CertificateCurve => {

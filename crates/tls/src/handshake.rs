@@ -11,6 +11,7 @@ use super::inbound::{ChangeCipherSpec, ContentLimit};
 use super::msg::HANDSHAKE_HEADER_LEN;
 use super::outbound::Outbound;
 use super::record::RecordKey;
+use super::registry::{HandshakeType, ProtocolVersion};
 use super::schedule::TrafficSecret;
 use super::server;
 use super::session::SessionCache;
@@ -32,8 +33,8 @@ pub(crate) struct Message<'m> {
 
 impl<'m> Message<'m> {
     /// The type.
-    pub(crate) fn kind(self) -> u8 {
-        self.whole.first().copied().unwrap_or_default()
+    pub(crate) fn kind(self) -> HandshakeType {
+        HandshakeType(self.whole.first().copied().unwrap_or_default())
     }
 
     /// What follows the header.
@@ -148,17 +149,17 @@ impl PeerKey {
     pub(crate) fn check(
         &self,
         offered: &[SignatureScheme],
-        tls13: bool,
+        version: ProtocolVersion,
         (scheme, signature): (u16, &[u8]),
         message: &[u8],
     ) -> Result<SignatureScheme, Error> {
         let scheme = offered
             .iter()
             .copied()
-            .find(|offer| offer.id() == scheme && (!tls13 || offer.in_tls13()))
+            .find(|offer| offer.id() == scheme && (!version.is_tls13() || offer.in_tls13()))
             .ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?;
-        self.check_kind(scheme, tls13)?;
-        verify::verify(scheme, tls13, &self.0, message, signature).map_err(|_| PeerMisbehaved::WrongSignature)?;
+        self.check_kind(scheme, version)?;
+        verify::verify(scheme, version, &self.0, message, signature).map_err(|_| PeerMisbehaved::WrongSignature)?;
         Ok(scheme)
     }
 
@@ -172,14 +173,14 @@ impl PeerKey {
         if !offered.contains(&scheme) {
             return Err(PeerMisbehaved::WrongSignatureScheme(scheme.id()).into());
         }
-        self.check_kind(scheme, false)?;
+        self.check_kind(scheme, ProtocolVersion::TLS12)?;
         let result = verify::verify_prehashed(scheme, &self.0, hash, signature);
         Ok(result.map_err(|_| PeerMisbehaved::WrongSignature)?)
     }
 
     /// A scheme for keys of another kind is a contradiction, not a signature that fails (RFC 8446 §4.4.3).
-    fn check_kind(&self, scheme: SignatureScheme, tls13: bool) -> Result<(), Error> {
-        if verify::fits(scheme, tls13, &self.0) {
+    fn check_kind(&self, scheme: SignatureScheme, version: ProtocolVersion) -> Result<(), Error> {
+        if verify::fits(scheme, version, &self.0) {
             Ok(())
         } else {
             Err(PeerMisbehaved::WrongSignatureScheme(scheme.id()).into())

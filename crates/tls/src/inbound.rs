@@ -6,7 +6,8 @@ use super::alert::AlertDescription;
 use super::codec::Reader;
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::msg::{HANDSHAKE_HEADER_LEN, max_message};
-use super::record::{ContentType, HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, Protected, RecordKey};
+use super::record::{HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, Protected, RecordKey};
+use super::registry::{ContentType, HandshakeType};
 use super::trace::{self, Trace};
 
 /// The smallest inbound buffer, in bytes. It has to take the hello and the certificates of the peer, and every record;
@@ -165,7 +166,7 @@ impl<'b> Inbound<'b> {
             return Ok(None);
         };
         let length = HANDSHAKE_HEADER_LEN + Reader::new(&header[1..], "Handshake").u24()?;
-        let [kind, ..] = *header;
+        let kind = HandshakeType(header[0]);
         let limit = self.longest_message(kind);
         if length > limit {
             return Err(InvalidMessage::HandshakeTooLong { kind, length, limit }.into());
@@ -299,7 +300,7 @@ impl<'b> Inbound<'b> {
         if self.messages.end + HEADER_LEN + header.length > self.buffer.len() {
             // The rest of a message, and what the peer has put behind it.
             return Err(InvalidMessage::HandshakeTooLong {
-                kind: self.buffer.get(self.messages.start).copied().unwrap_or_default(),
+                kind: HandshakeType(self.buffer.get(self.messages.start).copied().unwrap_or_default()),
                 length: self.messages.len() + header.length,
                 limit: self.buffer.len() - HEADER_LEN,
             }
@@ -336,19 +337,19 @@ impl<'b> Inbound<'b> {
         payload: Range<usize>,
     ) -> Result<Option<(ContentType, Range<usize>)>, Error> {
         let bytes = self.buffer.get_mut(payload).unwrap_or_default();
-        let unexpected = PeerMisbehaved::UnexpectedRecord(header.content as u8);
+        let unexpected = PeerMisbehaved::UnexpectedRecord(header.content);
         match (header.content, &mut self.key) {
             (_, Some(key)) if !key.is_tls13() => {
                 let (content, range) = key.open(header, bytes)?;
                 check_length(range.len(), self.max_content)?;
                 Ok(Some((content, range)))
             }
-            (ContentType::ChangeCipherSpec, _) => {
+            (ContentType::CHANGE_CIPHER_SPEC, _) => {
                 let valid = *bytes == [1];
                 self.take_change_cipher_spec(valid)?;
                 Ok(None)
             }
-            (ContentType::ApplicationData, Some(key)) => match (key.open(header, bytes), self.skip) {
+            (ContentType::APPLICATION_DATA, Some(key)) => match (key.open(header, bytes), self.skip) {
                 (Err(Error::PeerMisbehaved(PeerMisbehaved::BadRecordMac)), SkipEarlyData::UntilDecrypted(left)) => {
                     let left = left
                         .checked_sub(HEADER_LEN + header.length)
@@ -368,9 +369,9 @@ impl<'b> Inbound<'b> {
                 }
             },
             // A client that could not read our flight says so without protection; there is nothing else it could do.
-            (ContentType::Alert, Some(_)) if self.plain_alerts => Ok(Some((header.content, 0..header.length))),
+            (ContentType::ALERT, Some(_)) if self.plain_alerts => Ok(Some((header.content, 0..header.length))),
             (_, Some(_)) => Err(unexpected.into()),
-            (ContentType::ApplicationData, None) => match self.skip {
+            (ContentType::APPLICATION_DATA, None) => match self.skip {
                 SkipEarlyData::UntilClientHello(left) => {
                     let left = left
                         .checked_sub(HEADER_LEN + header.length)
@@ -382,7 +383,7 @@ impl<'b> Inbound<'b> {
             },
             (content, None) => {
                 check_length(header.length, self.max_plain)?;
-                if content == ContentType::Handshake {
+                if content == ContentType::HANDSHAKE {
                     self.skip = SkipEarlyData::No;
                 }
                 Ok(Some((content, 0..header.length)))
@@ -393,15 +394,13 @@ impl<'b> Inbound<'b> {
     fn take_change_cipher_spec(&mut self, valid: bool) -> Result<(), Error> {
         // RFC 8446 §5: exactly this one byte.
         if !valid {
-            return Err(PeerMisbehaved::UnexpectedRecord(ContentType::ChangeCipherSpec as u8).into());
+            return Err(PeerMisbehaved::UnexpectedRecord(ContentType::CHANGE_CIPHER_SPEC).into());
         }
         if self.in_message() {
             return Err(PeerMisbehaved::InterleavedHandshake.into());
         }
         match core::mem::replace(&mut self.change_cipher_spec, ChangeCipherSpec::Refuse) {
-            ChangeCipherSpec::Refuse => {
-                Err(PeerMisbehaved::UnexpectedRecord(ContentType::ChangeCipherSpec as u8).into())
-            }
+            ChangeCipherSpec::Refuse => Err(PeerMisbehaved::UnexpectedRecord(ContentType::CHANGE_CIPHER_SPEC).into()),
             ChangeCipherSpec::Drop => {
                 self.change_cipher_spec = ChangeCipherSpec::Drop;
                 self.idle_record()
@@ -414,22 +413,22 @@ impl<'b> Inbound<'b> {
     }
 
     fn deliver(&mut self, content: ContentType, range: Range<usize>) -> Result<Received, Error> {
-        if content != ContentType::Handshake && self.in_message() {
+        if content != ContentType::HANDSHAKE && self.in_message() {
             return Err(PeerMisbehaved::InterleavedHandshake.into());
         }
-        if content == ContentType::ApplicationData && !self.allow_data {
-            return Err(PeerMisbehaved::UnexpectedRecord(content as u8).into());
+        if content == ContentType::APPLICATION_DATA && !self.allow_data {
+            return Err(PeerMisbehaved::UnexpectedRecord(content).into());
         }
         if range.is_empty() {
             // RFC 8446 §5.1, §5.4: only application data may be empty.
-            if content != ContentType::ApplicationData {
+            if content != ContentType::APPLICATION_DATA {
                 return Err(InvalidMessage::EmptyRecord.into());
             }
             self.idle_record()?;
             return Ok(Received::Nothing);
         }
         match content {
-            ContentType::Handshake => {
+            ContentType::HANDSHAKE => {
                 let end = self.messages.end + range.len();
                 self.buffer.copy_within(range, self.messages.end);
                 self.messages.end = end;
@@ -437,12 +436,12 @@ impl<'b> Inbound<'b> {
                 self.idle_records = 0;
                 Ok(Received::Handshake)
             }
-            ContentType::ApplicationData => {
+            ContentType::APPLICATION_DATA => {
                 self.idle_records = 0;
                 self.data = range;
                 Ok(Received::Data)
             }
-            ContentType::Alert => {
+            ContentType::ALERT => {
                 // RFC 8446 §5.1: an alert is never fragmented nor coalesced.
                 match self.buffer.get(range) {
                     Some(&[level, description]) => {
@@ -456,7 +455,7 @@ impl<'b> Inbound<'b> {
                 }
             }
             // Inside protection there is no change_cipher_spec (RFC 8446 §5).
-            ContentType::ChangeCipherSpec => Err(PeerMisbehaved::UnexpectedRecord(content as u8).into()),
+            _ => Err(PeerMisbehaved::UnexpectedRecord(content).into()),
         }
     }
 
@@ -481,7 +480,7 @@ impl<'b> Inbound<'b> {
 
     /// The longest handshake message of that type that can be assembled here, in bytes: its last byte may come in a
     /// record of its own, which needs its header beside it.
-    fn longest_message(&self, kind: u8) -> usize {
+    fn longest_message(&self, kind: HandshakeType) -> usize {
         let room = self.buffer.len().saturating_sub(HEADER_LEN + MAX_EXPANSION);
         room.min(max_message(kind))
     }
@@ -561,12 +560,12 @@ mod tests {
                     let [.., high, low] = length.to_be_bytes();
                     let message = [&[24, 0, high, low][..], &vec![number; length]].concat();
                     for piece in message.chunks(1 + numbers.below(6000)) {
-                        wire.extend(sealed(&mut sealer, ContentType::Handshake, piece));
+                        wire.extend(sealed(&mut sealer, ContentType::HANDSHAKE, piece));
                     }
                     messages.extend(message);
                 } else {
                     let text = vec![number; numbers.below(MAX_PLAINTEXT + 1)];
-                    wire.extend(sealed(&mut sealer, ContentType::ApplicationData, &text));
+                    wire.extend(sealed(&mut sealer, ContentType::APPLICATION_DATA, &text));
                     data.extend(text);
                 }
             }
@@ -621,7 +620,7 @@ mod tests {
                 setup(&mut inbound);
                 let mut other = key(2);
                 for piece in [0; MAX_PLAINTEXT].chunks(size).take(200) {
-                    let record = sealed(&mut other, ContentType::ApplicationData, piece);
+                    let record = sealed(&mut other, ContentType::APPLICATION_DATA, piece);
                     assert_eq!(feed(&mut inbound, &record), Ok(vec![Received::Nothing]));
                 }
             }
@@ -680,8 +679,8 @@ mod tests {
         let mut inbound = Inbound::new(&mut buffer);
         inbound.set_key(key(1)).unwrap();
         inbound.skip_early_data_until_decrypted();
-        let early = sealed(&mut key(2), ContentType::ApplicationData, b"early");
-        let finished = sealed(&mut key(1), ContentType::Handshake, b"finished");
+        let early = sealed(&mut key(2), ContentType::APPLICATION_DATA, b"early");
+        let finished = sealed(&mut key(1), ContentType::HANDSHAKE, b"finished");
         assert_eq!(feed(&mut inbound, &early), Ok(vec![Received::Nothing]));
         assert_eq!(feed(&mut inbound, &finished), Ok(vec![Received::Handshake]));
         assert_eq!(feed(&mut inbound, &early), Err(PeerMisbehaved::BadRecordMac.into()));
@@ -695,7 +694,7 @@ mod tests {
         assert_eq!(
             inbound.message(),
             Err(InvalidMessage::HandshakeTooLong {
-                kind: 1,
+                kind: HandshakeType::CLIENT_HELLO,
                 length: 4 + MAX_PLAINTEXT,
                 limit: MAX_PLAINTEXT
             }
@@ -709,7 +708,7 @@ mod tests {
         assert_eq!(
             feed(&mut inbound, &[22, 3, 3, 0x40, 0]),
             Err(InvalidMessage::HandshakeTooLong {
-                kind: 1,
+                kind: HandshakeType::CLIENT_HELLO,
                 length: 304 + MAX_PLAINTEXT,
                 limit: FULL_INBOUND - HEADER_LEN
             }
@@ -719,11 +718,11 @@ mod tests {
 
     #[test]
     fn messages_of_each_type_have_a_limit() {
-        use crate::msg::{CERTIFICATE, CERTIFICATE_REQUEST, MAX_CERTIFICATE_MESSAGE, MAX_MESSAGE};
+        use crate::msg::{MAX_CERTIFICATE_MESSAGE, MAX_MESSAGE};
 
-        for kind in 0..=255 {
+        for kind in (0..=255).map(HandshakeType) {
             let limit = match kind {
-                CERTIFICATE | CERTIFICATE_REQUEST => MAX_CERTIFICATE_MESSAGE,
+                HandshakeType::CERTIFICATE | HandshakeType::CERTIFICATE_REQUEST => MAX_CERTIFICATE_MESSAGE,
                 _ => MAX_MESSAGE,
             };
             for (size, limit) in [
@@ -734,7 +733,7 @@ mod tests {
                 for length in [limit, limit + 1] {
                     let [.., high, middle, low] = (length - 4).to_be_bytes();
                     let mut inbound = Inbound::new(&mut buffer);
-                    feed(&mut inbound, &plain(22, &[kind, high, middle, low])).unwrap();
+                    feed(&mut inbound, &plain(22, &[kind.0, high, middle, low])).unwrap();
                     let error = InvalidMessage::HandshakeTooLong { kind, length, limit };
                     let expected = if length > limit { Err(error.into()) } else { Ok(None) };
                     assert_eq!(inbound.message(), expected);
@@ -742,13 +741,13 @@ mod tests {
             }
         }
         let error = InvalidMessage::HandshakeTooLong {
-            kind: CERTIFICATE,
+            kind: HandshakeType::CERTIFICATE,
             length: 24_000,
             limit: MAX_MESSAGE,
         };
         assert_eq!(
             error.to_string(),
-            "Certificate of 24000 bytes is over the limit of 16384 bytes"
+            "handshake message certificate (11) of 24000 bytes is over the limit of 16384 bytes"
         );
     }
 }

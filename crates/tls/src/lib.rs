@@ -9,7 +9,7 @@
 //!
 //! Bytes of the peer are touched in `codec`, `record` and `msg` only; what comes out of there has been checked.
 //! Cryptography is in [`crypto`], certificates and the verdicts on them are in [`pki`]. Those two use nothing of the
-//! protocol.
+//! protocol but the numbers and names in [`registry`].
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -28,6 +28,7 @@ pub mod msg;
 mod outbound;
 pub mod pki;
 pub mod record;
+pub mod registry;
 #[cfg(test)]
 mod rfc8448;
 mod schedule;
@@ -48,5 +49,6 @@ pub use connection::{Connection, Info, Progress};
 pub use error::Error;
 pub use inbound::{FULL_INBOUND, MIN_INBOUND};
 pub use outbound::MIN_OUTBOUND;
+pub use registry::{ContentType, ExtensionType, HandshakeType, ProtocolVersion};
 pub use session::{SessionCache, Tickets};
 pub use stream::{ReadHalf, Stream, StreamError, WriteHalf};

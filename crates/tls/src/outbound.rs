@@ -5,8 +5,9 @@ use core::ops::Range;
 use super::alert::{self, AlertDescription};
 use super::codec::Writer;
 use super::error::Error;
-use super::msg::{self, KEY_UPDATE};
-use super::record::{ContentType, HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, RecordKey};
+use super::msg;
+use super::record::{HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, RecordKey};
+use super::registry::{ContentType, HandshakeType};
 use super::trace::{self, DATA_SHOWN, Trace};
 
 /// The smallest outbound buffer, in bytes. It has to take a whole flight of the handshake, which is checked when the
@@ -149,7 +150,7 @@ impl<'b> Outbound<'b> {
         let result = write(&mut writer)?;
         let length = writer.len();
         self.keep_sent(start, length);
-        self.seal_all(ContentType::Handshake, length)?;
+        self.seal_all(ContentType::HANDSHAKE, length)?;
         Ok(result)
     }
 
@@ -171,10 +172,10 @@ impl<'b> Outbound<'b> {
             .get_mut(self.end..self.end + HEADER_LEN + 1)
             .ok_or(NO_SPACE)?;
         let (header, content) = record.split_at_mut(HEADER_LEN);
-        header.copy_from_slice(&Header::emit(ContentType::ChangeCipherSpec, 1));
+        header.copy_from_slice(&Header::emit(ContentType::CHANGE_CIPHER_SPEC, 1));
         content.copy_from_slice(&[1]);
         if let Some(trace) = self.trace {
-            trace::tell_sent(trace, None, ContentType::ChangeCipherSpec, record, &[1]);
+            trace::tell_sent(trace, None, ContentType::CHANGE_CIPHER_SPEC, record, &[1]);
         }
         self.end += HEADER_LEN + 1;
         Ok(())
@@ -208,7 +209,7 @@ impl<'b> Outbound<'b> {
         let start = self.content_start();
         let space = self.buffer.get_mut(start..start + length).ok_or(NO_SPACE)?;
         space.copy_from_slice(data.get(..length).ok_or(NO_SPACE)?);
-        self.seal_all(ContentType::ApplicationData, length)?;
+        self.seal_all(ContentType::APPLICATION_DATA, length)?;
         Ok(length)
     }
 
@@ -221,7 +222,10 @@ impl<'b> Outbound<'b> {
     pub(crate) fn key_update(&mut self) -> Result<(), Error> {
         const UPDATE_NOT_REQUESTED: u8 = 0;
         self.handshake(|writer| {
-            msg::emit(writer, KEY_UPDATE, |writer| writer.u8(UPDATE_NOT_REQUESTED)).map_err(|_| NO_SPACE)
+            msg::emit(writer, HandshakeType::KEY_UPDATE, |writer| {
+                writer.u8(UPDATE_NOT_REQUESTED)
+            })
+            .map_err(|_| NO_SPACE)
         })?;
         let next = self
             .key
@@ -260,7 +264,7 @@ impl<'b> Outbound<'b> {
         if let Some(content) = self.buffer.get_mut(start..start + 2) {
             content.copy_from_slice(&[alert::level(description), description.0]);
             // The reserve makes room for it; without it the peer would have to do without.
-            let _ = self.seal_all(ContentType::Alert, 2);
+            let _ = self.seal_all(ContentType::ALERT, 2);
         }
     }
 
@@ -289,7 +293,7 @@ impl<'b> Outbound<'b> {
         if self.end + count * overhead + length > self.buffer.len() {
             return Err(NO_SPACE);
         }
-        if let (Some(trace), ContentType::Handshake) = (self.trace, content) {
+        if let (Some(trace), ContentType::HANDSHAKE) = (self.trace, content) {
             trace::tell_messages(trace, self.buffer.get(first..first + length).unwrap_or_default());
         }
         for index in (1..count).rev() {
@@ -363,7 +367,7 @@ mod tests {
             let (record, after) = rest.split_at_mut(HEADER_LEN + header.length);
             let (content, range) = key.open(header, &mut record[HEADER_LEN..]).unwrap();
             records.push((content, record[HEADER_LEN..][range].to_vec()));
-            if content == ContentType::Handshake {
+            if content == ContentType::HANDSHAKE {
                 *key = key.next_generation().unwrap();
             }
             rest = after;
@@ -385,13 +389,13 @@ mod tests {
             for text in [b"one", b"two", b"six"] {
                 assert_eq!(outbound.data(text), Ok(3));
             }
-            let data = |text: &[u8]| (ContentType::ApplicationData, text.to_vec());
+            let data = |text: &[u8]| (ContentType::APPLICATION_DATA, text.to_vec());
             assert_eq!(
                 opened(&mut outbound, &mut opener),
                 [
                     data(b"one"),
                     // RFC 8446 §5.5: the KeyUpdate itself is the last record that the key protects.
-                    (ContentType::Handshake, vec![KEY_UPDATE, 0, 0, 1, 0]),
+                    (ContentType::HANDSHAKE, vec![HandshakeType::KEY_UPDATE.0, 0, 0, 1, 0]),
                     data(b"two"),
                     data(b"six"),
                 ]
@@ -427,8 +431,8 @@ mod tests {
             assert_eq!(
                 records,
                 [
-                    (ContentType::ApplicationData, b"last".to_vec()),
-                    (ContentType::Alert, vec![1, 0]),
+                    (ContentType::APPLICATION_DATA, b"last".to_vec()),
+                    (ContentType::ALERT, vec![1, 0]),
                 ]
             );
         }
@@ -457,13 +461,16 @@ mod tests {
                 let records = opened(&mut outbound, &mut key(suite));
                 let sent: usize = records
                     .iter()
-                    .filter(|record| record.0 == ContentType::ApplicationData)
+                    .filter(|record| record.0 == ContentType::APPLICATION_DATA)
                     .map(|record| record.1.len())
                     .sum();
                 assert_eq!(sent, count);
                 let [.., update, alert] = &records[..] else { panic!() };
-                assert_eq!(*update, (ContentType::Handshake, vec![KEY_UPDATE, 0, 0, 1, 0]));
-                assert_eq!(*alert, (ContentType::Alert, vec![2, 20]));
+                assert_eq!(
+                    *update,
+                    (ContentType::HANDSHAKE, vec![HandshakeType::KEY_UPDATE.0, 0, 0, 1, 0])
+                );
+                assert_eq!(*alert, (ContentType::ALERT, vec![2, 20]));
             }
         }
     }

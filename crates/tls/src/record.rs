@@ -5,6 +5,7 @@ use core::ops::Range;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
+use super::registry::{ContentType, ProtocolVersion};
 use super::schedule::TrafficSecret;
 use crate::crypto::aead::{AeadAlgorithm, AeadKey, MAX_KEY_LEN, NONCE_LEN, TAG_LEN};
 
@@ -20,27 +21,6 @@ pub const MAX_EXPANSION: usize = 256;
 /// The most that our own protection adds to a record's content, in bytes: explicit nonce and tag of TLS 1.2.
 pub const MAX_OVERHEAD: usize = EXPLICIT_NONCE + TAG_LEN;
 
-/// A content type (RFC 8446 §B.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ContentType {
-    ChangeCipherSpec = 20,
-    Alert = 21,
-    Handshake = 22,
-    ApplicationData = 23,
-}
-
-impl ContentType {
-    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        Some(match byte {
-            20 => Self::ChangeCipherSpec,
-            21 => Self::Alert,
-            22 => Self::Handshake,
-            23 => Self::ApplicationData,
-            _ => return None,
-        })
-    }
-}
-
 /// How the records that come are protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protected {
@@ -53,7 +33,7 @@ pub(crate) enum Protected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) content: ContentType,
-    pub(crate) version: u16,
+    pub(crate) version: ProtocolVersion,
     pub(crate) length: usize,
 }
 
@@ -62,19 +42,22 @@ impl Header {
     /// `Ok(None)` when more has to come.
     pub(crate) fn parse(bytes: &[u8], protected: Protected) -> Result<Option<Self>, InvalidMessage> {
         let Some(&first) = bytes.first() else { return Ok(None) };
-        let Some(content) = ContentType::from_byte(first) else {
+        let content = ContentType(first);
+        if !content.is_handled() {
             return match looks_like_http(bytes) {
                 Some(true) => Err(InvalidMessage::Http),
                 None => Ok(None),
                 Some(false) => Err(InvalidMessage::ContentType(first)),
             };
-        };
+        }
         // Versions are ignored but for their major number (RFC 8446 §5.1), which tells TLS from something else.
         if let Some(&major) = bytes.get(1)
             && major != 3
         {
             let minor = bytes.get(2).copied().unwrap_or_default();
-            return Err(InvalidMessage::RecordVersion(u16::from_be_bytes([major, minor])));
+            return Err(InvalidMessage::RecordVersion(ProtocolVersion(u16::from_be_bytes([
+                major, minor,
+            ]))));
         }
         let Some(&[_, major, minor, high, low]) = bytes.first_chunk::<HEADER_LEN>() else {
             return Ok(None);
@@ -82,7 +65,7 @@ impl Header {
         let length = usize::from(u16::from_be_bytes([high, low]));
         // TLS 1.2 allows an expansion of 2048 bytes (RFC 5246 §6.2.3), but none of its AEADs makes use of it.
         let limit = match (protected, content) {
-            (Protected::Tls13, ContentType::ApplicationData) | (Protected::Tls12, _) => MAX_PLAINTEXT + MAX_EXPANSION,
+            (Protected::Tls13, ContentType::APPLICATION_DATA) | (Protected::Tls12, _) => MAX_PLAINTEXT + MAX_EXPANSION,
             _ => MAX_PLAINTEXT,
         };
         if length > limit {
@@ -90,7 +73,7 @@ impl Header {
         }
         Ok(Some(Self {
             content,
-            version: u16::from_be_bytes([major, minor]),
+            version: ProtocolVersion(u16::from_be_bytes([major, minor])),
             length,
         }))
     }
@@ -98,13 +81,13 @@ impl Header {
     /// The header of a record that we send. `legacy_record_version` is that of TLS 1.2 (RFC 8446 §5.1).
     pub(crate) fn emit(content: ContentType, length: usize) -> [u8; HEADER_LEN] {
         let [.., high, low] = length.to_be_bytes();
-        [content as u8, 3, 3, high, low]
+        [content.0, 3, 3, high, low]
     }
 
     /// The same of an initial ClientHello, where it is that of TLS 1.0: what all clients send, and middleboxes expect
     /// (RFC 8446 §5.1, RFC 5246 §E.1).
     pub(crate) fn emit_initial(length: usize) -> [u8; HEADER_LEN] {
-        let [content, .., high, low] = Self::emit(ContentType::Handshake, length);
+        let [content, .., high, low] = Self::emit(ContentType::HANDSHAKE, length);
         [content, 3, 1, high, low]
     }
 }
@@ -243,13 +226,13 @@ impl RecordKey {
         // The sequence number is as good an explicit nonce as any: it never repeats (RFC 5288 §3).
         nonce_part.copy_from_slice(self.sequence.to_be_bytes().get(..nonce_part.len()).ok_or(NO_SPACE)?);
         *tag = if self.is_tls13() {
-            *head = Header::emit(ContentType::ApplicationData, payload_length);
-            *text.last_mut().ok_or(NO_SPACE)? = content as u8;
+            *head = Header::emit(ContentType::APPLICATION_DATA, payload_length);
+            *text.last_mut().ok_or(NO_SPACE)? = content.0;
             self.key.seal(&self.nonce(self.sequence), head, text)
         } else {
             *head = Header::emit(content, payload_length);
             self.key
-                .seal(&self.nonce(self.sequence), &self.tls12_aad(content as u8, length), text)
+                .seal(&self.nonce(self.sequence), &self.tls12_aad(content, length), text)
         }
         .map_err(|_| Error::Internal("record too long for its protection"))?;
         self.advance()?;
@@ -271,7 +254,7 @@ impl RecordKey {
             .map_or(self.sequence, |&nonce| u64::from_be_bytes(nonce));
         let nonce = self.nonce(explicit);
         if !self.is_tls13() {
-            let aad = self.tls12_aad(header.content as u8, text.len());
+            let aad = self.tls12_aad(header.content, text.len());
             self.key
                 .open(&nonce, &aad, text, tag)
                 .map_err(|_| PeerMisbehaved::BadRecordMac)?;
@@ -281,9 +264,9 @@ impl RecordKey {
             }
             return Ok((header.content, prefix..prefix + text.len()));
         }
-        let [major, minor] = header.version.to_be_bytes();
+        let [major, minor] = header.version.0.to_be_bytes();
         let [.., high, low] = header.length.to_be_bytes();
-        let aad = [header.content as u8, major, minor, high, low];
+        let aad = [header.content.0, major, minor, high, low];
         self.key
             .open(&nonce, &aad, text, tag)
             .map_err(|_| PeerMisbehaved::BadRecordMac)?;
@@ -296,8 +279,10 @@ impl RecordKey {
             .iter()
             .rposition(|&byte| byte != 0)
             .ok_or(InvalidMessage::NoInnerContentType)?;
-        let content = text.get(length).copied().unwrap_or_default();
-        let content = ContentType::from_byte(content).ok_or(PeerMisbehaved::UnexpectedRecord(content))?;
+        let content = ContentType(text.get(length).copied().unwrap_or_default());
+        if !content.is_handled() {
+            return Err(PeerMisbehaved::UnexpectedRecord(content).into());
+        }
         Ok((content, 0..length))
     }
 
@@ -312,10 +297,10 @@ impl RecordKey {
     }
 
     /// RFC 5246 §6.2.3.3: sequence number, type, version, and length of the content.
-    fn tls12_aad(&self, content: u8, length: usize) -> [u8; 13] {
+    fn tls12_aad(&self, content: ContentType, length: usize) -> [u8; 13] {
         let [a, b, c, d, e, f, g, h] = self.sequence.to_be_bytes();
         let [.., high, low] = length.to_be_bytes();
-        [a, b, c, d, e, f, g, h, content, 3, 3, high, low]
+        [a, b, c, d, e, f, g, h, content.0, 3, 3, high, low]
     }
 
     /// Sequence numbers do not wrap (RFC 8446 §5.3).
@@ -330,7 +315,7 @@ impl RecordKey {
     /// Protects the first `length` bytes behind the header as they stand: content, content type and padding.
     #[cfg(test)]
     pub(crate) fn seal_inner(&mut self, length: usize, record: &mut [u8]) -> Result<(), Error> {
-        let header = Header::emit(ContentType::ApplicationData, length + TAG_LEN);
+        let header = Header::emit(ContentType::APPLICATION_DATA, length + TAG_LEN);
         record[..HEADER_LEN].copy_from_slice(&header);
         let (inner, tag) = record[HEADER_LEN..].split_at_mut(length);
         let sealed = self.key.seal(&self.nonce(self.sequence), &header, inner);
@@ -370,7 +355,7 @@ mod tests {
     use crate::crypto::suite::CipherSuite;
 
     fn keys(suite: CipherSuite) -> (RecordKey, RecordKey) {
-        if !suite.is_tls13() {
+        if suite.version() == ProtocolVersion::TLS12 {
             let (key, iv) = ([8; 32], [9; 12]);
             let (key, iv) = (&key[..suite.aead().key_len()], &iv[..tls12_iv_len(suite.aead())]);
             let make = || RecordKey::new_tls12(suite.aead(), key, iv).unwrap();
@@ -406,12 +391,12 @@ mod tests {
     fn records_come_back_in_order_only() {
         for suite in CipherSuite::ALL {
             let (mut sealer, mut opener) = keys(suite);
-            let mut first = sealed(&mut sealer, ContentType::ApplicationData, b"first");
-            let mut second = sealed(&mut sealer, ContentType::Handshake, b"second");
+            let mut first = sealed(&mut sealer, ContentType::APPLICATION_DATA, b"first");
+            let mut second = sealed(&mut sealer, ContentType::HANDSHAKE, b"second");
             let replayed = first.clone();
             assert_eq!(
                 opened(&mut opener, &mut first),
-                Ok((ContentType::ApplicationData, b"first".to_vec()))
+                Ok((ContentType::APPLICATION_DATA, b"first".to_vec()))
             );
             assert_eq!(
                 opened(&mut opener, &mut replayed.clone()),
@@ -419,7 +404,7 @@ mod tests {
             );
             assert_eq!(
                 opened(&mut opener, &mut second),
-                Ok((ContentType::Handshake, b"second".to_vec()))
+                Ok((ContentType::HANDSHAKE, b"second".to_vec()))
             );
         }
     }
@@ -427,7 +412,7 @@ mod tests {
     #[test]
     fn the_header_is_authenticated() {
         let (mut sealer, mut opener) = keys(CipherSuite::Aes128GcmSha256);
-        let mut record = sealed(&mut sealer, ContentType::ApplicationData, b"text");
+        let mut record = sealed(&mut sealer, ContentType::APPLICATION_DATA, b"text");
         record[2] = 1;
         assert_eq!(
             opened(&mut opener, &mut record),
@@ -439,7 +424,7 @@ mod tests {
     fn nothing_but_padding_is_refused() {
         let (sealer, mut opener) = keys(CipherSuite::Aes128GcmSha256);
         // A content type of zero is padding, too.
-        let header = Header::emit(ContentType::ApplicationData, 4 + TAG_LEN);
+        let header = Header::emit(ContentType::APPLICATION_DATA, 4 + TAG_LEN);
         let mut inner = [0; 4];
         let tag = sealer.key.seal(&sealer.nonce(0), &header, &mut inner).unwrap();
         let mut record = [&header[..], &inner, &tag].concat();
@@ -452,9 +437,9 @@ mod tests {
     #[test]
     fn an_inner_plaintext_over_the_limit_is_refused() {
         let (mut sealer, mut opener) = keys(CipherSuite::Aes128GcmSha256);
-        let mut record = sealed(&mut sealer, ContentType::ApplicationData, &[1; MAX_PLAINTEXT]);
+        let mut record = sealed(&mut sealer, ContentType::APPLICATION_DATA, &[1; MAX_PLAINTEXT]);
         assert_eq!(opened(&mut opener, &mut record).unwrap().1.len(), MAX_PLAINTEXT);
-        let mut record = sealed(&mut sealer, ContentType::ApplicationData, &[1; MAX_PLAINTEXT + 1]);
+        let mut record = sealed(&mut sealer, ContentType::APPLICATION_DATA, &[1; MAX_PLAINTEXT + 1]);
         assert_eq!(
             opened(&mut opener, &mut record),
             Err(InvalidMessage::RecordTooLong(MAX_PLAINTEXT + 2).into())
@@ -467,7 +452,7 @@ mod tests {
         sealer.set_sequence(u64::MAX);
         let mut record = [0; HEADER_LEN + MAX_OVERHEAD];
         assert!(matches!(
-            sealer.seal(ContentType::ApplicationData, 0, &mut record),
+            sealer.seal(ContentType::APPLICATION_DATA, 0, &mut record),
             Err(Error::Internal(_))
         ));
     }
@@ -490,7 +475,7 @@ mod tests {
         );
         assert_eq!(
             Header::parse(&[22, 2, 0], Protected::No),
-            Err(InvalidMessage::RecordVersion(0x0200))
+            Err(InvalidMessage::RecordVersion(ProtocolVersion(0x0200)))
         );
         assert_eq!(
             Header::parse(&[22, 3, 1, 0x40, 0x01], Protected::No),

@@ -4,7 +4,7 @@ use core::cell::{Cell, RefCell};
 
 use super::codec::{Full, Reader, Writer};
 use super::error::InvalidMessage;
-use super::msg::{TLS12, TLS13};
+use super::registry::ProtocolVersion;
 pub use super::tickets::{TICKET_LIFETIME, Tickets};
 use crate::crypto::hash::{HashAlgorithm, HashOutput, MAX_HASH};
 use crate::crypto::mac::constant_time_eq;
@@ -28,7 +28,7 @@ const SUBJECT: usize = 96;
 
 /// What a server has to know of a session to resume it.
 pub(crate) struct SessionState {
-    pub(crate) tls13: bool,
+    pub(crate) version: ProtocolVersion,
     pub(crate) suite: CipherSuite,
     /// The PSK of TLS 1.3 or the (extended) master secret of TLS 1.2.
     pub(crate) secret: HashOutput,
@@ -50,7 +50,7 @@ pub(crate) fn server_name_hash(name: Option<&[u8]>) -> HashOutput {
 
 impl SessionState {
     pub(super) fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
-        writer.u16(if self.tls13 { TLS13 } else { TLS12 })?;
+        writer.u16(self.version.0)?;
         writer.u16(self.suite.id())?;
         writer.nested8(|writer| writer.bytes(self.secret.as_ref()))?;
         writer.bytes(&self.issued.to_be_bytes())?;
@@ -68,7 +68,7 @@ impl SessionState {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, InvalidMessage> {
         const WHAT: &str = "ticket";
         let mut reader = Reader::new(bytes, WHAT);
-        let tls13 = reader.u16()? == TLS13;
+        let version = ProtocolVersion(reader.u16()?);
         let suite = CipherSuite::from_id(reader.u16()?).ok_or(InvalidMessage::IllegalValue(WHAT))?;
         let secret = HashOutput::new(reader.vector8()?);
         let issued = u64::from_be_bytes(*reader.array()?);
@@ -85,7 +85,7 @@ impl SessionState {
         };
         reader.finish()?;
         Ok(Self {
-            tls13,
+            version,
             suite,
             secret,
             issued,
@@ -177,7 +177,7 @@ impl core::fmt::Debug for SessionCache {
 /// What a client knows of a session.
 #[derive(Clone)]
 pub(crate) struct ClientSession {
-    pub(crate) tls13: bool,
+    pub(crate) version: ProtocolVersion,
     pub(crate) suite: CipherSuite,
     pub(crate) secret: HashOutput,
     pub(crate) ticket: heapless::Vec<u8, MAX_TICKET>,

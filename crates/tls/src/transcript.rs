@@ -1,6 +1,7 @@
 //! The transcript hash of a handshake (RFC 8446 §4.4.1, RFC 5246 §7.4.9).
 
 use super::error::Error;
+use super::registry::HandshakeType;
 use crate::crypto::hash::{HashAlgorithm, HashOutput, Hasher, MAX_HASH};
 
 /// Hashes the handshake messages, headers included, in the order in which they were sent.
@@ -62,7 +63,7 @@ impl Transcript {
     pub(crate) fn replace_by_message_hash(&mut self, algorithm: HashAlgorithm) -> Result<(), Error> {
         let hash = self.hash(algorithm)?;
         *self = Self::with(algorithm);
-        self.add(&[super::msg::MESSAGE_HASH, 0, 0, algorithm.output_len() as u8]);
+        self.add(&[HandshakeType::MESSAGE_HASH.0, 0, 0, algorithm.output_len() as u8]);
         self.add(hash.as_ref());
         Ok(())
     }

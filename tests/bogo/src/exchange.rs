@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
 use chacha20::ChaCha20Rng;
 use postern_tls::pki::verify::{Clock, PeerIdentity, ServerName, Trust};
 use postern_tls::{
-    ClientAuth, ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, Identity, Info, Progress, ServerConfig,
-    SessionCache, Tickets,
+    ClientAuth, ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, Identity, Info, Progress, ProtocolVersion,
+    ServerConfig, SessionCache, Tickets,
 };
 
 use crate::files;
@@ -207,10 +207,10 @@ impl Side<'_> {
         if info.resumed != (self.resumption && !expect.session_miss) {
             return Err(unmet(format!("resumed: {}", info.resumed)));
         }
-        let version = if info.tls13 { 0x0304 } else { 0x0303 };
+        let version = info.version.map_or(0, |version| version.0);
         compare("version", &expect.version, &Some(version))?;
         compare("suite", &expect.suite, &info.suite.map(|suite| suite.id()))?;
-        if info.tls13 || !info.resumed {
+        if info.version == Some(ProtocolVersion::TLS13) || !info.resumed {
             compare("group", &expect.group, &info.group.map(|group| group.id()))?;
         }
         if !info.resumed {
@@ -276,7 +276,7 @@ impl Side<'_> {
             return Ok(());
         }
         let expected = !expect.no_session;
-        if info.tls13 || expect.no_session || expect.ticket_renewal {
+        if info.version == Some(ProtocolVersion::TLS13) || expect.no_session || expect.ticket_renewal {
             compare("session to resume", &Some(expected), &Some(!sessions.is_empty()))?;
         }
         Ok(())

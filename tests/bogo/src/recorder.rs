@@ -3,14 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 
-use postern_tls::KeyLog;
 use postern_tls::trace::{Event, Trace};
-
-const CLIENT_HELLO: u8 = 1;
-const CERTIFICATE: u8 = 11;
-const CERTIFICATE_VERIFY: u8 = 15;
-const ALERT: u8 = 21;
-const CHANGE_CIPHER_SPEC: u8 = 20;
+use postern_tls::{ContentType, HandshakeType, KeyLog};
 
 /// Notes the messages, and the secrets of the data.
 #[derive(Default)]
@@ -32,23 +26,23 @@ impl Trace for Recorder {
         let mut messages = self.messages.borrow_mut();
         match event {
             Event::Message { sent, whole } => {
-                let kind = whole.first().copied().unwrap_or_default();
-                let _ = writeln!(messages, "{} hs {kind}", direction(*sent));
+                let kind = HandshakeType(whole.first().copied().unwrap_or_default());
+                let _ = writeln!(messages, "{} hs {}", direction(*sent), kind.0);
                 match kind {
-                    CLIENT_HELLO => *self.client_hello.borrow_mut() = whole.to_vec(),
-                    CERTIFICATE_VERIFY => {
+                    HandshakeType::CLIENT_HELLO => *self.client_hello.borrow_mut() = whole.to_vec(),
+                    HandshakeType::CERTIFICATE_VERIFY => {
                         let scheme = whole.get(4..).and_then(|body| body.first_chunk());
                         let of = if *sent { &self.own_scheme } else { &self.peer_scheme };
                         of.set(scheme.map(|scheme| u16::from_be_bytes(*scheme)));
                     }
-                    CERTIFICATE if *sent => *self.own_certificate.borrow_mut() = whole.to_vec(),
+                    HandshakeType::CERTIFICATE if *sent => *self.own_certificate.borrow_mut() = whole.to_vec(),
                     _ => {}
                 }
             }
             Event::Record(record) => {
                 let _ = match (record.content, record.text) {
-                    (CHANGE_CIPHER_SPEC, _) => writeln!(messages, "{} ccs", direction(record.sent)),
-                    (ALERT, [level, description, ..]) => {
+                    (ContentType::CHANGE_CIPHER_SPEC, _) => writeln!(messages, "{} ccs", direction(record.sent)),
+                    (ContentType::ALERT, [level, description, ..]) => {
                         writeln!(messages, "{} alert {level} {description}", direction(record.sent))
                     }
                     _ => Ok(()),

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 
 use chacha20::ChaCha20Rng;
-use postern_tls::{AlertDescription, ClientConfig, Connection, Error, KeyLog, Progress, ServerConfig};
+use postern_tls::{AlertDescription, ClientConfig, Connection, Error, KeyLog, Progress, ProtocolVersion, ServerConfig};
 use ring::aead;
 
 use crate::client::{Keys as Keys13, Suite, signed};
@@ -172,6 +172,11 @@ impl<'a> End<'a> {
         Self::new(connection.unwrap(), true, &room.secrets, rng)
     }
 
+    /// Whether TLS 1.3 has been chosen.
+    fn is_tls13(&self) -> bool {
+        self.connection.info().version == Some(ProtocolVersion::TLS13)
+    }
+
     /// Whether the handshake is done.
     pub fn is_established(&self) -> bool {
         !self.connection.is_handshaking()
@@ -198,13 +203,13 @@ impl<'a> End<'a> {
             }
         }
         let wire = match record.0 {
-            20 if self.connection.info().tls13 => crate::hello::record(20, &record.1),
+            20 if self.is_tls13() => crate::hello::record(20, &record.1),
             content => self.protect(content, &record.1),
         };
         self.feed(&wire);
         // What comes next may be protected by another key.
         match items.last() {
-            Some(Item::Message(message)) if message[0] == 20 && self.connection.info().tls13 => {
+            Some(Item::Message(message)) if message[0] == 20 && self.is_tls13() => {
                 if let Some(secret) = self.secret(!self.client, "TRAFFIC_SECRET_0") {
                     self.incoming = Some(Keys::Tls13(Keys13::new(self.suite(), secret)));
                 }
@@ -214,7 +219,7 @@ impl<'a> End<'a> {
                     keys.update();
                 }
             }
-            Some(Item::ChangeCipherSpec) if !self.connection.info().tls13 && self.incoming.is_none() => {
+            Some(Item::ChangeCipherSpec) if !self.is_tls13() && self.incoming.is_none() => {
                 self.incoming = self.keys12(!self.client);
             }
             _ => {}
@@ -234,7 +239,7 @@ impl<'a> End<'a> {
 
     /// A record that is protected as this end expects the next one.
     pub fn protect(&mut self, content: u8, text: &[u8]) -> Vec<u8> {
-        if self.incoming.is_none() && self.connection.info().tls13 {
+        if self.incoming.is_none() && self.is_tls13() {
             let secret = self.secret(!self.client, "HANDSHAKE_TRAFFIC_SECRET");
             self.incoming = secret.map(|secret| Keys::Tls13(Keys13::new(self.suite(), secret)));
         }
@@ -336,7 +341,7 @@ impl<'a> End<'a> {
             };
             match content {
                 20 => {
-                    if !self.connection.info().tls13 && self.connection.info().suite.is_some() {
+                    if !self.is_tls13() && self.connection.info().suite.is_some() {
                         self.outgoing = self.keys12(self.client);
                     }
                     self.outbox.push_back(Item::ChangeCipherSpec);
@@ -395,7 +400,7 @@ impl<'a> End<'a> {
     /// The CertificateVerify that this end expects from the other.
     fn certificate_verify(&self) -> Option<Vec<u8>> {
         let covered = self.covered()?;
-        let content = if self.connection.info().tls13 {
+        let content = if self.is_tls13() {
             let role = if self.client { "server" } else { "client" };
             let context = format!("TLS 1.3, {role} CertificateVerify");
             [&[0x20; 64], context.as_bytes(), &[0], &self.suite().hash(&covered)].concat()
@@ -410,7 +415,7 @@ impl<'a> End<'a> {
     /// The Finished that this end expects from the other.
     fn finished(&self) -> Option<Vec<u8>> {
         let bytes = self.covered()?;
-        if self.connection.info().tls13 {
+        if self.is_tls13() {
             let secret = self.secret(!self.client, "HANDSHAKE_TRAFFIC_SECRET")?;
             return Some(Keys13::new(self.suite(), secret).finished(&bytes));
         }

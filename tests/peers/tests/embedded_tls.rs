@@ -15,7 +15,7 @@ use postern_peers::{clock, pki, rng};
 use postern_tls::crypto::kx::Group;
 use postern_tls::error::{InvalidMessage, PeerMisbehaved};
 use postern_tls::pki::verify::{ServerName, Trust};
-use postern_tls::{AlertDescription, ClientConfig, Connection, Error, FULL_INBOUND};
+use postern_tls::{AlertDescription, ClientConfig, Connection, Error, FULL_INBOUND, HandshakeType};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// A verifier that knows the server's certificate and nothing else.
@@ -191,7 +191,7 @@ fn embedded_tls_does_ask_where_there_is_something_to_be_asked() {
 
 #[test]
 fn our_client_wants_certificate_and_signature() {
-    const FINISHED: Error = Error::PeerMisbehaved(PeerMisbehaved::UnexpectedHandshake(20));
+    const FINISHED: Error = Error::PeerMisbehaved(PeerMisbehaved::UnexpectedHandshake(HandshakeType::FINISHED));
     for flight in [Flight::Unauthenticated, Flight::Unsigned] {
         let mut impostor = Impostor::new(flight, &pki().server);
         let (verdict, established) = confide_by_ours(&mut impostor);

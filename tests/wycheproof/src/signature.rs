@@ -9,6 +9,7 @@ use crate::report::Outcome::{self, Accepted, ByRule, NotApplicable, Refused};
 use crate::rng::Script;
 use crate::vectors::Object;
 use SignatureScheme::*;
+use postern_tls::ProtocolVersion;
 
 const HASH: Outcome = NotApplicable("hash that no signature scheme of the engine has (RFC 8446 §4.2.3)");
 
@@ -91,9 +92,9 @@ pub fn rsa_pss(group: Object<'_>, vector: Object<'_>) -> Result<Outcome, String>
     let message = vector.bytes("msg")?;
     if group.text("type")? == "RsassaPssWithParametersVerify" {
         let sig = vector.bytes("sig")?;
-        let accepted = [false, true]
+        let accepted = [ProtocolVersion::TLS12, ProtocolVersion::TLS13]
             .into_iter()
-            .any(|tls13| verify::verify(scheme, tls13, &spki, &message, &sig).is_ok());
+            .any(|version| verify::verify(scheme, version, &spki, &message, &sig).is_ok());
         return Outcome::must_refuse(
             "key with id-RSASSA-PSS: refused, no scheme rsa_pss_pss (RFC 8446 §4.2.3)",
             accepted,
@@ -154,8 +155,8 @@ fn pkcs1(sha: &str) -> Option<(SignatureScheme, AlgorithmIdentifier)> {
 fn verify_all(names: &Names, group: Object<'_>, key: &[u8], vector: Object<'_>) -> Result<bool, String> {
     let spki = group.bytes("publicKeyDer")?;
     let (message, signature) = (vector.bytes("msg")?, vector.bytes("sig")?);
-    let handshake = |tls13| verify::verify(names.scheme, tls13, &spki, &message, &signature).is_ok();
-    let (accepted, accepted13) = (handshake(false), handshake(true));
+    let handshake = |version| verify::verify(names.scheme, version, &spki, &message, &signature).is_ok();
+    let (accepted, accepted13) = (handshake(ProtocolVersion::TLS12), handshake(ProtocolVersion::TLS13));
     if accepted13 != (accepted && names.tls13) {
         return Err(format!("accepted in TLS 1.2: {accepted}; in TLS 1.3: {accepted13}"));
     }

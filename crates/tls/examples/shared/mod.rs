@@ -177,7 +177,7 @@ pub fn clock() -> Result<Clock> {
 pub fn describe(info: &Info<'_>) -> String {
     let mut text = format!(
         "{} {}",
-        info.version(),
+        info.version_name(),
         info.suite.map(|suite| suite.name()).unwrap_or_default()
     );
     if let Some(group) = info.group {

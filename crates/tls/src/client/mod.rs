@@ -14,11 +14,8 @@ use super::inbound::{ChangeCipherSpec, ContentLimit};
 use super::msg::certificate::{CertificateRequest, Chain};
 use super::msg::client_hello::Offer;
 use super::msg::server_hello::{Answers, DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, ServerHello};
-use super::msg::{
-    CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_STATUS, CERTIFICATE_VERIFY, ENCRYPTED_EXTENSIONS, FINISHED,
-    NEW_SESSION_TICKET, SERVER_HELLO, SERVER_HELLO_DONE, SERVER_KEY_EXCHANGE, TLS12, TLS13,
-};
 use super::outbound::Outbound;
+use super::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 use super::schedule::KeySchedule;
 use super::session::{ClientSession, MAX_TICKET_AGE};
 use super::trace::Fact;
@@ -85,23 +82,36 @@ impl<'a> State<'a> {
     pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
         // The legal edges of the client, all of them.
         match (self, message.kind()) {
-            (State::ServerHello(state), SERVER_HELLO) => state.server_hello(message, context),
-            (State::EncryptedExtensions(state), ENCRYPTED_EXTENSIONS) => state.encrypted_extensions(message, context),
-            (State::CertificateOrRequest(state), CERTIFICATE_REQUEST) => state.certificate_request(message, context),
-            (State::CertificateOrRequest(state) | State::Certificate(state), CERTIFICATE) => {
+            (State::ServerHello(state), HandshakeType::SERVER_HELLO) => state.server_hello(message, context),
+            (State::EncryptedExtensions(state), HandshakeType::ENCRYPTED_EXTENSIONS) => {
+                state.encrypted_extensions(message, context)
+            }
+            (State::CertificateOrRequest(state), HandshakeType::CERTIFICATE_REQUEST) => {
+                state.certificate_request(message, context)
+            }
+            (State::CertificateOrRequest(state) | State::Certificate(state), HandshakeType::CERTIFICATE) => {
                 state.certificate(message, context)
             }
-            (State::CertificateVerify(state), CERTIFICATE_VERIFY) => state.certificate_verify(message, context),
-            (State::Finished(state), FINISHED) => state.finished(message, context),
-            (State::Certificate12(state), CERTIFICATE) => state.certificate(message, context),
-            (State::StatusOrKeyExchange(state), CERTIFICATE_STATUS) => state.certificate_status(message, context),
-            (State::StatusOrKeyExchange(state) | State::ServerKeyExchange(state), SERVER_KEY_EXCHANGE) => {
-                state.server_key_exchange(message, context)
+            (State::CertificateVerify(state), HandshakeType::CERTIFICATE_VERIFY) => {
+                state.certificate_verify(message, context)
             }
-            (State::DoneOrRequest(state), CERTIFICATE_REQUEST) => state.certificate_request(message, context),
-            (State::DoneOrRequest(state) | State::Done(state), SERVER_HELLO_DONE) => state.done(message, context),
-            (State::Ticket12(state), NEW_SESSION_TICKET) => state.ticket(message, context),
-            (State::Finished12(state), FINISHED) => state.finished(message, context),
+            (State::Finished(state), HandshakeType::FINISHED) => state.finished(message, context),
+            (State::Certificate12(state), HandshakeType::CERTIFICATE) => state.certificate(message, context),
+            (State::StatusOrKeyExchange(state), HandshakeType::CERTIFICATE_STATUS) => {
+                state.certificate_status(message, context)
+            }
+            (
+                State::StatusOrKeyExchange(state) | State::ServerKeyExchange(state),
+                HandshakeType::SERVER_KEY_EXCHANGE,
+            ) => state.server_key_exchange(message, context),
+            (State::DoneOrRequest(state), HandshakeType::CERTIFICATE_REQUEST) => {
+                state.certificate_request(message, context)
+            }
+            (State::DoneOrRequest(state) | State::Done(state), HandshakeType::SERVER_HELLO_DONE) => {
+                state.done(message, context)
+            }
+            (State::Ticket12(state), HandshakeType::NEW_SESSION_TICKET) => state.ticket(message, context),
+            (State::Finished12(state), HandshakeType::FINISHED) => state.finished(message, context),
             _ => Err(message.unexpected()),
         }
     }
@@ -160,12 +170,7 @@ pub(crate) fn start<'a>(
     }
     key_pairs.iter().for_each(|pair| tell_key_pair(&preferences, pair));
     let offered = |session: &ClientSession| {
-        preferences.suites.contains(&session.suite)
-            && if session.tls13 {
-                preferences.versions.tls13()
-            } else {
-                preferences.versions.tls12()
-            }
+        preferences.suites.contains(&session.suite) && preferences.versions.contains(session.version)
     };
     let session = config
         .sessions
@@ -194,27 +199,27 @@ impl<'a> ExpectServerHello<'a> {
             session_id,
         } = &mut self.common;
         let preferences = &config.preferences;
-        let ticket = |tls13| {
+        let ticket = |version| {
             self.session
                 .as_ref()
-                .filter(|session| session.tls13 == tls13)
+                .filter(|session| session.version == version)
                 .map(|session| (session, &session.ticket[..]))
         };
-        let psk = ticket(true);
+        let psk = ticket(ProtocolVersion::TLS13);
+        let tls12_ticket = ticket(ProtocolVersion::TLS12);
         // Where tickets are wanted and none is there, one is asked for.
         let session_ticket = config
             .sessions
-            .map(|_| ticket(false).map_or(&[][..], |(_, ticket)| ticket));
+            .map(|_| tls12_ticket.map_or(&[][..], |(_, ticket)| ticket));
         let now = preferences.clock.now;
         let offer = Offer {
             random,
             // Empty where there is neither (RFC 5246 §7.4.1.2).
-            session_id: match preferences.versions.tls13() || ticket(false).is_some() {
+            session_id: match preferences.versions.tls13() || tls12_ticket.is_some() {
                 true => &session_id[..],
                 false => &[],
             },
-            tls12: preferences.versions.tls12(),
-            tls13: preferences.versions.tls13(),
+            versions: preferences.versions,
             suites: preferences.suites,
             groups: preferences.groups,
             schemes: preferences.schemes,
@@ -272,8 +277,8 @@ impl<'a> ExpectServerHello<'a> {
             return Err(PeerMisbehaved::Unoffered("compression method").into());
         }
         match hello.selected_version {
-            Some(TLS13) if versions.tls13() => {
-                if hello.version != TLS12 {
+            Some(ProtocolVersion::TLS13) if versions.tls13() => {
+                if hello.version != ProtocolVersion::TLS12 {
                     return Err(PeerMisbehaved::IllegalParameter("legacy_version").into());
                 }
                 if hello.session_id != self.common.session_id {
@@ -283,7 +288,7 @@ impl<'a> ExpectServerHello<'a> {
                     return Err(PeerMisbehaved::MisplacedExtension(kind).into());
                 }
                 context.outbound.forget_messages();
-                let suite = self.chosen_suite(&hello, true)?;
+                let suite = self.chosen_suite(&hello, ProtocolVersion::TLS13)?;
                 message.ends_record()?;
                 if hello.is_retry() {
                     self.retry(&hello, suite, message, context)
@@ -292,7 +297,9 @@ impl<'a> ExpectServerHello<'a> {
                 }
             }
             Some(_) => Err(PeerMisbehaved::IllegalParameter("selected_version").into()),
-            None if hello.version != TLS12 || !versions.tls12() => Err(PeerIncompatible::Version(hello.version).into()),
+            None if hello.version != ProtocolVersion::TLS12 || !versions.tls12() => {
+                Err(PeerIncompatible::Version(Some(hello.version)).into())
+            }
             // A HelloRetryRequest is TLS 1.3 and nothing else.
             None if self.retried.is_some() || hello.is_retry() => {
                 Err(PeerMisbehaved::IllegalParameter("selected_version").into())
@@ -309,17 +316,17 @@ impl<'a> ExpectServerHello<'a> {
                     return Err(PeerMisbehaved::MisplacedExtension(kind).into());
                 }
                 if hello.key_share.is_some() {
-                    return Err(PeerMisbehaved::MisplacedExtension(super::msg::extension::KEY_SHARE).into());
+                    return Err(PeerMisbehaved::MisplacedExtension(ExtensionType::KEY_SHARE).into());
                 }
-                let suite = self.chosen_suite(&hello, false)?;
+                let suite = self.chosen_suite(&hello, ProtocolVersion::TLS12)?;
                 tls12::server_hello(self.common, self.session, suite, &hello, message, context)
             }
         }
     }
 
-    fn chosen_suite(&self, hello: &ServerHello<'_>, tls13: bool) -> Result<CipherSuite, Error> {
+    fn chosen_suite(&self, hello: &ServerHello<'_>, version: ProtocolVersion) -> Result<CipherSuite, Error> {
         let offered =
-            |suite: &CipherSuite| suite.is_tls13() == tls13 && self.common.config.preferences.suites.contains(suite);
+            |suite: &CipherSuite| suite.version() == version && self.common.config.preferences.suites.contains(suite);
         Ok(CipherSuite::from_id(hello.suite)
             .filter(offered)
             .ok_or(PeerMisbehaved::Unoffered("cipher suite"))?)
@@ -337,7 +344,7 @@ impl<'a> ExpectServerHello<'a> {
             return Err(message.unexpected());
         }
         if hello.psk.is_some() {
-            return Err(PeerMisbehaved::MisplacedExtension(super::msg::extension::PRE_SHARED_KEY).into());
+            return Err(PeerMisbehaved::MisplacedExtension(ExtensionType::PRE_SHARED_KEY).into());
         }
         let preferences = self.common.config.preferences;
         let group = match hello.key_share {
@@ -367,7 +374,7 @@ impl<'a> ExpectServerHello<'a> {
         // the hello: session_ticket may not change (§4.1.2).
         self.session = self
             .session
-            .filter(|session| !session.tls13 || session.suite.hash() == suite.hash());
+            .filter(|session| session.version != ProtocolVersion::TLS13 || session.suite.hash() == suite.hash());
         context.info.retried = true;
         context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
         context.outbound.change_cipher_spec()?;
@@ -383,10 +390,12 @@ impl<'a> ExpectServerHello<'a> {
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         if hello.cookie.is_some() {
-            return Err(PeerMisbehaved::MisplacedExtension(super::msg::extension::COOKIE).into());
+            return Err(PeerMisbehaved::MisplacedExtension(ExtensionType::COOKIE).into());
         }
         let mut share = super::codec::Reader::new(
-            hello.key_share.ok_or(PeerMisbehaved::MissingExtension("key_share"))?,
+            hello
+                .key_share
+                .ok_or(PeerMisbehaved::MissingExtension(ExtensionType::KEY_SHARE))?,
             "KeyShareEntry",
         );
         let (group, public) = (share.u16()?, share.vector16()?);
@@ -401,12 +410,17 @@ impl<'a> ExpectServerHello<'a> {
                 return Err(PeerMisbehaved::IllegalParameter("key_share after HelloRetryRequest").into());
             }
         }
-        let session = match (hello.psk, self.session.take().filter(|session| session.tls13)) {
+        let session = match (
+            hello.psk,
+            self.session
+                .take()
+                .filter(|session| session.version == ProtocolVersion::TLS13),
+        ) {
             (None, _) => None,
             (Some(0), Some(session)) if session.suite.hash() == suite.hash() => Some(session),
             (Some(_), _) => return Err(PeerMisbehaved::Unoffered("PSK").into()),
         };
-        context.info.tls13 = true;
+        context.info.version = Some(ProtocolVersion::TLS13);
         context.info.suite = Some(suite);
         context.info.group = Some(pair.group());
         let shared = pair
@@ -423,7 +437,7 @@ impl<'a> ExpectServerHello<'a> {
 fn choose_scheme(
     config: &ClientConfig<'_>,
     request: &CertificateRequest<'_>,
-    tls13: bool,
+    version: ProtocolVersion,
     usable: impl Fn(&SignatureScheme) -> bool,
     info: &mut Info<'_>,
 ) -> Option<SignatureScheme> {
@@ -432,7 +446,7 @@ fn choose_scheme(
     let allowed = request.allows(identity.chain, identity.key.authentication());
     let scheme = identity
         .key
-        .schemes(tls13)
+        .schemes(version)
         .iter()
         .copied()
         .find(usable)
@@ -481,15 +495,15 @@ fn trusted(config: &ClientConfig<'_>, identity: &PeerIdentity, stapled: bool, co
 fn take_answers<'a>(
     config: &ClientConfig<'a>,
     answers: &Answers<'_>,
-    tls13: bool,
+    version: ProtocolVersion,
     context: &mut Context<'_, 'a>,
 ) -> Result<(), Error> {
     if answers.server_name && !matches!(config.name, Some(ServerName::Dns(_))) {
-        return Err(PeerMisbehaved::UnofferedExtension.into());
+        return Err(PeerMisbehaved::UnofferedExtension(ExtensionType::SERVER_NAME).into());
     }
     if let Some(protocol) = answers.protocol {
         if config.preferences.protocols.is_empty() {
-            return Err(PeerMisbehaved::UnofferedExtension.into());
+            return Err(PeerMisbehaved::UnofferedExtension(ExtensionType::ALPN).into());
         }
         let ours = config.preferences.protocols.iter().find(|ours| **ours == protocol);
         let ours = ours.ok_or(PeerMisbehaved::Unoffered("application protocol"))?;
@@ -499,9 +513,9 @@ fn take_answers<'a>(
         // In TLS 1.3 the limit counts the content type (RFC 8449 §4).
         context
             .outbound
-            .limit_fragments(usize::from(limit) - usize::from(tls13));
+            .limit_fragments(usize::from(limit) - usize::from(version.is_tls13()));
         // The hello counted the content type for a server of TLS 1.3: one of TLS 1.2 may put content in its place.
-        let uncounted = !tls13 && config.preferences.versions.tls13();
+        let uncounted = !version.is_tls13() && config.preferences.versions.tls13();
         let ours = usize::from(context.record_limit) + usize::from(uncounted);
         context.change.max_content = Some(ContentLimit::Protected(ours));
     }

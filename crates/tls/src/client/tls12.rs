@@ -15,6 +15,7 @@ use crate::msg::{self, certificate, tls12};
 use crate::pki::staple::Question;
 use crate::pki::verify::PeerIdentity;
 use crate::record::RecordKey;
+use crate::registry::{ExtensionType, ProtocolVersion};
 use crate::session::{ClientSession, TICKET_LIFETIME};
 use crate::tls12::{MASTER_SECRET, MasterSecret, Side, VERIFY_DATA, signed_params};
 use crate::trace::{Fact, Secret};
@@ -85,11 +86,11 @@ pub(super) fn server_hello<'a>(
         return Err(PeerMisbehaved::RenegotiationInfo.into());
     }
     if answers.session_ticket && common.config.sessions.is_none() {
-        return Err(PeerMisbehaved::UnofferedExtension.into());
+        return Err(PeerMisbehaved::UnofferedExtension(ExtensionType::SESSION_TICKET).into());
     }
-    take_answers(&common.config, &answers.common, false, context)?;
+    take_answers(&common.config, &answers.common, ProtocolVersion::TLS12, context)?;
     context.change.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
-    context.info.tls13 = false;
+    context.info.version = Some(ProtocolVersion::TLS12);
     context.info.suite = Some(suite);
     common.transcript.add(message.whole);
     let mut agreed = Agreed {
@@ -105,7 +106,7 @@ pub(super) fn server_hello<'a>(
     // RFC 5077 §3.4: our session ID given back tells that the ticket was taken. Without a ticket there is nothing that
     // it could stand for: it is the one of RFC 8446 §D.4, which a server of TLS 1.2 has never seen.
     let echoed = hello.session_id == agreed.common.session_id;
-    let session = session.filter(|session| !session.tls13);
+    let session = session.filter(|session| session.version == ProtocolVersion::TLS12);
     if echoed && session.is_none() {
         return Err(PeerMisbehaved::IllegalParameter("session_id").into());
     }
@@ -244,7 +245,7 @@ impl<'a> ExpectServerKeyExchange<'a> {
             .filter(offered)
             .ok_or(PeerMisbehaved::Unoffered("group"))?;
         // The suite promises a kind of signature (RFC 8422 §2).
-        let offered = |scheme: &SignatureScheme| scheme.may_be_offered(preferences.versions.tls13());
+        let offered = |scheme: &SignatureScheme| scheme.may_be_offered(preferences.versions.highest());
         let scheme = SignatureScheme::from_id(exchange.scheme).filter(offered);
         let kind = scheme.map(SignatureScheme::authentication);
         if kind != agreed.suite.authentication() {
@@ -255,7 +256,10 @@ impl<'a> ExpectServerKeyExchange<'a> {
         let public = public.map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
         let content = signed_params(&agreed.common.random, &agreed.server_random, exchange.params)?;
         let signature = (exchange.scheme, exchange.signature);
-        context.info.scheme = Some(self.key.check(preferences.schemes, false, signature, &content)?);
+        context.info.scheme = Some(
+            self.key
+                .check(preferences.schemes, ProtocolVersion::TLS12, signature, &content)?,
+        );
         context.info.group = Some(group);
         agreed.common.transcript.add(message.whole);
         Ok(Some(State::DoneOrRequest(ExpectDone {
@@ -279,7 +283,13 @@ impl<'a> ExpectDone<'a> {
         let flight = config.identity.map_or(0, |identity| identity.message_len()) + FLIGHT;
         let whole = context.outbound.could_keep(flight);
         let usable = |scheme: &SignatureScheme| whole || scheme.prehash().is_some();
-        self.request = Some(choose_scheme(config, &request, false, usable, context.info));
+        self.request = Some(choose_scheme(
+            config,
+            &request,
+            ProtocolVersion::TLS12,
+            usable,
+            context.info,
+        ));
         self.agreed.common.transcript.add(message.whole);
         Ok(Some(State::Done(self)))
     }
@@ -419,7 +429,7 @@ impl<'a> ExpectFinished<'a> {
             let now = agreed.common.config.preferences.clock.now;
             match (new_ticket, old) {
                 (Some((lifetime, ticket)), _) => sessions.store(ClientSession {
-                    tls13: false,
+                    version: ProtocolVersion::TLS12,
                     suite: agreed.suite,
                     secret: HashOutput::new(master.as_bytes()),
                     ticket,

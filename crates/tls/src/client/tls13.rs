@@ -11,6 +11,7 @@ use crate::msg::server_hello::Answers;
 use crate::msg::{self, certificate};
 use crate::pki::verify::PeerIdentity;
 use crate::record::RecordKey;
+use crate::registry::ProtocolVersion;
 use crate::schedule::{KeySchedule, TrafficSecret};
 use crate::session::ClientSession;
 use crate::trace::{Fact, Secret};
@@ -120,7 +121,7 @@ impl<'a> ExpectEncryptedExtensions<'a> {
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         let answers = Answers::parse_encrypted_extensions(message.body())?;
-        take_answers(&self.protected.common.config, &answers, true, context)?;
+        take_answers(&self.protected.common.config, &answers, ProtocolVersion::TLS13, context)?;
         let protected = &mut self.protected;
         protected.common.transcript.add(message.whole);
         Ok(Some(if self.resumed {
@@ -149,7 +150,7 @@ impl<'a> ExpectCertificate<'a> {
             return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
         }
         let config = &self.protected.common.config;
-        let scheme = choose_scheme(config, &request, true, |_| true, context.info);
+        let scheme = choose_scheme(config, &request, ProtocolVersion::TLS13, |_| true, context.info);
         self.request = Some(Request {
             context: heapless::Vec::new(),
             scheme,
@@ -193,9 +194,12 @@ impl<'a> ExpectCertificateVerify<'a> {
         let signature = certificate::parse_verify(message.body())?;
         let hash = common.transcript.hash(suite.hash())?;
         let content = signed_content(SERVER_CONTEXT, &hash)?;
-        let scheme = self
-            .key
-            .check(common.config.preferences.schemes, true, signature, &content)?;
+        let scheme = self.key.check(
+            common.config.preferences.schemes,
+            ProtocolVersion::TLS13,
+            signature,
+            &content,
+        )?;
         context.info.scheme = Some(scheme);
         let hash = hash.as_ref();
         common.config.preferences.tell(Fact::Signature { sent: false, hash });

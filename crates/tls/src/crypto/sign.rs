@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha512};
 use super::CryptoError;
 use super::hash::{HashAlgorithm, HashOutput};
 use super::key::SigningKey;
+use crate::registry::ProtocolVersion;
 
 /// The longest signature of any [`SignatureScheme`], in bytes: RSA with 4096 bits.
 pub const MAX_SIGNATURE: usize = 512;
@@ -113,10 +114,10 @@ impl SignatureScheme {
         )
     }
 
-    /// Whether it may be offered to a peer that may choose TLS 1.3. PKCS#1 v1.5 is for certificates then; but
-    /// `ecdsa_secp521r1_sha512` would promise P-521.
-    pub const fn may_be_offered(self, tls13: bool) -> bool {
-        !tls13 || !matches!(self, EcdsaSecp521r1Sha512)
+    /// Whether it may be offered to a peer that chooses `highest` at most. In TLS 1.3 PKCS#1 v1.5 is for certificates;
+    /// but `ecdsa_secp521r1_sha512` would promise P-521.
+    pub const fn may_be_offered(self, highest: ProtocolVersion) -> bool {
+        !highest.is_tls13() || !matches!(self, EcdsaSecp521r1Sha512)
     }
 
     /// Which suites of TLS 1.2 such a signature goes with (RFC 8422 §2, §5.10).
@@ -147,8 +148,8 @@ impl core::fmt::Display for SignatureScheme {
 impl SigningKey {
     /// The schemes that this key can sign handshakes with, the best first. In TLS 1.3 an ECDSA scheme names hash and
     /// curve (RFC 8446 §4.2.3), in TLS 1.2 only the hash (RFC 8422 §5.10).
-    pub fn schemes(&self, tls13: bool) -> &'static [SignatureScheme] {
-        match (self, tls13) {
+    pub fn schemes(&self, version: ProtocolVersion) -> &'static [SignatureScheme] {
+        match (self, version.is_tls13()) {
             (Self::EcdsaP256(_), true) => &[EcdsaSecp256r1Sha256],
             (Self::EcdsaP256(_), false) => &[EcdsaSecp256r1Sha256, EcdsaSecp384r1Sha384, EcdsaSecp521r1Sha512],
             (Self::EcdsaP384(_), true) => &[EcdsaSecp384r1Sha384],

@@ -3,6 +3,7 @@
 use super::aead::AeadAlgorithm;
 use super::hash::HashAlgorithm;
 pub use super::sign::Authentication;
+use crate::registry::ProtocolVersion;
 
 macro_rules! suites {
     ($($variant:ident = $id:literal $name:literal $aead:ident $hash:ident $authentication:expr;)*) => {
@@ -112,9 +113,12 @@ impl CipherSuite {
         Self::EcdheRsaChaCha20Poly1305Sha256,
     ];
 
-    /// Whether the suite is one of TLS 1.3.
-    pub const fn is_tls13(self) -> bool {
-        self.authentication().is_none()
+    /// The version that the suite is for.
+    pub const fn version(self) -> ProtocolVersion {
+        match self.authentication() {
+            None => ProtocolVersion::TLS13,
+            Some(_) => ProtocolVersion::TLS12,
+        }
     }
 }
 

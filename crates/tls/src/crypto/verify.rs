@@ -10,6 +10,7 @@ use super::CryptoError;
 use super::hash::{HashAlgorithm, HashOutput};
 use super::key::{EC_PUBLIC_KEY, ED25519, P256, P384, RSA, SECP256R1, SECP384R1};
 use super::sign::SignatureScheme;
+use crate::registry::ProtocolVersion;
 
 /// Verifies the signature of a handshake. `spki` is the signer's SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7).
 ///
@@ -21,12 +22,12 @@ use super::sign::SignatureScheme;
 /// 2048 or more than 4096 bits; when the scheme is not for this version; and for RSA without the feature `rsa`.
 pub fn verify(
     scheme: SignatureScheme,
-    tls13: bool,
+    version: ProtocolVersion,
     spki: &[u8],
     message: &[u8],
     signature: &[u8],
 ) -> Result<(), CryptoError> {
-    let (check, key) = choose(scheme, tls13, spki)?;
+    let (check, key) = choose(scheme, version, spki)?;
     check.run(key, message, signature)
 }
 
@@ -44,13 +45,13 @@ pub fn verify_prehashed(
     if hash.as_ref().len() != expected.output_len() {
         return Err(CryptoError);
     }
-    let (check, key) = choose(scheme, false, spki)?;
+    let (check, key) = choose(scheme, ProtocolVersion::TLS12, spki)?;
     check.run_prehashed(key, hash, signature)
 }
 
 /// Whether a scheme is for the kind of key in `spki`, as [`verify`] sees it; RSA's size is not looked at.
-pub fn fits(scheme: SignatureScheme, tls13: bool, spki: &[u8]) -> bool {
-    choose(scheme, tls13, spki).is_ok()
+pub fn fits(scheme: SignatureScheme, version: ProtocolVersion, spki: &[u8]) -> bool {
+    choose(scheme, version, spki).is_ok()
 }
 
 /// The curve of the ECDSA key in `spki`, if it is one, as the IANA number of the group.
@@ -64,8 +65,9 @@ pub fn curve(spki: &[u8]) -> Option<u16> {
 }
 
 /// How to verify with a scheme and a key, and the content of subjectPublicKey.
-fn choose(scheme: SignatureScheme, tls13: bool, spki: &[u8]) -> Result<(Check, &[u8]), CryptoError> {
+fn choose(scheme: SignatureScheme, version: ProtocolVersion, spki: &[u8]) -> Result<(Check, &[u8]), CryptoError> {
     use SignatureScheme::*;
+    let tls13 = version.is_tls13();
     let spki = SubjectPublicKeyInfoRef::from_der(spki).map_err(|_| CryptoError)?;
     let key = spki.subject_public_key.as_bytes().ok_or(CryptoError)?;
     let kind = match spki.algorithm.oid {

@@ -1,22 +1,21 @@
 //! Certificate, CertificateStatus, CertificateVerify and CertificateRequest, of both versions.
 
 use super::client_hello::OCSP;
-use super::{
-    CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, Extensions, emit, emit_extension, extension, list16,
-};
+use super::{Extensions, emit, emit_extension, list16};
 use crate::codec::{Full, Reader, U16List, Writer};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::Authentication;
 use crate::error::{Error, InvalidMessage, PeerMisbehaved};
 pub(crate) use crate::pki::limits::MAX_CHAIN;
 use crate::pki::verify::issuer_of;
+use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 
 /// The certificates of a chain, leaf first.
 pub(crate) type Chain<'a> = heapless::Vec<&'a [u8], MAX_CHAIN>;
 
 /// Certificate of TLS 1.3 (RFC 8446 §4.4.2): `chain` in DER, leaf first.
 pub(crate) fn certificate_tls13(writer: &mut Writer<'_>, context: &[u8], chain: &[&[u8]]) -> Result<(), Full> {
-    emit(writer, CERTIFICATE, |writer| {
+    emit(writer, HandshakeType::CERTIFICATE, |writer| {
         writer.nested8(|writer| writer.bytes(context))?;
         writer.nested24(|writer| {
             chain.iter().try_for_each(|certificate| {
@@ -29,7 +28,7 @@ pub(crate) fn certificate_tls13(writer: &mut Writer<'_>, context: &[u8], chain: 
 
 /// Certificate of TLS 1.2 (RFC 5246 §7.4.2).
 pub(crate) fn certificate_tls12(writer: &mut Writer<'_>, chain: &[&[u8]]) -> Result<(), Full> {
-    emit(writer, CERTIFICATE, |writer| {
+    emit(writer, HandshakeType::CERTIFICATE, |writer| {
         writer.nested24(|writer| {
             chain
                 .iter()
@@ -56,11 +55,11 @@ pub(crate) fn parse_tls13<'a>(
     let (mut chain, mut staple) = (Chain::new(), None);
     while !entries.is_empty() {
         push(&mut chain, entries.vector24()?)?;
-        let extensions = Extensions::parse(entries.vector16()?)?.only(&[extension::STATUS_REQUEST])?;
+        let extensions = Extensions::parse(entries.vector16()?)?.only(&[ExtensionType::STATUS_REQUEST])?;
         for (kind, body) in extensions.iter() {
             // Nothing else was offered that could be answered here (RFC 8446 §4.4.2).
-            if kind != extension::STATUS_REQUEST || !asked {
-                return Err(PeerMisbehaved::UnofferedExtension.into());
+            if kind != ExtensionType::STATUS_REQUEST || !asked {
+                return Err(PeerMisbehaved::UnofferedExtension(kind).into());
             }
             let response = parse_status(body)?;
             if chain.len() == 1 {
@@ -112,7 +111,7 @@ pub(crate) fn certificate_verify(
     scheme: SignatureScheme,
     signature: &[u8],
 ) -> Result<(), Full> {
-    emit(writer, CERTIFICATE_VERIFY, |writer| {
+    emit(writer, HandshakeType::CERTIFICATE_VERIFY, |writer| {
         emit_signature(writer, scheme, signature)
     })
 }
@@ -138,11 +137,13 @@ pub(crate) fn parse_signature<'a>(reader: &mut Reader<'a>) -> Result<(u16, &'a [
 
 /// CertificateRequest of TLS 1.3 (RFC 8446 §4.3.2), with an empty context.
 pub(crate) fn request_tls13(writer: &mut Writer<'_>, schemes: &[SignatureScheme]) -> Result<(), Full> {
-    emit(writer, CERTIFICATE_REQUEST, |writer| {
+    emit(writer, HandshakeType::CERTIFICATE_REQUEST, |writer| {
         writer.nested8(|_| Ok(()))?;
         writer.nested16(|writer| {
-            emit_extension(writer, extension::SIGNATURE_ALGORITHMS, |writer| {
-                let mut schemes = schemes.iter().filter(|scheme| scheme.may_be_offered(true));
+            emit_extension(writer, ExtensionType::SIGNATURE_ALGORITHMS, |writer| {
+                let mut schemes = schemes
+                    .iter()
+                    .filter(|scheme| scheme.may_be_offered(ProtocolVersion::TLS13));
                 writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))
             })
         })
@@ -196,10 +197,10 @@ pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<CertificateRequest<'_>,
     let mut reader = Reader::new(body, "CertificateRequest");
     let context = reader.vector8()?;
     let extensions = Extensions::parse(reader.vector16()?)?.only(&[
-        extension::STATUS_REQUEST,
-        extension::SIGNATURE_ALGORITHMS,
-        extension::CERTIFICATE_AUTHORITIES,
-        extension::SIGNATURE_ALGORITHMS_CERT,
+        ExtensionType::STATUS_REQUEST,
+        ExtensionType::SIGNATURE_ALGORITHMS,
+        ExtensionType::CERTIFICATE_AUTHORITIES,
+        ExtensionType::SIGNATURE_ALGORITHMS_CERT,
     ])?;
     reader.finish()?;
     let find = |wanted| {
@@ -207,10 +208,10 @@ pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<CertificateRequest<'_>,
             .iter()
             .find_map(|(kind, body)| (kind == wanted).then_some(body))
     };
-    let schemes = find(extension::SIGNATURE_ALGORITHMS);
-    let schemes = schemes.ok_or(PeerMisbehaved::MissingExtension("signature_algorithms"))?;
+    let schemes = find(ExtensionType::SIGNATURE_ALGORITHMS);
+    let schemes = schemes.ok_or(PeerMisbehaved::MissingExtension(ExtensionType::SIGNATURE_ALGORITHMS))?;
     let mut authorities: &[u8] = &[];
-    if let Some(body) = find(extension::CERTIFICATE_AUTHORITIES) {
+    if let Some(body) = find(ExtensionType::CERTIFICATE_AUTHORITIES) {
         let mut reader = Reader::new(body, AUTHORITIES);
         authorities = reader.vector16()?;
         reader.finish()?;
@@ -238,7 +239,7 @@ pub(crate) fn request_tls12(
     writer: &mut Writer<'_>,
     mut schemes: impl Iterator<Item = SignatureScheme>,
 ) -> Result<(), Full> {
-    emit(writer, CERTIFICATE_REQUEST, |writer| {
+    emit(writer, HandshakeType::CERTIFICATE_REQUEST, |writer| {
         writer.nested8(|writer| writer.bytes(&[ECDSA_SIGN, RSA_SIGN]))?;
         writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))?;
         writer.nested16(|_| Ok(()))

@@ -1,15 +1,14 @@
 //! ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2): everything about it is checked once, here.
 
-use super::{
-    CLIENT_HELLO, Extensions, TLS12, TLS13, emit, emit_extension, empty, extension, first_duplicate, first_outside,
-    list16, parse_record_size_limit,
-};
+use super::{Extensions, emit, emit_extension, empty, first_duplicate, first_outside, list16, parse_record_size_limit};
 use crate::codec::{Full, Reader, U16List, Writer};
+use crate::config::Versions;
 use crate::crypto::hash::{HashAlgorithm, HashOutput, Hasher};
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, InvalidMessage, PeerMisbehaved};
+use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 
 /// `TLS_EMPTY_RENEGOTIATION_INFO_SCSV` (RFC 5746 §3.3).
 const RENEGOTIATION_SCSV: u16 = 0x00ff;
@@ -24,7 +23,7 @@ const PSK_DHE_KE: u8 = 1;
 #[derive(Debug, Clone)]
 pub struct ClientHello<'a> {
     /// `legacy_version`.
-    pub legacy_version: u16,
+    pub legacy_version: ProtocolVersion,
     /// `random`.
     pub random: &'a [u8; 32],
     /// `legacy_session_id`, at most 32 bytes.
@@ -73,7 +72,7 @@ impl<'a> ClientHello<'a> {
     /// Malformed structures, an extension that comes twice, `pre_shared_key` elsewhere than at the end.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(body, "ClientHello");
-        let legacy_version = reader.u16()?;
+        let legacy_version = ProtocolVersion(reader.u16()?);
         let random = reader.array()?;
         let session_id = reader.vector8()?;
         if session_id.len() > 32 {
@@ -139,7 +138,7 @@ impl<'a> ClientHello<'a> {
     /// The hash of all that may not change between the first and the second ClientHello (RFC 8446 §4.1.2).
     pub(crate) fn unchanging_part(&self) -> HashOutput {
         let mut hasher = Hasher::new(HashAlgorithm::Sha256);
-        hasher.update(&self.legacy_version.to_be_bytes());
+        hasher.update(&self.legacy_version.0.to_be_bytes());
         hasher.update(self.random);
         for vector in [self.session_id, self.cipher_suites.as_bytes(), self.compression_methods] {
             hasher.update(&vector.len().to_be_bytes());
@@ -147,14 +146,14 @@ impl<'a> ClientHello<'a> {
         }
         for (kind, body) in self.extensions.iter() {
             let may_change = [
-                extension::KEY_SHARE,
-                extension::PRE_SHARED_KEY,
-                extension::EARLY_DATA,
-                extension::COOKIE,
-                extension::PADDING,
+                ExtensionType::KEY_SHARE,
+                ExtensionType::PRE_SHARED_KEY,
+                ExtensionType::EARLY_DATA,
+                ExtensionType::COOKIE,
+                ExtensionType::PADDING,
             ];
             if !may_change.contains(&kind) {
-                hasher.update(&kind.to_be_bytes());
+                hasher.update(&kind.0.to_be_bytes());
                 hasher.update(&body.len().to_be_bytes());
                 hasher.update(body);
             }
@@ -162,25 +161,25 @@ impl<'a> ClientHello<'a> {
         hasher.finish()
     }
 
-    fn note(&mut self, kind: u16, body: &'a [u8]) -> Result<(), Error> {
+    fn note(&mut self, kind: ExtensionType, body: &'a [u8]) -> Result<(), Error> {
         match kind {
-            extension::SERVER_NAME => self.server_name = parse_server_name(body)?,
-            extension::SUPPORTED_GROUPS => self.supported_groups = Some(list16(body, "supported_groups")?),
-            extension::SIGNATURE_ALGORITHMS => {
+            ExtensionType::SERVER_NAME => self.server_name = parse_server_name(body)?,
+            ExtensionType::SUPPORTED_GROUPS => self.supported_groups = Some(list16(body, "supported_groups")?),
+            ExtensionType::SIGNATURE_ALGORITHMS => {
                 self.signature_algorithms = Some(list16(body, "signature_algorithms")?);
             }
-            extension::SIGNATURE_ALGORITHMS_CERT => {
+            ExtensionType::SIGNATURE_ALGORITHMS_CERT => {
                 list16(body, "signature_algorithms_cert")?;
             }
-            extension::SUPPORTED_VERSIONS => {
+            ExtensionType::SUPPORTED_VERSIONS => {
                 let mut reader = Reader::new(body, "supported_versions");
                 self.supported_versions = Some(U16List::parse(reader.vector8()?, "supported_versions")?);
                 reader.finish()?;
             }
-            extension::KEY_SHARE => self.key_shares = Some(KeyShares::parse(body)?),
-            extension::ALPN => self.protocols = Some(Protocols::parse(body)?),
-            extension::RECORD_SIZE_LIMIT => self.record_size_limit = Some(parse_record_size_limit(body)?),
-            extension::MAX_FRAGMENT_LENGTH => {
+            ExtensionType::KEY_SHARE => self.key_shares = Some(KeyShares::parse(body)?),
+            ExtensionType::ALPN => self.protocols = Some(Protocols::parse(body)?),
+            ExtensionType::RECORD_SIZE_LIMIT => self.record_size_limit = Some(parse_record_size_limit(body)?),
+            ExtensionType::MAX_FRAGMENT_LENGTH => {
                 let mut reader = Reader::new(body, "max_fragment_length");
                 let code = reader.u8()?;
                 reader.finish()?;
@@ -189,17 +188,17 @@ impl<'a> ClientHello<'a> {
                 }
                 self.max_fragment_length = Some(256 << code);
             }
-            extension::EXTENDED_MASTER_SECRET => {
+            ExtensionType::EXTENDED_MASTER_SECRET => {
                 empty(body, "extended_master_secret")?;
                 self.extended_master_secret = true;
             }
-            extension::SESSION_TICKET => self.session_ticket = Some(body),
-            extension::RENEGOTIATION_INFO => {
+            ExtensionType::SESSION_TICKET => self.session_ticket = Some(body),
+            ExtensionType::RENEGOTIATION_INFO => {
                 let mut reader = Reader::new(body, "renegotiation_info");
                 self.renegotiation_info = Some(reader.vector8()?);
                 reader.finish()?;
             }
-            extension::EC_POINT_FORMATS => {
+            ExtensionType::EC_POINT_FORMATS => {
                 let mut reader = Reader::new(body, "ec_point_formats");
                 let formats = reader.vector8()?;
                 reader.finish()?;
@@ -208,7 +207,7 @@ impl<'a> ClientHello<'a> {
                 }
                 self.uncompressed_points = Some(formats.contains(&0));
             }
-            extension::PSK_KEY_EXCHANGE_MODES => {
+            ExtensionType::PSK_KEY_EXCHANGE_MODES => {
                 let mut reader = Reader::new(body, "psk_key_exchange_modes");
                 let modes = reader.vector8()?;
                 reader.finish()?;
@@ -217,12 +216,12 @@ impl<'a> ClientHello<'a> {
                 }
                 self.psk_modes = Some(modes);
             }
-            extension::PRE_SHARED_KEY => self.psks = Some(Psks::parse(body)?),
-            extension::EARLY_DATA => {
+            ExtensionType::PRE_SHARED_KEY => self.psks = Some(Psks::parse(body)?),
+            ExtensionType::EARLY_DATA => {
                 empty(body, "early_data")?;
                 self.early_data = true;
             }
-            extension::COOKIE => {
+            ExtensionType::COOKIE => {
                 let mut reader = Reader::new(body, "cookie");
                 if reader.vector16()?.is_empty() {
                     return Err(InvalidMessage::IllegalValue("cookie").into());
@@ -400,8 +399,7 @@ impl<'a> Psks<'a> {
 pub(crate) struct Offer<'a> {
     pub(crate) random: &'a [u8; 32],
     pub(crate) session_id: &'a [u8],
-    pub(crate) tls12: bool,
-    pub(crate) tls13: bool,
+    pub(crate) versions: Versions,
     pub(crate) suites: &'a [CipherSuite],
     pub(crate) groups: &'a [Group],
     pub(crate) schemes: &'a [SignatureScheme],
@@ -419,12 +417,12 @@ pub(crate) struct Offer<'a> {
 impl Offer<'_> {
     /// Writes the ClientHello.
     pub(crate) fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
-        emit(writer, CLIENT_HELLO, |writer| {
-            writer.u16(TLS12)?;
+        emit(writer, HandshakeType::CLIENT_HELLO, |writer| {
+            writer.u16(ProtocolVersion::TLS12.0)?;
             writer.bytes(self.random)?;
             writer.nested8(|writer| writer.bytes(self.session_id))?;
             writer.nested16(|writer| {
-                let offered = |suite: &&CipherSuite| if suite.is_tls13() { self.tls13 } else { self.tls12 };
+                let offered = |suite: &&CipherSuite| self.versions.contains(suite.version());
                 self.suites
                     .iter()
                     .filter(offered)
@@ -437,33 +435,34 @@ impl Offer<'_> {
 
     fn emit_extensions(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
         if let Some(name) = self.server_name {
-            emit_extension(writer, extension::SERVER_NAME, |writer| {
+            emit_extension(writer, ExtensionType::SERVER_NAME, |writer| {
                 writer.nested16(|writer| {
                     writer.u8(0)?; // host_name
                     writer.nested16(|writer| writer.bytes(name.as_bytes()))
                 })
             })?;
         }
-        emit_extension(writer, extension::STATUS_REQUEST, |writer| {
+        emit_extension(writer, ExtensionType::STATUS_REQUEST, |writer| {
             writer.u8(OCSP)?;
             writer.nested16(|_| Ok(()))?; // responder_id_list
             writer.nested16(|_| Ok(())) // request_extensions
         })?;
-        emit_extension(writer, extension::SUPPORTED_GROUPS, |writer| {
+        emit_extension(writer, ExtensionType::SUPPORTED_GROUPS, |writer| {
             writer.nested16(|writer| {
-                let offered = |group: &&Group| self.tls13 || group.in_tls12();
+                let offered = |group: &&Group| self.versions.tls13() || group.in_tls12();
                 self.groups
                     .iter()
                     .filter(offered)
                     .try_for_each(|group| writer.u16(group.id()))
             })
         })?;
-        emit_extension(writer, extension::SIGNATURE_ALGORITHMS, |writer| {
-            let mut schemes = self.schemes.iter().filter(|scheme| scheme.may_be_offered(self.tls13));
+        emit_extension(writer, ExtensionType::SIGNATURE_ALGORITHMS, |writer| {
+            let highest = self.versions.highest();
+            let mut schemes = self.schemes.iter().filter(|scheme| scheme.may_be_offered(highest));
             writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))
         })?;
         if !self.protocols.is_empty() {
-            emit_extension(writer, extension::ALPN, |writer| {
+            emit_extension(writer, ExtensionType::ALPN, |writer| {
                 writer.nested16(|writer| {
                     self.protocols
                         .iter()
@@ -471,43 +470,45 @@ impl Offer<'_> {
                 })
             })?;
         }
-        emit_extension(writer, extension::RECORD_SIZE_LIMIT, |writer| {
+        emit_extension(writer, ExtensionType::RECORD_SIZE_LIMIT, |writer| {
             writer.u16(self.record_size_limit)
         })?;
-        if self.tls12 {
-            emit_extension(writer, extension::EC_POINT_FORMATS, |writer| {
+        if self.versions.tls12() {
+            emit_extension(writer, ExtensionType::EC_POINT_FORMATS, |writer| {
                 writer.nested8(|writer| writer.u8(0))
             })?;
-            emit_extension(writer, extension::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
-            emit_extension(writer, extension::RENEGOTIATION_INFO, |writer| {
+            emit_extension(writer, ExtensionType::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
+            emit_extension(writer, ExtensionType::RENEGOTIATION_INFO, |writer| {
                 writer.nested8(|_| Ok(()))
             })?;
             if let Some(ticket) = self.session_ticket {
-                emit_extension(writer, extension::SESSION_TICKET, |writer| writer.bytes(ticket))?;
+                emit_extension(writer, ExtensionType::SESSION_TICKET, |writer| writer.bytes(ticket))?;
             }
         }
-        if self.tls13 {
+        if self.versions.tls13() {
             self.emit_tls13_extensions(writer)?;
         }
         Ok(())
     }
 
     fn emit_tls13_extensions(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
-        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| {
+        emit_extension(writer, ExtensionType::SUPPORTED_VERSIONS, |writer| {
             writer.nested8(|writer| {
-                writer.u16(TLS13)?;
-                if self.tls12 { writer.u16(TLS12) } else { Ok(()) }
+                [ProtocolVersion::TLS13, ProtocolVersion::TLS12]
+                    .into_iter()
+                    .filter(|version| self.versions.contains(*version))
+                    .try_for_each(|version| writer.u16(version.0))
             })
         })?;
         if let Some(cookie) = self.cookie {
-            emit_extension(writer, extension::COOKIE, |writer| {
+            emit_extension(writer, ExtensionType::COOKIE, |writer| {
                 writer.nested16(|writer| writer.bytes(cookie))
             })?;
         }
-        emit_extension(writer, extension::PSK_KEY_EXCHANGE_MODES, |writer| {
+        emit_extension(writer, ExtensionType::PSK_KEY_EXCHANGE_MODES, |writer| {
             writer.nested8(|writer| writer.u8(PSK_DHE_KE))
         })?;
-        emit_extension(writer, extension::KEY_SHARE, |writer| {
+        emit_extension(writer, ExtensionType::KEY_SHARE, |writer| {
             writer.nested16(|writer| {
                 self.key_pairs.iter().try_for_each(|pair| {
                     writer.u16(pair.group().id())?;
@@ -517,7 +518,7 @@ impl Offer<'_> {
         })?;
         // RFC 8446 §4.2.11: the last one.
         if let Some((identity, age, binder)) = self.psk {
-            emit_extension(writer, extension::PRE_SHARED_KEY, |writer| {
+            emit_extension(writer, ExtensionType::PRE_SHARED_KEY, |writer| {
                 writer.nested16(|writer| {
                     writer.nested16(|writer| writer.bytes(identity))?;
                     writer.bytes(&age.to_be_bytes())

@@ -8,37 +8,7 @@ pub(crate) mod tls12;
 
 use super::codec::{Full, Reader, U16List, Writer};
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
-
-/// `hello_request` (RFC 5246 §7.4).
-pub(crate) const HELLO_REQUEST: u8 = 0;
-/// `client_hello` (RFC 8446 §4).
-pub(crate) const CLIENT_HELLO: u8 = 1;
-/// `server_hello`.
-pub(crate) const SERVER_HELLO: u8 = 2;
-/// `new_session_ticket`.
-pub(crate) const NEW_SESSION_TICKET: u8 = 4;
-/// `encrypted_extensions`.
-pub(crate) const ENCRYPTED_EXTENSIONS: u8 = 8;
-/// `certificate`.
-pub(crate) const CERTIFICATE: u8 = 11;
-/// `server_key_exchange` (RFC 5246 §7.4).
-pub(crate) const SERVER_KEY_EXCHANGE: u8 = 12;
-/// `certificate_request`.
-pub(crate) const CERTIFICATE_REQUEST: u8 = 13;
-/// `server_hello_done` (RFC 5246 §7.4).
-pub(crate) const SERVER_HELLO_DONE: u8 = 14;
-/// `certificate_verify`.
-pub(crate) const CERTIFICATE_VERIFY: u8 = 15;
-/// `client_key_exchange` (RFC 5246 §7.4).
-pub(crate) const CLIENT_KEY_EXCHANGE: u8 = 16;
-/// `certificate_status` (RFC 6066 §8).
-pub(crate) const CERTIFICATE_STATUS: u8 = 22;
-/// `finished`.
-pub(crate) const FINISHED: u8 = 20;
-/// `key_update`.
-pub(crate) const KEY_UPDATE: u8 = 24;
-/// `message_hash`, which is never sent (RFC 8446 §4.4.1).
-pub(crate) const MESSAGE_HASH: u8 = 254;
+use super::registry::{ExtensionType, HandshakeType};
 
 /// The longest handshake message of most types that is accepted, in bytes, header included. RFC 8446 §4 would allow
 /// 16 MiB.
@@ -48,115 +18,39 @@ pub const MAX_MESSAGE: usize = 16 * 1024;
 pub const MAX_CERTIFICATE_MESSAGE: usize = 64 * 1024;
 
 /// The longest message of a type that is accepted, in bytes, header included.
-pub(crate) const fn max_message(kind: u8) -> usize {
+pub(crate) const fn max_message(kind: HandshakeType) -> usize {
     match kind {
-        CERTIFICATE | CERTIFICATE_REQUEST => MAX_CERTIFICATE_MESSAGE,
+        HandshakeType::CERTIFICATE | HandshakeType::CERTIFICATE_REQUEST => MAX_CERTIFICATE_MESSAGE,
         _ => MAX_MESSAGE,
-    }
-}
-
-/// The name of a handshake message (RFC 8446 §B.3, RFC 5246 §7.4).
-pub(crate) const fn message_name(kind: u8) -> &'static str {
-    match kind {
-        CLIENT_HELLO => "ClientHello",
-        SERVER_HELLO => "ServerHello",
-        NEW_SESSION_TICKET => "NewSessionTicket",
-        ENCRYPTED_EXTENSIONS => "EncryptedExtensions",
-        CERTIFICATE => "Certificate",
-        SERVER_KEY_EXCHANGE => "ServerKeyExchange",
-        CERTIFICATE_REQUEST => "CertificateRequest",
-        CERTIFICATE_VERIFY => "CertificateVerify",
-        CLIENT_KEY_EXCHANGE => "ClientKeyExchange",
-        CERTIFICATE_STATUS => "CertificateStatus",
-        FINISHED => "Finished",
-        _ => "handshake message",
     }
 }
 
 /// The length of a handshake message's header, in bytes: type and length.
 pub(crate) const HANDSHAKE_HEADER_LEN: usize = 4;
 
-/// SSL 3.0.
-pub(crate) const SSL3: u16 = 0x0300;
-/// TLS 1.2.
-pub(crate) const TLS12: u16 = 0x0303;
-/// TLS 1.3.
-pub(crate) const TLS13: u16 = 0x0304;
-
-/// Extension types (RFC 8446 §4.2 and the IANA registry).
-pub(crate) mod extension {
-    pub(crate) const SERVER_NAME: u16 = 0;
-    pub(crate) const MAX_FRAGMENT_LENGTH: u16 = 1;
-    pub(crate) const STATUS_REQUEST: u16 = 5;
-    pub(crate) const SUPPORTED_GROUPS: u16 = 10;
-    pub(crate) const EC_POINT_FORMATS: u16 = 11;
-    pub(crate) const SIGNATURE_ALGORITHMS: u16 = 13;
-    pub(crate) const ALPN: u16 = 16;
-    pub(crate) const PADDING: u16 = 21;
-    pub(crate) const EXTENDED_MASTER_SECRET: u16 = 23;
-    pub(crate) const RECORD_SIZE_LIMIT: u16 = 28;
-    pub(crate) const SESSION_TICKET: u16 = 35;
-    pub(crate) const PRE_SHARED_KEY: u16 = 41;
-    pub(crate) const EARLY_DATA: u16 = 42;
-    pub(crate) const SUPPORTED_VERSIONS: u16 = 43;
-    pub(crate) const COOKIE: u16 = 44;
-    pub(crate) const PSK_KEY_EXCHANGE_MODES: u16 = 45;
-    pub(crate) const CERTIFICATE_AUTHORITIES: u16 = 47;
-    pub(crate) const SIGNATURE_ALGORITHMS_CERT: u16 = 50;
-    pub(crate) const KEY_SHARE: u16 = 51;
-    pub(crate) const RENEGOTIATION_INFO: u16 = 0xff01;
-
-    /// Whether the extension is known here, and known not to belong into some messages.
-    pub(crate) fn is_known(kind: u16) -> bool {
-        matches!(
-            kind,
-            SERVER_NAME
-                | MAX_FRAGMENT_LENGTH
-                | STATUS_REQUEST
-                | SUPPORTED_GROUPS
-                | EC_POINT_FORMATS
-                | SIGNATURE_ALGORITHMS
-                | ALPN
-                | PADDING
-                | EXTENDED_MASTER_SECRET
-                | RECORD_SIZE_LIMIT
-                | SESSION_TICKET
-                | PRE_SHARED_KEY
-                | EARLY_DATA
-                | SUPPORTED_VERSIONS
-                | COOKIE
-                | PSK_KEY_EXCHANGE_MODES
-                | CERTIFICATE_AUTHORITIES
-                | SIGNATURE_ALGORITHMS_CERT
-                | KEY_SHARE
-                | RENEGOTIATION_INFO
-        )
-    }
-}
-
 /// Writes a handshake message with its header.
 pub(crate) fn emit(
     writer: &mut Writer<'_>,
-    kind: u8,
+    kind: HandshakeType,
     body: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
 ) -> Result<(), Full> {
-    writer.u8(kind)?;
+    writer.u8(kind.0)?;
     writer.nested24(body)
 }
 
 /// Writes an extension with its header.
 pub(crate) fn emit_extension(
     writer: &mut Writer<'_>,
-    kind: u16,
+    kind: ExtensionType,
     body: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
 ) -> Result<(), Full> {
-    writer.u16(kind)?;
+    writer.u16(kind.0)?;
     writer.nested16(body)
 }
 
 /// Finished (RFC 8446 §4.4.4, RFC 5246 §7.4.9).
 pub(crate) fn finished(writer: &mut Writer<'_>, verify_data: &[u8]) -> Result<(), Full> {
-    emit(writer, FINISHED, |writer| writer.bytes(verify_data))
+    emit(writer, HandshakeType::FINISHED, |writer| writer.bytes(verify_data))
 }
 
 /// Checks that the body of a Finished has the length that it must have, and returns it.
@@ -180,15 +74,15 @@ impl<'a> Extensions<'a> {
         }
         let extensions = Self(block);
         // RFC 8446 §4.2: "There MUST NOT be more than one extension of the same type".
-        if let Some(kind) = first_duplicate(extensions.iter().map(|(kind, _)| kind)) {
-            return Err(PeerMisbehaved::DuplicateExtension(kind).into());
+        if let Some(kind) = first_duplicate(extensions.iter().map(|(kind, _)| kind.0)) {
+            return Err(PeerMisbehaved::DuplicateExtension(ExtensionType(kind)).into());
         }
         Ok(extensions)
     }
 
     /// Checks that of the extensions that are known here only those in `allowed` are there (RFC 8446 §4.2).
-    pub(crate) fn only(self, allowed: &[u16]) -> Result<Self, Error> {
-        let misplaced = |kind: &u16| extension::is_known(*kind) && !allowed.contains(kind);
+    pub(crate) fn only(self, allowed: &[ExtensionType]) -> Result<Self, Error> {
+        let misplaced = |kind: &ExtensionType| kind.is_handled() && !allowed.contains(kind);
         match self.iter().map(|(kind, _)| kind).find(misplaced) {
             Some(kind) => Err(PeerMisbehaved::MisplacedExtension(kind).into()),
             None => Ok(self),
@@ -196,11 +90,11 @@ impl<'a> Extensions<'a> {
     }
 
     /// The extensions, in their order.
-    pub(crate) fn iter(self) -> impl Iterator<Item = (u16, &'a [u8])> + Clone {
+    pub(crate) fn iter(self) -> impl Iterator<Item = (ExtensionType, &'a [u8])> + Clone {
         let mut reader = Reader::new(self.0, "extensions");
         // They were checked to be whole when the block was parsed.
         core::iter::from_fn(move || {
-            let kind = reader.u16().ok()?;
+            let kind = ExtensionType(reader.u16().ok()?);
             Some((kind, reader.vector16().ok()?))
         })
     }

@@ -1,13 +1,11 @@
 //! ServerHello, HelloRetryRequest and EncryptedExtensions.
 
-use super::{
-    ENCRYPTED_EXTENSIONS, Extensions, SERVER_HELLO, TLS12, TLS13, emit, emit_extension, empty, extension,
-    parse_record_size_limit, parse_selected_alpn,
-};
+use super::{Extensions, emit, emit_extension, empty, parse_record_size_limit, parse_selected_alpn};
 use crate::codec::{Full, Reader, Writer};
 use crate::crypto::kx::Group;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, InvalidMessage, PeerMisbehaved};
+use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 
 /// The `random` that makes a ServerHello a HelloRetryRequest: SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
 pub(crate) const HELLO_RETRY_REQUEST_RANDOM: [u8; 32] = [
@@ -31,13 +29,15 @@ pub(crate) fn server_hello_tls13(
 ) -> Result<(), Full> {
     hello(writer, random, session_id, suite, |writer| {
         // In the order of RFC 8448's traces, which can then be compared byte for byte.
-        emit_extension(writer, extension::KEY_SHARE, |writer| {
+        emit_extension(writer, ExtensionType::KEY_SHARE, |writer| {
             writer.u16(group.id())?;
             writer.nested16(|writer| writer.bytes(key_share))
         })?;
-        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| writer.u16(TLS13))?;
+        emit_extension(writer, ExtensionType::SUPPORTED_VERSIONS, |writer| {
+            writer.u16(ProtocolVersion::TLS13.0)
+        })?;
         match psk {
-            Some(number) => emit_extension(writer, extension::PRE_SHARED_KEY, |writer| writer.u16(number)),
+            Some(number) => emit_extension(writer, ExtensionType::PRE_SHARED_KEY, |writer| writer.u16(number)),
             None => Ok(()),
         }
     })
@@ -51,8 +51,10 @@ pub(crate) fn hello_retry_request(
     group: Group,
 ) -> Result<(), Full> {
     hello(writer, &HELLO_RETRY_REQUEST_RANDOM, session_id, suite, |writer| {
-        emit_extension(writer, extension::KEY_SHARE, |writer| writer.u16(group.id()))?;
-        emit_extension(writer, extension::SUPPORTED_VERSIONS, |writer| writer.u16(TLS13))
+        emit_extension(writer, ExtensionType::KEY_SHARE, |writer| writer.u16(group.id()))?;
+        emit_extension(writer, ExtensionType::SUPPORTED_VERSIONS, |writer| {
+            writer.u16(ProtocolVersion::TLS13.0)
+        })
     })
 }
 
@@ -79,19 +81,19 @@ pub(crate) struct Answers<'a> {
 impl Answers<'_> {
     fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
         if self.server_name {
-            emit_extension(writer, extension::SERVER_NAME, |_| Ok(()))?;
+            emit_extension(writer, ExtensionType::SERVER_NAME, |_| Ok(()))?;
         }
         if let Some(protocol) = self.protocol {
-            emit_extension(writer, extension::ALPN, |writer| {
+            emit_extension(writer, ExtensionType::ALPN, |writer| {
                 writer.nested16(|writer| writer.nested8(|writer| writer.bytes(protocol)))
             })?;
         }
         if let Some(limit) = self.record_size_limit {
-            emit_extension(writer, extension::RECORD_SIZE_LIMIT, |writer| writer.u16(limit))?;
+            emit_extension(writer, ExtensionType::RECORD_SIZE_LIMIT, |writer| writer.u16(limit))?;
         }
         if let Some(length) = self.max_fragment_length {
             let code = (length / 256).trailing_zeros() as u8;
-            emit_extension(writer, extension::MAX_FRAGMENT_LENGTH, |writer| writer.u8(code))?;
+            emit_extension(writer, ExtensionType::MAX_FRAGMENT_LENGTH, |writer| writer.u8(code))?;
         }
         Ok(())
     }
@@ -107,18 +109,18 @@ pub(crate) fn server_hello_tls12(
 ) -> Result<(), Full> {
     hello(writer, random, session_id, suite, |writer| {
         if answers.renegotiation_info {
-            emit_extension(writer, extension::RENEGOTIATION_INFO, |writer| {
+            emit_extension(writer, ExtensionType::RENEGOTIATION_INFO, |writer| {
                 writer.nested8(|_| Ok(()))
             })?;
         }
         if answers.extended_master_secret {
-            emit_extension(writer, extension::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
+            emit_extension(writer, ExtensionType::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
         }
         if answers.session_ticket {
-            emit_extension(writer, extension::SESSION_TICKET, |_| Ok(()))?;
+            emit_extension(writer, ExtensionType::SESSION_TICKET, |_| Ok(()))?;
         }
         if answers.ec_point_formats {
-            emit_extension(writer, extension::EC_POINT_FORMATS, |writer| {
+            emit_extension(writer, ExtensionType::EC_POINT_FORMATS, |writer| {
                 writer.nested8(|writer| writer.u8(0))
             })?;
         }
@@ -133,10 +135,10 @@ pub(crate) fn encrypted_extensions(
     groups: Option<&[Group]>,
     answers: &Answers<'_>,
 ) -> Result<(), Full> {
-    emit(writer, ENCRYPTED_EXTENSIONS, |writer| {
+    emit(writer, HandshakeType::ENCRYPTED_EXTENSIONS, |writer| {
         writer.nested16(|writer| {
             if let Some(groups) = groups {
-                emit_extension(writer, extension::SUPPORTED_GROUPS, |writer| {
+                emit_extension(writer, ExtensionType::SUPPORTED_GROUPS, |writer| {
                     writer.nested16(|writer| groups.iter().try_for_each(|group| writer.u16(group.id())))
                 })?;
             }
@@ -152,8 +154,8 @@ fn hello(
     suite: CipherSuite,
     extensions: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
 ) -> Result<(), Full> {
-    emit(writer, SERVER_HELLO, |writer| {
-        writer.u16(TLS12)?;
+    emit(writer, HandshakeType::SERVER_HELLO, |writer| {
+        writer.u16(ProtocolVersion::TLS12.0)?;
         writer.bytes(random)?;
         writer.nested8(|writer| writer.bytes(session_id))?;
         writer.u16(suite.id())?;
@@ -171,12 +173,12 @@ fn hello(
 /// A ServerHello or HelloRetryRequest whose structures have been checked.
 #[derive(Debug)]
 pub(crate) struct ServerHello<'a> {
-    pub(crate) version: u16,
+    pub(crate) version: ProtocolVersion,
     pub(crate) random: &'a [u8; 32],
     pub(crate) session_id: &'a [u8],
     pub(crate) suite: u16,
     pub(crate) compression: u8,
-    pub(crate) selected_version: Option<u16>,
+    pub(crate) selected_version: Option<ProtocolVersion>,
     pub(crate) key_share: Option<&'a [u8]>,
     pub(crate) psk: Option<u16>,
     pub(crate) cookie: Option<&'a [u8]>,
@@ -186,15 +188,15 @@ pub(crate) struct ServerHello<'a> {
     /// Whether a CertificateStatus may come (RFC 6066 §8). Ours never say so: no status is stapled here.
     pub(crate) status: bool,
     /// There is an extension that belongs into no ServerHello of TLS 1.3, and the like.
-    pub(crate) only_tls12: Option<u16>,
-    pub(crate) only_tls13: Option<u16>,
+    pub(crate) only_tls12: Option<ExtensionType>,
+    pub(crate) only_tls13: Option<ExtensionType>,
 }
 
 impl<'a> ServerHello<'a> {
     /// Checks the body of a ServerHello. Every extension has to be one that a hello of ours may have offered.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(body, "ServerHello");
-        let version = reader.u16()?;
+        let version = ProtocolVersion(reader.u16()?);
         let random = reader.array()?;
         let session_id = reader.vector8()?;
         if session_id.len() > 32 {
@@ -231,21 +233,21 @@ impl<'a> ServerHello<'a> {
         *self.random == HELLO_RETRY_REQUEST_RANDOM
     }
 
-    fn note(&mut self, kind: u16, body: &'a [u8]) -> Result<(), Error> {
+    fn note(&mut self, kind: ExtensionType, body: &'a [u8]) -> Result<(), Error> {
         match kind {
-            extension::SUPPORTED_VERSIONS => {
+            ExtensionType::SUPPORTED_VERSIONS => {
                 let mut reader = Reader::new(body, "supported_versions");
-                self.selected_version = Some(reader.u16()?);
+                self.selected_version = Some(ProtocolVersion(reader.u16()?));
                 reader.finish()?;
             }
-            extension::KEY_SHARE => self.key_share = Some(body),
-            extension::PRE_SHARED_KEY => {
+            ExtensionType::KEY_SHARE => self.key_share = Some(body),
+            ExtensionType::PRE_SHARED_KEY => {
                 let mut reader = Reader::new(body, "pre_shared_key");
                 self.psk = Some(reader.u16()?);
                 reader.finish()?;
                 self.only_tls13 = Some(kind);
             }
-            extension::COOKIE => {
+            ExtensionType::COOKIE => {
                 let mut reader = Reader::new(body, "cookie");
                 let cookie = reader.vector16()?;
                 reader.finish()?;
@@ -255,29 +257,29 @@ impl<'a> ServerHello<'a> {
                 self.cookie = Some(cookie);
                 self.only_tls13 = Some(kind);
             }
-            extension::EXTENDED_MASTER_SECRET => {
+            ExtensionType::EXTENDED_MASTER_SECRET => {
                 empty(body, "extended_master_secret")?;
                 self.tls12.extended_master_secret = true;
                 self.only_tls12 = Some(kind);
             }
-            extension::RENEGOTIATION_INFO => {
+            ExtensionType::RENEGOTIATION_INFO => {
                 let mut reader = Reader::new(body, "renegotiation_info");
                 self.renegotiated = !reader.vector8()?.is_empty();
                 reader.finish()?;
                 self.tls12.renegotiation_info = true;
                 self.only_tls12 = Some(kind);
             }
-            extension::SESSION_TICKET => {
+            ExtensionType::SESSION_TICKET => {
                 empty(body, "session_ticket")?;
                 self.tls12.session_ticket = true;
                 self.only_tls12 = Some(kind);
             }
-            extension::STATUS_REQUEST => {
+            ExtensionType::STATUS_REQUEST => {
                 empty(body, "status_request")?;
                 self.status = true;
                 self.only_tls12 = Some(kind);
             }
-            extension::EC_POINT_FORMATS => {
+            ExtensionType::EC_POINT_FORMATS => {
                 let mut reader = Reader::new(body, "ec_point_formats");
                 let formats = reader.vector8()?;
                 reader.finish()?;
@@ -287,7 +289,7 @@ impl<'a> ServerHello<'a> {
                 self.only_tls12 = Some(kind);
             }
             // It does not belong here (RFC 8422 §5.2), but servers of TLS 1.2 are known to send it, and nothing follows.
-            extension::SUPPORTED_GROUPS => self.only_tls12 = Some(kind),
+            ExtensionType::SUPPORTED_GROUPS => self.only_tls12 = Some(kind),
             _ => {
                 self.tls12.common.note(kind, body)?;
                 self.only_tls12 = Some(kind);
@@ -303,19 +305,19 @@ impl<'a> Answers<'a> {
         let mut reader = Reader::new(body, "EncryptedExtensions");
         // early_data and max_fragment_length would belong here, but were not offered.
         let extensions = Extensions::parse(reader.vector16()?)?.only(&[
-            extension::SERVER_NAME,
-            extension::MAX_FRAGMENT_LENGTH,
-            extension::SUPPORTED_GROUPS,
-            extension::ALPN,
-            extension::RECORD_SIZE_LIMIT,
-            extension::EARLY_DATA,
+            ExtensionType::SERVER_NAME,
+            ExtensionType::MAX_FRAGMENT_LENGTH,
+            ExtensionType::SUPPORTED_GROUPS,
+            ExtensionType::ALPN,
+            ExtensionType::RECORD_SIZE_LIMIT,
+            ExtensionType::EARLY_DATA,
         ])?;
         reader.finish()?;
         let mut answers = Self::default();
         for (kind, body) in extensions.iter() {
             match kind {
                 // The server's preference, for another time (RFC 8446 §4.2.7).
-                extension::SUPPORTED_GROUPS => {
+                ExtensionType::SUPPORTED_GROUPS => {
                     super::list16(body, "supported_groups")?;
                 }
                 _ => answers.note(kind, body)?,
@@ -324,16 +326,16 @@ impl<'a> Answers<'a> {
         Ok(answers)
     }
 
-    fn note(&mut self, kind: u16, body: &'a [u8]) -> Result<(), Error> {
+    fn note(&mut self, kind: ExtensionType, body: &'a [u8]) -> Result<(), Error> {
         match kind {
-            extension::SERVER_NAME => {
+            ExtensionType::SERVER_NAME => {
                 empty(body, "server_name")?;
                 self.server_name = true;
             }
-            extension::ALPN => self.protocol = Some(parse_selected_alpn(body)?),
-            extension::RECORD_SIZE_LIMIT => self.record_size_limit = Some(parse_record_size_limit(body)?),
+            ExtensionType::ALPN => self.protocol = Some(parse_selected_alpn(body)?),
+            ExtensionType::RECORD_SIZE_LIMIT => self.record_size_limit = Some(parse_record_size_limit(body)?),
             // We offered nothing else (RFC 8446 §4.2).
-            _ => return Err(PeerMisbehaved::UnofferedExtension.into()),
+            _ => return Err(PeerMisbehaved::UnofferedExtension(kind).into()),
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! NewSessionTicket, of both versions.
 
-use super::{Extensions, NEW_SESSION_TICKET, emit, extension};
+use super::{Extensions, emit};
 use crate::codec::{Full, Reader, Writer};
 use crate::error::{Error, InvalidMessage};
+use crate::registry::{ExtensionType, HandshakeType};
 
 /// NewSessionTicket of TLS 1.3 (RFC 8446 §4.6.1), without early data. Lifetime in seconds.
 pub(crate) fn emit_tls13(
@@ -12,7 +13,7 @@ pub(crate) fn emit_tls13(
     nonce: &[u8],
     ticket: &[u8],
 ) -> Result<(), Full> {
-    emit(writer, NEW_SESSION_TICKET, |writer| {
+    emit(writer, HandshakeType::NEW_SESSION_TICKET, |writer| {
         writer.bytes(&lifetime.to_be_bytes())?;
         writer.bytes(&age_add.to_be_bytes())?;
         writer.nested8(|writer| writer.bytes(nonce))?;
@@ -23,7 +24,7 @@ pub(crate) fn emit_tls13(
 
 /// NewSessionTicket of TLS 1.2 (RFC 5077 §3.3). Lifetime in seconds.
 pub(crate) fn emit_tls12(writer: &mut Writer<'_>, lifetime: u32, ticket: &[u8]) -> Result<(), Full> {
-    emit(writer, NEW_SESSION_TICKET, |writer| {
+    emit(writer, HandshakeType::NEW_SESSION_TICKET, |writer| {
         writer.bytes(&lifetime.to_be_bytes())?;
         writer.nested16(|writer| writer.bytes(ticket))
     })
@@ -47,7 +48,7 @@ impl<'a> NewSessionTicket<'a> {
         let nonce = reader.vector8()?;
         let ticket = reader.vector16()?;
         // early_data is not used here, and unknown ones are to be ignored (RFC 8446 §4.6.1).
-        Extensions::parse(reader.vector16()?)?.only(&[extension::EARLY_DATA])?;
+        Extensions::parse(reader.vector16()?)?.only(&[ExtensionType::EARLY_DATA])?;
         reader.finish()?;
         if ticket.is_empty() {
             return Err(InvalidMessage::IllegalValue("ticket").into());

@@ -1,11 +1,12 @@
 //! The key exchange messages of TLS 1.2 (RFC 8422 §5.4, §5.7).
 
 use super::certificate::{emit_signature, parse_signature};
-use super::{CLIENT_KEY_EXCHANGE, SERVER_HELLO_DONE, SERVER_KEY_EXCHANGE, emit};
+use super::emit;
 use crate::codec::{Full, Reader, Writer};
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
 use crate::error::{Error, InvalidMessage, PeerMisbehaved};
+use crate::registry::HandshakeType;
 
 /// `named_curve` (RFC 8422 §5.4).
 const NAMED_CURVE: u8 = 3;
@@ -24,7 +25,7 @@ pub(crate) fn server_key_exchange(
     scheme: SignatureScheme,
     signature: &[u8],
 ) -> Result<(), Full> {
-    emit(writer, SERVER_KEY_EXCHANGE, |writer| {
+    emit(writer, HandshakeType::SERVER_KEY_EXCHANGE, |writer| {
         writer.bytes(params)?;
         emit_signature(writer, scheme, signature)
     })
@@ -32,12 +33,12 @@ pub(crate) fn server_key_exchange(
 
 /// ServerHelloDone (RFC 5246 §7.4.5).
 pub(crate) fn server_hello_done(writer: &mut Writer<'_>) -> Result<(), Full> {
-    emit(writer, SERVER_HELLO_DONE, |_| Ok(()))
+    emit(writer, HandshakeType::SERVER_HELLO_DONE, |_| Ok(()))
 }
 
 /// ClientKeyExchange.
 pub(crate) fn client_key_exchange(writer: &mut Writer<'_>, public: &[u8]) -> Result<(), Full> {
-    emit(writer, CLIENT_KEY_EXCHANGE, |writer| {
+    emit(writer, HandshakeType::CLIENT_KEY_EXCHANGE, |writer| {
         writer.nested8(|writer| writer.bytes(public))
     })
 }

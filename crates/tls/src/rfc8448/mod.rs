@@ -11,7 +11,8 @@ use super::error::{Error, PeerMisbehaved};
 use super::inbound::MIN_INBOUND;
 use super::msg::HANDSHAKE_HEADER_LEN;
 use super::msg::client_hello::ClientHello;
-use super::record::{ContentType, HEADER_LEN, Header, Protected, RecordKey};
+use super::record::{HEADER_LEN, Header, Protected, RecordKey};
+use super::registry::{ContentType, ProtocolVersion};
 use super::schedule::{KeySchedule, TrafficSecret};
 use super::transcript::Transcript;
 use crate::crypto::kx::Group;
@@ -207,10 +208,10 @@ fn every_record_of_the_simple_handshake() {
     let key = || RecordKey::new(secrets.server.clone()).unwrap();
     assert_eq!(
         open(&mut key(), &unhex(simple::SERVER_FLIGHT)),
-        (ContentType::Handshake, flight.clone())
+        (ContentType::HANDSHAKE, flight.clone())
     );
     assert_eq!(
-        seal(&mut key(), ContentType::Handshake, &flight),
+        seal(&mut key(), ContentType::HANDSHAKE, &flight),
         unhex(simple::SERVER_FLIGHT)
     );
 
@@ -220,7 +221,7 @@ fn every_record_of_the_simple_handshake() {
     finished.extend_from_slice(secrets.client.verify_data(&hash).unwrap().as_ref());
     let mut key = RecordKey::new(secrets.client).unwrap();
     assert_eq!(
-        seal(&mut key, ContentType::Handshake, &finished),
+        seal(&mut key, ContentType::HANDSHAKE, &finished),
         unhex(simple::CLIENT_FINISHED)
     );
 
@@ -232,7 +233,7 @@ fn every_record_of_the_simple_handshake() {
         let mut sealer = RecordKey::new(secret).unwrap();
         if is_server {
             let (content, ticket) = open(&mut opener, &unhex(simple::TICKET));
-            assert_eq!((content, ticket[0]), (ContentType::Handshake, 4));
+            assert_eq!((content, ticket[0]), (ContentType::HANDSHAKE, 4));
             assert_eq!(seal(&mut sealer, content, &ticket), unhex(simple::TICKET));
         }
         let (data, close) = if is_server {
@@ -242,14 +243,14 @@ fn every_record_of_the_simple_handshake() {
         };
         assert_eq!(
             open(&mut opener, &unhex(data)),
-            (ContentType::ApplicationData, self::content())
+            (ContentType::APPLICATION_DATA, self::content())
         );
         assert_eq!(
-            seal(&mut sealer, ContentType::ApplicationData, &self::content()),
+            seal(&mut sealer, ContentType::APPLICATION_DATA, &self::content()),
             unhex(data)
         );
-        assert_eq!(open(&mut opener, &unhex(close)), (ContentType::Alert, vec![1, 0]));
-        assert_eq!(seal(&mut sealer, ContentType::Alert, &[1, 0]), unhex(close));
+        assert_eq!(open(&mut opener, &unhex(close)), (ContentType::ALERT, vec![1, 0]));
+        assert_eq!(seal(&mut sealer, ContentType::ALERT, &[1, 0]), unhex(close));
     }
 }
 
@@ -264,7 +265,7 @@ fn every_record_after_a_retry() {
     );
     let mut key = RecordKey::new(secrets.server.clone()).unwrap();
     let (content, flight) = open(&mut key, &unhex(retry::SERVER_FLIGHT));
-    assert_eq!(content, ContentType::Handshake);
+    assert_eq!(content, ContentType::HANDSHAKE);
     let [extensions, certificate, verify, finished] = messages(&flight)[..] else {
         panic!("four messages")
     };
@@ -288,7 +289,7 @@ fn every_record_after_a_retry() {
     finished.extend_from_slice(secrets.client.verify_data(&hash).unwrap().as_ref());
     let mut key = RecordKey::new(secrets.client).unwrap();
     assert_eq!(
-        seal(&mut key, ContentType::Handshake, &finished),
+        seal(&mut key, ContentType::HANDSHAKE, &finished),
         unhex(retry::CLIENT_FINISHED)
     );
     let master = secrets.schedule.master().unwrap();
@@ -297,7 +298,7 @@ fn every_record_after_a_retry() {
         ("s ap traffic", retry::SERVER_CLOSE),
     ] {
         let mut key = RecordKey::new(master.traffic(label, &hash).unwrap()).unwrap();
-        assert_eq!(seal(&mut key, ContentType::Alert, &[1, 0]), unhex(close));
+        assert_eq!(seal(&mut key, ContentType::ALERT, &[1, 0]), unhex(close));
     }
 }
 
@@ -392,7 +393,7 @@ fn our_server_answers_the_simple_client_hello_with_the_same_server_hello() {
         );
         let mut key = RecordKey::new(secrets.server).unwrap();
         let (content, flight) = open(&mut key, &output[expected.len()..]);
-        assert_eq!(content, ContentType::Handshake);
+        assert_eq!(content, ContentType::HANDSHAKE);
         let kinds: Vec<u8> = messages(&flight).iter().map(|message| message[0]).collect();
         assert_eq!(kinds, [8, 11, 15, 20]);
         // The trace's client signs off another flight than ours.
@@ -454,7 +455,7 @@ fn our_server_retries_as_the_trace_does_but_for_the_cookie() {
 fn client_hellos_are_read_as_they_stand() {
     let bytes = message(simple::CLIENT_HELLO);
     let hello = ClientHello::parse(&bytes[HANDSHAKE_HEADER_LEN..]).unwrap();
-    assert_eq!(hello.legacy_version, 0x0303);
+    assert_eq!(hello.legacy_version, ProtocolVersion::TLS12);
     assert_eq!(hello.random[..4], [0xcb, 0x34, 0xec, 0xb1]);
     assert_eq!(hello.session_id, []);
     assert_eq!(hello.cipher_suites.iter().collect::<Vec<_>>(), [0x1301, 0x1303, 0x1302]);

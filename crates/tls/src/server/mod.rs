@@ -10,7 +10,7 @@ use super::inbound::ContentLimit;
 use super::msg::certificate::Chain;
 use super::msg::client_hello::ClientHello;
 use super::msg::server_hello::Answers;
-use super::msg::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, FINISHED, SSL3, TLS12, TLS13};
+use super::registry::{HandshakeType, ProtocolVersion};
 use super::session::{SESSION_LIFETIME, TICKET_LIFETIME};
 use crate::crypto::sign::SignatureScheme;
 use crate::pki::text::Text;
@@ -46,15 +46,19 @@ impl<'a> State<'a> {
     pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
         // The legal edges of the server, all of them.
         match (self, message.kind()) {
-            (State::ClientHello(config), CLIENT_HELLO) => client_hello(config, message, context),
-            (State::SecondClientHello(state), CLIENT_HELLO) => state.client_hello(message, context),
-            (State::Certificate(state), CERTIFICATE) => state.certificate(message, context),
-            (State::CertificateVerify(state), CERTIFICATE_VERIFY) => state.certificate_verify(message),
-            (State::Finished(state), FINISHED) => state.finished(message, context),
-            (State::Certificate12(state), CERTIFICATE) => state.certificate(message, context),
-            (State::ClientKeyExchange(state), CLIENT_KEY_EXCHANGE) => state.client_key_exchange(message, context),
-            (State::CertificateVerify12(state), CERTIFICATE_VERIFY) => state.certificate_verify(message, context),
-            (State::Finished12(state), FINISHED) => state.finished(message, context),
+            (State::ClientHello(config), HandshakeType::CLIENT_HELLO) => client_hello(config, message, context),
+            (State::SecondClientHello(state), HandshakeType::CLIENT_HELLO) => state.client_hello(message, context),
+            (State::Certificate(state), HandshakeType::CERTIFICATE) => state.certificate(message, context),
+            (State::CertificateVerify(state), HandshakeType::CERTIFICATE_VERIFY) => state.certificate_verify(message),
+            (State::Finished(state), HandshakeType::FINISHED) => state.finished(message, context),
+            (State::Certificate12(state), HandshakeType::CERTIFICATE) => state.certificate(message, context),
+            (State::ClientKeyExchange(state), HandshakeType::CLIENT_KEY_EXCHANGE) => {
+                state.client_key_exchange(message, context)
+            }
+            (State::CertificateVerify12(state), HandshakeType::CERTIFICATE_VERIFY) => {
+                state.certificate_verify(message, context)
+            }
+            (State::Finished12(state), HandshakeType::FINISHED) => state.finished(message, context),
             _ => Err(message.unexpected()),
         }
     }
@@ -71,17 +75,17 @@ fn client_hello<'a>(
     context.info.server_name = hello.server_name.map(|name| Text::of(name.escape_ascii()));
     let versions = config.preferences.versions;
     // RFC 8446 §E.5.
-    if hello.legacy_version <= SSL3 {
+    if hello.legacy_version <= ProtocolVersion::SSL3 {
         return Err(PeerMisbehaved::Ssl3.into());
     }
-    let (tls13, tls12) = match hello.supported_versions {
-        Some(offered) => (offered.contains(TLS13), offered.contains(TLS12)),
-        None => (false, hello.legacy_version >= TLS12),
+    let offers = |version: ProtocolVersion| match hello.supported_versions {
+        Some(offered) => offered.contains(version.0),
+        None => !version.is_tls13() && hello.legacy_version >= version,
     };
-    if tls13 && versions.tls13() {
+    if offers(ProtocolVersion::TLS13) && versions.tls13() {
         return tls13::client_hello(config, &hello, message, context);
     }
-    if tls12 && versions.tls12() {
+    if offers(ProtocolVersion::TLS12) && versions.tls12() {
         // RFC 7507 §3.
         if hello.is_fallback() && versions.tls13() {
             return Err(PeerMisbehaved::InappropriateFallback.into());
@@ -91,10 +95,10 @@ fn client_hello<'a>(
     let highest = match hello.supported_versions {
         Some(offered) => offered
             .iter()
-            .filter(|&version| version <= TLS13)
-            .max()
-            .unwrap_or_default(),
-        None => hello.legacy_version.min(TLS12),
+            .map(ProtocolVersion)
+            .filter(|version| *version <= ProtocolVersion::TLS13)
+            .max(),
+        None => Some(hello.legacy_version.min(ProtocolVersion::TLS12)),
     };
     Err(PeerIncompatible::Version(highest).into())
 }
@@ -112,14 +116,14 @@ struct Credentials<'a> {
 fn choose_identity<'a>(
     config: &ServerConfig<'a>,
     hello: &ClientHello<'_>,
-    tls13: bool,
+    version: ProtocolVersion,
     suitable: impl Fn(&Identity<'a>) -> bool,
 ) -> Result<Credentials<'a>, Error> {
     let offered = hello.signature_algorithms;
     let usable = || {
         let suitable = config.identities.iter().filter(|identity| suitable(identity));
         suitable.filter_map(|identity| {
-            let mut schemes = identity.key.schemes(tls13).iter().copied();
+            let mut schemes = identity.key.schemes(version).iter().copied();
             let offered = |scheme: &SignatureScheme| offered.is_some_and(|offered| offered.contains(scheme.id()));
             Some((*identity, schemes.find(offered)?))
         })
@@ -143,7 +147,7 @@ fn choose_identity<'a>(
 fn answers<'a>(
     config: &ServerConfig<'a>,
     hello: &ClientHello<'_>,
-    tls13: bool,
+    version: ProtocolVersion,
     named: bool,
     context: &mut Context<'_, 'a>,
 ) -> Result<Answers<'a>, Error> {
@@ -158,9 +162,9 @@ fn answers<'a>(
         // In TLS 1.3 the limit counts the content type (RFC 8449 §4).
         context
             .outbound
-            .limit_fragments(usize::from(limit) - usize::from(tls13));
+            .limit_fragments(usize::from(limit) - usize::from(version.is_tls13()));
         let ours = context.record_limit;
-        answers.record_size_limit = Some(ours + u16::from(tls13));
+        answers.record_size_limit = Some(ours + u16::from(version.is_tls13()));
         context.change.max_content = Some(ContentLimit::Protected(usize::from(ours)));
     } else if let Some(length) = hello.max_fragment_length {
         // RFC 8449 §5: record_size_limit goes before it; RFC 6066 §4: it holds for both directions.
@@ -176,7 +180,7 @@ fn answers<'a>(
 fn check_client(
     config: &ServerConfig<'_>,
     chain: &Chain<'_>,
-    tls13: bool,
+    version: ProtocolVersion,
     context: &mut Context<'_, '_>,
 ) -> Result<Option<(PeerIdentity, u64)>, Error> {
     let (trust, required) = match config.client_auth {
@@ -186,7 +190,7 @@ fn check_client(
     };
     let Some(leaf) = chain.first() else {
         return if required {
-            Err(PeerMisbehaved::NoClientCertificate { tls13 }.into())
+            Err(PeerMisbehaved::NoClientCertificate(version).into())
         } else {
             Ok(None)
         };

@@ -14,6 +14,7 @@ use crate::msg::server_hello::{DOWNGRADE_TO_TLS12, Tls12Answers};
 use crate::msg::{self, certificate, server_hello, ticket, tls12};
 use crate::pki::verify::PeerIdentity;
 use crate::record::RecordKey;
+use crate::registry::ProtocolVersion;
 use crate::session::{SessionState, server_name_hash};
 use crate::tls12::{MASTER_SECRET, MAX_PARAMS, MasterSecret, Side, VERIFY_DATA, signed_params};
 use crate::trace::{Fact, Secret};
@@ -91,7 +92,6 @@ pub(super) fn client_hello<'a>(
     if !hello.extended_master_secret && config.preferences.require_extended_master_secret {
         return Err(PeerIncompatible::ExtendedMasterSecret.into());
     }
-    context.info.tls13 = false;
     let mut server_random = [0; 32];
     context.rng.fill_bytes(&mut server_random);
     if config.preferences.versions.tls13()
@@ -138,6 +138,7 @@ impl<'a> Common<'a> {
         group: Group,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
+        context.info.version = Some(ProtocolVersion::TLS12);
         context.info.suite = Some(self.suite);
         context.info.group = Some(group);
         context.info.scheme = Some(scheme);
@@ -204,6 +205,7 @@ impl<'a> Common<'a> {
         master: MasterSecret,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
+        context.info.version = Some(ProtocolVersion::TLS12);
         context.info.suite = Some(self.suite);
         // RFC 5077 §3.4: the client's session ID given back tells that the ticket was taken.
         self.send_server_hello(hello, hello.session_id, false, context)?;
@@ -233,7 +235,7 @@ impl<'a> Common<'a> {
             session_ticket: self.ticket,
             // RFC 5246 §7.4.1.4: no extension in the ServerHello that is not in the ClientHello.
             ec_point_formats: hello.uncompressed_points.is_some(),
-            common: answers(&config, hello, false, named, context)?,
+            common: answers(&config, hello, ProtocolVersion::TLS12, named, context)?,
         };
         context.outbound.handshake(|writer| {
             server_hello::server_hello_tls12(writer, &self.server_random, session_id, self.suite, &answers)
@@ -270,7 +272,7 @@ impl<'a> Common<'a> {
         };
         let lifetime = ticket_lifetime(&self.config, self.session_end);
         let state = SessionState {
-            tls13: false,
+            version: ProtocolVersion::TLS12,
             suite: self.suite,
             secret: HashOutput::new(master.as_bytes()),
             issued: self.config.preferences.clock.now,
@@ -307,7 +309,9 @@ impl<'a> ExpectCertificate<'a> {
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         let chain = certificate::parse_tls12(message.body())?;
-        if let Some((identity, valid_until)) = check_client(&self.common.config, &chain, false, context)? {
+        if let Some((identity, valid_until)) =
+            check_client(&self.common.config, &chain, ProtocolVersion::TLS12, context)?
+        {
             self.common.identity = Some(identity);
             self.common.session_end = self.common.session_end.min(valid_until);
         }
@@ -389,7 +393,8 @@ impl<'a> ExpectCertificateVerify<'a> {
             }
             None => {
                 let messages = context.outbound.kept_messages().ok_or(wrong)?;
-                self.client_key.check(offered, false, (scheme, signature), messages)?;
+                self.client_key
+                    .check(offered, ProtocolVersion::TLS12, (scheme, signature), messages)?;
             }
         }
         context.outbound.forget_messages();
@@ -449,7 +454,7 @@ fn find_session(
     let Some(state) = tickets.open(ticket, session_context, config.preferences.clock.now) else {
         return Ok(None);
     };
-    let fits = !state.tls13
+    let fits = state.version == ProtocolVersion::TLS12
         && hello.cipher_suites.contains(state.suite.id())
         && config.preferences.suites.contains(&state.suite)
         && state.is_for(hello.server_name)
@@ -471,7 +476,8 @@ fn find_session(
 /// The identity, which is the more important choice, with the scheme to sign with, and the first suite that goes with it.
 fn choose<'a>(config: &ServerConfig<'a>, hello: &ClientHello<'_>) -> Result<(CipherSuite, Credentials<'a>), Error> {
     let suites = config.preferences.suites.iter().copied();
-    let common = suites.filter(|suite| !suite.is_tls13() && hello.cipher_suites.contains(suite.id()));
+    let common =
+        suites.filter(|suite| suite.version() == ProtocolVersion::TLS12 && hello.cipher_suites.contains(suite.id()));
     let suite_for = |identity: &Identity<'a>| {
         let wanted = Some(identity.key.authentication());
         common.clone().find(|suite| suite.authentication() == wanted)
@@ -490,7 +496,7 @@ fn choose<'a>(config: &ServerConfig<'a>, hello: &ClientHello<'_>) -> Result<(Cip
     if !config.identities.iter().any(fits) {
         return Err(PeerIncompatible::CertificateCurve.into());
     }
-    let credentials = super::choose_identity(config, hello, false, |identity| fits(identity))?;
+    let credentials = super::choose_identity(config, hello, ProtocolVersion::TLS12, |identity| fits(identity))?;
     let suite = suite_for(&credentials.identity).ok_or(PeerIncompatible::CipherSuite)?;
     Ok((suite, credentials))
 }

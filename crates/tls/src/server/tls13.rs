@@ -17,6 +17,7 @@ use crate::msg::server_hello::Answers;
 use crate::msg::{self, certificate, server_hello, ticket};
 use crate::pki::verify::PeerIdentity;
 use crate::record::RecordKey;
+use crate::registry::{ExtensionType, ProtocolVersion};
 use crate::schedule::{KeySchedule, TrafficSecret};
 use crate::session::{SessionState, server_name_hash};
 use crate::trace::{Fact, Secret};
@@ -113,7 +114,7 @@ pub(super) fn client_hello<'a>(
     let (group, public) = choose_group(&config, &offer)?;
     let mut transcript = Transcript::with(suite.hash());
     context.outbound.forget_messages();
-    context.info.tls13 = true;
+    context.info.version = Some(ProtocolVersion::TLS13);
     context.info.suite = Some(suite);
     context.info.group = Some(group);
 
@@ -203,7 +204,7 @@ impl<'a> ExpectCertificate<'a> {
     ) -> Result<Option<State<'a>>, Error> {
         let mut finished = self.0;
         let (chain, _) = certificate::parse_tls13(message.body(), &[], false)?;
-        let identity = check_client(&finished.config, &chain, true, context)?;
+        let identity = check_client(&finished.config, &chain, ProtocolVersion::TLS13, context)?;
         finished.transcript.add(message.whole);
         let Some(((identity, valid_until), leaf)) = identity.zip(chain.first()) else {
             return Ok(Some(State::Finished(finished)));
@@ -226,8 +227,12 @@ impl<'a> ExpectCertificateVerify<'a> {
         let hash = finished.transcript.hash(finished.client_handshake.suite().hash())?;
         let signature = certificate::parse_verify(message.body())?;
         let offered = finished.config.preferences.schemes;
-        self.key
-            .check(offered, true, signature, &signed_content(CLIENT_CONTEXT, &hash)?)?;
+        self.key.check(
+            offered,
+            ProtocolVersion::TLS13,
+            signature,
+            &signed_content(CLIENT_CONTEXT, &hash)?,
+        )?;
         finished.config.preferences.tell(Fact::Signature {
             sent: false,
             hash: hash.as_ref(),
@@ -275,7 +280,7 @@ impl<'a> ExpectFinished<'a> {
         for number in 0..TICKETS {
             let nonce = [number];
             let state = SessionState {
-                tls13: true,
+                version: ProtocolVersion::TLS13,
                 suite,
                 secret: KeySchedule::ticket_psk(&resumption, &nonce)?,
                 issued: self.config.preferences.clock.now,
@@ -313,7 +318,7 @@ fn sessions<'m>(
         let state = config
             .tickets?
             .open(identity, || config.session_context(), config.preferences.clock.now)?;
-        let fits = state.tls13
+        let fits = state.version == ProtocolVersion::TLS13
             && state.suite.hash() == suite.hash()
             && state.is_for(hello.server_name)
             && session_suffices(config, state.identity.as_ref());
@@ -361,9 +366,9 @@ impl<'a> Flight<'a> {
             Some(resumed) => Authentication::Resumed(resumed),
             None => {
                 if hello.signature_algorithms.is_none() {
-                    return Err(PeerMisbehaved::MissingExtension("signature_algorithms").into());
+                    return Err(PeerMisbehaved::MissingExtension(ExtensionType::SIGNATURE_ALGORITHMS).into());
                 }
-                Authentication::Certificate(choose_identity(&self.config, hello, true, |_| true)?)
+                Authentication::Certificate(choose_identity(&self.config, hello, ProtocolVersion::TLS13, |_| true)?)
             }
         };
         let (psk, named) = match &authentication {
@@ -384,7 +389,7 @@ impl<'a> Flight<'a> {
             group,
             public: share.as_ref(),
         });
-        let answers = answers(&config, hello, true, named, context)?;
+        let answers = answers(&config, hello, ProtocolVersion::TLS13, named, context)?;
         let number = match &authentication {
             Authentication::Resumed(resumed) => Some(resumed.number),
             Authentication::Certificate(..) => None,
@@ -525,7 +530,10 @@ impl<'a> Flight<'a> {
                 if config.client_auth.trust().is_some() {
                     asked = true;
                     let schemes = config.preferences.schemes;
-                    if !schemes.iter().any(|scheme| scheme.may_be_offered(true)) {
+                    if !schemes
+                        .iter()
+                        .any(|scheme| scheme.may_be_offered(ProtocolVersion::TLS13))
+                    {
                         return Err(Error::Internal("no signature scheme of TLS 1.3 is configured"));
                     }
                     certificate::request_tls13(writer, schemes).map_err(no_space)?;
@@ -576,14 +584,16 @@ impl<'a> Offer<'a> {
             return Err(PeerMisbehaved::Compression.into());
         }
         if hello.psks.is_some() && hello.psk_modes.is_none() {
-            return Err(PeerMisbehaved::MissingExtension("psk_key_exchange_modes").into());
+            return Err(PeerMisbehaved::MissingExtension(ExtensionType::PSK_KEY_EXCHANGE_MODES).into());
         }
         let groups = hello
             .supported_groups
-            .ok_or(PeerMisbehaved::MissingExtension("supported_groups"))?;
-        let key_shares = hello.key_shares.ok_or(PeerMisbehaved::MissingExtension("key_share"))?;
+            .ok_or(PeerMisbehaved::MissingExtension(ExtensionType::SUPPORTED_GROUPS))?;
+        let key_shares = hello
+            .key_shares
+            .ok_or(PeerMisbehaved::MissingExtension(ExtensionType::KEY_SHARE))?;
         if hello.psks.is_none() && hello.signature_algorithms.is_none() {
-            return Err(PeerMisbehaved::MissingExtension("signature_algorithms").into());
+            return Err(PeerMisbehaved::MissingExtension(ExtensionType::SIGNATURE_ALGORITHMS).into());
         }
         if let Some(group) = key_shares.first_outside(groups) {
             return Err(PeerMisbehaved::KeyShareOutsideGroups(group).into());
@@ -593,7 +603,8 @@ impl<'a> Offer<'a> {
 }
 
 fn choose_suite(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<CipherSuite, Error> {
-    let common = |suite: &CipherSuite| suite.is_tls13() && hello.cipher_suites.contains(suite.id());
+    let common =
+        |suite: &CipherSuite| suite.version() == ProtocolVersion::TLS13 && hello.cipher_suites.contains(suite.id());
     Ok(config
         .preferences
         .suites

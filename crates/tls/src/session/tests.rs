@@ -4,7 +4,7 @@ const NOW: u64 = 1_800_000_000;
 
 fn session(lifetime: u32, expires: u64) -> ClientSession {
     ClientSession {
-        tls13: false,
+        version: ProtocolVersion::TLS12,
         suite: CipherSuite::EcdheEcdsaAes128GcmSha256,
         secret: HashOutput::new(&[1; 48]),
         ticket: heapless::Vec::from_slice(&[1; 100]).unwrap(),

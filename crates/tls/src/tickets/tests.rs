@@ -1,5 +1,6 @@
 use super::*;
 use crate::crypto::suite::CipherSuite;
+use crate::registry::ProtocolVersion;
 use crate::session::{SESSION_LIFETIME, server_name_hash};
 
 /// A generator that repeats, as in two machines resumed from one snapshot.
@@ -12,7 +13,7 @@ const LIFETIME: u64 = TICKET_LIFETIME as u64;
 
 fn session(secret: u8, issued: u64) -> SessionState {
     SessionState {
-        tls13: true,
+        version: ProtocolVersion::TLS13,
         suite: CipherSuite::Aes128GcmSha256,
         secret: HashOutput::new(&[secret; 32]),
         issued,

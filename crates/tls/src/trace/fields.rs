@@ -6,8 +6,10 @@ use extensions::{Whose, certificate_status, extensions};
 
 use super::{Protection, Record, names};
 use crate::alert::AlertDescription;
+use crate::msg::server_hello::HELLO_RETRY_REQUEST_RANDOM;
 use crate::pki::cert::Certificate;
 use crate::pki::verify::PeerIdentity;
+use crate::registry::{ContentType, HandshakeType, ProtocolVersion};
 
 mod extensions;
 
@@ -104,13 +106,6 @@ impl fmt::Display for Meaning<'_> {
     }
 }
 
-/// Which language a message is read in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
-    /// Whether TLS 1.3 was chosen.
-    pub(super) tls13: bool,
-}
-
 /// Takes a record's header and protection apart.
 pub(super) fn record(record: &Record<'_>, visit: &mut dyn FnMut(&Item<'_>)) {
     let mut walk = Walk {
@@ -133,7 +128,7 @@ pub(super) fn record(record: &Record<'_>, visit: &mut dyn FnMut(&Item<'_>)) {
         },
     );
     walk.depth = 1;
-    walk.leaf(1, "type", |bytes| code(bytes, |kind| names::content(low(kind))), "");
+    walk.leaf(1, "type", |bytes| code(bytes, |kind| ContentType(low(kind)).name()), "");
     walk.leaf(
         2,
         "legacy_record_version",
@@ -173,7 +168,10 @@ pub(super) fn record(record: &Record<'_>, visit: &mut dyn FnMut(&Item<'_>)) {
         walk.computed(
             "true content type",
             &[],
-            names::content(record.content).map_or(Meaning::Unknown(record.content.into()), Meaning::Words),
+            record
+                .content
+                .name()
+                .map_or(Meaning::Unknown(record.content.0.into()), Meaning::Words),
             "The last byte of what was encrypted that is not zero (RFC 8446 §5.2).",
         );
     }
@@ -203,13 +201,13 @@ pub(super) fn content(record: &Record<'_>, visit: &mut dyn FnMut(&Item<'_>)) {
         visit,
     };
     match record.content {
-        20 => walk.leaf(
+        ContentType::CHANGE_CIPHER_SPEC => walk.leaf(
             1,
             "change_cipher_spec",
             |_| Meaning::None,
             "Always this one byte (RFC 5246 §7.1).",
         ),
-        21 => {
+        ContentType::ALERT => {
             walk.leaf(
                 1,
                 "level",
@@ -245,51 +243,51 @@ pub(super) fn content(record: &Record<'_>, visit: &mut dyn FnMut(&Item<'_>)) {
     walk.finish();
 }
 
-/// Takes a handshake message apart.
-pub(super) fn message(whole: &[u8], reading: Reading, visit: &mut dyn FnMut(&Item<'_>)) {
+/// Takes a handshake message apart, as it is to be read in `version`.
+pub(super) fn message(whole: &[u8], version: ProtocolVersion, visit: &mut dyn FnMut(&Item<'_>)) {
     let mut walk = Walk {
         rest: whole,
         depth: 0,
         sort: Sort::Wire,
         visit,
     };
-    let kind = whole.first().copied().unwrap_or_default();
+    let kind = HandshakeType(whole.first().copied().unwrap_or_default());
     walk.group("handshake header", Meaning::None, "");
     walk.depth = 1;
     walk.leaf(
         1,
         "msg_type",
-        |bytes| code(bytes, |kind| names::handshake(low(kind))),
+        |bytes| code(bytes, |kind| HandshakeType(low(kind)).name()),
         "",
     );
     walk.leaf(3, "length", length, "");
     walk.depth = 0;
-    match (kind, reading.tls13) {
-        (1, _) => client_hello(&mut walk),
-        (2, _) => server_hello(&mut walk),
-        (4, true) => ticket_tls13(&mut walk),
-        (4, false) => ticket_tls12(&mut walk),
-        (8, _) => extensions(&mut walk, Whose::Server),
-        (11, tls13) => certificates(&mut walk, tls13),
-        (12, _) => server_key_exchange(&mut walk),
-        (13, true) => {
+    match (kind, version.is_tls13()) {
+        (HandshakeType::CLIENT_HELLO, _) => client_hello(&mut walk),
+        (HandshakeType::SERVER_HELLO, _) => server_hello(&mut walk),
+        (HandshakeType::NEW_SESSION_TICKET, true) => ticket_tls13(&mut walk),
+        (HandshakeType::NEW_SESSION_TICKET, false) => ticket_tls12(&mut walk),
+        (HandshakeType::ENCRYPTED_EXTENSIONS, _) => extensions(&mut walk, Whose::Server),
+        (HandshakeType::CERTIFICATE, _) => certificates(&mut walk, version),
+        (HandshakeType::SERVER_KEY_EXCHANGE, _) => server_key_exchange(&mut walk),
+        (HandshakeType::CERTIFICATE_REQUEST, true) => {
             vector8(&mut walk, "certificate_request_context", |_| Meaning::None, CONTEXT);
             extensions(&mut walk, Whose::Server);
         }
-        (13, false) => request_tls12(&mut walk),
-        (15, _) => signature(&mut walk),
-        (16, _) => vector8(
+        (HandshakeType::CERTIFICATE_REQUEST, false) => request_tls12(&mut walk),
+        (HandshakeType::CERTIFICATE_VERIFY, _) => signature(&mut walk),
+        (HandshakeType::CLIENT_KEY_EXCHANGE, _) => vector8(
             &mut walk,
             "ecdh_Yc",
             |_| Meaning::None,
             "The client's public key for the key exchange.",
         ),
-        (22, _) => certificate_status(&mut walk),
-        (20, _) => {
+        (HandshakeType::CERTIFICATE_STATUS, _) => certificate_status(&mut walk),
+        (HandshakeType::FINISHED, _) => {
             let rest = walk.rest.len();
             walk.leaf(rest, "verify_data", |_| Meaning::None, "");
         }
-        (24, _) => walk.leaf(
+        (HandshakeType::KEY_UPDATE, _) => walk.leaf(
             1,
             "request_update",
             |bytes| match bytes {
@@ -515,12 +513,6 @@ fn client_hello(walk: &mut Walk<'_, '_>) {
     extensions(walk, Whose::Client);
 }
 
-/// SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
-pub(super) const RETRY: [u8; 32] = [
-    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
-    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
-];
-
 fn server_hello(walk: &mut Walk<'_, '_>) {
     walk.leaf(
         2,
@@ -528,7 +520,7 @@ fn server_hello(walk: &mut Walk<'_, '_>) {
         |bytes| code(bytes, names::version),
         "The version, if it is TLS 1.2; that of TLS 1.3 stands in supported_versions.",
     );
-    let retry = walk.rest.starts_with(&RETRY);
+    let retry = walk.rest.starts_with(&HELLO_RETRY_REQUEST_RANDOM);
     if retry {
         walk.leaf(
             32,
@@ -570,8 +562,8 @@ fn server_hello(walk: &mut Walk<'_, '_>) {
     }
 }
 
-fn certificates(walk: &mut Walk<'_, '_>, tls13: bool) {
-    if tls13 {
+fn certificates(walk: &mut Walk<'_, '_>, version: ProtocolVersion) {
+    if version.is_tls13() {
         vector8(walk, "certificate_request_context", |_| Meaning::None, CONTEXT);
     }
     let length = walk.length(3, "certificate_list length");
@@ -597,7 +589,7 @@ fn certificates(walk: &mut Walk<'_, '_>, tls13: bool) {
             let length = list.length(3, "length");
             list.depth = depth;
             list.inner(length, |body| certificate(body, der));
-            if tls13 {
+            if version.is_tls13() {
                 list.depth = depth.saturating_add(1);
                 extensions(list, Whose::Server);
                 list.depth = depth;

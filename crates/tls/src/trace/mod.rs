@@ -13,7 +13,8 @@ use core::ops::Range;
 
 use super::error::Error;
 use super::msg::HANDSHAKE_HEADER_LEN;
-use super::record::{ContentType, HEADER_LEN, RecordKey};
+use super::record::{HEADER_LEN, RecordKey};
+use super::registry::ContentType;
 use crate::crypto::aead::TAG_LEN;
 use crate::pki::text::Text;
 
@@ -76,7 +77,7 @@ pub struct Record<'e> {
     /// How it is protected.
     pub protection: Protection,
     /// Its true content type, which TLS 1.3 hides inside.
-    pub content: u8,
+    pub content: ContentType,
     /// The number of the record under its key.
     pub number: u64,
     /// The explicit part of the nonce (TLS 1.2 with AES-GCM), or nothing.
@@ -199,14 +200,14 @@ pub(super) fn tell_sent(
 ) {
     let (header, payload) = record.split_at_checked(HEADER_LEN).unwrap_or_default();
     let overhead = key.map_or(0, |(key, _)| key.overhead());
-    let text = if content == ContentType::Handshake { &[] } else { text };
+    let text = if content == ContentType::HANDSHAKE { &[] } else { text };
     let key = key.map(|(key, number)| (key.is_tls13(), key.prefix(), number));
     let (nonce, tag) = ends(key, payload);
     trace.event(&Event::Record(Record {
         sent: true,
         header,
         protection: protection(key),
-        content: content as u8,
+        content,
         number: key.map_or(0, |(.., number)| number),
         nonce,
         tag,
@@ -225,9 +226,9 @@ pub(super) fn tell_received(
     opened: Option<(ContentType, Range<usize>)>,
 ) {
     let (header, payload) = record.split_at_checked(HEADER_LEN).unwrap_or_default();
-    let kind = header.first().copied().unwrap_or_default();
+    let kind = ContentType(header.first().copied().unwrap_or_default());
     // A change_cipher_spec of TLS 1.3 is never protected, an alert need not be.
-    let key = key.filter(|(tls13, ..)| !tls13 || kind == ContentType::ApplicationData as u8);
+    let key = key.filter(|(tls13, ..)| !tls13 || kind == ContentType::APPLICATION_DATA);
     let (nonce, tag) = ends(key, payload);
     let mut told = Record {
         sent: false,
@@ -244,9 +245,9 @@ pub(super) fn tell_received(
     match opened {
         Some((content, range)) => {
             let text = payload.get(range.clone()).unwrap_or_default();
-            told.content = content as u8;
+            told.content = content;
             told.length = short(text.len());
-            if content != ContentType::Handshake {
+            if content != ContentType::HANDSHAKE {
                 told.text = text;
             }
             if told.protection == Protection::Tls13 {
@@ -254,7 +255,7 @@ pub(super) fn tell_received(
                 told.padding = short(payload.len().saturating_sub(range.end + 1 + TAG_LEN));
             }
         }
-        None if kind == ContentType::ApplicationData as u8 => {
+        None if kind == ContentType::APPLICATION_DATA => {
             told.protection = Protection::Unknown;
             (told.nonce, told.tag) = (&[], &[]);
         }

@@ -1,69 +1,26 @@
-//! The names of the IANA registries for TLS, of what we speak and of what peers offer.
+//! What the narration calls the numbers that peers offer, those that nothing else here knows included.
 
-/// What a registered number is called, and what it is for.
-pub(super) type Named = (&'static str, &'static str);
-
-/// The name of a handshake message's type (RFC 8446 §B.3, RFC 5246 §7.4).
-pub(super) fn handshake(kind: u8) -> Option<&'static str> {
-    Some(match kind {
-        0 => "hello_request",
-        1 => "client_hello",
-        2 => "server_hello",
-        4 => "new_session_ticket",
-        5 => "end_of_early_data",
-        8 => "encrypted_extensions",
-        11 => "certificate",
-        12 => "server_key_exchange",
-        13 => "certificate_request",
-        14 => "server_hello_done",
-        15 => "certificate_verify",
-        16 => "client_key_exchange",
-        20 => "finished",
-        21 => "certificate_url",
-        22 => "certificate_status",
-        24 => "key_update",
-        25 => "compressed_certificate",
-        254 => "message_hash",
-        _ => return None,
-    })
-}
-
-/// The name of a record's content type (RFC 8446 §B.1).
-pub(super) fn content(kind: u8) -> Option<&'static str> {
-    Some(match kind {
-        20 => "change_cipher_spec",
-        21 => "alert",
-        22 => "handshake",
-        23 => "application_data",
-        24 => "heartbeat",
-        _ => return None,
-    })
-}
+use crate::crypto::kx::Group;
+use crate::crypto::sign::SignatureScheme;
+use crate::crypto::suite::CipherSuite;
+use crate::registry::{ExtensionType, ProtocolVersion, is_grease};
 
 /// The name of a version.
 pub(super) fn version(number: u16) -> Option<&'static str> {
-    Some(match number {
-        0x0300 => "SSL 3.0",
-        0x0301 => "TLS 1.0",
-        0x0302 => "TLS 1.1",
-        0x0303 => "TLS 1.2",
-        0x0304 => "TLS 1.3",
-        _ => return grease(number),
-    })
+    ProtocolVersion(number).name().or_else(|| grease(number))
 }
 
 /// The values of GREASE (RFC 8701), which a client strews in so that nobody forgets to ignore what is unknown.
-pub(super) fn grease(number: u16) -> Option<&'static str> {
-    let [high, low] = number.to_be_bytes();
-    (high == low && high & 0x0f == 0x0a).then_some("GREASE: means nothing, to be ignored (RFC 8701)")
+fn grease(number: u16) -> Option<&'static str> {
+    is_grease(number).then_some("GREASE: means nothing, to be ignored (RFC 8701)")
 }
 
 /// The name of a cipher suite.
 pub(super) fn suite(number: u16) -> Option<&'static str> {
+    if let Some(known) = CipherSuite::from_id(number) {
+        return Some(known.name());
+    }
     Some(match number {
-        0x1301 => "TLS_AES_128_GCM_SHA256",
-        0x1302 => "TLS_AES_256_GCM_SHA384",
-        0x1303 => "TLS_CHACHA20_POLY1305_SHA256",
         0x1304 => "TLS_AES_128_CCM_SHA256",
         0x1305 => "TLS_AES_128_CCM_8_SHA256",
         0x000a => "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
@@ -90,18 +47,12 @@ pub(super) fn suite(number: u16) -> Option<&'static str> {
         0xc024 => "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384",
         0xc027 => "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
         0xc028 => "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384",
-        0xc02b => "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        0xc02c => "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-        0xc02f => "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-        0xc030 => "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
         0xc09c => "TLS_RSA_WITH_AES_128_CCM",
         0xc09d => "TLS_RSA_WITH_AES_256_CCM",
         0xc09e => "TLS_DHE_RSA_WITH_AES_128_CCM",
         0xc09f => "TLS_DHE_RSA_WITH_AES_256_CCM",
         0xc0ac => "TLS_ECDHE_ECDSA_WITH_AES_128_CCM",
         0xc0ad => "TLS_ECDHE_ECDSA_WITH_AES_256_CCM",
-        0xcca8 => "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-        0xcca9 => "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
         0xccaa => "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
         _ => return grease(number),
     })
@@ -109,16 +60,16 @@ pub(super) fn suite(number: u16) -> Option<&'static str> {
 
 /// The name of a group of the key exchange.
 pub(super) fn group(number: u16) -> Option<&'static str> {
+    if let Some(known) = Group::from_id(number) {
+        return Some(known.name());
+    }
     Some(match number {
         21 => "secp224r1",
         22 => "secp256k1",
-        23 => "secp256r1",
-        24 => "secp384r1",
         25 => "secp521r1",
         26 => "brainpoolP256r1",
         27 => "brainpoolP384r1",
         28 => "brainpoolP512r1",
-        29 => "x25519",
         30 => "x448",
         31 => "brainpoolP256r1tls13",
         32 => "brainpoolP384r1tls13",
@@ -132,7 +83,6 @@ pub(super) fn group(number: u16) -> Option<&'static str> {
         513 => "MLKEM768",
         514 => "MLKEM1024",
         0x11eb => "SecP256r1MLKEM768",
-        0x11ec => "X25519MLKEM768",
         0x11ed => "SecP384r1MLKEM1024",
         0x6399 => "X25519Kyber768Draft00",
         _ => return grease(number),
@@ -141,6 +91,9 @@ pub(super) fn group(number: u16) -> Option<&'static str> {
 
 /// The name of a signature scheme.
 pub(super) fn scheme(number: u16) -> Option<&'static str> {
+    if let Some(known) = SignatureScheme::from_id(number) {
+        return Some(known.name());
+    }
     Some(match number {
         0x0201 => "rsa_pkcs1_sha1",
         0x0202 => "dsa_sha1",
@@ -148,19 +101,9 @@ pub(super) fn scheme(number: u16) -> Option<&'static str> {
         0x0301 => "rsa_sha224",
         0x0302 => "dsa_sha224",
         0x0303 => "ecdsa_sha224",
-        0x0401 => "rsa_pkcs1_sha256",
         0x0402 => "dsa_sha256",
-        0x0403 => "ecdsa_secp256r1_sha256",
-        0x0501 => "rsa_pkcs1_sha384",
         0x0502 => "dsa_sha384",
-        0x0503 => "ecdsa_secp384r1_sha384",
-        0x0601 => "rsa_pkcs1_sha512",
         0x0602 => "dsa_sha512",
-        0x0603 => "ecdsa_secp521r1_sha512",
-        0x0804 => "rsa_pss_rsae_sha256",
-        0x0805 => "rsa_pss_rsae_sha384",
-        0x0806 => "rsa_pss_rsae_sha512",
-        0x0807 => "ed25519",
         0x0808 => "ed448",
         0x0809 => "rsa_pss_pss_sha256",
         0x080a => "rsa_pss_pss_sha384",
@@ -176,138 +119,98 @@ pub(super) fn scheme(number: u16) -> Option<&'static str> {
 }
 
 /// An extension: its name, and what it is for.
-pub(super) fn extension(number: u16) -> Named {
-    match number {
-        0 => (
-            "server_name",
+pub(super) fn extension(kind: ExtensionType) -> (&'static str, &'static str) {
+    let name = kind.name();
+    let note = match kind {
+        ExtensionType::SERVER_NAME => {
             "The name of the server that the client wants to reach (SNI), so that one address can serve many names, \
-             each with a certificate of its own. It goes over the wire in the clear (RFC 6066 §3).",
-        ),
-        1 => (
-            "max_fragment_length",
-            "The client wants records no larger than this (RFC 6066 §4).",
-        ),
-        5 => (
-            "status_request",
+             each with a certificate of its own. It goes over the wire in the clear (RFC 6066 §3)."
+        }
+        ExtensionType::MAX_FRAGMENT_LENGTH => "The client wants records no larger than this (RFC 6066 §4).",
+        ExtensionType::STATUS_REQUEST => {
             "A proof that the certificate has not been revoked: the client would like to see one, stapled to the \
-             certificate (RFC 6066 §8).",
-        ),
-        10 => (
-            "supported_groups",
-            "The groups in which the sender can do the key exchange, its favourite first (RFC 8446 §4.2.7).",
-        ),
-        11 => (
-            "ec_point_formats",
+             certificate (RFC 6066 §8)."
+        }
+        ExtensionType::SUPPORTED_GROUPS => {
+            "The groups in which the sender can do the key exchange, its favourite first (RFC 8446 §4.2.7)."
+        }
+        ExtensionType::EC_POINT_FORMATS => {
             "How points of elliptic curves are written; but for the uncompressed form all have died out (RFC 8422 \
-             §5.1.2).",
-        ),
-        13 => (
-            "signature_algorithms",
+             §5.1.2)."
+        }
+        ExtensionType::SIGNATURE_ALGORITHMS => {
             "The signatures that the sender can verify, its favourite first: those of the handshake, and of the \
-             certificates unless signature_algorithms_cert says otherwise (RFC 8446 §4.2.3).",
-        ),
-        16 => (
-            "application_layer_protocol_negotiation",
-            "Which protocol is to be spoken inside (ALPN): the client offers, the server chooses one (RFC 7301).",
-        ),
-        18 => (
-            "signed_certificate_timestamp",
-            "The client would like to see that the certificate is in a public log (RFC 6962).",
-        ),
-        21 => (
-            "padding",
-            "Zeros that make the hello longer, and nothing else (RFC 7685).",
-        ),
-        22 => (
-            "encrypt_then_mac",
-            "For the CBC suites of TLS 1.2; AEADs have no use for it (RFC 7366).",
-        ),
-        23 => (
-            "extended_master_secret",
+             certificates unless signature_algorithms_cert says otherwise (RFC 8446 §4.2.3)."
+        }
+        ExtensionType::ALPN => {
+            "Which protocol is to be spoken inside (ALPN): the client offers, the server chooses one (RFC 7301)."
+        }
+        ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP => {
+            "The client would like to see that the certificate is in a public log (RFC 6962)."
+        }
+        ExtensionType::PADDING => "Zeros that make the hello longer, and nothing else (RFC 7685).",
+        ExtensionType::ENCRYPT_THEN_MAC => "For the CBC suites of TLS 1.2; AEADs have no use for it (RFC 7366).",
+        ExtensionType::EXTENDED_MASTER_SECRET => {
             "The master secret shall depend on the whole handshake, so that no two connections can be made to share \
-             one (RFC 7627).",
-        ),
-        27 => (
-            "compress_certificate",
-            "The client could take its peer's certificates compressed (RFC 8879).",
-        ),
-        28 => (
-            "record_size_limit",
-            "The largest record that the sender wants to receive (RFC 8449).",
-        ),
-        34 => (
-            "delegated_credentials",
-            "The client would take a short-lived key that the certificate's key has vouched for (RFC 9345).",
-        ),
-        35 => (
-            "session_ticket",
-            "TLS 1.2: a ticket to resume by, or empty: the client could take one (RFC 5077).",
-        ),
-        41 => (
-            "pre_shared_key",
+             one (RFC 7627)."
+        }
+        ExtensionType::COMPRESS_CERTIFICATE => "The client could take its peer's certificates compressed (RFC 8879).",
+        ExtensionType::RECORD_SIZE_LIMIT => "The largest record that the sender wants to receive (RFC 8449).",
+        ExtensionType::DELEGATED_CREDENTIALS => {
+            "The client would take a short-lived key that the certificate's key has vouched for (RFC 9345)."
+        }
+        ExtensionType::SESSION_TICKET => {
+            "TLS 1.2: a ticket to resume by, or empty: the client could take one (RFC 5077)."
+        }
+        ExtensionType::PRE_SHARED_KEY => {
             "Keys that both sides know already, mostly from a ticket of an earlier connection; each with a binder that \
-             proves the knowledge. Always the last extension (RFC 8446 §4.2.11).",
-        ),
-        42 => (
-            "early_data",
-            "The client sends data along with its hello, under the key of the ticket (RFC 8446 §4.2.10).",
-        ),
-        43 => (
-            "supported_versions",
+             proves the knowledge. Always the last extension (RFC 8446 §4.2.11)."
+        }
+        ExtensionType::EARLY_DATA => {
+            "The client sends data along with its hello, under the key of the ticket (RFC 8446 §4.2.10)."
+        }
+        ExtensionType::SUPPORTED_VERSIONS => {
             "Where TLS 1.3 is spoken the version stands here, and the fields of old always say TLS 1.2: servers in the \
-             field choked on anything higher there (RFC 8446 §4.2.1).",
-        ),
-        44 => (
-            "cookie",
-            "What the server gave the client to hold for it (RFC 8446 §4.2.2).",
-        ),
-        45 => (
-            "psk_key_exchange_modes",
+             field choked on anything higher there (RFC 8446 §4.2.1)."
+        }
+        ExtensionType::COOKIE => "What the server gave the client to hold for it (RFC 8446 §4.2.2).",
+        ExtensionType::PSK_KEY_EXCHANGE_MODES => {
             "How the client would use a pre-shared key: with a fresh key exchange beside it (psk_dhe_ke), or without \
-             (RFC 8446 §4.2.9).",
-        ),
-        47 => (
-            "certificate_authorities",
-            "The CAs that the sender trusts, so that the right certificate is chosen (RFC 8446 §4.2.4).",
-        ),
-        49 => (
-            "post_handshake_auth",
-            "The client can be asked for its certificate later, too (RFC 8446 §4.2.6).",
-        ),
-        50 => (
-            "signature_algorithms_cert",
-            "The signatures that the sender can verify in certificates (RFC 8446 §4.2.3).",
-        ),
-        51 => (
-            "key_share",
+             (RFC 8446 §4.2.9)."
+        }
+        ExtensionType::CERTIFICATE_AUTHORITIES => {
+            "The CAs that the sender trusts, so that the right certificate is chosen (RFC 8446 §4.2.4)."
+        }
+        ExtensionType::POST_HANDSHAKE_AUTH => {
+            "The client can be asked for its certificate later, too (RFC 8446 §4.2.6)."
+        }
+        ExtensionType::SIGNATURE_ALGORITHMS_CERT => {
+            "The signatures that the sender can verify in certificates (RFC 8446 §4.2.3)."
+        }
+        ExtensionType::KEY_SHARE => {
             "Public keys for the key exchange. The client guesses which groups the server will want and sends its \
-             halves at once, which saves a round trip (RFC 8446 §4.2.8).",
-        ),
-        57 => ("quic_transport_parameters", "For QUIC (RFC 9001 §8.2)."),
-        17513 | 17613 => (
-            "application_settings",
-            "First settings of the protocol inside, as Chromium has it (draft-vvv-tls-alps).",
-        ),
-        13172 => ("next_protocol_negotiation", "The forerunner of ALPN."),
-        0xfe0d => (
-            "encrypted_client_hello",
+             halves at once, which saves a round trip (RFC 8446 §4.2.8)."
+        }
+        ExtensionType::QUIC_TRANSPORT_PARAMETERS => "For QUIC (RFC 9001 §8.2).",
+        ExtensionType::APPLICATION_SETTINGS_OLD | ExtensionType::APPLICATION_SETTINGS => {
+            "First settings of the protocol inside, as Chromium has it (draft-vvv-tls-alps)."
+        }
+        ExtensionType::NEXT_PROTOCOL_NEGOTIATION => "The forerunner of ALPN.",
+        ExtensionType::ENCRYPTED_CLIENT_HELLO => {
             "The true hello, encrypted to the server's front; or bytes that look like it, so that the true ones do not \
-             stand out (RFC 9849).",
-        ),
-        0xff01 => (
-            "renegotiation_info",
-            "TLS 1.2: ties a renegotiation to the connection before it; empty in a first handshake (RFC 5746).",
-        ),
-        _ => match grease(number) {
-            Some(_) => (
+             stand out (RFC 9849)."
+        }
+        ExtensionType::RENEGOTIATION_INFO => {
+            "TLS 1.2: ties a renegotiation to the connection before it; empty in a first handshake (RFC 5746)."
+        }
+        _ if is_grease(kind.0) => {
+            return (
                 "GREASE",
                 "Means nothing. Clients strew such numbers in so that no server forgets to ignore what it does not \
                  know (RFC 8701).",
-            ),
-            None => (
-                "an extension that has no name here",
-                "To be ignored by whoever does not know it.",
-            ),
-        },
-    }
+            );
+        }
+        _ => "To be ignored by whoever does not know it.",
+    };
+    (name.unwrap_or("an extension that has no name here"), note)
 }

@@ -4,17 +4,16 @@ use core::iter::Enumerate;
 
 use zeroize::Zeroizing;
 
-use super::fields::{self, Item, Meaning, RETRY, Reading, Sort};
+use super::fields::{self, Item, Meaning, Sort};
 use super::{Event, Events, Fact, Protection, Record, Secret, names};
 use crate::codec::Reader;
 use crate::crypto::aead::{MAX_KEY_LEN, NONCE_LEN};
 use crate::crypto::hash::HashAlgorithm;
 use crate::crypto::suite::CipherSuite;
-use crate::msg::{
-    CERTIFICATE, CERTIFICATE_STATUS, CERTIFICATE_VERIFY, CLIENT_HELLO, FINISHED, HANDSHAKE_HEADER_LEN, SERVER_HELLO,
-    TLS13, extension,
-};
+use crate::msg::HANDSHAKE_HEADER_LEN;
+use crate::msg::server_hello::HELLO_RETRY_REQUEST_RANDOM;
 use crate::record::HEADER_LEN;
+use crate::registry::{ContentType, ExtensionType, HandshakeType, ProtocolVersion, is_grease};
 use crate::schedule::TrafficSecret;
 
 /// Who does a step.
@@ -92,7 +91,7 @@ pub struct Summary<'t> {
 pub struct Story<'t> {
     events: Events<'t>,
     server: bool,
-    tls13: bool,
+    version: ProtocolVersion,
     suite: Option<CipherSuite>,
     resumed: bool,
 }
@@ -103,7 +102,7 @@ impl<'t> Story<'t> {
         let mut story = Self {
             events,
             server: false,
-            tls13: false,
+            version: ProtocolVersion::TLS12,
             suite: None,
             resumed: false,
         };
@@ -111,10 +110,13 @@ impl<'t> Story<'t> {
             match event {
                 Event::Fact(Fact::Role { server }) => story.server = server,
                 Event::Fact(Fact::Resumed) => story.resumed = true,
-                Event::Message { whole, .. } if whole.first() == Some(&SERVER_HELLO) => {
+                Event::Message { whole, .. } if kind_of(whole) == Some(HandshakeType::SERVER_HELLO) => {
                     let hello = Hello::of(whole);
                     story.suite = hello.suite.and_then(CipherSuite::from_id);
-                    story.tls13 = hello.extension(extension::SUPPORTED_VERSIONS) == Some(&TLS13.to_be_bytes());
+                    story.version = match hello.extension(ExtensionType::SUPPORTED_VERSIONS) {
+                        Some([3, 4]) => ProtocolVersion::TLS13,
+                        _ => ProtocolVersion::TLS12,
+                    };
                 }
                 _ => {}
             }
@@ -136,13 +138,13 @@ impl<'t> Story<'t> {
                 Event::Message { sent, whole } => {
                     let of_client = sent != self.server;
                     self.sum_message(whole, of_client, &mut summary);
-                    if whole.first() == Some(&CERTIFICATE) && whole.len() > 8 {
+                    if kind_of(whole) == Some(HandshakeType::CERTIFICATE) && whole.len() > 8 {
                         certificates = (certificates.0 || of_client, certificates.1 || !of_client);
                     }
                 }
                 Event::Record(Record {
                     sent, header, content, ..
-                }) if content == 22 && !summary.done => {
+                }) if content == ContentType::HANDSHAKE && !summary.done => {
                     let length = HEADER_LEN + fields::number(header.get(3..).unwrap_or_default());
                     let sum = if sent == self.server {
                         &mut summary.bytes.1
@@ -164,30 +166,29 @@ impl<'t> Story<'t> {
     }
 
     fn sum_message(&self, whole: &'t [u8], of_client: bool, summary: &mut Summary<'t>) {
-        const SERVER_KEY_EXCHANGE: u8 = 12;
-        match whole.first() {
-            Some(&CLIENT_HELLO) => {
-                let name = Hello::of(whole).extension(extension::SERVER_NAME);
+        match kind_of(whole) {
+            Some(HandshakeType::CLIENT_HELLO) => {
+                let name = Hello::of(whole).extension(ExtensionType::SERVER_NAME);
                 summary.server_name = name.and_then(|name| name.get(5..)).unwrap_or_default();
             }
-            Some(&SERVER_HELLO) => {
+            Some(HandshakeType::SERVER_HELLO) => {
                 let hello = Hello::of(whole);
-                summary.version = if self.tls13 { "TLSv1.3" } else { "TLSv1.2" };
+                summary.version = self.version.openssl_name();
                 summary.suite = hello.suite.and_then(names::suite).unwrap_or_default();
-                summary.retried |= hello.random == Some(&RETRY);
-                let protocol = hello.extension(extension::ALPN);
+                summary.retried |= hello.random == Some(&HELLO_RETRY_REQUEST_RANDOM);
+                let protocol = hello.extension(ExtensionType::ALPN);
                 summary.protocol = protocol.and_then(|list| list.get(3..)).unwrap_or(summary.protocol);
             }
-            Some(&8) => {
+            Some(HandshakeType::ENCRYPTED_EXTENSIONS) => {
                 let block = whole.get(HANDSHAKE_HEADER_LEN + 2..).unwrap_or_default();
-                let protocol = find_extension(block, extension::ALPN);
+                let protocol = find_extension(block, ExtensionType::ALPN);
                 summary.protocol = protocol.and_then(|list| list.get(3..)).unwrap_or_default();
             }
-            Some(&CERTIFICATE_VERIFY) if !of_client => {
+            Some(HandshakeType::CERTIFICATE_VERIFY) if !of_client => {
                 let scheme = whole.get(HANDSHAKE_HEADER_LEN..).map(fields::number16);
                 summary.scheme = scheme.and_then(names::scheme).unwrap_or_default();
             }
-            Some(&SERVER_KEY_EXCHANGE) => {
+            Some(HandshakeType::SERVER_KEY_EXCHANGE) => {
                 let body = whole.get(HANDSHAKE_HEADER_LEN..).unwrap_or_default();
                 let public = usize::from(body.get(3).copied().unwrap_or_default());
                 let scheme = body.get(4 + public..).map(fields::number16);
@@ -218,7 +219,7 @@ impl<'t> Story<'t> {
         match step.event {
             Event::Message { sent, whole } => {
                 self.records_of(step.at, sent, &mut |record| fields::record(record, visit));
-                fields::message(whole, Reading { tls13: self.tls13 }, visit);
+                fields::message(whole, self.version, visit);
                 self.facts_about(step.at, sent, whole, visit);
             }
             Event::Record(record) => {
@@ -231,7 +232,7 @@ impl<'t> Story<'t> {
 
     /// The records that a message came or went in, as far as they do not belong to an earlier message.
     fn records_of(&self, at: usize, sent: bool, visit: &mut dyn FnMut(&Record<'t>)) {
-        let carries = |record: &Record<'_>| record.content == 22 && record.sent == sent;
+        let carries = |record: &Record<'_>| record.content == ContentType::HANDSHAKE && record.sent == sent;
         let is_message = |event: &Event<'_>| matches!(event, Event::Message { sent: other, .. } if *other == sent);
         if !sent {
             let since = self.events.take(at).enumerate().filter(|(_, event)| is_message(event));
@@ -268,7 +269,7 @@ impl<'t> Story<'t> {
     /// Whether the record that a message ended in was protected: that before it, or behind it if it was sent.
     fn is_protected(&self, at: usize, sent: bool) -> bool {
         let records = |event| match event {
-            Event::Record(record) if record.content == 22 && record.sent == sent => Some(record),
+            Event::Record(record) if record.content == ContentType::HANDSHAKE && record.sent == sent => Some(record),
             _ => None,
         };
         let record = if sent {
@@ -281,13 +282,13 @@ impl<'t> Story<'t> {
 
     /// What was computed of a message, or found of it.
     fn facts_about(&self, at: usize, sent: bool, whole: &[u8], visit: &mut dyn FnMut(&Item<'_>)) {
-        let kind = whole.first().copied().unwrap_or_default();
+        let Some(kind) = kind_of(whole) else { return };
         let same_kind =
-            |event: &Event<'_>| matches!(event, Event::Message { whole, .. } if whole.first() == Some(&kind));
+            |event: &Event<'_>| matches!(event, Event::Message { whole, .. } if kind_of(whole) == Some(kind));
         for event in self.events.skip(at + 1).take_while(|event| !same_kind(event)) {
             let Event::Fact(fact) = event else { continue };
             match (kind, fact) {
-                (CERTIFICATE, Fact::Trusted { subject }) if !sent => {
+                (HandshakeType::CERTIFICATE, Fact::Trusted { subject }) if !sent => {
                     visit(&computed(
                         "verdict",
                         &[],
@@ -297,9 +298,9 @@ impl<'t> Story<'t> {
                     ));
                     return;
                 }
-                (CERTIFICATE, Fact::Stapled) if self.tls13 && !sent => stapled(visit),
-                (CERTIFICATE_STATUS, Fact::Stapled) if !sent => return stapled(visit),
-                (CERTIFICATE_VERIFY, Fact::Signature { sent: ours, hash }) if ours == sent => {
+                (HandshakeType::CERTIFICATE, Fact::Stapled) if self.version.is_tls13() && !sent => stapled(visit),
+                (HandshakeType::CERTIFICATE_STATUS, Fact::Stapled) if !sent => return stapled(visit),
+                (HandshakeType::CERTIFICATE_VERIFY, Fact::Signature { sent: ours, hash }) if ours == sent => {
                     visit(&computed(
                         "transcript hash",
                         hash,
@@ -319,7 +320,7 @@ impl<'t> Story<'t> {
                     ));
                     return;
                 }
-                (FINISHED, Fact::Finished { sent: ours, hash }) if ours == sent => {
+                (HandshakeType::FINISHED, Fact::Finished { sent: ours, hash }) if ours == sent => {
                     visit(&computed(
                         "transcript hash",
                         hash,
@@ -330,7 +331,7 @@ impl<'t> Story<'t> {
                     visit(&computed(
                         "verify_data",
                         &[],
-                        Meaning::Words(match (self.tls13, of_server) {
+                        Meaning::Words(match (self.version.is_tls13(), of_server) {
                             (true, true) => {
                                 "HMAC(HKDF-Expand-Label(server_handshake_traffic_secret, \"finished\"), transcript hash)"
                             }
@@ -349,7 +350,7 @@ impl<'t> Story<'t> {
                     ));
                     return;
                 }
-                (SERVER_HELLO, Fact::Resumed) => {
+                (HandshakeType::SERVER_HELLO, Fact::Resumed) => {
                     visit(&computed(
                         "session",
                         &[],
@@ -372,7 +373,7 @@ impl<'t> Story<'t> {
                 Event::Fact(Fact::Done | Fact::Failed { .. }) if index > at => return,
                 Event::Fact(fact) => fact,
                 Event::Message { .. } => return,
-                Event::Record(record) if record.content == 22 => continue,
+                Event::Record(record) if record.content == ContentType::HANDSHAKE => continue,
                 Event::Record(_) => return,
             };
             match fact {
@@ -423,14 +424,16 @@ impl<'t> Story<'t> {
     /// Of the client's key pairs a server sees the public halves.
     fn offered_keys(&self, visit: &mut dyn FnMut(&Item<'_>)) {
         let hello = self.events.into_iter().find_map(|event| match event {
-            Event::Message { whole, .. } if whole.first() == Some(&CLIENT_HELLO) => Some(Hello::of(whole)),
+            Event::Message { whole, .. } if kind_of(whole) == Some(HandshakeType::CLIENT_HELLO) => {
+                Some(Hello::of(whole))
+            }
             _ => None,
         });
-        let shares = hello.and_then(|hello| hello.extension(extension::KEY_SHARE));
+        let shares = hello.and_then(|hello| hello.extension(ExtensionType::KEY_SHARE));
         let mut reader = Reader::new(shares.unwrap_or_default().get(2..).unwrap_or_default(), "key_share");
         while let (Ok(group), Ok(public)) = (reader.u16(), reader.vector16()) {
             // A share of GREASE is none.
-            if names::grease(group).is_some() {
+            if is_grease(group) {
                 continue;
             }
             let name = names::group(group).map_or(Meaning::Unknown(group.into()), Meaning::Words);
@@ -465,7 +468,7 @@ impl<'t> Story<'t> {
                  does."
             },
         ));
-        if !self.tls13 {
+        if !self.version.is_tls13() {
             return;
         }
         visit(&computed(
@@ -650,7 +653,7 @@ impl<'t> Steps<'t> {
                 (step.title, step.note) = self.message(whole, step.by);
             }
             Event::Record(record) => {
-                if record.content == 22 && (record.sent || !self.is_left_over(at)) {
+                if record.content == ContentType::HANDSHAKE && (record.sent || !self.is_left_over(at)) {
                     return None;
                 }
                 self.computing = false;
@@ -658,7 +661,7 @@ impl<'t> Steps<'t> {
                 step.ours = record.sent;
                 step.length = record.length.into();
                 step.protected = record.protection != Protection::None;
-                (step.title, step.note) = other_record(&record, step.by, story.tls13);
+                (step.title, step.note) = other_record(&record, step.by, story.version);
             }
             Event::Fact(fact) => {
                 (step.title, step.note) = match fact {
@@ -719,105 +722,110 @@ impl<'t> Steps<'t> {
 
     fn has_shares(&self) -> bool {
         self.story.events.into_iter().any(|event| {
-            matches!(event, Event::Message { whole, .. } if whole.first() == Some(&CLIENT_HELLO)
-                && Hello::of(whole).extension(extension::KEY_SHARE).is_some_and(|shares| shares.len() > 2))
+            matches!(event, Event::Message { whole, .. } if kind_of(whole) == Some(HandshakeType::CLIENT_HELLO)
+                && Hello::of(whole).extension(ExtensionType::KEY_SHARE).is_some_and(|shares| shares.len() > 2))
         })
     }
 
     fn message(&mut self, whole: &[u8], by: By) -> (&'static str, &'static str) {
-        let tls13 = self.story.tls13;
-        let first = whole.first() == Some(&CLIENT_HELLO) && core::mem::replace(&mut self.first_hello, false);
-        match (whole.first().copied().unwrap_or_default(), by) {
-            (0, _) => (
+        let tls13 = self.story.version.is_tls13();
+        let first =
+            kind_of(whole) == Some(HandshakeType::CLIENT_HELLO) && core::mem::replace(&mut self.first_hello, false);
+        match (HandshakeType(whole.first().copied().unwrap_or_default()), by) {
+            (HandshakeType::HELLO_REQUEST, _) => (
                 "HelloRequest",
                 "The server asks for a new handshake. It does not get one.",
             ),
-            (1, _) if first && Hello::of(whole).extension(extension::KEY_SHARE).is_none() => (
-                "ClientHello",
-                "The client says hello: which versions, cipher suites and groups it can do, and whom it wants to \
+            (HandshakeType::CLIENT_HELLO, _)
+                if first && Hello::of(whole).extension(ExtensionType::KEY_SHARE).is_none() =>
+            {
+                (
+                    "ClientHello",
+                    "The client says hello: which versions, cipher suites and groups it can do, and whom it wants to \
                      reach.",
-            ),
-            (1, _) if first => (
+                )
+            }
+            (HandshakeType::CLIENT_HELLO, _) if first => (
                 "ClientHello",
                 "The client says hello: which versions, cipher suites and groups it can do, whom it wants to reach, \
                  and, so that no round trip is lost, its public keys for the key exchange.",
             ),
-            (1, _) => (
+            (HandshakeType::CLIENT_HELLO, _) => (
                 "ClientHello, once more",
                 "The same hello, but for what the server has asked to be different. In the transcript a hash stands for \
                  the first one from now on (RFC 8446 §4.4.1).",
             ),
-            (2, _) if Hello::of(whole).random == Some(&RETRY) => (
+            (HandshakeType::SERVER_HELLO, _) if Hello::of(whole).random == Some(&HELLO_RETRY_REQUEST_RANDOM) => (
                 "HelloRetryRequest",
                 "The server could speak with this client, but not with the key shares that it has sent: it is to say \
                  hello again, with a share for this group.",
             ),
-            (2, _) if tls13 => (
+            (HandshakeType::SERVER_HELLO, _) if tls13 => (
                 "ServerHello",
                 "The server says hello back: which of what the client offered it has chosen, and its own public key. \
                  With that both sides can compute the same keys; every message that follows is encrypted.",
             ),
-            (2, _) => (
+            (HandshakeType::SERVER_HELLO, _) => (
                 "ServerHello",
                 "The server says hello back: which of what the client offered it has chosen.",
             ),
-            (4, _) => (
+            (HandshakeType::NEW_SESSION_TICKET, _) => (
                 "NewSessionTicket",
                 "A ticket for the next time: with it the client can resume the session, without certificates and \
                  signatures.",
             ),
-            (8, _) => (
+            (HandshakeType::ENCRYPTED_EXTENSIONS, _) => (
                 "EncryptedExtensions",
                 "The server's answers to extensions that have nothing to do with the keys: the first message that only \
                  the two of them can read.",
             ),
-            (11, By::Server) => (
+            (HandshakeType::CERTIFICATE, By::Server) => (
                 "Certificate",
                 "The server shows its certificate, and those that lead from it to a CA which the client should know.",
             ),
-            (11, _) => (
+            (HandshakeType::CERTIFICATE, _) => (
                 "Client's Certificate",
                 "The client was asked, and shows its certificate; or an empty list, if it has none.",
             ),
-            (12, _) => (
+            (HandshakeType::SERVER_KEY_EXCHANGE, _) => (
                 "ServerKeyExchange",
                 "The server's public key for the key exchange, signed with the key of its certificate together with \
                  both randoms: nobody else can have made it, and not for another connection (RFC 8422 §5.4).",
             ),
-            (13, _) => (
+            (HandshakeType::CERTIFICATE_REQUEST, _) => (
                 "CertificateRequest",
                 "The server wants to know who the client is, by its certificate.",
             ),
-            (14, _) => ("ServerHelloDone", "The server has said its part of the hello."),
-            (15, By::Server) => (
+            (HandshakeType::SERVER_HELLO_DONE, _) => ("ServerHelloDone", "The server has said its part of the hello."),
+            (HandshakeType::CERTIFICATE_VERIFY, By::Server) => (
                 "CertificateVerify",
                 "Anybody can show a certificate. The signature proves that this server has the private key that \
                  belongs to it, and ties it to this very connection: it covers every message so far.",
             ),
-            (15, _) => (
+            (HandshakeType::CERTIFICATE_VERIFY, _) => (
                 "Client's CertificateVerify",
                 "The proof that the client has the private key of its certificate, tied to this very connection.",
             ),
-            (16, _) => (
+            (HandshakeType::CLIENT_KEY_EXCHANGE, _) => (
                 "ClientKeyExchange",
                 "The client's public key for the key exchange. With that both sides can compute the same keys.",
             ),
-            (22, _) => (
+            (HandshakeType::CERTIFICATE_STATUS, _) => (
                 "CertificateStatus",
                 "What the server got from its CA's OCSP responder: that its certificate has not been revoked. So the client \
                  need not ask there itself, nor tell anybody whom it talks to.",
             ),
-            (20, By::Server) => (
+            (HandshakeType::FINISHED, By::Server) => (
                 "Server Finished",
                 "A checksum of the whole handshake under a key that only the two of them can know. If anybody had \
                  changed a byte on the way, it would not match.",
             ),
-            (20, _) => (
+            (HandshakeType::FINISHED, _) => (
                 "Client Finished",
                 "The client's checksum of the whole handshake. With it the server knows as well that all is as it \
                  should be.",
             ),
-            (24, _) => (
+            (HandshakeType::KEY_UPDATE, _) => (
                 "KeyUpdate",
                 "From its next record on the sender uses a new key, which stems from the old one.",
             ),
@@ -827,28 +835,28 @@ impl<'t> Steps<'t> {
 }
 
 /// A record that holds no handshake messages, or not a whole one.
-fn other_record(record: &Record<'_>, by: By, tls13: bool) -> (&'static str, &'static str) {
+fn other_record(record: &Record<'_>, by: By, version: ProtocolVersion) -> (&'static str, &'static str) {
     match (record.content, by) {
         _ if record.protection == Protection::Unknown => (
             "Record that cannot be read",
             "Either it is early data, sent along with a hello under a key that was not accepted, and is skipped; or \
              somebody has changed it, and then the connection ends here.",
         ),
-        (20, _) if tls13 => (
+        (ContentType::CHANGE_CIPHER_SPEC, _) if version.is_tls13() => (
             "ChangeCipherSpec",
             "It does nothing. TLS 1.3 sends it so that it looks like a resumption of TLS 1.2 to boxes on the way that \
              would stop what they do not know (RFC 8446 §D.4).",
         ),
-        (20, _) => (
+        (ContentType::CHANGE_CIPHER_SPEC, _) => (
             "ChangeCipherSpec",
             "From its next record on the sender protects everything with the new keys.",
         ),
-        (21, _) if record.text == [1, 0] || record.text == [2, 0] => (
+        (ContentType::ALERT, _) if record.text == [1, 0] || record.text == [2, 0] => (
             "Alert: close_notify",
             "The sender will say no more. Without it nobody could tell the end from a line that was cut.",
         ),
-        (21, _) => ("Alert", "The sender has something to object."),
-        (22, _) => ("Handshake record", "The message in it did not come to its end."),
+        (ContentType::ALERT, _) => ("Alert", "The sender has something to object."),
+        (ContentType::HANDSHAKE, _) => ("Handshake record", "The message in it did not come to its end."),
         (_, By::Client) => (
             "Application data: ping",
             "What all this was for: the client's data, the ping, which nobody else can read or change.",
@@ -901,6 +909,11 @@ fn group_item<'i>(name: &'static str, meaning: Meaning<'i>) -> Item<'i> {
     }
 }
 
+/// The type of a message.
+fn kind_of(whole: &[u8]) -> Option<HandshakeType> {
+    whole.first().copied().map(HandshakeType)
+}
+
 /// The fixed part of a hello of either side, as far as it can be read.
 struct Hello<'t> {
     random: Option<&'t [u8; 32]>,
@@ -924,7 +937,7 @@ impl<'t> Hello<'t> {
         reader.u16()?;
         self.random = Some(reader.array()?);
         reader.vector8()?;
-        if whole.first() == Some(&CLIENT_HELLO) {
+        if kind_of(whole) == Some(HandshakeType::CLIENT_HELLO) {
             reader.vector16()?;
             reader.vector8()?;
         } else {
@@ -935,16 +948,16 @@ impl<'t> Hello<'t> {
         Ok(())
     }
 
-    fn extension(&self, kind: u16) -> Option<&'t [u8]> {
+    fn extension(&self, kind: ExtensionType) -> Option<&'t [u8]> {
         find_extension(self.extensions, kind)
     }
 }
 
 /// The body of an extension in a block of them.
-fn find_extension(block: &[u8], kind: u16) -> Option<&[u8]> {
+fn find_extension(block: &[u8], kind: ExtensionType) -> Option<&[u8]> {
     let mut reader = Reader::new(block, "extensions");
     while let (Ok(found), Ok(body)) = (reader.u16(), reader.vector16()) {
-        if found == kind {
+        if found == kind.0 {
             return Some(body);
         }
     }

@@ -6,6 +6,7 @@ use zeroize::Zeroize as _;
 
 use super::{Event, Fact, Protection, Record, Secret, Trace};
 use crate::record::HEADER_LEN;
+use crate::registry::ContentType;
 
 /// How much of the content of a record of application data is taken down, in bytes.
 pub const DATA_SHOWN: usize = 64;
@@ -110,7 +111,7 @@ impl Inner<'_> {
     }
 
     fn record(&mut self, record: &Record<'_>) {
-        let data = record.content == DATA;
+        let data = record.content == ContentType::APPLICATION_DATA;
         if data {
             self.data_records = self.data_records.saturating_add(1);
             self.data_bytes = self.data_bytes.saturating_add(record.length.into());
@@ -129,7 +130,7 @@ impl Inner<'_> {
         let tag = length_byte(record.tag);
         let parts = [
             record.header,
-            &[record.content][..],
+            &[record.content.0][..],
             &record.number.to_be_bytes(),
             &record.padding.to_be_bytes(),
             &record.length.to_be_bytes(),
@@ -140,7 +141,11 @@ impl Inner<'_> {
             shown,
         ];
         // How it ended is worth the reserve.
-        let reserve = if record.content == ALERT { 0 } else { RESERVE };
+        let reserve = if record.content == ContentType::ALERT {
+            0
+        } else {
+            RESERVE
+        };
         self.put(RECORD, flag(record.sent) | protection << 1, &parts, false, reserve);
     }
 
@@ -187,10 +192,6 @@ impl Inner<'_> {
         self.len += HEAD + length;
     }
 }
-
-/// The content types that matter here.
-const ALERT: u8 = 21;
-const DATA: u8 = 23;
 
 fn flag(sent: bool) -> u8 {
     if sent { SENT } else { 0 }
@@ -257,7 +258,7 @@ fn record(flags: u8, payload: &[u8]) -> Option<Record<'_>> {
             2 => Protection::Tls12,
             _ => Protection::Unknown,
         },
-        content,
+        content: ContentType(content),
         number: u64::from_be_bytes(*number),
         nonce,
         tag,

@@ -8,6 +8,7 @@ use super::*;
 use crate::crypto::key::SigningKey;
 use crate::crypto::kx::Group;
 use crate::pki::verify::{Clock, ServerName, Trust};
+use crate::registry::ProtocolVersion;
 use crate::session::{SessionCache, Tickets};
 use crate::support::{Script, unhex};
 use crate::{ClientAuth, ClientConfig, Connection, Identity, KeyLog, Progress, ServerConfig, Versions};
@@ -668,9 +669,9 @@ fn no_bytes_are_too_strange_to_be_shown() {
         for (_, message) in messages(&server) {
             let check = |bytes: &[u8]| {
                 let mut shown = Vec::new();
-                for tls13 in [false, true] {
+                for version in [ProtocolVersion::TLS12, ProtocolVersion::TLS13] {
                     shown.clear();
-                    fields::message(bytes, fields::Reading { tls13 }, &mut |item| {
+                    fields::message(bytes, version, &mut |item| {
                         shown.extend_from_slice(item.bytes);
                         let _ = std::format!("{}", item.meaning);
                     });
@@ -736,7 +737,7 @@ fn much_data_is_counted_and_not_kept() {
             sent: false,
             header: &[23, 3, 3, 1, 17],
             protection: Protection::Tls13,
-            content: 23,
+            content: ContentType::APPLICATION_DATA,
             number: 0,
             nonce: &[],
             tag: &[5; 16],
@@ -823,6 +824,6 @@ fn one_of_a_unit_is_no_plural() {
 
 #[test]
 fn an_offer_of_unknown_versions_is_no_version_zero() {
-    let error = crate::error::PeerIncompatible::Version(0).to_string();
+    let error = crate::error::PeerIncompatible::Version(None).to_string();
     assert_eq!(error, "no common version: the peer offers none that is known here");
 }

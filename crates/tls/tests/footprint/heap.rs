@@ -6,7 +6,7 @@ use postern_tls::crypto::kx::Group;
 use postern_tls::crypto::sign::SignatureScheme;
 use postern_tls::crypto::verify::verify;
 use postern_tls::pki::verify::{Mode, PeerIdentity, Purpose, ServerName, Trust};
-use postern_tls::{ClientAuth, ClientConfig, ServerConfig, SessionCache, Tickets, Versions};
+use postern_tls::{ClientAuth, ClientConfig, ProtocolVersion, ServerConfig, SessionCache, Tickets, Versions};
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
 #[cfg(feature = "rsa")]
 use std::process::Command;
@@ -37,14 +37,14 @@ fn keys_signatures_and_chains_need_no_heap() {
         let (verdicts, heap) = measure(|| {
             let key = SigningKey::from_der("PRIVATE KEY", &secret).unwrap();
             assert!(key.public_key_matches(&spki));
-            let scheme = key.schemes(true)[0];
+            let scheme = key.schemes(ProtocolVersion::TLS13)[0];
             let signature = key.sign(scheme, MESSAGE, &mut Rng(1)).unwrap();
             let name = ServerName::parse("localhost");
             let trust = Trust::new(&anchors);
             let wrong_name = Purpose::Server(ServerName::parse("a.example"));
             (
-                verify(scheme, true, &spki, MESSAGE, &signature).is_ok(),
-                verify(scheme, true, &spki, b"another", &signature).is_ok(),
+                verify(scheme, ProtocolVersion::TLS13, &spki, MESSAGE, &signature).is_ok(),
+                verify(scheme, ProtocolVersion::TLS13, &spki, b"another", &signature).is_ok(),
                 trust.verify(&chain, Purpose::Server(name), CLOCK).is_ok(),
                 trust
                     .with_mode(Mode::Pinned)
@@ -76,6 +76,10 @@ fn connections_need_no_heap() {
         ] {
             // Buffers of the least size have no room for the messages that Ed25519 signs.
             let known = versions == Versions::Tls13 || algorithm != &rcgen::PKCS_ED25519;
+            let version = match versions {
+                Versions::Tls12 => ProtocolVersion::TLS12,
+                _ => ProtocolVersion::TLS13,
+            };
             for full in [true, false] {
                 let (tickets, sessions) = (Tickets::new(&mut Rng(2), CLOCK.now).unwrap(), SessionCache::new());
                 let groups = [group];
@@ -97,9 +101,9 @@ fn connections_need_no_heap() {
                         let mut ends = Ends::new(&mut buffers, client, server);
                         ends.live(|_, work| work());
                         let info = ends.server.info();
-                        (info.resumed, info.tls13, info.peer.is_some())
+                        (info.resumed, info.version, info.peer.is_some())
                     });
-                    assert_eq!(seen, (resumed, versions == Versions::Tls13, known));
+                    assert_eq!(seen, (resumed, Some(version), known));
                 }
             }
         }
@@ -139,7 +143,7 @@ fn rsa_keeps_within_its_arena() {
         assert!(heap.now <= resident, "{heap:?}");
         for scheme in SignatureScheme::ALL
             .into_iter()
-            .filter(|scheme| key.schemes(false).contains(scheme))
+            .filter(|scheme| key.schemes(ProtocolVersion::TLS12).contains(scheme))
         {
             let (signature, heap) = measure(|| key.sign(scheme, MESSAGE, &mut Rng(1)).unwrap());
             println!(
@@ -147,7 +151,7 @@ fn rsa_keeps_within_its_arena() {
                 heap.peak, heap.calls
             );
             assert!(heap.now == 0 && heap.peak <= signing, "{scheme}: {heap:?}");
-            let (verdict, heap) = measure(|| verify(scheme, false, &spki, MESSAGE, &signature));
+            let (verdict, heap) = measure(|| verify(scheme, ProtocolVersion::TLS12, &spki, MESSAGE, &signature));
             println!(
                 "RSA-{bits} {scheme}: verifying takes {} bytes in {} allocations",
                 heap.peak, heap.calls

@@ -10,7 +10,8 @@ use postern_tls::crypto::sign::SignatureScheme;
 use postern_tls::error::PeerMisbehaved;
 use postern_tls::pki::verify::{CertificateError, ServerName, Trust};
 use postern_tls::{
-    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, Identity, Progress, Versions,
+    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, HandshakeType, Identity, Progress,
+    ProtocolVersion, Versions,
 };
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, SerialNumber};
 
@@ -276,15 +277,13 @@ fn clients_that_are_let_in() {
         // Nobody, where somebody is wanted (RFC 8446 §4.4.2.4, RFC 5246 §7.4.6).
         between(client, server.with_client_auth(ClientAuth::Required(trust)), |middle| {
             middle.run(|_, item| vec![item]);
-            let tls13 = versions == Versions::Tls13;
-            let alert = if tls13 {
-                Alert::CERTIFICATE_REQUIRED
-            } else {
-                Alert::HANDSHAKE_FAILURE
+            let (version, alert) = match versions {
+                Versions::Tls13 => (ProtocolVersion::TLS13, Alert::CERTIFICATE_REQUIRED),
+                _ => (ProtocolVersion::TLS12, Alert::HANDSHAKE_FAILURE),
             };
             middle
                 .server
-                .failed(PeerMisbehaved::NoClientCertificate { tls13 }, alert);
+                .failed(PeerMisbehaved::NoClientCertificate(version), alert);
         });
         // Who was not asked shows no certificate (RFC 8446 §4.4.2).
         let mut certificate = None;
@@ -306,7 +305,7 @@ fn clients_that_are_let_in() {
                 }
                 vec![item]
             });
-            let error = PeerMisbehaved::UnexpectedHandshake(11);
+            let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType::CERTIFICATE);
             middle.server.failed(error, Alert::UNEXPECTED_MESSAGE);
         });
     }

@@ -9,7 +9,8 @@ use postern_tls::crypto::suite::CipherSuite;
 use postern_tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
 use postern_tls::pki::verify::ServerName;
 use postern_tls::{
-    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, Progress, ServerConfig, Versions,
+    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, ContentType, Error, ExtensionType, HandshakeType,
+    Progress, ProtocolVersion, ServerConfig, Versions,
 };
 
 const X25519: [Group; 1] = [Group::X25519];
@@ -96,7 +97,7 @@ fn known_extensions_in_other_messages() {
             &[0, 0]
         };
         let extra = [&kind.to_be_bytes()[..], extra].concat();
-        let error = PeerMisbehaved::MisplacedExtension(kind);
+        let error = PeerMisbehaved::MisplacedExtension(ExtensionType(kind));
         let request = [&[0][..], &vector16(&[&[0, 13, 0, 4, 0, 2, 4, 3][..], &extra].concat())].concat();
         let client = client().with_versions(Versions::Tls13);
         let change = |item: Item| vec![item.map(|body| body.clone_from(&request))];
@@ -245,7 +246,7 @@ fn versions_that_were_not_offered() {
             server_hello(|list| list.retain(|(kind, _)| *kind != 43))(body);
             body[..2].copy_from_slice(&u16::to_be_bytes(version));
         };
-        let error = PeerIncompatible::Version(version);
+        let error = PeerIncompatible::Version(Some(ProtocolVersion(version)));
         refused(versions, 2, change, error, Alert::PROTOCOL_VERSION);
     }
     // TLS 1.2's hello with TLS 1.3 in it, to a client that does not speak that.
@@ -296,7 +297,7 @@ fn downgrades() {
     for (ours, theirs) in [(Versions::Both, Versions::Tls12), (Versions::Tls12, Versions::Both)] {
         between(client().with_versions(ours), server().with_versions(theirs), |middle| {
             middle.establish();
-            assert_eq!(middle.client.connection.info().version(), "TLSv1.2");
+            assert_eq!(middle.client.connection.info().version_name(), "TLSv1.2");
             middle.works();
         });
     }
@@ -325,7 +326,7 @@ fn alerts_without_protection_after_the_server_hello() {
                 middle.client.outbox.clear();
                 middle.client.feed(&record(21, &alert));
                 if versions == Versions::Tls13 {
-                    let error = PeerMisbehaved::UnexpectedRecord(21);
+                    let error = PeerMisbehaved::UnexpectedRecord(ContentType::ALERT);
                     middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
                 } else if fatal {
                     let error = Error::AlertReceived(Alert(alert[1]));
@@ -357,7 +358,7 @@ fn change_cipher_spec_before_the_server_hello() {
         let error = PeerMisbehaved::TooManyEmptyRecords;
         middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
     });
-    let error = PeerMisbehaved::UnexpectedRecord(20);
+    let error = PeerMisbehaved::UnexpectedRecord(ContentType::CHANGE_CIPHER_SPEC);
     between(client(), server(), |middle| {
         middle.client.feed(&record(20, &[2]));
         middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
@@ -411,7 +412,7 @@ fn key_shares_that_were_not_asked_for() {
         );
     }
     let missing = server_hello(|list| list.retain(|(kind, _)| *kind != 51));
-    let error = PeerMisbehaved::MissingExtension("key_share");
+    let error = PeerMisbehaved::MissingExtension(ExtensionType::KEY_SHARE);
     refused(Versions::Tls13, 2, missing, error, Alert::MISSING_EXTENSION);
 }
 
@@ -462,7 +463,7 @@ fn extensions_that_were_not_offered_or_stand_elsewhere() {
         (0x1234, vec![1]),
     ] {
         let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((kind, body.clone()));
-        let error = PeerMisbehaved::UnofferedExtension;
+        let error = PeerMisbehaved::UnofferedExtension(ExtensionType(kind));
         refused(
             Versions::Tls13,
             8,
@@ -480,7 +481,7 @@ fn extensions_that_were_not_offered_or_stand_elsewhere() {
     }
     // TLS 1.2's ticket, without a place to keep it.
     let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((35, vec![]));
-    let error = PeerMisbehaved::UnofferedExtension;
+    let error = PeerMisbehaved::UnofferedExtension(ExtensionType::SESSION_TICKET);
     refused(
         Versions::Tls12,
         2,
@@ -523,7 +524,7 @@ fn extensions_that_were_not_offered_or_stand_elsewhere() {
         (50, numbers16(&[0x0403])),
     ] {
         let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((kind, body.clone()));
-        let error = PeerMisbehaved::MisplacedExtension(kind);
+        let error = PeerMisbehaved::MisplacedExtension(ExtensionType(kind));
         refused(
             Versions::Tls13,
             8,
@@ -534,7 +535,7 @@ fn extensions_that_were_not_offered_or_stand_elsewhere() {
     }
     for (kind, body) in [(51, vec![0, 29, 0, 0]), (41, vec![0, 0]), (44, vec![0, 1, 7])] {
         let add = |list: &mut Vec<(u16, Vec<u8>)>| list.push((kind, body.clone()));
-        let error = PeerMisbehaved::MisplacedExtension(kind);
+        let error = PeerMisbehaved::MisplacedExtension(ExtensionType(kind));
         refused(Versions::Tls12, 2, server_hello(add), error, Alert::ILLEGAL_PARAMETER);
     }
     // Twice the same.
@@ -642,17 +643,17 @@ fn retry_requests_that_are_illegal() {
         ),
         (
             vec![ask(0x0017), (41, vec![0, 0])],
-            PeerMisbehaved::MisplacedExtension(41).into(),
+            PeerMisbehaved::MisplacedExtension(ExtensionType::PRE_SHARED_KEY).into(),
             Alert::ILLEGAL_PARAMETER,
         ),
         (
             vec![ask(0x0017), (23, vec![])],
-            PeerMisbehaved::MisplacedExtension(23).into(),
+            PeerMisbehaved::MisplacedExtension(ExtensionType::EXTENDED_MASTER_SECRET).into(),
             Alert::ILLEGAL_PARAMETER,
         ),
         (
             vec![ask(0x0017), (0xfafa, vec![])],
-            PeerMisbehaved::UnofferedExtension.into(),
+            PeerMisbehaved::UnofferedExtension(ExtensionType(0xfafa)).into(),
             Alert::UNSUPPORTED_EXTENSION,
         ),
     ] {
@@ -683,7 +684,7 @@ fn retry_requests_that_are_illegal() {
             middle
                 .client
                 .deliver(retry_request(&hello, std::slice::from_ref(&second)), false);
-            let error = PeerMisbehaved::UnexpectedHandshake(2);
+            let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType::SERVER_HELLO);
             middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
         });
     }
@@ -876,7 +877,7 @@ fn groups_in_the_server_hello_of_tls12_are_passed_over() {
         });
         assert!(middle.client.is_established(), "{:?}", middle.client.result);
     });
-    let error = PeerMisbehaved::MisplacedExtension(10);
+    let error = PeerMisbehaved::MisplacedExtension(ExtensionType::SUPPORTED_GROUPS);
     refused(Versions::Tls13, 2, add, error, Alert::ILLEGAL_PARAMETER);
 }
 
@@ -905,7 +906,7 @@ fn a_server_without_a_certificate() {
             Some(11 | 15) if !from_client => vec![],
             _ => vec![item],
         });
-        let error = PeerMisbehaved::UnexpectedHandshake(20);
+        let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType::FINISHED);
         middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
     });
     // A certificate, but no proof of having its key.
@@ -919,7 +920,7 @@ fn a_server_without_a_certificate() {
             server(),
             kind,
             |_| vec![],
-            PeerMisbehaved::UnexpectedHandshake(next),
+            PeerMisbehaved::UnexpectedHandshake(HandshakeType(next)),
             Alert::UNEXPECTED_MESSAGE,
         );
     }
@@ -958,7 +959,7 @@ fn a_server_without_a_certificate() {
         let list = (body.len() - 4) as u32;
         body[1..4].copy_from_slice(&list.to_be_bytes()[1..]);
     };
-    let error = PeerMisbehaved::UnofferedExtension;
+    let error = PeerMisbehaved::UnofferedExtension(ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP);
     refused(Versions::Tls13, 11, stapled, error, Alert::UNSUPPORTED_EXTENSION);
     // More certificates than anybody needs.
     let many = |entry: Vec<u8>, context: bool| {
@@ -1133,7 +1134,7 @@ fn requests_for_a_certificate_that_are_malformed() {
         (
             Versions::Tls13,
             vec![0, 0, 0],
-            PeerMisbehaved::MissingExtension("signature_algorithms").into(),
+            PeerMisbehaved::MissingExtension(ExtensionType::SIGNATURE_ALGORITHMS).into(),
             Alert::MISSING_EXTENSION,
         ),
         (

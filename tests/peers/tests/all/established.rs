@@ -6,7 +6,7 @@ use postern_peers::probe::{Buffers, Probe};
 use postern_peers::{echo, exchange, pki, rng, server_config};
 use postern_tls::crypto::suite::CipherSuite;
 use postern_tls::error::{InvalidMessage, PeerMisbehaved};
-use postern_tls::{AlertDescription as Alert, Connection, Error, FULL_INBOUND, Progress};
+use postern_tls::{AlertDescription as Alert, Connection, Error, FULL_INBOUND, HandshakeType, Progress};
 use rustls::crypto::ring;
 
 fn established(test: impl FnOnce(&mut Client, &mut Probe<'_>)) {
@@ -121,14 +121,14 @@ fn handshake_messages_that_are_over() {
         established(|client, probe| {
             // Renegotiation (1), tickets from a client (4), Finished again (20) and all the others.
             let record = client.seal(22, &message(kind, &[0; 8]));
-            let error = PeerMisbehaved::UnexpectedHandshake(kind);
+            let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType(kind));
             probe.refuses(client.read.as_mut(), &record, error, Alert::UNEXPECTED_MESSAGE);
         });
     }
     established(|client, probe| {
         let record = client.seal(22, &[1, 0xff, 0xff, 0xff]);
         let error = InvalidMessage::HandshakeTooLong {
-            kind: 1,
+            kind: HandshakeType::CLIENT_HELLO,
             length: 0x0100_0003,
             limit: 16384,
         };

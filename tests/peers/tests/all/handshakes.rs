@@ -14,8 +14,8 @@ use postern_tls::crypto::suite::CipherSuite;
 use postern_tls::error::InvalidMessage;
 use postern_tls::pki::verify::ServerName;
 use postern_tls::{
-    ClientAuth, ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, Identity, MIN_INBOUND, MIN_OUTBOUND,
-    Progress, ServerConfig, Versions,
+    ClientAuth, ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, HandshakeType, Identity, MIN_INBOUND,
+    MIN_OUTBOUND, Progress, ServerConfig, Versions,
 };
 
 use crate::client_alerts;
@@ -384,7 +384,7 @@ fn chains_above_16_kib_need_a_larger_buffer() {
             let results = between_ours(client, server, FULL_INBOUND);
             match results[refusing] {
                 Err(Error::InvalidMessage(InvalidMessage::HandshakeTooLong {
-                    kind: 11,
+                    kind: HandshakeType::CERTIFICATE,
                     length,
                     limit: 16384,
                 })) if length > 24_000 => {}

@@ -7,7 +7,9 @@ use postern_peers::server_config;
 use postern_tls::crypto::kx::Group;
 use postern_tls::crypto::suite::CipherSuite;
 use postern_tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
-use postern_tls::{AlertDescription as Alert, Error, Progress, ServerConfig};
+use postern_tls::{
+    AlertDescription as Alert, Error, ExtensionType, HandshakeType, Progress, ProtocolVersion, ServerConfig,
+};
 
 /// A correct hello with a share for X25519.
 fn hello() -> Hello {
@@ -39,20 +41,28 @@ fn older_versions() {
         let hello = hello()
             .without(SUPPORTED_VERSIONS)
             .changed(|hello| hello.version = version);
-        refused(&hello, PeerIncompatible::Version(highest), Alert::PROTOCOL_VERSION);
+        refused(
+            &hello,
+            PeerIncompatible::Version(Some(ProtocolVersion(highest))),
+            Alert::PROTOCOL_VERSION,
+        );
         let bare = hello.changed(|hello| hello.extensions.clear());
-        refused(&bare, PeerIncompatible::Version(highest), Alert::PROTOCOL_VERSION);
+        refused(
+            &bare,
+            PeerIncompatible::Version(Some(ProtocolVersion(highest))),
+            Alert::PROTOCOL_VERSION,
+        );
     }
     for (list, highest) in [
-        (&[2, 3, 3][..], 0x0303),
-        (&[6, 3, 1, 3, 3, 3, 2], 0x0303),
-        (&[4, 0x0a, 0x0a, 3, 1], 0x0301),
-        (&[2, 0x7f, 0x1c], 0),
-        (&[2, 3, 0], 0x0300),
+        (&[2, 3, 3][..], Some(0x0303)),
+        (&[6, 3, 1, 3, 3, 3, 2], Some(0x0303)),
+        (&[4, 0x0a, 0x0a, 3, 1], Some(0x0301)),
+        (&[2, 0x7f, 0x1c], None),
+        (&[2, 3, 0], Some(0x0300)),
     ] {
         refused(
             &hello().with(SUPPORTED_VERSIONS, list),
-            PeerIncompatible::Version(highest),
+            PeerIncompatible::Version(highest.map(ProtocolVersion)),
             Alert::PROTOCOL_VERSION,
         );
     }
@@ -62,7 +72,7 @@ fn older_versions() {
     refused_bytes(
         server_config(),
         &record(22, &postern_peers::hello::message(1, body)),
-        PeerIncompatible::Version(0x0303),
+        PeerIncompatible::Version(Some(ProtocolVersion::TLS12)),
         Alert::PROTOCOL_VERSION,
     );
 }
@@ -118,7 +128,7 @@ fn what_is_not_tls() {
     Probe::new(server_config(), &mut buffers).refuses(
         None,
         &[22, 2, 0, 0, 1],
-        InvalidMessage::RecordVersion(0x0200),
+        InvalidMessage::RecordVersion(ProtocolVersion(0x0200)),
         Alert::PROTOCOL_VERSION,
     );
 }
@@ -163,14 +173,10 @@ fn nothing_in_common() {
 #[test]
 fn missing_extensions() {
     // RFC 8446 §9.2.
-    for (kind, name) in [
-        (SUPPORTED_GROUPS, "supported_groups"),
-        (SIGNATURE_ALGORITHMS, "signature_algorithms"),
-        (KEY_SHARE, "key_share"),
-    ] {
+    for kind in [SUPPORTED_GROUPS, SIGNATURE_ALGORITHMS, KEY_SHARE] {
         refused(
             &hello().without(kind),
-            PeerMisbehaved::MissingExtension(name),
+            PeerMisbehaved::MissingExtension(ExtensionType(kind)),
             Alert::MISSING_EXTENSION,
         );
         // An unknown PSK does not make up for it.
@@ -178,7 +184,7 @@ fn missing_extensions() {
             &hello()
                 .without(kind)
                 .with(PRE_SHARED_KEY, pre_shared_key(b"ticket", &[0; 32])),
-            PeerMisbehaved::MissingExtension(name),
+            PeerMisbehaved::MissingExtension(ExtensionType(kind)),
             Alert::MISSING_EXTENSION,
         );
     }
@@ -187,7 +193,7 @@ fn missing_extensions() {
         &hello()
             .without(PSK_KEY_EXCHANGE_MODES)
             .with(PRE_SHARED_KEY, pre_shared_key(b"ticket", &[0; 32])),
-        PeerMisbehaved::MissingExtension("psk_key_exchange_modes"),
+        PeerMisbehaved::MissingExtension(ExtensionType::PSK_KEY_EXCHANGE_MODES),
         Alert::MISSING_EXTENSION,
     );
 }
@@ -197,14 +203,14 @@ fn duplicates() {
     for (kind, body) in hello().extensions {
         refused(
             &hello().and(kind, body),
-            PeerMisbehaved::DuplicateExtension(kind),
+            PeerMisbehaved::DuplicateExtension(ExtensionType(kind)),
             Alert::ILLEGAL_PARAMETER,
         );
     }
     for kind in [0x0a0a, 0xffff, 8191, 8192] {
         refused(
             &hello().and(kind, []).and(12345, []).and(kind, [1]),
-            PeerMisbehaved::DuplicateExtension(kind),
+            PeerMisbehaved::DuplicateExtension(ExtensionType(kind)),
             Alert::ILLEGAL_PARAMETER,
         );
     }
@@ -212,7 +218,7 @@ fn duplicates() {
     let many = (10_000..14_000).fold(hello(), |hello, kind| hello.and(kind, []));
     refused(
         &many.and(13_999, []),
-        PeerMisbehaved::DuplicateExtension(13_999),
+        PeerMisbehaved::DuplicateExtension(ExtensionType(13_999)),
         Alert::ILLEGAL_PARAMETER,
     );
     let public = [9; 32];
@@ -261,7 +267,7 @@ fn pre_shared_keys() {
         &hello()
             .and(PRE_SHARED_KEY, psk.clone())
             .and(PRE_SHARED_KEY, psk.clone()),
-        PeerMisbehaved::DuplicateExtension(PRE_SHARED_KEY),
+        PeerMisbehaved::DuplicateExtension(ExtensionType(PRE_SHARED_KEY)),
         Alert::ILLEGAL_PARAMETER,
     );
     let identity = |name: &[u8]| [vector16(name), vec![0; 4]].concat();
@@ -439,7 +445,7 @@ fn hellos_over_the_limit_are_refused_at_their_header() {
             server_config(),
             &record(22, &[1, high, middle, low, 3, 3]),
             InvalidMessage::HandshakeTooLong {
-                kind: 1,
+                kind: HandshakeType::CLIENT_HELLO,
                 length,
                 limit: 16384,
             },
@@ -460,7 +466,7 @@ fn hellos_over_the_limit_are_refused_at_their_header() {
         None,
         &bytes,
         InvalidMessage::HandshakeTooLong {
-            kind: 1,
+            kind: HandshakeType::CLIENT_HELLO,
             length: message.len(),
             limit: 16384,
         },
@@ -474,7 +480,7 @@ fn other_messages_first() {
         refused_bytes(
             server_config(),
             &record(22, &message(kind, &[0; 4])),
-            PeerMisbehaved::UnexpectedHandshake(kind),
+            PeerMisbehaved::UnexpectedHandshake(HandshakeType(kind)),
             Alert::UNEXPECTED_MESSAGE,
         );
     }

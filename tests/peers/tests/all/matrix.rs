@@ -10,7 +10,8 @@ use postern_tls::crypto::kx::Group;
 use postern_tls::crypto::suite::CipherSuite;
 use postern_tls::pki::verify::ServerName;
 use postern_tls::{
-    ClientAuth, ClientConfig, Connection, FULL_INBOUND, Info, Progress, ServerConfig, SessionCache, Tickets, Versions,
+    ClientAuth, ClientConfig, Connection, FULL_INBOUND, Info, Progress, ProtocolVersion, ServerConfig, SessionCache,
+    Tickets, Versions,
 };
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
@@ -51,7 +52,7 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn is_tls13(self) -> bool {
-        self.suite.is_tls13()
+        self.suite.version() == ProtocolVersion::TLS13
     }
 
     fn versions(self) -> Versions {
@@ -72,7 +73,7 @@ impl Cell {
     #[track_caller]
     fn check(self, info: &Info<'_>, resumed: bool, is_server: bool) {
         assert_eq!(info.suite, Some(self.suite), "{self:?}");
-        assert_eq!(info.tls13, self.is_tls13(), "{self:?}");
+        assert_eq!(info.version, Some(self.suite.version()), "{self:?}");
         assert_eq!(info.resumed, resumed, "{self:?}");
         let group = (self.is_tls13() || !resumed).then_some(self.group);
         assert_eq!(info.group, group, "{self:?}");

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use postern_peers::hello::{message, record};
 use postern_peers::middle::{End, Epoch, Item};
 use postern_tls::error::{InvalidMessage, PeerMisbehaved};
-use postern_tls::{AlertDescription as Alert, Error, Progress};
+use postern_tls::{AlertDescription as Alert, ContentType, Error, Progress};
 
 use scenarios::{Met, SCENARIOS, Scenario};
 use table::{CLIENT, ChangeCipherSpec, ENDS, Edge, Input, MESSAGES, Protection, SERVER, State};
@@ -219,7 +219,7 @@ fn leave_out(cases: &mut Cases, scenario: &Scenario, count: usize, flight: usize
     if matches!(expected, Accepted) && !connected {
         // Something is missing: data does not come through.
         met.end.deliver(Item::Data(b"early".to_vec()), false);
-        expected = refused(PeerMisbehaved::UnexpectedRecord(23));
+        expected = refused(PeerMisbehaved::UnexpectedRecord(ContentType::APPLICATION_DATA));
     }
     if matches!(expected, Accepted) {
         assert!(met.end.is_established(), "{}", name());
@@ -425,7 +425,7 @@ impl Form {
         connected: bool,
         authenticated: bool,
     ) -> Expected {
-        let unexpected = |kind| refused(PeerMisbehaved::UnexpectedRecord(kind));
+        let unexpected = |kind| refused(PeerMisbehaved::UnexpectedRecord(ContentType(kind)));
         let bad_mac = Refused(PeerMisbehaved::BadRecordMac.into(), Alert::BAD_RECORD_MAC);
         let tls12 = protection == Protection::Tls12;
         match self {

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 
 use postern_peers::tools::{Files, Program, Server, Tool};
 use postern_peers::world::{Kind, of};
+use postern_tls::ProtocolVersion;
 use postern_tls::crypto::kx::Group;
 use postern_tls::crypto::suite::CipherSuite;
 
@@ -66,7 +67,7 @@ pub(crate) fn curve(kind: Kind) -> Option<Group> {
 /// OpenSSL's name for a suite.
 fn openssl_suite(suite: CipherSuite) -> String {
     match suite.name() {
-        name if suite.is_tls13() => name.to_owned(),
+        name if suite.version() == ProtocolVersion::TLS13 => name.to_owned(),
         name if name.contains("CHACHA20") => {
             let rest = name
                 .trim_start_matches("TLS_")

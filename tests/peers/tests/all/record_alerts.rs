@@ -5,7 +5,7 @@ use postern_peers::hello::{Hello, X25519, message, record};
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::server_config;
 use postern_tls::error::{InvalidMessage, PeerMisbehaved};
-use postern_tls::{AlertDescription as Alert, Error, Progress};
+use postern_tls::{AlertDescription as Alert, ContentType, Error, HandshakeType, Progress};
 
 /// What a test does with a client and its server.
 type Scene<'x> = &'x dyn Fn(&mut Client, &mut Probe<'_>);
@@ -163,7 +163,7 @@ fn inner_plaintext_without_a_type() {
 fn inner_types_that_may_not_be() {
     for kind in (1..=255).filter(|kind| !(21..24).contains(kind)) {
         protected(&move |client, probe| {
-            let error = PeerMisbehaved::UnexpectedRecord(kind);
+            let error = PeerMisbehaved::UnexpectedRecord(ContentType(kind));
             inner_refused(client, probe, &[1, kind], error, UNEXPECTED);
         });
     }
@@ -203,7 +203,13 @@ fn data_before_finished() {
     for text in [&b"data"[..], b""] {
         before_finished(&|client, probe| {
             let record = client.seal(23, text);
-            refused(client, probe, &record, PeerMisbehaved::UnexpectedRecord(23), UNEXPECTED);
+            refused(
+                client,
+                probe,
+                &record,
+                PeerMisbehaved::UnexpectedRecord(ContentType::APPLICATION_DATA),
+                UNEXPECTED,
+            );
         });
     }
     for text in [&b"data"[..], b""] {
@@ -212,7 +218,7 @@ fn data_before_finished() {
         probe.refuses(
             None,
             &record(23, text),
-            PeerMisbehaved::UnexpectedRecord(23),
+            PeerMisbehaved::UnexpectedRecord(ContentType::APPLICATION_DATA),
             UNEXPECTED,
         );
     }
@@ -223,16 +229,34 @@ fn plain_records_once_there_are_keys() {
     for (kind, payload) in [(22, &message(20, &[0; 32])[..]), (22, &message(24, &[0])), (22, &[1])] {
         protected(&|client, probe| {
             let bytes = record(kind, payload);
-            refused(client, probe, &bytes, PeerMisbehaved::UnexpectedRecord(22), UNEXPECTED);
+            refused(
+                client,
+                probe,
+                &bytes,
+                PeerMisbehaved::UnexpectedRecord(ContentType::HANDSHAKE),
+                UNEXPECTED,
+            );
         });
     }
     established(&|client, probe| {
         let bytes = record(21, &FATAL);
-        refused(client, probe, &bytes, PeerMisbehaved::UnexpectedRecord(21), UNEXPECTED);
+        refused(
+            client,
+            probe,
+            &bytes,
+            PeerMisbehaved::UnexpectedRecord(ContentType::ALERT),
+            UNEXPECTED,
+        );
     });
     established(&|client, probe| {
         let bytes = record(21, &[1, 0]);
-        refused(client, probe, &bytes, PeerMisbehaved::UnexpectedRecord(21), UNEXPECTED);
+        refused(
+            client,
+            probe,
+            &bytes,
+            PeerMisbehaved::UnexpectedRecord(ContentType::ALERT),
+            UNEXPECTED,
+        );
     });
     // Before Finished an alert may be plain: the client may have failed before it had keys.
     before_finished(&|_, probe| {
@@ -247,7 +271,13 @@ fn plain_records_once_there_are_keys() {
             let mut bytes = client.seal(22, &first);
             assert_eq!(probe.feed(&bytes), Ok(Progress::NeedInput));
             bytes = record(21, &alert);
-            refused(client, probe, &bytes, PeerMisbehaved::UnexpectedRecord(21), UNEXPECTED);
+            refused(
+                client,
+                probe,
+                &bytes,
+                PeerMisbehaved::UnexpectedRecord(ContentType::ALERT),
+                UNEXPECTED,
+            );
         });
     }
 }
@@ -265,7 +295,7 @@ fn content_types_that_there_are_not() {
 #[test]
 fn change_cipher_spec() {
     let ccs = record(20, &[1]);
-    let unexpected = PeerMisbehaved::UnexpectedRecord(20);
+    let unexpected = PeerMisbehaved::UnexpectedRecord(ContentType::CHANGE_CIPHER_SPEC);
     // RFC 8446 §5: not before the first ClientHello, not amid it, not after Finished.
     let mut buffers = Buffers::new();
     Probe::new(server_config(), &mut buffers).refuses(None, &ccs, unexpected, UNEXPECTED);
@@ -375,7 +405,7 @@ fn finished() {
     before_finished(&|client, probe| {
         let record = client.seal(22, &[20, 0xff, 0xff, 0xff]);
         let error = InvalidMessage::HandshakeTooLong {
-            kind: 20,
+            kind: HandshakeType::FINISHED,
             length: 0x0100_0003,
             limit: 16384,
         };
@@ -388,7 +418,7 @@ fn other_messages_in_the_place_of_finished() {
     for kind in (0..=255).filter(|&kind| kind != 20) {
         before_finished(&|client, probe| {
             let record = client.seal(22, &message(kind, &[0]));
-            let error = PeerMisbehaved::UnexpectedHandshake(kind);
+            let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType(kind));
             refused(client, probe, &record, error, UNEXPECTED);
         });
     }

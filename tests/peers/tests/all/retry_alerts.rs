@@ -5,7 +5,7 @@ use postern_peers::hello::*;
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::server_config;
 use postern_tls::error::{InvalidMessage, PeerMisbehaved};
-use postern_tls::{AlertDescription as Alert, Error};
+use postern_tls::{AlertDescription as Alert, ContentType, Error, ExtensionType, HandshakeType};
 
 /// What the first hello of every test holds besides the necessary.
 fn first() -> Hello {
@@ -90,7 +90,7 @@ fn the_share_that_was_not_asked_for() {
     );
     second_refused(
         |hello| hello.without(KEY_SHARE),
-        PeerMisbehaved::MissingExtension("key_share"),
+        PeerMisbehaved::MissingExtension(ExtensionType::KEY_SHARE),
         Alert::MISSING_EXTENSION,
     );
 }
@@ -109,7 +109,7 @@ fn the_rest_is_checked_as_in_the_first() {
     );
     second_refused(
         |hello| hello.and(SERVER_NAME, server_name(b"localhost")),
-        PeerMisbehaved::DuplicateExtension(SERVER_NAME),
+        PeerMisbehaved::DuplicateExtension(ExtensionType(SERVER_NAME)),
         Alert::ILLEGAL_PARAMETER,
     );
     second_refused(
@@ -139,13 +139,23 @@ fn other_things_in_its_place() {
     for kind in [0, 2, 8, 11, 15, 20, 24, 254] {
         waiting(&|probe| {
             let bytes = record(22, &message(kind, &[0; 32]));
-            probe.refuses(None, &bytes, PeerMisbehaved::UnexpectedHandshake(kind), unexpected);
+            probe.refuses(
+                None,
+                &bytes,
+                PeerMisbehaved::UnexpectedHandshake(HandshakeType(kind)),
+                unexpected,
+            );
         });
     }
     // No early data was announced.
     waiting(&|probe| {
         let bytes = record(23, &[0; 40]);
-        probe.refuses(None, &bytes, PeerMisbehaved::UnexpectedRecord(23), unexpected);
+        probe.refuses(
+            None,
+            &bytes,
+            PeerMisbehaved::UnexpectedRecord(ContentType::APPLICATION_DATA),
+            unexpected,
+        );
     });
     waiting(&|probe| {
         let error = Error::AlertReceived(Alert::ILLEGAL_PARAMETER);

@@ -15,8 +15,8 @@ use postern_tls::error::{InvalidMessage, PeerMisbehaved};
 use postern_tls::pki::error::StapleFault;
 use postern_tls::pki::verify::{CertificateError, Clock, ServerName};
 use postern_tls::{
-    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, FULL_INBOUND, Info, Progress, SessionCache,
-    Versions,
+    AlertDescription as Alert, ClientAuth, ClientConfig, Connection, Error, ExtensionType, FULL_INBOUND, HandshakeType,
+    Info, Progress, SessionCache, Versions,
 };
 use rcgen::{CustomExtension, ExtendedKeyUsagePurpose};
 
@@ -488,12 +488,12 @@ fn staples_of_tls13_stand_with_the_certificate() {
     // Beside it, or instead of it, what nobody asked for: certificate transparency.
     for list in [vec![(18, vec![])], vec![(5, status(1, &good)), (18, vec![])]] {
         run(&list, &|middle| {
-            let error = PeerMisbehaved::UnofferedExtension;
+            let error = PeerMisbehaved::UnofferedExtension(ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP);
             middle.client.failed(error, Alert::UNSUPPORTED_EXTENSION);
         });
     }
     run(&[(5, status(1, &good)), (5, status(1, &good))], &|middle| {
-        let error = PeerMisbehaved::DuplicateExtension(5);
+        let error = PeerMisbehaved::DuplicateExtension(ExtensionType::STATUS_REQUEST);
         middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
     });
     // With another certificate of the chain it says nothing of the first, whatever it is.
@@ -531,7 +531,7 @@ fn staples_of_tls13_stand_with_the_certificate() {
                 }
                 _ => vec![item],
             });
-            let error = PeerMisbehaved::UnexpectedHandshake(22);
+            let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType::CERTIFICATE_STATUS);
             middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
         });
     }
@@ -583,7 +583,7 @@ fn staples_of_tls12_are_a_message_of_their_own() {
     ];
     for (promised, places) in misplaced {
         run(promised, &good, places, &|middle| {
-            let error = PeerMisbehaved::UnexpectedHandshake(22);
+            let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType::CERTIFICATE_STATUS);
             middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
         });
     }
@@ -598,7 +598,7 @@ fn staples_of_tls12_are_a_message_of_their_own() {
             }
             _ => vec![item],
         });
-        let error = PeerMisbehaved::UnexpectedHandshake(22);
+        let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType::CERTIFICATE_STATUS);
         middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
     });
     // A promise with something in it (RFC 6066 §8).
@@ -640,7 +640,7 @@ fn the_status_of_clients_is_not_asked_for() {
             Some(11) if from_client => change(item),
             _ => vec![item],
         });
-        let error = PeerMisbehaved::UnofferedExtension;
+        let error = PeerMisbehaved::UnofferedExtension(ExtensionType::STATUS_REQUEST);
         middle.server.failed(error, Alert::UNSUPPORTED_EXTENSION);
     });
     // A certificate that demands a staple is good for a client: the demand is one on servers.

@@ -10,7 +10,8 @@ use postern_tls::error::{InvalidMessage, PeerMisbehaved};
 use postern_tls::pki::verify::{Clock, Mode, ServerName, Trust};
 use postern_tls::session::{MAX_TICKET, SESSION_LIFETIME, TICKET_LIFETIME};
 use postern_tls::{
-    AlertDescription as Alert, ClientAuth, ClientConfig, Error, Progress, ServerConfig, SessionCache, Tickets, Versions,
+    AlertDescription as Alert, ClientAuth, ClientConfig, Error, HandshakeType, Progress, ProtocolVersion, ServerConfig,
+    SessionCache, Tickets, Versions,
 };
 
 use crate::client_alerts::{client, extensions, server, server_hello};
@@ -48,7 +49,7 @@ fn sessions_go_on_from_one_to_the_next() {
     for versions in BOTH {
         for suite in CipherSuite::ALL {
             let suites = [suite];
-            let fits = suite.is_tls13() == (versions == Versions::Tls13);
+            let fits = (suite.version() == ProtocolVersion::TLS13) == (versions == Versions::Tls13);
             if !fits || suite.authentication() == Some(postern_tls::crypto::suite::Authentication::Rsa) {
                 continue;
             }
@@ -300,7 +301,10 @@ fn a_ticket_of_tls12_stays_in_the_hello_after_a_retry() {
         middle.establish();
         middle.works();
         let info = middle.client.connection.info();
-        assert_eq!((info.version(), info.retried, info.resumed), ("TLSv1.3", true, false));
+        assert_eq!(
+            (info.version_name(), info.retried, info.resumed),
+            ("TLSv1.3", true, false)
+        );
     });
 }
 
@@ -610,7 +614,7 @@ fn a_resumption_that_is_wrong() {
                 Some(kind) if kind == after && !from_client => vec![item, certificate.clone()],
                 _ => vec![item],
             });
-            let error = PeerMisbehaved::UnexpectedHandshake(11);
+            let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType::CERTIFICATE);
             middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
         });
     }
@@ -771,7 +775,10 @@ fn tickets_by_the_dozen_and_malformed_ones() {
     // TLS 1.2 has none after the handshake, and none that was not promised.
     established(Versions::Tls12, |middle, _| {
         middle.client.deliver(ticket(7200, &[], &[1], &[]), false);
-        assert_eq!(middle.client.result, Err(PeerMisbehaved::UnexpectedHandshake(4).into()));
+        assert_eq!(
+            middle.client.result,
+            Err(PeerMisbehaved::UnexpectedHandshake(HandshakeType::NEW_SESSION_TICKET).into())
+        );
     });
 }
 
@@ -833,7 +840,7 @@ fn what_may_not_come_after_the_handshake() {
                         &mut middle.client
                     };
                     end.deliver(Item::Message(message(kind, &[0; 8])), false);
-                    let error = Error::from(PeerMisbehaved::UnexpectedHandshake(kind));
+                    let error = Error::from(PeerMisbehaved::UnexpectedHandshake(HandshakeType(kind)));
                     assert_eq!(end.result, Err(error));
                     assert_eq!(error.alert(), Some(Alert::UNEXPECTED_MESSAGE));
                 });

@@ -10,7 +10,10 @@ use postern_peers::world::{Kind, World, of};
 use postern_tls::crypto::kx::Group;
 use postern_tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
 use postern_tls::pki::verify::{PeerIdentity, ServerName, Trust};
-use postern_tls::{AlertDescription as Alert, ClientConfig, Error, Progress, ServerConfig, Versions};
+use postern_tls::{
+    AlertDescription as Alert, ClientConfig, ContentType, Error, HandshakeType, Progress, ProtocolVersion,
+    ServerConfig, Versions,
+};
 
 use crate::client_alerts::{client, server, server_hello};
 use crate::tickets::{client_hello, without_master_secret};
@@ -44,7 +47,7 @@ fn up_to(from_client: bool, kind: Option<u8>, test: impl FnOnce(&mut End<'_>, It
 
 #[test]
 fn change_cipher_spec_too_early() {
-    let unexpected = PeerMisbehaved::UnexpectedRecord(20);
+    let unexpected = PeerMisbehaved::UnexpectedRecord(ContentType::CHANGE_CIPHER_SPEC);
     // Before each message up to the one after which it is due (RFC 5246 §7.1).
     for (from_client, kind) in [(true, 1), (true, 16), (false, 2), (false, 11), (false, 12), (false, 14)] {
         up_to(from_client, Some(kind), |end, _| {
@@ -68,7 +71,7 @@ fn change_cipher_spec_left_out_late_doubled_or_broken() {
             } else {
                 &mut middle.client
             };
-            let error = PeerMisbehaved::UnexpectedHandshake(20);
+            let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType::FINISHED);
             end.failed(error, Alert::UNEXPECTED_MESSAGE);
         });
         // Twice: the second is protected, and as unexpected.
@@ -77,7 +80,7 @@ fn change_cipher_spec_left_out_late_doubled_or_broken() {
             end.deliver(item.clone(), false);
             assert_eq!(end.result, Ok(Progress::NeedInput));
             end.deliver(item, false);
-            let error = PeerMisbehaved::UnexpectedRecord(20);
+            let error = PeerMisbehaved::UnexpectedRecord(ContentType::CHANGE_CIPHER_SPEC);
             end.failed(error, Alert::UNEXPECTED_MESSAGE);
         });
         // In the clear, it does not authenticate.
@@ -89,7 +92,7 @@ fn change_cipher_spec_left_out_late_doubled_or_broken() {
         for broken in [&[][..], &[0], &[2], &[1, 1]] {
             up_to(from_client, None, |end, _| {
                 end.feed(&record(20, broken));
-                let error = PeerMisbehaved::UnexpectedRecord(20);
+                let error = PeerMisbehaved::UnexpectedRecord(ContentType::CHANGE_CIPHER_SPEC);
                 end.failed(error, Alert::UNEXPECTED_MESSAGE);
             });
         }
@@ -102,15 +105,21 @@ fn change_cipher_spec_left_out_late_doubled_or_broken() {
         });
         // Data, or anything else, before Finished.
         for (item, error) in [
-            (Item::Data(b"early".to_vec()), PeerMisbehaved::UnexpectedRecord(23)),
-            (Item::Data(vec![]), PeerMisbehaved::UnexpectedRecord(23)),
+            (
+                Item::Data(b"early".to_vec()),
+                PeerMisbehaved::UnexpectedRecord(ContentType::APPLICATION_DATA),
+            ),
+            (
+                Item::Data(vec![]),
+                PeerMisbehaved::UnexpectedRecord(ContentType::APPLICATION_DATA),
+            ),
             (
                 Item::Message(message(16, &[0])),
-                PeerMisbehaved::UnexpectedHandshake(16),
+                PeerMisbehaved::UnexpectedHandshake(HandshakeType::CLIENT_KEY_EXCHANGE),
             ),
             (
                 Item::Message(message(4, &[0; 6])),
-                PeerMisbehaved::UnexpectedHandshake(4),
+                PeerMisbehaved::UnexpectedHandshake(HandshakeType::NEW_SESSION_TICKET),
             ),
         ] {
             up_to(from_client, None, |end, ccs| {
@@ -272,7 +281,7 @@ fn hello_requests_during_the_handshake() {
         assert_eq!(middle.client.result, Err(error.into()));
     });
     // There is none in TLS 1.3, nor from a client.
-    let error = PeerMisbehaved::UnexpectedHandshake(0);
+    let error = PeerMisbehaved::UnexpectedHandshake(HandshakeType::HELLO_REQUEST);
     between(client().with_versions(Versions::Tls13), server(), |middle| {
         middle.client.deliver(request(), false);
         middle.client.failed(error, Alert::UNEXPECTED_MESSAGE);
@@ -538,12 +547,16 @@ fn hellos_of_tls12_that_are_refused() {
     let hello = tls12_hello();
     for version in [0x0301, 0x0302] {
         let hello = hello.clone().changed(|hello| hello.version = version);
-        refused(&hello, PeerIncompatible::Version(version), Alert::PROTOCOL_VERSION);
+        refused(
+            &hello,
+            PeerIncompatible::Version(Some(ProtocolVersion(version))),
+            Alert::PROTOCOL_VERSION,
+        );
     }
     refused_from(
         server().with_versions(Versions::Tls13),
         &hello,
-        PeerIncompatible::Version(0x0303),
+        PeerIncompatible::Version(Some(ProtocolVersion::TLS12)),
         Alert::PROTOCOL_VERSION,
     );
     // CBC, RSA key exchange, DHE, RSA signatures, TLS 1.3's suites.

@@ -7,6 +7,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED2551
 use super::super::key::SigningKey;
 use super::super::suite::Authentication;
 use super::*;
+use crate::registry::ProtocolVersion;
 use crate::support::{Dir, Rng, unhex};
 
 const MESSAGE: &[u8] = b"a handshake";
@@ -81,33 +82,45 @@ fn what_is_signed_here_verifies_here_and_nothing_else_does() {
     for (key, spki) in keys() {
         assert_eq!(key.authentication(), Authentication::Ecdsa);
         let mut all = SignatureScheme::ALL.to_vec();
-        all.retain(|scheme| !key.schemes(false).contains(scheme));
-        for &scheme in key.schemes(false) {
+        all.retain(|scheme| !key.schemes(ProtocolVersion::TLS12).contains(scheme));
+        for &scheme in key.schemes(ProtocolVersion::TLS12) {
             let signature = key.sign(scheme, MESSAGE, &mut Rng(1)).unwrap();
-            let others = key.schemes(false).iter().filter(|other| **other != scheme);
+            let others = key
+                .schemes(ProtocolVersion::TLS12)
+                .iter()
+                .filter(|other| **other != scheme);
             for other in others {
-                assert!(verify(*other, false, &spki, MESSAGE, &signature).is_err(), "{other}");
+                assert!(
+                    verify(*other, ProtocolVersion::TLS12, &spki, MESSAGE, &signature).is_err(),
+                    "{other}"
+                );
             }
-            for tls13 in [true, false] {
-                if tls13 && !key.schemes(true).contains(&scheme) {
-                    assert!(verify(scheme, true, &spki, MESSAGE, &signature).is_err(), "{scheme}");
+            for version in [ProtocolVersion::TLS13, ProtocolVersion::TLS12] {
+                if version.is_tls13() && !key.schemes(ProtocolVersion::TLS13).contains(&scheme) {
+                    assert!(
+                        verify(scheme, ProtocolVersion::TLS13, &spki, MESSAGE, &signature).is_err(),
+                        "{scheme}"
+                    );
                     continue;
                 }
-                verify(scheme, tls13, &spki, MESSAGE, &signature).unwrap();
-                assert!(verify(scheme, tls13, &spki, b"another", &signature).is_err());
-                assert!(verify(scheme, tls13, &spki, MESSAGE, &[]).is_err());
-                assert!(verify(scheme, tls13, &spki, MESSAGE, &[&signature[..], &[0]].concat()).is_err());
+                verify(scheme, version, &spki, MESSAGE, &signature).unwrap();
+                assert!(verify(scheme, version, &spki, b"another", &signature).is_err());
+                assert!(verify(scheme, version, &spki, MESSAGE, &[]).is_err());
+                assert!(verify(scheme, version, &spki, MESSAGE, &[&signature[..], &[0]].concat()).is_err());
                 for at in 0..signature.len() {
                     let mut broken = signature.clone();
                     broken[at] ^= 1;
-                    assert!(verify(scheme, tls13, &spki, MESSAGE, &broken).is_err(), "{scheme} {at}");
+                    assert!(
+                        verify(scheme, version, &spki, MESSAGE, &broken).is_err(),
+                        "{scheme} {at}"
+                    );
                 }
                 for wrong in &all {
-                    assert!(verify(*wrong, tls13, &spki, MESSAGE, &signature).is_err(), "{wrong}");
+                    assert!(verify(*wrong, version, &spki, MESSAGE, &signature).is_err(), "{wrong}");
                 }
             }
             for (_, other) in keys() {
-                assert!(verify(scheme, true, &other, MESSAGE, &signature).is_err());
+                assert!(verify(scheme, ProtocolVersion::TLS13, &other, MESSAGE, &signature).is_err());
             }
         }
         for wrong in all {
@@ -140,8 +153,11 @@ fn only_before_tls_13_may_hash_and_curve_differ() {
         dir.openssl("pkey -in key.pem -pubout -outform DER -out public.der");
         dir.openssl(&std::format!("dgst -{hash} -sign key.pem -out signature message"));
         let (spki, signature) = (dir.read("public.der"), dir.read("signature"));
-        verify(scheme, false, &spki, MESSAGE, &signature).unwrap();
-        assert_eq!(verify(scheme, true, &spki, MESSAGE, &signature).is_ok(), right);
+        verify(scheme, ProtocolVersion::TLS12, &spki, MESSAGE, &signature).unwrap();
+        assert_eq!(
+            verify(scheme, ProtocolVersion::TLS13, &spki, MESSAGE, &signature).is_ok(),
+            right
+        );
 
         // The same for certificates, where algorithm and key are named apart.
         let fitting = ALGORITHMS.iter().filter(|algorithm| {
@@ -177,7 +193,14 @@ fn ed25519_vectors() {
     ] {
         let spki = ed25519_spki(&unhex(public));
         let (message, mut signature) = (unhex(message), unhex(signature));
-        verify(SignatureScheme::Ed25519, true, &spki, &message, &signature).unwrap();
+        verify(
+            SignatureScheme::Ed25519,
+            ProtocolVersion::TLS13,
+            &spki,
+            &message,
+            &signature,
+        )
+        .unwrap();
 
         // S + L instead of S (RFC 8032 §8.4).
         let order = unhex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
@@ -187,7 +210,16 @@ fn ed25519_vectors() {
             *digit = carry as u8;
             carry >>= 8;
         }
-        assert!(verify(SignatureScheme::Ed25519, true, &spki, &message, &signature).is_err());
+        assert!(
+            verify(
+                SignatureScheme::Ed25519,
+                ProtocolVersion::TLS13,
+                &spki,
+                &message,
+                &signature
+            )
+            .is_err()
+        );
     }
     // A key of small order would fit every message: R = 1, S = 0.
     let mut neutral = [0; 64];
@@ -195,7 +227,7 @@ fn ed25519_vectors() {
     assert!(
         verify(
             SignatureScheme::Ed25519,
-            true,
+            ProtocolVersion::TLS13,
             &ed25519_spki(&neutral[..32]),
             b"any",
             &neutral
@@ -214,12 +246,19 @@ const P256_S: &str = "F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F84
 fn ecdsa_vectors() {
     use SignatureScheme::*;
     let p256 = p256_spki(&unhex(P256_POINT));
-    verify(EcdsaSecp256r1Sha256, true, &p256, b"sample", &ecdsa(P256_R, P256_S)).unwrap();
+    verify(
+        EcdsaSecp256r1Sha256,
+        ProtocolVersion::TLS13,
+        &p256,
+        b"sample",
+        &ecdsa(P256_R, P256_S),
+    )
+    .unwrap();
     let sha384 = ecdsa(
         "0EAFEA039B20E9B42309FB1D89E213057CBF973DC0CFC8F129EDDDC800EF7719",
         "4861F0491E6998B9455193E34E7B0D284DDD7149A74B95B9261F13ABDE940954",
     );
-    verify(EcdsaSecp384r1Sha384, false, &p256, b"sample", &sha384).unwrap();
+    verify(EcdsaSecp384r1Sha384, ProtocolVersion::TLS12, &p256, b"sample", &sha384).unwrap();
 
     // RFC 6979 §A.2.6: P-384, SHA-384.
     let p384 = p384_spki(&unhex(
@@ -230,15 +269,30 @@ fn ecdsa_vectors() {
         "94EDBB92A5ECB8AAD4736E56C691916B3F88140666CE9FA73D64C4EA95AD133C81A648152E44ACF96E36DD1E80FABE46",
         "99EF4AEB15F178CEA1FE40DB2603138F130E740A19624526203B6351D0A3A94FA329C145786E679E7B82C71A38628AC8",
     );
-    verify(EcdsaSecp384r1Sha384, true, &p384, b"sample", &signature).unwrap();
-    assert!(verify(EcdsaSecp384r1Sha384, true, &p384, b"test", &signature).is_err());
+    verify(
+        EcdsaSecp384r1Sha384,
+        ProtocolVersion::TLS13,
+        &p384,
+        b"sample",
+        &signature,
+    )
+    .unwrap();
+    assert!(verify(EcdsaSecp384r1Sha384, ProtocolVersion::TLS13, &p384, b"test", &signature).is_err());
 }
 
 #[test]
 fn ecdsa_signatures_have_one_encoding() {
     let spki = p256_spki(&unhex(P256_POINT));
-    let passes =
-        |signature: &[u8]| verify(SignatureScheme::EcdsaSecp256r1Sha256, true, &spki, b"sample", signature).is_ok();
+    let passes = |signature: &[u8]| {
+        verify(
+            SignatureScheme::EcdsaSecp256r1Sha256,
+            ProtocolVersion::TLS13,
+            &spki,
+            b"sample",
+            signature,
+        )
+        .is_ok()
+    };
     let (r, s) = (integer(&unhex(P256_R)), integer(&unhex(P256_S)));
     let (raw_r, raw_s) = (unhex(P256_R), unhex(P256_S));
     let order = unhex("FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551");
@@ -274,7 +328,16 @@ fn ecdsa_signatures_have_one_encoding() {
 #[test]
 fn keys_are_read_strictly() {
     let signature = ecdsa(P256_R, P256_S);
-    let passes = |spki: &[u8]| verify(SignatureScheme::EcdsaSecp256r1Sha256, true, spki, b"sample", &signature).is_ok();
+    let passes = |spki: &[u8]| {
+        verify(
+            SignatureScheme::EcdsaSecp256r1Sha256,
+            ProtocolVersion::TLS13,
+            spki,
+            b"sample",
+            &signature,
+        )
+        .is_ok()
+    };
     let point = unhex(P256_POINT);
     let good = p256_spki(&point);
     assert!(passes(&good));
@@ -332,10 +395,10 @@ mod rsa {
             let spki = dir.read("public.der");
             let key = SigningKey::from_der("PRIVATE KEY", rsa_key(bits)).unwrap();
             assert_eq!(
-                (key.schemes(false).len(), key.authentication()),
+                (key.schemes(ProtocolVersion::TLS12).len(), key.authentication()),
                 (6, Authentication::Rsa)
             );
-            for &scheme in key.schemes(false) {
+            for &scheme in key.schemes(ProtocolVersion::TLS12) {
                 let hash = scheme.name().rsplit('_').next().unwrap();
                 let options = match scheme.in_tls13() {
                     true => std::format!("-{hash} -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest"),
@@ -350,21 +413,30 @@ mod rsa {
 
                 dir.openssl(&std::format!("dgst {options} -sign key.pem -out theirs message"));
                 for signature in [&ours[..], &dir.read("theirs")] {
-                    verify(scheme, false, &spki, MESSAGE, signature).unwrap();
+                    verify(scheme, ProtocolVersion::TLS12, &spki, MESSAGE, signature).unwrap();
                     assert_eq!(
-                        verify(scheme, true, &spki, MESSAGE, signature).is_ok(),
+                        verify(scheme, ProtocolVersion::TLS13, &spki, MESSAGE, signature).is_ok(),
                         scheme.in_tls13()
                     );
-                    assert!(verify(scheme, false, &spki, b"another", signature).is_err());
+                    assert!(verify(scheme, ProtocolVersion::TLS12, &spki, b"another", signature).is_err());
                     for at in [0, 1, signature.len() / 2, signature.len() - 1] {
                         let mut broken = signature.to_vec();
                         broken[at] ^= 1;
-                        assert!(verify(scheme, false, &spki, MESSAGE, &broken).is_err());
+                        assert!(verify(scheme, ProtocolVersion::TLS12, &spki, MESSAGE, &broken).is_err());
                     }
-                    assert!(verify(scheme, false, &spki, MESSAGE, &signature[1..]).is_err());
-                    assert!(verify(scheme, false, &spki, MESSAGE, &[&[0][..], signature].concat()).is_err());
+                    assert!(verify(scheme, ProtocolVersion::TLS12, &spki, MESSAGE, &signature[1..]).is_err());
+                    assert!(
+                        verify(
+                            scheme,
+                            ProtocolVersion::TLS12,
+                            &spki,
+                            MESSAGE,
+                            &[&[0][..], signature].concat()
+                        )
+                        .is_err()
+                    );
                     for other in SignatureScheme::ALL.into_iter().filter(|other| *other != scheme) {
-                        assert!(verify(other, false, &spki, MESSAGE, signature).is_err());
+                        assert!(verify(other, ProtocolVersion::TLS12, &spki, MESSAGE, signature).is_err());
                     }
                 }
             }
@@ -394,7 +466,7 @@ mod rsa {
             ));
             verify(
                 SignatureScheme::RsaPssRsaeSha256,
-                true,
+                ProtocolVersion::TLS13,
                 &dir.read("public.der"),
                 MESSAGE,
                 &dir.read("s"),

@@ -1,6 +1,7 @@
 //! The extensions of hellos and certificates taken apart, for reading.
 
 use super::{Meaning, Walk, code, count, number, number16, numbers, vector8, vector16};
+use crate::registry::ExtensionType;
 use crate::trace::names;
 
 /// Whose extensions they are, which decides how some are read.
@@ -17,11 +18,11 @@ pub(super) fn extensions(walk: &mut Walk<'_, '_>, whose: Whose) {
     walk.inner(length, |list| {
         list.depth = depth;
         while !list.rest.is_empty() {
-            let kind = number16(list.rest);
+            let kind = ExtensionType(number16(list.rest));
             let (name, note) = names::extension(kind);
             list.group(name, Meaning::Words("extension"), note);
             list.depth = depth.saturating_add(1);
-            list.leaf(2, "extension_type", |_| Meaning::Count(kind.into(), ""), "");
+            list.leaf(2, "extension_type", |_| Meaning::Count(kind.0.into(), ""), "");
             let length = list.length(2, "length");
             list.depth = depth;
             list.inner(length, |body| extension(body, kind, whose));
@@ -29,12 +30,12 @@ pub(super) fn extensions(walk: &mut Walk<'_, '_>, whose: Whose) {
     });
 }
 
-fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
+fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, whose: Whose) {
     if body.rest.is_empty() {
         return;
     }
     match (kind, whose) {
-        (0, Whose::Client) => {
+        (ExtensionType::SERVER_NAME, Whose::Client) => {
             let length = body.length(2, "list length");
             body.inner(length, |list| {
                 while !list.rest.is_empty() {
@@ -51,7 +52,7 @@ fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
                 }
             });
         }
-        (1, _) => body.leaf(
+        (ExtensionType::MAX_FRAGMENT_LENGTH, _) => body.leaf(
             1,
             "max_fragment_length",
             |bytes| match bytes {
@@ -60,17 +61,17 @@ fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
             },
             "",
         ),
-        (5, Whose::Client) => {
+        (ExtensionType::STATUS_REQUEST, Whose::Client) => {
             status_type(body);
             vector16(body, "responder_id_list", |_| Meaning::None, "");
             vector16(body, "request_extensions", |_| Meaning::None, "");
         }
-        (5, Whose::Server) => certificate_status(body),
-        (10, _) => {
+        (ExtensionType::STATUS_REQUEST, Whose::Server) => certificate_status(body),
+        (ExtensionType::SUPPORTED_GROUPS, _) => {
             let length = body.length(2, "list length");
             body.inner(length, |list| numbers(list, "group", names::group));
         }
-        (11, _) => {
+        (ExtensionType::EC_POINT_FORMATS, _) => {
             let length = body.length(1, "list length");
             body.inner(length, |list| {
                 while !list.rest.is_empty() {
@@ -88,11 +89,11 @@ fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
                 }
             });
         }
-        (13 | 50, _) => {
+        (ExtensionType::SIGNATURE_ALGORITHMS | ExtensionType::SIGNATURE_ALGORITHMS_CERT, _) => {
             let length = body.length(2, "list length");
             body.inner(length, |list| numbers(list, "scheme", names::scheme));
         }
-        (16 | 17513 | 17613, _) => {
+        (ExtensionType::ALPN | ExtensionType::APPLICATION_SETTINGS_OLD | ExtensionType::APPLICATION_SETTINGS, _) => {
             let length = body.length(2, "list length");
             body.inner(length, |list| {
                 while !list.rest.is_empty() {
@@ -100,7 +101,7 @@ fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
                 }
             });
         }
-        (27, Whose::Client) => {
+        (ExtensionType::COMPRESS_CERTIFICATE, Whose::Client) => {
             let length = body.length(1, "list length");
             body.inner(length, |list| {
                 numbers(list, "algorithm", |number| match number {
@@ -111,31 +112,35 @@ fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
                 });
             });
         }
-        (28, _) => body.leaf(
+        (ExtensionType::RECORD_SIZE_LIMIT, _) => body.leaf(
             2,
             "record_size_limit",
             |bytes| Meaning::Count(number16(bytes).into(), "bytes"),
             "",
         ),
-        (35, _) => {
+        (ExtensionType::SESSION_TICKET, _) => {
             let length = body.rest.len();
             body.leaf(length, "ticket", |_| Meaning::None, "");
         }
-        (41, Whose::Client) => psks(body),
-        (41, _) => body.leaf(
+        (ExtensionType::PRE_SHARED_KEY, Whose::Client) => psks(body),
+        (ExtensionType::PRE_SHARED_KEY, _) => body.leaf(
             2,
             "selected_identity",
             |bytes| Meaning::Count(number16(bytes).into(), ""),
             "Which of the client's keys it is, the first being 0: this session is resumed.",
         ),
-        (42, _) => body.leaf(4, "max_early_data_size", |bytes| count(number(bytes), "bytes"), ""),
-        (43, Whose::Client) => {
+        (ExtensionType::EARLY_DATA, _) => {
+            body.leaf(4, "max_early_data_size", |bytes| count(number(bytes), "bytes"), "")
+        }
+        (ExtensionType::SUPPORTED_VERSIONS, Whose::Client) => {
             let length = body.length(1, "list length");
             body.inner(length, |list| numbers(list, "version", names::version));
         }
-        (43, _) => body.leaf(2, "selected_version", |bytes| code(bytes, names::version), ""),
-        (44, _) => vector16(body, "cookie", |_| Meaning::None, ""),
-        (45, _) => {
+        (ExtensionType::SUPPORTED_VERSIONS, _) => {
+            body.leaf(2, "selected_version", |bytes| code(bytes, names::version), "")
+        }
+        (ExtensionType::COOKIE, _) => vector16(body, "cookie", |_| Meaning::None, ""),
+        (ExtensionType::PSK_KEY_EXCHANGE_MODES, _) => {
             let length = body.length(1, "list length");
             body.inner(length, |list| {
                 while !list.rest.is_empty() {
@@ -152,7 +157,7 @@ fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
                 }
             });
         }
-        (51, Whose::Client) => {
+        (ExtensionType::KEY_SHARE, Whose::Client) => {
             let length = body.length(2, "list length");
             body.inner(length, |list| {
                 while !list.rest.is_empty() {
@@ -160,14 +165,14 @@ fn extension(body: &mut Walk<'_, '_>, kind: u16, whose: Whose) {
                 }
             });
         }
-        (51, Whose::Server) => share(body),
-        (51, Whose::Retry) => body.leaf(
+        (ExtensionType::KEY_SHARE, Whose::Server) => share(body),
+        (ExtensionType::KEY_SHARE, Whose::Retry) => body.leaf(
             2,
             "selected_group",
             |bytes| code(bytes, names::group),
             "The group that the client shall send a key share for.",
         ),
-        (0xff01, _) => vector8(body, "renegotiated_connection", |_| Meaning::None, ""),
+        (ExtensionType::RENEGOTIATION_INFO, _) => vector8(body, "renegotiated_connection", |_| Meaning::None, ""),
         _ => {
             let length = body.rest.len();
             body.leaf(length, "extension_data", |_| Meaning::None, "");

@@ -2,7 +2,7 @@
 
 use postern_peers::middle::Item;
 use postern_tls::error::PeerMisbehaved;
-use postern_tls::{AlertDescription as Alert, Error};
+use postern_tls::{AlertDescription as Alert, ContentType, Error, HandshakeType, ProtocolVersion};
 
 /// What can come besides data and alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -307,14 +307,14 @@ pub const SERVER: Table = Table {
         (
             S::Certificate,
             I::NoCertificate,
-            PeerMisbehaved::NoClientCertificate { tls13: true },
+            PeerMisbehaved::NoClientCertificate(ProtocolVersion::TLS13),
             Alert::CERTIFICATE_REQUIRED,
         ),
         // RFC 5246 §7.4.6.
         (
             S::Certificate12,
             I::NoCertificate,
-            PeerMisbehaved::NoClientCertificate { tls13: false },
+            PeerMisbehaved::NoClientCertificate(ProtocolVersion::TLS12),
             Alert::HANDSHAKE_FAILURE,
         ),
     ],
@@ -344,8 +344,8 @@ impl Table {
         }
         // RFC 8446 §4, RFC 5246 §7.4: messages in another order are fatal, with unexpected_message.
         let error = match MESSAGES.iter().find(|message| message.0 == input) {
-            Some((_, kind)) => PeerMisbehaved::UnexpectedHandshake(*kind),
-            None => PeerMisbehaved::UnexpectedRecord(20),
+            Some((_, kind)) => PeerMisbehaved::UnexpectedHandshake(HandshakeType(*kind)),
+            None => PeerMisbehaved::UnexpectedRecord(ContentType::CHANGE_CIPHER_SPEC),
         };
         Some((error.into(), Alert::UNEXPECTED_MESSAGE))
     }
