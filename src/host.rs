@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 
 use postern::client::fetch::{self, FetchError};
 use postern::client::{self, Client, ClientError, Target};
-use postern::dial::proxy::{Proxy, reach};
+use postern::dial::{self, DialError, Proxy, reach};
 use postern::endpoint::traces::Traces;
 use postern::log;
 use postern::machine::{clock, cpu, descriptors, entropy, executor, interrupts, power, rtc, serial};
@@ -14,8 +14,8 @@ use postern::nic::Link;
 use postern::pki::text::Count;
 use postern::pki::verify::ServerName;
 use postern::selftest;
-use postern::serve::reverse::{self, REVERSES, ReverseError};
-use postern::serve::server::{Service, StartError, StopError};
+use postern::serve::reverse::{self, ReverseError};
+use postern::serve::{REVERSES, Service, StartError, StopError};
 use postern::shell::{Host, Paper, Power, Refused, Report};
 
 use crate::boot::symbols::{self, HeapUse};
@@ -215,11 +215,7 @@ impl Host for Machine {
         self.service.reverse(kind, target)
     }
 
-    async fn server_reverse_stop(
-        &self,
-        kind: Kind,
-        whom: Option<(reverse::Host<'_>, u16)>,
-    ) -> Result<(), ReverseError> {
+    async fn server_reverse_stop(&self, kind: Kind, whom: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError> {
         self.service.reverse_stop(kind, whom).await
     }
 
@@ -236,8 +232,9 @@ impl Host for Machine {
     }
 
     async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError> {
-        let netif = find_network(self.netifs, netif).ok_or(ClientError::NoSuchInterface)?;
-        Ok(netif.resolve(host, settings::seed()).await?)
+        let netif = find_network(self.netifs, netif).ok_or(DialError::NoSuchInterface)?;
+        let address = netif.resolve(host, settings::seed()).await;
+        Ok(address.map_err(DialError::Resolve)?)
     }
 
     async fn client_connect(&self, kind: Kind, target: Target<'_>) -> Result<Option<client::Session>, ClientError> {
@@ -277,7 +274,7 @@ impl Host for Machine {
     }
 
     async fn tls_fetch(&self, target: Target<'_>, paper: &mut Paper<'_>) -> Result<(), FetchError> {
-        let netif = find_network(self.netifs, target.netif).ok_or(ClientError::NoSuchInterface)?;
+        let netif = find_network(self.netifs, target.netif).ok_or(ClientError::Dial(DialError::NoSuchInterface))?;
         let name = match target.name.map(ServerName::parse) {
             Some(None) => return Err(ClientError::NotAName.into()),
             name => name.flatten(),
@@ -289,9 +286,9 @@ impl Host for Machine {
             let stream = reach(netif, proxy, target.host, target.port, settings::seed).await;
             let stream = stream.map_err(ClientError::from)?;
             let name = name.or(match target.host {
-                reverse::Host::Address(address) => Some(ServerName::Ip(address.into())),
+                dial::Host::Address(address) => Some(ServerName::Ip(address.into())),
                 // The shell gives the name of a host that it leaves to the proxy.
-                reverse::Host::Name(_) => return Err(ClientError::NotAName.into()),
+                dial::Host::Name(_) => return Err(ClientError::NotAName.into()),
             });
             let config = config.with_name(name).with_clock(settings::now());
             let mut buffers = self

@@ -1,6 +1,6 @@
 //! Postern: a bare-metal machine that serves TLS.
 //!
-//! The rooms, and who may call whom (data flows one way, answers come back the same way):
+//! The rooms. Data flows one way, answers come back the same way; `tests/rooms.rs` has which room may use which:
 //!
 //! ```text
 //!   nic ──▶ net ──▶ tls ──▶ serve ◀── shell
@@ -10,9 +10,9 @@
 //! * [`config`] is the defconfig, the crate `postern-config`: one parser for the build and for the boot module.
 //! * `nic` drives the 82574L network card and `machine` the rest of the PC. With `boot`, which belongs to the image
 //!   (`main.rs`), they are the only rooms in which `unsafe` is allowed.
-//! * `net` is the TCP/IP stack as async streams; `dial` reaches hosts; `endpoint` is an end of a TLS connection; `serve` the
-//!   echo service; `client` the echo client; `web` the HTTPS page; `shell` the debug shell, which drives them and reads
-//!   status, and which nothing calls.
+//! * `net` is the TCP/IP stack as async streams. `dial` reaches a host through it, `endpoint` is an end of a TLS connection.
+//! * `serve` is the echo service, and also serves `web`, the HTTPS page; `client` is the echo client. Neither uses the other.
+//! * `shell` is the debug shell, which drives both and reads status, and which nothing calls.
 //! * `selftest` has the engine shake hands with itself and with another implementation before it serves; it uses the
 //!   engine and nothing else of ours.
 //! * `log` is the log ring.

@@ -23,7 +23,7 @@ use postern::net::{self, Netif, TcpListener, TcpStream};
 use postern::nic::{self, PciCard};
 use postern::pki::text::Count;
 use postern::selftest;
-use postern::serve::server::{Desk, IDLE_TIMEOUT, IDLE_TIMEOUT_DIALLED, Limits, Service};
+use postern::serve::{Desk, IDLE_TIMEOUT, IDLE_TIMEOUT_DIALLED, Limits, Service};
 use postern::shell::secure::{Hall, SEATS, Seat, secure_server};
 use postern::{log, shell};
 use settings::{Store, Tls};

@@ -1,7 +1,9 @@
 //! From the configuration to what the rooms want.
 
+mod generation;
 mod report;
 pub(crate) mod store;
+mod time;
 pub(crate) mod tls;
 
 use core::fmt::Write as _;
@@ -9,23 +11,24 @@ use core::fmt::Write as _;
 use embassy_time::Duration;
 use postern::client::{Speech, TlsClient, outbound_len};
 use postern::config::{Config, Path, Scratch};
-use postern::dial::proxy::Proxy;
+use postern::dial::{self, Proxy};
 use postern::endpoint::traces::Traces;
 use postern::log;
 use postern::machine::{clock, entropy};
 use postern::net::{self, Kind, Netif, syslog};
 use postern::nic;
 use postern::pki::text::Count;
-use postern::pki::verify::{Clock, Trust};
+use postern::pki::verify::Trust;
 use postern::selftest::{self, SelfTest};
+use postern::serve::Service;
 use postern::serve::reverse;
 use postern::serve::secure::TlsWorker;
-use postern::serve::server::Service;
 use postern::shell::secure::SEATS;
 use postern::tls::{MIN_OUTBOUND, ServerConfig};
 use rand_core::Rng as _;
 
 pub(crate) use self::store::Store;
+pub(crate) use self::time::{now, seconds};
 pub(crate) use self::tls::{Identity, KEY_LOG, Tls};
 use crate::memory::{self, Memory};
 
@@ -239,7 +242,7 @@ pub(crate) async fn dial(
         let target = reverse::Target {
             host: wanted
                 .ipaddr
-                .map_or(reverse::Host::Name(&wanted.host), reverse::Host::Address),
+                .map_or(dial::Host::Name(&wanted.host), dial::Host::Address),
             port: wanted.port,
             netif: Some(wanted.netif.as_str()).filter(|name| !name.is_empty()),
             every: wanted
@@ -275,14 +278,6 @@ pub(crate) fn proxy(config: &Config, memory: &mut Memory) -> Result<Option<&'sta
     Ok(Some(proxy))
 }
 
-/// The time by which certificates are judged. A clock that is wrong tells a time that no certificate outlives.
-pub(crate) fn now() -> Clock {
-    Clock {
-        now: clock::unix_time().unwrap_or(0),
-        floor: clock::BUILT,
-    }
-}
-
 /// The address of the card with that number: the first has the configured one, others ask DHCP.
 pub(crate) fn address(config: &Config, number: usize) -> net::Address {
     if number > 0 {
@@ -306,11 +301,6 @@ pub(crate) fn key() -> [u8; 16] {
 /// A seed for random intervals and names. Without entropy the clock has to do; there is no TLS then.
 pub(crate) fn seed() -> u64 {
     entropy::rng().map_or_else(|_| clock::tsc(), |mut rng| rng.next_u64())
-}
-
-/// A number of seconds, or the default.
-pub(crate) fn seconds(configured: Option<u32>, default: u32) -> Duration {
-    Duration::from_secs(configured.unwrap_or(default).into())
 }
 
 /// Sends the log to the syslog server, for ever.

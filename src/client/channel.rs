@@ -5,14 +5,12 @@ use embedded_io_async::{Read, Write};
 use rand_core::CryptoRng;
 
 use super::error::{ClientError, Ended};
-use super::{Name, Remote, Session};
+use super::remote::{Name, Remote, Session};
+use crate::dial::Host;
 use crate::endpoint::traces::{Narrators, Traces};
-use crate::endpoint::wipe;
+use crate::endpoint::{Description, log_own_certificate, wipe};
 use crate::net::{self, Transport};
 use crate::pki::verify::{Clock, ServerName};
-use crate::serve::registry::Description;
-use crate::serve::reverse::Host;
-use crate::serve::secure::log_own_certificate;
 use crate::tls::session::MAX_TICKET;
 use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache, Stream};
 
@@ -141,14 +139,7 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
             }
         }
         let session = Session {
-            description: Description {
-                version: info.version_name(),
-                suite: info.suite.map_or("", |suite| suite.name()),
-                group: info.group.map_or("", |group| group.name()),
-                resumed: info.resumed,
-                subject: info.peer.map(|peer| peer.subject),
-                key: info.peer.map(|peer| peer.key()),
-            },
+            description: Description::of(info),
             named: server_name.is_some(),
         };
         let mut ticket_log = TicketLog { remote, sessions };

@@ -3,11 +3,16 @@
 use core::fmt;
 use embassy_time::Duration;
 
-use super::{MESSAGE, PATIENCE};
-use crate::dial::proxy::{ProxyError, ReachError};
-use crate::net::{self, ConnectError, ResolveError};
+use crate::dial::DialError;
+use crate::net;
 use crate::pki::text::Text;
 use crate::tls;
+
+/// Bytes that can be sent at a time.
+pub const MESSAGE: usize = 512;
+
+/// How long sending may take.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the client could not do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,18 +23,12 @@ pub enum ClientError {
     Ended(Ended),
     /// A connection is open, to there.
     Connected(Text<64>),
-    /// There is no such interface.
-    NoSuchInterface,
     /// No certificate can give the expected name.
     NotAName,
     /// A host was given by its name, but there is no proxy to look it up.
     NotLookedUp,
-    /// The address of the host is not known.
-    Resolve(ResolveError),
-    /// No TCP connection came about.
-    Connect(ConnectError),
-    /// The proxy gave no connection.
-    Proxy(ProxyError),
+    /// The host could not be reached.
+    Dial(DialError),
     /// TLS cannot be spoken here; the text says why.
     NoTls(&'static str),
     /// The TLS handshake failed.
@@ -48,12 +47,9 @@ impl fmt::Display for ClientError {
             ClientError::Connected(remote) => {
                 write!(f, "still connected to {remote}; 'client close' ends that")
             }
-            ClientError::NoSuchInterface => f.write_str("there is no such network interface"),
             ClientError::NotAName => f.write_str("no certificate can give that name"),
             ClientError::NotLookedUp => f.write_str("the address of the host was not looked up"),
-            ClientError::Resolve(error) => error.fmt(f),
-            ClientError::Connect(error) => explain(error, f),
-            ClientError::Proxy(error) => error.fmt(f),
+            ClientError::Dial(error) => error.fmt(f),
             ClientError::NoTls(why) => f.write_str(why),
             ClientError::Handshake(Ended::Closed | Ended::Tls(tls::Error::Truncated)) => {
                 f.write_str("the server closed the connection in the TLS handshake")
@@ -67,35 +63,9 @@ impl fmt::Display for ClientError {
 
 impl core::error::Error for ClientError {}
 
-impl From<ReachError> for ClientError {
-    fn from(error: ReachError) -> Self {
-        match error {
-            ReachError::Resolve(error) => ClientError::Resolve(error),
-            ReachError::Connect(error) => ClientError::Connect(error),
-            ReachError::Proxy(error) => ClientError::Proxy(error),
-        }
-    }
-}
-
-impl From<ResolveError> for ClientError {
-    fn from(error: ResolveError) -> Self {
-        ClientError::Resolve(error)
-    }
-}
-
-/// Says why no TCP connection came about.
-pub(crate) fn explain(error: &ConnectError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match error {
-        ConnectError::Refused => f.write_str("connection refused"),
-        ConnectError::TimedOut => write!(f, "no answer within {} s", PATIENCE.as_secs()),
-        ConnectError::Unreachable => f.write_str("no address yet, or no route to there"),
-        ConnectError::NoNeighbor => write!(
-            f,
-            "no answer to ARP within {} s: the host is down, or the gateway to it",
-            PATIENCE.as_secs()
-        ),
-        ConnectError::NoSlot => f.write_str("all connections of the interface are in use"),
-        ConnectError::NoLink => f.write_str("the link is down"),
+impl From<DialError> for ClientError {
+    fn from(error: DialError) -> Self {
+        ClientError::Dial(error)
     }
 }
 
@@ -108,7 +78,7 @@ pub enum Ended {
     Tcp(net::Error),
     /// TLS failed: a rule was broken, or the server sent an alert.
     Tls(tls::Error),
-    /// The server took nothing for [`PATIENCE`] when something was to be sent.
+    /// The server took nothing for [`SEND_TIMEOUT`] when something was to be sent.
     Stalled,
 }
 
@@ -122,7 +92,7 @@ impl fmt::Display for Ended {
                 f.write_str("the server ended the connection without close_notify; what came may be cut short")
             }
             Ended::Tls(error) => error.fmt(f),
-            Ended::Stalled => write!(f, "the server took nothing for {} s", PATIENCE.as_secs()),
+            Ended::Stalled => write!(f, "the server took nothing for {} s", SEND_TIMEOUT.as_secs()),
         }
     }
 }

@@ -6,7 +6,7 @@ use embassy_time::{Duration, with_timeout};
 use embedded_io_async::Read as _;
 use rand_core::CryptoRng;
 
-use super::{ClientError, Ended};
+use super::error::{ClientError, Ended};
 use crate::endpoint::WipedBuffer;
 use crate::net::{self, Transport};
 use crate::tls::{ClientConfig, Connection, Stream};

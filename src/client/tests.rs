@@ -2,16 +2,19 @@
 
 use super::*;
 use crate::crypto::key::SigningKey;
-use crate::net::ConnectError;
+use crate::dial::{DialError, Host};
 use crate::net::fake::{FakeNetwork, Stream, beside, connection, settle};
+use crate::net::{ConnectError, Kind, Transport as _};
 use crate::pki::verify::{Clock, Trust};
 use crate::testing::Rng;
 use crate::testing::block_on;
 use crate::tls::{self, ClientAuth, ClientConfig, Connection, FULL_INBOUND, Identity, ServerConfig, Tickets, Versions};
+use embassy_futures::select::{Either, select};
+use embassy_time::Duration;
 use embedded_io_async::{Read, Write};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use std::boxed::Box;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -314,7 +317,7 @@ fn failures_are_named() {
             netif: Some(netif),
             ..to(None)
         };
-        let absent = Err(ClientError::NoSuchInterface);
+        let absent = Err(DialError::NoSuchInterface.into());
         assert_eq!(client.connect(via("vm7")).await, absent);
         assert_eq!(client.connect(via(&long)).await, absent);
         assert_eq!(
@@ -358,7 +361,7 @@ fn an_open_connection_is_left_alone_and_the_peers_end_is_noticed() {
             netif: Some("vm7"),
             ..to(None)
         };
-        assert_eq!(client.connect(nowhere).await, Err(ClientError::NoSuchInterface));
+        assert_eq!(client.connect(nowhere).await, Err(DialError::NoSuchInterface.into()));
         assert!(client.is_connected());
         second.say(b"some\r\ntext \x1b[2J\n\xff");
         second.shutdown();

@@ -1,7 +1,6 @@
 //! HTTP proxies: connections from here by way of one that opens them for us.
 //!
-//! [`reach`] opens a connection, straight or through a [`Proxy`]. Of a proxy a tunnel is asked with CONNECT (RFC 9110
-//! §9.3.6), with a login if it has one (Basic, RFC 7617). Where to goes to it in the form in which it came: a host's
+//! Of a [`Proxy`] a tunnel is asked with CONNECT (RFC 9110 §9.3.6), with a login if it has one (Basic, RFC 7617). Where to goes to it in the form in which it came: a host's
 //! name is looked up by the proxy, not here. [`Answer`] judges what it says, without I/O.
 //!
 //! The way to the proxy is TCP alone: it sees the login, and whatever goes through the tunnel without TLS.
@@ -13,12 +12,11 @@ use base64ct::{Base64, Encoding as _};
 use embassy_time::{Duration, with_timeout};
 use zeroize::Zeroizing;
 
-use crate::client::PATIENCE;
+use super::host::{CONNECT_TIMEOUT, Host, explain};
 use crate::config::{self, MAX_NAME, MAX_PASSWORD, MAX_USER};
 use crate::net::{self, ConnectError, ResolveError};
 use crate::net::{Network, Transport};
 use crate::pki::text::Text;
-use crate::serve::reverse::Host;
 
 /// How long a proxy may take to answer: it connects to the host meanwhile.
 pub const EXCHANGE: Duration = Duration::from_secs(20);
@@ -90,7 +88,12 @@ impl Proxy {
     }
 
     /// A connection to `host` through the proxy: what is read from it, from its first byte on, is the host's.
-    async fn tunnel<N: Network>(&self, network: &N, host: Host<'_>, port: u16) -> Result<N::Stream, ProxyError>
+    pub(super) async fn tunnel<N: Network>(
+        &self,
+        network: &N,
+        host: Host<'_>,
+        port: u16,
+    ) -> Result<N::Stream, ProxyError>
     where
         N::Stream: Transport<Error = net::Error>,
     {
@@ -102,7 +105,7 @@ impl Proxy {
                 .map_err(ProxyError::Resolve)?,
         };
         let mut stream = network
-            .connect(SocketAddrV4::new(address, self.port), PATIENCE)
+            .connect(SocketAddrV4::new(address, self.port), CONNECT_TIMEOUT)
             .await
             .map_err(ProxyError::Connect)?;
         match with_timeout(EXCHANGE, self.ask(&mut stream, host, port)).await {
@@ -173,42 +176,6 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Why a connection did not come about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReachError {
-    /// The address of the host is not known.
-    Resolve(ResolveError),
-    /// No TCP connection to the host came about.
-    Connect(ConnectError),
-    /// The proxy gave none.
-    Proxy(ProxyError),
-}
-
-/// Opens a connection to `host`, through `proxy` if there is one. `random` gives a number that nobody can guess.
-///
-/// # Errors
-/// See [`ReachError`]; at the latest after [`PATIENCE`] and [`EXCHANGE`], and what looking up a name may take.
-pub async fn reach<N: Network>(
-    network: &N,
-    proxy: Option<&Proxy>,
-    host: Host<'_>,
-    port: u16,
-    random: impl FnOnce() -> u64,
-) -> Result<N::Stream, ReachError>
-where
-    N::Stream: Transport<Error = net::Error>,
-{
-    if let Some(proxy) = proxy {
-        return proxy.tunnel(network, host, port).await.map_err(ReachError::Proxy);
-    }
-    let address = match host {
-        Host::Address(address) => address,
-        Host::Name(name) => network.resolve(name, random()).await.map_err(ReachError::Resolve)?,
-    };
-    let remote = SocketAddrV4::new(address, port);
-    network.connect(remote, PATIENCE).await.map_err(ReachError::Connect)
-}
-
 /// Why a proxy gave no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyError {
@@ -240,7 +207,7 @@ impl fmt::Display for ProxyError {
             ProxyError::Resolve(error) => write!(f, "the proxy's name: {error}"),
             ProxyError::Connect(error) => {
                 f.write_str("the proxy: ")?;
-                crate::client::explain(error, f)
+                explain(error, f)
             }
             ProxyError::Tcp(error) => write!(f, "the proxy: {error}"),
             ProxyError::Closed => f.write_str("the proxy closed the connection before it had answered"),

@@ -27,6 +27,7 @@ pub mod dns;
 #[cfg(test)]
 pub(crate) mod fake;
 mod filter;
+mod flow;
 mod guard;
 mod runner;
 mod slots;
@@ -50,6 +51,7 @@ use smoltcp::wire::Ipv4Cidr;
 use crate::config;
 use crate::nic::{Card, Link};
 pub use dns::ResolveError;
+pub use flow::{End, Flow};
 use guard::{HalfOpen, MAX_HALF_OPEN, MIN_HALF_OPEN, Offer, Secret, Table};
 pub use runner::Runner;
 use slots::{Class, NONE, Pool, Slot, Waiter};

@@ -1,91 +1,14 @@
 //! Sends back what was read, in order, under back-pressure.
 
-use core::cell::Cell;
 use core::future::{Future as _, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
-use embassy_time::{Duration, Instant, with_timeout};
+use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{BufRead, ErrorType, Read, Write};
 
 use super::request_line::RequestLine;
-
-/// Bytes that went each way. `echoed <= received` where they are echoed.
-pub struct Flow {
-    received: Cell<u64>,
-    echoed: Cell<u64>,
-    /// When the last of them went.
-    moved: Cell<Instant>,
-}
-
-impl Flow {
-    /// Nothing yet.
-    pub const fn new() -> Self {
-        Flow {
-            received: Cell::new(0),
-            echoed: Cell::new(0),
-            moved: Cell::new(Instant::MIN),
-        }
-    }
-    /// Bytes received.
-    pub fn received(&self) -> u64 {
-        self.received.get()
-    }
-    /// Bytes sent back.
-    pub fn echoed(&self) -> u64 {
-        self.echoed.get()
-    }
-    /// When a byte last went either way.
-    pub fn moved(&self) -> Instant {
-        self.moved.get()
-    }
-    /// Notes that a byte goes now, or might have gone.
-    pub(crate) fn touch(&self) {
-        self.moved.set(Instant::now());
-    }
-    pub(crate) fn add_received(&self, count: usize) {
-        self.touch();
-        add(&self.received, count);
-    }
-    pub(crate) fn add_sent(&self, count: usize) {
-        self.touch();
-        add(&self.echoed, count);
-    }
-    pub(crate) fn reset(&self) {
-        self.received.set(0);
-        self.echoed.set(0);
-        self.touch();
-    }
-}
-
-fn add(counter: &Cell<u64>, count: usize) {
-    counter.set(counter.get().saturating_add(u64::try_from(count).unwrap_or(u64::MAX)));
-}
-
-impl Default for Flow {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// How pumping ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum End<R, W> {
-    /// The input ended, and all of it was sent back and flushed.
-    Finished,
-    /// Nothing came for the idle time.
-    Idle,
-    /// The peer took nothing for the idle time.
-    Stalled,
-    /// The first line is an HTTP request line, and is not sent back.
-    Http,
-    /// The page that was sent gave way to another's: the peer takes it too slowly.
-    Displaced,
-    /// Reading failed.
-    Read(R),
-    /// Writing failed.
-    Write(W),
-}
+use crate::net::{End, Flow};
 
 /// Writes to `writer` what `reader` gives, until its end. The caller then ends the output.
 ///
@@ -128,8 +51,7 @@ pub async fn pump<R: BufRead, W: Write>(
             break;
         }
         let available = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        flow.received.set(flow.echoed().saturating_add(available));
-        flow.touch();
+        flow.set_received(flow.echoed().saturating_add(available));
         if let Some(line) = &mut watch {
             if line.push_all(data.get(watched..).unwrap_or_default()) {
                 return End::Http;
@@ -144,9 +66,7 @@ pub async fn pump<R: BufRead, W: Write>(
         };
         reader.consume(written);
         watched = watched.saturating_sub(written);
-        flow.touch();
-        flow.echoed
-            .set(flow.echoed().saturating_add(u64::try_from(written).unwrap_or(u64::MAX)));
+        flow.add_sent(written);
     }
     match with_timeout(idle, writer.flush()).await {
         Ok(Ok(())) => End::Finished,
@@ -213,6 +133,7 @@ mod tests {
     use crate::net::fake::{Stream, connection};
     use crate::net::{Error, Transport};
     use crate::testing::block_on;
+    use core::cell::Cell;
     use embassy_futures::join::join3;
     use std::vec::Vec;
 

@@ -9,10 +9,8 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant};
 
-use super::pump::Flow;
-use crate::net::Kind;
-use crate::pki::allow::KeyHash;
-use crate::pki::text::Text;
+use crate::endpoint::Description;
+use crate::net::{Flow, Kind};
 
 /// A silent connection is left in peace for so long: time for a first packet to follow the handshake of TCP.
 pub const SILENT: Duration = Duration::from_millis(20);
@@ -61,23 +59,6 @@ impl fmt::Display for State {
             State::Established => "established",
         })
     }
-}
-
-/// What was negotiated, by its registered names, and with whom.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Description {
-    /// Such as `TLSv1.3`.
-    pub version: &'static str,
-    /// Such as `TLS_AES_128_GCM_SHA256`.
-    pub suite: &'static str,
-    /// Such as `X25519`.
-    pub group: &'static str,
-    /// Whether a session was resumed.
-    pub resumed: bool,
-    /// The subject of the certificate by which the peer has proved who it is, if it has.
-    pub subject: Option<Text<96>>,
-    /// The hash of the key with which it has proved that.
-    pub key: Option<KeyHash>,
 }
 
 /// A place for one connection. It belongs to one worker, and everybody may look.
@@ -302,6 +283,8 @@ impl Drop for Guard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pki::allow::KeyHash;
+    use crate::pki::text::Text;
     use std::string::ToString;
 
     const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 2), 43210);

@@ -4,18 +4,17 @@ use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
 use rand_core::CryptoRng;
 
-use super::registry::{Description, Entry};
-use super::server::{Secure, Session};
+use super::registry::Entry;
+use super::session::{NO_GOODBYE, Secure, Session, transport_cause};
 use crate::config::Role;
 use crate::endpoint::traces::{Narrator, Narrators, Traces};
-use crate::endpoint::wipe;
+use crate::endpoint::{Description, log_own_certificate, wipe};
 use crate::net::{Kind, Transport};
 use crate::pki::text::Text;
 use crate::pki::verify::Clock;
 use crate::tls::error::{InvalidMessage, PeerIncompatible};
 use crate::tls::{
-    ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, Info, ReadHalf, ServerConfig, Stream, StreamError,
-    WriteHalf,
+    ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, ReadHalf, ServerConfig, Stream, StreamError, WriteHalf,
 };
 use crate::web;
 
@@ -199,7 +198,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
     fn cause(error: &Self::Error) -> &'static str {
         match error {
             StreamError::Tls(error) => cause(error),
-            StreamError::Transport(error) => super::server::transport_cause(embedded_io_async::Error::kind(error)),
+            StreamError::Transport(error) => transport_cause(embedded_io_async::Error::kind(error)),
             StreamError::WriteZero => "connection failed",
         }
     }
@@ -220,15 +219,7 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
         Self: 's;
 
     fn description(&self) -> Description {
-        let info = self.0.info();
-        Description {
-            version: info.version_name(),
-            suite: info.suite.map_or("", |suite| suite.name()),
-            group: info.group.map_or("", |group| group.name()),
-            resumed: info.resumed,
-            subject: info.peer.map(|peer| peer.subject),
-            key: info.peer.map(|peer| peer.key()),
-        }
+        Description::of(self.0.info())
     }
 
     fn subject(&self) -> Option<Text<96>> {
@@ -281,13 +272,6 @@ impl<S: Write> Write for Heard<'_, S> {
     }
 }
 
-/// Logs that the server asked for a certificate, and that the own one could not be sent.
-pub(crate) fn log_own_certificate(server: impl core::fmt::Display, info: &Info<'_>) {
-    if info.no_own_scheme {
-        ::log::warn!("{server}: own certificate has no scheme, type or issuer that the server accepts");
-    }
-}
-
 fn cause(error: &Error) -> &'static str {
     match error {
         Error::InvalidMessage(InvalidMessage::Http) => "HTTP on a TLS port",
@@ -303,7 +287,7 @@ fn cause(error: &Error) -> &'static str {
         Error::PeerIncompatible(_) => "no common signature scheme",
         Error::Certificate(_) => "certificate refused",
         Error::AlertReceived(_) => "alert received",
-        Error::Truncated => super::server::NO_GOODBYE,
+        Error::Truncated => NO_GOODBYE,
         Error::Internal(_) => "internal",
         #[allow(unreachable_patterns)] // the enumeration grows
         _ => "other TLS error",

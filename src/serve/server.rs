@@ -8,251 +8,24 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::ops::Deref;
-use core::pin::pin;
 
 use embassy_futures::join::join_array;
-use embassy_futures::select::{Either, select};
+use embassy_futures::select::select;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
-use embedded_io_async::{BufRead, Error as _, ErrorKind, Write};
 
-use super::pump::{Buffered, End, pump};
-use super::registry::{Description, Entry, Eviction, Guard, State};
-use super::request_line::RequestLine;
-use super::reverse::{Call, Dialled, Line, REVERSES};
+use super::limits::Limits;
+use super::port::{LISTENERS, Port, Slot, StartError, StopError};
+use super::registry::{Entry, Eviction, State};
+use super::reverse_target::{Line, REVERSES};
 use super::share;
+use super::slot::{Desk, Job};
 use super::tally::Tally;
-use crate::config::Role;
-use crate::dial::proxy::Proxy;
-use crate::endpoint::traces::Narrator;
-use crate::endpoint::wipe;
+use crate::dial::Proxy;
 use crate::log::Limiter;
 use crate::net::{Kind, ListenError, Listener, Network, Transport, find_network};
 use crate::pki::text::{Count, Text};
-use crate::web;
-
-/// Ports that can be listened on at a time.
-pub const LISTENERS: usize = 8;
-
-/// The default of [`Limits::idle`]: minutes, so that a forgotten connection does not occupy a worker for long.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// The default of [`Limits::idle_dialled`]: whom the machine has chosen does not occupy a worker against its will.
-pub const IDLE_TIMEOUT_DIALLED: Duration = Duration::from_secs(3600);
-
-/// How long things may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// From accepting a TLS connection to the end of its handshake.
-    pub handshake: Duration,
-    /// Without a byte read, or without a byte taken by the peer.
-    pub idle: Duration,
-    /// The same on a connection that was opened from here.
-    pub idle_dialled: Duration,
-    /// Connections at a time with one address; `None`: as many as there are workers.
-    pub per_address: Option<usize>,
-    /// For the peer to take our last words: what is left of the echo, and close_notify.
-    pub goodbye: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            handshake: Duration::from_secs(10),
-            idle: IDLE_TIMEOUT,
-            idle_dialled: IDLE_TIMEOUT_DIALLED,
-            per_address: None,
-            goodbye: Duration::from_secs(2),
-        }
-    }
-}
-
-/// TLS with the buffers of one worker.
-pub trait Secure<S: Transport> {
-    /// What can go wrong, in the handshake and after.
-    type Error: embedded_io_async::Error;
-    /// A connection after its handshake.
-    type Session<'a>: Session<Error = Self::Error>
-    where
-        Self: 'a,
-        S: 'a;
-
-    /// Memory that is unused between sessions; plain connections use it.
-    fn scratch(&mut self) -> &mut [u8];
-    /// Overwrites what the last session has left in memory.
-    fn wipe(&mut self);
-    /// Makes the handshake, and calls [`Entry::heard`] when bytes have come. On failure the alert is sent
-    /// before this returns; the caller ends the output, and sets the deadline: the future may be dropped at any point.
-    ///
-    /// `dialled` says of a connection that was opened from here which role is taken in it; on such a one the peer must
-    /// prove who it is, whatever is configured for those who connect here.
-    async fn accept<'a>(
-        &'a mut self,
-        stream: &'a mut S,
-        entry: &'a Entry,
-        dialled: Option<Role>,
-    ) -> Result<Self::Session<'a>, Self::Error>;
-    /// A short name for the kind of error, by which it is counted.
-    fn cause(error: &Self::Error) -> &'static str;
-}
-
-/// A TLS connection after its handshake.
-pub trait Session {
-    /// What can go wrong.
-    type Error: embedded_io_async::Error;
-    /// The reading half: at its end, the peer has sent close_notify.
-    type Reader<'a>: BufRead<Error = Self::Error>
-    where
-        Self: 'a;
-    /// The writing half. After the reading half has failed, a flush sends the alert.
-    type Writer<'a>: Write<Error = Self::Error>
-    where
-        Self: 'a;
-
-    /// What was negotiated.
-    fn description(&self) -> Description;
-    /// The subject of the certificate by which the peer proved who it is, if it did.
-    fn subject(&self) -> Option<Text<96>> {
-        None
-    }
-    /// Where the connection was narrated for the page that shows it, if it was.
-    fn page(&self) -> Option<Narrator>;
-    /// [`Transport::mark_established`] on the stream beneath.
-    fn mark_established(&mut self);
-    /// Both halves, usable at the same time.
-    fn split(&mut self) -> Result<(Self::Reader<'_>, Self::Writer<'_>), Self::Error>;
-    /// Sends close_notify and flushes.
-    async fn close(&mut self) -> Result<(), Self::Error>;
-}
-
-/// Why a server could not be started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartError {
-    /// Somebody listens there already.
-    InUse(u16),
-    /// Port 0.
-    InvalidPort,
-    /// All [`LISTENERS`] places, or the network's own, are taken.
-    TooMany,
-    /// No interface has that name.
-    NoSuchInterface,
-    /// There is no interface at all.
-    NoInterface,
-    /// TLS cannot be served; the reason was given to [`Service::set_tls`].
-    NoTls(&'static str),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::InUse(port) => write!(f, "port {port} is already in use"),
-            StartError::InvalidPort => f.write_str("port 0 cannot be listened on"),
-            StartError::TooMany => f.write_str("too many ports are listened on; stop one first"),
-            StartError::NoSuchInterface => f.write_str("there is no network interface of that name"),
-            StartError::NoInterface => f.write_str("there is no network interface"),
-            StartError::NoTls(reason) => f.write_str(reason),
-        }
-    }
-}
-
-impl core::error::Error for StartError {}
-
-/// Why a server could not be stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopError {
-    /// None of that kind runs on that port.
-    NotRunning(u16),
-}
-
-impl fmt::Display for StopError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StopError::NotRunning(port) => write!(f, "no server of this kind is running on port {port}"),
-        }
-    }
-}
-
-impl core::error::Error for StopError {}
-
-/// A worker's place: what `status` shows of it, and where connections are handed to it.
-pub struct Desk<S> {
-    entry: Entry,
-    mailbox: Signal<NoopRawMutex, Job<S>>,
-    /// The worker is to come back with another TLS.
-    renewed: Signal<NoopRawMutex, ()>,
-    /// A worker has taken this place.
-    staffed: Cell<bool>,
-    /// The worker waits, and nothing is in the mailbox.
-    idle: Cell<bool>,
-}
-
-impl<S> Desk<S> {
-    /// An empty place.
-    pub const fn new() -> Self {
-        Desk {
-            entry: Entry::new(),
-            mailbox: Signal::new(),
-            renewed: Signal::new(),
-            staffed: Cell::new(false),
-            idle: Cell::new(false),
-        }
-    }
-}
-
-impl<S> Default for Desk<S> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-pub(super) struct Job<S> {
-    pub(super) stream: S,
-    pub(super) kind: Kind,
-    /// Set where the connection was opened from here.
-    pub(super) dialled: Option<Dialled>,
-}
-
-/// A connection, and for whom its worker has it.
-struct Visit<'a> {
-    guard: Guard<'a>,
-    /// Where it is reported, if it was opened from here; and which role is taken in TLS.
-    call: Option<(Call<'a>, Role)>,
-}
-
-impl Visit<'_> {
-    /// What looks for an HTTP request where the peer has connected to the machine: a web page may have made it do so.
-    fn watch(&self) -> Option<RequestLine> {
-        self.call.is_none().then(RequestLine::new)
-    }
-}
-
-impl<'a> Deref for Visit<'a> {
-    type Target = Guard<'a>;
-
-    fn deref(&self) -> &Guard<'a> {
-        &self.guard
-    }
-}
-
-/// What a place for a listening port is used for.
-#[derive(Clone, Copy)]
-struct Port {
-    kind: Kind,
-    port: u16,
-    netif: &'static str,
-    stopping: bool,
-    /// Tells the uses of a place apart.
-    run: u32,
-}
-
-struct Slot<L> {
-    port: Cell<Option<Port>>,
-    listener: Signal<NoopRawMutex, L>,
-    stop: Signal<NoopRawMutex, ()>,
-    stopped: Signal<NoopRawMutex, ()>,
-}
 
 /// The service. `N` are the interfaces it listens on.
 pub struct Service<N: Network + 'static> {
@@ -263,15 +36,15 @@ pub struct Service<N: Network + 'static> {
     slots: [Slot<N::Listener>; LISTENERS],
     /// How often a port was opened.
     runs: Cell<u32>,
-    limits: Cell<Limits>,
-    tally: Tally,
+    pub(super) limits: Cell<Limits>,
+    pub(super) tally: Tally,
     tls: Cell<Result<(), &'static str>>,
     pub(super) mutual: Cell<Result<(), &'static str>>,
     pub(super) proxy: Cell<Option<&'static Proxy>>,
     /// A worker is free, or a connection has shown that it will not make room.
-    changed: Signal<NoopRawMutex, ()>,
+    pub(super) changed: Signal<NoopRawMutex, ()>,
     /// Failures and refusals, which a stranger can cause at will.
-    failures: Limiter,
+    pub(super) failures: Limiter,
 }
 
 impl<N: Network> Service<N> {
@@ -443,36 +216,6 @@ impl<N: Network> Service<N> {
         desk
     }
 
-    /// Serves connections at that place until [`Service::renew`], and then to the end of the connection at hand. Each
-    /// worker task runs this again and again, with TLS buffers of its own.
-    pub async fn work_at<T: Secure<N::Stream>>(&self, desk: &Desk<N::Stream>, tls: &mut T) {
-        desk.renewed.reset();
-        loop {
-            if !desk.mailbox.signaled() {
-                desk.idle.set(true);
-                self.changed.signal(());
-            }
-            // In this order: a connection that has come after the renewal waits in the mailbox for the other TLS.
-            match select(desk.renewed.wait(), desk.mailbox.wait()).await {
-                Either::First(()) => return,
-                Either::Second(job) => {
-                    let kind = job.kind;
-                    self.serve(&desk.entry, job, tls).await;
-                    match kind {
-                        // What has come lies at the beginning.
-                        Kind::Plain => {
-                            let len = usize::try_from(desk.entry.flow().received()).unwrap_or(usize::MAX);
-                            let scratch = tls.scratch();
-                            let len = len.min(scratch.len());
-                            wipe(scratch.get_mut(..len).unwrap_or_default());
-                        }
-                        Kind::Tls | Kind::Https => tls.wipe(),
-                    }
-                }
-            }
-        }
-    }
-
     async fn accept_from(&self, n: usize) {
         let Some(slot) = self.slots.get(n) else { return };
         loop {
@@ -581,223 +324,6 @@ impl<N: Network> Service<N> {
             false => Place::Until(soon),
         }
     }
-
-    async fn serve<T: Secure<N::Stream>>(&self, entry: &Entry, job: Job<N::Stream>, tls: &mut T) {
-        let Job {
-            mut stream,
-            kind,
-            dialled,
-        } = job;
-        let call = dialled.and_then(|dialled| Some((self.lines.get(dialled.line)?.call(dialled.number), dialled.role)));
-        let visit = Visit {
-            guard: entry.occupy(kind, stream.local().port(), stream.peer()),
-            call,
-        };
-        if visit.call.is_some() {
-            visit.mark_dialled();
-        }
-        let ended = {
-            let mut conversation = pin!(self.converse(&visit, kind, &mut stream, tls));
-            loop {
-                // In this order: what has arrived meanwhile speaks for the connection.
-                match select(conversation.as_mut(), visit.asked()).await {
-                    Either::First(ended) => break ended,
-                    Either::Second(why) if visit.yields(why) => break Ended::Evicted(why),
-                    Either::Second(_) => self.changed.signal(()),
-                }
-            }
-        };
-        if let Ended::Evicted(why) = ended {
-            let state = visit.state();
-            match state {
-                State::Established => self.tally.evicted_established.one(),
-                _ => self.tally.evicted.one(),
-            }
-            let why = match (why, state) {
-                (Eviction::Share, _) => "its address has the most connections",
-                (_, State::Established) => "idle",
-                (_, State::Silent) => "nothing received",
-                (_, State::Handshake) => "handshake not finished",
-                (_, State::Closing | State::Vacant) => "closing",
-            };
-            let age = visit.since().elapsed().as_millis();
-            self.complain(
-                &visit,
-                format_args!("evicted for a newer connection after {age} ms ({why})"),
-            );
-        }
-        if kind != Kind::Https {
-            self.tally.echoed.add(visit.flow().echoed());
-        }
-        if let Some((call, _)) = visit.call {
-            call.ended(visit.flow());
-        }
-        match ended {
-            // Without an owner, the rest of the words and the end are delivered yet.
-            Ended::InOrder => stream.shutdown(),
-            Ended::Evicted(_) if visit.state() == State::Closing => stream.shutdown(),
-            Ended::Evicted(_) | Ended::Lost => stream.abort(),
-        }
-    }
-
-    async fn converse<T: Secure<N::Stream>>(
-        &self,
-        visit: &Visit<'_>,
-        kind: Kind,
-        stream: &mut N::Stream,
-        tls: &mut T,
-    ) -> Ended {
-        match kind {
-            Kind::Plain => self.plain(visit, stream, tls.scratch()).await,
-            Kind::Tls | Kind::Https => self.secure(visit, stream, tls).await,
-        }
-    }
-
-    async fn plain(&self, visit: &Visit<'_>, stream: &mut N::Stream, buffer: &mut [u8]) -> Ended {
-        if let Some((call, _)) = visit.call {
-            call.established(None);
-        }
-        // The first bytes tell a peer that means it from one that only connected.
-        let first = match with_timeout(self.idle(visit), embedded_io_async::Read::read(stream, buffer)).await {
-            Ok(Ok(count)) => count,
-            Ok(Err(error)) => return self.failed(visit, transport_cause(error.kind()), &error),
-            Err(_) => return self.failed(visit, "idle", &format_args!("nothing sent")),
-        };
-        stream.mark_established();
-        self.established(visit);
-        let (reader, mut writer) = stream.split();
-        let mut reader = Buffered::new(reader, buffer, first);
-        if first == 0 {
-            // The end came at once.
-            self.tally.finished.one();
-            return Ended::InOrder;
-        }
-        let end = pump(&mut reader, &mut writer, self.idle(visit), visit.flow(), visit.watch()).await;
-        self.pumped(visit, end, |error| transport_cause(error.kind()))
-    }
-
-    async fn secure<T: Secure<N::Stream>>(&self, visit: &Visit<'_>, stream: &mut N::Stream, tls: &mut T) -> Ended {
-        let role = visit.call.map(|(_, role)| role);
-        let mut session = match with_timeout(self.limits.get().handshake, tls.accept(stream, &visit.guard, role)).await
-        {
-            Ok(Ok(session)) => session,
-            Ok(Err(error)) => {
-                self.tally.fault(T::cause(&error));
-                self.complain(visit, format_args!("handshake failed: {error}"));
-                return Ended::InOrder;
-            }
-            Err(_) => {
-                let seconds = self.limits.get().handshake.as_secs();
-                return self.failed(
-                    visit,
-                    "handshake deadline",
-                    &format_args!("handshake not finished in {seconds} s"),
-                );
-            }
-        };
-        self.tally.handshakes.one();
-        session.mark_established();
-        self.established(visit);
-        visit.describe(session.description());
-        if let Some((call, _)) = visit.call {
-            call.established(session.subject());
-        }
-        let page = session.page();
-        let end = match session.split() {
-            Ok((mut reader, mut writer)) => {
-                let end = match visit.kind() {
-                    Kind::Https => web::serve(&mut reader, &mut writer, page, &self.limits.get(), visit).await,
-                    _ => pump(&mut reader, &mut writer, self.idle(visit), visit.flow(), visit.watch()).await,
-                };
-                if let End::Read(_) = end {
-                    // The alert that says why.
-                    visit.advance(State::Closing);
-                    let _ = with_timeout(self.limits.get().goodbye, writer.flush()).await;
-                }
-                end
-            }
-            Err(error) => End::Read(error),
-        };
-        // A browser that has connected in advance may change its mind, and says no goodbye then.
-        let end = match end {
-            End::Read(error) if visit.kind() == Kind::Https && T::cause(&error) == NO_GOODBYE => End::Finished,
-            end => end,
-        };
-        if matches!(end, End::Finished | End::Idle | End::Http) {
-            visit.advance(State::Closing);
-            let _ = with_timeout(self.limits.get().goodbye, session.close()).await;
-        }
-        self.pumped(visit, end, T::cause)
-    }
-
-    fn idle(&self, visit: &Visit<'_>) -> Duration {
-        let limits = self.limits.get();
-        if visit.call.is_some() {
-            limits.idle_dialled
-        } else {
-            limits.idle
-        }
-    }
-
-    fn established(&self, visit: &Visit<'_>) {
-        visit.advance(State::Established);
-        // If all are now, whoever waits for a place waits in vain.
-        self.changed.signal(());
-    }
-
-    fn pumped<E: fmt::Display>(&self, visit: &Visit<'_>, end: End<E, E>, cause: fn(&E) -> &'static str) -> Ended {
-        let idle = self.idle(visit).as_secs();
-        match end {
-            End::Finished => {
-                self.tally.finished.one();
-                Ended::InOrder
-            }
-            End::Idle => {
-                self.failed(visit, "idle", &format_args!("nothing came for {idle} s"));
-                Ended::InOrder
-            }
-            End::Http => {
-                self.failed(visit, "HTTP on an echo port", &"HTTP request on an echo port");
-                Ended::InOrder
-            }
-            End::Displaced => self.failed(
-                visit,
-                "page evicted",
-                &"evicted for another page: the answer is read too slowly",
-            ),
-            End::Stalled if visit.kind() == Kind::Https => {
-                let seconds = web::DELIVERY.min(self.limits.get().idle).as_secs();
-                self.failed(
-                    visit,
-                    "stalled",
-                    &format_args!("the answer was not taken in {seconds} s"),
-                )
-            }
-            End::Stalled => self.failed(visit, "stalled", &format_args!("nothing was taken for {idle} s")),
-            End::Read(error) | End::Write(error) => {
-                self.tally.fault(cause(&error));
-                self.complain(visit, format_args!("connection failed: {error}"));
-                // An alert may be on its way; a connection that is gone makes this end at once.
-                Ended::InOrder
-            }
-        }
-    }
-
-    fn failed(&self, visit: &Visit<'_>, cause: &'static str, why: &dyn fmt::Display) -> Ended {
-        self.tally.fault(cause);
-        self.complain(visit, format_args!("{why}"));
-        Ended::Lost
-    }
-
-    /// Logs what a peer did, but no flood of it.
-    fn complain(&self, visit: &Visit<'_>, what: fmt::Arguments<'_>) {
-        match visit.call {
-            Some((call, _)) => call.failed(what),
-            None => self
-                .failures
-                .log(::log::Level::Warn, format_args!("{}: {what}", visit.peer())),
-        }
-    }
 }
 
 /// Waits until `over`. `signal` says when to look; another task may take it, or begin anew before this one runs.
@@ -808,16 +334,6 @@ pub(super) async fn ended(signal: &Signal<NoopRawMutex, ()>, over: impl Fn() -> 
     }
 }
 
-/// How a conversation ended.
-enum Ended {
-    /// Close the connection properly.
-    InOrder,
-    /// Reset it.
-    Lost,
-    /// It makes room for another.
-    Evicted(Eviction),
-}
-
 /// What there is for a new connection.
 enum Place<'a, S> {
     /// An idle worker.
@@ -826,16 +342,4 @@ enum Place<'a, S> {
     Until(Instant),
     /// All are established.
     Nowhere,
-}
-
-/// The cause of an end without close_notify.
-pub(super) const NO_GOODBYE: &str = "no close_notify";
-
-pub(super) fn transport_cause(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::ConnectionReset => "connection reset",
-        ErrorKind::TimedOut => "connection timed out",
-        ErrorKind::NotConnected | ErrorKind::ConnectionAborted => "connection closed",
-        _ => "connection failed",
-    }
 }

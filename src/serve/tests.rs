@@ -3,9 +3,10 @@
 mod reverse;
 
 use super::pump::Buffered;
-use super::registry::{Description, Entry, SILENT};
-use super::server::{Desk, Limits, Secure, Service, Session, StartError, StopError};
+use super::registry::{Entry, SILENT};
+use super::{Desk, Limits, Secure, Service, Session, StartError, StopError};
 use crate::config::Role;
+use crate::endpoint::Description;
 use crate::net::fake::{FakeNetwork, Half, Stream, beside, settle};
 use crate::net::{self, Kind, Transport};
 use crate::testing::block_on;

@@ -2,13 +2,13 @@
 
 use core::fmt::{self, Display, Write};
 
-use postern::config::{Choice as _, Config};
+use postern::config::Choice as _;
 use postern::pki::cert::{Certificate, Date};
 use postern::pki::crl::Crl;
 
-use super::now;
-use super::store::Generation;
-use super::tls::{chains, plural};
+use super::generation::Generation;
+use super::time::now;
+use super::tls::{chains, is_configured, plural};
 
 /// `.verify`, `.client_auth`, `.handshake_timeout`.
 pub(super) fn rules(generation: &Generation, out: &mut dyn Write) -> fmt::Result {
@@ -86,13 +86,6 @@ pub(super) fn list(generation: &Generation, n: usize, out: &mut dyn Write) -> fm
     } else {
         writeln!(out, ", without next update: expires {expiry}")
     }
-}
-
-/// Whether the list is that of a CA of the configuration, rather than of one between such a CA and a peer.
-pub(super) fn is_configured(config: &Config, crl: &Crl<'_>) -> bool {
-    let roots = config.tls.root_certs.ders().iter().copied();
-    let mut certificates = config.tls.ca_cert.iter().chain(roots);
-    certificates.any(|der| Certificate::from_der(der).is_ok_and(|ca| ca.subject == crl.issuer))
 }
 
 /// `1 connection`, `2 connections`.

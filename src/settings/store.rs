@@ -12,17 +12,17 @@ use embassy_sync::mutex::{Mutex, MutexGuard};
 use embassy_sync::watch::{Receiver, Watch};
 use embassy_time::Instant;
 use postern::client::outbound_len;
-use postern::config::{self, Config, Identities, MAX_IDENTITIES, Path, Scratch};
+use postern::config::{self, Config, Path, Scratch};
 use postern::log::SECURITY;
-use postern::machine::{clock, entropy};
+use postern::machine::clock;
 use postern::nic;
-use postern::pki::verify::SignedCrls;
 use postern::shell::secure::SEATS;
 use postern::shell::{Paper, Refused};
 use postern::tls::{FULL_INBOUND, Tickets};
 
-use super::now;
+use super::generation::{Generation, Text};
 use super::report;
+use super::time::now;
 use super::tls::{Lists, Tls, UNUSABLE, ready, usable};
 use crate::boot::symbols::{self, HeapUse};
 use crate::memory::{self, Memory, Short};
@@ -72,50 +72,7 @@ struct Place {
     generation: RefCell<Generation>,
 }
 
-/// A configuration with its keys, ready to be used.
-pub(crate) struct Generation {
-    config: Text,
-    /// Which one it is: 0 is the one of the start.
-    number: u32,
-    pub(crate) since: Instant,
-    pub(crate) server: Result<Identities<MAX_IDENTITIES>, &'static str>,
-    pub(crate) client: Result<Identities<1>, &'static str>,
-    pub(crate) tickets: Option<Tickets>,
-    /// `.tls.root_certs` of the start, which all have; or why there is none.
-    pub(crate) roots: Result<&'static [&'static [u8]], &'static str>,
-    /// Whose signatures of revocation lists were verified: of the trust in clients, and of that in servers.
-    pub(crate) signed_crls: [SignedCrls; 2],
-    pub(crate) rng: Result<entropy::Rng, &'static str>,
-}
-
-enum Text {
-    First(&'static Config),
-    Later(&'static mut Config),
-}
-
 impl Generation {
-    fn new(config: Text) -> Self {
-        const NONE: &str = "there are no keys any more";
-        Self {
-            config,
-            number: 0,
-            since: Instant::MIN,
-            server: Err(NONE),
-            client: Err(NONE),
-            tickets: None,
-            roots: Ok(&[]),
-            signed_crls: Default::default(),
-            rng: Err(NONE),
-        }
-    }
-
-    pub(crate) fn config(&self) -> &Config {
-        match &self.config {
-            Text::First(config) => config,
-            Text::Later(config) => config,
-        }
-    }
-
     /// Reads the keys, and verifies the revocation lists.
     fn prepare(&mut self) {
         self.since = Instant::now();
@@ -126,15 +83,6 @@ impl Generation {
         self.server = self.config().server().map_err(|_| UNUSABLE);
         self.client = self.config().client().map_err(|_| UNUSABLE);
         self.tickets = Tickets::new(&mut rng, now().now).ok();
-    }
-
-    /// Forgets the keys.
-    fn wipe(&mut self) {
-        if let Text::Later(config) = &mut self.config {
-            config.reset();
-        }
-        const GONE: &str = "there are no keys any more";
-        (self.server, self.client, self.tickets) = (Err(GONE), Err(GONE), None);
     }
 }
 

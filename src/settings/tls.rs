@@ -6,14 +6,14 @@ use postern::config::{
 };
 use postern::crypto::key::SigningKey;
 use postern::machine::{clock, entropy};
-use postern::pki::cert::Date;
+use postern::pki::cert::{Certificate, Date};
 use postern::pki::crl::{self, Crl};
 use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, SignedCrls, Trust, root_fault, subject_of};
 use postern::serve::secure::Mutual;
 use postern::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig};
 
-use super::store::Generation;
-use super::{now, report, seconds};
+use super::generation::Generation;
+use super::time::{now, seconds};
 use crate::memory::Memory;
 
 /// What TLS is made of.
@@ -438,7 +438,7 @@ fn report_trust(config: &Config) {
                 crl.issuer
             );
         }
-        if !report::is_configured(config, &crl) {
+        if !is_configured(config, &crl) {
             ::log::warn!(
                 "tls: the revocation list of {} is that of no configured CA: it counts for certificates by an intermediate \
                  of that name alone",
@@ -446,6 +446,13 @@ fn report_trust(config: &Config) {
             );
         }
     }
+}
+
+/// Whether the list is that of a CA of the configuration, rather than of one between such a CA and a peer.
+pub(super) fn is_configured(config: &Config, crl: &Crl<'_>) -> bool {
+    let roots = config.tls.root_certs.ders().iter().copied();
+    let mut certificates = config.tls.ca_cert.iter().chain(roots);
+    certificates.any(|der| Certificate::from_der(der).is_ok_and(|ca| ca.subject == crl.issuer))
 }
 
 /// What the lines of the key log begin with.

@@ -7,6 +7,7 @@ use super::console::Console;
 use super::{Exit, Host, Line, Session};
 use crate::client::Target;
 use crate::config::{Choice as _, Role};
+use crate::dial;
 use crate::net::Kind;
 use crate::net::dns;
 use crate::serve::reverse;
@@ -103,7 +104,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             return self.print(format_args!("No {} is running.\n", server(kind))).await;
         }
         // Stopping one moves the others up. Another session may start some meanwhile: not without end.
-        for _ in 0..crate::serve::server::LISTENERS {
+        for _ in 0..crate::serve::LISTENERS {
             let Some(port) = self.host.server_port(kind, 0) else {
                 break;
             };
@@ -158,7 +159,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         let every = every.unwrap_or(reverse::EVERY);
         self.print(format_args!("Starting {} (dialling {host}:{port}", server(kind)))
             .await?;
-        if let reverse::Host::Address(address) = host {
+        if let dial::Host::Address(address) = host {
             self.print(format_args!(" ({:08x})", u32::from(address))).await?;
         }
         let through = match self.host.proxy() {
@@ -223,13 +224,13 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         &mut self,
         specs: &'static [Spec],
         request: &Request<'r>,
-    ) -> Result<Option<reverse::Host<'r>>, C::Error> {
+    ) -> Result<Option<dial::Host<'r>>, C::Error> {
         let text = request.argument(0).unwrap_or("");
         // A dot at the end of a name only says that it is complete.
         let name = text.strip_suffix('.').unwrap_or(text);
         let host = match command::address(text) {
-            Some(address) => reverse::Host::Address(address),
-            None if dns::is_name(name) => reverse::Host::Name(name),
+            Some(address) => dial::Host::Address(address),
+            None if dns::is_name(name) => dial::Host::Name(name),
             None => {
                 match command::host_and_port(text) {
                     Some((host, port)) => {
@@ -261,8 +262,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 
     async fn client_connect(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
         let (address, host) = match self.host_argument(prompt.specs, request).await? {
-            Some(reverse::Host::Address(address)) => (Some(address), None),
-            Some(reverse::Host::Name(name)) => (None, Some(name)),
+            Some(dial::Host::Address(address)) => (Some(address), None),
+            Some(dial::Host::Name(name)) => (None, Some(name)),
             None => return Ok(()),
         };
         let Some(port) = self.port(prompt.specs, request, 1).await? else {
@@ -273,17 +274,17 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         };
         let through = self.host.proxy().filter(|_| !direct);
         let whom = match (address, host) {
-            (Some(address), _) => reverse::Host::Address(address),
+            (Some(address), _) => dial::Host::Address(address),
             // Whoever is behind the proxy may have a name only there.
-            (None, Some(host)) if through.is_some() => reverse::Host::Name(host),
+            (None, Some(host)) if through.is_some() => dial::Host::Name(host),
             (None, host) => match self.look_up(host.unwrap_or(""), netif).await? {
-                Some(address) => reverse::Host::Address(address),
+                Some(address) => dial::Host::Address(address),
                 None => return Ok(()),
             },
         };
         self.print(format_args!("Connecting to {} at {whom}:{port}", server(kind)))
             .await?;
-        if let reverse::Host::Address(address) = whom {
+        if let dial::Host::Address(address) = whom {
             self.print(format_args!(" ({:08x})", u32::from(address))).await?;
         }
         let blank = if netif.is_some() { " " } else { "" };

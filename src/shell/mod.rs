@@ -35,12 +35,12 @@ pub use server::{serial, telnet_server};
 
 use crate::client::fetch::FetchError;
 use crate::client::{self, ClientError, Target};
-use crate::dial::proxy::Proxy;
+use crate::dial::{self, Proxy};
 use crate::endpoint::traces::Traces;
 use crate::net::Kind;
 use crate::serve::request_line::RequestLine;
 use crate::serve::reverse::{self, ReverseError};
-use crate::serve::server::{StartError, StopError};
+use crate::serve::{StartError, StopError};
 use command::{Action, Help, Request, Spec, Usage, Wrong};
 use console::{Input, write_text};
 use keys::Keys;
@@ -99,8 +99,7 @@ pub trait Host {
     /// Dials, and serves the echo there, again and again.
     fn server_reverse(&self, kind: Kind, target: reverse::Target<'_>) -> Result<(), ReverseError>;
     /// Dials that host and port no more, or none at all. Connections go on.
-    async fn server_reverse_stop(&self, kind: Kind, whom: Option<(reverse::Host<'_>, u16)>)
-    -> Result<(), ReverseError>;
+    async fn server_reverse_stop(&self, kind: Kind, whom: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError>;
     /// How many are dialled for that kind of echo.
     fn server_reverses(&self, kind: Kind) -> usize;
 

@@ -10,9 +10,9 @@ use super::console::Console;
 use super::pager::Piece;
 use super::{Exit, Host, Report, Session};
 use crate::client::Target;
+use crate::dial;
 use crate::net::Kind;
 use crate::pki::text::Count;
-use crate::serve::reverse;
 
 /// How long a paste may pause.
 pub(super) const PAUSE: Duration = Duration::from_secs(60);
@@ -254,12 +254,12 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         };
         let (whom, host) = match host {
             // Whoever is behind the proxy may have a name only there.
-            reverse::Host::Name(name) if direct || self.host.proxy().is_none() => {
+            dial::Host::Name(name) if direct || self.host.proxy().is_none() => {
                 let address = self.look_up(name, netif).await?;
-                (address.map(reverse::Host::Address), Some(name))
+                (address.map(dial::Host::Address), Some(name))
             }
-            reverse::Host::Name(name) => (Some(host), Some(name)),
-            reverse::Host::Address(_) => (Some(host), None),
+            dial::Host::Name(name) => (Some(host), Some(name)),
+            dial::Host::Address(_) => (Some(host), None),
         };
         Ok(whom.map(|whom| Target {
             host: whom,

@@ -11,12 +11,12 @@ use std::vec::Vec;
 
 use super::*;
 use crate::client::{Client, Speech};
-use crate::dial::proxy::Proxy;
+use crate::dial::{DialError, Proxy};
 use crate::endpoint::traces::{Slot, TAPE};
 use crate::net::ResolveError;
 use crate::net::fake::{FakeNetwork, Stream, beside, connection, settle};
 use crate::net::{Network, Transport};
-use crate::serve::server::{Desk, Limits, Service};
+use crate::serve::{Desk, Limits, Service};
 use crate::testing::Script;
 use crate::testing::block_on;
 use crate::tls::trace::{Event, Fact, Trace as _};
@@ -159,11 +159,7 @@ impl Host for Machine {
     fn server_reverse(&self, kind: Kind, target: reverse::Target<'_>) -> Result<(), ReverseError> {
         self.service.reverse(kind, target)
     }
-    async fn server_reverse_stop(
-        &self,
-        kind: Kind,
-        whom: Option<(reverse::Host<'_>, u16)>,
-    ) -> Result<(), ReverseError> {
+    async fn server_reverse_stop(&self, kind: Kind, whom: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError> {
         self.service.reverse_stop(kind, whom).await
     }
     fn server_reverses(&self, kind: Kind) -> usize {
@@ -178,8 +174,8 @@ impl Host for Machine {
     async fn resolve(&self, host: &str, _: Option<&str>) -> Result<Ipv4Addr, ClientError> {
         match host {
             "echo.example" => Ok(Ipv4Addr::new(192, 168, 40, 50)),
-            "silent.example" => Err(ResolveError::NoServer.into()),
-            _ => Err(ResolveError::NoSuchName.into()),
+            "silent.example" => Err(DialError::Resolve(ResolveError::NoServer).into()),
+            _ => Err(DialError::Resolve(ResolveError::NoSuchName).into()),
         }
     }
     async fn client_connect(&self, kind: Kind, target: Target<'_>) -> Result<Option<client::Session>, ClientError> {

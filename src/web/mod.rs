@@ -3,19 +3,20 @@
 //! One request a connection, one page, no JavaScript. The page is made piece by piece while it is sent, from the tape on
 //! which the connection was narrated, so that it takes as little memory as it would if it were short.
 
+mod chunk;
 mod page;
 mod request;
 
 use core::fmt::Write as _;
+use core::net::SocketAddrV4;
 
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Timer, with_timeout};
 use embedded_io_async::{BufRead, Write};
 
 use crate::endpoint::traces::{Held, Narrator};
-use crate::serve::pump::End;
-use crate::serve::registry::Guard;
-use crate::serve::server::Limits;
+use crate::net::{End, Flow};
+use chunk::Chunk;
 use page::Page;
 use request::{Parser, Request, Status};
 
@@ -27,20 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) const DELIVERY: Duration = Duration::from_secs(30);
 /// How often a delivery looks whether its tape is another connection's.
 const RECHECK: Duration = Duration::from_millis(100);
-/// The content of one chunk, in bytes. With its frame it goes out in one record.
-const CHUNK: usize = 2048;
-/// What goes around a chunk: its length in four digits, two ends of line.
-const FRAME: usize = 4 + 2 + 2;
-
 /// Reads a request and answers it. The caller then ends the connection.
 pub(crate) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
     reader: &mut R,
     writer: &mut W,
     narrator: Option<Narrator>,
-    limits: &Limits,
-    guard: &Guard<'_>,
+    peer: SocketAddrV4,
+    flow: &Flow,
+    idle: Duration,
 ) -> End<R::Error, W::Error> {
-    let request = match with_timeout(PATIENCE.min(limits.idle), read(reader, guard)).await {
+    let request = match with_timeout(PATIENCE.min(idle), read(reader, flow)).await {
         Ok(Ok(Some(request))) => request,
         // Whoever connects in advance may change its mind.
         Ok(Ok(None)) | Err(_) => return End::Finished,
@@ -58,16 +55,16 @@ pub(crate) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
     };
     let mut answer = Answer {
         writer,
-        guard,
+        flow,
         held: held.as_ref(),
     };
     let delivery = async {
         match page.filter(|_| request.status == Status::OK) {
-            Some(narrator) => answer.page(request, &Page::new(narrator, guard.peer())).await,
+            Some(narrator) => answer.page(request, &Page::new(narrator, peer)).await,
             None => answer.refusal(request).await,
         }
     };
-    let delivery = with_timeout(DELIVERY.min(limits.idle), delivery);
+    let delivery = with_timeout(DELIVERY.min(idle), delivery);
     match select(delivery, displaced(held.as_ref())).await {
         Either::First(Ok(Ok(()))) => End::Finished,
         Either::First(Ok(Err(Some(error)))) => End::Write(error),
@@ -89,7 +86,7 @@ async fn displaced(held: Option<&Held>) {
 }
 
 /// The request; `None` when the peer ends without one.
-async fn read<R: BufRead>(reader: &mut R, guard: &Guard<'_>) -> Result<Option<Request>, R::Error> {
+async fn read<R: BufRead>(reader: &mut R, flow: &Flow) -> Result<Option<Request>, R::Error> {
     let mut parser = Parser::new();
     loop {
         let data = reader.fill_buf().await?;
@@ -99,7 +96,7 @@ async fn read<R: BufRead>(reader: &mut R, guard: &Guard<'_>) -> Result<Option<Re
         let count = data.len();
         let request = parser.push(data);
         reader.consume(count);
-        guard.flow().add_received(count);
+        flow.add_received(count);
         if request.is_some() {
             return Ok(request);
         }
@@ -107,14 +104,14 @@ async fn read<R: BufRead>(reader: &mut R, guard: &Guard<'_>) -> Result<Option<Re
 }
 
 /// An answer on its way. Errors are those of the writer, or `None` if it takes nothing.
-struct Answer<'a, 'g, W> {
+struct Answer<'a, W> {
     writer: &'a mut W,
-    guard: &'a Guard<'g>,
+    flow: &'a Flow,
     /// The tape that is shown, if one is.
     held: Option<&'a Held>,
 }
 
-impl<W: Write> Answer<'_, '_, W> {
+impl<W: Write> Answer<'_, W> {
     async fn page(&mut self, request: Request, page: &Page) -> Result<(), Option<W::Error>> {
         let mut head = head(Status::OK, "text/html; charset=utf-8");
         // Everything fits: the head is of our making.
@@ -167,7 +164,7 @@ impl<W: Write> Answer<'_, '_, W> {
                 Ok(0) => return Err(None),
                 result => result.map_err(Some)?,
             };
-            self.guard.flow().add_sent(count);
+            self.flow.add_sent(count);
             // What is written next would be of another connection.
             if self.held.is_some_and(|held| !held.progress()) {
                 return Err(None);
@@ -195,73 +192,6 @@ fn head(status: Status, content: &str) -> heapless::String<1024> {
         status.reason(),
     );
     head
-}
-
-/// Takes up a part of what is written into it: so many bytes are passed over, then as many are kept as fit.
-struct Chunk {
-    /// With room for the frame at both ends.
-    bytes: heapless::Vec<u8, { CHUNK + FRAME }>,
-    skip: usize,
-    /// There was more than fits.
-    over: bool,
-}
-
-impl Chunk {
-    fn new() -> Self {
-        let mut bytes = heapless::Vec::new();
-        // There is room.
-        let _ = bytes.extend_from_slice(b"0000\r\n");
-        Self {
-            bytes,
-            skip: 0,
-            over: false,
-        }
-    }
-
-    /// How many bytes are kept so far.
-    fn len(&self) -> usize {
-        self.bytes.len().saturating_sub(6)
-    }
-
-    /// Passes over so many bytes of what is written next.
-    fn skip(&mut self, count: usize) {
-        self.skip = count;
-    }
-
-    /// The chunk with its frame (RFC 9112 §7.1), or without; nothing if nothing is kept.
-    fn framed(&mut self, framed: bool) -> &[u8] {
-        let length = self.len();
-        if length == 0 || !framed {
-            return self.bytes.get(6..).unwrap_or_default();
-        }
-        let mut digits = heapless::String::<8>::new();
-        let _ = write!(digits, "{length:04x}");
-        for (to, from) in self.bytes.iter_mut().zip(digits.bytes()) {
-            *to = from;
-        }
-        let _ = self.bytes.extend_from_slice(b"\r\n");
-        &self.bytes
-    }
-}
-
-impl core::fmt::Write for Chunk {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let bytes = text.as_bytes();
-        let Some(kept) = bytes.get(self.skip..) else {
-            self.skip = self.skip.saturating_sub(bytes.len());
-            return Ok(());
-        };
-        self.skip = 0;
-        let room = CHUNK.saturating_sub(self.len());
-        let fits = kept.get(..room.min(kept.len())).unwrap_or_default();
-        let _ = self.bytes.extend_from_slice(fits);
-        if fits.len() < kept.len() {
-            // Whoever formats need not go on.
-            self.over = true;
-            return Err(core::fmt::Error);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

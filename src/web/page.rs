@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 use core::net::SocketAddrV4;
 
-use super::Chunk;
+use super::chunk::Chunk;
 use crate::crypto::hash::HashAlgorithm;
 use crate::endpoint::traces::Narrator;
 use crate::pki::text::Count;

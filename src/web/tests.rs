@@ -9,6 +9,7 @@ use std::vec::Vec;
 use embassy_futures::join::join3;
 use embedded_io_async::{Read as _, Write as _};
 
+use super::chunk::CHUNK;
 use super::*;
 use crate::crypto::hash::HashAlgorithm;
 use crate::crypto::key::SigningKey;
@@ -18,7 +19,7 @@ use crate::net::{Kind, Transport as _};
 use crate::pki::verify::{Clock, Trust};
 use crate::serve::registry::Entry;
 use crate::serve::secure::{INBOUND, TlsWorker};
-use crate::serve::server::{Secure as _, Session as _};
+use crate::serve::{Secure as _, Session as _};
 use crate::testing::{Script, unhex};
 use crate::testing::{block_on, pass};
 use crate::tls::trace::{Event, Story};
@@ -121,11 +122,8 @@ fn asked(
         let page = session.page();
         meanwhile.take().unwrap()();
         let (mut reader, mut writer) = session.split().unwrap();
-        let limits = Limits {
-            idle: Duration::from_millis(if reading == Reading::Nothing { 100 } else { 30_000 }),
-            ..Limits::default()
-        };
-        let end = serve(&mut reader, &mut writer, page, &limits, &guard).await;
+        let idle = Duration::from_millis(if reading == Reading::Nothing { 100 } else { 30_000 });
+        let end = serve(&mut reader, &mut writer, page, guard.peer(), guard.flow(), idle).await;
         if !reads {
             match reading {
                 Reading::Displaced => assert!(matches!(end, End::Displaced), "{end:?}"),

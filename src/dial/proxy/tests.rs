@@ -2,6 +2,7 @@
 
 use super::testing::configured as proxy;
 use super::*;
+use crate::dial::{DialError, reach};
 use crate::net::fake::{FakeNetwork, Stream, beside, settle};
 use crate::testing::block_on;
 use std::string::{String, ToString};
@@ -121,7 +122,7 @@ fn through<T>(
     keys: &str,
     host: Host<'_>,
     play: impl AsyncFnOnce(Stream, String) -> T,
-) -> (Result<Stream, ReachError>, T) {
+) -> (Result<Stream, DialError>, T) {
     let (proxy, network) = (proxy(keys).unwrap(), FakeNetwork::default());
     block_on(beside(
         async {
@@ -197,7 +198,7 @@ fn a_proxy_that_gives_no_tunnel_loses_the_connection() {
                 embassy_futures::yield_now().await;
             }
         });
-        assert_eq!(reached.err(), Some(ReachError::Proxy(expected)), "{answer:?}");
+        assert_eq!(reached.err(), Some(DialError::Proxy(expected)), "{answer:?}");
     }
 }
 
@@ -208,21 +209,21 @@ fn a_proxy_that_is_not_there_is_told_from_a_host_that_is_not() {
         |proxy: Option<Proxy>, host| block_on(reach(&network, proxy.as_ref(), Host::Name(host), 7, || 0)).map(drop);
     assert_eq!(
         reach(None, "nowhere.example"),
-        Err(ReachError::Resolve(ResolveError::NoSuchName))
+        Err(DialError::Resolve(ResolveError::NoSuchName))
     );
     let lost = proxy(".host = \"nowhere.example\", .port = 1");
     let error = reach(lost, "home.example").unwrap_err();
-    let ReachError::Proxy(error) = error else {
+    let DialError::Proxy(error) = error else {
         panic!("{error:?}")
     };
     assert_eq!(error.to_string(), "the proxy's name: there is no host of that name");
     network.refuse(ConnectError::Refused);
     assert_eq!(
         reach(None, "home.example"),
-        Err(ReachError::Connect(ConnectError::Refused))
+        Err(DialError::Connect(ConnectError::Refused))
     );
     let error = reach(proxy(PLACE), "home.example").unwrap_err();
-    let ReachError::Proxy(error) = error else {
+    let DialError::Proxy(error) = error else {
         panic!("{error:?}")
     };
     assert_eq!(error.to_string(), "the proxy: connection refused");

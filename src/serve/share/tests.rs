@@ -6,9 +6,10 @@ use std::vec::Vec;
 use embassy_time::Duration;
 
 use super::*;
+use crate::endpoint::Description;
 use crate::net::Kind;
 use crate::pki::text::Text;
-use crate::serve::registry::{Description, Guard, IDLE};
+use crate::serve::registry::{Guard, IDLE};
 
 fn address(n: usize) -> Ipv4Addr {
     Ipv4Addr::from(0x0a00_0000 + u32::try_from(n).unwrap())

@@ -1,8 +1,10 @@
 //! Connections that are dialled, as those who are dialled see them.
 
-use super::super::reverse::{Host, REVERSES, ReverseError, Target};
+use super::super::reverse::{ReverseError, Target};
 use super::*;
+use crate::dial::Host;
 use crate::net::ConnectError;
+use crate::serve::REVERSES;
 use embassy_time::{Instant, Timer};
 use std::net::Ipv4Addr;
 

@@ -1,0 +1,87 @@
+//! The other end of the client's connection.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use crate::dial::Host;
+use crate::endpoint::Description;
+use crate::net::dns;
+
+/// The longest expected name, in bytes.
+pub const MAX_NAME: usize = dns::MAX_NAME;
+
+pub(super) type Name = heapless::String<MAX_NAME>;
+
+/// Where to connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The host; by its name only where there is a proxy to look it up.
+    pub host: Host<'a>,
+    /// The port.
+    pub port: u16,
+    /// The name (or address) that the server's certificate has to give; `None`: it may give any. TLS only.
+    pub name: Option<&'a str>,
+    /// The interface; `None`: the first.
+    pub netif: Option<&'a str>,
+    /// Not through the proxy, if there is one.
+    pub direct: bool,
+}
+
+/// The other end of a connection. What it displays is `10.0.2.2:10009`, or `10.0.2.2:10009 through the proxy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remote {
+    /// `None`: by its name.
+    pub(super) address: Option<Ipv4Addr>,
+    pub(super) name: Name,
+    pub(super) port: u16,
+    pub(super) through: bool,
+}
+
+impl Remote {
+    pub(super) fn host(&self) -> Host<'_> {
+        self.address.map_or(Host::Name(&self.name), Host::Address)
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let through = if self.through { " through the proxy" } else { "" };
+        write!(f, "{}:{}{through}", self.host(), self.port)
+    }
+}
+
+/// What a TLS connection has agreed upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// Version, suite and group, whether a session was resumed, and who the server is.
+    pub description: Description,
+    /// Whether the certificate had to give a certain name.
+    pub named: bool,
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Description {
+            version,
+            suite,
+            group,
+            resumed,
+            subject,
+            ..
+        } = self.description;
+        write!(f, "{version} {suite}")?;
+        if !group.is_empty() {
+            write!(f, " {group}")?;
+        }
+        if resumed {
+            f.write_str(", resumed")?;
+        }
+        if let Some(server) = subject {
+            write!(f, ", server {}", server.as_str())?;
+        }
+        if !self.named {
+            f.write_str(" (no name was asked for)")?;
+        }
+        Ok(())
+    }
+}

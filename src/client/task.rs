@@ -1,0 +1,469 @@
+//! The echo client: what sessions ask of it, and the task that does it.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::pin::pin;
+use core::task::Poll;
+
+use embassy_futures::poll_once;
+use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use embassy_sync::signal::Signal;
+use embassy_time::{Duration, Instant, with_timeout};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::channel::{Channel, Speech};
+use super::error::{ClientError, Ended, MESSAGE, SEND_TIMEOUT};
+use super::remote::{Name, Remote, Session, Target};
+use crate::dial::{DialError, Host, Proxy, reach};
+use crate::endpoint::wipe;
+use crate::log::Limiter;
+use crate::net::{self, Kind, Network, Transport, find_network};
+use crate::pki::text::{Count, Text};
+
+/// How long the peer may take to accept our last words.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Bytes of received text in one line of the log, escapes included.
+const LINE: usize = 200;
+
+/// Longest name of an interface.
+const INTERFACE: usize = 16;
+
+/// The client: what sessions ask of it, and the task that does it.
+pub struct Client {
+    kind: Kind,
+    /// Through which connections go that are not to go straight.
+    proxy: Cell<Option<&'static Proxy>>,
+    /// Held while one asks; answers are then for that one.
+    turn: Mutex<NoopRawMutex, ()>,
+    request: Signal<NoopRawMutex, (u32, Request)>,
+    answer: Signal<NoopRawMutex, (u32, Answer)>,
+    renewed: Signal<NoopRawMutex, ()>,
+    /// The number of the last request: the answer to one whose asker has gone must not be taken for another's.
+    number: Cell<u32>,
+    /// Whom the state speaks of.
+    remote: RefCell<Option<Remote>>,
+    state: Cell<State>,
+    sent: Cell<u64>,
+    received: Cell<u64>,
+    /// Lines of received text.
+    lines: Limiter,
+    /// Bytes received and not logged, since the last that were.
+    withheld: Cell<u64>,
+}
+
+type Answer = Result<Option<Session>, ClientError>;
+
+#[allow(clippy::large_enum_variant)] // there is no heap
+enum Request {
+    Connect {
+        remote: Remote,
+        name: Option<Name>,
+        netif: Option<heapless::String<INTERFACE>>,
+    },
+    Send(heapless::Vec<u8, MESSAGE>),
+    Close,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Nobody has asked for anything, or what was open was closed.
+    Idle,
+    /// A connection is being opened.
+    Opening,
+    /// A connection is open.
+    Open { since: Instant, session: Option<Session> },
+    /// A connection was open, and ended without our doing.
+    Ended { at: Instant, why: Ended },
+}
+
+impl Client {
+    /// A client without connection, for plain TCP or for TLS.
+    pub const fn new(kind: Kind) -> Self {
+        Client {
+            kind,
+            proxy: Cell::new(None),
+            turn: Mutex::new(()),
+            request: Signal::new(),
+            answer: Signal::new(),
+            renewed: Signal::new(),
+            number: Cell::new(0),
+            remote: RefCell::new(None),
+            state: Cell::new(State::Idle),
+            sent: Cell::new(0),
+            received: Cell::new(0),
+            lines: Limiter::new(100, Duration::from_millis(100)),
+            withheld: Cell::new(0),
+        }
+    }
+
+    /// Has connections go through `proxy` from now on.
+    pub fn set_proxy(&self, proxy: &'static Proxy) {
+        self.proxy.set(Some(proxy));
+    }
+
+    /// Whether a connection is open.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state.get(), State::Open { .. })
+    }
+
+    /// Bytes sent and received on the present connection, or else the last.
+    pub fn flow(&self) -> (u64, u64) {
+        (self.sent.get(), self.received.get())
+    }
+
+    /// Connects; gives what was agreed upon, if that is anything. A connection that is open is left alone: closing it is
+    /// a request of its own. Cancel-safe, though the connection may come about yet.
+    pub async fn connect(&self, target: Target<'_>) -> Answer {
+        let netif = match target.netif.map(heapless::String::try_from) {
+            None => None,
+            Some(Ok(name)) => Some(name),
+            Some(Err(_)) => return Err(DialError::NoSuchInterface.into()),
+        };
+        let name = match target.name.map(heapless::String::try_from) {
+            None => None,
+            Some(Ok(name)) => Some(name),
+            Some(Err(_)) => return Err(ClientError::NotAName),
+        };
+        let through = !target.direct && self.proxy.get().is_some();
+        let (address, host) = match target.host {
+            Host::Address(address) => (Some(address), Name::new()),
+            Host::Name(_) if !through => return Err(ClientError::NotLookedUp),
+            Host::Name(name) => (None, name.try_into().map_err(|_| ClientError::NotAName)?),
+        };
+        let remote = Remote {
+            address,
+            name: host,
+            port: target.port,
+            through,
+        };
+        self.ask(Request::Connect { remote, name, netif }).await
+    }
+
+    /// Sends `text`, at most [`MESSAGE`] bytes. Cancel-safe, though it may be sent yet.
+    pub async fn send(&self, text: &[u8]) -> Result<(), ClientError> {
+        let text = heapless::Vec::from_slice(text).map_err(|_| ClientError::TooLong)?;
+        self.ask(Request::Send(text)).await.map(drop)
+    }
+
+    /// Closes the connection, or gives up opening it. Cancel-safe, though it may be closed yet.
+    pub async fn close(&self) -> Result<(), ClientError> {
+        self.ask(Request::Close).await.map(drop)
+    }
+
+    /// Writes what there is to say of the connection for `status`, as whole lines of together at most 1,024 bytes; nothing
+    /// if there never was one.
+    pub fn write_status(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        let (kind, (sent, received)) = (self.kind, self.flow());
+        let remote = self.remote.borrow();
+        let Some(remote) = remote.as_ref() else { return Ok(()) };
+        match self.state.get() {
+            State::Idle => Ok(()),
+            State::Opening => writeln!(out, "{kind} echo client connecting to {remote}"),
+            State::Open { since, session } => {
+                let seconds = since.elapsed().as_secs();
+                writeln!(
+                    out,
+                    "{kind} echo client connected to {remote}, in {received} out {sent}, {seconds} s"
+                )?;
+                let Some(session) = session else { return Ok(()) };
+                write!(out, "  {session}")?;
+                match session.description.key {
+                    Some(key) => writeln!(out, ", {key:.16}"),
+                    None => writeln!(out),
+                }
+            }
+            State::Ended { at, why } => {
+                let seconds = at.elapsed().as_secs();
+                writeln!(
+                    out,
+                    "{kind} echo client not connected: {remote}, in {received} out {sent}, {seconds} s ago: {why}"
+                )
+            }
+        }
+    }
+
+    /// Has [`Client::run`] return as soon as no connection is open, to come back with another speech.
+    pub fn renew(&self) {
+        self.renewed.signal(());
+    }
+
+    /// Does what is asked, and logs what comes back, until [`Client::renew`]. One task runs this again and again.
+    pub async fn run<N: Network, R: CryptoRng>(&self, networks: &[N], mut speech: Speech<'_, R>)
+    where
+        N::Stream: Transport<Error = net::Error>,
+    {
+        self.renewed.reset();
+        let mut next: Option<(u32, Request)> = None;
+        loop {
+            if let Some(request) = next.take()
+                && !self.request.signaled()
+            {
+                self.request.signal(request);
+            }
+            // In this order: what is asked for after the renewal is done with the other speech.
+            let (number, request) = match select(self.renewed.wait(), self.request.wait()).await {
+                Either::First(()) => return,
+                Either::Second(request) => request,
+            };
+            match request {
+                Request::Connect { remote, name, netif } => {
+                    let place = Place {
+                        networks,
+                        proxy: self.proxy.get().filter(|_| remote.through),
+                        remote: &remote,
+                        name: name.as_ref(),
+                        netif: netif.as_deref(),
+                    };
+                    next = self.converse(number, place, &mut speech).await;
+                    speech.wipe();
+                }
+                Request::Send(_) | Request::Close => self.answer.signal((number, Err(self.absence()))),
+            }
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Answer {
+        let _turn = self.turn.lock().await;
+        let number = self.number.get().wrapping_add(1);
+        self.number.set(number);
+        self.answer.reset();
+        self.request.signal((number, request));
+        loop {
+            let (answered, answer) = self.answer.wait().await;
+            if answered == number {
+                return answer;
+            }
+        }
+    }
+
+    /// Why there is no connection.
+    fn absence(&self) -> ClientError {
+        match self.state.get() {
+            State::Ended { why, .. } => ClientError::Ended(why),
+            _ => ClientError::NotConnected,
+        }
+    }
+
+    /// One connection, from opening it to its end. Gives the request that is still to be seen to.
+    async fn converse<N: Network, R: CryptoRng>(
+        &self,
+        number: u32,
+        place: Place<'_, N>,
+        speech: &mut Speech<'_, R>,
+    ) -> Option<(u32, Request)>
+    where
+        N::Stream: Transport<Error = net::Error>,
+    {
+        let Place { networks, remote, .. } = place;
+        self.remote.replace(Some(remote.clone()));
+        self.state.set(State::Opening);
+        let mut held = None;
+        let opened = {
+            let mut opening = pin!(open(place, speech));
+            loop {
+                // There is another request only if the asker of this one has gone.
+                match select(opening.as_mut(), self.request.wait()).await {
+                    Either::First(opened) => break opened,
+                    Either::Second(later @ (_, Request::Send(_))) => held = Some(later),
+                    Either::Second((number, later)) => {
+                        ::log::info!("{} client: connecting to {remote} given up", self.kind);
+                        self.state.set(State::Idle);
+                        if matches!(later, Request::Close) {
+                            self.answer.signal((number, Ok(None)));
+                            return None;
+                        }
+                        return Some((number, later));
+                    }
+                }
+            }
+        };
+        let mut channel = match opened {
+            Ok((channel, session)) => {
+                self.opened(remote, session);
+                self.answer.signal((number, Ok(session)));
+                channel
+            }
+            Err(error) => {
+                ::log::warn!("{} client: {remote}: {error}", self.kind);
+                self.state.set(State::Idle);
+                self.answer.signal((number, Err(error)));
+                return held;
+            }
+        };
+        let mut buffer = Zeroizing::new([0; 512]);
+        let why = loop {
+            let (number, request) = match held.take() {
+                Some(request) => request,
+                None => match select(self.request.wait(), channel.read(&mut *buffer)).await {
+                    Either::First(request) => request,
+                    Either::Second(Ok(count @ 1..)) => {
+                        self.take(buffer.get(..count).unwrap_or_default());
+                        continue;
+                    }
+                    Either::Second(end) => break end.err().unwrap_or(Ended::Closed),
+                },
+            };
+            // What has come before the request comes first: it may be the end.
+            match poll_once(channel.read(&mut *buffer)) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(count @ 1..)) => self.take(buffer.get(..count).unwrap_or_default()),
+                Poll::Ready(end) => {
+                    held = Some((number, request));
+                    break end.err().unwrap_or(Ended::Closed);
+                }
+            }
+            match request {
+                Request::Send(mut text) => {
+                    let sent = with_timeout(SEND_TIMEOUT, channel.send(&text)).await;
+                    let length = text.len();
+                    wipe(&mut text);
+                    if let Err(why) = sent.unwrap_or(Err(Ended::Stalled)) {
+                        self.answer.signal((number, Err(ClientError::Ended(why))));
+                        break why;
+                    }
+                    add(&self.sent, length);
+                    self.answer.signal((number, Ok(None)));
+                }
+                Request::Connect { netif, .. } if find_network(networks, netif.as_deref()).is_none() => {
+                    self.answer.signal((number, Err(DialError::NoSuchInterface.into())));
+                }
+                Request::Connect { .. } => {
+                    self.answer
+                        .signal((number, Err(ClientError::Connected(Text::of(remote)))));
+                }
+                Request::Close => {
+                    self.closed(remote, "closed");
+                    channel.close(FAREWELL).await;
+                    self.answer.signal((number, Ok(None)));
+                    return None;
+                }
+            }
+        };
+        self.ended(remote, why);
+        channel.close(FAREWELL).await;
+        held
+    }
+
+    fn opened(&self, remote: &Remote, session: Option<Session>) {
+        let since = Instant::now();
+        self.state.set(State::Open { since, session });
+        self.sent.set(0);
+        self.received.set(0);
+        self.withheld.set(0);
+        match session {
+            Some(session) => ::log::info!("{} client: connected to {remote}: {session}", self.kind),
+            None => ::log::info!("{} client: connected to {remote}", self.kind),
+        }
+    }
+
+    fn closed(&self, remote: &Remote, how: &str) {
+        let (sent, received) = self.flow();
+        self.state.set(State::Idle);
+        ::log::info!("{} client: {remote}: {how}, in {received} out {sent}", self.kind);
+    }
+
+    fn ended(&self, remote: &Remote, why: Ended) {
+        let (sent, received) = self.flow();
+        let at = Instant::now();
+        self.state.set(State::Ended { at, why });
+        let level = match why {
+            Ended::Closed => ::log::Level::Info,
+            _ => ::log::Level::Warn,
+        };
+        ::log::log!(level, "{} client: {remote}: {why}, in {received} out {sent}", self.kind);
+    }
+
+    /// Counts and logs what was received, as BitVisor does: the word, then the text, a line at a time.
+    fn take(&self, bytes: &[u8]) {
+        add(&self.received, bytes.len());
+        if !self.may_log() {
+            add(&self.withheld, bytes.len());
+            return;
+        }
+        match self.withheld.take() {
+            0 => {}
+            count => ::log::info!("({} received and not shown)", Count(count, "more byte")),
+        }
+        ::log::info!("Received.");
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            self.log_line(line);
+        }
+    }
+
+    fn log_line(&self, line: &[u8]) {
+        let mut text = heapless::String::<LINE>::new();
+        let (mut size, mut shown) = (0, 0);
+        for chunk in line.utf8_chunks() {
+            let replacement = if chunk.invalid().is_empty() { "" } else { "\u{fffd}" };
+            for c in chunk.valid().chars().chain(replacement.chars()) {
+                // The log escapes what could steer a terminal, and cuts what is too long.
+                let takes = if c.is_ascii_graphic() || c == ' ' {
+                    1
+                } else {
+                    c.len_utf8().max(c.escape_default().count())
+                };
+                if size + takes > LINE {
+                    if !self.may_log() {
+                        add(&self.withheld, line.len().saturating_sub(shown));
+                        return;
+                    }
+                    ::log::info!("{text}");
+                    shown += text.len();
+                    text.clear();
+                    size = 0;
+                }
+                // No character is longer than it was counted.
+                let _ = text.push(c);
+                size += takes;
+            }
+        }
+        if self.may_log() {
+            ::log::info!("{text}");
+        } else {
+            add(&self.withheld, line.len().saturating_sub(shown));
+        }
+    }
+
+    /// Whether one more line of what a stranger sends may go to the log.
+    fn may_log(&self) -> bool {
+        self.lines.pass(Instant::now()).is_some()
+    }
+}
+
+/// Where a connection goes, and from where.
+struct Place<'a, N> {
+    networks: &'a [N],
+    proxy: Option<&'static Proxy>,
+    remote: &'a Remote,
+    name: Option<&'a Name>,
+    netif: Option<&'a str>,
+}
+
+async fn open<'a, N: Network, R: CryptoRng>(
+    place: Place<'a, N>,
+    speech: &'a mut Speech<'_, R>,
+) -> Result<(Channel<'a, N::Stream>, Option<Session>), ClientError>
+where
+    N::Stream: Transport<Error = net::Error>,
+{
+    // A reason that no try can change.
+    if let Some(why) = speech.obstacle() {
+        return Err(ClientError::NoTls(why));
+    }
+    let network = find_network(place.networks, place.netif).ok_or(DialError::NoSuchInterface)?;
+    let (host, port) = (place.remote.host(), place.remote.port);
+    // Where there is no proxy the host is given by its address: there is nothing to look up.
+    let stream = reach(network, place.proxy, host, port, || 0).await?;
+    stream.mark_established();
+    speech.open(stream, place.remote, place.name).await
+}
+
+fn add(counter: &Cell<u64>, count: usize) {
+    counter.set(counter.get().saturating_add(u64::try_from(count).unwrap_or(u64::MAX)));
+}

@@ -1,0 +1,38 @@
+//! Connections to a host: straight, or through a proxy.
+
+use core::net::SocketAddrV4;
+
+use super::error::DialError;
+use super::host::{CONNECT_TIMEOUT, Host};
+#[cfg(doc)]
+use super::proxy::EXCHANGE;
+use super::proxy::Proxy;
+use crate::net::{self, Network, Transport};
+
+/// Opens a connection to `host`, through `proxy` if there is one. `random` gives a number that nobody can guess.
+///
+/// # Errors
+/// See [`DialError`]; at the latest after [`CONNECT_TIMEOUT`] and [`EXCHANGE`], and what looking up a name may take.
+pub async fn reach<N: Network>(
+    network: &N,
+    proxy: Option<&Proxy>,
+    host: Host<'_>,
+    port: u16,
+    random: impl FnOnce() -> u64,
+) -> Result<N::Stream, DialError>
+where
+    N::Stream: Transport<Error = net::Error>,
+{
+    if let Some(proxy) = proxy {
+        return proxy.tunnel(network, host, port).await.map_err(DialError::Proxy);
+    }
+    let address = match host {
+        Host::Address(address) => address,
+        Host::Name(name) => network.resolve(name, random()).await.map_err(DialError::Resolve)?,
+    };
+    let remote = SocketAddrV4::new(address, port);
+    network
+        .connect(remote, CONNECT_TIMEOUT)
+        .await
+        .map_err(DialError::Connect)
+}

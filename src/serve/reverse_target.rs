@@ -1,0 +1,257 @@
+//! A host that is dialled again and again, and what came of it.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::{Duration, Instant};
+
+use crate::config::{MAX_NAME, MAX_NETIF, MAX_REVERSES, Role};
+use crate::dial::Host;
+use crate::log::Limiter;
+use crate::net::{Flow, Kind};
+use crate::pki::text::Text;
+
+/// Reverse connections at a time.
+pub const REVERSES: usize = MAX_REVERSES;
+
+/// Messages about a line that are logged at once; then one a minute.
+const BURST: u32 = 6;
+/// The same of those served, and of the ends of their connections.
+const TALK: u32 = 60;
+
+/// One host that is dialled, or nobody.
+pub(super) struct Line {
+    pub(super) plan: RefCell<Option<Plan>>,
+    pub(super) start: Signal<NoopRawMutex, ()>,
+    pub(super) stop: Signal<NoopRawMutex, ()>,
+    pub(super) stopped: Signal<NoopRawMutex, ()>,
+    pub(super) stopping: Cell<bool>,
+    /// Tells the uses of the line apart.
+    pub(super) run: Cell<u32>,
+    /// The number of the present conversation, or else the last: one that goes on after its line was stopped must not be
+    /// taken for another's.
+    pub(super) conversation: Cell<u32>,
+    /// The present conversation has ended.
+    pub(super) ended: Signal<NoopRawMutex, Outcome>,
+    /// Whether it has come to anything, and whether it has failed.
+    pub(super) served_now: Cell<bool>,
+    pub(super) faulted_now: Cell<bool>,
+    pub(super) state: Cell<State>,
+    pub(super) tries: Cell<u64>,
+    served: Cell<u64>,
+    /// Why the last try that failed did, and when.
+    fault: Cell<Option<(Instant, Text<160>)>>,
+    /// What failed, and what came about: the many failures may not hide who is served.
+    log: Limiter,
+    talk: Limiter,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) kind: Kind,
+    /// `None`: by its name.
+    pub(super) address: Option<Ipv4Addr>,
+    pub(super) name: heapless::String<MAX_NAME>,
+    pub(super) netif: heapless::String<MAX_NETIF>,
+    pub(super) port: u16,
+    pub(super) every: Duration,
+    pub(super) role: Role,
+    pub(super) through: bool,
+}
+
+impl Plan {
+    pub(super) fn host(&self) -> Host<'_> {
+        self.address.map_or(Host::Name(&self.name), Host::Address)
+    }
+}
+
+/// `tls reverse to 10.0.2.2:20001`, or that and `through the proxy`.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let through = if self.through { " through the proxy" } else { "" };
+        write!(f, "{} reverse to {}:{}{through}", self.kind, self.host(), self.port)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum State {
+    /// Connecting, or in the handshake.
+    Dialling,
+    /// Serving since then, to whom its certificate says.
+    Serving(Instant, Option<Text<96>>),
+    /// The next try is then.
+    Pausing(Instant),
+}
+
+/// What a try came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Nobody was there, or we had no place.
+    Unreached,
+    /// Somebody was there, but it came to nothing.
+    Refused,
+    /// Somebody was served.
+    Served,
+}
+
+/// For whom a connection was dialled.
+#[derive(Clone, Copy)]
+pub(super) struct Dialled {
+    pub(super) line: usize,
+    pub(super) number: u32,
+    pub(super) role: Role,
+}
+
+impl Line {
+    pub(super) fn new() -> Self {
+        Line {
+            plan: RefCell::new(None),
+            start: Signal::new(),
+            stop: Signal::new(),
+            stopped: Signal::new(),
+            stopping: Cell::new(false),
+            run: Cell::new(0),
+            conversation: Cell::new(0),
+            ended: Signal::new(),
+            served_now: Cell::new(false),
+            faulted_now: Cell::new(false),
+            state: Cell::new(State::Dialling),
+            tries: Cell::new(0),
+            served: Cell::new(0),
+            fault: Cell::new(None),
+            log: Limiter::new(BURST, Duration::from_secs(60)),
+            talk: Limiter::new(TALK, Duration::from_secs(60)),
+        }
+    }
+
+    /// The conversation with that number.
+    pub(super) fn call(&self, number: u32) -> Call<'_> {
+        Call { line: self, number }
+    }
+
+    pub(super) fn begin(&self, plan: Plan) {
+        self.run.set(self.run.get().wrapping_add(1));
+        self.stop.reset();
+        self.stopping.set(false);
+        self.tries.set(0);
+        self.served.set(0);
+        self.fault.set(None);
+        self.state.set(State::Dialling);
+        self.plan.replace(Some(plan));
+        self.start.signal(());
+    }
+
+    pub(super) fn end(&self) {
+        // Whatever is open is nobody's from now on.
+        self.conversation.set(self.conversation.get().wrapping_add(1));
+        if let Some(plan) = self.plan.take() {
+            ::log::info!("{plan}: stopped");
+        }
+        self.stopped.signal(());
+    }
+
+    pub(super) fn goes_to(&self, kind: Kind, host: Host<'_>, port: u16) -> bool {
+        let plan = self.plan.borrow();
+        plan.as_ref()
+            .is_some_and(|plan| (plan.kind, plan.host(), plan.port) == (kind, host, port))
+    }
+
+    pub(super) fn failed(&self, why: fmt::Arguments<'_>) {
+        self.faulted_now.set(true);
+        self.fault.set(Some((Instant::now(), Text::of(why))));
+        self.report(::log::Level::Warn, why);
+    }
+
+    fn report(&self, level: ::log::Level, what: fmt::Arguments<'_>) {
+        if let Some(plan) = self.plan.borrow().as_ref() {
+            let limiter = if level == ::log::Level::Info {
+                &self.talk
+            } else {
+                &self.log
+            };
+            limiter.log(level, format_args!("{plan}: {what}"));
+        }
+    }
+
+    pub(super) fn write_status(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        let plan = self.plan.borrow();
+        let Some(plan) = plan.as_ref() else { return Ok(()) };
+        write!(out, "{plan}, every {} s: ", plan.every.as_secs())?;
+        let now = Instant::now();
+        match self.state.get() {
+            State::Dialling => write!(out, "dialling")?,
+            State::Serving(since, subject) => {
+                write!(out, "serving")?;
+                if let Some(subject) = subject {
+                    write!(out, " {}", subject.as_str())?;
+                }
+                write!(out, " for {} s", now.saturating_duration_since(since).as_secs())?;
+            }
+            State::Pausing(until) => {
+                // Rounded up: it is not over yet.
+                let left = until.saturating_duration_since(now).as_millis().div_ceil(1000);
+                write!(out, "next try in {left} s")?;
+            }
+        }
+        let (tries, served) = (self.tries.get(), self.served.get());
+        writeln!(out, ", tries: {tries}, served: {served}")?;
+        match self.fault.get() {
+            Some((when, why)) => {
+                let ago = now.saturating_duration_since(when).as_secs();
+                writeln!(out, "  last failure {ago} s ago: {}", why.as_str())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A conversation on a line, as its worker reports of it. Nobody listens once the line was stopped.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    line: &'a Line,
+    number: u32,
+}
+
+impl Call<'_> {
+    fn line(&self) -> Option<&Line> {
+        Some(self.line).filter(|line| line.conversation.get() == self.number)
+    }
+
+    /// The other end is served from now on.
+    pub(super) fn established(&self, subject: Option<Text<96>>) {
+        let Some(line) = self.line() else { return };
+        line.served_now.set(true);
+        line.state.set(State::Serving(Instant::now(), subject));
+        line.served.set(line.served.get().saturating_add(1));
+        match subject {
+            Some(subject) => line.report(::log::Level::Info, format_args!("serving {}", subject.as_str())),
+            None => line.report(::log::Level::Info, format_args!("serving")),
+        }
+    }
+
+    /// It has failed.
+    pub(super) fn failed(&self, why: fmt::Arguments<'_>) {
+        if let Some(line) = self.line() {
+            line.failed(why);
+        }
+    }
+
+    /// It is over.
+    pub(super) fn ended(&self, flow: &Flow) {
+        let Some(line) = self.line() else { return };
+        let (received, echoed) = (flow.received(), flow.echoed());
+        let (served, faulted) = (line.served_now.get(), line.faulted_now.get());
+        if served && !faulted {
+            let how = format_args!("the other end has closed the connection, in {received} out {echoed}");
+            line.report(::log::Level::Info, how);
+        }
+        // A server of TLS 1.3 can refuse our certificate after our handshake is done.
+        line.ended.signal(match served && (received > 0 || !faulted) {
+            true => Outcome::Served,
+            false => Outcome::Refused,
+        });
+    }
+}

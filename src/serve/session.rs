@@ -1,0 +1,80 @@
+//! What the service wants of TLS.
+
+use embedded_io_async::{BufRead, ErrorKind, Write};
+
+use super::registry::Entry;
+use crate::config::Role;
+use crate::endpoint::Description;
+use crate::endpoint::traces::Narrator;
+use crate::net::Transport;
+use crate::pki::text::Text;
+
+/// TLS with the buffers of one worker.
+pub trait Secure<S: Transport> {
+    /// What can go wrong, in the handshake and after.
+    type Error: embedded_io_async::Error;
+    /// A connection after its handshake.
+    type Session<'a>: Session<Error = Self::Error>
+    where
+        Self: 'a,
+        S: 'a;
+
+    /// Memory that is unused between sessions; plain connections use it.
+    fn scratch(&mut self) -> &mut [u8];
+    /// Overwrites what the last session has left in memory.
+    fn wipe(&mut self);
+    /// Makes the handshake, and calls [`Entry::heard`] when bytes have come. On failure the alert is sent
+    /// before this returns; the caller ends the output, and sets the deadline: the future may be dropped at any point.
+    ///
+    /// `dialled` says of a connection that was opened from here which role is taken in it; on such a one the peer must
+    /// prove who it is, whatever is configured for those who connect here.
+    async fn accept<'a>(
+        &'a mut self,
+        stream: &'a mut S,
+        entry: &'a Entry,
+        dialled: Option<Role>,
+    ) -> Result<Self::Session<'a>, Self::Error>;
+    /// A short name for the kind of error, by which it is counted.
+    fn cause(error: &Self::Error) -> &'static str;
+}
+
+/// A TLS connection after its handshake.
+pub trait Session {
+    /// What can go wrong.
+    type Error: embedded_io_async::Error;
+    /// The reading half: at its end, the peer has sent close_notify.
+    type Reader<'a>: BufRead<Error = Self::Error>
+    where
+        Self: 'a;
+    /// The writing half. After the reading half has failed, a flush sends the alert.
+    type Writer<'a>: Write<Error = Self::Error>
+    where
+        Self: 'a;
+
+    /// What was negotiated.
+    fn description(&self) -> Description;
+    /// The subject of the certificate by which the peer proved who it is, if it did.
+    fn subject(&self) -> Option<Text<96>> {
+        None
+    }
+    /// Where the connection was narrated for the page that shows it, if it was.
+    fn page(&self) -> Option<Narrator>;
+    /// [`Transport::mark_established`] on the stream beneath.
+    fn mark_established(&mut self);
+    /// Both halves, usable at the same time.
+    fn split(&mut self) -> Result<(Self::Reader<'_>, Self::Writer<'_>), Self::Error>;
+    /// Sends close_notify and flushes.
+    async fn close(&mut self) -> Result<(), Self::Error>;
+}
+
+/// The cause of an end without close_notify.
+pub(super) const NO_GOODBYE: &str = "no close_notify";
+
+pub(super) fn transport_cause(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ConnectionReset => "connection reset",
+        ErrorKind::TimedOut => "connection timed out",
+        ErrorKind::NotConnected | ErrorKind::ConnectionAborted => "connection closed",
+        _ => "connection failed",
+    }
+}
