@@ -9,4 +9,4 @@ pub mod lists;
 mod support;
 
 pub use host::{block_on, pass};
-pub use support::{Rng, Script, rsa_key, unhex};
+pub use support::{Rng, Script, check_table, rsa_key, unhex};

@@ -7,4 +7,6 @@ mod heap;
 mod pair;
 #[allow(unsafe_code)]
 mod stack;
+#[path = "../support/mod.rs"]
+mod support;
 mod table;

@@ -15,14 +15,9 @@ use rcgen::KeyPair;
 
 use super::pair::{Buffers, CLOCK, Ends, Pki, Rng};
 use super::stack::depth;
+use super::support::check_table;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-
-/// The part of the page between these two lines is the test's. `POSTERN_WRITE_TABLES=1` has it written anew.
-const MARKS: [&str; 2] = [
-    "<!-- made by tests/footprint: begin -->\n",
-    "<!-- made by tests/footprint: end -->\n",
-];
 
 #[test]
 fn the_table_of_bytes_is_true() {
@@ -71,35 +66,7 @@ fn the_table_of_bytes_is_true() {
         size_of::<Trust<'_>>(),
     );
 
-    let page = std::fs::read_to_string(PAGE).unwrap();
-    let [begin, end] = MARKS;
-    let (before, rest) = page.split_once(begin).unwrap();
-    let (written, after) = rest.split_once(end).unwrap();
-    if std::env::var_os("POSTERN_WRITE_TABLES").is_some() {
-        std::fs::write(PAGE, format!("{before}{begin}{table}{end}{after}")).unwrap();
-    } else {
-        assert!(
-            says_the_same(written, &table),
-            "README.md has other figures (POSTERN_WRITE_TABLES=1 writes these):\n{table}"
-        );
-    }
-}
-
-/// Whether these are the same words, and each number that is written is within a tenth of what was measured: compilers lay
-/// things out a little differently.
-fn says_the_same(written: &str, measured: &str) -> bool {
-    let split = |text: &str| -> (String, Vec<usize>) {
-        let words = text.split(|c: char| !c.is_ascii_digit());
-        let numbers = words.filter_map(|word| word.parse().ok()).collect();
-        (text.chars().filter(|c| !c.is_ascii_digit()).collect(), numbers)
-    };
-    let ((words, numbers), (other_words, other_numbers)) = (split(written), split(measured));
-    words == other_words
-        && numbers.len() == other_numbers.len()
-        && numbers
-            .iter()
-            .zip(&other_numbers)
-            .all(|(number, other)| number.abs_diff(*other) <= other / 10)
+    check_table(PAGE, "tests/footprint", &table);
 }
 
 /// The most that an end may take of the stack, in bytes: what README.md promises, in any profile.

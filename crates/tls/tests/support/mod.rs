@@ -1,11 +1,13 @@
-//! What tests share: OpenSSL's command line, generators, hexadecimal.
+//! What tests share: OpenSSL's command line, generators, tables of pages, hexadecimal.
 #![allow(dead_code, unreachable_pub, unused_imports)] // each test takes what it needs
 
 mod openssl;
 mod random;
+mod table;
 
 pub use openssl::{Dir, rsa_key};
 pub use random::{Rng, Script};
+pub use table::check_table;
 
 /// The bytes of a hexadecimal text; everything in it that is no digit is skipped.
 pub fn unhex(text: &str) -> Vec<u8> {
