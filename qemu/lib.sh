@@ -48,6 +48,7 @@ declare -A package_of=(
 	["$grub_efi"]=grub-efi-amd64-bin
 	[openssl]=openssl
 	["$ovmf"]=ovmf
+	[qemu-system-arm]=qemu-system-arm
 	[qemu-system-x86_64]=qemu-system-x86
 	[python3]=python3
 	["$rsyslogd"]=rsyslog
