@@ -8,8 +8,8 @@ use super::alert::AlertDescription;
 use super::client;
 use super::config::{ClientConfig, ConfigError, ServerConfig};
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
-use super::handshake::{Change, Context, Message, Resumption, SkipEarlyData, State};
-use super::inbound::{Inbound, MIN_INBOUND, Received};
+use super::handshake::{Change, Context, Message, Resumption, State};
+use super::inbound::{ChangeCipherSpec, Inbound, MIN_INBOUND, Received};
 use super::msg;
 use super::msg::ticket::NewSessionTicket;
 use super::outbound::{MIN_OUTBOUND, Outbound};
@@ -161,7 +161,10 @@ impl<'a> Connection<'a> {
         })?;
         if config.preferences.versions.tls13() {
             // RFC 8446 §5: at any time after the first ClientHello has been sent.
-            connection.receiver.inbound.drop_change_cipher_spec();
+            connection
+                .receiver
+                .inbound
+                .on_change_cipher_spec(ChangeCipherSpec::Drop);
         }
         connection.handshake = Handshake::UnderWay(State::Client(state));
         Ok(connection)
@@ -371,7 +374,9 @@ impl<'a> Connection<'a> {
                 };
                 let next = state.handle(message, &mut context)?;
                 self.receiver.inbound.consume_message(length);
-                self.receiver.change(change)?;
+                if let Some(resumption) = change.apply(&mut self.receiver.inbound) {
+                    self.receiver.resumption = Some(resumption);
+                }
                 self.handshake = match next {
                     Some(state) => Handshake::UnderWay(state),
                     None => {
@@ -500,7 +505,7 @@ impl<'a> Receiver<'a> {
                 // Everything that may come after the handshake.
                 let update = match (message.kind(), self.tls13, self.server) {
                     (HandshakeType::KEY_UPDATE, true, _) => {
-                        message.ends_record()?;
+                        message.last()?;
                         Some(parse_key_update(message.body())?)
                     }
                     (HandshakeType::NEW_SESSION_TICKET, true, false) => {
@@ -560,30 +565,6 @@ impl<'a> Receiver<'a> {
             _ => return Err(PeerMisbehaved::IllegalParameter("KeyUpdateRequest").into()),
         }
         self.inbound.update_key()
-    }
-
-    fn change(&mut self, change: Change<'a>) -> Result<(), Error> {
-        if let Some(key) = change.key {
-            self.inbound.set_key(key)?;
-        }
-        if let Some(rule) = change.change_cipher_spec {
-            self.inbound.on_change_cipher_spec(rule)?;
-        }
-        if change.plain_alerts {
-            self.inbound.allow_plain_alerts();
-        }
-        match change.skip_early_data {
-            Some(SkipEarlyData::UntilClientHello) => self.inbound.skip_early_data_until_client_hello(),
-            Some(SkipEarlyData::UntilDecrypted) => self.inbound.skip_early_data_until_decrypted(),
-            None => {}
-        }
-        if let Some(limit) = change.max_content {
-            self.inbound.limit_content(limit);
-        }
-        if let Some(resumption) = change.resumption {
-            self.resumption = Some(resumption);
-        }
-        Ok(())
     }
 
     fn transport_ended(&self) -> bool {

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::alert::AlertDescription;
+use super::codec::Full;
 use super::registry::{ContentType, ExtensionType, HandshakeType, ProtocolVersion};
 use crate::pki::limits::MAX_CHAIN;
 use crate::pki::verify::CertificateError;
@@ -381,6 +382,13 @@ fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
 impl From<CertificateError> for Error {
     fn from(refusal: CertificateError) -> Self {
         Error::Certificate(refusal)
+    }
+}
+
+/// The outbound buffer holds any flight, which was checked when the connection was made.
+impl From<Full> for Error {
+    fn from(_: Full) -> Self {
+        Error::Internal("outbound buffer too small for the flight")
     }
 }
 

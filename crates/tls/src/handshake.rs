@@ -3,11 +3,10 @@
 use rand_core::CryptoRng;
 
 use super::client;
-use super::codec::Full;
 use super::config::Preferences;
 use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
-use super::inbound::{ChangeCipherSpec, ContentLimit};
+use super::inbound::{ChangeCipherSpec, ContentLimit, Inbound};
 use super::msg::HANDSHAKE_HEADER_LEN;
 use super::outbound::Outbound;
 use super::record::RecordKey;
@@ -42,18 +41,33 @@ impl<'m> Message<'m> {
         self.whole.get(HANDSHAKE_HEADER_LEN..).unwrap_or_default()
     }
 
-    /// Fails when more follows the message in its record, which has to end where keys change (RFC 8446 §5.1) and where
-    /// the other side is to send next. To be called before anything is done about the message.
-    pub(crate) fn ends_record(self) -> Result<(), Error> {
+    /// The message as the last of its record, which has to end where keys change (RFC 8446 §5.1) and where the other side
+    /// is to send next. To be called before anything is done about the message.
+    ///
+    /// # Errors
+    /// When more follows it.
+    pub(crate) fn last(self) -> Result<LastMessage<'m>, Error> {
         if self.followed {
             return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
         }
-        Ok(())
+        Ok(LastMessage(self))
     }
 
     /// The error when it may not come now.
     pub(crate) fn unexpected(self) -> Error {
         PeerMisbehaved::UnexpectedHandshake(self.kind()).into()
+    }
+}
+
+/// A message that ends its record: only after such a one do keys change ([`Change::key`]).
+#[derive(Clone, Copy)]
+pub(crate) struct LastMessage<'m>(Message<'m>);
+
+impl<'m> core::ops::Deref for LastMessage<'m> {
+    type Target = Message<'m>;
+
+    fn deref(&self) -> &Message<'m> {
+        &self.0
     }
 }
 
@@ -70,9 +84,8 @@ pub(crate) struct Context<'x, 'b> {
 /// What a step changes about the records that come.
 #[derive(Default)]
 pub(crate) struct Change<'a> {
-    /// The key from the next record on.
-    pub(crate) key: Option<RecordKey>,
-    pub(crate) change_cipher_spec: Option<ChangeCipherSpec>,
+    key: Option<RecordKey>,
+    change_cipher_spec: Option<ChangeCipherSpec>,
     /// Whether the peer may not have the keys yet, and say so by an alert without protection.
     pub(crate) plain_alerts: bool,
     pub(crate) skip_early_data: Option<SkipEarlyData>,
@@ -80,6 +93,50 @@ pub(crate) struct Change<'a> {
     pub(crate) max_content: Option<ContentLimit>,
     /// What a client needs for the tickets that come later.
     pub(crate) resumption: Option<Resumption<'a>>,
+}
+
+impl<'a> Change<'a> {
+    /// Uses `key` from the next record on. No part of a message may span the change (RFC 8446 §5.1).
+    pub(crate) fn key(&mut self, _after: LastMessage<'_>, key: RecordKey) {
+        self.key = Some(key);
+    }
+
+    /// Uses `key` from the change_cipher_spec on that has to come next (RFC 5246 §7.1).
+    pub(crate) fn key_at_change_cipher_spec(&mut self, _after: LastMessage<'_>, key: RecordKey) {
+        self.change_cipher_spec = Some(ChangeCipherSpec::Await(key));
+    }
+
+    /// From now on an unprotected change_cipher_spec is dropped.
+    pub(crate) fn drop_change_cipher_spec(&mut self) {
+        self.change_cipher_spec = Some(ChangeCipherSpec::Drop);
+    }
+
+    /// From now on an unprotected change_cipher_spec is refused.
+    pub(crate) fn refuse_change_cipher_spec(&mut self) {
+        self.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
+    }
+
+    /// Changes the receiving side, and gives back what is for later tickets.
+    pub(crate) fn apply(self, inbound: &mut Inbound<'_>) -> Option<Resumption<'a>> {
+        if let Some(key) = self.key {
+            inbound.set_key(key);
+        }
+        if let Some(rule) = self.change_cipher_spec {
+            inbound.on_change_cipher_spec(rule);
+        }
+        if self.plain_alerts {
+            inbound.allow_plain_alerts();
+        }
+        match self.skip_early_data {
+            Some(SkipEarlyData::UntilClientHello) => inbound.skip_early_data_until_client_hello(),
+            Some(SkipEarlyData::UntilDecrypted) => inbound.skip_early_data_until_decrypted(),
+            None => {}
+        }
+        if let Some(limit) = self.max_content {
+            inbound.limit_content(limit);
+        }
+        self.resumption
+    }
 }
 
 /// See RFC 8446 §4.2.10.
@@ -221,9 +278,4 @@ impl<'a> Preferences<'a> {
             .find(|ours| offered.iter().any(|theirs| theirs == **ours));
         Ok(Some(common.ok_or(PeerIncompatible::Protocol)?))
     }
-}
-
-/// The outbound buffer holds any flight, which was checked when the connection was made.
-pub(crate) fn no_space(_: Full) -> Error {
-    Error::Internal("outbound buffer too small for the flight")
 }

@@ -202,37 +202,25 @@ impl<'b> Inbound<'b> {
         self.ended
     }
 
-    /// Uses `key` from the next record on. No part of a message may stand before it (RFC 8446 §5.1).
-    pub(crate) fn set_key(&mut self, key: RecordKey) -> Result<(), Error> {
-        if self.in_message() {
-            return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
-        }
+    /// Uses `key` from the next record on.
+    pub(crate) fn set_key(&mut self, key: RecordKey) {
         self.key = Some(key);
-        Ok(())
     }
 
-    /// The next generation of the key (RFC 8446 §7.2).
+    /// Uses the next generation of the key from the next record on (RFC 8446 §7.2).
     pub(crate) fn update_key(&mut self) -> Result<(), Error> {
         let next = self
             .key
             .as_ref()
             .ok_or(Error::Internal("no key to update"))?
             .next_generation()?;
-        self.set_key(next)
-    }
-
-    /// What an unprotected change_cipher_spec does from now on.
-    pub(crate) fn on_change_cipher_spec(&mut self, rule: ChangeCipherSpec) -> Result<(), Error> {
-        if matches!(rule, ChangeCipherSpec::Await(_)) && self.in_message() {
-            return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
-        }
-        self.change_cipher_spec = rule;
+        self.set_key(next);
         Ok(())
     }
 
-    /// From now on an unprotected change_cipher_spec is dropped.
-    pub(crate) fn drop_change_cipher_spec(&mut self) {
-        self.change_cipher_spec = ChangeCipherSpec::Drop;
+    /// What an unprotected change_cipher_spec does from now on.
+    pub(crate) fn on_change_cipher_spec(&mut self, rule: ChangeCipherSpec) {
+        self.change_cipher_spec = rule;
     }
 
     /// Whether a change_cipher_spec has to come before the next handshake message.
@@ -572,7 +560,7 @@ mod tests {
             let size = FULL_INBOUND + if seed % 2 == 0 { 0 } else { numbers.below(5000) };
             let mut buffer = vec![0; size];
             let mut inbound = Inbound::new(&mut buffer);
-            inbound.set_key(key(1)).unwrap();
+            inbound.set_key(key(1));
             inbound.allow_data();
             let (mut got_data, mut got_messages) = (Vec::new(), Vec::new());
             let mut rest = &wire[..];
@@ -608,7 +596,7 @@ mod tests {
         let setups: [fn(&mut Inbound<'_>); 2] = [
             |inbound| inbound.skip_early_data_until_client_hello(),
             |inbound| {
-                inbound.set_key(key(1)).unwrap();
+                inbound.set_key(key(1));
                 inbound.skip_early_data_until_decrypted();
             },
         ];
@@ -650,7 +638,7 @@ mod tests {
         ] {
             let mut buffer = vec![0; FULL_INBOUND];
             let mut inbound = Inbound::new(&mut buffer);
-            inbound.set_key(key(1)).unwrap();
+            inbound.set_key(key(1));
             inbound.allow_data();
             inbound.limit_content(ContentLimit::Protected(limit));
             let inner = [&vec![7; content][..], &[23], &vec![0; zeros]].concat();
@@ -677,7 +665,7 @@ mod tests {
     fn skipping_ends_at_the_first_record_that_decrypts() {
         let mut buffer = vec![0; FULL_INBOUND];
         let mut inbound = Inbound::new(&mut buffer);
-        inbound.set_key(key(1)).unwrap();
+        inbound.set_key(key(1));
         inbound.skip_early_data_until_decrypted();
         let early = sealed(&mut key(2), ContentType::APPLICATION_DATA, b"early");
         let finished = sealed(&mut key(1), ContentType::HANDSHAKE, b"finished");

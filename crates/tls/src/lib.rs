@@ -22,6 +22,7 @@ pub mod config;
 mod connection;
 pub mod crypto;
 pub mod error;
+mod flight;
 mod handshake;
 mod inbound;
 pub mod msg;

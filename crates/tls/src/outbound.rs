@@ -3,12 +3,14 @@
 use core::ops::Range;
 
 use super::alert::{self, AlertDescription};
-use super::codec::Writer;
+use super::codec::{Full, Writer};
 use super::error::Error;
+use super::flight::Flight;
 use super::msg;
 use super::record::{HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, RecordKey};
 use super::registry::{ContentType, HandshakeType};
 use super::trace::{self, DATA_SHOWN, Trace};
+use super::transcript::Transcript;
 
 /// The smallest outbound buffer, in bytes. It has to take a whole flight of the handshake, which is checked when the
 /// connection is made: see [`super::config::ServerConfig::flight_len`].
@@ -85,13 +87,30 @@ impl<'b> Outbound<'b> {
         self.key = Some(key);
     }
 
-    /// Queues an initial ClientHello, written by `write`.
+    /// Queues a flight whose messages go into `transcript`, as few records as they fit in. Returns what `write` does.
+    pub(crate) fn flight<R>(
+        &mut self,
+        transcript: &mut Transcript,
+        write: impl FnOnce(&mut Flight<'_, '_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let trace = self.trace;
+        self.handshake(|writer| write(&mut Flight::new(writer, Some(transcript), trace)))
+    }
+
+    /// Queues a message that no transcript has, as it comes after the handshake.
+    pub(crate) fn message(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Result<(), Error> {
+        let trace = self.trace;
+        self.handshake(|writer| Flight::new(writer, None, trace).add(write))
+    }
+
+    /// Queues an initial ClientHello.
     pub(crate) fn initial_hello<R>(
         &mut self,
-        write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>,
+        transcript: &mut Transcript,
+        write: impl FnOnce(&mut Flight<'_, '_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.initial = true;
-        let result = self.handshake(write);
+        let result = self.flight(transcript, write);
         self.initial = false;
         result
     }
@@ -139,8 +158,7 @@ impl<'b> Outbound<'b> {
         Some(self.buffer.len() - length..self.buffer.len())
     }
 
-    /// Queues handshake messages, written by `write`, as few records as they fit in. Returns what `write` does.
-    pub(crate) fn handshake<R>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>) -> Result<R, Error> {
+    fn handshake<R>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>) -> Result<R, Error> {
         if self.closed {
             return Err(CLOSED);
         }
@@ -221,11 +239,10 @@ impl<'b> Outbound<'b> {
     /// Queues a KeyUpdate that asks for none in return, and changes to the next key (RFC 8446 §4.6.3).
     pub(crate) fn key_update(&mut self) -> Result<(), Error> {
         const UPDATE_NOT_REQUESTED: u8 = 0;
-        self.handshake(|writer| {
+        self.message(|writer| {
             msg::emit(writer, HandshakeType::KEY_UPDATE, |writer| {
                 writer.u8(UPDATE_NOT_REQUESTED)
             })
-            .map_err(|_| NO_SPACE)
         })?;
         let next = self
             .key
@@ -292,9 +309,6 @@ impl<'b> Outbound<'b> {
         let first = self.content_start();
         if self.end + count * overhead + length > self.buffer.len() {
             return Err(NO_SPACE);
-        }
-        if let (Some(trace), ContentType::HANDSHAKE) = (self.trace, content) {
-            trace::tell_messages(trace, self.buffer.get(first..first + length).unwrap_or_default());
         }
         for index in (1..count).rev() {
             let from = first + index * fragment;

@@ -9,8 +9,8 @@ use super::codec::Writer;
 use super::config::{ClientConfig, Preferences};
 use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
-use super::handshake::{Context, Message, no_space};
-use super::inbound::{ChangeCipherSpec, ContentLimit};
+use super::handshake::{Context, LastMessage, Message};
+use super::inbound::ContentLimit;
 use super::msg::certificate::{CertificateRequest, Chain};
 use super::msg::client_hello::Offer;
 use super::msg::server_hello::{Answers, DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, ServerHello};
@@ -80,7 +80,8 @@ impl<'a> State<'a> {
 
     /// Takes a message; `None` when the handshake is done.
     pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
-        // The legal edges of the client, all of them.
+        // The legal edges of the client, all of them, and which messages have to end their record. A ServerHello has to in
+        // TLS 1.3.
         match (self, message.kind()) {
             (State::ServerHello(state), HandshakeType::SERVER_HELLO) => state.server_hello(message, context),
             (State::EncryptedExtensions(state), HandshakeType::ENCRYPTED_EXTENSIONS) => {
@@ -95,7 +96,7 @@ impl<'a> State<'a> {
             (State::CertificateVerify(state), HandshakeType::CERTIFICATE_VERIFY) => {
                 state.certificate_verify(message, context)
             }
-            (State::Finished(state), HandshakeType::FINISHED) => state.finished(message, context),
+            (State::Finished(state), HandshakeType::FINISHED) => state.finished(message.last()?, context),
             (State::Certificate12(state), HandshakeType::CERTIFICATE) => state.certificate(message, context),
             (State::StatusOrKeyExchange(state), HandshakeType::CERTIFICATE_STATUS) => {
                 state.certificate_status(message, context)
@@ -108,10 +109,11 @@ impl<'a> State<'a> {
                 state.certificate_request(message, context)
             }
             (State::DoneOrRequest(state) | State::Done(state), HandshakeType::SERVER_HELLO_DONE) => {
-                state.done(message, context)
+                // It is our turn, whatever the server sends after that.
+                state.done(message.last()?, context)
             }
             (State::Ticket12(state), HandshakeType::NEW_SESSION_TICKET) => state.ticket(message, context),
-            (State::Finished12(state), HandshakeType::FINISHED) => state.finished(message, context),
+            (State::Finished12(state), HandshakeType::FINISHED) => state.finished(message.last()?, context),
             _ => Err(message.unexpected()),
         }
     }
@@ -243,29 +245,17 @@ impl<'a> ExpectServerHello<'a> {
                 )
             }),
         };
-        let write = |writer: &mut Writer<'_>| {
-            offer.emit(writer).map_err(no_space)?;
-            if let Some((session, _)) = psk {
-                let hash = session.suite.hash();
-                let binders = 2 + 1 + hash.output_len();
-                let covered = writer.len().checked_sub(binders).ok_or(NO_BINDERS)?;
-                let mut truncated = transcript.clone();
-                truncated.add(writer.since(0)?.get(..covered).ok_or(NO_BINDERS)?);
-                let key = KeySchedule::early(session.suite, Some(session.secret.as_ref())).binder()?;
-                let binder = key.verify_data(&truncated.hash(hash)?)?;
-                let place = writer.written_mut().split_at_mut_checked(covered + 3);
-                let (_, place) = place.ok_or(NO_BINDERS)?;
-                if place.len() != binder.as_ref().len() {
-                    return Err(NO_BINDERS);
-                }
-                place.copy_from_slice(binder.as_ref());
+        let before = psk.map(|(session, _)| (session, transcript.clone()));
+        let write = |writer: &mut Writer<'_>| -> Result<(), Error> {
+            offer.emit(writer)?;
+            match before {
+                Some((session, before)) => write_binder(writer, session, before),
+                None => Ok(()),
             }
-            transcript.add(writer.since(0)?);
-            Ok(())
         };
         match self.retried {
-            None => outbound.initial_hello(write)?,
-            Some(_) => outbound.handshake(write)?,
+            None => outbound.initial_hello(transcript, |flight| flight.add(write))?,
+            Some(_) => outbound.flight(transcript, |flight| flight.add(write))?,
         }
         Ok(State::ServerHello(self))
     }
@@ -289,7 +279,7 @@ impl<'a> ExpectServerHello<'a> {
                 }
                 context.outbound.forget_messages();
                 let suite = self.chosen_suite(&hello, ProtocolVersion::TLS13)?;
-                message.ends_record()?;
+                let message = message.last()?;
                 if hello.is_retry() {
                     self.retry(&hello, suite, message, context)
                 } else {
@@ -337,7 +327,7 @@ impl<'a> ExpectServerHello<'a> {
         mut self,
         hello: &ServerHello<'_>,
         suite: CipherSuite,
-        message: Message<'_>,
+        message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         if self.retried.is_some() {
@@ -376,7 +366,7 @@ impl<'a> ExpectServerHello<'a> {
             .session
             .filter(|session| session.version != ProtocolVersion::TLS13 || session.suite.hash() == suite.hash());
         context.info.retried = true;
-        context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
+        context.change.drop_change_cipher_spec();
         context.outbound.change_cipher_spec()?;
         self.retried = Some((suite, group));
         self.send(hello.cookie, context.outbound).map(Some)
@@ -386,7 +376,7 @@ impl<'a> ExpectServerHello<'a> {
         mut self,
         hello: &ServerHello<'_>,
         suite: CipherSuite,
-        message: Message<'_>,
+        message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         if hello.cookie.is_some() {
@@ -428,8 +418,26 @@ impl<'a> ExpectServerHello<'a> {
             .map_err(|_| PeerMisbehaved::InvalidKeyShare(pair.group().name()))?;
         self.common.transcript.choose(suite.hash());
         self.common.transcript.add(message.whole);
-        tls13::after_hello(self.common, suite, &shared, session, context)
+        tls13::after_hello(self.common, suite, &shared, session, message, context)
     }
+}
+
+/// Writes the binder of a session into the ClientHello at whose end its place was left (RFC 8446 §4.2.11.2). `before`: the
+/// transcript without that hello.
+fn write_binder(writer: &mut Writer<'_>, session: &ClientSession, mut before: Transcript) -> Result<(), Error> {
+    let hash = session.suite.hash();
+    let binders = 2 + 1 + hash.output_len();
+    let covered = writer.len().checked_sub(binders).ok_or(NO_BINDERS)?;
+    before.add(writer.since(0)?.get(..covered).ok_or(NO_BINDERS)?);
+    let key = KeySchedule::early(session.suite, Some(session.secret.as_ref())).binder()?;
+    let binder = key.verify_data(&before.hash(hash)?)?;
+    let place = writer.written_mut().split_at_mut_checked(covered + 3);
+    let (_, place) = place.ok_or(NO_BINDERS)?;
+    if place.len() != binder.as_ref().len() {
+        return Err(NO_BINDERS);
+    }
+    place.copy_from_slice(binder.as_ref());
+    Ok(())
 }
 
 /// The scheme to sign with: the best of our own key's that the server asks for and that is `usable`. That there is none,

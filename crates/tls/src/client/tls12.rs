@@ -6,8 +6,7 @@ use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
-use crate::handshake::{Context, Message, PeerKey, no_space};
-use crate::inbound::ChangeCipherSpec;
+use crate::handshake::{Context, LastMessage, Message, PeerKey};
 use crate::msg::server_hello::ServerHello;
 use crate::msg::ticket::NewSessionTicket;
 use crate::msg::tls12::ServerKeyExchange;
@@ -89,7 +88,7 @@ pub(super) fn server_hello<'a>(
         return Err(PeerMisbehaved::UnofferedExtension(ExtensionType::SESSION_TICKET).into());
     }
     take_answers(&common.config, &answers.common, ProtocolVersion::TLS12, context)?;
-    context.change.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
+    context.change.refuse_change_cipher_spec();
     context.info.version = Some(ProtocolVersion::TLS12);
     context.info.suite = Some(suite);
     common.transcript.add(message.whole);
@@ -161,10 +160,8 @@ impl<'a> Agreed<'a> {
         let transcript = &mut self.common.transcript;
         let hash = transcript.hash(self.suite.hash())?;
         let verify_data = master.verify_data(Side::Client, &hash);
-        context.outbound.handshake(|writer| {
-            msg::finished(writer, &verify_data).map_err(no_space)?;
-            transcript.add(writer.since(0)?);
-            Ok(())
+        context.outbound.flight(transcript, |flight| {
+            flight.add(|writer| msg::finished(writer, &verify_data))
         })?;
         let hash = hash.as_ref();
         let preferences = &self.common.config.preferences;
@@ -294,9 +291,11 @@ impl<'a> ExpectDone<'a> {
         Ok(Some(State::Done(self)))
     }
 
-    pub(super) fn done(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<State<'a>>, Error> {
-        // It is our turn, whatever the server sends after that.
-        message.ends_record()?;
+    pub(super) fn done(
+        self,
+        message: LastMessage<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State<'a>>, Error> {
         tls12::parse_server_hello_done(message.body())?;
         let Self {
             mut agreed,
@@ -320,14 +319,12 @@ impl<'a> ExpectDone<'a> {
             ..
         } = &mut agreed;
         let Common { transcript, random, .. } = common;
-        context.outbound.handshake(|writer| {
+        context.outbound.flight(transcript, |flight| {
             if request.is_some() {
                 let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
-                certificate::certificate_tls12(writer, chain).map_err(no_space)?;
+                flight.add(|writer| certificate::certificate_tls12(writer, chain))?;
             }
-            tls12::client_key_exchange(writer, pair.public_value().as_ref()).map_err(no_space)?;
-            transcript.add(writer.since(0)?);
-            Ok(())
+            flight.add(|writer| tls12::client_key_exchange(writer, pair.public_value().as_ref()))
         })?;
         let session_hash = transcript.hash(suite.hash())?;
         let (master, covered) = if *extended {
@@ -350,10 +347,8 @@ impl<'a> ExpectDone<'a> {
                 }
             };
             let signature = signature.map_err(|_| Error::Internal("the private key did not sign"))?;
-            context.outbound.handshake(|writer| {
-                certificate::certificate_verify(writer, scheme, &signature).map_err(no_space)?;
-                transcript.add(writer.since(0)?);
-                Ok(())
+            context.outbound.flight(transcript, |flight| {
+                flight.add(|writer| certificate::certificate_verify(writer, scheme, &signature))
             })?;
         }
         preferences.tell(Fact::Shared { group: group.id() });
@@ -367,7 +362,7 @@ impl<'a> ExpectDone<'a> {
             new_ticket: None,
             old: None,
         };
-        state.wait(message, context)
+        state.wait(*message, context)
     }
 }
 
@@ -377,8 +372,10 @@ impl<'a> ExpectFinished<'a> {
         if self.agreed.ticket {
             return Ok(Some(State::Ticket12(self)));
         }
-        message.ends_record()?;
-        context.change.change_cipher_spec = self.server_key.take().map(ChangeCipherSpec::Await);
+        let message = message.last()?;
+        if let Some(key) = self.server_key.take() {
+            context.change.key_at_change_cipher_spec(message, key);
+        }
         Ok(Some(State::Finished12(self)))
     }
 
@@ -400,7 +397,7 @@ impl<'a> ExpectFinished<'a> {
 
     pub(super) fn finished(
         self,
-        message: Message<'_>,
+        message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         let Self {
@@ -411,7 +408,6 @@ impl<'a> ExpectFinished<'a> {
             old,
             ..
         } = self;
-        message.ends_record()?;
         let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
         let hash = agreed.common.transcript.hash(agreed.suite.hash())?;
         if !master.is_finished(Side::Server, &hash, verify_data) {

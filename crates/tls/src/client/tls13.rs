@@ -5,8 +5,7 @@ use crate::crypto::kx::SharedSecret;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerMisbehaved};
-use crate::handshake::{Context, Message, PeerKey, Resumption, no_space};
-use crate::inbound::ChangeCipherSpec;
+use crate::handshake::{Context, LastMessage, Message, PeerKey, Resumption};
 use crate::msg::server_hello::Answers;
 use crate::msg::{self, certificate};
 use crate::pki::verify::PeerIdentity;
@@ -67,6 +66,7 @@ pub(super) fn after_hello<'a>(
     suite: CipherSuite,
     shared: &SharedSecret,
     session: Option<ClientSession>,
+    message: LastMessage<'_>,
     context: &mut Context<'_, 'a>,
 ) -> Result<Option<State<'a>>, Error> {
     let psk = session.as_ref().map(|session| session.secret.as_ref());
@@ -87,8 +87,8 @@ pub(super) fn after_hello<'a>(
     ] {
         preferences.log_secret(secret, &common.random, value.as_bytes(), hash.as_ref());
     }
-    context.change.key = Some(RecordKey::new(server_handshake.clone())?);
-    context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
+    context.change.key(message, RecordKey::new(server_handshake.clone())?);
+    context.change.drop_change_cipher_spec();
     // With middlebox compatibility ours goes before the first protected record, alerts included (RFC 8446 §D.4); after
     // a HelloRetryRequest it went out before the second hello.
     if !context.info.retried {
@@ -212,10 +212,9 @@ impl<'a> ExpectCertificateVerify<'a> {
 impl<'a> ExpectFinished<'a> {
     pub(super) fn finished(
         self,
-        message: Message<'_>,
+        message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
-        message.ends_record()?;
         let Self { protected, request } = self;
         let Protected {
             mut common,
@@ -251,8 +250,8 @@ impl<'a> ExpectFinished<'a> {
 
         send_flight(&mut common, suite, &client_handshake, request, context)?;
         context.outbound.set_key(RecordKey::new(client)?);
-        context.change.key = Some(RecordKey::new(server)?);
-        context.change.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
+        context.change.key(message, RecordKey::new(server)?);
+        context.change.refuse_change_cipher_spec();
         if let Some(sessions) = common.config.sessions {
             context.change.resumption = Some(Resumption {
                 sessions,
@@ -279,30 +278,25 @@ fn send_flight<'a>(
     let hash = suite.hash();
     let rng = &mut *context.rng;
     let mut signed = None;
-    let finished = context.outbound.handshake(|writer| {
+    let finished = context.outbound.flight(transcript, |flight| {
         if let Some(Request { context, scheme }) = request {
             let identity = config.identity.zip(scheme);
             let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
-            certificate::certificate_tls13(writer, &context, chain).map_err(no_space)?;
-            transcript.add(writer.since(0)?);
+            flight.add(|writer| certificate::certificate_tls13(writer, &context, chain))?;
             if let Some((identity, scheme)) = identity {
-                let at = writer.len();
-                let covered = transcript.hash(hash)?;
+                let covered = flight.hash(hash)?;
                 let content = signed_content(CLIENT_CONTEXT, &covered)?;
                 signed = Some(covered);
                 let signature = identity
                     .key
                     .sign(scheme, &content, rng)
                     .map_err(|_| Error::Internal("the private key did not sign"))?;
-                certificate::certificate_verify(writer, scheme, &signature).map_err(no_space)?;
-                transcript.add(writer.since(at)?);
+                flight.add(|writer| certificate::certificate_verify(writer, scheme, &signature))?;
             }
         }
-        let at = writer.len();
-        let covered = transcript.hash(hash)?;
+        let covered = flight.hash(hash)?;
         let verify_data = client_handshake.verify_data(&covered)?;
-        msg::finished(writer, verify_data.as_ref()).map_err(no_space)?;
-        transcript.add(writer.since(at)?);
+        flight.add(|writer| msg::finished(writer, verify_data.as_ref()))?;
         Ok(covered)
     })?;
     if let Some(hash) = &signed {

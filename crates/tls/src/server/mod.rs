@@ -5,7 +5,7 @@ mod tls13;
 
 use super::config::{ClientAuth, Identity, ServerConfig};
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
-use super::handshake::{Context, Message};
+use super::handshake::{Context, LastMessage, Message};
 use super::inbound::ContentLimit;
 use super::msg::certificate::Chain;
 use super::msg::client_hello::ClientHello;
@@ -44,21 +44,23 @@ pub(crate) enum State<'a> {
 impl<'a> State<'a> {
     /// Takes a message; `None` when the handshake is done.
     pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
-        // The legal edges of the server, all of them.
+        // The legal edges of the server, all of them, and which messages have to end their record.
         match (self, message.kind()) {
-            (State::ClientHello(config), HandshakeType::CLIENT_HELLO) => client_hello(config, message, context),
-            (State::SecondClientHello(state), HandshakeType::CLIENT_HELLO) => state.client_hello(message, context),
+            (State::ClientHello(config), HandshakeType::CLIENT_HELLO) => client_hello(config, message.last()?, context),
+            (State::SecondClientHello(state), HandshakeType::CLIENT_HELLO) => {
+                state.client_hello(message.last()?, context)
+            }
             (State::Certificate(state), HandshakeType::CERTIFICATE) => state.certificate(message, context),
             (State::CertificateVerify(state), HandshakeType::CERTIFICATE_VERIFY) => state.certificate_verify(message),
-            (State::Finished(state), HandshakeType::FINISHED) => state.finished(message, context),
+            (State::Finished(state), HandshakeType::FINISHED) => state.finished(message.last()?, context),
             (State::Certificate12(state), HandshakeType::CERTIFICATE) => state.certificate(message, context),
             (State::ClientKeyExchange(state), HandshakeType::CLIENT_KEY_EXCHANGE) => {
                 state.client_key_exchange(message, context)
             }
             (State::CertificateVerify12(state), HandshakeType::CERTIFICATE_VERIFY) => {
-                state.certificate_verify(message, context)
+                state.certificate_verify(message.last()?, context)
             }
-            (State::Finished12(state), HandshakeType::FINISHED) => state.finished(message, context),
+            (State::Finished12(state), HandshakeType::FINISHED) => state.finished(message.last()?, context),
             _ => Err(message.unexpected()),
         }
     }
@@ -67,10 +69,9 @@ impl<'a> State<'a> {
 /// Chooses the version, and leaves the rest to it.
 fn client_hello<'a>(
     config: ServerConfig<'a>,
-    message: Message<'_>,
+    message: LastMessage<'_>,
     context: &mut Context<'_, 'a>,
 ) -> Result<Option<State<'a>>, Error> {
-    message.ends_record()?;
     let hello = ClientHello::parse(message.body())?;
     context.info.server_name = hello.server_name.map(|name| Text::of(name.escape_ascii()));
     let versions = config.preferences.versions;

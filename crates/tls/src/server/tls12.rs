@@ -7,8 +7,7 @@ use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::{MAX_SIGNATURE, SignatureScheme};
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
-use crate::handshake::{Context, Message, PeerKey, no_space};
-use crate::inbound::ChangeCipherSpec;
+use crate::handshake::{Context, LastMessage, Message, PeerKey};
 use crate::msg::client_hello::ClientHello;
 use crate::msg::server_hello::{DOWNGRADE_TO_TLS12, Tls12Answers};
 use crate::msg::{self, certificate, server_hello, ticket, tls12};
@@ -75,7 +74,7 @@ pub(crate) struct ExpectFinished<'a> {
 pub(super) fn client_hello<'a>(
     config: ServerConfig<'a>,
     hello: &ClientHello<'_>,
-    message: Message<'_>,
+    message: LastMessage<'_>,
     context: &mut Context<'_, 'a>,
 ) -> Result<Option<State<'a>>, Error> {
     if !hello.compression_methods.contains(&0) {
@@ -119,7 +118,7 @@ pub(super) fn client_hello<'a>(
         // The ticket goes on serving until its time is over.
         common.ticket = false;
         context.info.resumed = true;
-        return common.resume(hello, master, context);
+        return common.resume(hello, message, master, context);
     }
     let (suite, credentials) = choose(&config, hello)?;
     let group = choose_group(&config, hello)?;
@@ -162,18 +161,18 @@ impl<'a> Common<'a> {
             server_random,
             ..
         } = &mut self;
-        context.outbound.handshake(|writer| {
-            certificate::certificate_tls12(writer, identity.chain).map_err(no_space)?;
+        context.outbound.flight(transcript, |flight| {
+            flight.add(|writer| certificate::certificate_tls12(writer, identity.chain))?;
             let mut params = [0; MAX_PARAMS];
             let mut params_writer = crate::codec::Writer::new(&mut params);
-            tls12::emit_params(&mut params_writer, group, public.as_ref()).map_err(no_space)?;
+            tls12::emit_params(&mut params_writer, group, public.as_ref())?;
             let params = params_writer.since(0)?;
             let content = signed_params(client_random, server_random, params)?;
             let signature = identity
                 .key
                 .sign(scheme, &content, rng)
                 .map_err(|_| Error::Internal("the private key did not sign"))?;
-            tls12::server_key_exchange(writer, params, scheme, &signature).map_err(no_space)?;
+            flight.add(|writer| tls12::server_key_exchange(writer, params, scheme, &signature))?;
             if asked {
                 let usable = |scheme: &SignatureScheme| whole || scheme.prehash().is_some();
                 let mut schemes = config.preferences.schemes.iter().copied().filter(usable).peekable();
@@ -182,11 +181,9 @@ impl<'a> Common<'a> {
                         "no room for what the configured signature schemes sign",
                     ));
                 }
-                certificate::request_tls12(writer, schemes).map_err(no_space)?;
+                flight.add(|writer| certificate::request_tls12(writer, schemes))?;
             }
-            tls12::server_hello_done(writer).map_err(no_space)?;
-            transcript.add(writer.since(0)?);
-            Ok(())
+            flight.add(tls12::server_hello_done)
         })?;
         Ok(Some(if asked {
             State::Certificate12(ExpectCertificate { common: self, key_pair })
@@ -202,6 +199,7 @@ impl<'a> Common<'a> {
     fn resume(
         mut self,
         hello: &ClientHello<'_>,
+        message: LastMessage<'_>,
         master: MasterSecret,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
@@ -213,7 +211,7 @@ impl<'a> Common<'a> {
         self.log(&master, &[]);
         let (client, server) = master.record_keys(&self.client_random, &self.server_random)?;
         self.send_finished(&master, server, context)?;
-        context.change.change_cipher_spec = Some(ChangeCipherSpec::Await(client));
+        context.change.key_at_change_cipher_spec(message, client);
         Ok(Some(State::Finished12(ExpectFinished {
             common: self,
             master,
@@ -237,11 +235,10 @@ impl<'a> Common<'a> {
             ec_point_formats: hello.uncompressed_points.is_some(),
             common: answers(&config, hello, ProtocolVersion::TLS12, named, context)?,
         };
-        context.outbound.handshake(|writer| {
-            server_hello::server_hello_tls12(writer, &self.server_random, session_id, self.suite, &answers)
-                .map_err(no_space)?;
-            self.transcript.add(writer.since(0)?);
-            Ok(())
+        context.outbound.flight(&mut self.transcript, |flight| {
+            flight.add(|writer| {
+                server_hello::server_hello_tls12(writer, &self.server_random, session_id, self.suite, &answers)
+            })
         })
     }
 
@@ -256,10 +253,8 @@ impl<'a> Common<'a> {
         context.outbound.set_key(key);
         let hash = self.transcript.hash(self.suite.hash())?;
         let verify_data = master.verify_data(Side::Server, &hash);
-        context.outbound.handshake(|writer| {
-            msg::finished(writer, &verify_data).map_err(no_space)?;
-            self.transcript.add(writer.since(0)?);
-            Ok(())
+        context.outbound.flight(&mut self.transcript, |flight| {
+            flight.add(|writer| msg::finished(writer, &verify_data))
         })?;
         let hash = hash.as_ref();
         self.config.preferences.tell(Fact::Finished { sent: true, hash });
@@ -288,10 +283,8 @@ impl<'a> Common<'a> {
             ),
             None => (0, heapless::Vec::new()),
         };
-        context.outbound.handshake(|writer| {
-            ticket::emit_tls12(writer, lifetime, &sealed).map_err(no_space)?;
-            self.transcript.add(writer.since(0)?);
-            Ok(())
+        context.outbound.flight(&mut self.transcript, |flight| {
+            flight.add(|writer| ticket::emit_tls12(writer, lifetime, &sealed))
         })
     }
 
@@ -339,7 +332,7 @@ impl<'a> ExpectClientKeyExchange<'a> {
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         if self.client_key.is_none() {
-            message.ends_record()?;
+            message.last()?;
         }
         let public = tls12::parse_client_key_exchange(message.body())?;
         let premaster = self
@@ -368,7 +361,7 @@ impl<'a> ExpectClientKeyExchange<'a> {
                 master,
                 client_key,
             }))),
-            None => ExpectFinished::after_key_exchange(self.common, master, context),
+            None => ExpectFinished::after_key_exchange(self.common, master, message.last()?, context),
         }
     }
 }
@@ -376,10 +369,9 @@ impl<'a> ExpectClientKeyExchange<'a> {
 impl<'a> ExpectCertificateVerify<'a> {
     pub(super) fn certificate_verify(
         mut self,
-        message: Message<'_>,
+        message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
-        message.ends_record()?;
         let (scheme, signature) = certificate::parse_verify(message.body())?;
         let wrong = PeerMisbehaved::WrongSignatureScheme(scheme);
         let known = SignatureScheme::from_id(scheme).ok_or(wrong)?;
@@ -399,7 +391,7 @@ impl<'a> ExpectCertificateVerify<'a> {
         }
         context.outbound.forget_messages();
         transcript.add(message.whole);
-        ExpectFinished::after_key_exchange(self.common, self.master, context)
+        ExpectFinished::after_key_exchange(self.common, self.master, message, context)
     }
 }
 
@@ -407,10 +399,11 @@ impl<'a> ExpectFinished<'a> {
     fn after_key_exchange(
         common: Common<'a>,
         master: MasterSecret,
+        message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
         let (client, server) = master.record_keys(&common.client_random, &common.server_random)?;
-        context.change.change_cipher_spec = Some(ChangeCipherSpec::Await(client));
+        context.change.key_at_change_cipher_spec(message, client);
         Ok(Some(State::Finished12(Self {
             common,
             master,
@@ -420,10 +413,9 @@ impl<'a> ExpectFinished<'a> {
 
     pub(super) fn finished(
         mut self,
-        message: Message<'_>,
+        message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
-        message.ends_record()?;
         let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
         let hash = self.common.transcript.hash(self.common.suite.hash())?;
         if !self.master.is_finished(Side::Client, &hash, verify_data) {

@@ -10,8 +10,7 @@ use crate::crypto::kx::{Group, PublicValue, SharedSecret};
 use crate::crypto::mac::constant_time_eq;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
-use crate::handshake::{Context, Message, PeerKey, SkipEarlyData, no_space};
-use crate::inbound::ChangeCipherSpec;
+use crate::handshake::{Context, LastMessage, Message, PeerKey, SkipEarlyData};
 use crate::msg::client_hello::{ClientHello, KeyShares};
 use crate::msg::server_hello::Answers;
 use crate::msg::{self, certificate, server_hello, ticket};
@@ -106,7 +105,7 @@ pub(crate) struct ExpectFinished<'a> {
 pub(super) fn client_hello<'a>(
     config: ServerConfig<'a>,
     hello: &ClientHello<'_>,
-    message: Message<'_>,
+    message: LastMessage<'_>,
     context: &mut Context<'_, 'a>,
 ) -> Result<Option<State<'a>>, Error> {
     let offer = Offer::check(hello)?;
@@ -122,15 +121,13 @@ pub(super) fn client_hello<'a>(
         transcript.add(message.whole);
         context.info.retried = true;
         transcript.replace_by_message_hash(suite.hash())?;
-        context.outbound.handshake(|writer| {
-            server_hello::hello_retry_request(writer, hello.session_id, suite, group).map_err(no_space)?;
-            transcript.add(writer.since(0)?);
-            Ok(())
+        context.outbound.flight(&mut transcript, |flight| {
+            flight.add(|writer| server_hello::hello_retry_request(writer, hello.session_id, suite, group))
         })?;
         if !hello.session_id.is_empty() {
             context.outbound.change_cipher_spec()?;
         }
-        context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
+        context.change.drop_change_cipher_spec();
         if hello.early_data {
             context.change.skip_early_data = Some(SkipEarlyData::UntilClientHello);
         }
@@ -146,7 +143,7 @@ pub(super) fn client_hello<'a>(
         };
         return Ok(Some(State::SecondClientHello(state)));
     };
-    Flight {
+    Negotiated {
         config,
         suite,
         group,
@@ -159,10 +156,9 @@ pub(super) fn client_hello<'a>(
 impl<'a> ExpectSecondClientHello<'a> {
     pub(super) fn client_hello(
         self,
-        message: Message<'_>,
+        message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
-        message.ends_record()?;
         let hello = ClientHello::parse(message.body())?;
         let offer = Offer::check(&hello)?;
         if hello.early_data {
@@ -185,7 +181,7 @@ impl<'a> ExpectSecondClientHello<'a> {
             group,
             ..
         } = self;
-        Flight {
+        Negotiated {
             config,
             suite,
             group,
@@ -245,10 +241,9 @@ impl<'a> ExpectCertificateVerify<'a> {
 impl<'a> ExpectFinished<'a> {
     pub(super) fn finished(
         mut self,
-        message: Message<'_>,
+        message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
-        message.ends_record()?;
         let suite = self.client_handshake.suite();
         let verify_data = msg::parse_finished(message.body(), suite.hash().output_len())?;
         let hash = self.transcript.hash(suite.hash())?;
@@ -260,8 +255,8 @@ impl<'a> ExpectFinished<'a> {
         self.config.preferences.tell(Fact::Finished { sent: false, hash });
         self.transcript.add(message.whole);
         self.send_tickets(suite, context)?;
-        context.change.key = Some(RecordKey::new(self.client_application)?);
-        context.change.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
+        context.change.key(message, RecordKey::new(self.client_application)?);
+        context.change.refuse_change_cipher_spec();
         Ok(None)
     }
 
@@ -291,9 +286,9 @@ impl<'a> ExpectFinished<'a> {
             let ticket = tickets.seal(&state, &session_context, rng)?;
             let mut age_add = [0; 4];
             rng.fill_bytes(&mut age_add);
-            context.outbound.handshake(|writer| {
-                ticket::emit_tls13(writer, lifetime, u32::from_be_bytes(age_add), &nonce, &ticket).map_err(no_space)
-            })?;
+            context
+                .outbound
+                .message(|writer| ticket::emit_tls13(writer, lifetime, u32::from_be_bytes(age_add), &nonce, &ticket))?;
         }
         Ok(())
     }
@@ -346,7 +341,7 @@ enum Authentication<'a> {
 }
 
 /// Suite and group decided, the flight to be sent.
-struct Flight<'a> {
+struct Negotiated<'a> {
     config: ServerConfig<'a>,
     suite: CipherSuite,
     group: Group,
@@ -354,15 +349,15 @@ struct Flight<'a> {
     retried: bool,
 }
 
-impl<'a> Flight<'a> {
+impl<'a> Negotiated<'a> {
     fn send(
         mut self,
         hello: &ClientHello<'_>,
-        message: Message<'_>,
+        message: LastMessage<'_>,
         public: &[u8],
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
-        let authentication = match self.find_session(hello, message)? {
+        let authentication = match self.find_session(hello, *message)? {
             Some(resumed) => Authentication::Resumed(resumed),
             None => {
                 if hello.signature_algorithms.is_none() {
@@ -429,8 +424,8 @@ impl<'a> Flight<'a> {
         }
         context.outbound.set_key(RecordKey::new(server_application)?);
 
-        context.change.key = Some(RecordKey::new(client_handshake.clone())?);
-        context.change.change_cipher_spec = Some(ChangeCipherSpec::Drop);
+        context.change.key(message, RecordKey::new(client_handshake.clone())?);
+        context.change.drop_change_cipher_spec();
         context.change.plain_alerts = true;
         if hello.early_data {
             context.change.skip_early_data = Some(SkipEarlyData::UntilDecrypted);
@@ -486,12 +481,11 @@ impl<'a> Flight<'a> {
     ) -> Result<(), Error> {
         let mut random = [0; 32];
         context.rng.fill_bytes(&mut random);
-        context.outbound.handshake(|writer| {
-            let share = (self.group, share.as_ref());
-            server_hello::server_hello_tls13(writer, &random, hello.session_id, self.suite, share, psk)
-                .map_err(no_space)?;
-            self.transcript.add(writer.since(0)?);
-            Ok(())
+        let share = (self.group, share.as_ref());
+        context.outbound.flight(&mut self.transcript, |flight| {
+            flight.add(|writer| {
+                server_hello::server_hello_tls13(writer, &random, hello.session_id, self.suite, share, psk)
+            })
         })?;
         // After a HelloRetryRequest it went out already (RFC 8446 §D.4).
         if !self.retried && !hello.session_id.is_empty() {
@@ -518,14 +512,14 @@ impl<'a> Flight<'a> {
         let hash = suite.hash();
         let rng = &mut *context.rng;
         let (mut asked, mut signed) = (false, None);
-        let finished = context.outbound.handshake(|writer| {
+        let finished = context.outbound.flight(transcript, |flight| {
             let groups = config.preferences.groups;
             let groups = if groups.first() == Some(group) {
                 None
             } else {
                 Some(groups)
             };
-            server_hello::encrypted_extensions(writer, groups, answers).map_err(no_space)?;
+            flight.add(|writer| server_hello::encrypted_extensions(writer, groups, answers))?;
             if let Authentication::Certificate(Credentials { identity, scheme, .. }) = authentication {
                 if config.client_auth.trust().is_some() {
                     asked = true;
@@ -536,30 +530,21 @@ impl<'a> Flight<'a> {
                     {
                         return Err(Error::Internal("no signature scheme of TLS 1.3 is configured"));
                     }
-                    certificate::request_tls13(writer, schemes).map_err(no_space)?;
+                    flight.add(|writer| certificate::request_tls13(writer, schemes))?;
                 }
-                certificate::certificate_tls13(writer, &[], identity.chain).map_err(no_space)?;
-                transcript.add(writer.since(0)?);
-
-                let at = writer.len();
-                let covered = transcript.hash(hash)?;
+                flight.add(|writer| certificate::certificate_tls13(writer, &[], identity.chain))?;
+                let covered = flight.hash(hash)?;
                 let content = signed_content(SERVER_CONTEXT, &covered)?;
                 signed = Some(covered);
                 let signature = identity
                     .key
                     .sign(*scheme, &content, rng)
                     .map_err(|_| Error::Internal("the private key did not sign"))?;
-                certificate::certificate_verify(writer, *scheme, &signature).map_err(no_space)?;
-                transcript.add(writer.since(at)?);
-            } else {
-                transcript.add(writer.since(0)?);
+                flight.add(|writer| certificate::certificate_verify(writer, *scheme, &signature))?;
             }
-
-            let at = writer.len();
-            let covered = transcript.hash(hash)?;
+            let covered = flight.hash(hash)?;
             let verify_data = server_handshake.verify_data(&covered)?;
-            msg::finished(writer, verify_data.as_ref()).map_err(no_space)?;
-            transcript.add(writer.since(at)?);
+            flight.add(|writer| msg::finished(writer, verify_data.as_ref()))?;
             Ok(covered)
         })?;
         if let Some(hash) = &signed {

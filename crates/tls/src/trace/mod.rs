@@ -12,7 +12,6 @@
 use core::ops::Range;
 
 use super::error::Error;
-use super::msg::HANDSHAKE_HEADER_LEN;
 use super::record::{HEADER_LEN, RecordKey};
 use super::registry::ContentType;
 use crate::crypto::aead::TAG_LEN;
@@ -262,19 +261,6 @@ pub(super) fn tell_received(
         None => told.text = payload,
     }
     trace.event(&Event::Record(told));
-}
-
-/// Tells of the handshake messages that stand in `content`, which are about to be sent.
-pub(super) fn tell_messages(trace: &dyn Trace, content: &[u8]) {
-    let mut rest = content;
-    while let Some(&[_, high, middle, low]) = rest.first_chunk::<HANDSHAKE_HEADER_LEN>() {
-        let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        let (whole, after) = rest
-            .split_at_checked(HANDSHAKE_HEADER_LEN + length)
-            .unwrap_or((rest, &[]));
-        trace.event(&Event::Message { sent: true, whole });
-        rest = after;
-    }
 }
 
 /// Tells why a connection failed.

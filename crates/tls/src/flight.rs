@@ -1,0 +1,54 @@
+//! A flight: handshake messages that are sent together.
+
+use super::codec::Writer;
+use super::error::Error;
+use super::trace::{Event, Trace};
+use super::transcript::Transcript;
+use crate::crypto::hash::{HashAlgorithm, HashOutput};
+
+/// Handshake messages on their way out. Each that is written goes into the transcript and to the trace as well.
+pub(crate) struct Flight<'f, 'w> {
+    writer: &'f mut Writer<'w>,
+    /// None after the handshake, whose messages no transcript has.
+    transcript: Option<&'f mut Transcript>,
+    trace: Option<&'f dyn Trace>,
+}
+
+impl<'f, 'w> Flight<'f, 'w> {
+    pub(super) fn new(
+        writer: &'f mut Writer<'w>,
+        transcript: Option<&'f mut Transcript>,
+        trace: Option<&'f dyn Trace>,
+    ) -> Self {
+        Self {
+            writer,
+            transcript,
+            trace,
+        }
+    }
+
+    /// Adds the message that `write` writes.
+    pub(crate) fn add<E>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), E>) -> Result<(), Error>
+    where
+        Error: From<E>,
+    {
+        let at = self.writer.len();
+        write(self.writer)?;
+        let whole = self.writer.since(at)?;
+        if let Some(transcript) = &mut self.transcript {
+            transcript.add(whole);
+        }
+        if let Some(trace) = self.trace {
+            trace.event(&Event::Message { sent: true, whole });
+        }
+        Ok(())
+    }
+
+    /// The transcript hash of what has been sent and received so far.
+    pub(crate) fn hash(&self, algorithm: HashAlgorithm) -> Result<HashOutput, Error> {
+        let transcript = self.transcript.as_ref();
+        transcript
+            .ok_or(Error::Internal("no transcript after the handshake"))?
+            .hash(algorithm)
+    }
+}
