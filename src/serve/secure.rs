@@ -288,7 +288,7 @@ fn cause(error: &Error) -> &'static str {
         Error::Certificate(_) => "certificate refused",
         Error::AlertReceived(_) => "alert received",
         Error::Truncated => NO_GOODBYE,
-        Error::Internal(_) => "internal",
+        Error::Internal(_) | Error::Misuse(_) => "internal",
         #[allow(unreachable_patterns)] // the enumeration grows
         _ => "other TLS error",
     }

@@ -1,15 +1,14 @@
 //! The connection without its transport: bytes in, bytes out, data either way.
 
-use core::cell::Cell;
-
 use rand_core::CryptoRng;
 
 use super::alert::AlertDescription;
 use super::client;
 use super::config::{ClientConfig, ConfigError, ServerConfig};
-use super::error::{Error, InvalidMessage, PeerMisbehaved};
+use super::error::{Error, InvalidMessage, Misuse, PeerMisbehaved};
 use super::handshake::{Change, Context, Message, Resumption, State};
 use super::inbound::{ChangeCipherSpec, Inbound, MIN_INBOUND, Received};
+use super::link::Link;
 use super::msg;
 use super::msg::ticket::NewSessionTicket;
 use super::outbound::{MIN_OUTBOUND, Outbound};
@@ -72,10 +71,6 @@ impl Info<'_> {
             None => "",
         }
     }
-
-    fn is_tls13(&self) -> bool {
-        self.version == Some(ProtocolVersion::TLS13)
-    }
 }
 
 /// What a connection waits for.
@@ -99,7 +94,7 @@ pub enum Progress {
 /// Both buffers belong to the caller. Nothing is allocated and nothing panics, whatever the peer sends.
 pub struct Connection<'a> {
     receiver: Receiver<'a>,
-    sender: Sender<'a>,
+    outbound: Outbound<'a>,
     link: Link,
     handshake: Handshake<'a>,
     info: Info<'a>,
@@ -133,7 +128,7 @@ impl<'a> Connection<'a> {
         let trace = config.preferences.trace;
         let mut connection = Self::new(config.flight_len(), true, trace, inbound, outbound)?;
         if config.client_auth.trust().is_some() && config.preferences.versions.tls12() {
-            connection.sender.outbound.keep_messages();
+            connection.outbound.keep_messages();
         }
         connection.handshake = Handshake::UnderWay(State::Server(server::State::ClientHello(config)));
         Ok(connection)
@@ -154,7 +149,7 @@ impl<'a> Connection<'a> {
         config.preferences.check_client()?;
         let trace = config.preferences.trace;
         let mut connection = Self::new(config.flight_len(), false, trace, inbound, outbound)?;
-        let outbound = &mut connection.sender.outbound;
+        let outbound = &mut connection.outbound;
         let state = client::start(config, connection.record_limit, outbound, rng).map_err(|error| match error {
             Error::Internal(why) => ConfigError::Hello(why),
             _ => ConfigError::Hello("the hello could not be made"),
@@ -196,14 +191,14 @@ impl<'a> Connection<'a> {
             receiver: Receiver {
                 inbound,
                 server,
-                tls13: false,
+                version: None,
                 key_updates: 0,
                 tickets: 0,
                 renegotiations: 0,
                 resumption: None,
                 end: None,
             },
-            sender: Sender { outbound },
+            outbound,
             link: Link::default(),
             handshake: Handshake::Failed,
             info: Info::default(),
@@ -262,10 +257,10 @@ impl<'a> Connection<'a> {
             }
             self.handshake = Handshake::Failed;
             self.receiver.end = Some(Err(*error));
-            self.sender.fail(error);
+            self.outbound.fail(error);
         }
         // A peer that asked for a renegotiation waits for the refusal, and may send nothing more until it has come.
-        self.sender.settle(&self.link);
+        self.outbound.settle(&self.link);
         result
     }
 
@@ -285,34 +280,34 @@ impl<'a> Connection<'a> {
     /// # Errors
     /// Before the handshake is done, after [`Connection::close`], and after a failure, which it gives again.
     pub fn write(&mut self, data: &[u8]) -> Result<usize, Error> {
-        let (_, sender, link) = self.split()?;
-        sender.write(link, data)
+        let (_, outbound, link) = self.split()?;
+        outbound.write(link, data)
     }
 
     /// The bytes that are to be sent.
     pub fn pending(&self) -> &[u8] {
-        self.sender.pending()
+        self.outbound.pending()
     }
 
     /// `count` bytes of [`Connection::pending`] have been sent.
     pub fn sent(&mut self, count: usize) {
-        self.sender.sent(count);
+        self.outbound.sent(count);
     }
 
     /// Ends our side with `close_notify` (RFC 8446 §6.1). Data may still come.
     pub fn close(&mut self) {
-        self.sender.close();
+        self.outbound.close();
     }
 
     /// The two directions, which from now on need nothing of each other but the [`Link`] between them.
     ///
     /// # Errors
     /// While the handshake is under way, and after a failure, which it gives again.
-    pub(crate) fn split(&mut self) -> Result<(&mut Receiver<'a>, &mut Sender<'a>, &Link), Error> {
+    pub(crate) fn split(&mut self) -> Result<(&mut Receiver<'a>, &mut Outbound<'a>, &Link), Error> {
         match (&self.handshake, self.receiver.end) {
-            (Handshake::Done, _) => Ok((&mut self.receiver, &mut self.sender, &self.link)),
+            (Handshake::Done, _) => Ok((&mut self.receiver, &mut self.outbound, &self.link)),
             (_, Some(Err(error))) => Err(error),
-            _ => Err(Error::Internal("no data before the handshake is done")),
+            _ => Err(Misuse::HandshakeNotDone.into()),
         }
     }
 
@@ -332,111 +327,96 @@ impl<'a> Connection<'a> {
             if let Some(end) = self.receiver.end {
                 return end.map(|()| Some(Progress::Closed));
             }
-            if let Some(message) = self.receiver.inbound.message()? {
-                let length = message.len();
-                let message = Message {
-                    whole: message,
-                    followed: self.receiver.inbound.has_more_than(length),
-                };
-                if let Some(trace) = self.receiver.inbound.trace() {
-                    trace.event(&Event::Message {
-                        sent: false,
-                        whole: message.whole,
-                    });
+            match self.receiver.poll()? {
+                Incoming::Message if self.takes_hello_request()? => {}
+                Incoming::Message => {
+                    self.handle_message(rng)?;
+                    return Ok(None);
                 }
-                // RFC 5246 §7.4.1.1: ignored in a handshake, and no part of its transcript.
-                if message.kind() == HandshakeType::HELLO_REQUEST && self.ignores_hello_requests() {
-                    msg::empty(message.body(), "HelloRequest")?;
-                    self.receiver.renegotiations += 1;
-                    if self.receiver.renegotiations > MAX_HELLO_REQUESTS {
-                        return Err(PeerMisbehaved::TooManyRenegotiations.into());
-                    }
-                    self.receiver.inbound.consume_message(length);
-                    continue;
-                }
-                // RFC 5246 §7.1: change_cipher_spec goes before the message that is protected by what it changes to.
-                if self.receiver.inbound.awaits_change_cipher_spec() {
-                    return Err(message.unexpected());
-                }
-                if message.kind() != HandshakeType::CERTIFICATE_VERIFY {
-                    self.sender.outbound.keep_received(message.whole);
-                }
-                let Handshake::UnderWay(state) = core::mem::replace(&mut self.handshake, Handshake::Failed) else {
-                    return Err(Error::Internal("no handshake under way"));
-                };
-                let mut change = Change::default();
-                let mut context = Context {
-                    outbound: &mut self.sender.outbound,
-                    rng: &mut *rng,
-                    info: &mut self.info,
-                    change: &mut change,
-                    record_limit: self.record_limit,
-                };
-                let next = state.handle(message, &mut context)?;
-                self.receiver.inbound.consume_message(length);
-                if let Some(resumption) = change.apply(&mut self.receiver.inbound) {
-                    self.receiver.resumption = Some(resumption);
-                }
-                self.handshake = match next {
-                    Some(state) => Handshake::UnderWay(state),
-                    None => {
-                        if let Some(trace) = self.receiver.inbound.trace() {
-                            trace.event(&Event::Fact(Fact::Done));
-                        }
-                        self.receiver.tls13 = self.info.is_tls13();
-                        self.receiver.renegotiations = 0;
-                        self.receiver.inbound.allow_data();
-                        Handshake::Done
-                    }
-                };
-                return Ok(None);
-            }
-            match self.receiver.inbound.next()? {
-                None if self.receiver.transport_ended() => return Err(Error::Truncated),
-                None => return Ok(Some(Progress::NeedInput)),
-                Some(Received::Handshake | Received::Nothing) => {}
+                Incoming::NeedInput => return Ok(Some(Progress::NeedInput)),
                 // Inbound lets none through before the handshake is done.
-                Some(Received::Data) => {
-                    return Err(PeerMisbehaved::UnexpectedRecord(ContentType::APPLICATION_DATA).into());
-                }
-                Some(Received::Alert { warning, description }) => match description {
-                    AlertDescription::USER_CANCELED => {}
-                    // RFC 5246 §7.2.2: a warning does not end a TLS 1.2 connection.
-                    alert if warning && !self.info.is_tls13() && alert != AlertDescription::CLOSE_NOTIFY => {}
-                    alert => return Err(Error::AlertReceived(alert)),
-                },
+                Incoming::Data => return Err(PeerMisbehaved::UnexpectedRecord(ContentType::APPLICATION_DATA).into()),
+                Incoming::CloseNotify => return Err(Error::AlertReceived(AlertDescription::CLOSE_NOTIFY)),
             }
         }
     }
-}
 
-/// What the two directions tell each other.
-#[derive(Debug, Default)]
-pub(crate) struct Link {
-    /// The peer asked for a KeyUpdate of ours, due before the next data (RFC 8446 §4.6.3).
-    key_update_due: Cell<bool>,
-    /// The peer asked for a renegotiation, which is to be declined.
-    refusal_due: Cell<bool>,
-    /// The receiver failed with this; the sender owes the peer the alert.
-    failure: Cell<Option<Error>>,
-}
-
-impl Link {
-    pub(crate) fn fail(&self, error: Error) {
-        self.failure.set(Some(error));
+    /// Whether the message that waits was a HelloRequest in a client's handshake: it is ignored, and no part of the
+    /// transcript (RFC 5246 §7.4.1.1).
+    fn takes_hello_request(&mut self) -> Result<bool, Error> {
+        let message = self.receiver.message()?;
+        if message.kind() != HandshakeType::HELLO_REQUEST || !self.ignores_hello_requests() {
+            return Ok(false);
+        }
+        msg::empty(message.body(), "HelloRequest")?;
+        let length = message.whole.len();
+        self.receiver.renegotiations += 1;
+        if self.receiver.renegotiations > MAX_HELLO_REQUESTS {
+            return Err(PeerMisbehaved::TooManyRenegotiations.into());
+        }
+        self.receiver.inbound.consume_message(length);
+        Ok(true)
     }
 
-    /// Whether a refusal is due, which should not wait for data to be sent.
-    pub(crate) fn owes_refusal(&self) -> bool {
-        self.refusal_due.get()
+    /// Gives the message that waits to the handshake.
+    fn handle_message(&mut self, rng: &mut dyn CryptoRng) -> Result<(), Error> {
+        let message = self.receiver.message()?;
+        // RFC 5246 §7.1: change_cipher_spec goes before the message that is protected by what it changes to.
+        if self.receiver.inbound.awaits_change_cipher_spec() {
+            return Err(message.unexpected());
+        }
+        if message.kind() != HandshakeType::CERTIFICATE_VERIFY {
+            self.outbound.keep_received(message.whole);
+        }
+        let Handshake::UnderWay(state) = core::mem::replace(&mut self.handshake, Handshake::Failed) else {
+            return Err(Error::Internal("no handshake under way"));
+        };
+        let mut change = Change::default();
+        let mut context = Context {
+            outbound: &mut self.outbound,
+            rng,
+            info: &mut self.info,
+            change: &mut change,
+            record_limit: self.record_limit,
+        };
+        let length = message.whole.len();
+        let next = state.handle(message, &mut context)?;
+        self.receiver.inbound.consume_message(length);
+        self.receiver.version = self.info.version;
+        if let Some(resumption) = change.apply(&mut self.receiver.inbound) {
+            self.receiver.resumption = Some(resumption);
+        }
+        self.handshake = match next {
+            Some(state) => Handshake::UnderWay(state),
+            None => {
+                if let Some(trace) = self.receiver.inbound.trace() {
+                    trace.event(&Event::Fact(Fact::Done));
+                }
+                self.receiver.renegotiations = 0;
+                self.receiver.inbound.allow_data();
+                Handshake::Done
+            }
+        };
+        Ok(())
     }
+}
+
+/// What has come.
+enum Incoming {
+    /// A whole handshake message: see [`Receiver::message`].
+    Message,
+    /// Application data.
+    Data,
+    CloseNotify,
+    /// Nothing whole: more bytes are needed.
+    NeedInput,
 }
 
 /// The receiving direction.
 pub(crate) struct Receiver<'a> {
     inbound: Inbound<'a>,
     server: bool,
-    tls13: bool,
+    version: Option<ProtocolVersion>,
     key_updates: u8,
     tickets: u8,
     renegotiations: u8,
@@ -490,67 +470,92 @@ impl<'a> Receiver<'a> {
 
     fn step(&mut self, link: &Link) -> Result<Progress, Error> {
         loop {
-            if let Some(message) = self.inbound.message()? {
-                let length = message.len();
-                if let Some(trace) = self.inbound.trace() {
-                    trace.event(&Event::Message {
-                        sent: false,
-                        whole: message,
-                    });
-                }
-                let message = Message {
-                    whole: message,
-                    followed: self.inbound.has_more_than(length),
-                };
-                // Everything that may come after the handshake.
-                let update = match (message.kind(), self.tls13, self.server) {
-                    (HandshakeType::KEY_UPDATE, true, _) => {
-                        message.last()?;
-                        Some(parse_key_update(message.body())?)
-                    }
-                    (HandshakeType::NEW_SESSION_TICKET, true, false) => {
-                        let ticket = NewSessionTicket::parse_tls13(message.body())?;
-                        keep(&ticket, self.resumption.as_ref())?;
-                        self.tickets += 1;
-                        None
-                    }
-                    (HandshakeType::HELLO_REQUEST, false, false) | (HandshakeType::CLIENT_HELLO, false, true) => {
-                        if message.kind() == HandshakeType::HELLO_REQUEST {
-                            msg::empty(message.body(), "HelloRequest")?;
-                        }
-                        self.renegotiations += 1;
-                        link.refusal_due.set(true);
-                        None
-                    }
-                    _ => return Err(message.unexpected()),
-                };
-                if self.tickets > MAX_TICKETS {
-                    return Err(PeerMisbehaved::TooManyTickets.into());
-                }
-                if self.renegotiations > MAX_RENEGOTIATIONS {
-                    return Err(PeerMisbehaved::TooManyRenegotiations.into());
-                }
-                self.inbound.consume_message(length);
-                if let Some(request) = update {
-                    self.key_update(request, link)?;
-                }
-                continue;
-            }
-            match self.inbound.next()? {
-                None if self.transport_ended() => return Err(Error::Truncated),
-                None => return Ok(Progress::NeedInput),
-                Some(Received::Handshake | Received::Nothing) => {}
-                Some(Received::Data) => {
+            match self.poll()? {
+                Incoming::Message => self.handle_message(link)?,
+                Incoming::NeedInput => return Ok(Progress::NeedInput),
+                Incoming::Data => {
                     self.key_updates = 0;
                     return Ok(Progress::Data);
                 }
+                Incoming::CloseNotify => return Ok(Progress::Closed),
+            }
+        }
+    }
+
+    /// Processes records until there is something to be acted on. Warnings that end nothing are passed over. A message has
+    /// to be taken before the next call.
+    fn poll(&mut self) -> Result<Incoming, Error> {
+        loop {
+            if let Some(whole) = self.inbound.message()? {
+                if let Some(trace) = self.inbound.trace() {
+                    trace.event(&Event::Message { sent: false, whole });
+                }
+                return Ok(Incoming::Message);
+            }
+            match self.inbound.next()? {
+                None if self.inbound.ended() => return Err(Error::Truncated),
+                None => return Ok(Incoming::NeedInput),
+                Some(Received::Handshake | Received::Nothing) => {}
+                Some(Received::Data) => return Ok(Incoming::Data),
                 Some(Received::Alert { warning, description }) => match description {
-                    AlertDescription::CLOSE_NOTIFY => return Ok(Progress::Closed),
+                    AlertDescription::CLOSE_NOTIFY => return Ok(Incoming::CloseNotify),
                     AlertDescription::USER_CANCELED => {}
-                    _ if warning && !self.tls13 => {}
+                    // RFC 5246 §7.2.2: a warning does not end a TLS 1.2 connection.
+                    _ if warning && !self.is_tls13() => {}
                     alert => return Err(Error::AlertReceived(alert)),
                 },
             }
+        }
+    }
+
+    fn is_tls13(&self) -> bool {
+        self.version == Some(ProtocolVersion::TLS13)
+    }
+
+    /// The message that waits.
+    fn message(&self) -> Result<Message<'_>, Error> {
+        let whole = self.inbound.message()?.ok_or(Error::Internal("no message waits"))?;
+        Ok(Message {
+            whole,
+            followed: self.inbound.has_more_than(whole.len()),
+        })
+    }
+
+    /// Takes the message that waits: everything that may come after the handshake.
+    fn handle_message(&mut self, link: &Link) -> Result<(), Error> {
+        let message = self.message()?;
+        let length = message.whole.len();
+        let update = match (message.kind(), self.is_tls13(), self.server) {
+            (HandshakeType::KEY_UPDATE, true, _) => {
+                message.last()?;
+                Some(parse_key_update(message.body())?)
+            }
+            (HandshakeType::NEW_SESSION_TICKET, true, false) => {
+                let ticket = NewSessionTicket::parse_tls13(message.body())?;
+                keep(&ticket, self.resumption.as_ref())?;
+                self.tickets += 1;
+                None
+            }
+            (HandshakeType::HELLO_REQUEST, false, false) | (HandshakeType::CLIENT_HELLO, false, true) => {
+                if message.kind() == HandshakeType::HELLO_REQUEST {
+                    msg::empty(message.body(), "HelloRequest")?;
+                }
+                self.renegotiations += 1;
+                link.set_refusal_due(true);
+                None
+            }
+            _ => return Err(message.unexpected()),
+        };
+        if self.tickets > MAX_TICKETS {
+            return Err(PeerMisbehaved::TooManyTickets.into());
+        }
+        if self.renegotiations > MAX_RENEGOTIATIONS {
+            return Err(PeerMisbehaved::TooManyRenegotiations.into());
+        }
+        self.inbound.consume_message(length);
+        match update {
+            Some(request) => self.key_update(request, link),
+            None => Ok(()),
         }
     }
 
@@ -561,14 +566,10 @@ impl<'a> Receiver<'a> {
         }
         match request {
             0 => {}
-            1 => link.key_update_due.set(true),
+            1 => link.set_key_update_due(true),
             _ => return Err(PeerMisbehaved::IllegalParameter("KeyUpdateRequest").into()),
         }
         self.inbound.update_key()
-    }
-
-    fn transport_ended(&self) -> bool {
-        self.inbound.ended()
     }
 }
 
@@ -603,60 +604,4 @@ fn keep(ticket: &NewSessionTicket<'_>, resumption: Option<&Resumption<'_>>) -> R
         identity: resumption.identity,
     });
     Ok(())
-}
-
-/// The sending direction.
-pub(crate) struct Sender<'a> {
-    outbound: Outbound<'a>,
-}
-
-impl Sender<'_> {
-    pub(crate) fn pending(&self) -> &[u8] {
-        self.outbound.pending()
-    }
-
-    pub(crate) fn sent(&mut self, count: usize) {
-        self.outbound.sent(count);
-    }
-
-    pub(crate) fn write(&mut self, link: &Link, data: &[u8]) -> Result<usize, Error> {
-        self.settle(link);
-        if let Some(error) = link.failure.get() {
-            return Err(error);
-        }
-        if self.outbound.is_closed() {
-            return Err(Error::Internal("the connection is closed for writing"));
-        }
-        if link.key_update_due.get() && !data.is_empty() {
-            if !self.outbound.has_room_for_key_update() {
-                return Ok(0);
-            }
-            link.key_update_due.set(false);
-            self.outbound.key_update()?;
-        }
-        self.outbound.data(data)
-    }
-
-    /// Queues the alerts that are owed for what the other direction has seen. A refusal stays due until there is room
-    /// for it.
-    pub(crate) fn settle(&mut self, link: &Link) {
-        if link.refusal_due.get() {
-            let queued = self.outbound.warn(AlertDescription::NO_RENEGOTIATION);
-            link.refusal_due.set(!queued);
-        }
-        if let Some(error) = link.failure.get() {
-            self.fail(&error);
-        }
-    }
-
-    pub(crate) fn close(&mut self) {
-        self.outbound.alert(AlertDescription::CLOSE_NOTIFY);
-    }
-
-    fn fail(&mut self, error: &Error) {
-        match error.alert() {
-            Some(alert) => self.outbound.alert(alert),
-            None => self.outbound.close_silently(),
-        }
-    }
 }

@@ -24,8 +24,20 @@ pub enum Error {
     AlertReceived(AlertDescription),
     /// The peer ended the byte stream without `close_notify` (RFC 8446 §6.1): what came may be cut short.
     Truncated,
+    /// The caller asked for what the connection cannot do now.
+    Misuse(Misuse),
     /// Our side cannot go on; the text says why.
     Internal(&'static str),
+}
+
+/// How a caller misused a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// There is no data before the handshake is done.
+    HandshakeNotDone,
+    /// Nothing may follow `close_notify` or a fatal alert (RFC 8446 §6.1).
+    WriteAfterClose,
 }
 
 /// What was wrong with the encoding of a record or a message.
@@ -226,7 +238,7 @@ impl Error {
                 | PeerIncompatible::ExtendedMasterSecret => Alert::HANDSHAKE_FAILURE,
             },
             Error::Internal(_) => Alert::INTERNAL_ERROR,
-            Error::AlertReceived(_) | Error::Truncated => return None,
+            Error::AlertReceived(_) | Error::Truncated | Error::Misuse(_) => return None,
         })
     }
 }
@@ -240,12 +252,22 @@ impl fmt::Display for Error {
             Error::Certificate(refusal) => refusal.fmt(f),
             Error::AlertReceived(alert) => write!(f, "the peer refused: {alert}"),
             Error::Truncated => f.write_str("the peer ended the connection without close_notify"),
+            Error::Misuse(misuse) => misuse.fmt(f),
             Error::Internal(why) => f.write_str(why),
         }
     }
 }
 
 impl core::error::Error for Error {}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HandshakeNotDone => "no data before the handshake is done",
+            Self::WriteAfterClose => "the connection is closed for writing",
+        })
+    }
+}
 
 impl fmt::Display for InvalidMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -389,6 +411,12 @@ impl From<CertificateError> for Error {
 impl From<Full> for Error {
     fn from(_: Full) -> Self {
         Error::Internal("outbound buffer too small for the flight")
+    }
+}
+
+impl From<Misuse> for Error {
+    fn from(misuse: Misuse) -> Self {
+        Error::Misuse(misuse)
     }
 }
 

@@ -25,6 +25,7 @@ pub mod error;
 mod flight;
 mod handshake;
 mod inbound;
+mod link;
 pub mod msg;
 mod outbound;
 pub mod pki;

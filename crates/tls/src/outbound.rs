@@ -4,8 +4,9 @@ use core::ops::Range;
 
 use super::alert::{self, AlertDescription};
 use super::codec::{Full, Writer};
-use super::error::Error;
+use super::error::{Error, Misuse};
 use super::flight::Flight;
+use super::link::Link;
 use super::msg;
 use super::record::{HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, RecordKey};
 use super::registry::{ContentType, HandshakeType};
@@ -70,11 +71,6 @@ impl<'b> Outbound<'b> {
             self.start = 0;
             self.end = 0;
         }
-    }
-
-    /// Whether nothing more may be written.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
     }
 
     /// Puts at most `content` bytes into a record from now on.
@@ -160,7 +156,7 @@ impl<'b> Outbound<'b> {
 
     fn handshake<R>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>) -> Result<R, Error> {
         if self.closed {
-            return Err(CLOSED);
+            return Err(Misuse::WriteAfterClose.into());
         }
         let start = self.content_start();
         let space = self.buffer.get_mut(start..).unwrap_or_default();
@@ -199,9 +195,51 @@ impl<'b> Outbound<'b> {
         Ok(())
     }
 
-    /// Queues as much of `data` as fits into one record and the buffer, and returns how much that was; 0 when
-    /// something has to be sent first.
-    pub(crate) fn data(&mut self, data: &[u8]) -> Result<usize, Error> {
+    /// Queues as much of `data` as fits into one record and the buffer, behind what is due before it, and returns how much
+    /// that was; 0 when something has to be sent first.
+    pub(crate) fn write(&mut self, link: &Link, data: &[u8]) -> Result<usize, Error> {
+        self.settle(link);
+        if let Some(error) = link.failure() {
+            return Err(error);
+        }
+        if self.closed {
+            return Err(Misuse::WriteAfterClose.into());
+        }
+        if link.key_update_due() && !data.is_empty() {
+            if !self.has_room_for_key_update() {
+                return Ok(0);
+            }
+            link.set_key_update_due(false);
+            self.key_update()?;
+        }
+        self.data(data)
+    }
+
+    /// Queues the alerts that are due for what the other direction has received. A refusal stays due until there is room
+    /// for it.
+    pub(crate) fn settle(&mut self, link: &Link) {
+        if link.refusal_due() && self.warn(AlertDescription::NO_RENEGOTIATION) {
+            link.set_refusal_due(false);
+        }
+        if let Some(error) = link.failure() {
+            self.fail(&error);
+        }
+    }
+
+    /// Queues close_notify and closes this side.
+    pub(crate) fn close(&mut self) {
+        self.alert(AlertDescription::CLOSE_NOTIFY);
+    }
+
+    /// Closes this side for `error`, with the alert that belongs to it, if any.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        match error.alert() {
+            Some(alert) => self.alert(alert),
+            None => self.closed = true,
+        }
+    }
+
+    fn data(&mut self, data: &[u8]) -> Result<usize, Error> {
         self.forget_messages();
         if let Some(key) = self.key.as_ref().filter(|key| key.exhausted()) {
             // RFC 8446 §5.5: the limit counts the KeyUpdate, too.
@@ -232,12 +270,12 @@ impl<'b> Outbound<'b> {
     }
 
     /// Whether a KeyUpdate finds room and leaves the reserve for an alert.
-    pub(crate) fn has_room_for_key_update(&self) -> bool {
+    fn has_room_for_key_update(&self) -> bool {
         self.buffer.len().saturating_sub(self.end) >= RESERVE
     }
 
     /// Queues a KeyUpdate that asks for none in return, and changes to the next key (RFC 8446 §4.6.3).
-    pub(crate) fn key_update(&mut self) -> Result<(), Error> {
+    fn key_update(&mut self) -> Result<(), Error> {
         const UPDATE_NOT_REQUESTED: u8 = 0;
         self.message(|writer| {
             msg::emit(writer, HandshakeType::KEY_UPDATE, |writer| {
@@ -254,7 +292,7 @@ impl<'b> Outbound<'b> {
     }
 
     /// Queues an alert and closes this side. Nothing happens when it is closed already.
-    pub(crate) fn alert(&mut self, description: AlertDescription) {
+    fn alert(&mut self, description: AlertDescription) {
         if self.closed {
             return;
         }
@@ -264,7 +302,7 @@ impl<'b> Outbound<'b> {
 
     /// Queues an alert that closes nothing. Returns whether it is done with: false when something has to be sent first.
     #[must_use]
-    pub(crate) fn warn(&mut self, description: AlertDescription) -> bool {
+    fn warn(&mut self, description: AlertDescription) -> bool {
         if self.closed {
             return true;
         }
@@ -283,11 +321,6 @@ impl<'b> Outbound<'b> {
             // The reserve makes room for it; without it the peer would have to do without.
             let _ = self.seal_all(ContentType::ALERT, 2);
         }
-    }
-
-    /// Closes this side without a word.
-    pub(crate) fn close_silently(&mut self) {
-        self.closed = true;
     }
 
     /// Where the content of the next record goes.
@@ -353,8 +386,6 @@ impl<'b> Outbound<'b> {
     }
 }
 
-/// Nothing may follow the last alert (RFC 8446 §6.1).
-const CLOSED: Error = Error::Internal("the connection is closed for writing");
 /// The buffer was smaller than a flight, which is checked when the connection is made.
 const NO_SPACE: Error = Error::Internal("outbound buffer too small");
 
@@ -430,7 +461,7 @@ mod tests {
             outbound.set_key(new());
             assert_eq!(outbound.data(b"last"), Ok(4));
             assert!(matches!(outbound.data(b"over"), Err(Error::Internal(_))));
-            assert!(outbound.is_closed());
+            assert!(outbound.closed);
             // No KeyUpdate, which there is not in TLS 1.2.
             let (mut opener, mut bytes) = (new(), outbound.pending().to_vec());
             let mut records = Vec::new();
@@ -548,9 +579,9 @@ mod tests {
         let mut outbound = Outbound::new(&mut buffer);
         outbound.alert(AlertDescription::CLOSE_NOTIFY);
         outbound.alert(AlertDescription::DECODE_ERROR);
-        assert!(outbound.is_closed());
+        assert!(outbound.closed);
         let late = outbound.handshake(|writer| writer.bytes(&[2, 0, 0, 0]).map_err(|_| NO_SPACE));
-        assert!(matches!(late, Err(Error::Internal(_))));
+        assert_eq!(late, Err(Misuse::WriteAfterClose.into()));
         assert_eq!(outbound.pending(), [21, 3, 3, 0, 2, 1, 0]);
     }
 }

@@ -6,8 +6,10 @@ use core::task::Poll;
 use embedded_io_async::{BufRead, ErrorKind, ErrorType, Read, Write};
 use rand_core::CryptoRng;
 
-use super::connection::{Connection, Info, Link, Progress, Receiver, Sender};
+use super::connection::{Connection, Info, Progress, Receiver};
 use super::error::Error;
+use super::link::Link;
+use super::outbound::Outbound;
 
 /// TLS over `T`.
 ///
@@ -126,7 +128,7 @@ impl<T: Read + Write> BufRead for Stream<'_, T> {
                 let progress = receiver.advance(link)?;
                 // A peer that asked for a renegotiation waits for the refusal, and may send nothing more until then.
                 // Where there is no room for it, there is once what is pending has been sent.
-                while link.owes_refusal() {
+                while link.refusal_due() {
                     sender.settle(link);
                     while !sender.pending().is_empty() {
                         send(sender, &mut self.transport).await?;
@@ -209,7 +211,7 @@ impl<R: Read> BufRead for ReadHalf<'_, '_, R> {
 /// The sending direction of a [`Stream`]. When the [`ReadHalf`] has failed, the next write or flush here sends the
 /// alert that says so to the peer, and a write fails with the same error.
 pub struct WriteHalf<'s, 'a, W> {
-    sender: &'s mut Sender<'a>,
+    sender: &'s mut Outbound<'a>,
     link: &'s Link,
     transport: W,
 }
@@ -335,7 +337,7 @@ async fn receive<R: Read>(receiver: &mut Receiver<'_>, transport: &mut R) -> Res
 /// Protects some of `data`, after sending what is in the way. Once protected it counts as written: nothing is awaited
 /// after that, so a dropped write has either written nothing or returned.
 async fn write<W: Write>(
-    sender: &mut Sender<'_>,
+    sender: &mut Outbound<'_>,
     link: &Link,
     transport: &mut W,
     data: &[u8],
@@ -363,7 +365,7 @@ async fn write<W: Write>(
     }
 }
 
-async fn send<W: Write>(sender: &mut Sender<'_>, transport: &mut W) -> Result<(), StreamError<W::Error>> {
+async fn send<W: Write>(sender: &mut Outbound<'_>, transport: &mut W) -> Result<(), StreamError<W::Error>> {
     match transport
         .write(sender.pending())
         .await

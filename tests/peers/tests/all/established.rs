@@ -5,7 +5,7 @@ use postern_peers::hello::{X25519, message, record};
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::{echo, exchange, pki, rng, server_config};
 use postern_tls::crypto::suite::CipherSuite;
-use postern_tls::error::{InvalidMessage, PeerMisbehaved};
+use postern_tls::error::{InvalidMessage, Misuse, PeerMisbehaved};
 use postern_tls::{AlertDescription as Alert, Connection, Error, FULL_INBOUND, HandshakeType, Progress};
 use rustls::crypto::ring;
 
@@ -203,7 +203,7 @@ fn close_notify_from_us() {
     established(|client, probe| {
         probe.server.close();
         assert_eq!(client.open(probe), (21, vec![1, 0]));
-        assert!(matches!(probe.write(b"more"), Err(Error::Internal(_))));
+        assert_eq!(probe.write(b"more"), Err(Misuse::WriteAfterClose.into()));
         // Data still comes, and key updates, which nobody answers any more.
         let bytes = [client.seal(23, b"in "), update(client, 1), client.seal(23, b"flight")].concat();
         assert_eq!(probe.feed(&bytes), Ok(Progress::NeedInput));
@@ -222,7 +222,7 @@ fn close_during_the_handshake() {
     probe.server.close();
     assert_eq!(probe.record(), Some(record(21, &[1, 0])));
     let hello = Client::new(X25519).hello_record();
-    assert!(matches!(probe.feed(&hello), Err(Error::Internal(_))));
+    assert_eq!(probe.feed(&hello), Err(Misuse::WriteAfterClose.into()));
     assert!(probe.is_silent() && probe.server.is_handshaking());
 }
 

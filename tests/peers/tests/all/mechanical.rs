@@ -244,7 +244,7 @@ fn messages_dropped_doubled_swapped_and_changed() {
 #[track_caller]
 fn complained(end: &mut End<'_>, what: &str) {
     match end.result {
-        Ok(_) | Err(Error::AlertReceived(_) | Error::Internal(_) | Error::Truncated) => {
+        Ok(_) | Err(Error::AlertReceived(_) | Error::Internal(_) | Error::Misuse(_) | Error::Truncated) => {
             panic!("{what}: {:?}", end.result)
         }
         Err(error) => {

@@ -9,7 +9,7 @@ use embedded_io_async::{ErrorType, Read, Write};
 use postern_peers::pipe::{Peer, Pipe, Transport};
 use postern_peers::{pki, rng, server_config};
 use postern_tls::crypto::suite::CipherSuite;
-use postern_tls::error::{InvalidMessage, PeerMisbehaved};
+use postern_tls::error::{InvalidMessage, Misuse, PeerMisbehaved};
 use postern_tls::{AlertDescription as Alert, Connection, Error, FULL_INBOUND, Stream, StreamError};
 use rand_core::Rng as _;
 use rustls::crypto::ring;
@@ -343,14 +343,11 @@ fn before_the_handshake_there_is_no_data() {
     let (_, transport) = Peer::new(client(), 100, false);
     let mut stream = Stream::new(transport, connection);
     let mut buffer = [0; 10];
-    let is_internal =
-        |poll: Poll<Result<usize, Failure>>| matches!(poll, Poll::Ready(Err(StreamError::Tls(Error::Internal(_)))));
-    assert!(is_internal(poll(pin!(stream.read(&mut buffer)))));
-    assert!(is_internal(poll(pin!(stream.write(b"x")))));
-    assert!(matches!(
-        stream.split(Transport::halves).err(),
-        Some(Error::Internal(_))
-    ));
+    let misuse = Error::from(Misuse::HandshakeNotDone);
+    let refused = Poll::Ready(Err(StreamError::Tls(misuse)));
+    assert_eq!(poll(pin!(stream.read(&mut buffer))), refused);
+    assert_eq!(poll(pin!(stream.write(b"x"))), refused);
+    assert_eq!(stream.split(Transport::halves).err(), Some(misuse));
 }
 
 #[test]
@@ -361,10 +358,10 @@ fn the_ends_of_a_stream() {
         assert_eq!(run!(peer, || false, stream.read(&mut [])), Ok(0));
         assert_eq!(run!(peer, || false, stream.write(&[])), Ok(0));
         run!(peer, || false, stream.close()).unwrap();
-        assert!(matches!(
+        assert_eq!(
             run!(peer, || false, stream.write(b"x")),
-            Err(StreamError::Tls(Error::Internal(_)))
-        ));
+            Err(StreamError::Tls(Misuse::WriteAfterClose.into()))
+        );
         run!(peer, || false, stream.close()).unwrap();
         // Reading goes on.
         peer.to_send.extend(b"half");
