@@ -1,7 +1,9 @@
 //! `pki/wizard`, in a directory of its own.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use super::Scratch;
 
@@ -26,14 +28,29 @@ impl Wizard {
         wizard
     }
 
-    /// Where the script is.
+    /// The program, built once.
+    pub fn program() -> &'static Path {
+        static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+        PROGRAM.get_or_init(|| {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--quiet", "--locked", "-p", "postern-wizard"]);
+            cargo.args(["--message-format", "json-render-diagnostics"]);
+            let (status, out, err) = end(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
+            assert_eq!(status, 0, "{err}");
+            let (_, path) = out.split_once("\"executable\":\"").expect(&out);
+            path.split('"').next().unwrap().into()
+        })
+    }
+
+    /// Where the script is that runs it.
     pub fn script() -> PathBuf {
+        Self::program();
         Path::new(env!("CARGO_MANIFEST_DIR")).join("pki/wizard")
     }
 
     /// The script, to be run beside the directory.
     pub fn command(&self) -> Command {
-        // It cannot trap a signal that whoever started the tests has had ignored, as nohup does.
+        // A signal that is ignored when the tests start, as under nohup, stays ignored.
         let mut command = Command::new("env");
         command.arg("--default-signal=HUP,INT,TERM");
         command.arg(Self::script());
@@ -80,6 +97,21 @@ impl Wizard {
         assert_eq!(status, 0, "{text}");
         text.trim().strip_prefix("serial=").unwrap().to_owned()
     }
+}
+
+/// Everything below a directory but its lock, with its content.
+pub fn tree(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(tree(&path));
+        } else if !path.ends_with("ca/lock") {
+            all.push((path.to_str().unwrap().to_owned(), fs::read(&path).unwrap()));
+        }
+    }
+    all.sort();
+    all
 }
 
 /// Runs a program to its end: exit status (-1 by a signal), standard output, standard error.
