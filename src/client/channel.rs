@@ -1,6 +1,6 @@
 //! What the client speaks over a connection: the bytes as they are, or TLS.
 
-use embassy_time::{Duration, with_timeout};
+use embassy_time::{Duration, Instant};
 use embedded_io_async::{Read, Write};
 use rand_core::CryptoRng;
 
@@ -8,11 +8,11 @@ use super::error::{ClientError, Ended};
 use super::remote::{Name, Remote, Session};
 use crate::dial::Host;
 use crate::endpoint::traces::{Narrators, Traces};
-use crate::endpoint::{Description, log_own_certificate, wipe};
+use crate::endpoint::{Description, Endpoint, HandshakeError, wipe};
 use crate::net::{self, Transport};
 use crate::pki::verify::{Clock, ServerName};
 use crate::tls::session::MAX_TICKET;
-use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache, Stream};
+use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache};
 
 /// Servers whose TLS sessions are kept for resumption.
 pub const SESSIONS: usize = 4;
@@ -111,40 +111,26 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         }
         let connection = Connection::client(config, self.inbound, self.outbound, &mut self.rng)
             .map_err(|_| ClientError::NoTls("the TLS client has too little memory"))?;
-        let mut stream = Stream::new(stream, connection);
-        let result = with_timeout(self.handshake, stream.handshake(&mut self.rng)).await;
-        log_own_certificate(peer, stream.info());
-        match result {
-            Ok(Ok(())) => {}
-            failed => {
-                // The alert is on its way, and a reset must not overtake it: the rest happens without an owner.
-                stream.transport().shutdown();
-                return Err(match failed {
-                    Ok(Err(error)) => ClientError::Handshake(error.into()),
-                    _ => ClientError::HandshakeTimedOut(self.handshake),
-                });
+        let mut endpoint = Endpoint::new(stream, connection, None);
+        let deadline = Instant::now().saturating_add(self.handshake);
+        match endpoint.handshake(&mut self.rng, deadline).await {
+            Ok(()) => {}
+            Err(HandshakeError::Failed(error)) => return Err(ClientError::Handshake(error.into())),
+            Err(HandshakeError::TimedOut) => {
+                endpoint.shutdown();
+                return Err(ClientError::HandshakeTimedOut(self.handshake));
             }
         }
-        let info = stream.info();
-        if let Some(who) = info.peer {
-            let (subject, key) = (who.subject, who.key());
-            let status = if info.stapled {
-                ", which its OCSP response confirms"
-            } else {
-                ""
-            };
-            match info.root {
-                Some(root) => ::log::debug!("tls client: {remote}: this is {subject}, {key}, by {root}{status}"),
-                None => ::log::debug!("tls client: {remote}: this is {subject}, {key}"),
-            }
+        if let Some(proof) = endpoint.proof() {
+            ::log::debug!("tls client: {remote}: this is {proof}");
         }
         let session = Session {
-            description: Description::of(info),
+            description: Description::of(endpoint.info()),
             named: server_name.is_some(),
         };
         let mut ticket_log = TicketLog { remote, sessions };
         ticket_log.check();
-        Ok((Channel::Tls(stream, ticket_log), session))
+        Ok((Channel::Tls(endpoint, ticket_log), session))
     }
 }
 
@@ -195,7 +181,7 @@ pub(super) enum Channel<'a, S> {
     /// TCP alone.
     Plain(S),
     /// TLS over TCP.
-    Tls(Stream<'a, S>, TicketLog<'a>),
+    Tls(Endpoint<'a, S>, TicketLog<'a>),
 }
 
 /// Logs that a ticket was too long to be stored, once a connection.
@@ -242,13 +228,9 @@ impl<S: Transport<Error = net::Error>> Channel<'_, S> {
 
     /// Ends our side, as far as the peer takes it within `patience`.
     pub(super) async fn close(mut self, patience: Duration) {
-        if let Channel::Tls(stream, _) = &mut self {
-            // close_notify; whether it gets out or not, FIN is next.
-            let _ = with_timeout(patience, stream.close()).await;
-        }
         match &mut self {
             Channel::Plain(stream) => stream.shutdown(),
-            Channel::Tls(stream, _) => stream.transport().shutdown(),
+            Channel::Tls(endpoint, _) => endpoint.close(patience).await,
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use core::fmt;
 
-use embassy_time::{Duration, with_timeout};
+use embassy_time::{Duration, Instant, with_deadline};
 use embedded_io_async::Read as _;
 use rand_core::CryptoRng;
 
 use super::error::{ClientError, Ended};
-use crate::endpoint::WipedBuffer;
+use crate::endpoint::{Endpoint, HandshakeError, WipedBuffer};
 use crate::net::{self, Transport};
-use crate::tls::{ClientConfig, Connection, Stream};
+use crate::tls::{ClientConfig, Connection};
 
 /// How long it may take from the first byte of the handshake to the last of the text.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -68,10 +68,14 @@ pub async fn fetch<S: Transport<Error = net::Error>, R: CryptoRng>(
     let connection = Connection::client(config, &mut *inbound.0, &mut *outbound.0, &mut rng)
         .map_err(|_| ClientError::NoTls("the TLS client has too little memory"))?;
     stream.mark_established();
-    let mut stream = Stream::new(stream, connection);
-    let fetched = with_timeout(PATIENCE, async {
-        let handshake = stream.handshake(&mut rng).await;
-        handshake.map_err(|error| ClientError::Handshake(error.into()))?;
+    let mut endpoint = Endpoint::new(stream, connection, None);
+    let deadline = Instant::now().saturating_add(PATIENCE);
+    let fetched = with_deadline(deadline, async {
+        match endpoint.handshake(&mut rng, deadline).await {
+            Ok(()) => {}
+            Err(HandshakeError::Failed(error)) => return Err(ClientError::Handshake(error.into()).into()),
+            Err(HandshakeError::TimedOut) => return Err(FetchError::TimedOut),
+        }
         let most = text.len();
         let mut len = 0;
         loop {
@@ -81,7 +85,7 @@ pub async fn fetch<S: Transport<Error = net::Error>, R: CryptoRng>(
                 Some(space) => (space, false),
                 None => (&mut beyond[..], true),
             };
-            match stream.read(space).await.map_err(Ended::from) {
+            match endpoint.read(space).await.map_err(Ended::from) {
                 Ok(0) => break,
                 Ok(_) if full => return Err(FetchError::TooLong(most)),
                 Ok(count) => len += count,
@@ -89,12 +93,12 @@ pub async fn fetch<S: Transport<Error = net::Error>, R: CryptoRng>(
                 Err(why) => return Err(ClientError::Ended(why).into()),
             }
         }
-        // Our close_notify; whether it gets out or not, the text is here.
-        let _ = stream.close().await;
+        // Whether our close_notify gets out or not, the text is here.
+        endpoint.close(PATIENCE).await;
         Ok(len)
     })
     .await;
     // What was said last, an alert perhaps, must not be overtaken by a reset.
-    stream.transport().shutdown();
+    endpoint.shutdown();
     fetched.unwrap_or(Err(FetchError::TimedOut))
 }

@@ -1,15 +1,16 @@
-//! What all ends of a TLS connection have in common.
+//! An end of a TLS connection: its handshake, its end, and what is kept of it.
 //!
+//! * [`Endpoint`] runs the handshake under its deadline, sends the alert, and ends the connection.
 //! * [`Description`] is what it has negotiated.
 //! * [`traces`] keeps the narrations of the last TLS connections.
 //! * [`wipe`] overwrites a buffer when a connection is over.
 
 mod description;
+mod secure;
 pub mod traces;
 
 pub use description::Description;
-
-use crate::tls::Info;
+pub use secure::{Endpoint, Halves, HandshakeError};
 
 /// Overwrites a buffer that has held what a peer sent or was sent.
 pub fn wipe(buffer: &mut [u8]) {
@@ -27,9 +28,5 @@ impl Drop for WipedBuffer<'_> {
     }
 }
 
-/// Logs that the server asked for a certificate, and that the own one could not be sent.
-pub(crate) fn log_own_certificate(server: impl core::fmt::Display, info: &Info<'_>) {
-    if info.no_own_scheme {
-        ::log::warn!("{server}: own certificate has no scheme, type or issuer that the server accepts");
-    }
-}
+#[cfg(test)]
+mod tests;

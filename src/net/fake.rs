@@ -214,7 +214,6 @@ impl Transport for Stream {
         )
         .await
     }
-    fn abort(self) {}
 }
 
 /// Connections that wait to be accepted.

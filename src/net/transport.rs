@@ -70,10 +70,6 @@ pub trait Transport: Read + Write {
     fn shutdown(&mut self);
     /// Waits until all is acknowledged, FIN included, or the connection is gone.
     async fn drained(&mut self);
-    /// Sends RST and gives the slot back.
-    fn abort(self)
-    where
-        Self: Sized;
 }
 
 /// A listening port; dropping it closes the port.
@@ -162,7 +158,34 @@ impl Transport for net::TcpStream {
     async fn drained(&mut self) {
         self.drained().await;
     }
-    fn abort(self) {
-        self.abort();
+}
+
+impl<S: Transport> Transport for &mut S {
+    type Reader<'a>
+        = S::Reader<'a>
+    where
+        Self: 'a;
+    type Writer<'a>
+        = S::Writer<'a>
+    where
+        Self: 'a;
+
+    fn peer(&self) -> SocketAddrV4 {
+        (**self).peer()
+    }
+    fn local(&self) -> SocketAddrV4 {
+        (**self).local()
+    }
+    fn mark_established(&self) {
+        (**self).mark_established();
+    }
+    fn split(&mut self) -> (Self::Reader<'_>, Self::Writer<'_>) {
+        (**self).split()
+    }
+    fn shutdown(&mut self) {
+        (**self).shutdown();
+    }
+    async fn drained(&mut self) {
+        (**self).drained().await;
     }
 }

@@ -68,7 +68,8 @@ pub struct Entry {
     peer: Cell<SocketAddrV4>,
     port: Cell<u16>,
     since: Cell<Instant>,
-    heard: Cell<Instant>,
+    /// When bytes last came, in the handshake; [`Instant::MIN`] before the first.
+    last_read: Cell<Instant>,
     description: Cell<Description>,
     flow: Flow,
     /// Opened from here: connections to the machine do not evict it.
@@ -85,7 +86,7 @@ impl Entry {
             peer: Cell::new(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
             port: Cell::new(0),
             since: Cell::new(Instant::MIN),
-            heard: Cell::new(Instant::MIN),
+            last_read: Cell::new(Instant::MIN),
             description: Cell::new(Description {
                 version: "",
                 suite: "",
@@ -114,6 +115,7 @@ impl Entry {
         self.port.set(port);
         self.peer.set(peer);
         self.since.set(Instant::now());
+        self.last_read.set(Instant::MIN);
         self.description.set(Description::default());
         self.flow.reset();
         self.evict.reset();
@@ -121,7 +123,10 @@ impl Entry {
 
     /// How far the connection has come.
     pub fn state(&self) -> State {
-        self.state.get()
+        match self.state.get() {
+            State::Silent if self.last_read.get() > Instant::MIN => State::Handshake,
+            state => state,
+        }
     }
 
     /// What is spoken.
@@ -154,12 +159,9 @@ impl Entry {
         self.description.get()
     }
 
-    /// Says that something was received, in the handshake.
-    pub fn heard(&self) {
-        self.heard.set(Instant::now());
-        if self.state.get() == State::Silent {
-            self.state.set(State::Handshake);
-        }
+    /// When bytes of the peer last came in the handshake, as its [`Endpoint`](crate::endpoint::Endpoint) notes it.
+    pub fn last_read(&self) -> &Cell<Instant> {
+        &self.last_read
     }
 
     /// Whether the connection was asked to make room and has not decided yet.
@@ -170,14 +172,14 @@ impl Entry {
     /// From when on the connection may be asked to make room for another; `None` if never.
     pub fn evictable_from(&self) -> Option<Instant> {
         let since = self.since.get();
-        match self.state.get() {
+        match self.state() {
             State::Vacant => None,
             State::Established if self.dialled.get() => None,
             State::Established => Some(self.flow.moved().saturating_add(IDLE)),
             State::Closing => Some(since),
             State::Silent => Some(since.saturating_add(SILENT)),
             State::Handshake => Some(
-                self.heard
+                self.last_read
                     .get()
                     .saturating_add(QUIET)
                     .min(since.saturating_add(HANDSHAKE)),
@@ -216,7 +218,7 @@ impl fmt::Display for Entry {
             "  {peer:<21} :{:<5} {:<5} {:<11}",
             self.port.get(),
             self.kind.get(),
-            self.state.get()
+            self.state()
         )?;
         write!(f, " in {} out {}", self.flow.received(), self.flow.echoed())?;
         write!(f, ", {} s", self.since.get().elapsed().as_secs())?;
@@ -330,17 +332,17 @@ mod tests {
         let guard = entry.occupy(Kind::Plain, 2, PEER);
         assert!(!entry.is_asked(), "the next connection must not pay for the last one");
         assert_eq!(entry.evictable_from(), Some(entry.since() + SILENT));
-        guard.heard();
-        let heard = entry.heard.get();
+        guard.last_read().set(Instant::now());
+        let heard = entry.last_read.get();
         assert_eq!(entry.evictable_from(), Some(heard + QUIET));
-        entry.heard.set(entry.since() + Duration::from_secs(5));
+        entry.last_read.set(entry.since() + Duration::from_secs(5));
         assert_eq!(
             entry.evictable_from(),
             Some(entry.since() + HANDSHAKE),
             "trickling in does not help for ever"
         );
         guard.advance(State::Established);
-        guard.heard();
+        guard.last_read().set(Instant::now());
         let moved = entry.flow().moved();
         assert_eq!(
             (entry.state(), entry.evictable_from()),

@@ -240,7 +240,8 @@ impl<N: Network> Service<N> {
         match self.hand_over(job).await {
             Ok(()) => line.ended.wait().await,
             Err(job) => {
-                job.stream.abort();
+                // Dropping it sends RST.
+                drop(job);
                 line.failed(format_args!("{}", self.busy()));
                 Outcome::Unreached
             }

@@ -1,20 +1,19 @@
 //! Fits the TLS engine to the echo service.
 
-use embassy_time::{Duration, with_timeout};
-use embedded_io_async::{ErrorType, Read, Write};
+use embassy_time::{Duration, Instant, with_deadline};
 use rand_core::CryptoRng;
 
 use super::registry::Entry;
 use super::session::{NO_GOODBYE, Secure, Session, transport_cause};
 use crate::config::Role;
 use crate::endpoint::traces::{Narrator, Narrators, Traces};
-use crate::endpoint::{Description, log_own_certificate, wipe};
+use crate::endpoint::{Description, Endpoint, HandshakeError, wipe};
 use crate::net::{Kind, Transport};
 use crate::pki::text::Text;
 use crate::pki::verify::Clock;
 use crate::tls::error::{InvalidMessage, PeerIncompatible};
 use crate::tls::{
-    ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, ReadHalf, ServerConfig, Stream, StreamError, WriteHalf,
+    ClientConfig, ConfigError, Connection, Error, FULL_INBOUND, ReadHalf, ServerConfig, StreamError, WriteHalf,
 };
 use crate::web;
 
@@ -128,9 +127,11 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         stream: &'a mut S,
         entry: &'a Entry,
         dialled: Option<Role>,
-    ) -> Result<TlsSession<'a, S>, Self::Error> {
-        let (config, clock, rng) = self.server.as_mut().ok_or(Error::Internal("TLS cannot be served"))?;
-        let mutual = self.mutual.ok_or(Error::Internal("no mutual TLS is set up"));
+        deadline: Instant,
+    ) -> Result<TlsSession<'a, S>, HandshakeError<Self::Error>> {
+        let internal = |why| StreamError::Tls(Error::Internal(why));
+        let (config, clock, rng) = self.server.as_mut().ok_or(internal("TLS cannot be served"))?;
+        let mutual = self.mutual.ok_or(internal("no mutual TLS is set up"));
         let https = entry.kind() == Kind::Https;
         let (peer, port) = (stream.peer(), dialled.is_none().then(|| stream.local().port()));
         self.narrators = self.traces.map_or(Narrators::default(), |(shell, pages)| Narrators {
@@ -138,16 +139,18 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
             page: if https { pages.begin(peer, port) } else { None },
         });
         let trace = (!self.narrators.is_empty()).then_some(&self.narrators);
-        let mut stream = Heard { stream, entry };
         // The peer's first byte, where it was waited for.
         let mut first = None;
         let role = match dialled {
             Some(Role::Either) => {
                 let mut byte = [0];
-                match with_timeout(SILENCE, stream.read(&mut byte)).await {
+                let silent = Instant::now().saturating_add(SILENCE).min(deadline);
+                match with_deadline(silent, stream.read(&mut byte)).await {
                     Ok(count) => {
-                        first = byte.first().copied().filter(|_| !matches!(count, Ok(0)));
-                        count.map_err(StreamError::Transport)?;
+                        if count.map_err(StreamError::Transport)? > 0 {
+                            first = byte.first().copied();
+                            entry.last_read().set(Instant::now());
+                        }
                         Role::Server
                     }
                     Err(_) => Role::Client,
@@ -157,13 +160,13 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
             None => Role::Server,
         };
         // The buffers were found large enough at the start, for the same configuration.
-        const SMALL: Error = Error::Internal("the buffers have become too small");
+        let small = |_| internal("the buffers have become too small");
         let connection = if role == Role::Client {
             let mut config = mutual?.client.with_clock(clock());
             if let Some(trace) = trace {
                 config = config.with_trace(trace);
             }
-            Connection::client(config, self.inbound, self.outbound, rng).map_err(|_| SMALL)?
+            Connection::client(config, self.inbound, self.outbound, rng).map_err(small)?
         } else {
             let config = if dialled.is_some() { mutual?.server } else { *config };
             let mut config = config.with_clock(clock());
@@ -173,26 +176,20 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
             if let Some(trace) = trace {
                 config = config.with_trace(trace);
             }
-            let mut connection = Connection::server(config, self.inbound, self.outbound).map_err(|_| SMALL)?;
+            let mut connection = Connection::server(config, self.inbound, self.outbound).map_err(small)?;
             if let (Some(byte), Some(space)) = (first, connection.space().first_mut()) {
                 *space = byte;
                 connection.received(1);
             }
             connection
         };
-        let mut stream = Stream::new(stream, connection);
-        let result = stream.handshake(rng).await;
-        log_own_certificate(entry.peer(), stream.info());
-        result?;
+        let mut endpoint = Endpoint::new(stream, connection, Some(entry.last_read()));
+        endpoint.handshake(rng, deadline).await?;
         // Not on the console, which is slower than a peer can come and go.
-        if let Some(who) = stream.info().peer {
-            let (peer, subject, key) = (entry.peer(), who.subject, who.key());
-            match stream.info().root {
-                Some(root) => ::log::debug!("{peer}: this is {subject}, {key}, by {root}"),
-                None => ::log::debug!("{peer}: this is {subject}, {key}"),
-            }
+        if let Some(proof) = endpoint.proof() {
+            ::log::debug!("{peer}: this is {proof}");
         }
-        Ok(TlsSession(stream, self.narrators.page))
+        Ok(TlsSession(endpoint, self.narrators.page))
     }
 
     fn cause(error: &Self::Error) -> &'static str {
@@ -205,7 +202,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
 }
 
 /// A TLS connection after its handshake.
-pub struct TlsSession<'a, S: Transport>(Stream<'a, Heard<'a, S>>, Option<Narrator>);
+pub struct TlsSession<'a, S>(Endpoint<'a, &'a mut S>, Option<Narrator>);
 
 impl<'a, S: Transport> Session for TlsSession<'a, S> {
     type Error = StreamError<S::Error>;
@@ -231,44 +228,15 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
     }
 
     fn mark_established(&mut self) {
-        self.0.transport().stream.mark_established();
+        self.0.transport().mark_established();
     }
 
     fn split(&mut self) -> Result<(Self::Reader<'_>, Self::Writer<'_>), Self::Error> {
-        Ok(self.0.split(|transport| transport.stream.split())?)
+        Ok(self.0.split()?)
     }
 
-    async fn close(&mut self) -> Result<(), Self::Error> {
-        self.0.close().await
-    }
-}
-
-/// A transport that tells when something has come.
-struct Heard<'a, S> {
-    stream: &'a mut S,
-    entry: &'a Entry,
-}
-
-impl<S: ErrorType> ErrorType for Heard<'_, S> {
-    type Error = S::Error;
-}
-
-impl<S: Read> Read for Heard<'_, S> {
-    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, S::Error> {
-        let count = self.stream.read(buf).await?;
-        if count > 0 {
-            self.entry.heard();
-        }
-        Ok(count)
-    }
-}
-
-impl<S: Write> Write for Heard<'_, S> {
-    async fn write(&mut self, buf: &[u8]) -> Result<usize, S::Error> {
-        self.stream.write(buf).await
-    }
-    async fn flush(&mut self) -> Result<(), S::Error> {
-        self.stream.flush().await
+    async fn close(&mut self, patience: Duration) {
+        self.0.close(patience).await;
     }
 }
 
@@ -307,6 +275,7 @@ mod tests {
     use crate::testing::Script;
     use crate::testing::block_on;
     use crate::tls::Identity;
+    use embedded_io_async::Read as _;
     use std::vec::Vec;
 
     /// What a worker answers to somebody who says `hello` and then no more, how it counts that, and how far they came.
@@ -325,7 +294,10 @@ mod tests {
         peer.shutdown();
         let entry = Entry::new();
         let _guard = entry.occupy(Kind::Tls, 10007, stream.peer());
-        let error = block_on(worker.accept(&mut stream, &entry, None)).err().unwrap();
+        let accepted = block_on(worker.accept(&mut stream, &entry, None, Instant::MAX));
+        let Err(HandshakeError::Failed(error)) = accepted else {
+            panic!("a handshake that came about, or timed out");
+        };
         let mut said = vec![0; 100];
         stream.shutdown();
         let count = block_on(peer.read(&mut said)).unwrap();

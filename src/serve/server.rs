@@ -233,7 +233,8 @@ impl<N: Network> Service<N> {
                         };
                         let why = format_args!("{}: refused: {why}", job.stream.peer());
                         self.failures.log(::log::Level::Warn, why);
-                        job.stream.abort();
+                        // Dropping it sends RST.
+                        drop(job);
                     }
                 }
             };

@@ -1,11 +1,12 @@
 //! What the service wants of TLS.
 
+use embassy_time::{Duration, Instant};
 use embedded_io_async::{BufRead, ErrorKind, Write};
 
 use super::registry::Entry;
 use crate::config::Role;
-use crate::endpoint::Description;
 use crate::endpoint::traces::Narrator;
+use crate::endpoint::{Description, HandshakeError};
 use crate::net::Transport;
 use crate::pki::text::Text;
 
@@ -23,8 +24,8 @@ pub trait Secure<S: Transport> {
     fn scratch(&mut self) -> &mut [u8];
     /// Overwrites what the last session has left in memory.
     fn wipe(&mut self);
-    /// Makes the handshake, and calls [`Entry::heard`] when bytes have come. On failure the alert is sent
-    /// before this returns; the caller ends the output, and sets the deadline: the future may be dropped at any point.
+    /// Makes the handshake until `deadline`, and sets [`Entry::last_read`] when bytes have come. On failure the alert is
+    /// sent before this returns. The future may be dropped at any point.
     ///
     /// `dialled` says of a connection that was opened from here which role is taken in it; on such a one the peer must
     /// prove who it is, whatever is configured for those who connect here.
@@ -33,7 +34,8 @@ pub trait Secure<S: Transport> {
         stream: &'a mut S,
         entry: &'a Entry,
         dialled: Option<Role>,
-    ) -> Result<Self::Session<'a>, Self::Error>;
+        deadline: Instant,
+    ) -> Result<Self::Session<'a>, HandshakeError<Self::Error>>;
     /// A short name for the kind of error, by which it is counted.
     fn cause(error: &Self::Error) -> &'static str;
 }
@@ -63,8 +65,8 @@ pub trait Session {
     fn mark_established(&mut self);
     /// Both halves, usable at the same time.
     fn split(&mut self) -> Result<(Self::Reader<'_>, Self::Writer<'_>), Self::Error>;
-    /// Sends close_notify and flushes.
-    async fn close(&mut self) -> Result<(), Self::Error>;
+    /// Ends the output: with close_notify, as far as the peer takes it within `patience`, and FIN.
+    async fn close(&mut self, patience: Duration);
 }
 
 /// The cause of an end without close_notify.

@@ -6,11 +6,11 @@ use super::pump::Buffered;
 use super::registry::{Entry, SILENT};
 use super::{Desk, Limits, Secure, Service, Session, StartError, StopError};
 use crate::config::Role;
-use crate::endpoint::Description;
+use crate::endpoint::{Description, HandshakeError};
 use crate::net::fake::{FakeNetwork, Half, Stream, beside, settle};
 use crate::net::{self, Kind, Transport};
 use crate::testing::block_on;
-use embassy_time::Duration;
+use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_io_async::{Read, Write};
 use std::boxed::Box;
 use std::string::{String, ToString};
@@ -36,13 +36,15 @@ impl Secure<Stream> for FakeTls {
         stream: &'a mut Stream,
         entry: &'a Entry,
         dialled: Option<Role>,
-    ) -> Result<FakeSession<'a>, net::Error> {
+        deadline: Instant,
+    ) -> Result<FakeSession<'a>, HandshakeError<net::Error>> {
         if dialled == Some(Role::Client) {
             stream.write_all(b"M").await?;
         }
         let mut hello = [0];
-        stream.read(&mut hello).await?;
-        entry.heard();
+        let read = with_deadline(deadline, stream.read(&mut hello)).await;
+        read.map_err(|_| HandshakeError::TimedOut)??;
+        entry.last_read().set(Instant::now());
         match &hello {
             b"H" => Ok(FakeSession {
                 stream,
@@ -50,7 +52,7 @@ impl Secure<Stream> for FakeTls {
             }),
             _ => {
                 stream.write_all(b"A").await?;
-                Err(net::Error::Closed)
+                Err(net::Error::Closed.into())
             }
         }
     }
@@ -91,8 +93,9 @@ impl Session for FakeSession<'_> {
         let (reader, writer) = self.stream.split();
         Ok((Buffered::new(reader, self.scratch, 0), writer))
     }
-    async fn close(&mut self) -> Result<(), net::Error> {
-        self.stream.write_all(b"C").await
+    async fn close(&mut self, patience: Duration) {
+        let _ = with_timeout(patience, self.stream.write_all(b"C")).await;
+        self.stream.shutdown();
     }
 }
 
@@ -341,7 +344,7 @@ fn stopping_a_port_does_not_wait_for_a_place() {
         service.start(Kind::Tls, 10007, None).unwrap();
         let first = network.dial(10007, 100).unwrap();
         settle().await;
-        service.live().next().unwrap().heard();
+        service.live().next().unwrap().last_read().set(Instant::now());
         let second = network.dial(10007, 100).unwrap();
         settle().await;
         assert!(!second.was_reset(), "a handshake is under way: it waits");

@@ -5,7 +5,7 @@ use core::ops::Deref;
 use core::pin::pin;
 
 use embassy_futures::select::{Either, select};
-use embassy_time::{Duration, with_timeout};
+use embassy_time::{Duration, Instant, with_timeout};
 use embedded_io_async::{Error as _, Write as _};
 
 use super::pump::{Buffered, pump};
@@ -16,7 +16,7 @@ use super::server::Service;
 use super::session::{NO_GOODBYE, Secure, Session, transport_cause};
 use super::slot::{Desk, Job};
 use crate::config::Role;
-use crate::endpoint::wipe;
+use crate::endpoint::{HandshakeError, wipe};
 use crate::net::{End, Kind, Network, Transport};
 use crate::web;
 
@@ -127,7 +127,8 @@ impl<N: Network> Service<N> {
             // Without an owner, the rest of the words and the end are delivered yet.
             Ended::InOrder => stream.shutdown(),
             Ended::Evicted(_) if visit.state() == State::Closing => stream.shutdown(),
-            Ended::Evicted(_) | Ended::Lost => stream.abort(),
+            // Dropping it sends RST.
+            Ended::Evicted(_) | Ended::Lost => drop(stream),
         }
     }
 
@@ -169,16 +170,17 @@ impl<N: Network> Service<N> {
 
     async fn secure<T: Secure<N::Stream>>(&self, visit: &Visit<'_>, stream: &mut N::Stream, tls: &mut T) -> Ended {
         let role = visit.call.map(|(_, role)| role);
-        let mut session = match with_timeout(self.limits.get().handshake, tls.accept(stream, &visit.guard, role)).await
-        {
-            Ok(Ok(session)) => session,
-            Ok(Err(error)) => {
+        let limits = self.limits.get();
+        let deadline = Instant::now().saturating_add(limits.handshake);
+        let mut session = match tls.accept(stream, &visit.guard, role, deadline).await {
+            Ok(session) => session,
+            Err(HandshakeError::Failed(error)) => {
                 self.tally.fault(T::cause(&error));
                 self.complain(visit, format_args!("handshake failed: {error}"));
                 return Ended::InOrder;
             }
-            Err(_) => {
-                let seconds = self.limits.get().handshake.as_secs();
+            Err(HandshakeError::TimedOut) => {
+                let seconds = limits.handshake.as_secs();
                 return self.failed(
                     visit,
                     "handshake deadline",
@@ -226,7 +228,7 @@ impl<N: Network> Service<N> {
         };
         if matches!(end, End::Finished | End::Idle | End::Http) {
             visit.advance(State::Closing);
-            let _ = with_timeout(self.limits.get().goodbye, session.close()).await;
+            session.close(self.limits.get().goodbye).await;
         }
         self.pumped(visit, end, T::cause)
     }

@@ -8,7 +8,6 @@ use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
-use embedded_io_async::{ErrorType, Read, Write};
 use rand_core::CryptoRng;
 
 use core::cell::Cell;
@@ -18,12 +17,12 @@ use core::pin::pin;
 use super::server::{GOODBYE, HTTP, carry_out, goodbye};
 use super::telnet::Telnet;
 use super::{Exit, Host, Origin, run};
-use crate::endpoint::wipe;
+use crate::endpoint::{Endpoint, HandshakeError, wipe};
 use crate::log::Limiter;
 use crate::log::SECURITY;
 use crate::net::{Listener, Transport};
 use crate::pki::verify::Clock;
-use crate::tls::{Connection, ServerConfig, Stream};
+use crate::tls::{Connection, ServerConfig};
 
 /// How many can be in the handshake or in a session at a time.
 pub const SEATS: usize = 3;
@@ -82,42 +81,15 @@ impl Default for Hall {
 }
 
 /// Waits until the handshake is to make room for a connection that waits for a seat.
-async fn displaced<L: Listener>(listener: &L, heard: &Cell<Instant>) {
+async fn displaced<L: Listener>(listener: &L, last_read: &Cell<Instant>) {
     let latest = Instant::now().saturating_add(HANDSHAKE_MIN);
     loop {
-        let until = heard.get().saturating_add(QUIET).min(latest);
+        let until = last_read.get().saturating_add(QUIET).min(latest);
         match until > Instant::now() {
             true => Timer::at(until).await,
             false if listener.waiting() > 0 => return,
             false => Timer::after(RECHECK).await,
         }
-    }
-}
-
-/// A connection that notes when something was received.
-struct Heard<'a, S> {
-    stream: S,
-    heard: &'a Cell<Instant>,
-}
-
-impl<S: ErrorType> ErrorType for Heard<'_, S> {
-    type Error = S::Error;
-}
-
-impl<S: Read> Read for Heard<'_, S> {
-    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, S::Error> {
-        let count = self.stream.read(buf).await?;
-        self.heard.set(Instant::now());
-        Ok(count)
-    }
-}
-
-impl<S: Write> Write for Heard<'_, S> {
-    async fn write(&mut self, buf: &[u8]) -> Result<usize, S::Error> {
-        self.stream.write(buf).await
-    }
-    async fn flush(&mut self) -> Result<(), S::Error> {
-        self.stream.flush().await
     }
 }
 
@@ -158,32 +130,31 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
                 continue;
             }
         };
-        let heard = Cell::new(Instant::now());
-        let mut stream = Stream::new(Heard { stream, heard: &heard }, connection);
-        let handshake = select(stream.handshake(&mut seat.rng), displaced(listener, &heard));
-        match with_timeout(HANDSHAKE, handshake).await {
-            Ok(Either::First(Ok(()))) => {}
-            Ok(Either::First(Err(error))) => {
+        let last_read = Cell::new(Instant::now());
+        let mut endpoint = Endpoint::new(stream, connection, Some(&last_read));
+        let deadline = Instant::now().saturating_add(HANDSHAKE);
+        let handshake = endpoint.handshake(&mut seat.rng, deadline);
+        match select(handshake, displaced(listener, &last_read)).await {
+            Either::First(Ok(())) => {}
+            Either::First(Err(HandshakeError::Failed(error))) => {
                 refused(&error);
-                // The alert is on its way, and a reset must not overtake it.
-                stream.transport().stream.shutdown();
                 continue;
             }
-            Ok(Either::Second(())) => {
-                refused(&"evicted for a newer connection (handshake not finished)");
-                continue;
-            }
-            Err(_) => {
+            Either::First(Err(HandshakeError::TimedOut)) => {
                 refused(&format_args!("no handshake within {} s", HANDSHAKE.as_secs()));
+                continue;
+            }
+            Either::Second(()) => {
+                refused(&"evicted for a newer connection (handshake not finished)");
                 continue;
             }
         }
         // A certificate is required: nobody comes here without.
-        let Some(whose) = stream.info().peer else {
+        let Some(whose) = endpoint.info().peer else {
             refused(&"no certificate");
             continue;
         };
-        stream.transport().stream.mark_established();
+        endpoint.transport().mark_established();
         for (_, other) in hall.successor.iter().enumerate().filter(|(other, _)| *other != number) {
             other.signal(peer);
         }
@@ -194,7 +165,7 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
             whose.subject,
             whose.key()
         );
-        let mut telnet = Telnet::new(stream);
+        let mut telnet = Telnet::new(endpoint);
         // The session borrows the stream and goes before the stream does. In this order: it prints its prompt before the
         // next one takes over.
         let (words, exit) = match select(run(&mut telnet, host, Origin::Tls), ours.wait()).await {
@@ -211,17 +182,15 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
             }
             Either::First(Err(error)) => {
                 ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends: {error}");
-                telnet.get_mut().transport().stream.shutdown();
+                telnet.get_mut().shutdown();
                 continue;
             }
         };
-        let mut stream = goodbye(telnet, words).await;
-        // close_notify; whether it gets out or not, FIN is next.
-        let _ = with_timeout(GOODBYE, stream.close()).await;
-        stream.transport().stream.shutdown();
+        let mut endpoint = goodbye(telnet, words).await;
+        endpoint.close(GOODBYE).await;
         if let Some(Exit::Power(power)) = exit {
             // The network goes down with the machine.
-            let _ = with_timeout(GOODBYE, stream.transport().stream.drained()).await;
+            let _ = with_timeout(GOODBYE, endpoint.transport().drained()).await;
             carry_out(host, power);
         }
     }

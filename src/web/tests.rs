@@ -7,6 +7,7 @@ use std::vec;
 use std::vec::Vec;
 
 use embassy_futures::join::join3;
+use embassy_time::Instant;
 use embedded_io_async::{Read as _, Write as _};
 
 use super::chunk::CHUNK;
@@ -118,7 +119,7 @@ fn asked(
     };
     let serving = async {
         let guard = entry.occupy(Kind::Https, 443, far.peer());
-        let mut session = worker.accept(&mut far, &entry, None).await.unwrap();
+        let mut session = worker.accept(&mut far, &entry, None, Instant::MAX).await.unwrap();
         let page = session.page();
         meanwhile.take().unwrap()();
         let (mut reader, mut writer) = session.split().unwrap();
@@ -132,7 +133,7 @@ fn asked(
             return None;
         }
         assert!(matches!(end, End::Finished), "{end:?}");
-        session.close().await.unwrap();
+        session.close(DELIVERY).await;
         if let Some(page) = page {
             page.read(|events| {
                 for event in events {

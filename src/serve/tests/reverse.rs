@@ -5,7 +5,7 @@ use super::*;
 use crate::dial::Host;
 use crate::net::ConnectError;
 use crate::serve::REVERSES;
-use embassy_time::{Instant, Timer};
+use embassy_time::Timer;
 use std::net::Ipv4Addr;
 
 pub(super) const HOME: Host<'_> = Host::Address(Ipv4Addr::new(10, 0, 2, 2));
