@@ -64,8 +64,9 @@ mod tests {
         let (status, out, _) = end(bogo().arg("--help"));
         assert!(status == 0 && out.contains("git -C DIR checkout "), "{out}");
         for (arguments, reason) in [
-            (&[][..], "a part is missing"),
-            (&["other"], "there is no part 'other'"),
+            (&["other"][..], "there is no part 'other'"),
+            (&["order", "a"], "order takes nothing"),
+            (&["chains", "a"], "chains takes nothing"),
             (&["bogo"], "bogo takes the BoringSSL checkout"),
             (
                 &["wycheproof", "a", "b"],
