@@ -13,7 +13,7 @@ use embassy_futures::join::join;
 use embassy_time::Duration;
 use host::Machine;
 use memory::{Memory, Plan};
-use postern::client::{Client, Speech};
+use postern::client::{Client, Protocol};
 use postern::config::Config;
 use postern::crypto;
 use postern::endpoint::traces::Traces;
@@ -23,8 +23,8 @@ use postern::net::{self, Netif, TcpListener, TcpStream};
 use postern::nic::{self, PciCard};
 use postern::pki::text::Count;
 use postern::selftest;
-use postern::serve::{Desk, IDLE_TIMEOUT, IDLE_TIMEOUT_DIALLED, Limits, Service};
-use postern::shell::secure::{Hall, SEATS, Seat, secure_server};
+use postern::serve::{IDLE_TIMEOUT, IDLE_TIMEOUT_DIALLED, Limits, Service, WorkerSlot};
+use postern::shell::secure::{SESSION_SLOTS, SessionSlot, Takeover, secure_server};
 use postern::{log, shell};
 use settings::{Store, Tls};
 
@@ -123,7 +123,7 @@ fn start(
     let dbgsh = settings::secure_shell(config, store, cards.len(), &mut memory)?;
     let plan = Plan::of(&memory, config.echo.connections, cards.len());
     let netifs = bring_up(spawner, config, cards, &plan, &mut memory)?;
-    let desks = memory.slice(plan.connections, |_| Desk::<TcpStream>::new())?;
+    let desks = memory.slice(plan.connections, |_| WorkerSlot::<TcpStream>::new())?;
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     let limits = Limits {
         handshake: settings::seconds(config.tls.handshake_timeout, 10),
@@ -169,8 +169,10 @@ fn start(
 
     memory.spawn(spawner, "echo listener", 1, |_| service.listen())?;
     memory.spawn(spawner, "reverse dialler", 1, |_| service.dial(settings::seed))?;
-    memory.spawn(spawner, "plain client", 1, |_| speak_plainly(plain_client, netifs))?;
-    memory.spawn(spawner, "TLS client", 1, |_| speak(tls_client, machine, buffers.take()))?;
+    memory.spawn(spawner, "plain client", 1, |_| run_plain_client(plain_client, netifs))?;
+    memory.spawn(spawner, "TLS client", 1, |_| {
+        run_tls_client(tls_client, machine, buffers.take())
+    })?;
     memory.spawn(spawner, "serial shell", 1, |_| shell::serial(serial::Console, machine))?;
     memory.spawn(spawner, "clock", 1, |_| clock::maintain())?;
     memory.spawn(spawner, "serial port", 1, |_| serial::poll())?;
@@ -180,15 +182,15 @@ fn start(
             telnet(netifs.get(n), machine)
         })?;
     }
-    for (netif, seats) in netifs.iter().zip(dbgsh) {
+    for (netif, slots) in netifs.iter().zip(dbgsh) {
         let port = config.vmm.tls_dbgsh;
         match netif.listen_reserved(port, RESERVED) {
             Ok(listener) => {
-                // A seat is for those who begin a handshake.
-                let (listener, hall) = (&*memory.value(listener.defer())?, &*memory.value(Hall::new())?);
-                let mut seats = seats.into_iter();
-                memory.spawn(spawner, "TLS shell", SEATS, |n| {
-                    secure_shell(listener, machine, seats.next(), hall, n)
+                // A slot is for those who begin a handshake.
+                let (listener, takeover) = (&*memory.value(listener.defer())?, &*memory.value(Takeover::new())?);
+                let mut slots = slots.into_iter();
+                memory.spawn(spawner, "TLS shell", SESSION_SLOTS, |n| {
+                    secure_shell(listener, machine, slots.next(), takeover, n)
                 })?;
                 ::log::info!("debug shell over TLS on port {port} of {}", netif.name());
             }
@@ -296,7 +298,7 @@ async fn work(
     traces: (&'static Traces, &'static Traces),
     buffers: Option<[&'static mut [u8]; 2]>,
 ) {
-    let (Some([inbound, outbound]), Some(desk)) = (buffers, service.take_desk()) else {
+    let (Some([inbound, outbound]), Some(desk)) = (buffers, service.take_slot()) else {
         return;
     };
     loop {
@@ -309,33 +311,33 @@ async fn work(
 }
 
 /// The task of the plain echo client.
-async fn speak_plainly(client: &'static Client, netifs: &'static [Netif]) {
+async fn run_plain_client(client: &'static Client, netifs: &'static [Netif]) {
     loop {
-        client.run(netifs, Speech::<entropy::Rng>::Plain).await;
+        client.run(netifs, Protocol::<entropy::Rng>::Plain).await;
     }
 }
 
 /// The task of the TLS echo client.
-async fn speak(client: &'static Client, machine: &'static Machine, buffers: Option<[&'static mut [u8]; 2]>) {
+async fn run_tls_client(client: &'static Client, machine: &'static Machine, buffers: Option<[&'static mut [u8]; 2]>) {
     let Some([inbound, outbound]) = buffers else { return };
     loop {
-        let speak = async |tls: Tls<'_>| {
-            let speech = settings::speech(&tls, machine.traces, [&mut *inbound, &mut *outbound]);
-            client.run(machine.netifs, speech).await;
+        let run = async |tls: Tls<'_>| {
+            let protocol = settings::client_protocol(&tls, machine.traces, [&mut *inbound, &mut *outbound]);
+            client.run(machine.netifs, protocol).await;
         };
-        machine.store.with(speak).await;
+        machine.store.with(run).await;
     }
 }
 
 /// Connections that a debug shell has places for, however many the echo servers have.
 const RESERVED: usize = 4;
 
-/// A seat of the debug shell over TLS.
+/// A slot of the debug shell over TLS.
 async fn secure_shell(
     listener: &'static TcpListener,
     machine: &'static Machine,
     buffers: Option<[&'static mut [u8]; 2]>,
-    hall: &'static Hall,
+    takeover: &'static Takeover,
     number: usize,
 ) {
     let (Some([inbound, outbound]), Some(mut changes)) = (buffers, machine.store.changes()) else {
@@ -346,21 +348,21 @@ async fn secure_shell(
             let changed = async {
                 changes.changed().await;
             };
-            let (config, rng) = match settings::seat(&tls) {
-                Ok(seat) => seat,
+            let (config, rng) = match settings::session_slot(&tls) {
+                Ok(slot) => slot,
                 Err(why) => {
                     ::log::error!("debug shell over TLS: {why}");
                     return changed.await;
                 }
             };
-            let seat = Seat {
+            let slot = SessionSlot {
                 config,
                 clock: settings::now,
                 rng,
                 inbound: &mut *inbound,
                 outbound: &mut *outbound,
             };
-            secure_server(listener, machine, seat, hall, number, changed).await;
+            secure_server(listener, machine, slot, takeover, number, changed).await;
         };
         machine.store.with(serve).await;
     }

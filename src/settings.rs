@@ -9,7 +9,7 @@ pub(crate) mod tls;
 use core::fmt::Write as _;
 
 use embassy_time::Duration;
-use postern::client::{Speech, TlsClient, outbound_len};
+use postern::client::{Protocol, TlsClient, outbound_len};
 use postern::config::{Config, Path, Scratch};
 use postern::dial::{self, Proxy};
 use postern::endpoint::traces::Traces;
@@ -23,7 +23,7 @@ use postern::selftest::{self, SelfTest};
 use postern::serve::Service;
 use postern::serve::reverse;
 use postern::serve::secure::TlsWorker;
-use postern::shell::secure::SEATS;
+use postern::shell::secure::SESSION_SLOTS;
 use postern::tls::{MIN_OUTBOUND, ServerConfig};
 use rand_core::Rng as _;
 
@@ -145,18 +145,18 @@ pub(crate) fn client_buffers(
 }
 
 /// What the TLS client speaks, or why it cannot.
-pub(crate) fn speech<'a>(
+pub(crate) fn client_protocol<'a>(
     tls: &Tls<'a>,
     traces: &'static Traces,
     [inbound, outbound]: [&'a mut [u8]; 2],
-) -> Speech<'a, entropy::Rng> {
+) -> Protocol<'a, entropy::Rng> {
     match tls.client {
-        Ok(tls::Client { config, named, rng, .. }) => Speech::Tls(
+        Ok(tls::Client { config, named, rng, .. }) => Protocol::Tls(
             TlsClient::new(config, now, tls.handshake, rng, inbound, outbound)
                 .with_names(named)
                 .with_traces(traces),
         ),
-        Err(why) => Speech::Unable(why),
+        Err(why) => Protocol::Unable(why),
     }
 }
 
@@ -183,19 +183,19 @@ pub(crate) fn selftest<'a>(tls: &Tls<'a>, buffer: &'a mut [u8]) -> SelfTest<'a, 
     }
 }
 
-/// The buffers of the seats of the debug shell over TLS, for each of so many cards; none where it is not configured, or
+/// The buffers of the slots of the debug shell over TLS, for each of so many cards; none where it is not configured, or
 /// cannot be.
 pub(crate) fn secure_shell(
     config: &Config,
     store: &'static Store,
     cards: usize,
     memory: &mut Memory,
-) -> Result<heapless::Vec<[[&'static mut [u8]; 2]; SEATS], { nic::MAX_CARDS }>, memory::Short> {
+) -> Result<heapless::Vec<[[&'static mut [u8]; 2]; SESSION_SLOTS], { nic::MAX_CARDS }>, memory::Short> {
     let mut all = heapless::Vec::new();
     if config.vmm.tls_dbgsh == 0 {
         return Ok(all);
     }
-    let flight = match store.look(|tls| Ok(seat(&tls)?.0.flight_len())) {
+    let flight = match store.look(|tls| Ok(session_slot(&tls)?.0.flight_len())) {
         Ok(flight) => flight,
         Err(why) => {
             let why: &str = why;
@@ -205,20 +205,20 @@ pub(crate) fn secure_shell(
     };
     let outbound = flight.max(MIN_OUTBOUND).max(memory::outbound(store));
     for _ in 0..cards {
-        let mut seats = heapless::Vec::<_, SEATS>::new();
-        for _ in 0..SEATS {
-            let seat = [memory.buffer(memory::WORKER_INBOUND)?, memory.buffer(outbound)?];
-            let _ = seats.push(seat); // there are as many as fit
+        let mut slots = heapless::Vec::<_, SESSION_SLOTS>::new();
+        for _ in 0..SESSION_SLOTS {
+            let slot = [memory.buffer(memory::WORKER_INBOUND)?, memory.buffer(outbound)?];
+            let _ = slots.push(slot); // there are as many as fit
         }
-        if let Ok(seats) = seats.into_array() {
-            let _ = all.push(seats); // there are no more cards than fit
+        if let Ok(slots) = slots.into_array() {
+            let _ = all.push(slots); // there are no more cards than fit
         }
     }
     Ok(all)
 }
 
-/// With what a seat of the debug shell over TLS serves.
-pub(crate) fn seat<'a>(tls: &Tls<'a>) -> Result<(ServerConfig<'a>, entropy::Rng), &'static str> {
+/// With what a slot of the debug shell over TLS serves.
+pub(crate) fn session_slot<'a>(tls: &Tls<'a>) -> Result<(ServerConfig<'a>, entropy::Rng), &'static str> {
     let identity = tls.server?;
     Ok((identity.mutual?.server, identity.rng))
 }

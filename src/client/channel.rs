@@ -1,4 +1,4 @@
-//! What the client speaks over a connection: the bytes as they are, or TLS.
+//! The client's protocols: TCP alone, or TLS.
 
 use embassy_time::{Duration, Instant};
 use embedded_io_async::{Read, Write};
@@ -17,15 +17,15 @@ use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache};
 /// Servers whose TLS sessions are kept for resumption.
 pub const SESSIONS: usize = 4;
 
-/// What a client speaks.
+/// What a client runs over a connection.
 // Held inline: there is no heap.
 #[allow(clippy::large_enum_variant)]
-pub enum Speech<'b, R> {
+pub enum Protocol<'b, R> {
     /// TCP alone.
     Plain,
     /// TLS over TCP.
     Tls(TlsClient<'b, R>),
-    /// TLS, which cannot be spoken for this reason (`no entropy: ...`, `no CA is configured: ...`).
+    /// TLS, which is unavailable for this reason (`no entropy: ...`, `no CA is configured: ...`).
     Unable(&'static str),
 }
 
@@ -45,8 +45,8 @@ pub struct TlsClient<'b, R> {
 }
 
 impl<'b, R: CryptoRng> TlsClient<'b, R> {
-    /// A client for `config`, in which each connection puts the name that it asks for and the time that `clock` tells. A
-    /// handshake is given up after `handshake`.
+    /// A client for `config`, to which each connection adds the expected name and the time of `clock`. A handshake
+    /// times out after `handshake`.
     ///
     /// `inbound` holds at least [`crate::tls::MIN_INBOUND`] bytes ([`crate::tls::FULL_INBOUND`] for full records), and
     /// `outbound` what [`outbound_len`] says.
@@ -85,7 +85,7 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         }
     }
 
-    async fn shake_hands<'a, S: Transport<Error = net::Error>>(
+    async fn handshake<'a, S: Transport<Error = net::Error>>(
         &'a mut self,
         stream: S,
         remote: &'a Remote,
@@ -139,19 +139,19 @@ pub fn outbound_len(config: &ClientConfig<'_>) -> usize {
     config.flight_len().max(MIN_OUTBOUND)
 }
 
-impl<R: CryptoRng> Speech<'_, R> {
+impl<R: CryptoRng> Protocol<'_, R> {
     /// Overwrites what the last connection has left in its buffers.
     pub(super) fn wipe(&mut self) {
-        if let Speech::Tls(tls) = self {
+        if let Protocol::Tls(tls) = self {
             wipe(tls.inbound);
             wipe(tls.outbound);
         }
     }
 
-    /// Why it cannot be spoken.
+    /// Why it is unavailable.
     pub(super) fn obstacle(&self) -> Option<&'static str> {
         match self {
-            Speech::Unable(why) => Some(why),
+            Protocol::Unable(why) => Some(why),
             _ => None,
         }
     }
@@ -164,12 +164,12 @@ impl<R: CryptoRng> Speech<'_, R> {
         name: Option<&'a Name>,
     ) -> Result<(Channel<'a, S>, Option<Session>), ClientError> {
         match self {
-            Speech::Plain => Ok((Channel::Plain(stream), None)),
-            Speech::Tls(tls) => {
-                let (channel, session) = tls.shake_hands(stream, remote, name).await?;
+            Protocol::Plain => Ok((Channel::Plain(stream), None)),
+            Protocol::Tls(tls) => {
+                let (channel, session) = tls.handshake(stream, remote, name).await?;
                 Ok((channel, Some(session)))
             }
-            Speech::Unable(why) => Err(ClientError::NoTls(why)),
+            Protocol::Unable(why) => Err(ClientError::NoTls(why)),
         }
     }
 }
@@ -249,16 +249,16 @@ where
 }
 
 /// The TLS sessions to resume, each with the server that it was made with and the name that was asked for there: what
-/// was verified for one name says nothing of another.
+/// was verified for one name does not hold for another.
 #[derive(Default)]
 struct Sessions {
-    places: [Place; SESSIONS],
+    servers: [CachedServer; SESSIONS],
     /// The place that is given up next.
     oldest: usize,
 }
 
 #[derive(Default)]
-struct Place {
+struct CachedServer {
     server: Option<(Remote, Option<Name>)>,
     cache: SessionCache,
 }
@@ -266,19 +266,19 @@ struct Place {
 impl Sessions {
     /// The place for that server.
     fn of(&mut self, remote: &Remote, name: Option<&Name>) -> Option<&SessionCache> {
-        let wanted = |place: &Place| {
+        let wanted = |place: &CachedServer| {
             let server = place.server.as_ref();
             server.is_some_and(|(address, asked)| (address, asked.as_ref()) == (remote, name))
         };
-        let index = self.places.iter().position(wanted).unwrap_or_else(|| {
+        let index = self.servers.iter().position(wanted).unwrap_or_else(|| {
             let index = self.oldest;
             self.oldest = (self.oldest + 1) % SESSIONS;
-            if let Some(place) = self.places.get_mut(index) {
+            if let Some(place) = self.servers.get_mut(index) {
                 place.cache.clear();
                 place.server = Some((remote.clone(), name.cloned()));
             }
             index
         });
-        self.places.get(index).map(|place| &place.cache)
+        self.servers.get(index).map(|place| &place.cache)
     }
 }

@@ -1,4 +1,4 @@
-//! Why the client could not do what it was asked.
+//! Errors of the client.
 
 use core::fmt;
 use embassy_time::Duration;
@@ -29,7 +29,7 @@ pub enum ClientError {
     NotLookedUp,
     /// The host could not be reached.
     Dial(DialError),
-    /// TLS cannot be spoken here; the text says why.
+    /// TLS is unavailable, for this reason.
     NoTls(&'static str),
     /// The TLS handshake failed.
     Handshake(Ended),

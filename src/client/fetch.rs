@@ -1,4 +1,4 @@
-//! Fetches a text over TLS from a host that proves who it is.
+//! Fetching a text over TLS from an authenticated host.
 
 use core::fmt;
 
@@ -12,7 +12,7 @@ use crate::net::{self, Transport};
 use crate::tls::{ClientConfig, Connection};
 
 /// How long it may take from the first byte of the handshake to the last of the text.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why there is no text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum FetchError {
     Truncated,
     /// The text is longer than this many bytes.
     TooLong(usize),
-    /// It was not there whole after [`PATIENCE`].
+    /// It was not there whole after [`FETCH_TIMEOUT`].
     TimedOut,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for FetchError {
             }
             FetchError::TooLong(most) => write!(f, "the text is longer than {most} bytes"),
             FetchError::TimedOut => {
-                let seconds = PATIENCE.as_secs();
+                let seconds = FETCH_TIMEOUT.as_secs();
                 write!(f, "the host has not sent the text and close_notify within {seconds} s")
             }
         }
@@ -51,8 +51,8 @@ impl From<ClientError> for FetchError {
     }
 }
 
-/// Makes the handshake as the client, and reads into `text` until the host's close_notify. Gives the length. The buffers
-/// are overwritten at the end.
+/// Makes the handshake as the client, and reads into `text` until the host's close_notify. Gives the length. The
+/// buffers are overwritten at the end.
 ///
 /// # Errors
 /// When the host does not prove to be one that `config` trusts, or its text does not come, whole and in time.
@@ -69,7 +69,7 @@ pub async fn fetch<S: Transport<Error = net::Error>, R: CryptoRng>(
         .map_err(|_| ClientError::NoTls("the TLS client has too little memory"))?;
     stream.mark_established();
     let mut endpoint = Endpoint::new(stream, connection, None);
-    let deadline = Instant::now().saturating_add(PATIENCE);
+    let deadline = Instant::now().saturating_add(FETCH_TIMEOUT);
     let fetched = with_deadline(deadline, async {
         match endpoint.handshake(&mut rng, deadline).await {
             Ok(()) => {}
@@ -94,7 +94,7 @@ pub async fn fetch<S: Transport<Error = net::Error>, R: CryptoRng>(
             }
         }
         // Whether our close_notify gets out or not, the text is here.
-        endpoint.close(PATIENCE).await;
+        endpoint.close(FETCH_TIMEOUT).await;
         Ok(len)
     })
     .await;

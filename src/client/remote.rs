@@ -53,7 +53,7 @@ impl fmt::Display for Remote {
 /// What a TLS connection has agreed upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
-    /// Version, suite and group, whether a session was resumed, and who the server is.
+    /// Version, suite and group, whether a session was resumed, and the server's identity.
     pub description: Description,
     /// Whether the certificate had to give a certain name.
     pub named: bool,

@@ -1,4 +1,4 @@
-//! The echo client: what sessions ask of it, and the task that does it.
+//! The echo client: requests of sessions, and the task that carries them out.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -14,7 +14,7 @@ use embassy_time::{Duration, Instant, with_timeout};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::channel::{Channel, Speech};
+use super::channel::{Channel, Protocol};
 use super::error::{ClientError, Ended, MESSAGE, SEND_TIMEOUT};
 use super::remote::{Name, Remote, Session, Target};
 use crate::dial::{DialError, Host, Proxy, reach};
@@ -23,8 +23,8 @@ use crate::log::Limiter;
 use crate::net::{self, Kind, Network, Transport, find_network};
 use crate::pki::text::{Count, Text};
 
-/// How long the peer may take to accept our last words.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the peer may take to accept close_notify.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes of received text in one line of the log, escapes included.
 const LINE: usize = 200;
@@ -32,7 +32,7 @@ const LINE: usize = 200;
 /// Longest name of an interface.
 const INTERFACE: usize = 16;
 
-/// The client: what sessions ask of it, and the task that does it.
+/// The client: requests of sessions, and the task that carries them out.
 pub struct Client {
     kind: Kind,
     /// Through which connections go that are not to go straight.
@@ -44,9 +44,9 @@ pub struct Client {
     renewed: Signal<NoopRawMutex, ()>,
     /// The number of the last request: the answer to one whose asker has gone must not be taken for another's.
     number: Cell<u32>,
-    /// Whom the state speaks of.
+    /// The peer of the present connection, or else the last.
     remote: RefCell<Option<Remote>>,
-    state: Cell<State>,
+    state: Cell<ClientState>,
     sent: Cell<u64>,
     received: Cell<u64>,
     /// Lines of received text.
@@ -69,8 +69,8 @@ enum Request {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
-    /// Nobody has asked for anything, or what was open was closed.
+enum ClientState {
+    /// There was no request yet, or the connection was closed.
     Idle,
     /// A connection is being opened.
     Opening,
@@ -92,7 +92,7 @@ impl Client {
             renewed: Signal::new(),
             number: Cell::new(0),
             remote: RefCell::new(None),
-            state: Cell::new(State::Idle),
+            state: Cell::new(ClientState::Idle),
             sent: Cell::new(0),
             received: Cell::new(0),
             lines: Limiter::new(100, Duration::from_millis(100)),
@@ -107,7 +107,7 @@ impl Client {
 
     /// Whether a connection is open.
     pub fn is_connected(&self) -> bool {
-        matches!(self.state.get(), State::Open { .. })
+        matches!(self.state.get(), ClientState::Open { .. })
     }
 
     /// Bytes sent and received on the present connection, or else the last.
@@ -115,8 +115,8 @@ impl Client {
         (self.sent.get(), self.received.get())
     }
 
-    /// Connects; gives what was agreed upon, if that is anything. A connection that is open is left alone: closing it is
-    /// a request of its own. Cancel-safe, though the connection may come about yet.
+    /// Connects; gives what was agreed upon, if that is anything. A connection that is open is left alone: closing it
+    /// is a request of its own. Cancel-safe, though the connection may come about yet.
     pub async fn connect(&self, target: Target<'_>) -> Answer {
         let netif = match target.netif.map(heapless::String::try_from) {
             None => None,
@@ -154,16 +154,16 @@ impl Client {
         self.ask(Request::Close).await.map(drop)
     }
 
-    /// Writes what there is to say of the connection for `status`, as whole lines of together at most 1,024 bytes; nothing
+    /// Writes the connection's part of `status`, as whole lines of together at most 1,024 bytes; nothing
     /// if there never was one.
     pub fn write_status(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         let (kind, (sent, received)) = (self.kind, self.flow());
         let remote = self.remote.borrow();
         let Some(remote) = remote.as_ref() else { return Ok(()) };
         match self.state.get() {
-            State::Idle => Ok(()),
-            State::Opening => writeln!(out, "{kind} echo client connecting to {remote}"),
-            State::Open { since, session } => {
+            ClientState::Idle => Ok(()),
+            ClientState::Opening => writeln!(out, "{kind} echo client connecting to {remote}"),
+            ClientState::Open { since, session } => {
                 let seconds = since.elapsed().as_secs();
                 writeln!(
                     out,
@@ -176,7 +176,7 @@ impl Client {
                     None => writeln!(out),
                 }
             }
-            State::Ended { at, why } => {
+            ClientState::Ended { at, why } => {
                 let seconds = at.elapsed().as_secs();
                 writeln!(
                     out,
@@ -186,13 +186,13 @@ impl Client {
         }
     }
 
-    /// Has [`Client::run`] return as soon as no connection is open, to come back with another speech.
+    /// Has [`Client::run`] return as soon as no connection is open, to come back with another protocol.
     pub fn renew(&self) {
         self.renewed.signal(());
     }
 
     /// Does what is asked, and logs what comes back, until [`Client::renew`]. One task runs this again and again.
-    pub async fn run<N: Network, R: CryptoRng>(&self, networks: &[N], mut speech: Speech<'_, R>)
+    pub async fn run<N: Network, R: CryptoRng>(&self, networks: &[N], mut protocol: Protocol<'_, R>)
     where
         N::Stream: Transport<Error = net::Error>,
     {
@@ -204,22 +204,22 @@ impl Client {
             {
                 self.request.signal(request);
             }
-            // In this order: what is asked for after the renewal is done with the other speech.
+            // In this order: what is asked for after the renewal is done with the other protocol.
             let (number, request) = match select(self.renewed.wait(), self.request.wait()).await {
                 Either::First(()) => return,
                 Either::Second(request) => request,
             };
             match request {
                 Request::Connect { remote, name, netif } => {
-                    let place = Place {
+                    let route = Route {
                         networks,
                         proxy: self.proxy.get().filter(|_| remote.through),
                         remote: &remote,
                         name: name.as_ref(),
                         netif: netif.as_deref(),
                     };
-                    next = self.converse(number, place, &mut speech).await;
-                    speech.wipe();
+                    next = self.run_connection(number, route, &mut protocol).await;
+                    protocol.wipe();
                 }
                 Request::Send(_) | Request::Close => self.answer.signal((number, Err(self.absence()))),
             }
@@ -243,27 +243,27 @@ impl Client {
     /// Why there is no connection.
     fn absence(&self) -> ClientError {
         match self.state.get() {
-            State::Ended { why, .. } => ClientError::Ended(why),
+            ClientState::Ended { why, .. } => ClientError::Ended(why),
             _ => ClientError::NotConnected,
         }
     }
 
     /// One connection, from opening it to its end. Gives the request that is still to be seen to.
-    async fn converse<N: Network, R: CryptoRng>(
+    async fn run_connection<N: Network, R: CryptoRng>(
         &self,
         number: u32,
-        place: Place<'_, N>,
-        speech: &mut Speech<'_, R>,
+        route: Route<'_, N>,
+        protocol: &mut Protocol<'_, R>,
     ) -> Option<(u32, Request)>
     where
         N::Stream: Transport<Error = net::Error>,
     {
-        let Place { networks, remote, .. } = place;
+        let Route { networks, remote, .. } = route;
         self.remote.replace(Some(remote.clone()));
-        self.state.set(State::Opening);
+        self.state.set(ClientState::Opening);
         let mut held = None;
         let opened = {
-            let mut opening = pin!(open(place, speech));
+            let mut opening = pin!(open(route, protocol));
             loop {
                 // There is another request only if the asker of this one has gone.
                 match select(opening.as_mut(), self.request.wait()).await {
@@ -271,7 +271,7 @@ impl Client {
                     Either::Second(later @ (_, Request::Send(_))) => held = Some(later),
                     Either::Second((number, later)) => {
                         ::log::info!("{} client: connecting to {remote} given up", self.kind);
-                        self.state.set(State::Idle);
+                        self.state.set(ClientState::Idle);
                         if matches!(later, Request::Close) {
                             self.answer.signal((number, Ok(None)));
                             return None;
@@ -289,7 +289,7 @@ impl Client {
             }
             Err(error) => {
                 ::log::warn!("{} client: {remote}: {error}", self.kind);
-                self.state.set(State::Idle);
+                self.state.set(ClientState::Idle);
                 self.answer.signal((number, Err(error)));
                 return held;
             }
@@ -337,20 +337,20 @@ impl Client {
                 }
                 Request::Close => {
                     self.closed(remote, "closed");
-                    channel.close(FAREWELL).await;
+                    channel.close(CLOSE_TIMEOUT).await;
                     self.answer.signal((number, Ok(None)));
                     return None;
                 }
             }
         };
         self.ended(remote, why);
-        channel.close(FAREWELL).await;
+        channel.close(CLOSE_TIMEOUT).await;
         held
     }
 
     fn opened(&self, remote: &Remote, session: Option<Session>) {
         let since = Instant::now();
-        self.state.set(State::Open { since, session });
+        self.state.set(ClientState::Open { since, session });
         self.sent.set(0);
         self.received.set(0);
         self.withheld.set(0);
@@ -362,14 +362,14 @@ impl Client {
 
     fn closed(&self, remote: &Remote, how: &str) {
         let (sent, received) = self.flow();
-        self.state.set(State::Idle);
+        self.state.set(ClientState::Idle);
         ::log::info!("{} client: {remote}: {how}, in {received} out {sent}", self.kind);
     }
 
     fn ended(&self, remote: &Remote, why: Ended) {
         let (sent, received) = self.flow();
         let at = Instant::now();
-        self.state.set(State::Ended { at, why });
+        self.state.set(ClientState::Ended { at, why });
         let level = match why {
             Ended::Closed => ::log::Level::Info,
             _ => ::log::Level::Warn,
@@ -430,14 +430,14 @@ impl Client {
         }
     }
 
-    /// Whether one more line of what a stranger sends may go to the log.
+    /// Whether one more line of received text may go to the log.
     fn may_log(&self) -> bool {
         self.lines.pass(Instant::now()).is_some()
     }
 }
 
 /// Where a connection goes, and from where.
-struct Place<'a, N> {
+struct Route<'a, N> {
     networks: &'a [N],
     proxy: Option<&'static Proxy>,
     remote: &'a Remote,
@@ -446,22 +446,22 @@ struct Place<'a, N> {
 }
 
 async fn open<'a, N: Network, R: CryptoRng>(
-    place: Place<'a, N>,
-    speech: &'a mut Speech<'_, R>,
+    route: Route<'a, N>,
+    protocol: &'a mut Protocol<'_, R>,
 ) -> Result<(Channel<'a, N::Stream>, Option<Session>), ClientError>
 where
     N::Stream: Transport<Error = net::Error>,
 {
     // A reason that no try can change.
-    if let Some(why) = speech.obstacle() {
+    if let Some(why) = protocol.obstacle() {
         return Err(ClientError::NoTls(why));
     }
-    let network = find_network(place.networks, place.netif).ok_or(DialError::NoSuchInterface)?;
-    let (host, port) = (place.remote.host(), place.remote.port);
+    let network = find_network(route.networks, route.netif).ok_or(DialError::NoSuchInterface)?;
+    let (host, port) = (route.remote.host(), route.remote.port);
     // Where there is no proxy the host is given by its address: there is nothing to look up.
-    let stream = reach(network, place.proxy, host, port, || 0).await?;
+    let stream = reach(network, route.proxy, host, port, || 0).await?;
     stream.mark_established();
-    speech.open(stream, place.remote, place.name).await
+    protocol.open(stream, route.remote, route.name).await
 }
 
 fn add(counter: &Cell<u64>, count: usize) {

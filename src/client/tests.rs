@@ -46,7 +46,7 @@ fn with_plain<T>(network: &FakeNetwork, work: impl AsyncFnOnce(&Client) -> T) ->
     block_on(beside(
         work(&client),
         vec![Box::pin(async {
-            client.run(&networks, Speech::<Rng>::Plain).await;
+            client.run(&networks, Protocol::<Rng>::Plain).await;
         })],
     ))
 }
@@ -306,7 +306,7 @@ fn what_tls_lacks_is_said_before_anybody_is_called() {
             assert_eq!(client.close().await, Err(ClientError::NotConnected));
         },
         vec![Box::pin(async {
-            client.run(&networks, Speech::<Rng>::Unable(why)).await;
+            client.run(&networks, Protocol::<Rng>::Unable(why)).await;
         })],
     ));
 }

@@ -1,8 +1,8 @@
-//! Why a host could not be reached.
+//! The error of dialling a host.
 
 use core::fmt;
 
-use super::host::explain;
+use super::host::write_connect_error;
 use super::proxy::ProxyError;
 use crate::net::{ConnectError, ResolveError};
 
@@ -24,7 +24,7 @@ impl fmt::Display for DialError {
         match self {
             DialError::NoSuchInterface => f.write_str("there is no such network interface"),
             DialError::Resolve(error) => error.fmt(f),
-            DialError::Connect(error) => explain(error, f),
+            DialError::Connect(error) => write_connect_error(error, f),
             DialError::Proxy(error) => error.fmt(f),
         }
     }

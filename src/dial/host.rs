@@ -28,8 +28,8 @@ impl fmt::Display for Host<'_> {
     }
 }
 
-/// Says why no TCP connection came about.
-pub(super) fn explain(error: &ConnectError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes why connecting failed.
+pub(super) fn write_connect_error(error: &ConnectError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match error {
         ConnectError::Refused => f.write_str("connection refused"),
         ConnectError::TimedOut => write!(f, "no answer within {} s", CONNECT_TIMEOUT.as_secs()),

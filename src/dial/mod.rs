@@ -1,4 +1,4 @@
-//! Reaching a host: straight, or through an HTTP proxy.
+//! Connections to a host: direct, or through an HTTP proxy.
 //!
 //! [`reach`] opens a connection to a [`Host`], through a [`Proxy`] if there is one; [`DialError`] is why that failed.
 

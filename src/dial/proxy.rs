@@ -1,7 +1,8 @@
-//! HTTP proxies: connections from here by way of one that opens them for us.
+//! HTTP proxies: outgoing connections through a tunnel (CONNECT).
 //!
-//! Of a [`Proxy`] a tunnel is asked with CONNECT (RFC 9110 §9.3.6), with a login if it has one (Basic, RFC 7617). Where to goes to it in the form in which it came: a host's
-//! name is looked up by the proxy, not here. [`Answer`] judges what it says, without I/O.
+//! Of a [`Proxy`] a tunnel is asked with CONNECT (RFC 9110 §9.3.6), with a login if it has one (Basic, RFC 7617). The
+//! target is sent as it was given: a host's name is looked up by the proxy, not here. [`ResponseHead`] parses the
+//! answer, without I/O.
 //!
 //! The way to the proxy is TCP alone: it sees the login, and whatever goes through the tunnel without TLS.
 
@@ -12,14 +13,14 @@ use base64ct::{Base64, Encoding as _};
 use embassy_time::{Duration, with_timeout};
 use zeroize::Zeroizing;
 
-use super::host::{CONNECT_TIMEOUT, Host, explain};
+use super::host::{CONNECT_TIMEOUT, Host, write_connect_error};
 use crate::config::{self, MAX_NAME, MAX_PASSWORD, MAX_USER};
 use crate::net::{self, ConnectError, ResolveError};
 use crate::net::{Network, Transport};
 use crate::pki::text::Text;
 
 /// How long a proxy may take to answer: it connects to the host meanwhile.
-pub const EXCHANGE: Duration = Duration::from_secs(20);
+pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The longest head of an answer, in bytes: status line, header fields, and the empty line.
 pub const MAX_HEAD: usize = 4096;
@@ -45,8 +46,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// The proxy of a configuration that was found good; `None`: there is none. `random` gives numbers that nobody can
-    /// guess, with which its name is looked up.
+    /// The proxy of a configuration that was found good; `None`: there is none. `random` returns unpredictable
+    /// numbers, with which its name is looked up.
     pub fn from_config(config: &config::Proxy, random: fn() -> u64) -> Option<Self> {
         if !config.is_set() {
             return None;
@@ -108,7 +109,7 @@ impl Proxy {
             .connect(SocketAddrV4::new(address, self.port), CONNECT_TIMEOUT)
             .await
             .map_err(ProxyError::Connect)?;
-        match with_timeout(EXCHANGE, self.ask(&mut stream, host, port)).await {
+        match with_timeout(EXCHANGE_TIMEOUT, self.ask(&mut stream, host, port)).await {
             Ok(Ok(())) => Ok(stream),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ProxyError::TimedOut),
@@ -136,7 +137,7 @@ impl Proxy {
         }
         stream.write_all(b"\r\n").await?;
         stream.flush().await?;
-        let mut answer = Answer::new();
+        let mut answer = ResponseHead::new();
         loop {
             // A byte at a time: what follows the head is the host's, and stays where it is.
             let mut byte = [0];
@@ -155,7 +156,7 @@ impl Proxy {
 }
 
 impl Proxy {
-    /// Whoever was given a login means that one. (tinyproxy says 401, as a server would, where it should be 407.)
+    /// A proxy that was sent a login refuses that one. (tinyproxy returns 401, as a server would, instead of 407.)
     fn blame(&self, error: ProxyError) -> ProxyError {
         match error {
             ProxyError::WantsLogin | ProxyError::Refused(401, _) if self.has_login() => ProxyError::WrongLogin,
@@ -187,7 +188,7 @@ pub enum ProxyError {
     Tcp(net::Error),
     /// It closed the connection before its answer was complete.
     Closed,
-    /// It did not answer within [`EXCHANGE`].
+    /// It did not answer within [`EXCHANGE_TIMEOUT`].
     TimedOut,
     /// What it answers is no HTTP/1 (RFC 9112 §4).
     NotHttp,
@@ -195,7 +196,7 @@ pub enum ProxyError {
     TooLong,
     /// It wants a login (407), and none is configured.
     WantsLogin,
-    /// It does not let in who is configured (407).
+    /// It refuses the configured login (407).
     WrongLogin,
     /// It refused with this status and reason (RFC 9110 §15).
     Refused(u16, Text<64>),
@@ -207,11 +208,11 @@ impl fmt::Display for ProxyError {
             ProxyError::Resolve(error) => write!(f, "the proxy's name: {error}"),
             ProxyError::Connect(error) => {
                 f.write_str("the proxy: ")?;
-                explain(error, f)
+                write_connect_error(error, f)
             }
             ProxyError::Tcp(error) => write!(f, "the proxy: {error}"),
             ProxyError::Closed => f.write_str("the proxy closed the connection before it had answered"),
-            ProxyError::TimedOut => write!(f, "the proxy did not answer within {} s", EXCHANGE.as_secs()),
+            ProxyError::TimedOut => write!(f, "the proxy did not answer within {} s", EXCHANGE_TIMEOUT.as_secs()),
             ProxyError::NotHttp => f.write_str("the proxy does not speak HTTP"),
             ProxyError::TooLong => write!(f, "the proxy's answer is longer than {MAX_HEAD} bytes"),
             ProxyError::WantsLogin => {
@@ -235,7 +236,7 @@ impl From<net::Error> for ProxyError {
 }
 
 /// The head of a proxy's answer, taken a byte at a time.
-pub struct Answer {
+pub struct ResponseHead {
     /// The status line, with room for the empty line by which httparse knows the end.
     status: heapless::Vec<u8, { MAX_STATUS + 2 }>,
     /// What the status line means, once it is there.
@@ -255,10 +256,10 @@ enum Verdict {
     Final(Result<(), ProxyError>),
 }
 
-impl Answer {
+impl ResponseHead {
     /// Before the first byte.
     pub fn new() -> Self {
-        Answer {
+        ResponseHead {
             status: heapless::Vec::new(),
             verdict: None,
             line: 0,
@@ -275,7 +276,7 @@ impl Answer {
             return Some(Err(ProxyError::TooLong));
         }
         if self.verdict.is_none() {
-            // RFC 9112 §2.3: the name of the protocol comes first. Whoever speaks another may never end a line.
+            // RFC 9112 §2.3: the name of the protocol comes first. A peer with another protocol may never end a line.
             let wanted = b"HTTP/1.".get(self.status.len());
             if wanted.is_some_and(|wanted| *wanted != byte) {
                 return Some(Err(ProxyError::NotHttp));
@@ -318,7 +319,7 @@ impl Answer {
     }
 }
 
-impl Default for Answer {
+impl Default for ResponseHead {
     fn default() -> Self {
         Self::new()
     }

@@ -1,18 +1,19 @@
-//! Connections to a host: straight, or through a proxy.
+//! The opening of a connection, direct or through a proxy.
 
 use core::net::SocketAddrV4;
 
 use super::error::DialError;
 use super::host::{CONNECT_TIMEOUT, Host};
 #[cfg(doc)]
-use super::proxy::EXCHANGE;
+use super::proxy::EXCHANGE_TIMEOUT;
 use super::proxy::Proxy;
 use crate::net::{self, Network, Transport};
 
-/// Opens a connection to `host`, through `proxy` if there is one. `random` gives a number that nobody can guess.
+/// Opens a connection to `host`, through `proxy` if there is one. `random` returns an unpredictable number.
 ///
 /// # Errors
-/// See [`DialError`]; at the latest after [`CONNECT_TIMEOUT`] and [`EXCHANGE`], and what looking up a name may take.
+/// See [`DialError`]; at the latest after [`CONNECT_TIMEOUT`] and [`EXCHANGE_TIMEOUT`], and what looking up a name may
+/// take.
 pub async fn reach<N: Network>(
     network: &N,
     proxy: Option<&Proxy>,

@@ -15,7 +15,7 @@ pub struct Description {
     pub group: &'static str,
     /// Whether a session was resumed.
     pub resumed: bool,
-    /// The subject of the certificate by which the peer has proved who it is, if it has.
+    /// The subject of the peer's certificate, if it has authenticated.
     pub subject: Option<Text<96>>,
     /// The hash of the key with which it has proved that.
     pub key: Option<KeyHash>,

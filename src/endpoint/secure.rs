@@ -31,7 +31,7 @@ impl<E> From<E> for HandshakeError<E> {
 }
 
 impl<'a, S: Transport> Endpoint<'a, S> {
-    /// An end before its handshake. `last_read` is when bytes of the peer last came, for those who wait for them.
+    /// An end before its handshake. `last_read` is when bytes of the peer last came.
     pub fn new(transport: S, connection: Connection<'a>, last_read: Option<&'a Cell<Instant>>) -> Self {
         let stream = Stream::new(Watched { transport, last_read }, connection);
         Endpoint { stream }
@@ -64,7 +64,8 @@ impl<'a, S: Transport> Endpoint<'a, S> {
         self.stream.info()
     }
 
-    /// How the peer proved its identity, for the log: its certificate and the root that vouches for it, if it has shown one.
+    /// How the peer proved its identity, for the log: its certificate and the root that vouches for it, if it has shown
+    /// one.
     pub fn proof(&self) -> Option<impl fmt::Display> {
         self.info().peer.is_some().then_some(Proof(self.info()))
     }

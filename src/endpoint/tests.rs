@@ -33,8 +33,8 @@ fn buffer(len: usize) -> &'static mut [u8] {
     Vec::leak(vec![0; len])
 }
 
-/// A server of a.example and a client that trusts its CA, each with `capacity` bytes of room on the wire; when the server
-/// last read.
+/// A server of a.example and a client that trusts its CA, each with `capacity` bytes of room on the wire; when the
+/// server last read.
 fn ends(
     capacity: usize,
 ) -> (

@@ -1,4 +1,4 @@
-//! The narrations of the last connections, each on a tape of its own.
+//! The narrations of the most recent connections, each on a tape of its own.
 
 use core::cell::Cell;
 use core::fmt;
@@ -31,7 +31,8 @@ impl Slot {
     }
 }
 
-/// A tape that is being sent gives way to a new connection when the peer has taken nothing for so long: a few round trips.
+/// A tape that is being sent gives way to a new connection when the peer has taken nothing for so long: a few round
+/// trips.
 const STALLED: Duration = Duration::from_millis(500);
 
 /// The same when sending takes so long, whatever the peer takes.
@@ -50,8 +51,8 @@ struct About {
     since: Instant,
 }
 
-/// As many tapes as there is memory for. Each connection takes the oldest that is not held, whatever is on it; but rather
-/// than one that began a moment ago, a held one whose peer takes nothing, or not enough.
+/// As many tapes as there is memory for. Each connection takes the oldest that is not held, whatever is on it; but
+/// rather than one that began a moment ago, a held one whose peer takes nothing, or not enough.
 pub struct Traces {
     slots: &'static [Slot],
     on: Cell<bool>,
@@ -156,13 +157,13 @@ impl Narrator {
         self.number
     }
 
-    /// Reads the tape; `None` when it is somebody else's by now.
+    /// Reads the tape; `None` when it is another connection's by now.
     pub fn read<T>(&self, read: impl FnOnce(Events<'_>) -> T) -> Option<T> {
         self.about().map(|_| self.slot.tape.read(read))
     }
 
     /// Takes nothing down any more, and keeps the tape from later connections for as long as this is held; `None` when
-    /// it is somebody else's by now.
+    /// it is another connection's by now.
     pub fn hold(&self) -> Option<Held> {
         self.about()?;
         self.slot.tape.stop();

@@ -1,7 +1,7 @@
 //! The traits through which services use a network.
 //!
-//! The services are generic over them, so that they run on the host over in-memory pipes and in the image over the streams
-//! of [`crate::net`]. One executor runs all tasks: shared state is in `Cell`s, never borrowed across an await.
+//! The services are generic over them, so that they run on the host over in-memory pipes and in the image over the
+//! streams of [`crate::net`]. One executor runs all tasks: shared state is in `Cell`s, never borrowed across an await.
 #![allow(async_fn_in_trait)] // one executor, one core: no future here is ever sent anywhere
 
 use core::fmt;
@@ -12,7 +12,7 @@ use embedded_io_async::{Read, Write};
 
 use crate::net;
 
-/// What a port speaks.
+/// The kind of a service, and of its ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// TLS over TCP.
@@ -47,7 +47,7 @@ impl fmt::Display for Kind {
 /// A TCP connection, as the services use it. Reads and writes are cancel-safe; a read of 0 bytes is the peer's FIN.
 ///
 /// Dropping it sends RST, unless the write side was shut: then what was written and FIN are delivered without an owner,
-/// for a bounded time, and what the peer still sends is thrown away, so that no reset overtakes our last words.
+/// for a bounded time, and what the peer still sends is thrown away, so that no reset overtakes what was written last.
 pub trait Transport: Read + Write {
     /// The reading half.
     type Reader<'a>: Read<Error = Self::Error>

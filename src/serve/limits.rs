@@ -5,7 +5,7 @@ use embassy_time::Duration;
 /// The default of [`Limits::idle`]: minutes, so that a forgotten connection does not occupy a worker for long.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The default of [`Limits::idle_dialled`]: whom the machine has chosen does not occupy a worker against its will.
+/// The default of [`Limits::idle_dialled`]: a peer that the machine has chosen may keep its worker.
 pub const IDLE_TIMEOUT_DIALLED: Duration = Duration::from_secs(3600);
 
 /// How long things may take.
@@ -19,7 +19,7 @@ pub struct Limits {
     pub idle_dialled: Duration,
     /// Connections at a time with one address; `None`: as many as there are workers.
     pub per_address: Option<usize>,
-    /// For the peer to take our last words: what is left of the echo, and close_notify.
+    /// For the peer to accept what is left of the echo, and close_notify.
     pub goodbye: Duration,
 }
 

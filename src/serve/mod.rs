@@ -1,6 +1,7 @@
 //! The echo service: what is received goes back, over plain TCP and over TLS.
 //!
-//! * [`Service`] is listening ports, workers, and who is let in when all workers are busy; `worker` serves a connection.
+//! * [`Service`] has the listening ports, the workers, and evictions when all workers are busy; `worker` serves a
+//!   connection.
 //! * [`pump`] copies one stream to another under back-pressure.
 //! * [`secure`] fits [`crate::tls`] to it.
 //! * [`reverse`] dials out and has the service serve the connection.
@@ -31,4 +32,4 @@ pub use port::{LISTENERS, StartError, StopError};
 pub use reverse_target::REVERSES;
 pub use server::Service;
 pub use session::{Secure, Session};
-pub use slot::Desk;
+pub use slot::WorkerSlot;

@@ -14,7 +14,7 @@ pub const LISTENERS: usize = 8;
 /// Why a server could not be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartError {
-    /// Somebody listens there already.
+    /// The port is already in use.
     InUse(u16),
     /// Port 0.
     InvalidPort,
@@ -67,11 +67,11 @@ pub(super) struct Port {
     pub(super) port: u16,
     pub(super) netif: &'static str,
     pub(super) stopping: bool,
-    /// Tells the uses of a place apart.
+    /// The number of this use of the place.
     pub(super) run: u32,
 }
 
-pub(super) struct Slot<L> {
+pub(super) struct PortSlot<L> {
     pub(super) port: Cell<Option<Port>>,
     pub(super) listener: Signal<NoopRawMutex, L>,
     pub(super) stop: Signal<NoopRawMutex, ()>,

@@ -1,4 +1,4 @@
-//! Sends back what was read, in order, under back-pressure.
+//! The echo: what was read is sent back, in order, under back-pressure.
 
 use core::future::{Future as _, poll_fn};
 use core::pin::pin;
@@ -259,7 +259,7 @@ mod tests {
             assert!(!peer.arrived().contains("HTTP/"));
             peer.shutdown();
         }
-        // Later lines may say what they like, also after a peer that reads slowly.
+        // Later lines may have any form, also after a peer that reads slowly.
         let (mut peer, mut stream) = connection(1, 7, 4);
         peer.say("GET / HT\nGET / HTTP/1.1\r\n");
         peer.shutdown();

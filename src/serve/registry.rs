@@ -12,23 +12,23 @@ use embassy_time::{Duration, Instant};
 use crate::endpoint::Description;
 use crate::net::{Flow, Kind};
 
-/// A silent connection is left in peace for so long: time for a first packet to follow the handshake of TCP.
+/// A silent connection is not evicted for so long: time for a first packet to follow the handshake of TCP.
 pub const SILENT: Duration = Duration::from_millis(20);
 
-/// A TLS handshake is left in peace for so long after the peer was last heard: a round trip, and the peer's own work.
+/// A TLS handshake is not evicted for so long after the last bytes of the peer: a round trip, and the peer's own work.
 pub const QUIET: Duration = Duration::from_millis(300);
 
-/// A TLS handshake is left in peace no longer than this, whatever trickles in.
+/// From this age on a TLS handshake may be evicted, whatever trickles in.
 pub const HANDSHAKE: Duration = Duration::from_secs(2);
 
-/// An established connection that has moved no byte for so long makes room for another, if all workers are busy: a few round
-/// trips. With n workers, n / `IDLE` newcomers a second find room.
+/// An established connection that has moved no byte for so long may be evicted if all workers are busy: a few round
+/// trips. With n workers, n / `IDLE` newcomers a second are served.
 pub const IDLE: Duration = Duration::from_millis(300);
 
-/// Why a connection is asked to make room for another.
+/// Why a connection is to be evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Eviction {
-    /// It has come to nothing yet, or is idle; it stays if that has changed meanwhile.
+    /// It is not established yet, or is idle; it stays if that has changed meanwhile.
     Idle,
     /// The peer's address has more connections than the newcomer's.
     Share,
@@ -36,34 +36,34 @@ pub enum Eviction {
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Nobody is here.
+pub enum ConnectionState {
+    /// There is no connection.
     Vacant,
-    /// All is said but the end.
+    /// Everything was sent but the end.
     Closing,
     /// Nothing was received yet.
     Silent,
     /// In the TLS handshake.
     Handshake,
-    /// It counts.
+    /// The handshake is done; of a plain connection, bytes have come.
     Established,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for ConnectionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            State::Vacant => "vacant",
-            State::Closing => "closing",
-            State::Silent => "silent",
-            State::Handshake => "handshake",
-            State::Established => "established",
+            ConnectionState::Vacant => "vacant",
+            ConnectionState::Closing => "closing",
+            ConnectionState::Silent => "silent",
+            ConnectionState::Handshake => "handshake",
+            ConnectionState::Established => "established",
         })
     }
 }
 
-/// A place for one connection. It belongs to one worker, and everybody may look.
+/// A place for one connection. One worker changes it, all tasks may read it.
 pub struct Entry {
-    state: Cell<State>,
+    state: Cell<ConnectionState>,
     kind: Cell<Kind>,
     peer: Cell<SocketAddrV4>,
     port: Cell<u16>,
@@ -81,7 +81,7 @@ impl Entry {
     /// A vacant place.
     pub const fn new() -> Self {
         Entry {
-            state: Cell::new(State::Vacant),
+            state: Cell::new(ConnectionState::Vacant),
             kind: Cell::new(Kind::Plain),
             peer: Cell::new(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
             port: Cell::new(0),
@@ -110,7 +110,7 @@ impl Entry {
     /// Counts the connection from now on: its worker takes the place soon.
     pub(super) fn reserve(&self, kind: Kind, port: u16, peer: SocketAddrV4) {
         self.dialled.set(false);
-        self.state.set(State::Silent);
+        self.state.set(ConnectionState::Silent);
         self.kind.set(kind);
         self.port.set(port);
         self.peer.set(peer);
@@ -122,14 +122,14 @@ impl Entry {
     }
 
     /// How far the connection has come.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> ConnectionState {
         match self.state.get() {
-            State::Silent if self.last_read.get() > Instant::MIN => State::Handshake,
+            ConnectionState::Silent if self.last_read.get() > Instant::MIN => ConnectionState::Handshake,
             state => state,
         }
     }
 
-    /// What is spoken.
+    /// The kind of the port.
     pub fn kind(&self) -> Kind {
         self.kind.get()
     }
@@ -164,21 +164,21 @@ impl Entry {
         &self.last_read
     }
 
-    /// Whether the connection was asked to make room and has not decided yet.
+    /// Whether an eviction was requested and is not decided yet.
     pub fn is_asked(&self) -> bool {
         self.evict.signaled()
     }
 
-    /// From when on the connection may be asked to make room for another; `None` if never.
+    /// From when on the connection may be evicted; `None`: never.
     pub fn evictable_from(&self) -> Option<Instant> {
         let since = self.since.get();
         match self.state() {
-            State::Vacant => None,
-            State::Established if self.dialled.get() => None,
-            State::Established => Some(self.flow.moved().saturating_add(IDLE)),
-            State::Closing => Some(since),
-            State::Silent => Some(since.saturating_add(SILENT)),
-            State::Handshake => Some(
+            ConnectionState::Vacant => None,
+            ConnectionState::Established if self.dialled.get() => None,
+            ConnectionState::Established => Some(self.flow.moved().saturating_add(IDLE)),
+            ConnectionState::Closing => Some(since),
+            ConnectionState::Silent => Some(since.saturating_add(SILENT)),
+            ConnectionState::Handshake => Some(
                 self.last_read
                     .get()
                     .saturating_add(QUIET)
@@ -187,7 +187,7 @@ impl Entry {
         }
     }
 
-    /// Asks the connection to make room. Its worker decides: it may just have received something.
+    /// Requests the eviction. The worker decides: it may just have received something.
     pub fn evict(&self, why: Eviction) {
         self.evict.signal(why);
     }
@@ -240,13 +240,13 @@ impl fmt::Display for Entry {
 pub struct Guard<'a>(&'a Entry);
 
 impl Guard<'_> {
-    /// Says how far the connection has come.
-    pub fn advance(&self, state: State) {
+    /// Sets how far the connection has come.
+    pub fn advance(&self, state: ConnectionState) {
         self.0.flow.touch();
         self.0.state.set(state);
     }
 
-    /// Says what was negotiated.
+    /// Sets what was negotiated.
     pub fn describe(&self, description: Description) {
         self.0.description.set(description);
     }
@@ -256,13 +256,13 @@ impl Guard<'_> {
         self.0.dialled.set(true);
     }
 
-    /// Waits until the connection is asked to make room.
+    /// Waits until an eviction is requested.
     pub async fn asked(&self) -> Eviction {
         self.0.evict.wait().await
     }
 
-    /// Whether it makes room, having been asked.
-    pub fn yields(&self, why: Eviction) -> bool {
+    /// Whether the requested eviction still applies.
+    pub fn should_evict(&self, why: Eviction) -> bool {
         let from = self.0.evictable_from();
         from.is_some_and(|from| why == Eviction::Share || from <= Instant::now())
     }
@@ -278,7 +278,7 @@ impl Deref for Guard<'_> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        self.0.state.set(State::Vacant);
+        self.0.state.set(ConnectionState::Vacant);
     }
 }
 
@@ -295,7 +295,7 @@ mod tests {
     fn a_line_tells_all() {
         let entry = Entry::new();
         let guard = entry.occupy(Kind::Tls, 10007, PEER);
-        guard.advance(State::Established);
+        guard.advance(ConnectionState::Established);
         guard.describe(Description {
             version: "TLSv1.3",
             suite: "TLS_AES_128_GCM_SHA256",
@@ -328,7 +328,7 @@ mod tests {
         entry.evict(Eviction::Share);
         assert!(entry.is_asked());
         drop(guard);
-        assert_eq!(entry.state(), State::Vacant);
+        assert_eq!(entry.state(), ConnectionState::Vacant);
         let guard = entry.occupy(Kind::Plain, 2, PEER);
         assert!(!entry.is_asked(), "the next connection must not pay for the last one");
         assert_eq!(entry.evictable_from(), Some(entry.since() + SILENT));
@@ -341,19 +341,19 @@ mod tests {
             Some(entry.since() + HANDSHAKE),
             "trickling in does not help for ever"
         );
-        guard.advance(State::Established);
+        guard.advance(ConnectionState::Established);
         guard.last_read().set(Instant::now());
         let moved = entry.flow().moved();
         assert_eq!(
             (entry.state(), entry.evictable_from()),
-            (State::Established, Some(moved + IDLE))
+            (ConnectionState::Established, Some(moved + IDLE))
         );
-        assert!(guard.yields(Eviction::Share) && !guard.yields(Eviction::Idle));
+        assert!(guard.should_evict(Eviction::Share) && !guard.should_evict(Eviction::Idle));
         guard.mark_dialled();
         assert_eq!(entry.evictable_from(), None, "the machine has chosen that peer");
-        assert!(!guard.yields(Eviction::Share));
-        guard.advance(State::Closing);
+        assert!(!guard.should_evict(Eviction::Share));
+        guard.advance(ConnectionState::Closing);
         assert_eq!(entry.evictable_from(), Some(entry.since()));
-        assert!(guard.yields(Eviction::Idle));
+        assert!(guard.should_evict(Eviction::Idle));
     }
 }

@@ -1,7 +1,8 @@
 //! A detector of HTTP request lines at the beginning of a connection.
 //!
 //! A web page can make a browser send a request to any host and port, with a body of the page's choice. A service that
-//! reads lines would run the body as commands, and one that echoes would return it as if it were the page's own content.
+//! reads lines would run the body as commands, and one that echoes would return it as if it were the page's own
+//! content.
 
 /// Watches the first line of a connection for `method SP request-target SP HTTP/` (RFC 9112 §3). It holds no text, so
 /// that a target of any length is recognized.

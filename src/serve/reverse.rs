@@ -1,12 +1,12 @@
-//! Reverse connections: the machine dials out, and serves its echo over the connection that it dialled.
+//! Reverse connections: the echo service over connections that it dials itself.
 //!
-//! As ParaQ's servers do it: a server that nobody can reach phones home. Each line dials one host and port. When the
-//! connection ends, or none came about, it is dialled again after the interval, give or take an eighth, until it is
-//! stopped. A host that is there but refuses us, or whom we refuse, costs both sides a handshake each time: the interval
-//! doubles from one such try to the next, up to eight times its length (and no longer than five minutes, unless it is
-//! longer itself).
+//! As ParaQ's servers do it: a server behind NAT or a firewall phones home. Each reverse target is one host and port.
+//! When the connection ends, or none came about, it is dialled again after the interval, give or take an eighth, until
+//! it is stopped. A host that answers but refuses the handshake, or is refused, costs both sides a handshake each time:
+//! the interval doubles from one such try to the next, up to eight times its length (and no longer than five minutes,
+//! unless it is longer itself).
 //!
-//! The connection itself is a worker's, as one that was accepted is. In TLS both sides must prove who they are.
+//! The connection itself is served by a worker, like one that was accepted. In TLS both sides must authenticate.
 
 use core::fmt;
 
@@ -14,7 +14,7 @@ use embassy_futures::join::join_array;
 use embassy_futures::select::select;
 use embassy_time::{Duration, Instant, Timer};
 
-use super::reverse_target::{Dialled, Line, Outcome, Plan, REVERSES, State};
+use super::reverse_target::{Dialled, Outcome, Plan, REVERSES, ReverseState, ReverseTarget};
 use super::server::{Service, ended};
 use super::slot::Job;
 use crate::config::Role;
@@ -27,7 +27,7 @@ pub const EVERY: Duration = Duration::from_secs(10);
 /// The longest pause to which a shorter interval grows.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// Whom to dial, and how.
+/// The host to dial, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
     /// The host: an address, or a name that is looked up for each try.
@@ -38,18 +38,18 @@ pub struct Target<'a> {
     pub netif: Option<&'a str>,
     /// From the end of one try to the next; at least a second.
     pub every: Duration,
-    /// Who is the TLS server.
+    /// Which side is the TLS server.
     pub role: Role,
     /// Not through the proxy, if there is one.
     pub direct: bool,
 }
 
-/// Why nobody is dialled.
+/// Why a reverse connection could not be started or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReverseError {
     /// That host and port are dialled already, for this kind of echo.
     Already,
-    /// All [`REVERSES`] lines are in use.
+    /// All [`REVERSES`] reverse targets are in use.
     TooMany,
     /// No interface has that name.
     NoSuchInterface,
@@ -59,10 +59,10 @@ pub enum ReverseError {
     NotAName,
     /// Port 0.
     InvalidPort,
-    /// TLS cannot be spoken with both sides proving who they are; the reason was given to
+    /// Mutual TLS cannot be served; the reason was given to
     /// [`Service::set_mutual_tls`].
     NoTls(&'static str),
-    /// Nobody is dialled there.
+    /// No reverse connection of this kind goes there.
     NotRunning,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for ReverseError {
 impl core::error::Error for ReverseError {}
 
 impl<N: Network> Service<N> {
-    /// Dials from now on. Success says nothing of whether anybody answers: [`Service::write_reverse`] does.
+    /// Dials from now on. Success does not imply an answer: [`Service::write_reverse`] shows what came of it.
     ///
     /// # Errors
     /// See [`ReverseError`].
@@ -106,14 +106,14 @@ impl<N: Network> Service<N> {
             Host::Name(_) => return Err(ReverseError::NotAName),
         };
         if self
-            .lines
+            .reverses
             .iter()
-            .any(|line| line.goes_to(kind, target.host, target.port))
+            .any(|reverse| reverse.goes_to(kind, target.host, target.port))
         {
             return Err(ReverseError::Already);
         }
-        let free = |line: &&Line| line.plan.borrow().is_none();
-        let line = self.lines.iter().find(free).ok_or(ReverseError::TooMany)?;
+        let free = |reverse: &&ReverseTarget| reverse.plan.borrow().is_none();
+        let reverse = self.reverses.iter().find(free).ok_or(ReverseError::TooMany)?;
         let plan = Plan {
             kind,
             address,
@@ -126,26 +126,29 @@ impl<N: Network> Service<N> {
             through: !target.direct && self.proxy.get().is_some(),
         };
         ::log::info!("{plan}: every {} s, from {}", plan.every.as_secs(), network.name());
-        line.begin(plan);
+        reverse.begin(plan);
         Ok(())
     }
 
-    /// Dials no more: those of that kind that go to `whom`, or all of them. What is open goes on until it ends.
+    /// Stops dialling `whom`, or all hosts of that kind. Open connections go on until they end.
     ///
     /// # Errors
     /// [`ReverseError::NotRunning`].
     pub async fn reverse_stop(&self, kind: Kind, whom: Option<(Host<'_>, u16)>) -> Result<(), ReverseError> {
         let mut found = false;
-        for line in &self.lines {
+        for reverse in &self.reverses {
             let meant = match whom {
-                Some((host, port)) => line.goes_to(kind, host, port),
-                None => line.plan.borrow().as_ref().is_some_and(|plan| plan.kind == kind),
+                Some((host, port)) => reverse.goes_to(kind, host, port),
+                None => reverse.plan.borrow().as_ref().is_some_and(|plan| plan.kind == kind),
             };
-            if meant && !line.stopping.replace(true) {
+            if meant && !reverse.stopping.replace(true) {
                 found = true;
-                let run = line.run.get();
-                line.stop.signal(());
-                ended(&line.stopped, || line.plan.borrow().is_none() || line.run.get() != run).await;
+                let run = reverse.run.get();
+                reverse.stop.signal(());
+                ended(&reverse.stopped, || {
+                    reverse.plan.borrow().is_none() || reverse.run.get() != run
+                })
+                .await;
             }
         }
         found.then_some(()).ok_or(ReverseError::NotRunning)
@@ -153,20 +156,20 @@ impl<N: Network> Service<N> {
 
     /// How many hosts are dialled for that kind of echo.
     pub fn reverses(&self, kind: Kind) -> usize {
-        let of_kind = |line: &&Line| line.plan.borrow().as_ref().is_some_and(|plan| plan.kind == kind);
-        self.lines.iter().filter(of_kind).count()
+        let of_kind = |reverse: &&ReverseTarget| reverse.plan.borrow().as_ref().is_some_and(|plan| plan.kind == kind);
+        self.reverses.iter().filter(of_kind).count()
     }
 
-    /// Writes for `status` of the first line whose number is `from` or later, as whole lines of text of together at most
-    /// 1,024 bytes; gives the number after it.
+    /// Writes the status of the first reverse target whose number is `from` or later, as whole lines of together at
+    /// most 1,024 bytes; returns the number after it.
     pub fn write_reverse(&self, from: usize, out: &mut dyn fmt::Write) -> Option<usize> {
-        let mut rest = self.lines.iter().enumerate().skip(from);
-        let (number, line) = rest.find(|(_, line)| line.plan.borrow().is_some())?;
-        let _ = line.write_status(out);
+        let mut rest = self.reverses.iter().enumerate().skip(from);
+        let (number, reverse) = rest.find(|(_, reverse)| reverse.plan.borrow().is_some())?;
+        let _ = reverse.write_status(out);
         Some(number + 1)
     }
 
-    /// Dials all that are to be dialled, for ever. One task runs this. `random` gives numbers that nobody can guess.
+    /// Dials all reverse targets, for ever. One task runs this. `random` returns unpredictable numbers.
     pub async fn dial(&self, random: fn() -> u64) -> !
     where
         N::Stream: Transport<Error = net::Error>,
@@ -179,40 +182,46 @@ impl<N: Network> Service<N> {
     where
         N::Stream: Transport<Error = net::Error>,
     {
-        let Some(line) = self.lines.get(number) else { return };
+        let Some(reverse) = self.reverses.get(number) else {
+            return;
+        };
         loop {
-            line.start.wait().await;
-            select(self.redial(number, line, random), line.stop.wait()).await;
-            line.end();
+            reverse.start.wait().await;
+            select(self.redial(number, reverse, random), reverse.stop.wait()).await;
+            reverse.end();
         }
     }
 
-    async fn redial(&self, number: usize, line: &Line, random: fn() -> u64)
+    async fn redial(&self, number: usize, reverse: &ReverseTarget, random: fn() -> u64)
     where
         N::Stream: Transport<Error = net::Error>,
     {
-        let Some(plan) = line.plan.borrow().clone() else { return };
+        let Some(plan) = reverse.plan.borrow().clone() else {
+            return;
+        };
         let mut refusals = 0;
         loop {
-            line.tries.set(line.tries.get().saturating_add(1));
-            line.state.set(State::Dialling);
-            refusals = match self.try_once(number, line, &plan, random).await {
+            reverse.tries.set(reverse.tries.get().saturating_add(1));
+            reverse.state.set(ReverseState::Dialling);
+            refusals = match self.try_once(number, reverse, &plan, random).await {
                 Outcome::Refused => refusals + 1,
                 Outcome::Unreached | Outcome::Served => 0,
             };
             let pause = pause(plan.every, refusals, random());
-            line.state.set(State::Pausing(Instant::now().saturating_add(pause)));
+            reverse
+                .state
+                .set(ReverseState::Pausing(Instant::now().saturating_add(pause)));
             Timer::after(pause).await;
         }
     }
 
     /// From dialling to the end of the connection.
-    async fn try_once(&self, number: usize, line: &Line, plan: &Plan, random: fn() -> u64) -> Outcome
+    async fn try_once(&self, number: usize, reverse: &ReverseTarget, plan: &Plan, random: fn() -> u64) -> Outcome
     where
         N::Stream: Transport<Error = net::Error>,
     {
         let unreached = |why: DialError| {
-            line.failed(format_args!("{why}"));
+            reverse.failed(format_args!("{why}"));
             Outcome::Unreached
         };
         let Some(network) = find_network(self.networks, Some(&plan.netif)) else {
@@ -223,26 +232,26 @@ impl<N: Network> Service<N> {
             Ok(stream) => stream,
             Err(why) => return unreached(why),
         };
-        let conversation = line.conversation.get().wrapping_add(1);
-        line.conversation.set(conversation);
-        line.served_now.set(false);
-        line.faulted_now.set(false);
-        line.ended.reset();
+        let connection = reverse.connection.get().wrapping_add(1);
+        reverse.connection.set(connection);
+        reverse.served_now.set(false);
+        reverse.faulted_now.set(false);
+        reverse.ended.reset();
         let job = Job {
             stream,
             kind: plan.kind,
             dialled: Some(Dialled {
-                line: number,
-                number: conversation,
+                reverse: number,
+                number: connection,
                 role: plan.role,
             }),
         };
         match self.hand_over(job).await {
-            Ok(()) => line.ended.wait().await,
+            Ok(()) => reverse.ended.wait().await,
             Err(job) => {
                 // Dropping it sends RST.
                 drop(job);
-                line.failed(format_args!("{}", self.busy()));
+                reverse.failed(format_args!("{}", self.busy()));
                 Outcome::Unreached
             }
         }

@@ -17,34 +17,34 @@ use crate::pki::text::Text;
 /// Reverse connections at a time.
 pub const REVERSES: usize = MAX_REVERSES;
 
-/// Messages about a line that are logged at once; then one a minute.
+/// Messages about a reverse target that are logged at once; then one a minute.
 const BURST: u32 = 6;
-/// The same of those served, and of the ends of their connections.
+/// The same for peers that are served, and the ends of their connections.
 const TALK: u32 = 60;
 
-/// One host that is dialled, or nobody.
-pub(super) struct Line {
+/// One host that is dialled, or none.
+pub(super) struct ReverseTarget {
     pub(super) plan: RefCell<Option<Plan>>,
     pub(super) start: Signal<NoopRawMutex, ()>,
     pub(super) stop: Signal<NoopRawMutex, ()>,
     pub(super) stopped: Signal<NoopRawMutex, ()>,
     pub(super) stopping: Cell<bool>,
-    /// Tells the uses of the line apart.
+    /// The number of this use of the reverse target.
     pub(super) run: Cell<u32>,
-    /// The number of the present conversation, or else the last: one that goes on after its line was stopped must not be
-    /// taken for another's.
-    pub(super) conversation: Cell<u32>,
-    /// The present conversation has ended.
+    /// The number of the present connection, or else the last: one that goes on after its reverse target was stopped
+    /// must not be taken for another's.
+    pub(super) connection: Cell<u32>,
+    /// The present connection has ended.
     pub(super) ended: Signal<NoopRawMutex, Outcome>,
-    /// Whether it has come to anything, and whether it has failed.
+    /// Whether it was established, and whether it has failed.
     pub(super) served_now: Cell<bool>,
     pub(super) faulted_now: Cell<bool>,
-    pub(super) state: Cell<State>,
+    pub(super) state: Cell<ReverseState>,
     pub(super) tries: Cell<u64>,
     served: Cell<u64>,
     /// Why the last try that failed did, and when.
     fault: Cell<Option<(Instant, Text<160>)>>,
-    /// What failed, and what came about: the many failures may not hide who is served.
+    /// Failures and successes apart: many failures must not hide which peers are served.
     log: Limiter,
     talk: Limiter,
 }
@@ -77,10 +77,10 @@ impl fmt::Display for Plan {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum State {
+pub(super) enum ReverseState {
     /// Connecting, or in the handshake.
     Dialling,
-    /// Serving since then, to whom its certificate says.
+    /// Serving since then the subject of this certificate.
     Serving(Instant, Option<Text<96>>),
     /// The next try is then.
     Pausing(Instant),
@@ -89,36 +89,36 @@ pub(super) enum State {
 /// What a try came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Nobody was there, or we had no place.
+    /// The host was not reached, or no worker was free.
     Unreached,
-    /// Somebody was there, but it came to nothing.
+    /// The host answered, but the connection was not established.
     Refused,
-    /// Somebody was served.
+    /// The host was served.
     Served,
 }
 
-/// For whom a connection was dialled.
+/// The reverse target for which a connection was dialled.
 #[derive(Clone, Copy)]
 pub(super) struct Dialled {
-    pub(super) line: usize,
+    pub(super) reverse: usize,
     pub(super) number: u32,
     pub(super) role: Role,
 }
 
-impl Line {
+impl ReverseTarget {
     pub(super) fn new() -> Self {
-        Line {
+        ReverseTarget {
             plan: RefCell::new(None),
             start: Signal::new(),
             stop: Signal::new(),
             stopped: Signal::new(),
             stopping: Cell::new(false),
             run: Cell::new(0),
-            conversation: Cell::new(0),
+            connection: Cell::new(0),
             ended: Signal::new(),
             served_now: Cell::new(false),
             faulted_now: Cell::new(false),
-            state: Cell::new(State::Dialling),
+            state: Cell::new(ReverseState::Dialling),
             tries: Cell::new(0),
             served: Cell::new(0),
             fault: Cell::new(None),
@@ -127,9 +127,9 @@ impl Line {
         }
     }
 
-    /// The conversation with that number.
-    pub(super) fn call(&self, number: u32) -> Call<'_> {
-        Call { line: self, number }
+    /// The connection with that number.
+    pub(super) fn call(&self, number: u32) -> OutgoingCall<'_> {
+        OutgoingCall { reverse: self, number }
     }
 
     pub(super) fn begin(&self, plan: Plan) {
@@ -139,14 +139,14 @@ impl Line {
         self.tries.set(0);
         self.served.set(0);
         self.fault.set(None);
-        self.state.set(State::Dialling);
+        self.state.set(ReverseState::Dialling);
         self.plan.replace(Some(plan));
         self.start.signal(());
     }
 
     pub(super) fn end(&self) {
-        // Whatever is open is nobody's from now on.
-        self.conversation.set(self.conversation.get().wrapping_add(1));
+        // A connection that is still open does not report here any more.
+        self.connection.set(self.connection.get().wrapping_add(1));
         if let Some(plan) = self.plan.take() {
             ::log::info!("{plan}: stopped");
         }
@@ -182,15 +182,15 @@ impl Line {
         write!(out, "{plan}, every {} s: ", plan.every.as_secs())?;
         let now = Instant::now();
         match self.state.get() {
-            State::Dialling => write!(out, "dialling")?,
-            State::Serving(since, subject) => {
+            ReverseState::Dialling => write!(out, "dialling")?,
+            ReverseState::Serving(since, subject) => {
                 write!(out, "serving")?;
                 if let Some(subject) = subject {
                     write!(out, " {}", subject.as_str())?;
                 }
                 write!(out, " for {} s", now.saturating_duration_since(since).as_secs())?;
             }
-            State::Pausing(until) => {
+            ReverseState::Pausing(until) => {
                 // Rounded up: it is not over yet.
                 let left = until.saturating_duration_since(now).as_millis().div_ceil(1000);
                 write!(out, "next try in {left} s")?;
@@ -208,48 +208,48 @@ impl Line {
     }
 }
 
-/// A conversation on a line, as its worker reports of it. Nobody listens once the line was stopped.
+/// A connection to a reverse target, about which its worker reports. Reports are dropped once the target was stopped.
 #[derive(Clone, Copy)]
-pub(super) struct Call<'a> {
-    line: &'a Line,
+pub(super) struct OutgoingCall<'a> {
+    reverse: &'a ReverseTarget,
     number: u32,
 }
 
-impl Call<'_> {
-    fn line(&self) -> Option<&Line> {
-        Some(self.line).filter(|line| line.conversation.get() == self.number)
+impl OutgoingCall<'_> {
+    fn reverse(&self) -> Option<&ReverseTarget> {
+        Some(self.reverse).filter(|reverse| reverse.connection.get() == self.number)
     }
 
     /// The other end is served from now on.
     pub(super) fn established(&self, subject: Option<Text<96>>) {
-        let Some(line) = self.line() else { return };
-        line.served_now.set(true);
-        line.state.set(State::Serving(Instant::now(), subject));
-        line.served.set(line.served.get().saturating_add(1));
+        let Some(reverse) = self.reverse() else { return };
+        reverse.served_now.set(true);
+        reverse.state.set(ReverseState::Serving(Instant::now(), subject));
+        reverse.served.set(reverse.served.get().saturating_add(1));
         match subject {
-            Some(subject) => line.report(::log::Level::Info, format_args!("serving {}", subject.as_str())),
-            None => line.report(::log::Level::Info, format_args!("serving")),
+            Some(subject) => reverse.report(::log::Level::Info, format_args!("serving {}", subject.as_str())),
+            None => reverse.report(::log::Level::Info, format_args!("serving")),
         }
     }
 
     /// It has failed.
     pub(super) fn failed(&self, why: fmt::Arguments<'_>) {
-        if let Some(line) = self.line() {
-            line.failed(why);
+        if let Some(reverse) = self.reverse() {
+            reverse.failed(why);
         }
     }
 
     /// It is over.
     pub(super) fn ended(&self, flow: &Flow) {
-        let Some(line) = self.line() else { return };
+        let Some(reverse) = self.reverse() else { return };
         let (received, echoed) = (flow.received(), flow.echoed());
-        let (served, faulted) = (line.served_now.get(), line.faulted_now.get());
+        let (served, faulted) = (reverse.served_now.get(), reverse.faulted_now.get());
         if served && !faulted {
             let how = format_args!("the other end has closed the connection, in {received} out {echoed}");
-            line.report(::log::Level::Info, how);
+            reverse.report(::log::Level::Info, how);
         }
         // A server of TLS 1.3 can refuse our certificate after our handshake is done.
-        line.ended.signal(match served && (received > 0 || !faulted) {
+        reverse.ended.signal(match served && (received > 0 || !faulted) {
             true => Outcome::Served,
             false => Outcome::Refused,
         });

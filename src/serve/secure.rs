@@ -1,10 +1,10 @@
-//! Fits the TLS engine to the echo service.
+//! The TLS engine as the workers of the echo service use it.
 
 use embassy_time::{Duration, Instant, with_deadline};
 use rand_core::CryptoRng;
 
 use super::registry::Entry;
-use super::session::{NO_GOODBYE, Secure, Session, transport_cause};
+use super::session::{NO_CLOSE_NOTIFY, Secure, Session, transport_cause};
 use crate::config::Role;
 use crate::endpoint::traces::{Narrator, Narrators, Traces};
 use crate::endpoint::{Description, Endpoint, HandshakeError, wipe};
@@ -17,13 +17,13 @@ use crate::tls::{
 };
 use crate::web;
 
-/// How long a peer that was dialled may be silent before it is taken for one that waits to be spoken to, where
+/// How long a dialled peer may be silent before it is taken for a TLS server, which waits for a ClientHello, where
 /// [`Role::Either`] leaves the choice to it.
-pub const SILENCE: Duration = Duration::from_secs(1);
+pub const SILENT_PEER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The application protocol of the echo, by ALPN. A client that offers others and not this one, such as a browser, is
-/// refused (RFC 7301 §3.2): under the same certificate a browser takes the echo for the page. A client that offers none is
-/// served.
+/// refused (RFC 7301 §3.2): under the same certificate a browser takes the echo for the page. A client that offers none
+/// is served.
 pub const PROTOCOLS: &[&[u8]] = &[b"echo"];
 
 /// TLS with the buffers of one worker.
@@ -39,7 +39,7 @@ pub struct TlsWorker<'b, R> {
     narrators: Narrators,
 }
 
-/// The two roles that can be taken on a connection that was opened from here. In either the peer has to prove who it is.
+/// The two roles that can be taken on a connection that was opened from here. In either the peer must authenticate.
 #[derive(Clone, Copy)]
 pub struct Mutual<'b> {
     /// As the server: it requires a certificate.
@@ -48,11 +48,11 @@ pub struct Mutual<'b> {
     pub client: ClientConfig<'b>,
 }
 
-/// A configuration, the clock by which certificates are judged, and a generator.
+/// A configuration, the clock by which certificates are verified, and a generator.
 type Server<'b, R> = (ServerConfig<'b>, fn() -> Clock, R);
 
 impl<'b, R: CryptoRng> TlsWorker<'b, R> {
-    /// A worker for `config`; every connection is judged by the time that `clock` tells.
+    /// A worker for `config`; every certificate is verified at the time of `clock`.
     ///
     /// # Errors
     /// When a buffer is smaller than [`Connection::server`] demands.
@@ -144,7 +144,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         let role = match dialled {
             Some(Role::Either) => {
                 let mut byte = [0];
-                let silent = Instant::now().saturating_add(SILENCE).min(deadline);
+                let silent = Instant::now().saturating_add(SILENT_PEER_TIMEOUT).min(deadline);
                 match with_deadline(silent, stream.read(&mut byte)).await {
                     Ok(count) => {
                         if count.map_err(StreamError::Transport)? > 0 {
@@ -255,7 +255,7 @@ fn cause(error: &Error) -> &'static str {
         Error::PeerIncompatible(_) => "no common signature scheme",
         Error::Certificate(_) => "certificate refused",
         Error::AlertReceived(_) => "alert received",
-        Error::Truncated => NO_GOODBYE,
+        Error::Truncated => NO_CLOSE_NOTIFY,
         Error::Internal(_) | Error::Misuse(_) => "internal",
         #[allow(unreachable_patterns)] // the enumeration grows
         _ => "other TLS error",
@@ -267,7 +267,7 @@ pub const INBOUND: usize = FULL_INBOUND;
 
 #[cfg(test)]
 mod tests {
-    use super::super::registry::State;
+    use super::super::registry::ConnectionState;
     use super::*;
     use crate::crypto::key::SigningKey;
     use crate::endpoint::traces::Slot;
@@ -278,8 +278,8 @@ mod tests {
     use embedded_io_async::Read as _;
     use std::vec::Vec;
 
-    /// What a worker answers to somebody who says `hello` and then no more, how it counts that, and how far they came.
-    fn answer(hello: &[u8]) -> (Vec<u8>, &'static str, State) {
+    /// What a worker answers to a peer that sends `hello` and FIN, how it counts that, and the state of the connection.
+    fn answer(hello: &[u8]) -> (Vec<u8>, &'static str, ConnectionState) {
         let key = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(["localhost".to_string()]).unwrap();
         let certificate = params.self_signed(&key).unwrap();
@@ -313,13 +313,13 @@ mod tests {
     fn failures_are_alerted_and_counted_by_their_kind() {
         let alert = |description| vec![21, 3, 3, 0, 2, 2, description];
         let http = answer(b"GET / HTTP/1.1\r\nHost: postern\r\n\r\n");
-        assert_eq!(http, (alert(10), "HTTP on a TLS port", State::Handshake));
-        assert_eq!(answer(&[0x80; 64]), (alert(10), "not TLS", State::Handshake));
+        assert_eq!(http, (alert(10), "HTTP on a TLS port", ConnectionState::Handshake));
+        assert_eq!(answer(&[0x80; 64]), (alert(10), "not TLS", ConnectionState::Handshake));
         assert_eq!(
             answer(&[22, 3, 1, 0, 200, 1]),
-            (vec![], "no close_notify", State::Handshake)
+            (vec![], "no close_notify", ConnectionState::Handshake)
         );
-        assert_eq!(answer(b""), (vec![], "no close_notify", State::Silent));
+        assert_eq!(answer(b""), (vec![], "no close_notify", ConnectionState::Silent));
     }
 
     #[test]

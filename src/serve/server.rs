@@ -1,9 +1,9 @@
-//! The echo service: listening ports, workers, and who is let in when all workers are busy.
+//! The echo service: listening ports, workers, and evictions.
 //!
 //! One task runs [`Service::listen`], which accepts for all ports. As many tasks as memory allows run
-//! [`Service::work_at`], each with its own TLS buffers; a worker serves one connection at a time, from whichever port. An
-//! accepted connection goes straight to an idle worker. If there is none, the oldest connection that has not come to
-//! anything yet makes room, so that stalled peers, however many, never keep a willing one out for long; then an established
+//! [`Service::work_at`], each with its own TLS buffers; a worker serves one connection at a time, from whichever port.
+//! An accepted connection goes straight to an idle worker. If there is none, the oldest connection that is not
+//! established yet is evicted, so that stalled peers, however many, never block others for long; then an established
 //! one, as `share` chooses it. If all of these are in use, the newcomer is refused.
 
 use core::cell::Cell;
@@ -16,11 +16,11 @@ use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 
 use super::limits::Limits;
-use super::port::{LISTENERS, Port, Slot, StartError, StopError};
-use super::registry::{Entry, Eviction, State};
-use super::reverse_target::{Line, REVERSES};
+use super::port::{LISTENERS, Port, PortSlot, StartError, StopError};
+use super::registry::{ConnectionState, Entry, Eviction};
+use super::reverse_target::{REVERSES, ReverseTarget};
 use super::share;
-use super::slot::{Desk, Job};
+use super::slot::{Job, WorkerSlot};
 use super::tally::Tally;
 use crate::dial::Proxy;
 use crate::log::Limiter;
@@ -30,10 +30,10 @@ use crate::pki::text::{Count, Text};
 /// The service. `N` are the interfaces it listens on.
 pub struct Service<N: Network + 'static> {
     pub(super) networks: &'static [N],
-    desks: &'static [Desk<N::Stream>],
-    /// Whom we dial.
-    pub(super) lines: [Line; REVERSES],
-    slots: [Slot<N::Listener>; LISTENERS],
+    workers: &'static [WorkerSlot<N::Stream>],
+    /// The hosts that are dialled.
+    pub(super) reverses: [ReverseTarget; REVERSES],
+    ports: [PortSlot<N::Listener>; LISTENERS],
     /// How often a port was opened.
     runs: Cell<u32>,
     pub(super) limits: Cell<Limits>,
@@ -41,16 +41,16 @@ pub struct Service<N: Network + 'static> {
     tls: Cell<Result<(), &'static str>>,
     pub(super) mutual: Cell<Result<(), &'static str>>,
     pub(super) proxy: Cell<Option<&'static Proxy>>,
-    /// A worker is free, or a connection has shown that it will not make room.
+    /// A worker is free, or a connection will not be evicted.
     pub(super) changed: Signal<NoopRawMutex, ()>,
-    /// Failures and refusals, which a stranger can cause at will.
+    /// Failures and refusals, which any peer can cause at will.
     pub(super) failures: Limiter,
 }
 
 impl<N: Network> Service<N> {
-    /// A service without ports and workers. Each of `desks` is for one worker and so for one connection at a time.
-    pub fn new(networks: &'static [N], desks: &'static [Desk<N::Stream>], limits: Limits) -> Self {
-        let slot = |_| Slot {
+    /// A service without ports and workers. Each of `workers` is for one worker and so for one connection at a time.
+    pub fn new(networks: &'static [N], workers: &'static [WorkerSlot<N::Stream>], limits: Limits) -> Self {
+        let place = |_| PortSlot {
             port: Cell::new(None),
             listener: Signal::new(),
             stop: Signal::new(),
@@ -58,9 +58,9 @@ impl<N: Network> Service<N> {
         };
         Service {
             networks,
-            desks,
-            lines: core::array::from_fn(|_| Line::new()),
-            slots: core::array::from_fn(slot),
+            workers,
+            reverses: core::array::from_fn(|_| ReverseTarget::new()),
+            ports: core::array::from_fn(place),
             runs: Cell::new(0),
             limits: Cell::new(limits),
             tally: Tally::new(),
@@ -72,13 +72,12 @@ impl<N: Network> Service<N> {
         }
     }
 
-    /// Says whether TLS can be served, and if not, why (`no entropy: ...`, `no server certificate configured: ...`).
+    /// Sets whether TLS can be served, and if not, why (`no entropy: ...`, `no server certificate configured: ...`).
     pub fn set_tls(&self, ready: Result<(), &'static str>) {
         self.tls.set(ready);
     }
 
-    /// Says whether TLS can be spoken on connections that are opened from here, where both sides prove who they are; and
-    /// if not, why.
+    /// Sets whether mutual TLS can be served on connections that are opened from here, and if not, why.
     pub fn set_mutual_tls(&self, ready: Result<(), &'static str>) {
         self.mutual.set(ready);
     }
@@ -88,14 +87,14 @@ impl<N: Network> Service<N> {
         self.proxy.set(Some(proxy));
     }
 
-    /// Has every worker in [`Service::work_at`] return as soon as it serves nobody, to come back with another TLS;
-    /// whoever connects from now on is served with that. Handshakes may take so long from now on.
+    /// Has every worker in [`Service::work_at`] return as soon as it is idle, to come back with another TLS;
+    /// connections that begin from now on are served with that. Handshakes may take so long from now on.
     pub fn renew(&self, handshake: Duration) {
         self.limits.set(Limits {
             handshake,
             ..self.limits.get()
         });
-        self.desks.iter().for_each(|desk| desk.renewed.signal(()));
+        self.workers.iter().for_each(|slot| slot.renewed.signal(()));
     }
 
     /// Starts listening. On success connections are accepted from now on.
@@ -109,25 +108,25 @@ impl<N: Network> Service<N> {
             StartError::NoSuchInterface
         };
         let network = find_network(self.networks, netif).ok_or(absent)?;
-        let slot = self.slots.iter().find(|slot| slot.port.get().is_none());
+        let place = self.ports.iter().find(|place| place.port.get().is_none());
         let listener = network.listen(port).map_err(|error| match error {
             ListenError::InUse => StartError::InUse(port),
             ListenError::InvalidPort => StartError::InvalidPort,
             ListenError::TooMany => StartError::TooMany,
         })?;
         // Asked last: a port in use is the better reason where both hold.
-        let slot = slot.ok_or(StartError::TooMany)?;
+        let place = place.ok_or(StartError::TooMany)?;
         let run = self.runs.get().wrapping_add(1);
         self.runs.set(run);
-        slot.port.set(Some(Port {
+        place.port.set(Some(Port {
             kind,
             port,
             netif: network.name(),
             stopping: false,
             run,
         }));
-        slot.stop.reset();
-        slot.listener.signal(listener);
+        place.stop.reset();
+        place.listener.signal(listener);
         let server = kind.server();
         ::log::info!("{server} listens on port {port} of {}", network.name());
         Ok(())
@@ -136,19 +135,19 @@ impl<N: Network> Service<N> {
     /// Stops listening, on all interfaces. On return the port is closed; connections go on.
     pub async fn stop(&self, kind: Kind, port: u16) -> Result<(), StopError> {
         let mut found = false;
-        for slot in &self.slots {
-            let Some(running) = slot.port.get() else { continue };
+        for place in &self.ports {
+            let Some(running) = place.port.get() else { continue };
             if running.stopping || (running.kind, running.port) != (kind, port) {
                 continue;
             }
             found = true;
-            slot.port.set(Some(Port {
+            place.port.set(Some(Port {
                 stopping: true,
                 ..running
             }));
-            slot.stop.signal(());
+            place.stop.signal(());
             let run = running.run;
-            ended(&slot.stopped, || slot.port.get().is_none_or(|port| port.run != run)).await;
+            ended(&place.stopped, || place.port.get().is_none_or(|port| port.run != run)).await;
             ::log::info!("{} on port {port} of {} stopped", kind.server(), running.netif);
         }
         if found {
@@ -160,7 +159,7 @@ impl<N: Network> Service<N> {
 
     /// The n-th port of that kind that is listened on, with its interface.
     pub fn port(&self, kind: Kind, n: usize) -> Option<(u16, &'static str)> {
-        let ports = self.slots.iter().filter_map(|slot| slot.port.get());
+        let ports = self.ports.iter().filter_map(|place| place.port.get());
         ports
             .filter(|port| !port.stopping && port.kind == kind)
             .map(|port| (port.port, port.netif))
@@ -182,22 +181,22 @@ impl<N: Network> Service<N> {
 
     /// How many connections can be served at a time: the workers that run.
     pub fn capacity(&self) -> usize {
-        self.desks.iter().filter(|desk| desk.staffed.get()).count()
+        self.workers.iter().filter(|slot| slot.staffed.get()).count()
     }
 
     /// The live connections.
     pub fn live(&self) -> impl Iterator<Item = &Entry> {
-        self.desks
+        self.workers
             .iter()
-            .map(|desk| &desk.entry)
-            .filter(|entry| entry.state() != State::Vacant)
+            .map(|slot| &slot.entry)
+            .filter(|entry| entry.state() != ConnectionState::Vacant)
     }
 
     /// Writes the line of the first live connection whose place is `from` or later; gives the place after it.
     pub fn write_connection(&self, from: usize, out: &mut dyn fmt::Write) -> Option<usize> {
-        let mut rest = self.desks.iter().enumerate().skip(from);
-        let (place, desk) = rest.find(|(_, desk)| desk.entry.state() != State::Vacant)?;
-        let _ = writeln!(out, "{}", desk.entry);
+        let mut rest = self.workers.iter().enumerate().skip(from);
+        let (place, slot) = rest.find(|(_, slot)| slot.entry.state() != ConnectionState::Vacant)?;
+        let _ = writeln!(out, "{}", slot.entry);
         Some(place + 1)
     }
 
@@ -208,20 +207,20 @@ impl<N: Network> Service<N> {
     }
 
     /// Takes a place for a worker, if one is left. Workers are to be started before ports.
-    pub fn take_desk(&self) -> Option<&Desk<N::Stream>> {
-        let desk = self.desks.iter().find(|desk| !desk.staffed.replace(true));
-        if desk.is_none() {
+    pub fn take_slot(&self) -> Option<&WorkerSlot<N::Stream>> {
+        let slot = self.workers.iter().find(|slot| !slot.staffed.replace(true));
+        if slot.is_none() {
             ::log::error!("more echo workers than places");
         }
-        desk
+        slot
     }
 
     async fn accept_from(&self, n: usize) {
-        let Some(slot) = self.slots.get(n) else { return };
+        let Some(place) = self.ports.get(n) else { return };
         loop {
-            let listener = slot.listener.wait().await;
+            let listener = place.listener.wait().await;
             let accepting = async {
-                while let Some(Port { kind, .. }) = slot.port.get() {
+                while let Some(Port { kind, .. }) = place.port.get() {
                     let stream = listener.accept().await;
                     self.tally.accepted.one();
                     let dialled = None;
@@ -238,30 +237,30 @@ impl<N: Network> Service<N> {
                     }
                 }
             };
-            select(accepting, slot.stop.wait()).await;
+            select(accepting, place.stop.wait()).await;
             drop(listener);
-            slot.port.set(None);
-            slot.stopped.signal(());
+            place.port.set(None);
+            place.stopped.signal(());
         }
     }
 
-    /// Hands a connection to a worker; gives it back if all are busy with connections that will not make room.
+    /// Hands a connection to a worker; gives it back if all are busy and none may be evicted.
     pub(super) async fn hand_over(&self, job: Job<N::Stream>) -> Result<(), Job<N::Stream>> {
         loop {
-            match self.find_place(Instant::now(), &job) {
-                Place::At(desk) => {
-                    desk.idle.set(false);
-                    desk.entry
+            match self.find_worker(Instant::now(), &job) {
+                Placement::Worker(slot) => {
+                    slot.idle.set(false);
+                    slot.entry
                         .reserve(job.kind, job.stream.local().port(), job.stream.peer());
-                    desk.mailbox.signal(job);
+                    slot.mailbox.signal(job);
                     return Ok(());
                 }
-                Place::Until(moment) if job.dialled.is_none() => {
+                Placement::Until(moment) if job.dialled.is_none() => {
                     let _ = with_deadline(moment, self.changed.wait()).await;
                 }
-                // Another task waits for the signal, and only one can; who dials has time.
-                Place::Until(moment) => Timer::at(moment).await,
-                Place::Nowhere => return Err(job),
+                // Another task waits for the signal, and only one can; the dialler has time.
+                Placement::Until(moment) => Timer::at(moment).await,
+                Placement::Full => return Err(job),
             }
         }
     }
@@ -279,28 +278,28 @@ impl<N: Network> Service<N> {
         (count >= most).then_some(most)
     }
 
-    /// Where a new connection may go. Asks one that has not come to anything to make room, if that is what it takes.
-    fn find_place(&self, now: Instant, job: &Job<N::Stream>) -> Place<'_, N::Stream> {
+    /// Where a new connection may go. Requests an eviction, if that is what it takes.
+    fn find_worker(&self, now: Instant, job: &Job<N::Stream>) -> Placement<'_, N::Stream> {
         let newcomer = *job.stream.peer().ip();
         let limited = self.limit(job).is_some();
-        if let Some(desk) = self.desks.iter().find(|desk| desk.idle.get() && !limited) {
-            return Place::At(desk);
+        if let Some(slot) = self.workers.iter().find(|slot| slot.idle.get() && !limited) {
+            return Placement::Worker(slot);
         }
-        // The fallback, should nobody tell.
+        // The fallback, without a signal.
         let soon = now.saturating_add(Duration::from_millis(20));
         let entries = || {
-            self.desks
+            self.workers
                 .iter()
-                .filter(|desk| desk.staffed.get())
-                .map(|desk| &desk.entry)
+                .filter(|slot| slot.staffed.get())
+                .map(|slot| &slot.entry)
         };
         if entries().any(Entry::is_asked) {
-            return Place::Until(soon);
+            return Placement::Until(soon);
         }
-        // Beyond its limit an address makes room for itself.
+        // Beyond its limit an address evicts its own connections.
         let eligible = |entry: &&Entry| !limited || *entry.peer().ip() == newcomer;
         let ripe = |entry: &&Entry| {
-            entry.state() != State::Established && entry.evictable_from().is_some_and(|from| from <= now)
+            entry.state() != ConnectionState::Established && entry.evictable_from().is_some_and(|from| from <= now)
         };
         if let Some(entry) = entries()
             .filter(eligible)
@@ -308,21 +307,23 @@ impl<N: Network> Service<N> {
             .min_by_key(|entry| (entry.state(), entry.since()))
         {
             entry.evict(Eviction::Idle);
-            return Place::Until(soon);
+            return Placement::Until(soon);
         }
-        // One that has said nothing makes room in a moment; those that are established stay for as long as there are any.
-        let silent = entries().filter(eligible).any(|entry| entry.state() == State::Silent);
+        // A silent one can be evicted in a moment; established ones stay while there is one.
+        let silent = entries()
+            .filter(eligible)
+            .any(|entry| entry.state() == ConnectionState::Silent);
         if job.dialled.is_none()
             && !silent
             && let Some((entry, why)) = share::choose(|| entries().filter(eligible), newcomer, now)
         {
             entry.evict(why);
-            return Place::Until(soon);
+            return Placement::Until(soon);
         }
         // Other addresses do not wait behind one that is at its limit.
-        match limited || entries().all(|entry| entry.state() == State::Established) {
-            true => Place::Nowhere,
-            false => Place::Until(soon),
+        match limited || entries().all(|entry| entry.state() == ConnectionState::Established) {
+            true => Placement::Full,
+            false => Placement::Until(soon),
         }
     }
 }
@@ -336,11 +337,11 @@ pub(super) async fn ended(signal: &Signal<NoopRawMutex, ()>, over: impl Fn() -> 
 }
 
 /// What there is for a new connection.
-enum Place<'a, S> {
+enum Placement<'a, S> {
     /// An idle worker.
-    At(&'a Desk<S>),
+    Worker(&'a WorkerSlot<S>),
     /// Ask again when something has changed, or then.
     Until(Instant),
     /// All are established.
-    Nowhere,
+    Full,
 }

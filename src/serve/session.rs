@@ -24,11 +24,11 @@ pub trait Secure<S: Transport> {
     fn scratch(&mut self) -> &mut [u8];
     /// Overwrites what the last session has left in memory.
     fn wipe(&mut self);
-    /// Makes the handshake until `deadline`, and sets [`Entry::last_read`] when bytes have come. On failure the alert is
-    /// sent before this returns. The future may be dropped at any point.
+    /// Makes the handshake until `deadline`, and sets [`Entry::last_read`] when bytes have come. On failure the alert
+    /// is sent before this returns. The future may be dropped at any point.
     ///
-    /// `dialled` says of a connection that was opened from here which role is taken in it; on such a one the peer must
-    /// prove who it is, whatever is configured for those who connect here.
+    /// `dialled` is the role to take on a connection that was opened from here; on such a one the peer must authenticate,
+    /// whatever is configured for clients of the machine.
     async fn accept<'a>(
         &'a mut self,
         stream: &'a mut S,
@@ -55,7 +55,7 @@ pub trait Session {
 
     /// What was negotiated.
     fn description(&self) -> Description;
-    /// The subject of the certificate by which the peer proved who it is, if it did.
+    /// The subject of the peer's certificate, if it has authenticated.
     fn subject(&self) -> Option<Text<96>> {
         None
     }
@@ -70,7 +70,7 @@ pub trait Session {
 }
 
 /// The cause of an end without close_notify.
-pub(super) const NO_GOODBYE: &str = "no close_notify";
+pub(super) const NO_CLOSE_NOTIFY: &str = "no close_notify";
 
 pub(super) fn transport_cause(kind: ErrorKind) -> &'static str {
     match kind {

@@ -1,19 +1,19 @@
-//! Which established connection makes room for a newcomer when all workers are busy.
+//! The choice of the established connection to evict when all workers are busy.
 //!
-//! Of the address with the most connections, if it has more than a quarter of all and at least two more than the newcomer's,
-//! the one that has been idle longest: no single address keeps others out, be its connections idle or not. Otherwise the one that has been idle longest
-//! of all, if for at least [`IDLE`](super::registry::IDLE). The order protects the idle connections of others from an address
-//! that opens one connection after another. A peer that has shown a certificate goes after all that have not, and a
-//! connection that was opened from here never goes.
+//! Of the address with the most connections, if it has more than a quarter of all and at least two more than the
+//! newcomer's, the one that has been idle longest: no single address keeps others out, be its connections idle or not.
+//! Otherwise the one that has been idle longest of all, if for at least [`IDLE`](super::registry::IDLE). The order
+//! protects the idle connections of others from an address that opens one connection after another. A peer that has
+//! shown a certificate goes after all that have not, and a connection that was opened from here never goes.
 
 use core::net::Ipv4Addr;
 
 use embassy_time::Instant;
 
-use super::registry::{Entry, Eviction, State};
+use super::registry::{ConnectionState, Entry, Eviction};
 
-/// Addresses that are counted at a time: any address with more than a quarter of the connections is among them (Misra and
-/// Gries, 1982), with two passes over the table and no memory that grows.
+/// Addresses that are counted at a time: any address with more than a quarter of the connections is among them (Misra
+/// and Gries, 1982), with two passes over the table and no memory that grows.
 const COUNTERS: usize = 3;
 
 /// Chooses among `entries`, which is called for each pass.
@@ -27,7 +27,7 @@ pub(super) fn choose<'a, I: Iterator<Item = &'a Entry>>(
     let share = |entry: &&Entry| most.is_some_and(|(address, _)| is_of(entry, address));
     let idle = |entry: &&Entry| entry.evictable_from().is_some_and(|from| from <= now);
     entries()
-        .filter(|entry| entry.state() == State::Established && !entry.is_dialled())
+        .filter(|entry| entry.state() == ConnectionState::Established && !entry.is_dialled())
         .filter(|entry| share(entry) || idle(entry))
         .min_by_key(|entry| {
             (
@@ -44,7 +44,7 @@ fn heaviest<'a, I: Iterator<Item = &'a Entry>>(entries: &impl Fn() -> I) -> Opti
     let mut counters = [(Ipv4Addr::UNSPECIFIED, 0_usize); COUNTERS];
     let live = || {
         entries()
-            .filter(|entry| entry.state() != State::Vacant)
+            .filter(|entry| entry.state() != ConnectionState::Vacant)
             .map(|entry| *entry.peer().ip())
     };
     for address in live() {
@@ -72,7 +72,7 @@ fn heaviest<'a, I: Iterator<Item = &'a Entry>>(entries: &impl Fn() -> I) -> Opti
 }
 
 fn is_of(entry: &Entry, address: Ipv4Addr) -> bool {
-    entry.state() != State::Vacant && *entry.peer().ip() == address
+    entry.state() != ConnectionState::Vacant && *entry.peer().ip() == address
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::reverse_target::Dialled;
 use crate::net::Kind;
 
 /// A worker's place: what `status` shows of it, and where connections are handed to it.
-pub struct Desk<S> {
+pub struct WorkerSlot<S> {
     pub(super) entry: Entry,
     pub(super) mailbox: Signal<NoopRawMutex, Job<S>>,
     /// The worker is to come back with another TLS.
@@ -21,10 +21,10 @@ pub struct Desk<S> {
     pub(super) idle: Cell<bool>,
 }
 
-impl<S> Desk<S> {
+impl<S> WorkerSlot<S> {
     /// An empty place.
     pub const fn new() -> Self {
-        Desk {
+        WorkerSlot {
             entry: Entry::new(),
             mailbox: Signal::new(),
             renewed: Signal::new(),
@@ -34,7 +34,7 @@ impl<S> Desk<S> {
     }
 }
 
-impl<S> Default for Desk<S> {
+impl<S> Default for WorkerSlot<S> {
     fn default() -> Self {
         Self::new()
     }

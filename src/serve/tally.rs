@@ -1,9 +1,9 @@
-//! What the echo services counted since boot.
+//! Counters of the echo service since boot.
 
 use core::cell::Cell;
 use core::fmt;
 
-/// Causes told apart; more are counted together.
+/// Causes counted one by one; more are counted together.
 const CAUSES: usize = 48;
 
 /// A number that only grows.
@@ -34,7 +34,7 @@ pub struct Tally {
     pub accepted: Count,
     /// Connections refused because all workers were busy with established ones.
     pub refused: Count,
-    /// Connections that had not come to anything and gave way to newer ones.
+    /// Connections evicted before they were established.
     pub evicted: Count,
     /// Established connections that gave way to newer ones: idle, or of an address with many.
     pub evicted_established: Count,

@@ -4,7 +4,7 @@ mod reverse;
 
 use super::pump::Buffered;
 use super::registry::{Entry, SILENT};
-use super::{Desk, Limits, Secure, Service, Session, StartError, StopError};
+use super::{Limits, Secure, Service, Session, StartError, StopError, WorkerSlot};
 use crate::config::Role;
 use crate::endpoint::{Description, HandshakeError};
 use crate::net::fake::{FakeNetwork, Half, Stream, beside, settle};
@@ -104,16 +104,16 @@ const SHORT: Duration = Duration::from_millis(30);
 /// A service with so many workers, and a peer's view of it.
 fn served<T>(workers: usize, limits: Limits, work: impl AsyncFnOnce(&Service<FakeNetwork>, &FakeNetwork) -> T) -> T {
     let network = FakeNetwork::default();
-    let desks: Vec<_> = (0..workers).map(|_| Desk::new()).collect();
-    let service = Service::new(std::vec![network.clone()].leak(), desks.leak(), limits);
+    let slots: Vec<_> = (0..workers).map(|_| WorkerSlot::new()).collect();
+    let service = Service::new(std::vec![network.clone()].leak(), slots.leak(), limits);
     service.set_tls(Ok(()));
     service.set_mutual_tls(Ok(()));
     let mut tasks: Vec<core::pin::Pin<Box<dyn Future<Output = ()> + '_>>> = std::vec![];
     for _ in 0..workers {
         tasks.push(Box::pin(async {
-            let desk = service.take_desk().unwrap();
+            let slot = service.take_slot().unwrap();
             loop {
-                service.work_at(desk, &mut FakeTls(std::vec![0; 256])).await;
+                service.work_at(slot, &mut FakeTls(std::vec![0; 256])).await;
             }
         }));
     }
@@ -138,16 +138,16 @@ fn served_with(
     work: impl AsyncFnOnce(&Service<FakeNetwork>, &FakeNetwork, &core::cell::Cell<Option<Vec<u8>>>),
 ) {
     let network = FakeNetwork::default();
-    let desks = std::vec![Desk::new()].leak();
-    let service = Service::new(std::vec![network.clone()].leak(), desks, limits);
+    let workers = std::vec![WorkerSlot::new()].leak();
+    let service = Service::new(std::vec![network.clone()].leak(), workers, limits);
     service.set_tls(Ok(()));
     let seen = core::cell::Cell::new(None);
     let tasks: Vec<core::pin::Pin<Box<dyn Future<Output = ()> + '_>>> = std::vec![
         Box::pin(async {
-            let desk = service.take_desk().unwrap();
+            let slot = service.take_slot().unwrap();
             let mut tls = FakeTls(std::vec![0; 256]);
             loop {
-                service.work_at(desk, &mut tls).await;
+                service.work_at(slot, &mut tls).await;
                 seen.set(Some(tls.0.clone()));
             }
         }),

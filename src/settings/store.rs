@@ -16,7 +16,7 @@ use postern::config::{self, Config, Path, Scratch};
 use postern::log::SECURITY;
 use postern::machine::clock;
 use postern::nic;
-use postern::shell::secure::SEATS;
+use postern::shell::secure::SESSION_SLOTS;
 use postern::shell::{Paper, Refused};
 use postern::tls::{FULL_INBOUND, Tickets};
 
@@ -36,8 +36,8 @@ const PAPER: usize = 256 * 1024;
 const ENOUGH: usize = 6 * 1024 * 1024;
 /// What a configuration's RSA keys may take of the heap while they are read and used, in bytes: see `boot::symbols`.
 const RSA: usize = 64 * 1024;
-/// Tasks that wait for a change: the seats of the debug shell over TLS, and the self-test.
-const WAITERS: usize = SEATS * nic::MAX_CARDS + 1;
+/// Tasks that wait for a change: the slots of the debug shell over TLS, and the self-test.
+const WAITERS: usize = SESSION_SLOTS * nic::MAX_CARDS + 1;
 
 /// Why there is no `tls reload`.
 const TOO_SMALL: &str = "the machine has too little memory for a second configuration: give it more (-m)";

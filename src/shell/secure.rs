@@ -1,8 +1,8 @@
-//! The debug shell over TLS, for those whose certificate is good.
+//! The debug shell over TLS, for clients with a valid certificate.
 //!
-//! The newest wins, as on telnet; but only who has proved who he is counts as one who has come. There are a few
-//! [`Seat`]s, each with buffers of its own and a task: one for the session, the others for handshakes meanwhile. A handshake
-//! that makes no progress is evicted when another connection waits for a seat.
+//! The newest session wins, as on telnet, once its client has authenticated. There are a few [`SessionSlot`]s, each
+//! with buffers of its own and a task: one for the session, the others for handshakes meanwhile. A handshake that makes
+//! no progress is evicted when another connection waits for a slot.
 
 use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -25,13 +25,13 @@ use crate::pki::verify::Clock;
 use crate::tls::{Connection, ServerConfig};
 
 /// How many can be in the handshake or in a session at a time.
-pub const SEATS: usize = 3;
+pub const SESSION_SLOTS: usize = 3;
 
 /// The longest that a handshake may take.
 pub const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// A handshake makes room for a connection that waits for a seat when nothing was received for so long: a round trip, and the
-/// peer's own work.
+/// A handshake is evicted for a connection that waits for a slot when nothing was received for so long: a round trip,
+/// and the peer's own work.
 pub const QUIET: Duration = Duration::from_millis(500);
 
 /// The same when it has taken so long, whatever was received.
@@ -40,15 +40,15 @@ pub const HANDSHAKE_MIN: Duration = Duration::from_secs(2);
 /// How often a handshake that may be evicted looks for connections that wait.
 const RECHECK: Duration = Duration::from_millis(50);
 
-/// The application protocol, by ALPN: a client that offers others and not this one is refused (RFC 7301 §3.2), so that no
-/// browser that has a certificate is brought here.
+/// The application protocol, by ALPN: a client that offers others and not this one is refused (RFC 7301 §3.2), so that
+/// no browser that has a certificate is brought here.
 pub const PROTOCOLS: &[&[u8]] = &[b"telnet"];
 
 /// What one connection at a time is served with.
-pub struct Seat<'b, R> {
+pub struct SessionSlot<'b, R> {
     /// It requires a certificate; see [`ClientAuth::Required`](crate::tls::ClientAuth::Required).
     pub config: ServerConfig<'b>,
-    /// The time by which certificates are judged.
+    /// The time at which certificates are verified.
     pub clock: fn() -> Clock,
     /// For keys.
     pub rng: R,
@@ -58,29 +58,29 @@ pub struct Seat<'b, R> {
     pub outbound: &'b mut [u8],
 }
 
-/// What the seats have in common: who is to leave, and for whom.
-pub struct Hall {
-    successor: [Signal<NoopRawMutex, SocketAddrV4>; SEATS],
+/// What the slots have in common: by which client a session is taken over.
+pub struct Takeover {
+    successor: [Signal<NoopRawMutex, SocketAddrV4>; SESSION_SLOTS],
     failures: Limiter,
 }
 
-impl Hall {
+impl Takeover {
     /// An empty one.
     pub const fn new() -> Self {
-        Hall {
-            successor: [const { Signal::new() }; SEATS],
+        Takeover {
+            successor: [const { Signal::new() }; SESSION_SLOTS],
             failures: Limiter::new(20, Duration::from_secs(1)),
         }
     }
 }
 
-impl Default for Hall {
+impl Default for Takeover {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// Waits until the handshake is to make room for a connection that waits for a seat.
+/// Waits until the handshake is to be evicted for a connection that waits for a slot.
 async fn displaced<L: Listener>(listener: &L, last_read: &Cell<Instant>) {
     let latest = Instant::now().saturating_add(HANDSHAKE_MIN);
     loop {
@@ -93,37 +93,38 @@ async fn displaced<L: Listener>(listener: &L, last_read: &Cell<Instant>) {
     }
 }
 
-/// Serves the seat with that number until `renewed`, and then to the end of the session at hand. Each of [`SEATS`] tasks
-/// runs this for the same port, again and again, each time with another configuration in its seat.
+/// Serves the slot with that number until `renewed`, and then to the end of the session at hand. Each of
+/// [`SESSION_SLOTS`] tasks runs this for the same port, again and again, each time with another configuration in its
+/// slot.
 pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
     listener: &L,
     host: &H,
-    mut seat: Seat<'_, R>,
-    hall: &Hall,
+    mut slot: SessionSlot<'_, R>,
+    takeover: &Takeover,
     number: usize,
     renewed: impl Future<Output = ()>,
 ) {
     let mut renewed = pin!(renewed);
-    let Some(ours) = hall.successor.get(number) else {
+    let Some(ours) = takeover.successor.get(number) else {
         return renewed.await;
     };
     loop {
         // Pasted private keys were in it.
-        wipe(seat.inbound);
-        wipe(seat.outbound);
+        wipe(slot.inbound);
+        wipe(slot.outbound);
         let stream = match select(renewed.as_mut(), listener.accept()).await {
             Either::First(()) => return,
             Either::Second(stream) => stream,
         };
         let peer = stream.peer();
         let refused = |why: &dyn core::fmt::Display| {
-            hall.failures.log(
+            takeover.failures.log(
                 ::log::Level::Warn,
                 format_args!("{peer}: debug shell over TLS refused: {why}"),
             );
         };
-        let config = seat.config.with_clock((seat.clock)()).with_protocols(PROTOCOLS);
-        let connection = match Connection::server(config, &mut *seat.inbound, &mut *seat.outbound) {
+        let config = slot.config.with_clock((slot.clock)()).with_protocols(PROTOCOLS);
+        let connection = match Connection::server(config, &mut *slot.inbound, &mut *slot.outbound) {
             Ok(connection) => connection,
             Err(error) => {
                 refused(&error);
@@ -133,7 +134,7 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
         let last_read = Cell::new(Instant::now());
         let mut endpoint = Endpoint::new(stream, connection, Some(&last_read));
         let deadline = Instant::now().saturating_add(HANDSHAKE);
-        let handshake = endpoint.handshake(&mut seat.rng, deadline);
+        let handshake = endpoint.handshake(&mut slot.rng, deadline);
         match select(handshake, displaced(listener, &last_read)).await {
             Either::First(Ok(())) => {}
             Either::First(Err(HandshakeError::Failed(error))) => {
@@ -149,13 +150,18 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
                 continue;
             }
         }
-        // A certificate is required: nobody comes here without.
+        // A certificate is required, so there is one.
         let Some(whose) = endpoint.info().peer else {
             refused(&"no certificate");
             continue;
         };
         endpoint.transport().mark_established();
-        for (_, other) in hall.successor.iter().enumerate().filter(|(other, _)| *other != number) {
+        for (_, other) in takeover
+            .successor
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != number)
+        {
             other.signal(peer);
         }
         ours.reset();
@@ -166,8 +172,8 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
             whose.key()
         );
         let mut telnet = Telnet::new(endpoint);
-        // The session borrows the stream and goes before the stream does. In this order: it prints its prompt before the
-        // next one takes over.
+        // The session borrows the stream and goes before the stream does. In this order: it prints its prompt before
+        // the next one takes over.
         let (words, exit) = match select(run(&mut telnet, host, Origin::Tls), ours.wait()).await {
             Either::Second(next) => {
                 ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends: {next} takes over");

@@ -10,13 +10,13 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::*;
-use crate::client::{Client, Speech};
+use crate::client::{Client, Protocol};
 use crate::dial::{DialError, Proxy};
 use crate::endpoint::traces::{Slot, TAPE};
 use crate::net::ResolveError;
 use crate::net::fake::{FakeNetwork, Stream, beside, connection, settle};
 use crate::net::{Network, Transport};
-use crate::serve::{Desk, Limits, Service};
+use crate::serve::{Limits, Service, WorkerSlot};
 use crate::testing::Script;
 use crate::testing::block_on;
 use crate::tls::trace::{Event, Fact, Trace as _};
@@ -43,8 +43,8 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let network = FakeNetwork::default();
-        let desks: &'static [Desk<Stream>] = &[];
-        let service = Service::new(std::vec![network.clone()].leak(), desks, Limits::default());
+        let workers: &'static [WorkerSlot<Stream>] = &[];
+        let service = Service::new(std::vec![network.clone()].leak(), workers, Limits::default());
         service.set_tls(Ok(()));
         service.set_mutual_tls(Ok(()));
         let slots: Vec<_> = (0..2).map(|_| Slot::new(Vec::leak(std::vec![0; TAPE]))).collect();
@@ -86,11 +86,11 @@ impl Machine {
                     self.service.dial(|| 0).await;
                 }),
                 Box::pin(async {
-                    self.client.run(&networks, Speech::<Script>::Plain).await;
+                    self.client.run(&networks, Protocol::<Script>::Plain).await;
                 }),
                 Box::pin(async {
-                    let speech = Speech::<Script>::Unable("no CA is configured: .tls.ca_cert is empty");
-                    self.tls_client.run(&networks, speech).await;
+                    let protocol = Protocol::<Script>::Unable("no CA is configured: .tls.ca_cert is empty");
+                    self.tls_client.run(&networks, protocol).await;
                 }),
             ],
         ))

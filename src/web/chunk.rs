@@ -66,7 +66,7 @@ impl core::fmt::Write for Chunk {
         let fits = kept.get(..room.min(kept.len())).unwrap_or_default();
         let _ = self.bytes.extend_from_slice(fits);
         if fits.len() < kept.len() {
-            // Whoever formats need not go on.
+            // The formatter need not go on.
             self.over = true;
             return Err(core::fmt::Error);
         }

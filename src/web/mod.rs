@@ -1,7 +1,7 @@
 //! An HTTPS page that shows the very connection which delivers it.
 //!
-//! One request a connection, one page, no JavaScript. The page is made piece by piece while it is sent, from the tape on
-//! which the connection was narrated, so that it takes as little memory as it would if it were short.
+//! One request a connection, one page, no JavaScript. The page is made piece by piece while it is sent, from the tape
+//! on which the connection was narrated, so that it takes as little memory as it would if it were short.
 
 mod chunk;
 mod page;
@@ -20,12 +20,12 @@ use chunk::Chunk;
 use page::Page;
 use request::{Parser, Request, Status};
 
-/// What the server speaks inside, by ALPN.
+/// The application protocols, by ALPN.
 pub(crate) const PROTOCOLS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
-/// A browser that connected in advance may take so long to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// For the peer to take the answer, if it is to be had at all: meanwhile its tape is nobody else's.
-pub(crate) const DELIVERY: Duration = Duration::from_secs(30);
+/// How long a browser that connected in advance may take to send its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// For the peer to accept the answer: meanwhile no other connection gets its tape.
+pub(crate) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a delivery looks whether its tape is another connection's.
 const RECHECK: Duration = Duration::from_millis(100);
 /// Reads a request and answers it. The caller then ends the connection.
@@ -37,9 +37,9 @@ pub(crate) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
     flow: &Flow,
     idle: Duration,
 ) -> End<R::Error, W::Error> {
-    let request = match with_timeout(PATIENCE.min(idle), read(reader, flow)).await {
+    let request = match with_timeout(REQUEST_TIMEOUT.min(idle), read(reader, flow)).await {
         Ok(Ok(Some(request))) => request,
-        // Whoever connects in advance may change its mind.
+        // A browser that connected in advance may not send one.
         Ok(Ok(None)) | Err(_) => return End::Finished,
         Ok(Err(error)) => return End::Read(error),
     };
@@ -53,7 +53,7 @@ pub(crate) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
         },
         _ => request,
     };
-    let mut answer = Answer {
+    let mut answer = Response {
         writer,
         flow,
         held: held.as_ref(),
@@ -64,7 +64,7 @@ pub(crate) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
             None => answer.refusal(request).await,
         }
     };
-    let delivery = with_timeout(DELIVERY.min(idle), delivery);
+    let delivery = with_timeout(DELIVERY_TIMEOUT.min(idle), delivery);
     match select(delivery, displaced(held.as_ref())).await {
         Either::First(Ok(Ok(()))) => End::Finished,
         Either::First(Ok(Err(Some(error)))) => End::Write(error),
@@ -104,14 +104,14 @@ async fn read<R: BufRead>(reader: &mut R, flow: &Flow) -> Result<Option<Request>
 }
 
 /// An answer on its way. Errors are those of the writer, or `None` if it takes nothing.
-struct Answer<'a, W> {
+struct Response<'a, W> {
     writer: &'a mut W,
     flow: &'a Flow,
     /// The tape that is shown, if one is.
     held: Option<&'a Held>,
 }
 
-impl<W: Write> Answer<'_, W> {
+impl<W: Write> Response<'_, W> {
     async fn page(&mut self, request: Request, page: &Page) -> Result<(), Option<W::Error>> {
         let mut head = head(Status::OK, "text/html; charset=utf-8");
         // Everything fits: the head is of our making.

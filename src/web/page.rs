@@ -48,7 +48,7 @@ impl Page {
             }
             match part {
                 Some(Ok(true)) => (number, from) = (number + 1, 0),
-                // At the end; a tape that is held is nobody else's.
+                // At the end; no other connection gets a tape that is held.
                 _ => return None,
             }
         }
@@ -140,7 +140,7 @@ fn fact(out: &mut dyn Write, name: &str, value: impl fmt::Display) -> fmt::Resul
     writeln!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>")
 }
 
-/// A step: closed, until somebody opens it.
+/// A step, closed at first.
 fn show(story: &Story<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Result {
     let (class, whose) = match step.by {
         By::Client => ("client", "your browser says"),
@@ -343,7 +343,7 @@ fn base64(bytes: &[u8], out: &mut dyn Write) -> fmt::Result {
     Ok(())
 }
 
-/// A text in which nothing is a tag or the end of an attribute, whoever has written it.
+/// A text in which nothing is a tag or the end of an attribute: it may come from the peer.
 struct Escaped<'a, T: ?Sized>(&'a T);
 
 impl<T: fmt::Display + ?Sized> fmt::Display for Escaped<'_, T> {

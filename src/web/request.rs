@@ -1,6 +1,7 @@
 //! The head of an HTTP/1.x request, read as it comes (RFC 9112).
 
-/// The longest request line, in bytes (RFC 9112 §3 wants 8,000 at least of a server of anything; this one has one page).
+/// The longest request line, in bytes (RFC 9112 §3 wants 8,000 at least of a server of anything; this one has one
+/// page).
 const LINE: usize = 1024;
 /// The most bytes of all header fields together. Cookies of other servers on the same host come along.
 const FIELDS: usize = 32 * 1024;
@@ -35,7 +36,7 @@ impl Status {
         }
     }
 
-    /// What it says to a person.
+    /// The explanation on the page.
     pub(super) const fn words(self) -> &'static str {
         match self.0 {
             200 => "",
@@ -170,7 +171,7 @@ impl Parser {
     fn complete(&self, request: Request) -> Request {
         // RFC 9112 §3.2: a request of HTTP/1.1 without Host, or any with two, is refused.
         let hosts_wrong = self.hosts > 1 || (self.hosts == 0 && request.chunked);
-        // RFC 9112 §6.1: an attempt to smuggle a request past somebody.
+        // RFC 9112 §6.1: an attempt at request smuggling.
         let smuggled = self.transfer_encoding && (self.content_length.is_some() || !request.chunked);
         if hosts_wrong || smuggled {
             return self.refuse(Status::BAD_REQUEST);

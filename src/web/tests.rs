@@ -133,7 +133,7 @@ fn asked(
             return None;
         }
         assert!(matches!(end, End::Finished), "{end:?}");
-        session.close(DELIVERY).await;
+        session.close(DELIVERY_TIMEOUT).await;
         if let Some(page) = page {
             page.read(|events| {
                 for event in events {
@@ -196,8 +196,8 @@ fn unchunked(mut chunks: &str) -> String {
     }
 }
 
-/// The text of a page without its tags, which have to be closed in order. A summary has phrases and headings in it only,
-/// a list of facts only its pairs.
+/// The text of a page without its tags, which have to be closed in order. A summary has phrases and headings in it
+/// only, a list of facts only its pairs.
 fn text_of(page: &str) -> String {
     let mut open = Vec::new();
     let mut text = String::new();

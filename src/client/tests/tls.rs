@@ -145,7 +145,7 @@ fn with_buffers<T>(
         work(&client, &network),
         vec![
             Box::pin(async {
-                client.run(&networks, Speech::Tls(tls)).await;
+                client.run(&networks, Protocol::Tls(tls)).await;
             }),
             Box::pin(async {
                 match server {

@@ -9,7 +9,7 @@ use std::string::{String, ToString};
 
 /// What is said to an answer that comes a byte at a time, and how much of it is the head; `None`: it goes on.
 fn judge(answer: &[u8]) -> (Option<Result<(), String>>, usize) {
-    let mut reader = Answer::new();
+    let mut reader = ResponseHead::new();
     for (count, &byte) in (1..).zip(answer) {
         if let Some(verdict) = reader.take(byte) {
             return (Some(verdict.map_err(|error| error.to_string())), count);
@@ -40,7 +40,7 @@ fn a_tunnel_opens_with_the_last_byte_of_the_head_and_no_other() {
         // Cut at each byte there is no verdict yet, and the end would be too early.
         for cut in 0..head.len() {
             assert_eq!(judge(&stream[..cut]), (None, cut), "{head:?}");
-            let mut reader = Answer::new();
+            let mut reader = ResponseHead::new();
             for &byte in &stream[..cut] {
                 assert!(reader.take(byte).is_none());
             }
@@ -79,7 +79,7 @@ fn refusals_are_told_in_the_proxys_words() {
     let long = std::format!("HTTP/1.1 500 {}\r\n\r\n", "x".repeat(200));
     assert!(refusal(long.as_bytes()).len() < 100);
     // What refused and hung up in the middle of its head has refused.
-    let mut reader = Answer::new();
+    let mut reader = ResponseHead::new();
     assert!(
         b"HTTP/1.1 403 No\r\nServer:"
             .iter()

@@ -19,7 +19,7 @@ fn address(n: usize) -> Ipv4Addr {
 fn taken<'a>(table: &'a [Entry], addresses: impl IntoIterator<Item = usize>) -> Vec<Guard<'a>> {
     let occupy = |(entry, n): (&'a Entry, usize)| {
         let guard = entry.occupy(Kind::Plain, 7, SocketAddrV4::new(address(n), 1));
-        guard.advance(State::Established);
+        guard.advance(ConnectionState::Established);
         guard
     };
     table.iter().zip(addresses).map(occupy).collect()
