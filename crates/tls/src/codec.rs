@@ -14,6 +14,20 @@ impl<'a> Reader<'a> {
         Self { bytes, what }
     }
 
+    /// Reads a structure as a whole: `read` has to leave nothing of it.
+    pub(crate) fn all<T, E: From<InvalidMessage>>(
+        bytes: &'a [u8],
+        what: &'static str,
+        read: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut reader = Self::new(bytes, what);
+        let whole = read(&mut reader)?;
+        if !reader.is_empty() {
+            return Err(InvalidMessage::TrailingData(what).into());
+        }
+        Ok(whole)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -66,15 +80,6 @@ impl<'a> Reader<'a> {
     pub(crate) fn vector24(&mut self) -> Result<&'a [u8], InvalidMessage> {
         let length = self.u24()?;
         self.take(length)
-    }
-
-    /// Nothing may be left.
-    pub(crate) fn finish(self) -> Result<(), InvalidMessage> {
-        if self.bytes.is_empty() {
-            Ok(())
-        } else {
-            Err(InvalidMessage::TrailingData(self.what))
-        }
     }
 }
 
@@ -204,10 +209,20 @@ mod tests {
         assert_eq!(reader.vector16(), Err(InvalidMessage::MissingData("test")));
         let mut reader = Reader::new(&[3, 1, 2, 3, 9], "test");
         assert_eq!(reader.vector8(), Ok(&[1, 2, 3][..]));
-        assert_eq!(reader.clone().finish(), Err(InvalidMessage::TrailingData("test")));
         assert_eq!(reader.u8(), Ok(9));
         assert_eq!(reader.u24(), Err(InvalidMessage::MissingData("test")));
-        assert_eq!(reader.finish(), Ok(()));
+        assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn a_whole_is_read_to_its_end() {
+        assert_eq!(Reader::all(&[0, 5], "test", |reader| reader.u16()), Ok(5));
+        for bytes in [&[0, 5, 1][..], &[0, 5, 0, 0]] {
+            let read = Reader::all(bytes, "test", |reader| reader.u16());
+            assert_eq!(read, Err(InvalidMessage::TrailingData("test")));
+        }
+        let short = Reader::all(&[0], "test", |reader| reader.u16());
+        assert_eq!(short, Err(InvalidMessage::MissingData("test")));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use rand_core::CryptoRng;
 
 use super::alert::AlertDescription;
 use super::client;
+use super::codec::Reader;
 use super::config::{ClientConfig, ConfigError, ServerConfig};
-use super::error::{Error, InvalidMessage, Misuse, PeerMisbehaved};
+use super::error::{Error, Misuse, PeerMisbehaved};
 use super::handshake::{Change, Context, Message, Resumption, State};
 use super::inbound::{ChangeCipherSpec, Inbound, MIN_INBOUND, Received};
 use super::link::Link;
@@ -528,7 +529,7 @@ impl<'a> Receiver<'a> {
         let update = match (message.kind(), self.is_tls13(), self.server) {
             (HandshakeType::KEY_UPDATE, true, _) => {
                 message.last()?;
-                Some(parse_key_update(message.body())?)
+                Some(Reader::all(message.body(), "KeyUpdate", |reader| reader.u8())?)
             }
             (HandshakeType::NEW_SESSION_TICKET, true, false) => {
                 let ticket = NewSessionTicket::parse_tls13(message.body())?;
@@ -570,14 +571,6 @@ impl<'a> Receiver<'a> {
             _ => return Err(PeerMisbehaved::IllegalParameter("KeyUpdateRequest").into()),
         }
         self.inbound.update_key()
-    }
-}
-
-fn parse_key_update(body: &[u8]) -> Result<u8, InvalidMessage> {
-    match body {
-        &[request] => Ok(request),
-        [] => Err(InvalidMessage::MissingData("KeyUpdate")),
-        _ => Err(InvalidMessage::TrailingData("KeyUpdate")),
     }
 }
 

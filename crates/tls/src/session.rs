@@ -66,10 +66,12 @@ impl SessionState {
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, InvalidMessage> {
-        const WHAT: &str = "ticket";
-        let mut reader = Reader::new(bytes, WHAT);
+        Reader::all(bytes, "ticket", Self::read)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, InvalidMessage> {
         let version = ProtocolVersion(reader.u16()?);
-        let suite = CipherSuite::from_id(reader.u16()?).ok_or(InvalidMessage::IllegalValue(WHAT))?;
+        let suite = CipherSuite::from_id(reader.u16()?).ok_or(InvalidMessage::IllegalValue("ticket"))?;
         let secret = HashOutput::new(reader.vector8()?);
         let issued = u64::from_be_bytes(*reader.array()?);
         let expires = u64::from_be_bytes(*reader.array()?);
@@ -83,7 +85,6 @@ impl SessionState {
                 subject: Text::new(core::str::from_utf8(reader.vector8()?).unwrap_or_default()),
             })
         };
-        reader.finish()?;
         Ok(Self {
             version,
             suite,

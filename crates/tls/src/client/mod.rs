@@ -5,7 +5,7 @@ mod tls13;
 
 use rand_core::CryptoRng;
 
-use super::codec::Writer;
+use super::codec::{Reader, Writer};
 use super::config::{ClientConfig, Preferences};
 use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
@@ -382,14 +382,12 @@ impl<'a> ExpectServerHello<'a> {
         if hello.cookie.is_some() {
             return Err(PeerMisbehaved::MisplacedExtension(ExtensionType::COOKIE).into());
         }
-        let mut share = super::codec::Reader::new(
-            hello
-                .key_share
-                .ok_or(PeerMisbehaved::MissingExtension(ExtensionType::KEY_SHARE))?,
-            "KeyShareEntry",
-        );
-        let (group, public) = (share.u16()?, share.vector16()?);
-        share.finish()?;
+        let share = hello
+            .key_share
+            .ok_or(PeerMisbehaved::MissingExtension(ExtensionType::KEY_SHARE))?;
+        let (group, public) = Reader::all(share, "KeyShareEntry", |reader| {
+            Ok::<_, Error>((reader.u16()?, reader.vector16()?))
+        })?;
         let pair = self.key_pairs.iter().find(|pair| pair.group().id() == group);
         let pair = pair.ok_or(PeerMisbehaved::Unoffered("group"))?;
         if let Some((promised, group)) = self.retried {

@@ -1,7 +1,7 @@
 //! Certificate, CertificateStatus, CertificateVerify and CertificateRequest, of both versions.
 
 use super::client_hello::OCSP;
-use super::{Extensions, emit, emit_extension, list16};
+use super::{Extensions, emit, emit_extension, list16, not_empty};
 use crate::codec::{Full, Reader, U16List, Writer};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::Authentication;
@@ -46,12 +46,13 @@ pub(crate) fn parse_tls13<'a>(
     context: &[u8],
     asked: bool,
 ) -> Result<(Chain<'a>, Option<&'a [u8]>), Error> {
-    let mut reader = Reader::new(body, "Certificate");
-    if reader.vector8()? != context {
-        return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
-    }
-    let mut entries = Reader::new(reader.vector24()?, "CertificateEntry");
-    reader.finish()?;
+    let list = Reader::all(body, "Certificate", |reader| {
+        if reader.vector8()? != context {
+            return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
+        }
+        Ok::<_, Error>(reader.vector24()?)
+    })?;
+    let mut entries = Reader::new(list, "CertificateEntry");
     let (mut chain, mut staple) = (Chain::new(), None);
     while !entries.is_empty() {
         push(&mut chain, entries.vector24()?)?;
@@ -71,24 +72,20 @@ pub(crate) fn parse_tls13<'a>(
 }
 
 /// Checks a CertificateStatus (RFC 6066 §8), the message of TLS 1.2 and the extension of TLS 1.3: the OCSP response.
-pub(crate) fn parse_status(body: &[u8]) -> Result<&[u8], Error> {
-    let mut reader = Reader::new(body, "CertificateStatus");
-    if reader.u8()? != OCSP {
-        return Err(InvalidMessage::IllegalValue("status_type").into());
-    }
-    let response = reader.vector24()?;
-    reader.finish()?;
-    if response.is_empty() {
-        return Err(InvalidMessage::IllegalValue("OCSPResponse").into());
-    }
-    Ok(response)
+pub(crate) fn parse_status(body: &[u8]) -> Result<&[u8], InvalidMessage> {
+    let response = Reader::all(body, "CertificateStatus", |reader| {
+        if reader.u8()? != OCSP {
+            return Err(InvalidMessage::IllegalValue("status_type"));
+        }
+        reader.vector24()
+    })?;
+    not_empty(response, "OCSPResponse")
 }
 
 /// Checks a Certificate of TLS 1.2. The chain may be empty.
 pub(crate) fn parse_tls12(body: &[u8]) -> Result<Chain<'_>, Error> {
-    let mut reader = Reader::new(body, "Certificate");
-    let mut entries = Reader::new(reader.vector24()?, "ASN.1Cert");
-    reader.finish()?;
+    let list = Reader::all(body, "Certificate", |reader| reader.vector24())?;
+    let mut entries = Reader::new(list, "ASN.1Cert");
     let mut chain = Chain::new();
     while !entries.is_empty() {
         push(&mut chain, entries.vector24()?)?;
@@ -97,11 +94,8 @@ pub(crate) fn parse_tls12(body: &[u8]) -> Result<Chain<'_>, Error> {
 }
 
 fn push<'a>(chain: &mut Chain<'a>, certificate: &'a [u8]) -> Result<(), Error> {
-    if certificate.is_empty() {
-        return Err(InvalidMessage::IllegalValue("Certificate").into());
-    }
     chain
-        .push(certificate)
+        .push(not_empty(certificate, "Certificate")?)
         .map_err(|_| Error::from(PeerMisbehaved::ChainTooLong))
 }
 
@@ -117,11 +111,8 @@ pub(crate) fn certificate_verify(
 }
 
 /// Checks a CertificateVerify: the scheme's number, and the signature.
-pub(crate) fn parse_verify(body: &[u8]) -> Result<(u16, &[u8]), Error> {
-    let mut reader = Reader::new(body, "CertificateVerify");
-    let signature = parse_signature(&mut reader)?;
-    reader.finish()?;
-    Ok(signature)
+pub(crate) fn parse_verify(body: &[u8]) -> Result<(u16, &[u8]), InvalidMessage> {
+    Reader::all(body, "CertificateVerify", parse_signature)
 }
 
 /// A digitally-signed struct (RFC 5246 §4.7).
@@ -185,24 +176,23 @@ const AUTHORITIES: &str = "certificate_authorities";
 fn check_authorities(list: &[u8]) -> Result<(), InvalidMessage> {
     let mut names = Reader::new(list, AUTHORITIES);
     while !names.is_empty() {
-        if names.vector16()?.is_empty() {
-            return Err(InvalidMessage::IllegalValue(AUTHORITIES));
-        }
+        not_empty(names.vector16()?, AUTHORITIES)?;
     }
     Ok(())
 }
 
 /// Checks a CertificateRequest of TLS 1.3.
 pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<CertificateRequest<'_>, Error> {
-    let mut reader = Reader::new(body, "CertificateRequest");
-    let context = reader.vector8()?;
-    let extensions = Extensions::parse(reader.vector16()?)?.only(&[
-        ExtensionType::STATUS_REQUEST,
-        ExtensionType::SIGNATURE_ALGORITHMS,
-        ExtensionType::CERTIFICATE_AUTHORITIES,
-        ExtensionType::SIGNATURE_ALGORITHMS_CERT,
-    ])?;
-    reader.finish()?;
+    let (context, extensions) = Reader::all(body, "CertificateRequest", |reader| -> Result<_, Error> {
+        let context = reader.vector8()?;
+        let extensions = Extensions::parse(reader.vector16()?)?.only(&[
+            ExtensionType::STATUS_REQUEST,
+            ExtensionType::SIGNATURE_ALGORITHMS,
+            ExtensionType::CERTIFICATE_AUTHORITIES,
+            ExtensionType::SIGNATURE_ALGORITHMS_CERT,
+        ])?;
+        Ok((context, extensions))
+    })?;
     let find = |wanted| {
         extensions
             .iter()
@@ -212,13 +202,8 @@ pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<CertificateRequest<'_>,
     let schemes = schemes.ok_or(PeerMisbehaved::MissingExtension(ExtensionType::SIGNATURE_ALGORITHMS))?;
     let mut authorities: &[u8] = &[];
     if let Some(body) = find(ExtensionType::CERTIFICATE_AUTHORITIES) {
-        let mut reader = Reader::new(body, AUTHORITIES);
-        authorities = reader.vector16()?;
-        reader.finish()?;
         // authorities<3..2^16-1> (RFC 8446 §4.2.4).
-        if authorities.is_empty() {
-            return Err(InvalidMessage::IllegalValue(AUTHORITIES).into());
-        }
+        authorities = not_empty(Reader::all(body, AUTHORITIES, |reader| reader.vector16())?, AUTHORITIES)?;
         check_authorities(authorities)?;
     }
     Ok(CertificateRequest {
@@ -247,20 +232,17 @@ pub(crate) fn request_tls12(
 }
 
 /// Checks a CertificateRequest of TLS 1.2.
-pub(crate) fn parse_request_tls12(body: &[u8]) -> Result<CertificateRequest<'_>, Error> {
-    let mut reader = Reader::new(body, "CertificateRequest");
-    let types = reader.vector8()?;
-    if types.is_empty() {
-        return Err(InvalidMessage::IllegalValue("certificate_types").into());
-    }
-    let schemes = U16List::parse(reader.vector16()?, "supported_signature_algorithms")?;
-    let authorities = reader.vector16()?;
-    check_authorities(authorities)?;
-    reader.finish()?;
-    Ok(CertificateRequest {
-        context: &[],
-        types: Some(types),
-        schemes,
-        authorities,
+pub(crate) fn parse_request_tls12(body: &[u8]) -> Result<CertificateRequest<'_>, InvalidMessage> {
+    Reader::all(body, "CertificateRequest", |reader| {
+        let types = not_empty(reader.vector8()?, "certificate_types")?;
+        let schemes = U16List::parse(reader.vector16()?, "supported_signature_algorithms")?;
+        let authorities = reader.vector16()?;
+        check_authorities(authorities)?;
+        Ok(CertificateRequest {
+            context: &[],
+            types: Some(types),
+            schemes,
+            authorities,
+        })
     })
 }

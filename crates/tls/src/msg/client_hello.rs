@@ -1,6 +1,9 @@
 //! ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2): everything about it is checked once, here.
 
-use super::{Extensions, emit, emit_extension, empty, first_duplicate, first_outside, list16, parse_record_size_limit};
+use super::{
+    Extensions, emit, emit_extension, empty, first_duplicate, first_outside, list16, not_empty, parse_cookie,
+    parse_record_size_limit, parse_renegotiation_info, parse_session_id,
+};
 use crate::codec::{Full, Reader, U16List, Writer};
 use crate::config::Versions;
 use crate::crypto::hash::{HashAlgorithm, HashOutput, Hasher};
@@ -71,28 +74,25 @@ impl<'a> ClientHello<'a> {
     /// # Errors
     /// Malformed structures, an extension that comes twice, `pre_shared_key` elsewhere than at the end.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(body, "ClientHello");
-        let legacy_version = ProtocolVersion(reader.u16()?);
-        let random = reader.array()?;
-        let session_id = reader.vector8()?;
-        if session_id.len() > 32 {
-            return Err(InvalidMessage::IllegalValue("legacy_session_id").into());
+        let mut hello = Reader::all(body, "ClientHello", Self::read)?;
+        for (kind, body) in hello.extensions.iter() {
+            // RFC 8446 §4.2.11: pre_shared_key is the last extension.
+            if hello.psks.is_some() {
+                return Err(PeerMisbehaved::PskNotLast.into());
+            }
+            hello.note(kind, body)?;
         }
-        let cipher_suites = U16List::parse(reader.vector16()?, "cipher_suites")?;
-        let compression_methods = reader.vector8()?;
-        if compression_methods.is_empty() {
-            return Err(InvalidMessage::IllegalValue("legacy_compression_methods").into());
-        }
-        // TLS 1.2 and before may do without the whole block (RFC 5246 §7.4.1.2).
-        let extensions = Extensions::parse(if reader.is_empty() { &[] } else { reader.vector16()? })?;
-        reader.finish()?;
+        Ok(hello)
+    }
 
-        let mut hello = Self {
-            legacy_version,
-            random,
-            session_id,
-            cipher_suites,
-            compression_methods,
+    /// Everything but what stands in the extensions.
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        Ok(Self {
+            legacy_version: ProtocolVersion(reader.u16()?),
+            random: reader.array()?,
+            session_id: parse_session_id(reader, "legacy_session_id")?,
+            cipher_suites: U16List::parse(reader.vector16()?, "cipher_suites")?,
+            compression_methods: not_empty(reader.vector8()?, "legacy_compression_methods")?,
             server_name: None,
             supported_groups: None,
             signature_algorithms: None,
@@ -108,16 +108,9 @@ impl<'a> ClientHello<'a> {
             psks: None,
             psk_modes: None,
             early_data: false,
-            extensions,
-        };
-        for (kind, body) in extensions.iter() {
-            // RFC 8446 §4.2.11: pre_shared_key is the last extension.
-            if hello.psks.is_some() {
-                return Err(PeerMisbehaved::PskNotLast.into());
-            }
-            hello.note(kind, body)?;
-        }
-        Ok(hello)
+            // TLS 1.2 and before may do without the whole block (RFC 5246 §7.4.1.2).
+            extensions: Extensions::parse(if reader.is_empty() { &[] } else { reader.vector16()? })?,
+        })
     }
 
     /// Whether the client can secure a renegotiation, and so expects `renegotiation_info` (RFC 5746 §3.6).
@@ -172,17 +165,14 @@ impl<'a> ClientHello<'a> {
                 list16(body, "signature_algorithms_cert")?;
             }
             ExtensionType::SUPPORTED_VERSIONS => {
-                let mut reader = Reader::new(body, "supported_versions");
-                self.supported_versions = Some(U16List::parse(reader.vector8()?, "supported_versions")?);
-                reader.finish()?;
+                let list = Reader::all(body, "supported_versions", |reader| reader.vector8())?;
+                self.supported_versions = Some(U16List::parse(list, "supported_versions")?);
             }
             ExtensionType::KEY_SHARE => self.key_shares = Some(KeyShares::parse(body)?),
             ExtensionType::ALPN => self.protocols = Some(Protocols::parse(body)?),
             ExtensionType::RECORD_SIZE_LIMIT => self.record_size_limit = Some(parse_record_size_limit(body)?),
             ExtensionType::MAX_FRAGMENT_LENGTH => {
-                let mut reader = Reader::new(body, "max_fragment_length");
-                let code = reader.u8()?;
-                reader.finish()?;
+                let code = Reader::all(body, "max_fragment_length", |reader| reader.u8())?;
                 if !(1..=4).contains(&code) {
                     return Err(PeerMisbehaved::IllegalParameter("max_fragment_length").into());
                 }
@@ -193,28 +183,15 @@ impl<'a> ClientHello<'a> {
                 self.extended_master_secret = true;
             }
             ExtensionType::SESSION_TICKET => self.session_ticket = Some(body),
-            ExtensionType::RENEGOTIATION_INFO => {
-                let mut reader = Reader::new(body, "renegotiation_info");
-                self.renegotiation_info = Some(reader.vector8()?);
-                reader.finish()?;
-            }
+            ExtensionType::RENEGOTIATION_INFO => self.renegotiation_info = Some(parse_renegotiation_info(body)?),
             ExtensionType::EC_POINT_FORMATS => {
-                let mut reader = Reader::new(body, "ec_point_formats");
-                let formats = reader.vector8()?;
-                reader.finish()?;
-                if formats.is_empty() {
-                    return Err(InvalidMessage::IllegalValue("ec_point_formats").into());
-                }
+                let formats = Reader::all(body, "ec_point_formats", |reader| reader.vector8())?;
+                let formats = not_empty(formats, "ec_point_formats")?;
                 self.uncompressed_points = Some(formats.contains(&0));
             }
             ExtensionType::PSK_KEY_EXCHANGE_MODES => {
-                let mut reader = Reader::new(body, "psk_key_exchange_modes");
-                let modes = reader.vector8()?;
-                reader.finish()?;
-                if modes.is_empty() {
-                    return Err(InvalidMessage::IllegalValue("psk_key_exchange_modes").into());
-                }
-                self.psk_modes = Some(modes);
+                let modes = Reader::all(body, "psk_key_exchange_modes", |reader| reader.vector8())?;
+                self.psk_modes = Some(not_empty(modes, "psk_key_exchange_modes")?);
             }
             ExtensionType::PRE_SHARED_KEY => self.psks = Some(Psks::parse(body)?),
             ExtensionType::EARLY_DATA => {
@@ -222,11 +199,7 @@ impl<'a> ClientHello<'a> {
                 self.early_data = true;
             }
             ExtensionType::COOKIE => {
-                let mut reader = Reader::new(body, "cookie");
-                if reader.vector16()?.is_empty() {
-                    return Err(InvalidMessage::IllegalValue("cookie").into());
-                }
-                reader.finish()?;
+                parse_cookie(body)?;
             }
             // GREASE (RFC 8701) and whatever else we do not know (RFC 8446 §4.1.2).
             _ => {}
@@ -241,15 +214,11 @@ pub struct KeyShares<'a>(&'a [u8]);
 
 impl<'a> KeyShares<'a> {
     fn parse(body: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(body, "key_share");
-        let shares = Self(reader.vector16()?);
-        reader.finish()?;
+        let shares = Self(Reader::all(body, "key_share", |reader| reader.vector16())?);
         let mut entries = Reader::new(shares.0, "KeyShareEntry");
         while !entries.is_empty() {
             entries.u16()?;
-            if entries.vector16()?.is_empty() {
-                return Err(InvalidMessage::IllegalValue("key_exchange").into());
-            }
+            not_empty(entries.vector16()?, "key_exchange")?;
         }
         // "Clients MUST NOT offer multiple KeyShareEntry values for the same group."
         if let Some(group) = first_duplicate(shares.iter().map(|(group, _)| group)) {
@@ -283,21 +252,14 @@ impl<'a> KeyShares<'a> {
 /// `server_name` (RFC 6066 §3): at most one name of each type; only host names are known.
 fn parse_server_name(body: &[u8]) -> Result<Option<&[u8]>, Error> {
     const HOST_NAME: u8 = 0;
-    let mut reader = Reader::new(body, "server_name");
-    let mut names = Reader::new(reader.vector16()?, "server_name");
-    reader.finish()?;
-    if names.is_empty() {
-        return Err(InvalidMessage::IllegalValue("server_name").into());
-    }
+    let list = Reader::all(body, "server_name", |reader| reader.vector16())?;
+    let mut names = Reader::new(not_empty(list, "server_name")?, "server_name");
     let mut host_name = None;
     while !names.is_empty() {
         let kind = names.u8()?;
         let name = names.vector16()?;
         if kind == HOST_NAME {
-            if name.is_empty() {
-                return Err(InvalidMessage::IllegalValue("server_name").into());
-            }
-            if host_name.replace(name).is_some() {
+            if host_name.replace(not_empty(name, "server_name")?).is_some() {
                 return Err(PeerMisbehaved::IllegalParameter("server_name").into());
             }
         }
@@ -312,17 +274,11 @@ pub struct Protocols<'a>(&'a [u8]);
 impl<'a> Protocols<'a> {
     fn parse(body: &'a [u8]) -> Result<Self, Error> {
         const WHAT: &str = "application_layer_protocol_negotiation";
-        let mut reader = Reader::new(body, WHAT);
-        let protocols = Self(reader.vector16()?);
-        reader.finish()?;
+        let list = Reader::all(body, WHAT, |reader| reader.vector16())?;
+        let protocols = Self(not_empty(list, WHAT)?);
         let mut list = Reader::new(protocols.0, WHAT);
-        if list.is_empty() {
-            return Err(InvalidMessage::IllegalValue(WHAT).into());
-        }
         while !list.is_empty() {
-            if list.vector8()?.is_empty() {
-                return Err(InvalidMessage::IllegalValue(WHAT).into());
-            }
+            not_empty(list.vector8()?, WHAT)?;
         }
         Ok(protocols)
     }
@@ -343,18 +299,16 @@ pub struct Psks<'a> {
 
 impl<'a> Psks<'a> {
     fn parse(body: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(body, "pre_shared_key");
-        let psks = Self {
-            identities: reader.vector16()?,
-            binders: reader.vector16()?,
-        };
-        reader.finish()?;
+        let psks = Reader::all(body, "pre_shared_key", |reader| -> Result<_, Error> {
+            Ok(Self {
+                identities: reader.vector16()?,
+                binders: reader.vector16()?,
+            })
+        })?;
         let mut identities = Reader::new(psks.identities, "PskIdentity");
         let mut count = 0_usize;
         while !identities.is_empty() {
-            if identities.vector16()?.is_empty() {
-                return Err(InvalidMessage::IllegalValue("PskIdentity").into());
-            }
+            not_empty(identities.vector16()?, "PskIdentity")?;
             identities.take(4)?; // obfuscated_ticket_age
             count += 1;
         }

@@ -55,10 +55,7 @@ pub(crate) fn finished(writer: &mut Writer<'_>, verify_data: &[u8]) -> Result<()
 
 /// Checks that the body of a Finished has the length that it must have, and returns it.
 pub(crate) fn parse_finished(body: &[u8], length: usize) -> Result<&[u8], InvalidMessage> {
-    let mut reader = Reader::new(body, "Finished");
-    let verify_data = reader.take(length)?;
-    reader.finish()?;
-    Ok(verify_data)
+    Reader::all(body, "Finished", |reader| reader.take(length))
 }
 
 /// A block of extensions, checked to be whole and without duplicates.
@@ -165,23 +162,42 @@ fn first_outside(numbers: impl Iterator<Item = u16> + Clone, all: U16List<'_>) -
 }
 
 /// The one protocol in a server's ALPN extension (RFC 7301 §3.1).
-pub(crate) fn parse_selected_alpn(body: &[u8]) -> Result<&[u8], Error> {
-    let mut reader = Reader::new(body, "application_layer_protocol_negotiation");
-    let mut list = Reader::new(reader.vector16()?, "application_layer_protocol_negotiation");
-    reader.finish()?;
-    let protocol = list.vector8()?;
-    list.finish()?;
-    if protocol.is_empty() {
-        return Err(InvalidMessage::IllegalValue("application_layer_protocol_negotiation").into());
+pub(crate) fn parse_selected_alpn(body: &[u8]) -> Result<&[u8], InvalidMessage> {
+    const WHAT: &str = "application_layer_protocol_negotiation";
+    let list = Reader::all(body, WHAT, |reader| reader.vector16())?;
+    not_empty(Reader::all(list, WHAT, |reader| reader.vector8())?, WHAT)
+}
+
+/// A vector that holds something.
+pub(crate) fn not_empty<'a>(vector: &'a [u8], what: &'static str) -> Result<&'a [u8], InvalidMessage> {
+    if vector.is_empty() {
+        return Err(InvalidMessage::IllegalValue(what));
     }
-    Ok(protocol)
+    Ok(vector)
+}
+
+/// `legacy_session_id` of either hello: at most 32 bytes (RFC 8446 §4.1.2).
+pub(crate) fn parse_session_id<'a>(reader: &mut Reader<'a>, what: &'static str) -> Result<&'a [u8], InvalidMessage> {
+    let session_id = reader.vector8()?;
+    if session_id.len() > 32 {
+        return Err(InvalidMessage::IllegalValue(what));
+    }
+    Ok(session_id)
+}
+
+/// `cookie`, which is not empty (RFC 8446 §4.2.2).
+pub(crate) fn parse_cookie(body: &[u8]) -> Result<&[u8], InvalidMessage> {
+    not_empty(Reader::all(body, "cookie", |reader| reader.vector16())?, "cookie")
+}
+
+/// `renegotiation_info` (RFC 5746 §3.2).
+pub(crate) fn parse_renegotiation_info(body: &[u8]) -> Result<&[u8], InvalidMessage> {
+    Reader::all(body, "renegotiation_info", |reader| reader.vector8())
 }
 
 /// `record_size_limit` (RFC 8449 §4).
 pub(crate) fn parse_record_size_limit(body: &[u8]) -> Result<u16, Error> {
-    let mut reader = Reader::new(body, "record_size_limit");
-    let limit = reader.u16()?;
-    reader.finish()?;
+    let limit = Reader::all(body, "record_size_limit", |reader| reader.u16())?;
     if limit < 64 {
         return Err(PeerMisbehaved::IllegalParameter("record_size_limit").into());
     }
@@ -189,14 +205,14 @@ pub(crate) fn parse_record_size_limit(body: &[u8]) -> Result<u16, Error> {
 }
 
 /// A vector with a length of two bytes that is the whole body of an extension and holds 16-bit numbers.
-pub(crate) fn list16<'a>(body: &'a [u8], what: &'static str) -> Result<U16List<'a>, Error> {
-    let mut reader = Reader::new(body, what);
-    let list = U16List::parse(reader.vector16()?, what)?;
-    reader.finish()?;
-    Ok(list)
+pub(crate) fn list16<'a>(body: &'a [u8], what: &'static str) -> Result<U16List<'a>, InvalidMessage> {
+    Reader::all(body, what, |reader| U16List::parse(reader.vector16()?, what))
 }
 
 /// An extension whose body is empty.
-pub(crate) fn empty(body: &[u8], what: &'static str) -> Result<(), Error> {
-    Ok(Reader::new(body, what).finish()?)
+pub(crate) fn empty(body: &[u8], what: &'static str) -> Result<(), InvalidMessage> {
+    Reader::all(body, what, |_| Ok(()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,13 @@
 //! ServerHello, HelloRetryRequest and EncryptedExtensions.
 
-use super::{Extensions, emit, emit_extension, empty, parse_record_size_limit, parse_selected_alpn};
+use super::{
+    Extensions, emit, emit_extension, empty, parse_cookie, parse_record_size_limit, parse_renegotiation_info,
+    parse_selected_alpn, parse_session_id,
+};
 use crate::codec::{Full, Reader, Writer};
 use crate::crypto::kx::Group;
 use crate::crypto::suite::CipherSuite;
-use crate::error::{Error, InvalidMessage, PeerMisbehaved};
+use crate::error::{Error, PeerMisbehaved};
 use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 
 /// The `random` that makes a ServerHello a HelloRetryRequest: SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
@@ -195,33 +198,26 @@ pub(crate) struct ServerHello<'a> {
 impl<'a> ServerHello<'a> {
     /// Checks the body of a ServerHello. Every extension has to be one that a hello of ours may have offered.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(body, "ServerHello");
-        let version = ProtocolVersion(reader.u16()?);
-        let random = reader.array()?;
-        let session_id = reader.vector8()?;
-        if session_id.len() > 32 {
-            return Err(InvalidMessage::IllegalValue("session_id").into());
-        }
-        let suite = reader.u16()?;
-        let compression = reader.u8()?;
-        let extensions = Extensions::parse(if reader.is_empty() { &[] } else { reader.vector16()? })?;
-        reader.finish()?;
-        let mut hello = Self {
-            version,
-            random,
-            session_id,
-            suite,
-            compression,
-            selected_version: None,
-            key_share: None,
-            psk: None,
-            cookie: None,
-            tls12: Tls12Answers::default(),
-            renegotiated: false,
-            status: false,
-            only_tls12: None,
-            only_tls13: None,
-        };
+        let (mut hello, extensions) = Reader::all(body, "ServerHello", |reader| -> Result<_, Error> {
+            let hello = Self {
+                version: ProtocolVersion(reader.u16()?),
+                random: reader.array()?,
+                session_id: parse_session_id(reader, "session_id")?,
+                suite: reader.u16()?,
+                compression: reader.u8()?,
+                selected_version: None,
+                key_share: None,
+                psk: None,
+                cookie: None,
+                tls12: Tls12Answers::default(),
+                renegotiated: false,
+                status: false,
+                only_tls12: None,
+                only_tls13: None,
+            };
+            let block = if reader.is_empty() { &[] } else { reader.vector16()? };
+            Ok((hello, Extensions::parse(block)?))
+        })?;
         for (kind, body) in extensions.iter() {
             hello.note(kind, body)?;
         }
@@ -236,25 +232,16 @@ impl<'a> ServerHello<'a> {
     fn note(&mut self, kind: ExtensionType, body: &'a [u8]) -> Result<(), Error> {
         match kind {
             ExtensionType::SUPPORTED_VERSIONS => {
-                let mut reader = Reader::new(body, "supported_versions");
-                self.selected_version = Some(ProtocolVersion(reader.u16()?));
-                reader.finish()?;
+                let version = Reader::all(body, "supported_versions", |reader| reader.u16())?;
+                self.selected_version = Some(ProtocolVersion(version));
             }
             ExtensionType::KEY_SHARE => self.key_share = Some(body),
             ExtensionType::PRE_SHARED_KEY => {
-                let mut reader = Reader::new(body, "pre_shared_key");
-                self.psk = Some(reader.u16()?);
-                reader.finish()?;
+                self.psk = Some(Reader::all(body, "pre_shared_key", |reader| reader.u16())?);
                 self.only_tls13 = Some(kind);
             }
             ExtensionType::COOKIE => {
-                let mut reader = Reader::new(body, "cookie");
-                let cookie = reader.vector16()?;
-                reader.finish()?;
-                if cookie.is_empty() {
-                    return Err(InvalidMessage::IllegalValue("cookie").into());
-                }
-                self.cookie = Some(cookie);
+                self.cookie = Some(parse_cookie(body)?);
                 self.only_tls13 = Some(kind);
             }
             ExtensionType::EXTENDED_MASTER_SECRET => {
@@ -263,9 +250,7 @@ impl<'a> ServerHello<'a> {
                 self.only_tls12 = Some(kind);
             }
             ExtensionType::RENEGOTIATION_INFO => {
-                let mut reader = Reader::new(body, "renegotiation_info");
-                self.renegotiated = !reader.vector8()?.is_empty();
-                reader.finish()?;
+                self.renegotiated = !parse_renegotiation_info(body)?.is_empty();
                 self.tls12.renegotiation_info = true;
                 self.only_tls12 = Some(kind);
             }
@@ -280,9 +265,7 @@ impl<'a> ServerHello<'a> {
                 self.only_tls12 = Some(kind);
             }
             ExtensionType::EC_POINT_FORMATS => {
-                let mut reader = Reader::new(body, "ec_point_formats");
-                let formats = reader.vector8()?;
-                reader.finish()?;
+                let formats = Reader::all(body, "ec_point_formats", |reader| reader.vector8())?;
                 if !formats.contains(&0) {
                     return Err(PeerMisbehaved::IllegalParameter("ec_point_formats").into());
                 }
@@ -302,17 +285,17 @@ impl<'a> ServerHello<'a> {
 impl<'a> Answers<'a> {
     /// Checks the body of EncryptedExtensions.
     pub(crate) fn parse_encrypted_extensions(body: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(body, "EncryptedExtensions");
-        // early_data and max_fragment_length would belong here, but were not offered.
-        let extensions = Extensions::parse(reader.vector16()?)?.only(&[
-            ExtensionType::SERVER_NAME,
-            ExtensionType::MAX_FRAGMENT_LENGTH,
-            ExtensionType::SUPPORTED_GROUPS,
-            ExtensionType::ALPN,
-            ExtensionType::RECORD_SIZE_LIMIT,
-            ExtensionType::EARLY_DATA,
-        ])?;
-        reader.finish()?;
+        let extensions = Reader::all(body, "EncryptedExtensions", |reader| {
+            // early_data and max_fragment_length would belong here, but were not offered.
+            Extensions::parse(reader.vector16()?)?.only(&[
+                ExtensionType::SERVER_NAME,
+                ExtensionType::MAX_FRAGMENT_LENGTH,
+                ExtensionType::SUPPORTED_GROUPS,
+                ExtensionType::ALPN,
+                ExtensionType::RECORD_SIZE_LIMIT,
+                ExtensionType::EARLY_DATA,
+            ])
+        })?;
         let mut answers = Self::default();
         for (kind, body) in extensions.iter() {
             match kind {

@@ -1,6 +1,6 @@
 //! NewSessionTicket, of both versions.
 
-use super::{Extensions, emit};
+use super::{Extensions, emit, not_empty};
 use crate::codec::{Full, Reader, Writer};
 use crate::error::{Error, InvalidMessage};
 use crate::registry::{ExtensionType, HandshakeType};
@@ -42,31 +42,25 @@ pub(crate) struct NewSessionTicket<'a> {
 
 impl<'a> NewSessionTicket<'a> {
     pub(crate) fn parse_tls13(body: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(body, "NewSessionTicket");
-        let lifetime = u32::from_be_bytes(*reader.array()?);
-        let age_add = u32::from_be_bytes(*reader.array()?);
-        let nonce = reader.vector8()?;
-        let ticket = reader.vector16()?;
-        // early_data is not used here, and unknown ones are to be ignored (RFC 8446 §4.6.1).
-        Extensions::parse(reader.vector16()?)?.only(&[ExtensionType::EARLY_DATA])?;
-        reader.finish()?;
-        if ticket.is_empty() {
-            return Err(InvalidMessage::IllegalValue("ticket").into());
-        }
-        Ok(Self {
-            lifetime,
-            age_add,
-            nonce,
-            ticket,
-        })
+        let read = Reader::all(body, "NewSessionTicket", |reader| -> Result<_, Error> {
+            let read = Self {
+                lifetime: u32::from_be_bytes(*reader.array()?),
+                age_add: u32::from_be_bytes(*reader.array()?),
+                nonce: reader.vector8()?,
+                ticket: reader.vector16()?,
+            };
+            // early_data is not used here, and unknown ones are to be ignored (RFC 8446 §4.6.1).
+            Extensions::parse(reader.vector16()?)?.only(&[ExtensionType::EARLY_DATA])?;
+            Ok(read)
+        })?;
+        not_empty(read.ticket, "ticket")?;
+        Ok(read)
     }
 
     /// Of TLS 1.2: lifetime in seconds and ticket, which may be empty (RFC 5077 §3.3).
-    pub(crate) fn parse_tls12(body: &'a [u8]) -> Result<(u32, &'a [u8]), Error> {
-        let mut reader = Reader::new(body, "NewSessionTicket");
-        let lifetime = u32::from_be_bytes(*reader.array()?);
-        let ticket = reader.vector16()?;
-        reader.finish()?;
-        Ok((lifetime, ticket))
+    pub(crate) fn parse_tls12(body: &'a [u8]) -> Result<(u32, &'a [u8]), InvalidMessage> {
+        Reader::all(body, "NewSessionTicket", |reader| {
+            Ok((u32::from_be_bytes(*reader.array()?), reader.vector16()?))
+        })
     }
 }

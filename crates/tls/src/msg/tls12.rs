@@ -1,7 +1,7 @@
 //! The key exchange messages of TLS 1.2 (RFC 8422 §5.4, §5.7).
 
 use super::certificate::{emit_signature, parse_signature};
-use super::emit;
+use super::{emit, empty, not_empty};
 use crate::codec::{Full, Reader, Writer};
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
@@ -56,39 +56,34 @@ pub(crate) struct ServerKeyExchange<'a> {
 
 impl<'a> ServerKeyExchange<'a> {
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(body, "ServerKeyExchange");
-        if reader.u8()? != NAMED_CURVE {
-            return Err(PeerMisbehaved::IllegalParameter("curve_type").into());
-        }
-        let group = reader.u16()?;
-        let public = reader.vector8()?;
-        let params = body
-            .get(..4 + public.len())
-            .ok_or(InvalidMessage::MissingData("ServerKeyExchange"))?;
-        let (scheme, signature) = parse_signature(&mut reader)?;
-        reader.finish()?;
-        Ok(Self {
-            params,
-            group,
-            public,
-            scheme,
-            signature,
+        Reader::all(body, "ServerKeyExchange", |reader| {
+            if reader.u8()? != NAMED_CURVE {
+                return Err(PeerMisbehaved::IllegalParameter("curve_type").into());
+            }
+            let group = reader.u16()?;
+            let public = reader.vector8()?;
+            let params = body
+                .get(..4 + public.len())
+                .ok_or(InvalidMessage::MissingData("ServerKeyExchange"))?;
+            let (scheme, signature) = parse_signature(reader)?;
+            Ok(Self {
+                params,
+                group,
+                public,
+                scheme,
+                signature,
+            })
         })
     }
 }
 
 /// Checks a ClientKeyExchange: the public value.
-pub(crate) fn parse_client_key_exchange(body: &[u8]) -> Result<&[u8], Error> {
-    let mut reader = Reader::new(body, "ClientKeyExchange");
-    let public = reader.vector8()?;
-    reader.finish()?;
-    if public.is_empty() {
-        return Err(InvalidMessage::IllegalValue("ecdh_Yc").into());
-    }
-    Ok(public)
+pub(crate) fn parse_client_key_exchange(body: &[u8]) -> Result<&[u8], InvalidMessage> {
+    let public = Reader::all(body, "ClientKeyExchange", |reader| reader.vector8())?;
+    not_empty(public, "ecdh_Yc")
 }
 
 /// Checks a ServerHelloDone.
-pub(crate) fn parse_server_hello_done(body: &[u8]) -> Result<(), Error> {
-    Ok(Reader::new(body, "ServerHelloDone").finish()?)
+pub(crate) fn parse_server_hello_done(body: &[u8]) -> Result<(), InvalidMessage> {
+    empty(body, "ServerHelloDone")
 }

@@ -1,0 +1,236 @@
+//! Every message that is sent is read back as what it says.
+
+use super::certificate::{self, parse_status};
+use super::client_hello::{ClientHello, Offer};
+use super::server_hello::{self, Answers, ServerHello, Tls12Answers};
+use super::ticket::{self, NewSessionTicket};
+use super::tls12::{self, ServerKeyExchange};
+use super::*;
+use crate::config::Versions;
+use crate::crypto::kx::{Group, KeyPair};
+use crate::crypto::sign::SignatureScheme;
+use crate::crypto::suite::{Authentication, CipherSuite};
+use crate::registry::ProtocolVersion;
+use crate::support::Script;
+
+/// What `write` writes: a message of this type, whose header is right. Its body.
+fn body(kind: HandshakeType, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
+    let mut buffer = vec![0; 1 << 14];
+    let mut writer = Writer::new(&mut buffer);
+    write(&mut writer).unwrap();
+    let whole = writer.since(0).unwrap();
+    let mut reader = Reader::new(whole, "message");
+    assert_eq!(HandshakeType(reader.u8().unwrap()), kind);
+    let body = reader.vector24().unwrap();
+    assert!(reader.is_empty());
+    body.to_vec()
+}
+
+const RANDOM: [u8; 32] = [7; 32];
+const SESSION_ID: &[u8] = &[8; 32];
+const SCHEME: SignatureScheme = SignatureScheme::Ed25519;
+
+#[test]
+fn client_hellos_come_back() {
+    let pair = KeyPair::generate(Group::X25519, &mut Script(vec![3; 32]));
+    for versions in [Versions::Both, Versions::Tls13, Versions::Tls12] {
+        let offer = Offer {
+            random: &RANDOM,
+            session_id: SESSION_ID,
+            versions,
+            suites: &CipherSuite::ALL,
+            groups: &Group::ALL,
+            schemes: &SignatureScheme::ALL,
+            server_name: Some("a.example"),
+            protocols: &[b"h2", b"http/1.1"],
+            record_size_limit: 4000,
+            key_pairs: core::slice::from_ref(&pair),
+            cookie: Some(b"cookie"),
+            session_ticket: Some(b"ticket"),
+            psk: Some((b"identity", 5, 32)),
+        };
+        let bytes = body(HandshakeType::CLIENT_HELLO, |writer| offer.emit(writer));
+        let hello = ClientHello::parse(&bytes).unwrap();
+        assert_eq!(hello.legacy_version, ProtocolVersion::TLS12);
+        assert_eq!((hello.random, hello.session_id), (&RANDOM, SESSION_ID));
+        let suites = CipherSuite::ALL
+            .iter()
+            .filter(|suite| versions.contains(suite.version()));
+        assert!(hello.cipher_suites.iter().eq(suites.map(|suite| suite.id())));
+        assert_eq!(hello.server_name, Some(&b"a.example"[..]));
+        assert!(hello.protocols.unwrap().iter().eq([&b"h2"[..], b"http/1.1"]));
+        assert_eq!(hello.record_size_limit, Some(4000));
+        let groups = Group::ALL.iter().filter(|group| versions.tls13() || group.in_tls12());
+        assert!(
+            hello
+                .supported_groups
+                .unwrap()
+                .iter()
+                .eq(groups.map(|group| group.id()))
+        );
+        let offered = |scheme: &&SignatureScheme| scheme.may_be_offered(versions.highest());
+        let schemes = SignatureScheme::ALL.iter().filter(offered).map(|scheme| scheme.id());
+        assert!(hello.signature_algorithms.unwrap().iter().eq(schemes));
+        assert_eq!(hello.extended_master_secret, versions.tls12());
+        assert_eq!(hello.renegotiation_info, versions.tls12().then_some(&[][..]));
+        assert_eq!(hello.uncompressed_points, versions.tls12().then_some(true));
+        assert_eq!(hello.session_ticket, versions.tls12().then_some(&b"ticket"[..]));
+        assert_eq!(hello.psk_dhe_ke(), versions.tls13());
+        let share = hello.key_shares.and_then(|shares| shares.get(Group::X25519.id()));
+        assert_eq!(share.is_some(), versions.tls13());
+        assert!(share.is_none_or(|share| share == pair.public_value().as_ref()));
+        let psks: Vec<_> = hello.psks.into_iter().flat_map(|psks| psks.iter()).collect();
+        let psk = (&b"identity"[..], &[0; 32][..]);
+        assert_eq!(psks, if versions.tls13() { vec![psk] } else { vec![] });
+    }
+}
+
+#[test]
+fn server_hellos_come_back() {
+    let suite = CipherSuite::Aes128GcmSha256;
+    for psk in [None, Some(3)] {
+        let bytes = body(HandshakeType::SERVER_HELLO, |writer| {
+            let share = (Group::X25519, &[9; 32][..]);
+            server_hello::server_hello_tls13(writer, &RANDOM, SESSION_ID, suite, share, psk)
+        });
+        let hello = ServerHello::parse(&bytes).unwrap();
+        assert!(!hello.is_retry());
+        assert_eq!(hello.version, ProtocolVersion::TLS12);
+        assert_eq!(hello.selected_version, Some(ProtocolVersion::TLS13));
+        assert_eq!((hello.random, hello.session_id), (&RANDOM, SESSION_ID));
+        assert_eq!((hello.suite, hello.psk), (suite.id(), psk));
+        assert_eq!(hello.key_share.unwrap()[..4], [0, 29, 0, 32]);
+        assert_eq!(hello.only_tls12, None);
+    }
+    let bytes = body(HandshakeType::SERVER_HELLO, |writer| {
+        server_hello::hello_retry_request(writer, SESSION_ID, suite, Group::Secp256r1)
+    });
+    let hello = ServerHello::parse(&bytes).unwrap();
+    assert!(hello.is_retry());
+    assert_eq!(hello.key_share, Some(&[0, 23][..]));
+
+    let answers = |tls12| Tls12Answers {
+        extended_master_secret: tls12,
+        renegotiation_info: tls12,
+        session_ticket: tls12,
+        ec_point_formats: tls12,
+        common: Answers {
+            protocol: tls12.then_some(b"h2"),
+            record_size_limit: tls12.then_some(100),
+            max_fragment_length: None,
+            server_name: tls12,
+        },
+    };
+    for all in [true, false] {
+        let bytes = body(HandshakeType::SERVER_HELLO, |writer| {
+            server_hello::server_hello_tls12(writer, &RANDOM, &[], suite, &answers(all))
+        });
+        let hello = ServerHello::parse(&bytes).unwrap();
+        assert_eq!((hello.selected_version, hello.session_id), (None, &[][..]));
+        assert_eq!(hello.tls12.extended_master_secret, all);
+        assert_eq!((hello.tls12.renegotiation_info, hello.renegotiated), (all, false));
+        assert_eq!(hello.tls12.session_ticket, all);
+        assert_eq!(hello.tls12.common.protocol, all.then_some(&b"h2"[..]));
+        assert_eq!(hello.tls12.common.record_size_limit, all.then_some(100));
+        assert_eq!(hello.tls12.common.server_name, all);
+    }
+}
+
+#[test]
+fn encrypted_extensions_come_back() {
+    for groups in [None, Some(&Group::ALL[..])] {
+        let sent = Answers {
+            protocol: Some(b"h2"),
+            record_size_limit: Some(64),
+            max_fragment_length: None,
+            server_name: true,
+        };
+        let bytes = body(HandshakeType::ENCRYPTED_EXTENSIONS, |writer| {
+            server_hello::encrypted_extensions(writer, groups, &sent)
+        });
+        let read = Answers::parse_encrypted_extensions(&bytes).unwrap();
+        assert_eq!(read.protocol, sent.protocol);
+        assert_eq!(read.record_size_limit, sent.record_size_limit);
+        assert!(read.server_name);
+    }
+}
+
+#[test]
+fn certificates_come_back() {
+    let chains: [&[&[u8]]; 3] = [&[], &[b"leaf"], &[b"leaf", b"issuer"]];
+    for chain in chains {
+        let bytes = body(HandshakeType::CERTIFICATE, |writer| {
+            certificate::certificate_tls12(writer, chain)
+        });
+        assert_eq!(certificate::parse_tls12(&bytes).unwrap()[..], *chain);
+        for context in [&[][..], b"context"] {
+            let bytes = body(HandshakeType::CERTIFICATE, |writer| {
+                certificate::certificate_tls13(writer, context, chain)
+            });
+            let (read, staple) = certificate::parse_tls13(&bytes, context, false).unwrap();
+            assert_eq!((&read[..], staple), (chain, None));
+        }
+    }
+    assert_eq!(parse_status(&[1, 0, 0, 2, 4, 5]), Ok(&[4, 5][..]));
+}
+
+#[test]
+fn requests_and_proofs_come_back() {
+    let schemes = [SignatureScheme::EcdsaSecp256r1Sha256, SCHEME];
+    let ids = schemes.map(SignatureScheme::id);
+    let bytes = body(HandshakeType::CERTIFICATE_REQUEST, |writer| {
+        certificate::request_tls13(writer, &schemes)
+    });
+    let request = certificate::parse_request_tls13(&bytes).unwrap();
+    assert!(request.context.is_empty() && request.schemes.iter().eq(ids));
+    let bytes = body(HandshakeType::CERTIFICATE_REQUEST, |writer| {
+        certificate::request_tls12(writer, schemes.into_iter())
+    });
+    let request = certificate::parse_request_tls12(&bytes).unwrap();
+    assert!(request.schemes.iter().eq(ids));
+    assert!(request.allows(&[], Authentication::Ecdsa) && request.allows(&[], Authentication::Rsa));
+
+    let bytes = body(HandshakeType::CERTIFICATE_VERIFY, |writer| {
+        certificate::certificate_verify(writer, SCHEME, b"signature")
+    });
+    assert_eq!(certificate::parse_verify(&bytes), Ok((SCHEME.id(), &b"signature"[..])));
+    let bytes = body(HandshakeType::FINISHED, |writer| finished(writer, &[6; 12]));
+    assert_eq!(parse_finished(&bytes, 12), Ok(&[6; 12][..]));
+}
+
+#[test]
+fn the_key_exchange_of_tls12_comes_back() {
+    let mut params = [0; 80];
+    let mut writer = Writer::new(&mut params);
+    tls12::emit_params(&mut writer, Group::Secp256r1, &[4; 65]).unwrap();
+    let params = writer.since(0).unwrap();
+    let bytes = body(HandshakeType::SERVER_KEY_EXCHANGE, |writer| {
+        tls12::server_key_exchange(writer, params, SCHEME, b"signature")
+    });
+    let read = ServerKeyExchange::parse(&bytes).unwrap();
+    assert_eq!((read.params, read.public), (params, &[4; 65][..]));
+    assert_eq!((read.group, read.scheme), (Group::Secp256r1.id(), SCHEME.id()));
+    assert_eq!(read.signature, b"signature");
+    let bytes = body(HandshakeType::CLIENT_KEY_EXCHANGE, |writer| {
+        tls12::client_key_exchange(writer, &[4; 65])
+    });
+    assert_eq!(tls12::parse_client_key_exchange(&bytes), Ok(&[4; 65][..]));
+    let bytes = body(HandshakeType::SERVER_HELLO_DONE, tls12::server_hello_done);
+    assert_eq!(tls12::parse_server_hello_done(&bytes), Ok(()));
+}
+
+#[test]
+fn tickets_come_back() {
+    let bytes = body(HandshakeType::NEW_SESSION_TICKET, |writer| {
+        ticket::emit_tls13(writer, 7200, 0xdead_beef, b"nonce", b"ticket")
+    });
+    let read = NewSessionTicket::parse_tls13(&bytes).unwrap();
+    assert_eq!((read.lifetime, read.age_add), (7200, 0xdead_beef));
+    assert_eq!((read.nonce, read.ticket), (&b"nonce"[..], &b"ticket"[..]));
+    for ticket in [&b"ticket"[..], b""] {
+        let bytes = body(HandshakeType::NEW_SESSION_TICKET, |writer| {
+            ticket::emit_tls12(writer, 7200, ticket)
+        });
+        assert_eq!(NewSessionTicket::parse_tls12(&bytes), Ok((7200, ticket)));
+    }
+}
