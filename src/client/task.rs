@@ -270,7 +270,7 @@ impl Client {
                     Either::First(opened) => break opened,
                     Either::Second(later @ (_, Request::Send(_))) => held = Some(later),
                     Either::Second((number, later)) => {
-                        ::log::info!("{} client: connecting to {remote} given up", self.kind);
+                        ::log::info!("{} client: connecting to {remote} cancelled", self.kind);
                         self.state.set(ClientState::Idle);
                         if matches!(later, Request::Close) {
                             self.answer.signal((number, Ok(None)));

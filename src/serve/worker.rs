@@ -285,7 +285,7 @@ impl<N: Network> Service<N> {
                 Ended::InOrder
             }
             End::Idle => {
-                self.failed(connection, "idle", &format_args!("nothing came for {idle} s"));
+                self.failed(connection, "idle", &format_args!("idle for {idle} s"));
                 Ended::InOrder
             }
             End::Http => {
@@ -305,7 +305,11 @@ impl<N: Network> Service<N> {
                     &format_args!("the answer was not taken in {seconds} s"),
                 )
             }
-            End::Stalled => self.failed(connection, "stalled", &format_args!("nothing was taken for {idle} s")),
+            End::Stalled => self.failed(
+                connection,
+                "stalled",
+                &format_args!("peer stopped reading for {idle} s"),
+            ),
             End::Read(error) | End::Write(error) => {
                 self.tally.fault(cause(&error));
                 self.log_failure(connection, format_args!("connection failed: {error}"));
