@@ -577,7 +577,7 @@ mod tests {
         let (mut peer, stream) = connection(40_000, 992, 4096);
         let mut telnet = Telnet::new(Held(stream, Vec::new()));
         block_on(telnet.flush()).unwrap();
-        peer.say(&[IAC, AYT]);
+        peer.say([IAC, AYT]);
         let mut said = [0; OFFERS.len() + ANSWER.len()];
         let mut byte = [0];
         let first = block_on(select(telnet.read(&mut byte), peer.read_exact(&mut said)));

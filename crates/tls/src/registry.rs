@@ -42,7 +42,8 @@ macro_rules! registry {
 
             /// Whether the engine handles it; of others it knows the name at most.
             pub const fn is_handled(self) -> bool {
-                matches!(self.0, $($number)|*)
+                let number = self.0;
+                $(number == $number)||*
             }
         }
 

@@ -258,10 +258,8 @@ fn parse_server_name(body: &[u8]) -> Result<Option<&[u8]>, Error> {
     while !names.is_empty() {
         let kind = names.u8()?;
         let name = names.vector16()?;
-        if kind == HOST_NAME {
-            if host_name.replace(not_empty(name, "server_name")?).is_some() {
-                return Err(PeerMisbehaved::IllegalParameter("server_name").into());
-            }
+        if kind == HOST_NAME && host_name.replace(not_empty(name, "server_name")?).is_some() {
+            return Err(PeerMisbehaved::IllegalParameter("server_name").into());
         }
     }
     Ok(host_name)
