@@ -55,6 +55,7 @@ fn what_a_configured_ca_says_of_itself_limits_it() {
 fn cas_whose_keys_cannot_verify_anything_are_found() {
     let dir = Dir::new();
     for (arguments, fault) in [
+        #[cfg(feature = "rsa")]
         ("-newkey rsa:1024", KeyFault::RsaBits(1024)),
         ("-newkey ec -pkeyopt ec_paramgen_curve:P-521", KeyFault::Kind),
         ("-newkey ed448", KeyFault::Kind),

@@ -105,8 +105,11 @@ fn roots_of_no_use_are_told_from_the_others() {
     let key = |fault| RootFault::Anchor(AnchorFault::Key(fault));
     // SHA-1 in its own signature is nobody's concern, but its key is.
     for (arguments, fault) in [
+        #[cfg(feature = "rsa")]
         ("-newkey rsa:2048 -sha1", None),
+        #[cfg(feature = "rsa")]
         ("-newkey rsa:4096", None),
+        #[cfg(feature = "rsa")]
         ("-newkey rsa:1024", Some(key(KeyFault::RsaBits(1024)))),
         ("-newkey ec -pkeyopt ec_paramgen_curve:P-521", Some(key(KeyFault::Kind))),
         ("-newkey ec -pkeyopt ec_paramgen_curve:P-384", None),
