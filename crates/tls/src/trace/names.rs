@@ -157,7 +157,7 @@ pub(super) fn extension(kind: ExtensionType) -> (&'static str, &'static str) {
         ExtensionType::COMPRESS_CERTIFICATE => "The client could take its peer's certificates compressed (RFC 8879).",
         ExtensionType::RECORD_SIZE_LIMIT => "The largest record that the sender wants to receive (RFC 8449).",
         ExtensionType::DELEGATED_CREDENTIALS => {
-            "The client would take a short-lived key that the certificate's key has vouched for (RFC 9345)."
+            "The client would take a short-lived key that the certificate's key has signed (RFC 9345)."
         }
         ExtensionType::SESSION_TICKET => {
             "TLS 1.2: a ticket to resume by, or empty: the client could take one (RFC 5077)."
@@ -210,7 +210,7 @@ pub(super) fn extension(kind: ExtensionType) -> (&'static str, &'static str) {
                  know (RFC 8701).",
             );
         }
-        _ => "To be ignored by whoever does not know it.",
+        _ => "Ignored by peers that do not know it.",
     };
     (name.unwrap_or("an extension that has no name here"), note)
 }
