@@ -8,6 +8,7 @@ use postern_testing as _;
 
 mod tests {
     use std::fs::{self, File};
+    use std::io::{Read as _, Write as _};
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
@@ -217,6 +218,33 @@ mod tests {
         println!("{} ended by a signal, {} not", ended[0], ended[1]);
         wizard.run(&["crl", "pki"]);
         assert!(left_behind(&wizard).is_empty());
+    }
+
+    /// Between the last rename and the end of the program: here it waits for room to report what it made.
+    #[test]
+    fn a_signal_after_the_commit_leaves_the_exit_status() {
+        let wizard = Wizard::init(&[]);
+        wizard.run(&["server", "pki", "server"]);
+        let serial = wizard.serial("server");
+        let (mut reader, mut full) = std::io::pipe().unwrap();
+        full.write_all(&[b'-'; 1 << 16]).unwrap();
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP").arg(Wizard::program());
+        command
+            .args(["rotate", "pki", "server"])
+            .current_dir(wizard.scratch.path(""));
+        let mut child = command.stderr(full).spawn().unwrap();
+        drop(command);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while wizard.serial("server") == serial || !left_behind(&wizard).is_empty() {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        end(Command::new("sh").args(["-c", &format!("kill -s HUP {}", child.id())]));
+        let mut report = String::new();
+        reader.read_to_string(&mut report).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(report.trim_start_matches('-').starts_with("pki/wizard: "), "{report}");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Makes one in `parent`. Signals wait until it is gone.
+    /// Makes one in `parent`. Signals wait until it is gone, and after a rename until the program ends.
     pub(crate) fn new(parent: &Path, shown: &str) -> Result<Self> {
         let held = signals::hold();
         signals::check()?;
@@ -97,6 +97,7 @@ impl Stage {
         if let Err(error) = flush(&self.path).and_then(|()| fs::rename(self.path.join(name), path)) {
             fail!("cannot write '{}': {error}; nothing was changed", path.display());
         }
+        signals::hold_to_the_end();
         // It is there; whether it survives a loss of power is not worth a failure.
         let _ = path.parent().map(sync);
         Ok(())

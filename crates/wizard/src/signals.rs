@@ -1,4 +1,4 @@
-//! SIGHUP, SIGINT and SIGTERM: they end the program, except while files are written.
+//! SIGHUP, SIGINT and SIGTERM: they end the program until files are written.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
@@ -63,6 +63,11 @@ impl Drop for Held {
             signals.fatal.store(true, SeqCst);
         }
     }
+}
+
+/// Lets signals wait until the program ends: once something was changed, the exit status has to say so.
+pub(crate) fn hold_to_the_end() {
+    std::mem::forget(hold());
 }
 
 /// Fails if a signal has come.
