@@ -4,6 +4,7 @@
 mod common;
 
 mod tests {
+    use std::fs;
     use std::net::TcpListener;
     use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
@@ -91,6 +92,60 @@ mod tests {
         assert!(status == 2 && err.contains("a suite is missing"), "{err}");
         let (status, _, err) = end(limbo().args(["limbo", "/nowhere"]));
         assert!(status == 1 && err.contains("cannot read /nowhere"), "{err}");
+    }
+
+    #[test]
+    fn the_count_leaves_out_tests_comments_and_blank_lines() {
+        let scratch = Scratch::new();
+        let files = [
+            (
+                "src/main.rs",
+                "//! A head.\n\nfn main() {\n    // Why.\n    room::a();\n}\n#[cfg(test)]\nmod fake;\n",
+            ),
+            ("src/fake.rs", "fn fake() {}\n"),
+            ("src/fake/card.rs", "fn card() {}\n"),
+            (
+                "src/room/mod.rs",
+                "pub fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\npub fn c() {}\n",
+            ),
+            ("src/room/tests.rs", "fn d() {}\n"),
+            ("crates/engine/src/lib.rs", "#![no_std]\n"),
+            ("crates/engine/tests/all.rs", "fn e() {}\n"),
+            ("crates/engine/examples/one.rs", "fn f() {}\n"),
+        ];
+        for (name, text) in files {
+            let path = scratch.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        fs::create_dir(scratch.path("qemu")).unwrap();
+        fs::copy(script("count").get_program(), scratch.path("qemu/count")).unwrap();
+        let git = |arguments: &str| {
+            let mut command = Command::new("git");
+            command.args(arguments.split(' ')).current_dir(scratch.path(""));
+            assert_eq!(end(&mut command).0, 0, "git {arguments}");
+        };
+        git("init -q");
+        git("add .");
+        git("-c user.name=a -c user.email=a@example commit -q -m all");
+        let count = |arguments: &[&str]| end(Command::new(scratch.path("qemu/count")).args(arguments));
+        let table = "engine       (all)                 1\n\
+                     engine       lib                   1\n\
+                     postern      (all)                 5\n\
+                     postern      main                  3\n\
+                     postern      room                  2\n\
+                     everything   (all)                 6\n";
+        assert_eq!(count(&["HEAD"]), (0, table.to_owned(), String::new()));
+        fs::write(scratch.path("src/main.rs"), "fn main() {}\n").unwrap();
+        assert!(count(&[]).1.contains("postern      main                  1\n"));
+        assert_eq!(count(&["HEAD"]).1, table);
+        for (argument, why) in [
+            ("--all", "there is no option --all"),
+            ("none", "'none' is not a commit"),
+        ] {
+            let (status, out, err) = count(&[argument]);
+            assert!(status == 2 && out.is_empty() && err.contains(why), "{err}");
+        }
     }
 
     #[test]
