@@ -376,9 +376,14 @@ fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
         | Refusal::ClockWrong { .. } => Alert::INTERNAL_ERROR,
         Refusal::Expired { .. } | Refusal::NotYetValid { .. } => Alert::CERTIFICATE_EXPIRED,
         Refusal::UnknownIssuer { .. } | Refusal::UnusableAnchor { .. } => Alert::UNKNOWN_CA,
-        Refusal::Revoked { .. } | Refusal::RevokedByResponder { .. } => Alert::CERTIFICATE_REVOKED,
+        Refusal::Revoked { .. } => Alert::CERTIFICATE_REVOKED,
+        #[cfg(feature = "ocsp")]
+        Refusal::RevokedByResponder { .. } => Alert::CERTIFICATE_REVOKED,
         // RFC 6066 §8; one that never came is none that is bad.
+        #[cfg(feature = "ocsp")]
         Refusal::Staple(_) => Alert::BAD_CERTIFICATE_STATUS_RESPONSE,
+        #[cfg(feature = "ocsp")]
+        Refusal::NoStaple => Alert::CERTIFICATE_UNKNOWN,
         Refusal::NotAllowed { .. } => Alert::ACCESS_DENIED,
         Refusal::WrongPurpose { .. }
         | Refusal::KeyMayNotSign
@@ -389,8 +394,7 @@ fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
         | Refusal::UnsupportedNameConstraint { .. }
         | Refusal::UnsupportedSignatureAlgorithm
         | Refusal::UnsupportedCriticalExtension => Alert::UNSUPPORTED_CERTIFICATE,
-        Refusal::NoStaple
-        | Refusal::CrlExpired { .. }
+        Refusal::CrlExpired { .. }
         | Refusal::CrlBadSignature
         | Refusal::CrlUnsupportedSignature
         | Refusal::CrlNotYetValid { .. }

@@ -337,6 +337,7 @@ const EXPLICIT_NONCE: usize = 8;
 pub(crate) const fn tls12_iv_len(aead: AeadAlgorithm) -> usize {
     match aead {
         AeadAlgorithm::Aes128Gcm | AeadAlgorithm::Aes256Gcm => NONCE_LEN - EXPLICIT_NONCE,
+        #[cfg(feature = "chacha")]
         AeadAlgorithm::ChaCha20Poly1305 => NONCE_LEN,
     }
 }

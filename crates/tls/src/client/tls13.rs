@@ -164,7 +164,7 @@ impl<'a> ExpectCertificate<'a> {
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Option<State<'a>>, Error> {
-        let (chain, staple) = certificate::parse_tls13(message.body(), &[], true)?;
+        let (chain, staple) = certificate::parse_tls13(message.body(), &[], cfg!(feature = "ocsp"))?;
         let protected = &mut self.protected;
         let config = &protected.common.config;
         let (identity, session_end, vouched) = check_server(config, &chain, context)?;

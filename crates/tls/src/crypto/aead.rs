@@ -2,6 +2,7 @@
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes128Gcm, Aes256Gcm};
+#[cfg(feature = "chacha")]
 use chacha20poly1305::ChaCha20Poly1305;
 
 use super::CryptoError;
@@ -21,6 +22,7 @@ pub enum AeadAlgorithm {
     /// AES-256 in Galois/counter mode.
     Aes256Gcm,
     /// ChaCha20 with Poly1305.
+    #[cfg(feature = "chacha")]
     ChaCha20Poly1305,
 }
 
@@ -29,7 +31,9 @@ impl AeadAlgorithm {
     pub const fn key_len(self) -> usize {
         match self {
             AeadAlgorithm::Aes128Gcm => 16,
-            AeadAlgorithm::Aes256Gcm | AeadAlgorithm::ChaCha20Poly1305 => 32,
+            AeadAlgorithm::Aes256Gcm => 32,
+            #[cfg(feature = "chacha")]
+            AeadAlgorithm::ChaCha20Poly1305 => 32,
         }
     }
 
@@ -39,6 +43,7 @@ impl AeadAlgorithm {
     pub const fn record_limit(self) -> u64 {
         match self {
             AeadAlgorithm::Aes128Gcm | AeadAlgorithm::Aes256Gcm => 23_726_566,
+            #[cfg(feature = "chacha")]
             AeadAlgorithm::ChaCha20Poly1305 => u64::MAX,
         }
     }
@@ -53,6 +58,7 @@ pub enum AeadKey {
     /// For [`AeadAlgorithm::Aes256Gcm`].
     Aes256Gcm(Aes256Gcm),
     /// For [`AeadAlgorithm::ChaCha20Poly1305`].
+    #[cfg(feature = "chacha")]
     ChaCha20Poly1305(ChaCha20Poly1305),
 }
 
@@ -65,6 +71,7 @@ impl AeadKey {
         Ok(match algorithm {
             AeadAlgorithm::Aes128Gcm => Self::Aes128Gcm(Aes128Gcm::new_from_slice(key).map_err(|_| CryptoError)?),
             AeadAlgorithm::Aes256Gcm => Self::Aes256Gcm(Aes256Gcm::new_from_slice(key).map_err(|_| CryptoError)?),
+            #[cfg(feature = "chacha")]
             AeadAlgorithm::ChaCha20Poly1305 => {
                 Self::ChaCha20Poly1305(ChaCha20Poly1305::new_from_slice(key).map_err(|_| CryptoError)?)
             }
@@ -76,6 +83,7 @@ impl AeadKey {
         match self {
             Self::Aes128Gcm(_) => AeadAlgorithm::Aes128Gcm,
             Self::Aes256Gcm(_) => AeadAlgorithm::Aes256Gcm,
+            #[cfg(feature = "chacha")]
             Self::ChaCha20Poly1305(_) => AeadAlgorithm::ChaCha20Poly1305,
         }
     }
@@ -95,6 +103,7 @@ impl AeadKey {
         match self {
             Self::Aes128Gcm(key) => seal!(key),
             Self::Aes256Gcm(key) => seal!(key),
+            #[cfg(feature = "chacha")]
             Self::ChaCha20Poly1305(key) => seal!(key),
         }
     }
@@ -119,6 +128,7 @@ impl AeadKey {
         match self {
             Self::Aes128Gcm(key) => open!(key),
             Self::Aes256Gcm(key) => open!(key),
+            #[cfg(feature = "chacha")]
             Self::ChaCha20Poly1305(key) => open!(key),
         }
     }
@@ -193,6 +203,7 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "chacha")]
     #[test]
     fn chacha20_poly1305_rfc_8439_2_8_2() {
         check(
@@ -218,6 +229,7 @@ mod tests {
             AeadKey::new(AeadAlgorithm::Aes256Gcm, &[0; 16]).err(),
             Some(CryptoError)
         );
+        #[cfg(feature = "chacha")]
         assert_eq!(
             AeadKey::new(AeadAlgorithm::ChaCha20Poly1305, &[0; 31]).err(),
             Some(CryptoError)

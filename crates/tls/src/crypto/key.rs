@@ -3,6 +3,7 @@
 use core::fmt;
 
 use der::Decode;
+#[cfg(feature = "ed25519")]
 use der::asn1::OctetStringRef;
 use p256::elliptic_curve::sec1::ToSec1Point;
 use p256::pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SubjectPublicKeyInfoRef};
@@ -30,13 +31,15 @@ pub const MIN_RSA_BITS: usize = 2048;
 pub const MAX_RSA_BITS: usize = 4096;
 
 /// Algorithms and curves that have a name here but no code (RFC 8017 §A.1, RFC 4055 §1.2, RFC 8410 §3, RFC 5480 §2.1.1.1).
-const UNSUPPORTED: [(ObjectIdentifier, &str); 6] = [
+const UNSUPPORTED: [(ObjectIdentifier, &str); 8] = [
     (RSA, "RSA"),
     (ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10"), "RSA-PSS"),
     (ObjectIdentifier::new_unwrap("1.3.101.113"), "Ed448"),
     (ObjectIdentifier::new_unwrap("1.3.132.0.35"), "P-521"),
     (ObjectIdentifier::new_unwrap("1.3.132.0.10"), "secp256k1"),
     (ObjectIdentifier::new_unwrap("1.2.840.10040.4.1"), "DSA"),
+    (P384, "P-384"),
+    (ED25519, "Ed25519"),
 ];
 
 /// A private key that can sign. The secret is wiped from memory on drop.
@@ -45,8 +48,10 @@ pub enum SigningKey {
     /// ECDSA on P-256.
     EcdsaP256(p256::ecdsa::SigningKey),
     /// ECDSA on P-384.
+    #[cfg(feature = "p384")]
     EcdsaP384(p384::ecdsa::SigningKey),
     /// Ed25519 (RFC 8032).
+    #[cfg(feature = "ed25519")]
     Ed25519(ed25519_dalek::SigningKey),
     /// RSA of 2048 to 4096 bits. The only key that needs a heap. Its arithmetic is that of a release candidate
     /// (`rsa` 0.10.0-rc): constant-time exponentiation, blinded, and checked against faults before it is given out.
@@ -76,19 +81,15 @@ impl SigningKey {
                 let curve = info.algorithm.parameters_oid();
                 Self::ec(key, Some(curve.map_err(|_| KeyError::Unsupported(EXPLICIT_CURVE))?))
             }
+            #[cfg(feature = "ed25519")]
             ED25519 if info.algorithm.parameters.is_none() => {
-                // CurvePrivateKey (RFC 8410 §7)
-                let seed = <&OctetStringRef>::from_der(key).map_err(|_| KeyError::Malformed)?;
-                let seed = seed.as_bytes().try_into().map_err(|_| KeyError::Malformed)?;
-                let key = ed25519_dalek::SigningKey::from_bytes(seed);
-                match info.public_key {
-                    Some(public) if public.as_bytes() != Some(key.verifying_key().as_bytes()) => Err(KeyError::Invalid),
-                    _ => Ok(Self::Ed25519(key)),
-                }
+                Self::ed25519(key, info.public_key.map(|public| public.as_bytes()))
             }
+            #[cfg(feature = "ed25519")]
+            ED25519 => Err(KeyError::Malformed),
             // RFC 8017 §A.1 wants NULL; some leave it out.
             RSA if info.algorithm.parameters.is_none_or(|any| any.is_null()) => Self::rsa(key),
-            ED25519 | RSA => Err(KeyError::Malformed),
+            RSA => Err(KeyError::Malformed),
             other => Err(unsupported(other, "this algorithm")),
         }
     }
@@ -107,11 +108,24 @@ impl SigningKey {
                 let secret = p256::SecretKey::try_from(key).map_err(|_| KeyError::Invalid)?;
                 Ok(Self::EcdsaP256(secret.into()))
             }
+            #[cfg(feature = "p384")]
             P384 => {
                 let secret = p384::SecretKey::try_from(key).map_err(|_| KeyError::Invalid)?;
                 Ok(Self::EcdsaP384(secret.into()))
             }
             other => Err(unsupported(other, "this elliptic curve")),
+        }
+    }
+
+    /// Reads a `CurvePrivateKey` (RFC 8410 §7); `public` is the public key beside it, if there is one.
+    #[cfg(feature = "ed25519")]
+    fn ed25519(key: &[u8], public: Option<Option<&[u8]>>) -> Result<Self, KeyError> {
+        let seed = <&OctetStringRef>::from_der(key).map_err(|_| KeyError::Malformed)?;
+        let seed = seed.as_bytes().try_into().map_err(|_| KeyError::Malformed)?;
+        let key = ed25519_dalek::SigningKey::from_bytes(seed);
+        match public {
+            Some(public) if public != Some(key.verifying_key().as_bytes()) => Err(KeyError::Invalid),
+            _ => Ok(Self::Ed25519(key)),
         }
     }
 
@@ -140,7 +154,9 @@ impl SigningKey {
     pub fn algorithm(&self) -> &'static str {
         match self {
             Self::EcdsaP256(_) => "ECDSA P-256",
+            #[cfg(feature = "p384")]
             Self::EcdsaP384(_) => "ECDSA P-384",
+            #[cfg(feature = "ed25519")]
             Self::Ed25519(_) => "Ed25519",
             #[cfg(feature = "rsa")]
             Self::Rsa(_) => "RSA",
@@ -151,7 +167,9 @@ impl SigningKey {
     pub const fn curve(&self) -> Option<u16> {
         match self {
             Self::EcdsaP256(_) => Some(SECP256R1),
+            #[cfg(feature = "p384")]
             Self::EcdsaP384(_) => Some(SECP384R1),
+            #[cfg(any(feature = "ed25519", feature = "rsa"))]
             _ => None,
         }
     }
@@ -171,11 +189,13 @@ impl SigningKey {
                 oids == Ok((EC_PUBLIC_KEY, Some(P256)))
                     && p256::PublicKey::from_sec1_bytes(theirs).is_ok_and(|theirs| theirs.to_sec1_point(false) == point)
             }
+            #[cfg(feature = "p384")]
             Self::EcdsaP384(key) => {
                 let point = key.verifying_key().to_sec1_point(false);
                 oids == Ok((EC_PUBLIC_KEY, Some(P384)))
                     && p384::PublicKey::from_sec1_bytes(theirs).is_ok_and(|theirs| theirs.to_sec1_point(false) == point)
             }
+            #[cfg(feature = "ed25519")]
             Self::Ed25519(key) => oids == Ok((ED25519, None)) && theirs == key.verifying_key().as_bytes(),
             #[cfg(feature = "rsa")]
             Self::Rsa(key) => {

@@ -1,70 +1,110 @@
 //! Ephemeral key exchange over the named groups.
 
-use ml_kem::kem::{Decapsulate as _, Encapsulate as _, KeyExport as _, KeyInit as _};
-use ml_kem::{DecapsulationKey, EncapsulationKey, MlKem768};
 use p256::elliptic_curve::{Generate as _, sec1::ToSec1Point as _};
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::CryptoError;
+#[cfg(feature = "mlkem")]
+use super::mlkem;
 
 /// The length of an X25519 public value, in bytes (RFC 7748).
 const X25519: usize = 32;
-/// The length of an ML-KEM-768 encapsulation key, in bytes (FIPS 203).
-const ENCAPSULATION_KEY: usize = 1184;
-/// The length of an ML-KEM-768 ciphertext, in bytes (FIPS 203).
-const CIPHERTEXT: usize = 1088;
+/// The length of an uncompressed point of P-256 and of P-384, in bytes (RFC 8446 §4.2.8.2).
+const SECP256R1: usize = 65;
+#[cfg(feature = "p384")]
+const SECP384R1: usize = 97;
+/// The length of a client's share of X25519MLKEM768, in bytes, which is longer than a server's.
+#[cfg(feature = "mlkem")]
+const X25519MLKEM768: usize = mlkem::ENCAPSULATION_KEY + X25519;
 
 /// The longest public value of any [`Group`], in bytes.
-pub const MAX_PUBLIC: usize = ENCAPSULATION_KEY + X25519;
+pub const MAX_PUBLIC: usize = longest(&[
+    SECP256R1,
+    #[cfg(feature = "p384")]
+    SECP384R1,
+    #[cfg(feature = "mlkem")]
+    X25519MLKEM768,
+]);
 /// The longest shared secret of any [`Group`], in bytes.
 pub const MAX_SHARED: usize = 64;
 
-/// A named group (RFC 8446 §4.2.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Group {
+const fn longest(lengths: &[usize]) -> usize {
+    match lengths {
+        [] => 0,
+        [length, rest @ ..] => {
+            let rest = longest(rest);
+            if *length > rest { *length } else { rest }
+        }
+    }
+}
+
+macro_rules! groups {
+    ($(
+        $(#[cfg($cfg:meta)])?
+        $(#[doc = $doc:literal])*
+        $variant:ident = $id:literal $name:literal;
+    )*) => {
+        /// A named group (RFC 8446 §4.2.7).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Group {
+            $(
+                $(#[cfg($cfg)])?
+                $(#[doc = $doc])*
+                $variant,
+            )*
+        }
+
+        impl Group {
+            /// All of them, in the order that a side without another wish prefers.
+            pub const ALL: [Self; [$($(#[cfg($cfg)])? $id,)*].len()] = [$($(#[cfg($cfg)])? Self::$variant,)*];
+
+            /// The group with an IANA number.
+            pub const fn from_id(id: u16) -> Option<Self> {
+                match id {
+                    $($(#[cfg($cfg)])? $id => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// The IANA number.
+            pub const fn id(self) -> u16 {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$variant => $id,)*
+                }
+            }
+
+            /// The IANA name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+groups! {
+    #[cfg(feature = "mlkem")]
     /// X25519 and ML-KEM-768 together (draft-ietf-tls-ecdhe-mlkem): safe as long as either is.
-    X25519MlKem768,
+    X25519MlKem768 = 0x11ec "X25519MLKEM768";
     /// X25519 (RFC 7748).
-    X25519,
+    X25519 = 0x001d "x25519";
     /// NIST P-256.
-    Secp256r1,
+    Secp256r1 = 0x0017 "secp256r1";
+    #[cfg(feature = "p384")]
     /// NIST P-384.
-    Secp384r1,
+    Secp384r1 = 0x0018 "secp384r1";
 }
 
 impl Group {
-    /// All of them, in the order that a side without another wish prefers.
-    pub const ALL: [Group; 4] = [Self::X25519MlKem768, Self::X25519, Self::Secp256r1, Self::Secp384r1];
-
-    /// The group with an IANA number.
-    pub fn from_id(id: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|group| group.id() == id)
-    }
-
-    /// The IANA number.
-    pub const fn id(self) -> u16 {
-        match self {
-            Self::X25519MlKem768 => 0x11ec,
-            Self::X25519 => 0x001d,
-            Self::Secp256r1 => 0x0017,
-            Self::Secp384r1 => 0x0018,
-        }
-    }
-
-    /// The IANA name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::X25519MlKem768 => "X25519MLKEM768",
-            Self::X25519 => "x25519",
-            Self::Secp256r1 => "secp256r1",
-            Self::Secp384r1 => "secp384r1",
-        }
-    }
-
     /// Whether TLS 1.2 knows it, too.
     pub const fn in_tls12(self) -> bool {
-        !matches!(self, Self::X25519MlKem768)
+        match self {
+            #[cfg(feature = "mlkem")]
+            Self::X25519MlKem768 => false,
+            _ => true,
+        }
     }
 
     /// Answers a peer's public value: makes an ephemeral key and computes the shared secret (RFC 8446 §7.4).
@@ -73,9 +113,10 @@ impl Group {
     /// When `peer` is not a public value of the group: the wrong length, a point off the curve or in another form than
     /// the uncompressed one, an encapsulation key out of range, or one that makes the X25519 secret all zero.
     pub fn respond(self, peer: &[u8], rng: &mut dyn CryptoRng) -> Result<(PublicValue, SharedSecret), CryptoError> {
+        #[cfg(feature = "mlkem")]
         if let Self::X25519MlKem768 = self {
-            let (key, peer) = peer.split_at_checked(ENCAPSULATION_KEY).ok_or(CryptoError)?;
-            let (ciphertext, shared) = encapsulate(key, rng)?;
+            let (key, peer) = peer.split_at_checked(mlkem::ENCAPSULATION_KEY).ok_or(CryptoError)?;
+            let (ciphertext, shared) = mlkem::encapsulate(key, rng)?;
             let (x25519_public, x25519_shared) = Self::X25519.respond(peer, rng)?;
             return Ok((
                 PublicValue::joined(&ciphertext, x25519_public.as_ref()),
@@ -97,12 +138,14 @@ impl core::fmt::Display for Group {
 /// An ephemeral private key that waits for the peer's answer; wiped when dropped.
 pub struct KeyPair(Private);
 
-// Held inline: there is no heap. ML-KEM's key is kept as the seed that it is made from again. Each kind wipes itself.
+// Held inline: there is no heap. Each kind wipes itself.
 #[derive(ZeroizeOnDrop)]
 enum Private {
-    X25519MlKem768(Zeroizing<ml_kem::Seed>, x25519_dalek::StaticSecret),
+    #[cfg(feature = "mlkem")]
+    X25519MlKem768(mlkem::Seed, x25519_dalek::StaticSecret),
     X25519(x25519_dalek::StaticSecret),
     Secp256r1(p256::ecdh::EphemeralSecret),
+    #[cfg(feature = "p384")]
     Secp384r1(p384::ecdh::EphemeralSecret),
 }
 
@@ -110,13 +153,13 @@ impl KeyPair {
     /// Makes a key.
     pub fn generate(group: Group, rng: &mut dyn CryptoRng) -> Self {
         Self(match group {
+            #[cfg(feature = "mlkem")]
             Group::X25519MlKem768 => {
-                let mut seed = Zeroizing::new(ml_kem::Seed::default());
-                rng.fill_bytes(&mut seed);
-                Private::X25519MlKem768(seed, x25519_dalek::StaticSecret::random_from_rng(rng))
+                Private::X25519MlKem768(mlkem::seed(rng), x25519_dalek::StaticSecret::random_from_rng(rng))
             }
             Group::X25519 => Private::X25519(x25519_dalek::StaticSecret::random_from_rng(rng)),
             Group::Secp256r1 => Private::Secp256r1(p256::ecdh::EphemeralSecret::generate_from_rng(rng)),
+            #[cfg(feature = "p384")]
             Group::Secp384r1 => Private::Secp384r1(p384::ecdh::EphemeralSecret::generate_from_rng(rng)),
         })
     }
@@ -124,9 +167,11 @@ impl KeyPair {
     /// The group.
     pub fn group(&self) -> Group {
         match &self.0 {
+            #[cfg(feature = "mlkem")]
             Private::X25519MlKem768(..) => Group::X25519MlKem768,
             Private::X25519(_) => Group::X25519,
             Private::Secp256r1(_) => Group::Secp256r1,
+            #[cfg(feature = "p384")]
             Private::Secp384r1(_) => Group::Secp384r1,
         }
     }
@@ -134,12 +179,14 @@ impl KeyPair {
     /// What goes to the peer.
     pub fn public_value(&self) -> PublicValue {
         match &self.0 {
+            #[cfg(feature = "mlkem")]
             Private::X25519MlKem768(seed, x25519) => PublicValue::joined(
-                &encapsulation_key(seed),
+                &mlkem::encapsulation_key(seed),
                 &x25519_dalek::PublicKey::from(x25519).to_bytes(),
             ),
             Private::X25519(secret) => PublicValue::new(&x25519_dalek::PublicKey::from(secret).to_bytes()),
             Private::Secp256r1(secret) => PublicValue::new(secret.public_key().to_sec1_point(false).as_bytes()),
+            #[cfg(feature = "p384")]
             Private::Secp384r1(secret) => PublicValue::new(secret.public_key().to_sec1_point(false).as_bytes()),
         }
     }
@@ -150,20 +197,22 @@ impl KeyPair {
     /// As those of [`Group::respond`].
     pub fn complete(&self, peer: &[u8]) -> Result<SharedSecret, CryptoError> {
         match &self.0 {
+            #[cfg(feature = "mlkem")]
             Private::X25519MlKem768(seed, x25519) => {
-                let (ciphertext, peer) = peer.split_at_checked(CIPHERTEXT).ok_or(CryptoError)?;
-                let shared = decapsulate(seed, ciphertext)?;
+                let (ciphertext, peer) = peer.split_at_checked(mlkem::CIPHERTEXT).ok_or(CryptoError)?;
+                let shared = mlkem::decapsulate(seed, ciphertext)?;
                 let x25519_shared = complete_x25519(x25519, peer)?;
                 Ok(SharedSecret::joined(shared.as_ref(), x25519_shared.as_ref()))
             }
             Private::X25519(secret) => complete_x25519(secret, peer),
             Private::Secp256r1(secret) => {
-                uncompressed(peer, 32)?;
+                uncompressed(peer, SECP256R1)?;
                 let peer = p256::PublicKey::from_sec1_bytes(peer).map_err(|_| CryptoError)?;
                 Ok(SharedSecret::new(secret.diffie_hellman(&peer).raw_secret_bytes()))
             }
+            #[cfg(feature = "p384")]
             Private::Secp384r1(secret) => {
-                uncompressed(peer, 48)?;
+                uncompressed(peer, SECP384R1)?;
                 let peer = p384::PublicKey::from_sec1_bytes(peer).map_err(|_| CryptoError)?;
                 Ok(SharedSecret::new(secret.diffie_hellman(&peer).raw_secret_bytes()))
             }
@@ -177,33 +226,6 @@ impl core::fmt::Debug for KeyPair {
     }
 }
 
-// ML-KEM's matrices take tens of kilobytes of stack. In functions of their own they do so only while it computes.
-// Its seeds and shared keys are plain arrays: they are lent, and wiped where they are returned by value.
-
-#[inline(never)]
-fn encapsulation_key(seed: &ml_kem::Seed) -> [u8; ENCAPSULATION_KEY] {
-    let key = DecapsulationKey::<MlKem768>::new(seed);
-    key.encapsulation_key().to_bytes().into()
-}
-
-#[inline(never)]
-fn encapsulate(key: &[u8], rng: &mut dyn CryptoRng) -> Result<([u8; CIPHERTEXT], SharedSecret), CryptoError> {
-    let key = key.try_into().map_err(|_| CryptoError)?;
-    // FIPS 203 §7.2: the modulus check is made here.
-    let key = EncapsulationKey::<MlKem768>::new(&key).map_err(|_| CryptoError)?;
-    let (ciphertext, shared) = key.encapsulate_with_rng(rng);
-    let shared = Zeroizing::new(shared);
-    Ok((ciphertext.into(), SharedSecret::new(&shared)))
-}
-
-#[inline(never)]
-fn decapsulate(seed: &ml_kem::Seed, ciphertext: &[u8]) -> Result<SharedSecret, CryptoError> {
-    let ciphertext = ciphertext.try_into().map_err(|_| CryptoError)?;
-    let key = DecapsulationKey::<MlKem768>::new(seed);
-    let shared = Zeroizing::new(key.decapsulate(&ciphertext));
-    Ok(SharedSecret::new(&shared))
-}
-
 fn complete_x25519(secret: &x25519_dalek::StaticSecret, peer: &[u8]) -> Result<SharedSecret, CryptoError> {
     let peer: [u8; X25519] = peer.try_into().map_err(|_| CryptoError)?;
     let shared = secret.diffie_hellman(&peer.into());
@@ -215,8 +237,8 @@ fn complete_x25519(secret: &x25519_dalek::StaticSecret, peer: &[u8]) -> Result<S
 }
 
 /// RFC 8446 §4.2.8.2: the uncompressed form only. That the point is on the curve is checked where it is read.
-fn uncompressed(peer: &[u8], coordinate: usize) -> Result<(), CryptoError> {
-    if peer.len() == 1 + 2 * coordinate && peer.first() == Some(&4) {
+fn uncompressed(peer: &[u8], length: usize) -> Result<(), CryptoError> {
+    if peer.len() == length && peer.first() == Some(&4) {
         Ok(())
     } else {
         Err(CryptoError)
@@ -256,7 +278,7 @@ pub struct SharedSecret {
 }
 
 impl SharedSecret {
-    fn new(bytes: &[u8]) -> Self {
+    pub(super) fn new(bytes: &[u8]) -> Self {
         Self::joined(bytes, &[])
     }
 
@@ -294,14 +316,14 @@ mod tests {
         fn wiped<T: ZeroizeOnDrop>(value: T) -> T {
             value
         }
-        let mut rng = Script((0..=255).collect());
-        let private = wiped(KeyPair::generate(Group::X25519MlKem768, &mut rng).0);
-        let Private::X25519MlKem768(seed, _) = &private else {
-            panic!("{:?}", KeyPair(private).group())
-        };
-        let (ciphertext, shared) = encapsulate(&encapsulation_key(seed), &mut rng).unwrap();
-        let same = wiped(decapsulate(seed, &ciphertext).unwrap());
-        assert_eq!(wiped(shared).as_ref(), same.as_ref());
+        for group in Group::ALL {
+            let mut rng = Script((0..=255).cycle().take(1024).collect());
+            let private = wiped(KeyPair::generate(group, &mut rng).0);
+            let (public, shared) = group
+                .respond(KeyPair(private).public_value().as_ref(), &mut rng)
+                .unwrap();
+            let _ = (public, wiped(shared));
+        }
     }
 
     /// Answers `peer` with a prepared private key.

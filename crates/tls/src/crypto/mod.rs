@@ -8,6 +8,8 @@ pub mod hash;
 pub mod key;
 pub mod kx;
 pub mod mac;
+#[cfg(feature = "mlkem")]
+mod mlkem;
 #[cfg(feature = "rsa")]
 mod rsa;
 pub mod sign;

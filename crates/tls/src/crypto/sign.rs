@@ -1,6 +1,7 @@
 //! Signature schemes, and signing with the private keys of [`super::key`].
 
-use p256::ecdsa::signature::Signer as _;
+#[cfg(feature = "ed25519")]
+use ed25519_dalek::Signer as _;
 use p256::ecdsa::signature::hazmat::RandomizedPrehashSigner as _;
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha512};
@@ -22,120 +23,115 @@ pub enum Authentication {
     /// ECDSA or Ed25519.
     Ecdsa,
     /// RSA.
+    #[cfg(feature = "rsa")]
     Rsa,
 }
 
-/// A signature scheme (RFC 8446 §4.2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignatureScheme {
-    /// `ecdsa_secp256r1_sha256`. In TLS 1.2: ECDSA with SHA-256 on any curve.
-    EcdsaSecp256r1Sha256,
-    /// `ecdsa_secp384r1_sha384`. In TLS 1.2: ECDSA with SHA-384 on any curve.
-    EcdsaSecp384r1Sha384,
-    /// `ecdsa_secp521r1_sha512`. In TLS 1.2: ECDSA with SHA-512 on any curve (RFC 8422 §5.10). Not for TLS 1.3, where it
-    /// names P-521.
-    EcdsaSecp521r1Sha512,
-    /// `ed25519`.
-    Ed25519,
-    /// `rsa_pss_rsae_sha256`.
-    RsaPssRsaeSha256,
-    /// `rsa_pss_rsae_sha384`.
-    RsaPssRsaeSha384,
-    /// `rsa_pss_rsae_sha512`.
-    RsaPssRsaeSha512,
-    /// `rsa_pkcs1_sha256`: for TLS 1.2 and for certificates.
-    RsaPkcs1Sha256,
-    /// `rsa_pkcs1_sha384`: for TLS 1.2 and for certificates.
-    RsaPkcs1Sha384,
-    /// `rsa_pkcs1_sha512`: for TLS 1.2 and for certificates.
-    RsaPkcs1Sha512,
+macro_rules! schemes {
+    ($(
+        $(#[cfg($cfg:meta)])?
+        $(#[doc = $doc:literal])*
+        $variant:ident = $id:literal $name:literal $authentication:ident, prehash: $prehash:expr, tls13: $tls13:expr;
+    )*) => {
+        /// A signature scheme (RFC 8446 §4.2.3).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum SignatureScheme {
+            $(
+                $(#[cfg($cfg)])?
+                #[doc = concat!("`", $name, "`.")]
+                $(#[doc = $doc])*
+                $variant,
+            )*
+        }
+
+        impl SignatureScheme {
+            /// All of them, in the order that we offer them.
+            pub const ALL: [Self; [$($(#[cfg($cfg)])? $id,)*].len()] = [$($(#[cfg($cfg)])? Self::$variant,)*];
+
+            /// The scheme with an IANA number.
+            pub const fn from_id(id: u16) -> Option<Self> {
+                match id {
+                    $($(#[cfg($cfg)])? $id => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// The IANA number.
+            pub const fn id(self) -> u16 {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$variant => $id,)*
+                }
+            }
+
+            /// The IANA name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$variant => $name,)*
+                }
+            }
+
+            /// Which suites of TLS 1.2 such a signature goes with (RFC 8422 §2, §5.10).
+            pub const fn authentication(self) -> Authentication {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$variant => Authentication::$authentication,)*
+                }
+            }
+
+            /// The hash with which the message itself is not needed: a client's CertificateVerify of TLS 1.2 covers all
+            /// messages before it, of which these two hashes are always kept, and the messages only where there is room.
+            pub const fn prehash(self) -> Option<HashAlgorithm> {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$variant => $prehash,)*
+                }
+            }
+
+            /// Whether it is used in CertificateVerify of TLS 1.3: PKCS#1 v1.5 is not allowed there (RFC 8446 §4.2.3), and
+            /// P-521 not supported.
+            pub const fn in_tls13(self) -> bool {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$variant => $tls13,)*
+                }
+            }
+        }
+    };
+}
+
+const SHA256: Option<HashAlgorithm> = Some(HashAlgorithm::Sha256);
+const SHA384: Option<HashAlgorithm> = Some(HashAlgorithm::Sha384);
+
+schemes! {
+    /// In TLS 1.2: ECDSA with SHA-256 on any curve.
+    EcdsaSecp256r1Sha256 = 0x0403 "ecdsa_secp256r1_sha256" Ecdsa, prehash: SHA256, tls13: true;
+    #[cfg(feature = "ed25519")]
+    Ed25519 = 0x0807 "ed25519" Ecdsa, prehash: None, tls13: true;
+    /// In TLS 1.2: ECDSA with SHA-384 on any curve.
+    EcdsaSecp384r1Sha384 = 0x0503 "ecdsa_secp384r1_sha384" Ecdsa, prehash: SHA384, tls13: cfg!(feature = "p384");
+    #[cfg(feature = "rsa")]
+    RsaPssRsaeSha256 = 0x0804 "rsa_pss_rsae_sha256" Rsa, prehash: SHA256, tls13: true;
+    #[cfg(feature = "rsa")]
+    RsaPssRsaeSha384 = 0x0805 "rsa_pss_rsae_sha384" Rsa, prehash: SHA384, tls13: true;
+    #[cfg(feature = "rsa")]
+    RsaPssRsaeSha512 = 0x0806 "rsa_pss_rsae_sha512" Rsa, prehash: None, tls13: true;
+    #[cfg(feature = "rsa")]
+    /// For TLS 1.2 and for certificates.
+    RsaPkcs1Sha256 = 0x0401 "rsa_pkcs1_sha256" Rsa, prehash: SHA256, tls13: false;
+    #[cfg(feature = "rsa")]
+    /// For TLS 1.2 and for certificates.
+    RsaPkcs1Sha384 = 0x0501 "rsa_pkcs1_sha384" Rsa, prehash: SHA384, tls13: false;
+    #[cfg(feature = "rsa")]
+    /// For TLS 1.2 and for certificates.
+    RsaPkcs1Sha512 = 0x0601 "rsa_pkcs1_sha512" Rsa, prehash: None, tls13: false;
+    /// In TLS 1.2: ECDSA with SHA-512 on any curve (RFC 8422 §5.10). Not for TLS 1.3, where it names P-521.
+    EcdsaSecp521r1Sha512 = 0x0603 "ecdsa_secp521r1_sha512" Ecdsa, prehash: None, tls13: false;
 }
 
 use SignatureScheme::*;
 
 impl SignatureScheme {
-    /// All of them, in the order that we offer them.
-    pub const ALL: [SignatureScheme; 10] = [
-        EcdsaSecp256r1Sha256,
-        Ed25519,
-        EcdsaSecp384r1Sha384,
-        RsaPssRsaeSha256,
-        RsaPssRsaeSha384,
-        RsaPssRsaeSha512,
-        RsaPkcs1Sha256,
-        RsaPkcs1Sha384,
-        RsaPkcs1Sha512,
-        EcdsaSecp521r1Sha512,
-    ];
-
-    /// The scheme with an IANA number.
-    pub fn from_id(id: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|scheme| scheme.id() == id)
-    }
-
-    /// The IANA number.
-    pub const fn id(self) -> u16 {
-        match self {
-            EcdsaSecp256r1Sha256 => 0x0403,
-            EcdsaSecp384r1Sha384 => 0x0503,
-            EcdsaSecp521r1Sha512 => 0x0603,
-            Ed25519 => 0x0807,
-            RsaPssRsaeSha256 => 0x0804,
-            RsaPssRsaeSha384 => 0x0805,
-            RsaPssRsaeSha512 => 0x0806,
-            RsaPkcs1Sha256 => 0x0401,
-            RsaPkcs1Sha384 => 0x0501,
-            RsaPkcs1Sha512 => 0x0601,
-        }
-    }
-
-    /// The IANA name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            EcdsaSecp256r1Sha256 => "ecdsa_secp256r1_sha256",
-            EcdsaSecp384r1Sha384 => "ecdsa_secp384r1_sha384",
-            EcdsaSecp521r1Sha512 => "ecdsa_secp521r1_sha512",
-            Ed25519 => "ed25519",
-            RsaPssRsaeSha256 => "rsa_pss_rsae_sha256",
-            RsaPssRsaeSha384 => "rsa_pss_rsae_sha384",
-            RsaPssRsaeSha512 => "rsa_pss_rsae_sha512",
-            RsaPkcs1Sha256 => "rsa_pkcs1_sha256",
-            RsaPkcs1Sha384 => "rsa_pkcs1_sha384",
-            RsaPkcs1Sha512 => "rsa_pkcs1_sha512",
-        }
-    }
-
-    /// Whether it is used in CertificateVerify of TLS 1.3: PKCS#1 v1.5 is not allowed there (RFC 8446 §4.2.3), and P-521
-    /// not supported.
-    pub const fn in_tls13(self) -> bool {
-        !matches!(
-            self,
-            RsaPkcs1Sha256 | RsaPkcs1Sha384 | RsaPkcs1Sha512 | EcdsaSecp521r1Sha512
-        )
-    }
-
     /// Whether it may be offered to a peer that chooses `highest` at most. In TLS 1.3 PKCS#1 v1.5 is for certificates;
-    /// but `ecdsa_secp521r1_sha512` would promise P-521.
+    /// but an ECDSA scheme would promise its curve.
     pub const fn may_be_offered(self, highest: ProtocolVersion) -> bool {
-        !highest.is_tls13() || !matches!(self, EcdsaSecp521r1Sha512)
-    }
-
-    /// Which suites of TLS 1.2 such a signature goes with (RFC 8422 §2, §5.10).
-    pub const fn authentication(self) -> Authentication {
-        match self {
-            EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384 | EcdsaSecp521r1Sha512 | Ed25519 => Authentication::Ecdsa,
-            _ => Authentication::Rsa,
-        }
-    }
-
-    /// The hash with which the message itself is not needed: a client's CertificateVerify of TLS 1.2 covers all
-    /// messages before it, of which these two hashes are always kept, and the messages only where there is room.
-    pub const fn prehash(self) -> Option<HashAlgorithm> {
-        match self {
-            EcdsaSecp256r1Sha256 | RsaPssRsaeSha256 | RsaPkcs1Sha256 => Some(HashAlgorithm::Sha256),
-            EcdsaSecp384r1Sha384 | RsaPssRsaeSha384 | RsaPkcs1Sha384 => Some(HashAlgorithm::Sha384),
-            Ed25519 | EcdsaSecp521r1Sha512 | RsaPssRsaeSha512 | RsaPkcs1Sha512 => None,
-        }
+        !highest.is_tls13() || self.in_tls13() || !matches!(self.authentication(), Authentication::Ecdsa)
     }
 }
 
@@ -152,8 +148,11 @@ impl SigningKey {
         match (self, version.is_tls13()) {
             (Self::EcdsaP256(_), true) => &[EcdsaSecp256r1Sha256],
             (Self::EcdsaP256(_), false) => &[EcdsaSecp256r1Sha256, EcdsaSecp384r1Sha384, EcdsaSecp521r1Sha512],
+            #[cfg(feature = "p384")]
             (Self::EcdsaP384(_), true) => &[EcdsaSecp384r1Sha384],
+            #[cfg(feature = "p384")]
             (Self::EcdsaP384(_), false) => &[EcdsaSecp384r1Sha384, EcdsaSecp256r1Sha256, EcdsaSecp521r1Sha512],
+            #[cfg(feature = "ed25519")]
             (Self::Ed25519(_), _) => &[Ed25519],
             #[cfg(feature = "rsa")]
             (Self::Rsa(_), true) => &[RsaPssRsaeSha256, RsaPssRsaeSha384, RsaPssRsaeSha512],
@@ -172,9 +171,9 @@ impl SigningKey {
     /// Which suites of TLS 1.2 the key goes with (RFC 8422 §2, §5.10).
     pub fn authentication(&self) -> Authentication {
         match self {
-            Self::EcdsaP256(_) | Self::EcdsaP384(_) | Self::Ed25519(_) => Authentication::Ecdsa,
             #[cfg(feature = "rsa")]
             Self::Rsa(_) => Authentication::Rsa,
+            _ => Authentication::Ecdsa,
         }
     }
 
@@ -192,20 +191,18 @@ impl SigningKey {
         rng: &mut dyn CryptoRng,
     ) -> Result<Signature, CryptoError> {
         match (self, scheme) {
-            (Self::EcdsaP256(_) | Self::EcdsaP384(_), EcdsaSecp521r1Sha512) => {
-                self.sign_hash(&Sha512::digest(message), rng)
-            }
-            (Self::EcdsaP256(_) | Self::EcdsaP384(_), _) => {
-                let hash = scheme.prehash().ok_or(CryptoError)?;
-                self.sign_prehashed(scheme, &hash.hash(message), rng)
-            }
+            #[cfg(feature = "ed25519")]
             (Self::Ed25519(key), Ed25519) => {
                 let signature = key.try_sign(message).map_err(|_| CryptoError)?;
                 Signature::from_slice(&signature.to_bytes()).map_err(|_| CryptoError)
             }
             #[cfg(feature = "rsa")]
             (Self::Rsa(key), scheme) => super::rsa::sign(key, scheme, message, rng),
-            _ => Err(CryptoError),
+            (_, EcdsaSecp521r1Sha512) => self.sign_hash(&Sha512::digest(message), rng),
+            _ => {
+                let hash = scheme.prehash().ok_or(CryptoError)?;
+                self.sign_prehashed(scheme, &hash.hash(message), rng)
+            }
         }
     }
 
@@ -220,11 +217,9 @@ impl SigningKey {
         rng: &mut dyn CryptoRng,
     ) -> Result<Signature, CryptoError> {
         match (self, scheme) {
-            (Self::EcdsaP256(_) | Self::EcdsaP384(_), EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384) => {
-                self.sign_hash(hash.as_ref(), rng)
-            }
             #[cfg(feature = "rsa")]
             (Self::Rsa(key), scheme) => super::rsa::sign_prehashed(key, scheme, hash, rng),
+            (_, EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384) => self.sign_hash(hash.as_ref(), rng),
             _ => Err(CryptoError),
         }
     }
@@ -237,11 +232,13 @@ impl SigningKey {
                     key.sign_prehash_with_rng(rng, hash).map_err(|_| CryptoError)?;
                 Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
             }
+            #[cfg(feature = "p384")]
             Self::EcdsaP384(key) => {
                 let signature: p384::ecdsa::DerSignature =
                     key.sign_prehash_with_rng(rng, hash).map_err(|_| CryptoError)?;
                 Signature::from_slice(signature.as_bytes()).map_err(|_| CryptoError)
             }
+            #[cfg(any(feature = "ed25519", feature = "rsa"))]
             _ => Err(CryptoError),
         }
     }

@@ -8,7 +8,13 @@ use sha2::{Digest as _, Sha512};
 
 use super::CryptoError;
 use super::hash::{HashAlgorithm, HashOutput};
-use super::key::{EC_PUBLIC_KEY, ED25519, P256, P384, RSA, SECP256R1, SECP384R1};
+#[cfg(feature = "ed25519")]
+use super::key::ED25519;
+#[cfg(feature = "rsa")]
+use super::key::RSA;
+use super::key::{EC_PUBLIC_KEY, P256, P384, SECP256R1, SECP384R1};
+#[cfg(feature = "rsa")]
+use super::sign::Authentication;
 use super::sign::SignatureScheme;
 use crate::registry::ProtocolVersion;
 
@@ -19,7 +25,7 @@ use crate::registry::ProtocolVersion;
 ///
 /// # Errors
 /// When the signature is wrong; when the key is malformed, of another kind than the scheme wants, or RSA of less than
-/// 2048 or more than 4096 bits; when the scheme is not for this version; and for RSA without the feature `rsa`.
+/// 2048 or more than 4096 bits; when the scheme is not for this version; and when that kind of key is not compiled in.
 pub fn verify(
     scheme: SignatureScheme,
     version: ProtocolVersion,
@@ -73,10 +79,13 @@ fn choose(scheme: SignatureScheme, version: ProtocolVersion, spki: &[u8]) -> Res
     let kind = match spki.algorithm.oid {
         EC_PUBLIC_KEY => match spki.algorithm.parameters_oid().map_err(|_| CryptoError)? {
             P256 => Key::P256,
+            #[cfg(feature = "p384")]
             P384 => Key::P384,
             _ => return Err(CryptoError),
         },
+        #[cfg(feature = "ed25519")]
         ED25519 if spki.algorithm.parameters.is_none() => Key::Ed25519,
+        #[cfg(feature = "rsa")]
         RSA if spki.algorithm.parameters.is_some_and(|any| any.is_null()) => Key::Rsa,
         _ => return Err(CryptoError),
     };
@@ -85,20 +94,24 @@ fn choose(scheme: SignatureScheme, version: ProtocolVersion, spki: &[u8]) -> Res
     }
     let check = match (scheme, kind) {
         (EcdsaSecp256r1Sha256, Key::P256) => Check::P256(EcdsaHash::Sha256),
-        (EcdsaSecp384r1Sha384, Key::P384) => Check::P384(EcdsaHash::Sha384),
-        (EcdsaSecp256r1Sha256, Key::P384) if !tls13 => Check::P384(EcdsaHash::Sha256),
         (EcdsaSecp384r1Sha384, Key::P256) if !tls13 => Check::P256(EcdsaHash::Sha384),
         (EcdsaSecp521r1Sha512, Key::P256) => Check::P256(EcdsaHash::Sha512),
+        #[cfg(feature = "p384")]
+        (EcdsaSecp256r1Sha256, Key::P384) if !tls13 => Check::P384(EcdsaHash::Sha256),
+        #[cfg(feature = "p384")]
+        (EcdsaSecp384r1Sha384, Key::P384) => Check::P384(EcdsaHash::Sha384),
+        #[cfg(feature = "p384")]
         (EcdsaSecp521r1Sha512, Key::P384) => Check::P384(EcdsaHash::Sha512),
+        #[cfg(feature = "ed25519")]
         (Ed25519, Key::Ed25519) => Check::Ed25519,
-        (EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384 | EcdsaSecp521r1Sha512 | Ed25519, _) => return Err(CryptoError),
-        (rsa, Key::Rsa) => Check::Rsa(rsa),
+        #[cfg(feature = "rsa")]
+        (rsa, Key::Rsa) if rsa.authentication() == Authentication::Rsa => Check::Rsa(rsa),
         _ => return Err(CryptoError),
     };
     Ok((check, key))
 }
 
-/// The algorithms of the signatures on certificates and revocation lists, for webpki. RSA is there with feature `rsa`.
+/// The algorithms of the signatures on certificates and revocation lists, for webpki. Those of the features.
 pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     &Algorithm {
         check: Check::P256(EcdsaHash::Sha256),
@@ -115,21 +128,25 @@ pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
         key: alg_id::ECDSA_P256,
         signature: alg_id::ECDSA_SHA512,
     },
+    #[cfg(feature = "p384")]
     &Algorithm {
         check: Check::P384(EcdsaHash::Sha256),
         key: alg_id::ECDSA_P384,
         signature: alg_id::ECDSA_SHA256,
     },
+    #[cfg(feature = "p384")]
     &Algorithm {
         check: Check::P384(EcdsaHash::Sha384),
         key: alg_id::ECDSA_P384,
         signature: alg_id::ECDSA_SHA384,
     },
+    #[cfg(feature = "p384")]
     &Algorithm {
         check: Check::P384(EcdsaHash::Sha512),
         key: alg_id::ECDSA_P384,
         signature: alg_id::ECDSA_SHA512,
     },
+    #[cfg(feature = "ed25519")]
     &Algorithm {
         check: Check::Ed25519,
         key: alg_id::ED25519,
@@ -168,8 +185,11 @@ pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
 /// What kind of key a SubjectPublicKeyInfo holds.
 enum Key {
     P256,
+    #[cfg(feature = "p384")]
     P384,
+    #[cfg(feature = "ed25519")]
     Ed25519,
+    #[cfg(feature = "rsa")]
     Rsa,
 }
 
@@ -177,10 +197,12 @@ enum Key {
 #[derive(Debug)]
 enum Check {
     P256(EcdsaHash),
+    #[cfg(feature = "p384")]
     P384(EcdsaHash),
+    #[cfg(feature = "ed25519")]
     Ed25519,
     /// With one of the schemes of RSA.
-    #[cfg_attr(not(feature = "rsa"), allow(dead_code))]
+    #[cfg(feature = "rsa")]
     Rsa(SignatureScheme),
 }
 
@@ -196,11 +218,10 @@ impl Check {
     /// `key` is the content of subjectPublicKey.
     fn run(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
         match self {
-            Self::P256(hash) | Self::P384(hash) => match hash {
-                EcdsaHash::Sha256 => self.run_ecdsa(key, HashAlgorithm::Sha256.hash(message).as_ref(), signature),
-                EcdsaHash::Sha384 => self.run_ecdsa(key, HashAlgorithm::Sha384.hash(message).as_ref(), signature),
-                EcdsaHash::Sha512 => self.run_ecdsa(key, &Sha512::digest(message), signature),
-            },
+            Self::P256(hash) => hash.of(message, |hash| verify_p256(key, hash, signature)),
+            #[cfg(feature = "p384")]
+            Self::P384(hash) => hash.of(message, |hash| verify_p384(key, hash, signature)),
+            #[cfg(feature = "ed25519")]
             Self::Ed25519 => {
                 let key = key.try_into().map_err(|_| CryptoError)?;
                 let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| CryptoError)?;
@@ -210,38 +231,45 @@ impl Check {
             }
             #[cfg(feature = "rsa")]
             Self::Rsa(scheme) => super::rsa::verify(key, *scheme, message, signature),
-            #[cfg(not(feature = "rsa"))]
-            Self::Rsa(_) => Err(CryptoError),
         }
     }
 
     /// The same with the hash of the message.
     fn run_prehashed(&self, key: &[u8], hash: &HashOutput, signature: &[u8]) -> Result<(), CryptoError> {
         match self {
-            Self::P256(_) | Self::P384(_) => self.run_ecdsa(key, hash.as_ref(), signature),
+            Self::P256(_) => verify_p256(key, hash.as_ref(), signature),
+            #[cfg(feature = "p384")]
+            Self::P384(_) => verify_p384(key, hash.as_ref(), signature),
+            #[cfg(feature = "ed25519")]
             Self::Ed25519 => Err(CryptoError),
             #[cfg(feature = "rsa")]
             Self::Rsa(scheme) => super::rsa::verify_prehashed(key, *scheme, hash, signature),
-            #[cfg(not(feature = "rsa"))]
-            Self::Rsa(_) => Err(CryptoError),
         }
     }
+}
 
-    fn run_ecdsa(&self, key: &[u8], hash: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+impl EcdsaHash {
+    /// Gives `then` the hash of `message`.
+    fn of<R>(self, message: &[u8], then: impl FnOnce(&[u8]) -> R) -> R {
         match self {
-            Self::P256(_) => {
-                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
-                let signature = p256::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
-                key.verify_prehash(hash, &signature).map_err(|_| CryptoError)
-            }
-            Self::P384(_) => {
-                let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
-                let signature = p384::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
-                key.verify_prehash(hash, &signature).map_err(|_| CryptoError)
-            }
-            _ => Err(CryptoError),
+            Self::Sha256 => then(HashAlgorithm::Sha256.hash(message).as_ref()),
+            Self::Sha384 => then(HashAlgorithm::Sha384.hash(message).as_ref()),
+            Self::Sha512 => then(&Sha512::digest(message)),
         }
     }
+}
+
+fn verify_p256(key: &[u8], hash: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+    let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
+    let signature = p256::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
+    key.verify_prehash(hash, &signature).map_err(|_| CryptoError)
+}
+
+#[cfg(feature = "p384")]
+fn verify_p384(key: &[u8], hash: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+    let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
+    let signature = p384::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
+    key.verify_prehash(hash, &signature).map_err(|_| CryptoError)
 }
 
 /// A [`Check`], and the identifiers by which certificates ask for it.

@@ -159,6 +159,7 @@ impl CertificateRequest<'_> {
     pub(crate) fn allows(&self, chain: &[&[u8]], kind: Authentication) -> bool {
         let type_of_key = match kind {
             Authentication::Ecdsa => ECDSA_SIGN,
+            #[cfg(feature = "rsa")]
             Authentication::Rsa => RSA_SIGN,
         };
         let by_type = self.types.is_none_or(|types| types.contains(&type_of_key));

@@ -394,11 +394,13 @@ impl Offer<'_> {
                 })
             })?;
         }
-        emit_extension(writer, ExtensionType::STATUS_REQUEST, |writer| {
-            writer.u8(OCSP)?;
-            writer.nested16(|_| Ok(()))?; // responder_id_list
-            writer.nested16(|_| Ok(())) // request_extensions
-        })?;
+        if cfg!(feature = "ocsp") {
+            emit_extension(writer, ExtensionType::STATUS_REQUEST, |writer| {
+                writer.u8(OCSP)?;
+                writer.nested16(|_| Ok(()))?; // responder_id_list
+                writer.nested16(|_| Ok(())) // request_extensions
+            })?;
+        }
         emit_extension(writer, ExtensionType::SUPPORTED_GROUPS, |writer| {
             writer.nested16(|writer| {
                 let offered = |group: &&Group| self.versions.tls13() || group.in_tls12();

@@ -259,7 +259,7 @@ impl<'a> ServerHello<'a> {
                 self.tls12.session_ticket = true;
                 self.only_tls12 = Some(kind);
             }
-            ExtensionType::STATUS_REQUEST => {
+            ExtensionType::STATUS_REQUEST if cfg!(feature = "ocsp") => {
                 empty(body, "status_request")?;
                 self.status = true;
                 self.only_tls12 = Some(kind);

@@ -253,6 +253,7 @@ impl<'a> Crl<'a> {
     }
 
     /// Whether the list is that of the issuer of `certificate`, and the certificate is on it.
+    #[cfg(feature = "ocsp")]
     pub(super) fn lists(&self, certificate: &Certificate<'_>) -> Result<bool, CertificateError> {
         let found = self.issuer == certificate.issuer && self.find(certificate.serial)?;
         Ok(found)

@@ -8,6 +8,7 @@ pub mod crl;
 pub mod error;
 pub mod limits;
 mod name;
+#[cfg(feature = "ocsp")]
 mod ocsp;
 pub mod own;
 mod path;
@@ -15,7 +16,11 @@ pub mod pem;
 mod pinned;
 mod revocation;
 pub mod signed;
+#[cfg(feature = "ocsp")]
 pub mod staple;
+#[cfg(not(feature = "ocsp"))]
+#[path = "no_staple.rs"]
+pub(crate) mod staple;
 mod strict;
 pub mod text;
 mod usage;

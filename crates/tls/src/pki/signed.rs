@@ -3,11 +3,11 @@
 use core::fmt;
 
 use der::Reader as _;
-use rustls_pki_types::alg_id;
 
-use super::cert::{octets, outer, rest, serial};
+use super::cert::{octets, outer, rest};
 use super::error::CertificateError;
 use super::work::Work;
+#[cfg(feature = "rsa")]
 use crate::crypto::key::{MAX_RSA_BITS, MIN_RSA_BITS};
 use crate::crypto::verify::ALGORITHMS;
 
@@ -40,19 +40,40 @@ pub(super) fn verify(
 /// Why no signature by a key can be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyFault {
-    /// It is neither P-256, P-384, Ed25519 nor RSA.
+    /// It is of a kind that is not compiled in, if of a known one.
     Kind,
     /// It is RSA with so many bits.
+    #[cfg(feature = "rsa")]
     RsaBits(usize),
 }
+
+/// The kinds of keys whose signatures can be verified.
+const KINDS: &[&str] = &[
+    "P-256",
+    #[cfg(feature = "p384")]
+    "P-384",
+    #[cfg(feature = "ed25519")]
+    "Ed25519",
+    #[cfg(feature = "rsa")]
+    "RSA",
+];
 
 impl fmt::Display for KeyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kind if cfg!(feature = "rsa") => {
-                f.write_str("is of a kind that is not supported (P-256, P-384, Ed25519 and RSA are)")
+            Self::Kind => {
+                f.write_str("is of a kind that is not supported (")?;
+                for (index, kind) in KINDS.iter().enumerate() {
+                    f.write_str(match KINDS.len() - index {
+                        _ if index == 0 => "",
+                        1 => " and ",
+                        _ => ", ",
+                    })?;
+                    f.write_str(kind)?;
+                }
+                f.write_str(if KINDS.len() == 1 { " is)" } else { " are)" })
             }
-            Self::Kind => f.write_str("is of a kind that is not supported (P-256, P-384 and Ed25519 are)"),
+            #[cfg(feature = "rsa")]
             Self::RsaBits(bits) => {
                 write!(
                     f,
@@ -74,7 +95,18 @@ pub(super) fn key_fault(spki: &[u8]) -> Option<KeyFault> {
     if !known {
         return Some(KeyFault::Kind);
     }
-    if algorithm != alg_id::RSA_ENCRYPTION.as_ref() {
+    size_fault(algorithm, key)
+}
+
+#[cfg(not(feature = "rsa"))]
+fn size_fault(_: &[u8], _: &[u8]) -> Option<KeyFault> {
+    None
+}
+
+/// Why the size of an RSA key is not good.
+#[cfg(feature = "rsa")]
+fn size_fault(algorithm: &[u8], key: &[u8]) -> Option<KeyFault> {
+    if algorithm != rustls_pki_types::alg_id::RSA_ENCRYPTION.as_ref() {
         return None;
     }
     match rsa_bits(key) {
@@ -84,9 +116,10 @@ pub(super) fn key_fault(spki: &[u8]) -> Option<KeyFault> {
     }
 }
 
+#[cfg(feature = "rsa")]
 /// The length of the modulus (RFC 8017 §A.1.1).
 fn rsa_bits(key: &[u8]) -> der::Result<usize> {
-    let modulus = serial(&mut outer(key)?.0)?;
+    let modulus = super::cert::serial(&mut outer(key)?.0)?;
     let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
     let digits = modulus.get(zeros..).unwrap_or_default();
     let first = digits.first().map_or(0, |byte| byte.leading_zeros() as usize);

@@ -12,7 +12,7 @@ use super::crl::Crl;
 use super::error::{CertificateError, StapleFault};
 use super::ocsp::{Answer, Responder, Response, Status};
 use super::usage::{OCSP_SIGNING, TLS_FEATURE, Usage};
-use super::verify::{Clock, Trust};
+use super::verify::{Clock, Trust, Vouched};
 use super::work::Work;
 use super::{revocation, signed};
 use crate::crypto::hash::HashAlgorithm;
@@ -190,6 +190,30 @@ impl Question {
             return Err(StapleFault::ResponderRevoked.into());
         }
         Ok(())
+    }
+}
+
+impl Vouched<'_, '_> {
+    /// What is to be asked about the first certificate, for an answer that comes when the chain is gone.
+    ///
+    /// # Errors
+    /// [`CertificateError::Malformed`] or [`CertificateError::UnsupportedSignatureAlgorithm`], of an issuer that is
+    /// odd in what nobody has looked at yet.
+    #[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
+    pub fn question(&self) -> Result<Question, CertificateError> {
+        Question::about(self.leaf, self.issuer.unwrap_or(self.root), &self.work)
+    }
+
+    /// As [`Question::answered`], for an answer that is there with the chain, or known not to come.
+    ///
+    /// # Errors
+    /// Those of [`Vouched::question`] and [`Question::answered`].
+    pub fn answered(&self, staple: Option<&[u8]>, trust: &Trust<'_>, clock: Clock) -> Result<(), CertificateError> {
+        match staple {
+            Some(_) => self.question()?.answered(staple, trust, clock),
+            None if demands_staple(self.leaf) => Err(CertificateError::NoStaple),
+            None => Ok(()),
+        }
     }
 }
 

@@ -115,6 +115,7 @@ impl<'a> Usage<'a> {
     }
 
     /// Whether `purpose` is stated; that nothing is will not do.
+    #[cfg(feature = "ocsp")]
     pub(super) fn states(&self, purpose: ObjectIdentifier) -> bool {
         self.purposes().any(|stated| stated == purpose)
     }

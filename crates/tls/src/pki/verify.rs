@@ -14,7 +14,6 @@ use super::cert::Certificate;
 pub use super::error::CertificateError;
 pub use super::limits::{MAX_ANCHORS, MAX_CHAIN, MAX_CRLS, MAX_ROOTS};
 pub use super::name::ServerName;
-use super::staple::{Question, demands_staple};
 use super::text::Text;
 use super::work::Work;
 use super::{anchor, crl, name, pinned, signed, strict, usage, validity};
@@ -322,38 +321,16 @@ impl<'a> Trust<'a> {
 pub struct Vouched<'a, 'c> {
     /// The CA that has vouched for it: a certificate in DER, one of those that the trust was made of.
     pub root: &'a [u8],
+    #[cfg_attr(not(feature = "ocsp"), expect(dead_code))]
     pub(super) leaf: &'c [u8],
     /// Who has signed the leaf, if that is not the root: one of the chain.
+    #[cfg_attr(not(feature = "ocsp"), expect(dead_code))]
     pub(super) issuer: Option<&'c [u8]>,
     /// The last second of what it rests on, since 1970-01-01 00:00:00 UTC: the certificates of the path below the CA, and
     /// the revocation lists of their issuers.
     pub valid_until: u64,
     /// What that has cost.
     pub work: Work,
-}
-
-impl Vouched<'_, '_> {
-    /// What is to be asked about the first certificate, for an answer that comes when the chain is gone.
-    ///
-    /// # Errors
-    /// [`CertificateError::Malformed`] or [`CertificateError::UnsupportedSignatureAlgorithm`], of an issuer that is
-    /// odd in what nobody has looked at yet.
-    #[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
-    pub fn question(&self) -> Result<Question, CertificateError> {
-        Question::about(self.leaf, self.issuer.unwrap_or(self.root), &self.work)
-    }
-
-    /// As [`Question::answered`], for an answer that is there with the chain, or known not to come.
-    ///
-    /// # Errors
-    /// Those of [`Vouched::question`] and [`Question::answered`].
-    pub fn answered(&self, staple: Option<&[u8]>, trust: &Trust<'_>, clock: Clock) -> Result<(), CertificateError> {
-        match staple {
-            Some(_) => self.question()?.answered(staple, trust, clock),
-            None if demands_staple(self.leaf) => Err(CertificateError::NoStaple),
-            None => Ok(()),
-        }
-    }
 }
 
 /// What a peer is to be, which its certificate must be good for.

@@ -1,0 +1,73 @@
+//! ML-KEM-768 (FIPS 203), the half of X25519MLKEM768 that withstands quantum computers.
+//!
+//! Its matrices take tens of kilobytes of stack. In functions of their own they do so only while it computes. Its seeds and
+//! shared keys are plain arrays: they are lent, and wiped where they are returned by value.
+
+use ml_kem::kem::{Decapsulate as _, Encapsulate as _, KeyExport as _, KeyInit as _};
+use ml_kem::{DecapsulationKey, EncapsulationKey, MlKem768};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::CryptoError;
+use super::kx::SharedSecret;
+
+/// The length of an encapsulation key, in bytes.
+pub(super) const ENCAPSULATION_KEY: usize = 1184;
+/// The length of a ciphertext, in bytes.
+pub(super) const CIPHERTEXT: usize = 1088;
+
+/// What a private key is made from, each time that it is needed; wiped when dropped.
+pub(super) type Seed = Zeroizing<ml_kem::Seed>;
+
+pub(super) fn seed(rng: &mut dyn CryptoRng) -> Seed {
+    let mut seed = Zeroizing::new(ml_kem::Seed::default());
+    rng.fill_bytes(&mut seed);
+    seed
+}
+
+#[inline(never)]
+pub(super) fn encapsulation_key(seed: &Seed) -> [u8; ENCAPSULATION_KEY] {
+    let key = DecapsulationKey::<MlKem768>::new(seed);
+    key.encapsulation_key().to_bytes().into()
+}
+
+#[inline(never)]
+pub(super) fn encapsulate(
+    key: &[u8],
+    rng: &mut dyn CryptoRng,
+) -> Result<([u8; CIPHERTEXT], SharedSecret), CryptoError> {
+    let key = key.try_into().map_err(|_| CryptoError)?;
+    // FIPS 203 §7.2: the modulus check is made here.
+    let key = EncapsulationKey::<MlKem768>::new(&key).map_err(|_| CryptoError)?;
+    let (ciphertext, shared) = key.encapsulate_with_rng(rng);
+    let shared = Zeroizing::new(shared);
+    Ok((ciphertext.into(), SharedSecret::new(&shared)))
+}
+
+#[inline(never)]
+pub(super) fn decapsulate(seed: &Seed, ciphertext: &[u8]) -> Result<SharedSecret, CryptoError> {
+    let ciphertext = ciphertext.try_into().map_err(|_| CryptoError)?;
+    let key = DecapsulationKey::<MlKem768>::new(seed);
+    let shared = Zeroizing::new(key.decapsulate(&ciphertext));
+    Ok(SharedSecret::new(&shared))
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::ZeroizeOnDrop;
+
+    use super::*;
+    use crate::support::Script;
+
+    #[test]
+    fn both_sides_share_a_secret_that_is_wiped_when_dropped() {
+        fn wiped<T: ZeroizeOnDrop>(value: T) -> T {
+            value
+        }
+        let mut rng = Script((0..=255).collect());
+        let seed = wiped(seed(&mut rng));
+        let (ciphertext, shared) = encapsulate(&encapsulation_key(&seed), &mut rng).unwrap();
+        let same = wiped(decapsulate(&seed, &ciphertext).unwrap());
+        assert_eq!(wiped(shared).as_ref(), same.as_ref());
+    }
+}
