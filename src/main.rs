@@ -126,7 +126,7 @@ fn start(
     let desks = memory.slice(plan.connections, |_| WorkerSlot::<TcpStream>::new())?;
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     let limits = Limits {
-        handshake: settings::seconds(config.tls.handshake_timeout, 10),
+        handshake: settings::seconds(config.tls.handshake_timeout),
         idle: config.echo.idle_timeout.map_or(IDLE_TIMEOUT, seconds),
         idle_dialled: config.echo.idle_timeout.map_or(IDLE_TIMEOUT_DIALLED, seconds),
         per_address: config.echo.connections_per_address.map(usize::from),

@@ -8,7 +8,6 @@ pub(crate) mod tls;
 
 use core::fmt::Write as _;
 
-use embassy_time::Duration;
 use postern::client::{Protocol, TlsClient, outbound_len};
 use postern::config::{Config, Path, Scratch};
 use postern::dial::{self, Proxy};
@@ -245,9 +244,7 @@ pub(crate) async fn dial(
                 .map_or(dial::Host::Name(&wanted.host), dial::Host::Address),
             port: wanted.port,
             netif: Some(wanted.netif.as_str()).filter(|name| !name.is_empty()),
-            every: wanted
-                .every
-                .map_or(reverse::EVERY, |seconds| Duration::from_secs(seconds.into())),
+            every: seconds(wanted.every),
             role: wanted.role,
             direct: wanted.direct,
         };

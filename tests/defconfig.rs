@@ -173,7 +173,7 @@ fn each_fault_of_the_text_stops_the_build() {
         (
             ".tls.ca_cert = \"-----BEGIN",
             "defconfig:1:16: .tls.ca_cert: the string is not closed on its line. \
-             Close it with `\"`; a longer text is several strings, one a line",
+             Close it with `\"`; a longer text is several strings, one per line",
         ),
         (
             ".ip = { }, /*",
@@ -272,19 +272,19 @@ fn each_fault_of_certificates_stops_the_build() {
     assert_eq!(
         files(&good, "not a key"),
         "defconfig:3:19: .tls.srv_key_file: there is no PEM private key in it. \
-         `.tls.srv_key_file` takes what stands from `-----BEGIN PRIVATE KEY-----` on"
+         `.tls.srv_key_file` takes PEM blocks that begin with `-----BEGIN PRIVATE KEY-----`"
     );
     let two = format!("{}{}", key.serialize_pem(), other.serialize_pem());
     assert_eq!(
         files(&good, &two),
         "defconfig:3:3: .tls.srv_key_file: none of the certificates belongs to private key 2. \
-         Put its certificate into `.tls.srv_cert`, or take the key out"
+         Put its certificate into `.tls.srv_cert`, or remove the key"
     );
     build.write("pki/server.pem", &good);
     build.write("pki/server.key", &key.serialize_pem());
     assert_eq!(
         build.refused(&FILES.replace("\n},", "\n  .client_auth = \"required\",\n},")),
-        "defconfig:4:3: .tls.client_auth: there is no CA to judge the certificates of clients by. \
+        "defconfig:4:3: .tls.client_auth: there is no CA to verify client certificates with. \
          Set `.tls.ca_cert` as well"
     );
     build.write("pki/ca.pem", &pki.issue(&other, 2020, 2021));
@@ -673,7 +673,7 @@ fn without_certificates_throw_away_ones_are_made_and_kept() {
         assert_eq!(mode, if name.ends_with("key") { 0o600 } else { 0o644 }, "{name}");
     }
     let config = build.baked();
-    assert_eq!(config.tls.handshake_timeout, Some(7));
+    assert_eq!(config.tls.handshake_timeout, 7);
     assert_eq!(config.tls.client_auth, config::ClientAuth::Required);
     assert_eq!((config.server().unwrap().parts.len(), config.tls.ca_cert.len()), (1, 1));
     assert!(config.tls.cli_cert.is_empty() && config.tls.cli_key.is_empty());
@@ -867,12 +867,12 @@ fn reverse_connections_survive_the_baking() {
     };
     assert_eq!(
         (home.ipaddr, home.port, home.every, home.plain, home.role),
-        (Some([10, 0, 2, 2].into()), 20001, Some(5), false, config::Role::Either)
+        (Some([10, 0, 2, 2].into()), 20001, 5, false, config::Role::Either)
     );
     assert_eq!((home.host.as_str(), home.netif.as_str()), ("", ""));
     assert_eq!(
         (friend.ipaddr, friend.port, friend.every, friend.plain, friend.role),
-        (None, 1, None, true, config::Role::Client)
+        (None, 1, 10, true, config::Role::Client)
     );
     assert_eq!((friend.host.as_str(), friend.netif.as_str()), ("friend.example", "vm1"));
 }

@@ -12,7 +12,7 @@ pub(crate) fn now() -> Clock {
     }
 }
 
-/// A number of seconds, or the default.
-pub(crate) fn seconds(configured: Option<u32>, default: u32) -> Duration {
-    Duration::from_secs(configured.unwrap_or(default).into())
+/// A number of seconds.
+pub(crate) fn seconds(number: u32) -> Duration {
+    Duration::from_secs(number.into())
 }

@@ -200,7 +200,7 @@ impl<'a> Tls<'a> {
             server: Err(why),
             client: Err(why),
             trust: None,
-            handshake: seconds(None, HANDSHAKE),
+            handshake: seconds(HANDSHAKE),
         };
         let Some(generation) = generation else {
             return none(UNUSABLE);
@@ -259,10 +259,10 @@ fn say(role: &str, leaf: &[u8], key: &SigningKey) {
 
 /// How long a handshake may take.
 pub(super) fn handshake(tls: &config::Tls) -> Duration {
-    seconds(tls.handshake_timeout, HANDSHAKE)
+    seconds(tls.handshake_timeout)
 }
 
-/// How long a handshake may take where nothing is configured, in seconds.
+/// How long a handshake may take where there is no configuration, in seconds.
 const HANDSHAKE: u32 = 10;
 
 /// Random numbers, if there are any; and the clock must be right.

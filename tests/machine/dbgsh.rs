@@ -163,7 +163,6 @@ fn without_certificates_it_does_not_start_and_says_why() {
     let machine = Setup::new()
         .defconfig(format!("{USER_NETWORK}{ECHO}{shell}{}", session.tls_without_ca()))
         .boot();
-    machine
-        .wait_for(".vmm.tls_dbgsh: there is no CA to judge the certificates of clients by. Set `.tls.ca_cert` as well");
+    machine.wait_for(".vmm.tls_dbgsh: there is no CA to verify client certificates with. Set `.tls.ca_cert` as well");
     machine.wait_for("the baked configuration serves");
 }

@@ -195,6 +195,6 @@ fn without_a_ca_nobody_is_judged() {
         strings(&key.serialize_pem()),
     );
     let machine = Setup::new().defconfig(text).boot();
-    machine.wait_for(".tls.client_auth: there is no CA to judge the certificates of clients by");
+    machine.wait_for(".tls.client_auth: there is no CA to verify client certificates with");
     machine.wait_for("the baked configuration serves");
 }

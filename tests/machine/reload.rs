@@ -298,7 +298,7 @@ fn whoever_is_revoked_meanwhile_is_refused_also_with_an_old_ticket() {
     assert!(paste(&mut shell, &newer).contains("\nrevocation list 2 of CN=CA of a test, "));
     for text in [&older, &world.ca.revoke(9)] {
         let answer = paste(&mut shell, text);
-        let why = ".tls.crl: revocation list 1 is older than the one of that CA which is in force. Use the newest";
+        let why = ".tls.crl: revocation list 1 is older than the current one of that CA. Use the newest";
         assert!(answer.contains(why), "{answer}");
     }
     assert!(answer.contains("client authentication required"), "{answer}");

@@ -182,7 +182,7 @@ fn what_is_wrong_with_these_keys_is_said_at_boot() {
     for (text, message) in [
         (
             ".allow = { \"CN=alice\" }",
-            ".tls.allow: no client is asked who it is. Set `.tls.client_auth",
+            ".tls.allow: clients are not asked for certificates. Set `.tls.client_auth",
         ),
         (
             ".allow = { \"\" }",
@@ -195,7 +195,7 @@ fn what_is_wrong_with_these_keys_is_said_at_boot() {
         ),
         (
             ".allow = { \"CN=a\", \"CN=a\" }",
-            ".tls.allow: this client is on the list already. Take it out",
+            ".tls.allow: this client is already on the list. Remove it",
         ),
         (
             ".allow = { \"sha256:0123\" }",

@@ -1,4 +1,4 @@
-//! The build's part of the configuration: read, judge, bake.
+//! The configuration at build time: read, checked, baked into the image.
 //!
 //! This is a part of build.rs, not of the image.
 //! For the image there are `OUT_DIR/defconfig.baked`, the configuration in a form that needs no files,
@@ -20,12 +20,13 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::throwaway;
-use crate::{Config, FileFault, Files, Kind, MAX_STRING, Scratch, Slot};
+use crate::write::{write, write_throw_away};
+use crate::{Config, FileFault, Files, MAX_STRING, Scratch};
 
 /// Does all of it. A fault in the configuration stops the build.
 pub fn bake() {
     if let Err(message) = run() {
-        // For cargo, which shows it as an error of this package, and for whoever runs this without cargo.
+        // For cargo, which shows it as an error of this package, and for a run without cargo.
         println!("cargo::error={message}");
         eprintln!("{message}");
     }
@@ -93,7 +94,7 @@ fn run() -> Result<(), String> {
     Ok(())
 }
 
-/// Puts the throw-away certificates into `config`, and tells where they are if they are new.
+/// Puts the throw-away certificates into `config`, and prints where they are if they are new.
 fn throw_away(
     directory: &Path,
     out: &Path,
@@ -137,94 +138,7 @@ fn throw_away(
         .map_err(|error| format!("{}: {error}", directory.display()))
 }
 
-/// The certificates and the key of a configuration, as members of a defconfig.
-fn write_throw_away(config: &Config) -> String {
-    let tls = &config.tls;
-    let ders = |ders: &crate::Ders| {
-        ders.iter()
-            .map(|der| strings("CERTIFICATE", der, ""))
-            .collect::<String>()
-    };
-    let key: String = tls
-        .srv_key
-        .iter()
-        .map(|key| strings(&key.label, &key.der, ""))
-        .collect();
-    format!(
-        ".tls.srv_cert ={},\n.tls.srv_key ={key},\n.tls.ca_cert ={},\n",
-        ders(&tls.srv_cert),
-        ders(&tls.ca_cert)
-    )
-}
-
-/// The whole configuration as a defconfig without `_file` keys.
-fn write(config: &mut Config) -> String {
-    let mut text = String::from("# Written by build.rs: the configuration of the image. It holds the private key.\n");
-    write_group(config, None, 0, &mut text);
-    text
-}
-
-fn write_group(config: &mut Config, group: Option<crate::Path>, depth: usize, text: &mut String) {
-    for path in crate::Path::children(group).filter(|path| !matches!(path.kind(), Kind::File(_))) {
-        let indent = "    ".repeat(depth);
-        let value = match config.slot(path) {
-            Slot::Group => {
-                let mut inner = String::new();
-                write_group(config, Some(path), depth + 1, &mut inner);
-                if inner.is_empty() {
-                    continue;
-                }
-                format!("{{\n{inner}{indent}}}")
-            }
-            Slot::Flag(flag) => u8::from(*flag).to_string(),
-            Slot::Port(port) => port.to_string(),
-            Slot::Limit(None) | Slot::Number(None) | Slot::OptionalAddress(None) => continue,
-            Slot::Limit(Some(number)) => number.to_string(),
-            Slot::Number(Some(number)) => number.to_string(),
-            Slot::Address(address) | Slot::OptionalAddress(Some(address)) => {
-                format!("{{ {} }}", address.octets().map(|part| part.to_string()).join(", "))
-            }
-            Slot::Choice(choice) => format!("\"{}\"", choice.name()),
-            Slot::Ders(ders) if ders.is_empty() => continue,
-            Slot::Ders(ders) => {
-                let label = if path.kind() == Kind::Crls {
-                    "X509 CRL"
-                } else {
-                    "CERTIFICATE"
-                };
-                ders.iter().map(|der| strings(label, der, &indent)).collect()
-            }
-            Slot::Bundle(bundle) if bundle.is_empty() => continue,
-            Slot::Bundle(bundle) => bundle
-                .ders()
-                .iter()
-                .map(|der| strings("CERTIFICATE", der, &indent))
-                .collect(),
-            Slot::Name(name) => format!("\"{name}\""),
-            Slot::Subjects(all) if all.is_empty() => continue,
-            Slot::Subjects(all) => {
-                let all: Vec<_> = all.iter().map(|subject| quoted(subject)).collect();
-                format!("{{ {} }}", all.join(", "))
-            }
-            Slot::Text(text) if text.is_empty() => continue,
-            Slot::Text(text) => quoted(std::str::from_utf8(text).unwrap_or_default()), // it is UTF-8
-            Slot::Reverses(list) if list.is_empty() => continue,
-            Slot::Reverses(list) => {
-                let groups: String = list
-                    .iter()
-                    .map(|reverse| format!("\n{indent}    {},", braces(reverse)))
-                    .collect();
-                format!("{{{groups}\n{indent}}}")
-            }
-            Slot::Keys(keys) if keys.is_empty() => continue,
-            Slot::Keys(keys) => keys.iter().map(|key| strings(&key.label, &key.der, &indent)).collect(),
-        };
-        let blank = if value.starts_with('\n') { "" } else { " " };
-        let _ = writeln!(text, "{indent}.{} ={blank}{value},", path.name());
-    }
-}
-
-/// Has the configuration's bundle at hand, which comes from `text` or from a file that was just read.
+/// Reads the configuration's bundle, from `text` or from the file that was just read.
 fn keep_bundle(config: &mut Config, text: &[u8], scratch: &mut Scratch, files: &Disk) -> Result<(), crate::Error> {
     let bundle = &mut config.tls.root_certs;
     let mut ders = Vec::new();
@@ -233,41 +147,6 @@ fn keep_bundle(config: &mut Config, text: &[u8], scratch: &mut Scratch, files: &
     // Twice at the most, in a program that soon ends.
     bundle.keep(ders.leak());
     Ok(())
-}
-
-/// A reverse connection in braces.
-fn braces(reverse: &crate::Reverse) -> String {
-    let mut text = match reverse.ipaddr {
-        Some(address) => format!(
-            ".ipaddr = {{ {} }}",
-            address.octets().map(|part| part.to_string()).join(", ")
-        ),
-        None => format!(".host = \"{}\"", reverse.host),
-    };
-    let _ = write!(text, ", .port = {}", reverse.port);
-    if let Some(every) = reverse.every {
-        let _ = write!(text, ", .every = {every}");
-    }
-    let (plain, direct) = (u8::from(reverse.plain), u8::from(reverse.direct));
-    format!(
-        "{{ {text}, .netif = \"{}\", .plain = {plain}, .direct = {direct}, .role = \"{}\" }}",
-        reverse.netif,
-        crate::Choice::name(&reverse.role)
-    )
-}
-
-/// A string as C has it.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// A PEM block as strings, one a line.
-fn strings(label: &str, der: &[u8], indent: &str) -> String {
-    let pem = pem_rfc7468::encode_string(label, pem_rfc7468::LineEnding::LF, der).unwrap_or_default();
-    pem.lines().fold(String::new(), |mut text, line| {
-        let _ = write!(text, "\n{indent}    \"{line}\\n\"");
-        text
-    })
 }
 
 /// The files beside the defconfig.
@@ -301,7 +180,7 @@ impl Disk {
     }
 }
 
-/// Writes a file that nobody else may read.
+/// Writes a file that only its owner may read.
 fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("tmp");
     let _ = fs::remove_file(&temporary);

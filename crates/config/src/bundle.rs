@@ -1,14 +1,16 @@
 //! A bundle of certificates, as large as the one that comes with a Linux distribution.
 //!
-//! It has no room in [`Config`](super::Config): what is kept is where it stands in the text and how much memory it wants.
-//! Whoever uses it has it read again, into memory that is found only then.
+//! It does not fit into [`Config`](super::Config), which stores where it stands in the text and how much memory it takes.
+//! The caller reads it again, into memory allocated only then.
 
 use core::fmt;
 
 use heapless::Vec;
 
+use super::ders::{self, Located};
 use super::error::{Error, Fault};
-use super::grammar::{self, Lexer, Located, Scratch, Token};
+use super::lexer::{Lexer, Token};
+use super::parser::Scratch;
 use super::{MAX_ROOT_DER, MAX_ROOTS, MAX_STRING};
 use postern_tls::pki::pem::{self, PemError, PemFault};
 
@@ -67,7 +69,7 @@ impl Bundle {
         matches!(self.place, Some(Place::File))
     }
 
-    /// The certificates in DER, once [`Bundle::keep`] has been told them.
+    /// The certificates in DER, once [`Bundle::keep`] has them.
     pub const fn ders(&self) -> &'static [&'static [u8]] {
         self.ders
     }
@@ -151,7 +153,7 @@ fn read_file(content: &[u8], scratch: &mut Scratch, each: &mut dyn FnMut(&[u8]))
     let result = result.and_then(|()| cutter.finish());
     scratch.wipe();
     match result {
-        Ok(0) => Err(grammar::located(nothing())),
+        Ok(0) => Err(ders::located(nothing())),
         result => result,
     }
 }
@@ -209,7 +211,7 @@ impl<'s> Cutter<'s> {
             let mut der = [0; MAX_ROOT_DER];
             let block = block.and_then(|block| Ok((block.offset, block.decode(&mut der)?)));
             let (offset, length) = block.map_err(|error| {
-                grammar::located(PemError {
+                ders::located(PemError {
                     number: error.number.saturating_add(*count),
                     offset: before.saturating_add(error.offset),
                     ..error

@@ -1,4 +1,4 @@
-//! What a configuration means: certificates, keys, CAs and revocation lists, checked by what handshakes use.
+//! Checks of certificates, keys, CAs and revocation lists, by the code that handshakes use.
 //!
 //! What cannot work is refused; what is unwise is a warning ([`Config::warnings`]).
 
@@ -7,8 +7,8 @@ use core::ops::Range;
 use heapless::Vec;
 
 use super::error::{Error, Fault};
-use super::grammar::Scratch;
 use super::keys::Path;
+use super::parser::Scratch;
 use super::{ClientAuth, Config, Ders, Key, MAX_CERTIFICATES, MAX_IDENTITIES};
 use postern_tls::crypto::key::SigningKey;
 use postern_tls::pki::anchor::{self, Anchor};
@@ -52,8 +52,7 @@ impl Config {
     /// and its intermediates follow.
     ///
     /// # Errors
-    /// The first thing that is wrong with certificates, keys and what is said of one by the other. Dates are left to
-    /// [`Config::check`].
+    /// The first fault in certificates and keys, or between them. Dates are left to [`Config::check`].
     pub fn server(&self) -> Result<Identities<MAX_IDENTITIES>, Error> {
         self.identities(Path::SrvCert, &self.tls.srv_cert, &self.tls.srv_key)
     }
@@ -66,7 +65,7 @@ impl Config {
         self.identities(Path::CliCert, &self.tls.cli_cert, &self.tls.cli_key)
     }
 
-    /// Whether nothing says what the server is: neither certificate nor key nor CA. Then throw-away ones serve.
+    /// Whether there is neither server certificate nor key nor CA: throw-away ones are used then.
     pub fn is_anonymous(&self) -> bool {
         let tls = &self.tls;
         tls.srv_cert.is_empty() && tls.srv_key.is_empty() && tls.ca_cert.is_empty()
@@ -137,8 +136,8 @@ impl Config {
         Ok(())
     }
 
-    /// Calls `each` with what is unwise in a configuration that [`Config::check`] has found good: what peers that verify as
-    /// this program does will refuse, and CAs that are none.
+    /// Calls `each` with what is unwise in a configuration that [`Config::check`] accepts: certificates that peers which
+    /// verify as this program does will refuse, and CAs that are none.
     pub fn warnings(&self, each: &mut dyn FnMut(Error)) {
         let tls = &self.tls;
         for (number, der) in (1..).zip(tls.ca_cert.iter()) {
@@ -218,13 +217,13 @@ impl Config {
             self.check_dates(path, chain, now, built)?;
         }
         self.check_lists()?;
-        // Those who come to the shell over TLS, and those who are dialled, are always asked.
+        // Clients of the shell over TLS, and hosts that are dialled, are always asked.
         let asks = tls.client_auth != ClientAuth::Off || self.vmm.tls_dbgsh != 0 || !self.echo.reverse.is_empty();
         if !tls.allow.is_empty() && !asks {
             return Err(self.error(Path::Allow, Fault::AllowWithoutAuth));
         }
         if tls.ca_cert.is_empty() {
-            // Where there is no server, there is nobody who asks.
+            // Without a server, no client is asked.
             if tls.client_auth != ClientAuth::Off && !tls.srv_cert.is_empty() {
                 return Err(self.error(Path::ClientAuth, Fault::ClientAuthWithoutCa));
             }

@@ -1,4 +1,4 @@
-//! What a configuration means: addresses and ports; certificates are in the file beside this one.
+//! Checks of addresses, the proxy and ports; those of certificates are in `certificates`.
 
 use super::Config;
 use super::error::{Error, Fault};
@@ -10,11 +10,12 @@ use postern_tls::pki::cert::Date;
 const TELNET: u16 = 23;
 
 impl Config {
-    /// Judges what [`Config::parse`] has read. The first fault is returned, in the order address, proxy, ports, certificates.
+    /// Verifies what [`Config::parse`] has read. The first fault is returned, in the order address, proxy, ports,
+    /// certificates.
     ///
     /// `now` is the present time, and `built` when the build was, both in seconds since 1970 (UTC). A clock that is
-    /// before the build is an error where there are certificates, for then no date can be judged. Whether revocation
-    /// lists are of today is [`Config::check_list_dates`]'s.
+    /// before the build is an error where there are certificates, for their dates cannot be verified then. The dates of
+    /// revocation lists are left to [`Config::check_list_dates`].
     pub fn check(&self, now: u64, built: u64) -> Result<(), Error> {
         self.check_addresses()?;
         self.check_proxy()?;
@@ -35,7 +36,7 @@ impl Config {
             return Err(self.error(Path::Dns, Fault::NotAHost));
         }
         if ip.use_dhcp {
-            // Said by nobody: whoever gives an address wants to have it.
+            // DHCP by default, beside an address: the address is meant.
             let meant = self.places.get(Path::UseDhcp).is_none() && !ip.ipaddr.is_unspecified();
             return match meant {
                 true => Err(self.error(Path::Ipaddr, Fault::AddressWithDhcp)),
@@ -81,8 +82,8 @@ impl Config {
         }
         match (proxy.ipaddr, proxy.host.as_str(), proxy.port) {
             _ if !proxy.is_set() => Ok(()),
-            (None, "", _) => Err(self.error(Path::Proxy, Fault::NobodyToDial)),
-            (Some(_), host, _) if !host.is_empty() => Err(self.error(Path::Proxy, Fault::DialBoth)),
+            (None, "", _) => Err(self.error(Path::Proxy, Fault::NoHostToDial)),
+            (Some(_), host, _) if !host.is_empty() => Err(self.error(Path::Proxy, Fault::TwoHostsToDial)),
             (_, _, 0) => Err(self.error(Path::Proxy, Fault::NoPortToDial)),
             (Some(address), ..) if !is_host(address, u32::MAX) => Err(self.error(Path::ProxyIpaddr, Fault::NotAHost)),
             _ => Ok(()),

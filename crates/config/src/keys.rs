@@ -1,8 +1,9 @@
-//! The keys that a defconfig may hold: their names, kinds and limits.
+//! The table of keys: the path, kind, range, default and field of each.
 
 use core::fmt;
 
-use super::{ClientAuth, MAX_PASSWORD, MAX_USER, Role, Verify};
+use super::value::Slot;
+use super::{ClientAuth, Config, MAX_PASSWORD, MAX_USER, Reverse, Role, Verify};
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +27,9 @@ pub enum Kind {
     Group,
     /// Any number of groups, up to [`MAX_REVERSES`](super::MAX_REVERSES), in braces again.
     List,
-    /// A whole number from the first to the second, both included. A switch is 0 or 1.
-    Number(u32, u32),
-    /// An IPv4 address, `{ 10, 0, 2, 15 }`.
+    /// A whole number: the least, the greatest, and the default. A switch is 0 or 1.
+    Number(u32, u32, u32),
+    /// An IPv4 address, `{ 10, 0, 2, 15 }`; 0.0.0.0 by default.
     Address,
     /// Certificates, as PEM in strings.
     Certificates,
@@ -38,7 +39,7 @@ pub enum Kind {
     Crls,
     /// Private keys, as PEM in strings.
     PrivateKeys,
-    /// One of these words, in a string.
+    /// One of these words, in a string; the first by default.
     Choice(&'static [&'static str]),
     /// The name of a file that holds what the key of that path takes.
     File(Path),
@@ -50,6 +51,29 @@ pub enum Kind {
     Text(usize),
 }
 
+impl Kind {
+    /// A switch that is off by default.
+    const OFF: Self = Self::Number(0, 1, 0);
+    /// A switch that is on by default.
+    const ON: Self = Self::Number(0, 1, 1);
+    /// A port; 0, the default: none.
+    const PORT: Self = Self::Number(0, 65535, 0);
+
+    /// How a value of this kind is written, for `path`.
+    pub(super) fn write_help(self, f: &mut fmt::Formatter<'_>, path: Option<Path>) -> fmt::Result {
+        let name = path.map_or("", Path::as_str);
+        let child = || Path::children(path).next().map_or("name", Path::name);
+        match self {
+            Self::Group => write!(f, "Write `{name} = {{ .{} = ..., }}`", child()),
+            Self::List => write!(f, "Write `{name} = {{ {{ .{} = ..., }}, }}`", child()),
+            Self::Subjects => write!(f, "Write `{name} = {{ \"CN=alice\", }}`"),
+            Self::Address => f.write_str("Write it as four numbers in braces: `{ 10, 0, 2, 15 }`"),
+            Self::Number(..) => f.write_str("Write the plain number, without quotation marks or braces"),
+            _ => f.write_str("Put it between quotation marks; adjacent strings are joined"),
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -58,8 +82,8 @@ impl fmt::Display for Kind {
             Self::Subjects => f.write_str("strings in braces, like `{ \"CN=alice\", }`"),
             Self::Name => f.write_str("a name in a string, like `\"vm0\"`"),
             Self::Text(most) => write!(f, "a text of at most {most} bytes in a string"),
-            Self::Number(0, 1) => f.write_str("0 or 1"),
-            Self::Number(min, max) => write!(f, "a number from {min} to {max}"),
+            Self::Number(0, 1, _) => f.write_str("0 or 1"),
+            Self::Number(min, max, _) => write!(f, "a number from {min} to {max}"),
             Self::Address => f.write_str("an address, like `{ 10, 0, 2, 15 }`"),
             Self::Choice(words) => {
                 let last = words.len().saturating_sub(1);
@@ -84,8 +108,9 @@ impl fmt::Display for Kind {
 /// One day in seconds.
 const DAY: u32 = 24 * 60 * 60;
 
+/// Each row: the key, its path, its kind, and its field. `n` is the group of a list.
 macro_rules! keys {
-    ($($name:ident $path:literal $kind:expr;)*) => {
+    (|$config:ident, $n:ident| $($name:ident $path:literal $kind:expr => $slot:expr;)*) => {
         /// A key, by its whole path.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Path {
@@ -105,74 +130,97 @@ macro_rules! keys {
 
             /// What the key takes.
             pub const fn kind(self) -> Kind {
+                use Kind::*;
                 match self { $(Path::$name => $kind),* }
+            }
+        }
+
+        impl Config {
+            /// The field of `path`; of a key of a list, that in its group `n`, from 0.
+            pub(super) fn slot_of(&mut self, path: Path, n: usize) -> Slot<'_> {
+                use Slot::*;
+                let ($config, $n) = (self, n);
+                match path { $(Path::$name => $slot),* }
             }
         }
     };
 }
 
-keys! {
-    Vmm ".vmm" Kind::Group;
-    TelnetDbgsh ".vmm.telnet_dbgsh" Kind::Number(0, 1);
-    TelnetReload ".vmm.telnet_reload" Kind::Number(0, 1);
-    TlsDbgsh ".vmm.tls_dbgsh" Kind::Number(0, 65535);
-    TtySyslog ".vmm.tty_syslog" Kind::Group;
-    SyslogEnable ".vmm.tty_syslog.enable" Kind::Number(0, 1);
-    SyslogSrc ".vmm.tty_syslog.src_ipaddr" Kind::Address;
-    SyslogDst ".vmm.tty_syslog.dst_ipaddr" Kind::Address;
-    PanicReboot ".vmm.panic_reboot" Kind::Number(0, 1);
-    Ip ".ip" Kind::Group;
-    UseDhcp ".ip.use_dhcp" Kind::Number(0, 1);
-    Ipaddr ".ip.ipaddr" Kind::Address;
-    Netmask ".ip.netmask" Kind::Address;
-    Gateway ".ip.gateway" Kind::Address;
-    Dns ".ip.dns" Kind::Address;
-    Proxy ".proxy" Kind::Group;
-    ProxyIpaddr ".proxy.ipaddr" Kind::Address;
-    ProxyHost ".proxy.host" Kind::Name;
-    ProxyPort ".proxy.port" Kind::Number(0, 65535);
-    ProxyUser ".proxy.user" Kind::Text(MAX_USER);
-    ProxyPassword ".proxy.password" Kind::Text(MAX_PASSWORD);
-    Tls ".tls" Kind::Group;
-    SrvCert ".tls.srv_cert" Kind::Certificates;
-    SrvCertFile ".tls.srv_cert_file" Kind::File(Path::SrvCert);
-    SrvKey ".tls.srv_key" Kind::PrivateKeys;
-    SrvKeyFile ".tls.srv_key_file" Kind::File(Path::SrvKey);
-    CaCert ".tls.ca_cert" Kind::Certificates;
-    CaCertFile ".tls.ca_cert_file" Kind::File(Path::CaCert);
-    RootCerts ".tls.root_certs" Kind::Bundle;
-    RootCertsFile ".tls.root_certs_file" Kind::File(Path::RootCerts);
-    CliCert ".tls.cli_cert" Kind::Certificates;
-    CliCertFile ".tls.cli_cert_file" Kind::File(Path::CliCert);
-    CliKey ".tls.cli_key" Kind::PrivateKeys;
-    CliKeyFile ".tls.cli_key_file" Kind::File(Path::CliKey);
-    ClientAuth ".tls.client_auth" Kind::Choice(ClientAuth::NAMES);
-    Allow ".tls.allow" Kind::Subjects;
-    Verify ".tls.verify" Kind::Choice(Verify::NAMES);
-    Crl ".tls.crl" Kind::Crls;
-    CrlFile ".tls.crl_file" Kind::File(Path::Crl);
-    HandshakeTimeout ".tls.handshake_timeout" Kind::Number(1, 3600);
-    Keylog ".tls.keylog" Kind::Number(0, 1);
-    Selftest ".tls.selftest" Kind::Number(0, 1);
-    Echo ".echo" Kind::Group;
-    TlsPort ".echo.tls_port" Kind::Number(0, 65535);
-    PlainPort ".echo.plain_port" Kind::Number(0, 65535);
-    HttpsPort ".echo.https_port" Kind::Number(0, 65535);
-    Connections ".echo.connections" Kind::Number(0, 1024);
-    PerAddress ".echo.connections_per_address" Kind::Number(0, 1024);
-    IdleTimeout ".echo.idle_timeout" Kind::Number(1, 30 * DAY);
-    Reverse ".echo.reverse" Kind::List;
-    ReverseIpaddr ".echo.reverse.ipaddr" Kind::Address;
-    ReverseHost ".echo.reverse.host" Kind::Name;
-    ReversePort ".echo.reverse.port" Kind::Number(1, 65535);
-    ReverseEvery ".echo.reverse.every" Kind::Number(1, DAY);
-    ReverseNetif ".echo.reverse.netif" Kind::Name;
-    ReversePlain ".echo.reverse.plain" Kind::Number(0, 1);
-    ReverseDirect ".echo.reverse.direct" Kind::Number(0, 1);
-    ReverseRole ".echo.reverse.role" Kind::Choice(Role::NAMES);
+keys! { |config, n|
+    Vmm ".vmm" Group => Group;
+    TelnetDbgsh ".vmm.telnet_dbgsh" Kind::OFF => Number(&mut config.vmm.telnet_dbgsh);
+    TelnetReload ".vmm.telnet_reload" Kind::OFF => Number(&mut config.vmm.telnet_reload);
+    TlsDbgsh ".vmm.tls_dbgsh" Kind::PORT => Number(&mut config.vmm.tls_dbgsh);
+    TtySyslog ".vmm.tty_syslog" Group => Group;
+    SyslogEnable ".vmm.tty_syslog.enable" Kind::OFF => Number(&mut config.vmm.tty_syslog.enable);
+    SyslogSrc ".vmm.tty_syslog.src_ipaddr" Address => Address(&mut config.vmm.tty_syslog.src_ipaddr);
+    SyslogDst ".vmm.tty_syslog.dst_ipaddr" Address => Address(&mut config.vmm.tty_syslog.dst_ipaddr);
+    PanicReboot ".vmm.panic_reboot" Kind::OFF => Number(&mut config.vmm.panic_reboot);
+    Ip ".ip" Group => Group;
+    UseDhcp ".ip.use_dhcp" Kind::ON => Number(&mut config.ip.use_dhcp);
+    Ipaddr ".ip.ipaddr" Address => Address(&mut config.ip.ipaddr);
+    Netmask ".ip.netmask" Address => Address(&mut config.ip.netmask);
+    Gateway ".ip.gateway" Address => Address(&mut config.ip.gateway);
+    Dns ".ip.dns" Address => Address(&mut config.ip.dns);
+    Proxy ".proxy" Group => Group;
+    ProxyIpaddr ".proxy.ipaddr" Address => Address(&mut config.proxy.ipaddr);
+    ProxyHost ".proxy.host" Name => Name(&mut config.proxy.host);
+    ProxyPort ".proxy.port" Kind::PORT => Number(&mut config.proxy.port);
+    ProxyUser ".proxy.user" Text(MAX_USER) => Text(&mut config.proxy.user.0);
+    ProxyPassword ".proxy.password" Text(MAX_PASSWORD) => Text(&mut config.proxy.password.0);
+    Tls ".tls" Group => Group;
+    SrvCert ".tls.srv_cert" Certificates => Ders(&mut config.tls.srv_cert);
+    SrvCertFile ".tls.srv_cert_file" File(Path::SrvCert) => Group;
+    SrvKey ".tls.srv_key" PrivateKeys => Keys(&mut config.tls.srv_key);
+    SrvKeyFile ".tls.srv_key_file" File(Path::SrvKey) => Group;
+    CaCert ".tls.ca_cert" Certificates => Ders(&mut config.tls.ca_cert);
+    CaCertFile ".tls.ca_cert_file" File(Path::CaCert) => Group;
+    RootCerts ".tls.root_certs" Bundle => Bundle(&mut config.tls.root_certs);
+    RootCertsFile ".tls.root_certs_file" File(Path::RootCerts) => Group;
+    CliCert ".tls.cli_cert" Certificates => Ders(&mut config.tls.cli_cert);
+    CliCertFile ".tls.cli_cert_file" File(Path::CliCert) => Group;
+    CliKey ".tls.cli_key" PrivateKeys => Keys(&mut config.tls.cli_key);
+    CliKeyFile ".tls.cli_key_file" File(Path::CliKey) => Group;
+    ClientAuth ".tls.client_auth" Choice(ClientAuth::NAMES) => Choice(&mut config.tls.client_auth);
+    Allow ".tls.allow" Subjects => Subjects(&mut config.tls.allow);
+    Verify ".tls.verify" Choice(Verify::NAMES) => Choice(&mut config.tls.verify);
+    Crl ".tls.crl" Crls => Ders(&mut config.tls.crl);
+    CrlFile ".tls.crl_file" File(Path::Crl) => Group;
+    HandshakeTimeout ".tls.handshake_timeout" Number(1, 3600, 10) => Number(&mut config.tls.handshake_timeout);
+    Keylog ".tls.keylog" Kind::OFF => Number(&mut config.tls.keylog);
+    Selftest ".tls.selftest" Kind::OFF => Number(&mut config.tls.selftest);
+    Echo ".echo" Group => Group;
+    TlsPort ".echo.tls_port" Kind::PORT => Number(&mut config.echo.tls_port);
+    PlainPort ".echo.plain_port" Kind::PORT => Number(&mut config.echo.plain_port);
+    HttpsPort ".echo.https_port" Kind::PORT => Number(&mut config.echo.https_port);
+    Connections ".echo.connections" Number(0, 1024, 0) => Number(&mut config.echo.connections);
+    PerAddress ".echo.connections_per_address" Number(0, 1024, 0) => Number(&mut config.echo.connections_per_address);
+    // Its default depends on which side has dialled.
+    IdleTimeout ".echo.idle_timeout" Number(1, 30 * DAY, 0) => Number(&mut config.echo.idle_timeout);
+    Reverse ".echo.reverse" List => Reverses(&mut config.echo.reverse);
+    ReverseIpaddr ".echo.reverse.ipaddr" Address => of_reverse(config, n, |reverse| Address(&mut reverse.ipaddr));
+    ReverseHost ".echo.reverse.host" Name => of_reverse(config, n, |reverse| Name(&mut reverse.host));
+    ReversePort ".echo.reverse.port" Number(1, 65535, 0) => of_reverse(config, n, |reverse| Number(&mut reverse.port));
+    ReverseEvery ".echo.reverse.every" Number(1, DAY, 10) => of_reverse(config, n, |reverse| Number(&mut reverse.every));
+    ReverseNetif ".echo.reverse.netif" Name => of_reverse(config, n, |reverse| Name(&mut reverse.netif));
+    ReversePlain ".echo.reverse.plain" Kind::OFF => of_reverse(config, n, |reverse| Number(&mut reverse.plain));
+    ReverseDirect ".echo.reverse.direct" Kind::OFF => of_reverse(config, n, |reverse| Number(&mut reverse.direct));
+    ReverseRole ".echo.reverse.role" Choice(Role::NAMES) => of_reverse(config, n, |reverse| Choice(&mut reverse.role));
+}
+
+fn of_reverse<'a>(config: &'a mut Config, n: usize, field: impl FnOnce(&'a mut Reverse) -> Slot<'a>) -> Slot<'a> {
+    config.echo.reverse.get_mut(n).map_or(Slot::Group, field)
 }
 
 impl Path {
+    /// The default, of a key that takes a number.
+    pub(super) const fn default(self) -> u32 {
+        match self.kind() {
+            Kind::Number(_, _, default) => default,
+            _ => 0,
+        }
+    }
+
     /// The key `name` of the group `parent` (`None`: of the whole).
     pub fn find(parent: Option<Path>, name: &str) -> Option<Path> {
         Self::children(parent).find(|path| path.name() == name)
@@ -207,8 +255,8 @@ impl Path {
         }
     }
 
-    /// Of a private key its certificate, of a certificate its private key, in the form that holds the PEM itself; of a
-    /// user the password, and of a password the user.
+    /// The certificate of a private key and the private key of a certificate, in the form that holds the PEM itself; the
+    /// password of a user, and the user of a password.
     pub fn partner(self) -> Option<Path> {
         Some(match self {
             Self::SrvCert | Self::SrvCertFile => Self::SrvKey,
@@ -221,8 +269,8 @@ impl Path {
         })
     }
 
-    /// The key that was probably meant by `name` in the group `parent`: one of the same name elsewhere, else one whose
-    /// name differs by less than half.
+    /// The key that `name` in the group `parent` is likely to mean: one of the same name elsewhere, else one whose name
+    /// differs by less than half.
     pub fn nearest(parent: Option<Path>, name: &str) -> Option<Path> {
         let home = parent.map_or("", Path::as_str);
         let score = |path: &Path| 2 * distance(path.name(), name) + usize::from(path.parent_str() != home);

@@ -1,4 +1,4 @@
-//! The HTTP proxy of a configuration, and who we are there.
+//! The HTTP proxy of a configuration, and the login there.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -6,7 +6,7 @@ use core::net::Ipv4Addr;
 use heapless::{String, Vec};
 use zeroize::Zeroize;
 
-use super::{MAX_NAME, Path, Slot};
+use super::MAX_NAME;
 
 /// The most bytes of a user's name at the proxy.
 pub const MAX_USER: usize = 64;
@@ -16,15 +16,15 @@ pub const MAX_PASSWORD: usize = 128;
 /// `.proxy`.
 #[derive(Debug, Default)]
 pub struct Proxy {
-    /// `.ipaddr`: where it is.
+    /// `.ipaddr`: its address.
     pub ipaddr: Option<Ipv4Addr>,
-    /// `.host`: or by name.
+    /// `.host`: or its name.
     pub host: String<MAX_NAME>,
-    /// `.port`: at which port; 0: none.
+    /// `.port`: its port; 0: none.
     pub port: u16,
-    /// `.user`: who we are there (RFC 7617); empty: nobody in particular.
+    /// `.user`: the user's name there (RFC 7617); empty: no login.
     pub user: Secret<MAX_USER>,
-    /// `.password`: by which we prove it.
+    /// `.password`: the user's password.
     pub password: Secret<MAX_PASSWORD>,
 }
 
@@ -43,22 +43,11 @@ impl Proxy {
     pub fn is_set(&self) -> bool {
         self.ipaddr.is_some() || !self.host.is_empty() || self.port != 0 || !self.user.0.is_empty()
     }
-
-    pub(super) fn slot(&mut self, path: Path) -> Slot<'_> {
-        match path {
-            Path::ProxyIpaddr => Slot::OptionalAddress(&mut self.ipaddr),
-            Path::ProxyHost => Slot::Name(&mut self.host),
-            Path::ProxyPort => Slot::Port(&mut self.port),
-            Path::ProxyUser => Slot::Text(&mut self.user.0),
-            Path::ProxyPassword => Slot::Text(&mut self.password.0),
-            _ => Slot::Group, // not of this group
-        }
-    }
 }
 
-/// A text that is shown to nobody. Wiped from memory on drop.
+/// A text that is never shown. Wiped from memory on drop.
 #[derive(Default)]
-pub struct Secret<const N: usize>(Vec<u8, N>);
+pub struct Secret<const N: usize>(pub(super) Vec<u8, N>);
 
 impl<const N: usize> Secret<N> {
     /// The text: UTF-8 without control characters.

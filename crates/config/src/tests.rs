@@ -12,6 +12,7 @@ use super::*;
 
 mod bundle;
 mod certificates;
+mod rotate;
 mod usability;
 
 /// 2026-06-01 12:00:00 UTC.
@@ -130,7 +131,7 @@ fn every_key_reaches_its_field() {
     assert_eq!(config.ip.netmask, Ipv4Addr::new(255, 0, 0, 0));
     assert_eq!(config.ip.gateway, Some(Ipv4Addr::new(13, 14, 15, 16)));
     assert_eq!(config.ip.dns, Some(Ipv4Addr::new(17, 18, 19, 20)));
-    assert_eq!(config.tls.handshake_timeout, Some(17));
+    assert_eq!(config.tls.handshake_timeout, 17);
     assert_eq!(
         (config.tls.client_auth, config.tls.verify),
         (ClientAuth::Optional, Verify::Strict)
@@ -185,7 +186,7 @@ fn those_who_are_allowed_are_a_list() {
         ),
         (
             ".tls.allow = { \"CN=a\", \"CN=a\" }",
-            "defconfig:1:24: .tls.allow: this client is on the list already. Take it out",
+            "defconfig:1:24: .tls.allow: this client is already on the list. Remove it",
         ),
         (
             &format!(".tls.allow = {{ {many} }}"),
@@ -207,8 +208,8 @@ fn those_who_are_allowed_are_a_list() {
         ),
         (
             ".tls.allow = { \"CN=a\" }",
-            "defconfig:1:5: .tls.allow: no client is asked who it is. Set `.tls.client_auth = \"required\"` \
-             (or \"optional\"), or take `.tls.allow` out",
+            "defconfig:1:5: .tls.allow: clients are not asked for certificates. Set `.tls.client_auth = \"required\"` \
+             (or \"optional\"), or remove `.tls.allow`",
         ),
     ]);
 }
@@ -231,7 +232,7 @@ fn reverse_connections_are_a_list() {
             home.host.as_str(),
             home.netif.as_str()
         ),
-        (Some(5), false, Role::Either, "", "")
+        (5, false, Role::Either, "", "")
     );
     assert_eq!((friend.ipaddr, friend.host.as_str()), (None, "friend.example"));
     assert_eq!(
@@ -242,7 +243,7 @@ fn reverse_connections_are_a_list() {
             friend.plain,
             friend.role
         ),
-        (1, None, "vm1", true, Role::Client)
+        (1, 10, "vm1", true, Role::Client)
     );
     for none in ["", ".echo.reverse = { }", ".echo = { .reverse = { }, }"] {
         assert!(read(none).echo.reverse.is_empty());
@@ -274,17 +275,17 @@ fn a_proxy_has_a_place_and_perhaps_a_login() {
 #[test]
 fn faults_of_proxies() {
     let long = format!(".proxy = {{ .password = \"{}\" }}", "x".repeat(129));
-    let remedy = "Write what the proxy knows you by: a short text of letters, digits and signs";
+    let remedy = "Use the login that the proxy expects: a short text of letters, digits and signs";
     for (text, expected) in [
         (".proxy.user = 1", "1:15: .proxy.user: expected a text of at most 64 bytes in a string, found the number 1. Put it between quotation marks; adjacent strings are joined".to_string()),
-        (".proxy.port = 3128", "1:1: .proxy: there is nobody to dial. Set `.ipaddr` or `.host`, and `.port`".into()),
+        (".proxy.port = 3128", "1:1: .proxy: there is no host to dial. Set `.ipaddr` or `.host`, and `.port`".into()),
         (
             ".proxy = { .ipaddr = { 1, 2, 3, 4 } }",
-            "1:1: .proxy: there is no port to dial. Set `.port` to where the other end listens".into(),
+            "1:1: .proxy: there is no port to dial. Set `.port` to where the peer listens".into(),
         ),
         (
             ".proxy = { .ipaddr = { 1, 2, 3, 4 }, .host = \"a\", .port = 1 }",
-            "1:1: .proxy: there is an address to dial, and a name as well. Keep one of `.ipaddr` and `.host`".into(),
+            "1:1: .proxy: both an address and a name are set. Keep one of `.ipaddr` and `.host`".into(),
         ),
         (
             ".proxy = { .ipaddr = { 127, 0, 0, 1 }, .port = 1 }",
@@ -296,12 +297,12 @@ fn faults_of_proxies() {
         ),
         (
             ".proxy = { .host = \"a\", .port = 1, .password = \"p\" }",
-            "1:36: .proxy.password: there is no user whose password this is. Set `.proxy.user` as well".into(),
+            "1:36: .proxy.password: there is no user for this password. Set `.proxy.user` as well".into(),
         ),
         (
             ".proxy = { .host = \"a\", .port = 1, .user = \"u:v\", .password = \"p\" }",
-            "1:36: .proxy.user: there is a colon in it, at which the password would begin. Have the proxy's keeper give \
-             you a name without one: RFC 7617 allows none"
+            "1:36: .proxy.user: there is a colon in it, at which the password would begin. Use a user name without \
+             one (RFC 7617 §2)"
                 .into(),
         ),
         (&long, format!("1:24: .proxy.password: this is longer than 128 bytes. {remedy}")),
@@ -330,19 +331,19 @@ fn faults_of_reverse_connections() {
         ),
         (
             ".echo.reverse = { { .port = 1 } }",
-            "1:19: .echo.reverse: there is nobody to dial. Set `.ipaddr` or `.host`, and `.port`",
+            "1:19: .echo.reverse: there is no host to dial. Set `.ipaddr` or `.host`, and `.port`",
         ),
         (
             ".echo.reverse = { { .host = \"a\", .port = 1 }, { .host = \"b\" } }",
-            "1:47: .echo.reverse: there is no port to dial. Set `.port` to where the other end listens",
+            "1:47: .echo.reverse: there is no port to dial. Set `.port` to where the peer listens",
         ),
         (
             ".echo.reverse = { { .host = \"a\", .ipaddr = { 1, 2, 3, 4 }, .port = 1 } }",
-            "1:19: .echo.reverse: there is an address to dial, and a name as well. Keep one of `.ipaddr` and `.host`",
+            "1:19: .echo.reverse: both an address and a name are set. Keep one of `.ipaddr` and `.host`",
         ),
         (
             ".echo.reverse = { { .host = \"1.2.3.4\", .port = 1 } }",
-            "1:29: .echo.reverse.host: \"1.2.3.4\" cannot be the name of one. Write letters, digits, hyphens and dots; an \
+            "1:29: .echo.reverse.host: \"1.2.3.4\" is not a valid name. Write letters, digits, hyphens and dots; an \
              address goes into `.ipaddr`",
         ),
         (
@@ -442,8 +443,8 @@ fn faults_of_the_text() {
         ),
         (
             "{ .vmm = { } };\nreturn",
-            "defconfig:2:1: `return` stands after the end of the configuration. \
-             Move it inside the braces, or take it out",
+            "defconfig:2:1: `return` follows the end of the configuration. \
+             Move it inside the braces, or remove it",
         ),
         (
             "config { }",
@@ -470,12 +471,12 @@ fn faults_of_the_text() {
         (
             ".vmm = { },\n  % .ip = { }",
             "defconfig:2:3: `%` means nothing here. \
-             Take it out; text belongs between quotation marks, a remark behind `//` or `#`",
+             Remove it; text goes between quotation marks, a comment after `//` or `#`",
         ),
         (
             "/* ä */ \u{1}",
             "defconfig:1:9: the byte 0x01 means nothing here. \
-             Take it out; text belongs between quotation marks, a remark behind `//` or `#`",
+             Remove it; text goes between quotation marks, a comment after `//` or `#`",
         ),
         (
             ".vmm = { },\n/* never closed\n.ip = { }",
@@ -484,21 +485,21 @@ fn faults_of_the_text() {
         (
             ".tls = {\n  .srv_cert = \"-----BEGIN\n\" }",
             "defconfig:2:15: .tls.srv_cert: the string is not closed on its line. \
-             Close it with `\"`; a longer text is several strings, one a line",
+             Close it with `\"`; a longer text is several strings, one per line",
         ),
         (
             ".tls.srv_cert = \"abc\\",
             "defconfig:1:17: .tls.srv_cert: the string is not closed on its line. \
-             Close it with `\"`; a longer text is several strings, one a line",
+             Close it with `\"`; a longer text is several strings, one per line",
         ),
         (
             ".tls.srv_cert = \"ab\\qc\"",
-            "defconfig:1:20: .tls.srv_cert: this is no escape sequence of C. \
+            "defconfig:1:20: .tls.srv_cert: this is not an escape sequence of C. \
              Write `\\n` for a new line and `\\\\` for a backslash",
         ),
         (
             ".tls.srv_cert = \"ok\"\n \"\\x123\"",
-            "defconfig:2:3: .tls.srv_cert: this is no escape sequence of C. \
+            "defconfig:2:3: .tls.srv_cert: this is not an escape sequence of C. \
              Write `\\n` for a new line and `\\\\` for a backslash",
         ),
     ]);
@@ -704,12 +705,12 @@ fn faults_of_length() {
     assert_eq!(
         fault(&long),
         "defconfig:3:2: .tls.srv_cert: the strings are longer than 32 KiB together. \
-         Keep to the PEM blocks, without the text between them"
+         Keep only the PEM blocks, without the text between them"
     );
     assert_eq!(
         fault(&" ".repeat(MAX_TEXT + 1)),
         "defconfig:1:1: the text is longer than 512 KiB. \
-         Take out what is not needed, such as text between certificates"
+         Remove what is not needed, such as text between certificates"
     );
     assert_eq!(fault(&" ".repeat(MAX_TEXT)), "");
     let deep = "{".repeat(MAX_TEXT);
@@ -794,7 +795,7 @@ fn faults_of_addresses_and_ports() {
         // Whether it is the address or DHCP that is meant has to be said.
         (
             ".ip = {\n.ipaddr = { 10, 0, 2, 99 }, .netmask = { 255, 255, 255, 0 } }",
-            "defconfig:2:1: .ip.ipaddr: this address is not used, for DHCP gives another. \
+            "defconfig:2:1: .ip.ipaddr: this address is not used: DHCP assigns another. \
              Set `.ip.use_dhcp` to 0 as well, or to 1 if DHCP is meant",
         ),
         (
@@ -830,7 +831,7 @@ fn faults_of_addresses_and_ports() {
         (".echo = { .tls_port = 0, .plain_port = 0 }", ""),
         (
             ".vmm.tty_syslog = { .enable = 1 }",
-            "defconfig:1:21: .vmm.tty_syslog.enable: syslog is enabled, but has nobody to send to. \
+            "defconfig:1:21: .vmm.tty_syslog.enable: syslog is enabled, but no server is set. \
              Set `.vmm.tty_syslog.dst_ipaddr`",
         ),
         (
@@ -876,7 +877,7 @@ fn files_are_read_where_there_are_any() {
     assert_eq!(
         broken,
         "2:19: .tls.ca_cert_file: there is no PEM certificate in it. \
-         `.tls.ca_cert_file` takes what stands from `-----BEGIN CERTIFICATE-----` on"
+         `.tls.ca_cert_file` takes PEM blocks that begin with `-----BEGIN CERTIFICATE-----`"
     );
     assert!(parse(text, "").is_err());
     assert_eq!(
@@ -887,7 +888,7 @@ fn files_are_read_where_there_are_any() {
     assert_eq!(
         parse(".tls.ca_cert_file = \"large\"", "").unwrap_err(),
         "1:21: .tls.ca_cert_file: cannot read large: it is larger than 32 KiB. \
-         Keep to the PEM blocks, without the text between them"
+         Keep only the PEM blocks, without the text between them"
     );
     for name in ["", "a\\0b", &"a".repeat(257)] {
         assert_eq!(

@@ -66,7 +66,7 @@ fn a_fault_in_a_bundle_has_its_place() {
     let cut: String = good.lines().take(lines - 1).map(|line| format!("{line}\n")).collect();
     assert!(at(&cut).starts_with("defconfig:2:2: .tls.root_certs: "), "{}", at(&cut));
     assert!(at("\"nothing\\n\"").contains("there is no PEM certificate in it"));
-    assert!(at("\"a\\q\"").contains("no escape sequence"));
+    assert!(at("\"a\\q\"").contains("not an escape sequence"));
     assert!(at(&strings(&Pki::new("x").ca.key().serialize_pem())).contains(".tls.root_certs: "));
     let many = good.repeat(MAX_ROOTS + 1);
     assert!(

@@ -88,17 +88,17 @@ fn faults_of_pem() {
     assert_eq!(
         fault(".tls = { .srv_cert = \"server.pem\" }"),
         "defconfig:1:23: .tls.srv_cert: there is no PEM certificate in it. \
-         `.tls.srv_cert` takes what stands from `-----BEGIN CERTIFICATE-----` on"
+         `.tls.srv_cert` takes PEM blocks that begin with `-----BEGIN CERTIFICATE-----`"
     );
     assert_eq!(
         fault(".tls = { .srv_key = \"server.key\" }"),
         "defconfig:1:22: .tls.srv_key: there is no PEM private key in it. \
-         `.tls.srv_key` takes what stands from `-----BEGIN PRIVATE KEY-----` on"
+         `.tls.srv_key` takes PEM blocks that begin with `-----BEGIN PRIVATE KEY-----`"
     );
     assert_eq!(
         fault(&format!(".tls = {{ .ca_cert =\n{} }}", strings(&key))),
         "defconfig:2:2: .tls.ca_cert: this PEM block is not a certificate (block 1). \
-         `.tls.ca_cert` takes what stands from `-----BEGIN CERTIFICATE-----` on"
+         `.tls.ca_cert` takes PEM blocks that begin with `-----BEGIN CERTIFICATE-----`"
     );
     assert_eq!(
         fault(&format!(".tls.cli_key =\n{}", strings(&key.repeat(2)))),
@@ -133,7 +133,7 @@ fn faults_of_pem() {
             .unwrap()
             .1,
         ".tls.srv_cert: there are more than 16 PEM blocks in it. \
-         Keep the certificates of one's own and their intermediates; roots can be left out"
+         Keep the leaf certificates and their intermediates; roots can be left out"
     );
     let block = |label: &str, bytes: usize| {
         format!(
@@ -185,8 +185,8 @@ fn faults_of_certificates_and_keys() {
     );
     assert_eq!(
         fault_at(server(&good, &key_pem).as_bytes(), NOW - 3600, NOW),
-        "defconfig:2:1: .tls.srv_cert: the clock says 2026-06-01 11:00:00 UTC, but this was built \
-         2026-06-01 12:00:00 UTC: no date can be judged. Set the machine's clock"
+        "defconfig:2:1: .tls.srv_cert: the clock reads 2026-06-01 11:00:00 UTC, but the build is of \
+         2026-06-01 12:00:00 UTC: dates cannot be verified. Set the machine's clock"
     );
     assert_eq!(
         message(format!(".tls.srv_cert = {}", strings(&good))),
@@ -214,7 +214,7 @@ fn faults_of_certificates_and_keys() {
     assert_eq!(
         message(server(&format!("{good}{}", stranger.ca.pem()), &key_pem)),
         "defconfig:2:1: .tls.srv_cert: certificate 1 was not issued by certificate 2. \
-         Order them: one's own first, then the one that issued it, and so on"
+         Order them: the leaf first, then the one that issued it, and so on"
     );
     assert_eq!(
         message(
@@ -236,14 +236,14 @@ fn faults_of_certificates_and_keys() {
         message(server(&good, &format!("{key_pem}{rsa}"))),
         format!(
             "defconfig:{line}:1: .tls.srv_key: private key 2: the DER of the key is broken. \
-             Make it anew: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
+             Create a new one: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
         )
     );
     assert_eq!(
         message(server(&good, &rsa_key(1024))),
         format!(
             "defconfig:{line}:1: .tls.srv_key: RSA keys of 1024 bits are refused: 2048 to 4096 are good. \
-             Make it anew: `openssl genpkey -algorithm RSA` makes one of 2048 bits"
+             Create a new one: `openssl genpkey -algorithm RSA` makes one of 2048 bits"
         )
     );
     let encrypted = rsa.replace("RSA", "ENCRYPTED");
@@ -258,7 +258,7 @@ fn faults_of_certificates_and_keys() {
         message(server(&good, &rsa.replace("RSA", "EC"))),
         format!(
             "defconfig:{line}:1: .tls.srv_key: the DER of the key is broken. \
-             Make it anew: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
+             Create a new one: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
         )
     );
 }
@@ -324,7 +324,7 @@ fn faults_of_several_identities() {
         fault(&server(&two, &pems(&[1, 0, 2]))),
         format!(
             "defconfig:{}:1: .tls.srv_key: none of the certificates belongs to private key 3. \
-             Put its certificate into `.tls.srv_cert`, or take the key out",
+             Put its certificate into `.tls.srv_cert`, or remove the key",
             key_line(&two)
         )
     );
@@ -346,7 +346,7 @@ fn faults_of_several_identities() {
             &pems(&[0, 1])
         )),
         "defconfig:2:1: .tls.srv_cert: certificate 3 was not issued by certificate 4. \
-         Order them: one's own first, then the one that issued it, and so on"
+         Order them: the leaf first, then the one that issued it, and so on"
     );
     let five = [0, 1, 2, 3, 0].map(leaf).concat();
     assert_eq!(
@@ -461,14 +461,14 @@ fn revocation_lists_are_read_and_checked() {
             root.ca.pem(),
             format!(
                 "{line}:13: .tls.crl: this PEM block is not a revocation list (block 1). \
-                 `.tls.crl` takes what stands from `-----BEGIN X509 CRL-----` on"
+                 `.tls.crl` takes PEM blocks that begin with `-----BEGIN X509 CRL-----`"
             ),
         ),
         (
             "none".into(),
             format!(
                 "{line}:13: .tls.crl: there is no PEM revocation list in it. \
-                 `.tls.crl` takes what stands from `-----BEGIN X509 CRL-----` on"
+                 `.tls.crl` takes PEM blocks that begin with `-----BEGIN X509 CRL-----`"
             ),
         ),
         (
@@ -501,7 +501,7 @@ fn client_authentication_wants_a_ca() {
         .replace("\n.srv_", "\n.tls.srv_");
         assert_eq!(
             fault(&text),
-            "defconfig:1:5: .tls.client_auth: there is no CA to judge the certificates of clients by. \
+            "defconfig:1:5: .tls.client_auth: there is no CA to verify client certificates with. \
              Set `.tls.ca_cert` as well"
         );
         assert_eq!(fault(&format!("{text}.tls.ca_cert = {}", strings(&root.ca.pem()))), "");
@@ -519,11 +519,11 @@ fn where_the_other_end_must_prove_who_it_is_a_ca_is_wanted() {
     for (text, message) in [
         (
             ".vmm.tls_dbgsh = 992",
-            ".vmm.tls_dbgsh: there is no CA to judge the certificates of clients by. Set `.tls.ca_cert` as well",
+            ".vmm.tls_dbgsh: there is no CA to verify client certificates with. Set `.tls.ca_cert` as well",
         ),
         (
             ".echo.reverse = { { .host = \"a\", .port = 1 } }",
-            ".echo.reverse: there is no CA to judge the other end by. Set `.tls.ca_cert` as well, or `.plain = 1` to do \
+            ".echo.reverse: there is no CA to verify the peer with. Set `.tls.ca_cert` as well, or `.plain = 1` to do \
              without TLS",
         ),
     ] {

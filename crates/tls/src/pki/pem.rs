@@ -299,8 +299,6 @@ pub enum PemFault {
     NotACrl,
     /// The block is neither a private key nor something that may stand beside one.
     NotAKey,
-    /// The block is nothing that a running configuration takes.
-    NotForReload,
     /// There is a private key already.
     SecondKey,
     /// The BEGIN line is not alone on its line, or not complete.
@@ -326,7 +324,6 @@ impl fmt::Display for PemFault {
             Self::NotACertificate => "this PEM block is not a certificate",
             Self::NotACrl => "this PEM block is not a revocation list",
             Self::NotAKey => "this PEM block is not a private key",
-            Self::NotForReload => "this PEM block is neither a certificate, nor a private key, nor a revocation list",
             Self::SecondKey => "there is a second private key in it",
             Self::Begin => "the BEGIN line of the PEM block is not a line of its own, or is broken",
             Self::NoEnd => "the PEM block has no END line",

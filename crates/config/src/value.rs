@@ -1,0 +1,262 @@
+//! The fields of a configuration, by the form of their values.
+
+use core::net::Ipv4Addr;
+
+use heapless::string::StringView;
+use heapless::{Vec, VecView};
+
+use super::ders::{Located, fill_keys};
+use super::error::{self, Fault};
+use super::keys::{Kind, Path};
+use super::{
+    Bundle, Config, Ders, Key, MAX_ALLOWED, MAX_CERTIFICATES, MAX_CRLS, MAX_REVERSES, Places, Reverse, Subject, is_name,
+};
+use postern_tls::pki::pem;
+use zeroize::Zeroize;
+
+/// A field of a [`Config`].
+pub(super) enum Slot<'a> {
+    /// No field: further keys, or the `_file` form of a key.
+    Group,
+    Number(&'a mut dyn Number),
+    Address(&'a mut dyn Address),
+    Choice(&'a mut dyn Choice),
+    /// Certificates, or revocation lists.
+    Ders(&'a mut Ders),
+    Bundle(&'a mut Bundle),
+    /// As many as fit.
+    Keys(&'a mut VecView<Key>),
+    /// Empty: none.
+    Name(&'a mut StringView),
+    Subjects(&'a mut Vec<Subject, MAX_ALLOWED>),
+    /// As much as fits.
+    Text(&'a mut VecView<u8>),
+    Reverses(&'a mut Vec<Reverse, MAX_REVERSES>),
+}
+
+impl Config {
+    /// The field of `path`; of a key of a list, that in its last group.
+    pub(super) fn slot(&mut self, path: Path) -> Slot<'_> {
+        let last = self.echo.reverse.len().saturating_sub(1);
+        self.slot_of(path, last)
+    }
+
+    /// Sets every key to its default, in place.
+    pub fn reset(&mut self) {
+        for &path in Path::ALL {
+            self.slot(path).reset(path.default());
+        }
+        self.places = Places::new();
+    }
+}
+
+impl Slot<'_> {
+    fn reset(self, default: u32) {
+        match self {
+            Self::Group => {}
+            Self::Number(number) => number.set(default),
+            Self::Address(address) => address.set(Ipv4Addr::UNSPECIFIED),
+            Self::Choice(choice) => choice.reset(),
+            Self::Ders(ders) => ders.clear(),
+            Self::Bundle(bundle) => *bundle = Bundle::new(),
+            Self::Keys(keys) => keys.clear(),
+            Self::Name(name) => name.clear(),
+            Self::Subjects(subjects) => subjects.clear(),
+            Self::Text(text) => {
+                text.as_mut_slice().zeroize();
+                text.clear();
+            }
+            Self::Reverses(reverses) => reverses.clear(),
+        }
+    }
+
+    /// Takes the value of a key of this `kind` from `text`, the strings of its value or the content of its file. A fault
+    /// comes with the byte of `text` at which it is, if it is not about the whole.
+    pub(super) fn take(self, kind: Kind, text: &[u8]) -> Result<(), (Option<usize>, Fault)> {
+        let word = core::str::from_utf8(text);
+        let at_start = |fault| (None, fault);
+        let in_text = |(offset, fault): Located| (Some(offset), fault);
+        match self {
+            Self::Ders(ders) if kind == Kind::Crls => ders.fill(pem::crls(text), MAX_CRLS).map_err(in_text),
+            Self::Ders(ders) => ders.fill(pem::certificates(text), MAX_CERTIFICATES).map_err(in_text),
+            Self::Keys(keys) => fill_keys(keys, pem::private_keys(text)).map_err(in_text),
+            Self::Choice(choice) => {
+                let word = word.unwrap_or_default();
+                let fault = || Fault::Choice {
+                    word: error::name(word),
+                    kind,
+                };
+                choice.choose(word).then_some(()).ok_or_else(|| at_start(fault()))
+            }
+            Self::Name(slot) => {
+                // A dot at the end of a host's name only says that it is complete.
+                let name = word.unwrap_or("?");
+                let name = name.strip_suffix('.').unwrap_or(name);
+                slot.clear();
+                let fits = name.is_empty() || (is_name(name) && slot.push_str(name).is_ok());
+                fits.then_some(())
+                    .ok_or_else(|| at_start(Fault::NotAName(error::name(name))))
+            }
+            Self::Text(slot) => {
+                slot.clear();
+                if slot.extend_from_slice(text).is_err() {
+                    return Err(at_start(Fault::LongerThan(slot.capacity())));
+                }
+                let is_plain = word.is_ok_and(|word| !word.contains(char::is_control));
+                is_plain.then_some(()).ok_or_else(|| at_start(Fault::NotText))
+            }
+            // Values that are no strings.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A field that a number sets.
+pub(super) trait Number {
+    /// `number` is in the range of the key. 0 is `None`, where there is that.
+    fn set(&mut self, number: u32);
+
+    /// What [`Number::set`] was given.
+    #[cfg(feature = "build")]
+    fn get(&self) -> u32;
+}
+
+macro_rules! number {
+    ($($type:ty: |$number:ident| $set:expr, |$field:ident| $get:expr;)*) => {
+        $(impl Number for $type {
+            fn set(&mut self, $number: u32) {
+                *self = $set;
+            }
+
+            #[cfg(feature = "build")]
+            fn get(&self) -> u32 {
+                let $field = *self;
+                $get
+            }
+        })*
+    };
+}
+
+number! {
+    bool: |number| number != 0, |flag| flag.into();
+    // Saturation is only a formality: the range of the key has been checked.
+    u16: |number| u16::try_from(number).unwrap_or(u16::MAX), |field| field.into();
+    u32: |number| number, |field| field;
+    Option<u16>: |number| u16::try_from(number).ok().filter(|&number| number != 0), |field| field.unwrap_or(0).into();
+    Option<u32>: |number| Some(number).filter(|&number| number != 0), |field| field.unwrap_or(0);
+}
+
+/// A field that an address sets.
+pub(super) trait Address {
+    /// 0.0.0.0 is `None`, where there is that.
+    fn set(&mut self, address: Ipv4Addr);
+
+    /// What [`Address::set`] was given.
+    #[cfg(feature = "build")]
+    fn get(&self) -> Ipv4Addr;
+}
+
+impl Address for Ipv4Addr {
+    fn set(&mut self, address: Ipv4Addr) {
+        *self = address;
+    }
+
+    #[cfg(feature = "build")]
+    fn get(&self) -> Ipv4Addr {
+        *self
+    }
+}
+
+impl Address for Option<Ipv4Addr> {
+    fn set(&mut self, address: Ipv4Addr) {
+        *self = Some(address).filter(|address| !address.is_unspecified());
+    }
+
+    #[cfg(feature = "build")]
+    fn get(&self) -> Ipv4Addr {
+        self.unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+}
+
+/// A value that is one of several words.
+pub trait Choice {
+    /// The word.
+    fn name(&self) -> &'static str;
+    /// Becomes the first of the words.
+    fn reset(&mut self);
+    /// Becomes what `name` says, if that is one of the words.
+    fn choose(&mut self, name: &str) -> bool;
+}
+
+macro_rules! choice {
+    ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $name:ident $word:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub enum $type {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl $type {
+            /// The words, in the order of the enumeration.
+            pub const NAMES: &'static [&'static str] = &[$($word),*];
+        }
+
+        impl Choice for $type {
+            fn name(&self) -> &'static str {
+                match self { $(Self::$name => $word),* }
+            }
+
+            fn reset(&mut self) {
+                *self = Self::default();
+            }
+
+            fn choose(&mut self, name: &str) -> bool {
+                match name {
+                    $($word => *self = Self::$name,)*
+                    _ => return false,
+                }
+                true
+            }
+        }
+    };
+}
+
+choice! {
+    /// Whether the server asks its clients for certificates.
+    ClientAuth {
+        /// Not asked.
+        #[default]
+        Off "off",
+        /// Asked; a client without one is accepted, a client with a bad one is not.
+        Optional "optional",
+        /// Asked; a client without one is rejected.
+        Required "required",
+    }
+}
+
+choice! {
+    /// The rule by which certificates of peers are verified.
+    Verify {
+        /// As in strict, and besides what simple tools make: a leaf that a configured CA has signed itself may be X.509
+        /// v1, have its name in CN alone, and say CA:TRUE.
+        #[default]
+        Pinned "pinned",
+        /// As RFC 5280 and RFC 9525 have it.
+        Strict "strict",
+        /// As in strict, and a server has to prove the name, or the address, by which it is dialled.
+        Pki "pki",
+    }
+}
+
+choice! {
+    /// Which side is the TLS server of a connection that this machine dials.
+    Role {
+        /// The side that did not send first: a peer that is silent for a second waits for a ClientHello.
+        #[default]
+        Either "either",
+        /// This machine, as where it is dialled.
+        Server "server",
+        /// The peer, since it listened.
+        Client "client",
+    }
+}
