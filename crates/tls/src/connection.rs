@@ -7,7 +7,7 @@ use super::client;
 use super::codec::Reader;
 use super::config::{ClientConfig, ConfigError, ServerConfig};
 use super::error::{Error, Misuse, PeerMisbehaved};
-use super::handshake::{Change, Context, Message, Resumption, State};
+use super::handshake::{self, Change, Context, Handshake, Message, Resumption};
 use super::inbound::{ChangeCipherSpec, Inbound, MIN_INBOUND, Received};
 use super::link::Link;
 use super::msg;
@@ -97,15 +97,15 @@ pub struct Connection<'a> {
     receiver: Receiver<'a>,
     outbound: Outbound<'a>,
     link: Link,
-    handshake: Handshake<'a>,
+    phase: Phase<'a>,
     info: Info<'a>,
     record_limit: u16,
 }
 
 // Held inline: there is no heap.
 #[allow(clippy::large_enum_variant)]
-enum Handshake<'a> {
-    UnderWay(State<'a>),
+enum Phase<'a> {
+    Handshake(Handshake<'a>),
     Done,
     Failed,
 }
@@ -131,7 +131,7 @@ impl<'a> Connection<'a> {
         if config.client_auth.trust().is_some() && config.preferences.versions.tls12() {
             connection.outbound.keep_messages();
         }
-        connection.handshake = Handshake::UnderWay(State::Server(server::State::ClientHello(config)));
+        connection.phase = Phase::Handshake(Handshake::Server(server::Handshake::new(config)));
         Ok(connection)
     }
 
@@ -151,7 +151,7 @@ impl<'a> Connection<'a> {
         let trace = config.preferences.trace;
         let mut connection = Self::new(config.flight_len(), false, trace, inbound, outbound)?;
         let outbound = &mut connection.outbound;
-        let state = client::start(config, connection.record_limit, outbound, rng).map_err(|error| match error {
+        let handshake = client::start(config, connection.record_limit, outbound, rng).map_err(|error| match error {
             Error::Internal(why) => ConfigError::Hello(why),
             _ => ConfigError::Hello("the hello could not be made"),
         })?;
@@ -162,7 +162,7 @@ impl<'a> Connection<'a> {
                 .inbound
                 .on_change_cipher_spec(ChangeCipherSpec::Drop);
         }
-        connection.handshake = Handshake::UnderWay(State::Client(state));
+        connection.phase = Phase::Handshake(Handshake::Client(handshake));
         Ok(connection)
     }
 
@@ -201,7 +201,7 @@ impl<'a> Connection<'a> {
             },
             outbound,
             link: Link::default(),
-            handshake: Handshake::Failed,
+            phase: Phase::Failed,
             info: Info::default(),
             record_limit,
         })
@@ -214,7 +214,7 @@ impl<'a> Connection<'a> {
 
     /// Whether the handshake is still under way (or has failed).
     pub fn is_handshaking(&self) -> bool {
-        !matches!(self.handshake, Handshake::Done)
+        !matches!(self.phase, Phase::Done)
     }
 
     /// Where received bytes go. Empty only while data waits to be consumed.
@@ -256,7 +256,7 @@ impl<'a> Connection<'a> {
             if !matches!(self.receiver.end, Some(Err(_))) {
                 trace::tell_failure(self.receiver.inbound.trace(), error);
             }
-            self.handshake = Handshake::Failed;
+            self.phase = Phase::Failed;
             self.receiver.end = Some(Err(*error));
             self.outbound.fail(error);
         }
@@ -305,8 +305,8 @@ impl<'a> Connection<'a> {
     /// # Errors
     /// While the handshake is under way, and after a failure, which it gives again.
     pub(crate) fn split(&mut self) -> Result<(&mut Receiver<'a>, &mut Outbound<'a>, &Link), Error> {
-        match (&self.handshake, self.receiver.end) {
-            (Handshake::Done, _) => Ok((&mut self.receiver, &mut self.outbound, &self.link)),
+        match (&self.phase, self.receiver.end) {
+            (Phase::Done, _) => Ok((&mut self.receiver, &mut self.outbound, &self.link)),
             (_, Some(Err(error))) => Err(error),
             _ => Err(Misuse::HandshakeNotDone.into()),
         }
@@ -314,15 +314,15 @@ impl<'a> Connection<'a> {
 
     /// Whether a client's handshake is one of TLS 1.2, or may become one.
     fn ignores_hello_requests(&self) -> bool {
-        match &self.handshake {
-            Handshake::UnderWay(State::Client(state)) => state.may_be_tls12(),
+        match &self.phase {
+            Phase::Handshake(Handshake::Client(handshake)) => handshake.may_be_tls12(),
             _ => false,
         }
     }
 
     fn step(&mut self, rng: &mut dyn CryptoRng) -> Result<Option<Progress>, Error> {
         loop {
-            if matches!(self.handshake, Handshake::Done) {
+            if matches!(self.phase, Phase::Done) {
                 return self.receiver.advance(&self.link).map(Some);
             }
             if let Some(end) = self.receiver.end {
@@ -369,7 +369,7 @@ impl<'a> Connection<'a> {
         if message.kind() != HandshakeType::CERTIFICATE_VERIFY {
             self.outbound.keep_received(message.whole);
         }
-        let Handshake::UnderWay(state) = core::mem::replace(&mut self.handshake, Handshake::Failed) else {
+        let Phase::Handshake(handshake) = &mut self.phase else {
             return Err(Error::Internal("no handshake under way"));
         };
         let mut change = Change::default();
@@ -381,23 +381,20 @@ impl<'a> Connection<'a> {
             record_limit: self.record_limit,
         };
         let length = message.whole.len();
-        let next = state.handle(message, &mut context)?;
+        let progress = handshake.handle(message, &mut context)?;
         self.receiver.inbound.consume_message(length);
         self.receiver.version = self.info.version;
-        if let Some(resumption) = change.apply(&mut self.receiver.inbound) {
+        if let Some(resumption) = change.apply(&mut self.receiver.inbound)? {
             self.receiver.resumption = Some(resumption);
         }
-        self.handshake = match next {
-            Some(state) => Handshake::UnderWay(state),
-            None => {
-                if let Some(trace) = self.receiver.inbound.trace() {
-                    trace.event(&Event::Fact(Fact::Done));
-                }
-                self.receiver.renegotiations = 0;
-                self.receiver.inbound.allow_data();
-                Handshake::Done
+        if progress == handshake::Progress::Done {
+            if let Some(trace) = self.receiver.inbound.trace() {
+                trace.event(&Event::Fact(Fact::Done));
             }
-        };
+            self.receiver.renegotiations = 0;
+            self.receiver.inbound.allow_data();
+            self.phase = Phase::Done;
+        }
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::inbound::{ChangeCipherSpec, ContentLimit, Inbound};
 use super::msg::HANDSHAKE_HEADER_LEN;
 use super::outbound::Outbound;
-use super::record::RecordKey;
+use super::record::PendingKey;
 use super::registry::{HandshakeType, ProtocolVersion};
 use super::schedule::TrafficSecret;
 use super::server;
@@ -84,7 +84,7 @@ pub(crate) struct Context<'x, 'b> {
 /// What a step changes about the records that come.
 #[derive(Default)]
 pub(crate) struct Change<'a> {
-    key: Option<RecordKey>,
+    key: Option<TrafficSecret>,
     change_cipher_spec: Option<ChangeCipherSpec>,
     /// Whether the peer may not have the keys yet, and say so by an alert without protection.
     pub(crate) plain_alerts: bool,
@@ -96,13 +96,13 @@ pub(crate) struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// Uses `key` from the next record on. No part of a message may span the change (RFC 8446 §5.1).
-    pub(crate) fn key(&mut self, _after: LastMessage<'_>, key: RecordKey) {
-        self.key = Some(key);
+    /// Uses the key of `secret` from the next record on. No part of a message may span the change (RFC 8446 §5.1).
+    pub(crate) fn key(&mut self, _after: LastMessage<'_>, secret: TrafficSecret) {
+        self.key = Some(secret);
     }
 
     /// Uses `key` from the change_cipher_spec on that has to come next (RFC 5246 §7.1).
-    pub(crate) fn key_at_change_cipher_spec(&mut self, _after: LastMessage<'_>, key: RecordKey) {
+    pub(crate) fn key_at_change_cipher_spec(&mut self, _after: LastMessage<'_>, key: PendingKey) {
         self.change_cipher_spec = Some(ChangeCipherSpec::Await(key));
     }
 
@@ -117,9 +117,9 @@ impl<'a> Change<'a> {
     }
 
     /// Changes the receiving side, and gives back what is for later tickets.
-    pub(crate) fn apply(self, inbound: &mut Inbound<'_>) -> Option<Resumption<'a>> {
-        if let Some(key) = self.key {
-            inbound.set_key(key);
+    pub(crate) fn apply(self, inbound: &mut Inbound<'_>) -> Result<Option<Resumption<'a>>, Error> {
+        if let Some(secret) = self.key {
+            inbound.set_key(secret)?;
         }
         if let Some(rule) = self.change_cipher_spec {
             inbound.on_change_cipher_spec(rule);
@@ -135,7 +135,7 @@ impl<'a> Change<'a> {
         if let Some(limit) = self.max_content {
             inbound.limit_content(limit);
         }
-        self.resumption
+        Ok(self.resumption)
     }
 }
 
@@ -158,22 +158,32 @@ pub(crate) struct Resumption<'a> {
     pub(crate) context: HashOutput,
 }
 
-/// A state of either role's handshake.
+/// Either role's handshake. It stays where it is, and each message changes it there: to move it from state to state would
+/// put it on the stack several times over.
 // Held inline: there is no heap.
 #[allow(clippy::large_enum_variant)]
-pub(crate) enum State<'a> {
-    Server(server::State<'a>),
-    Client(client::State<'a>),
+pub(crate) enum Handshake<'a> {
+    Server(server::Handshake<'a>),
+    Client(client::Handshake<'a>),
 }
 
-impl<'a> State<'a> {
-    /// Takes a message; `None` when the handshake is done.
-    pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
-        Ok(match self {
-            Self::Server(state) => state.handle(message, context)?.map(Self::Server),
-            Self::Client(state) => state.handle(message, context)?.map(Self::Client),
-        })
+impl<'a> Handshake<'a> {
+    /// Takes a message. Returns whether the handshake is done. After an error it is of no more use.
+    pub(crate) fn handle(&mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Progress, Error> {
+        match self {
+            Self::Server(handshake) => handshake.handle(message, context),
+            Self::Client(handshake) => handshake.handle(message, context),
+        }
     }
+}
+
+/// What a message has done to the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It goes on.
+    Continues,
+    /// It is done.
+    Done,
 }
 
 /// The public key in a peer's certificate, kept until its signature comes.

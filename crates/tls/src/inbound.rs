@@ -6,8 +6,9 @@ use super::alert::AlertDescription;
 use super::codec::Reader;
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::msg::{HANDSHAKE_HEADER_LEN, max_message};
-use super::record::{HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, Protected, RecordKey};
+use super::record::{HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, PendingKey, Protected, RecordKey};
 use super::registry::{ContentType, HandshakeType};
+use super::schedule::TrafficSecret;
 use super::trace::{self, Trace};
 
 /// The smallest inbound buffer, in bytes. It has to take the hello and the certificates of the peer, and every record;
@@ -43,15 +44,13 @@ pub(crate) enum Received {
 }
 
 /// What an unprotected change_cipher_spec does.
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
 pub(crate) enum ChangeCipherSpec {
     /// It may not come now.
     Refuse,
     /// It is dropped, as TLS 1.3 wants it between the first ClientHello and the peer's Finished (RFC 8446 §5).
     Drop,
     /// It has to come before the next handshake message, and changes to this key (RFC 5246 §7.1).
-    Await(RecordKey),
+    Await(PendingKey),
 }
 
 /// The most content that is taken in a record, in bytes.
@@ -202,9 +201,12 @@ impl<'b> Inbound<'b> {
         self.ended
     }
 
-    /// Uses `key` from the next record on.
-    pub(crate) fn set_key(&mut self, key: RecordKey) {
-        self.key = Some(key);
+    /// Uses the key of `secret` from the next record on.
+    // Expanding a key takes kilobytes of stack, which are not to lie below the rest of a handshake.
+    #[inline(never)]
+    pub(crate) fn set_key(&mut self, secret: TrafficSecret) -> Result<(), Error> {
+        self.key = Some(RecordKey::new(secret)?);
+        Ok(())
     }
 
     /// Uses the next generation of the key from the next record on (RFC 8446 §7.2).
@@ -213,9 +215,8 @@ impl<'b> Inbound<'b> {
             .key
             .as_ref()
             .ok_or(Error::Internal("no key to update"))?
-            .next_generation()?;
-        self.set_key(next);
-        Ok(())
+            .next_secret()?;
+        self.set_key(next)
     }
 
     /// What an unprotected change_cipher_spec does from now on.
@@ -394,7 +395,7 @@ impl<'b> Inbound<'b> {
                 self.idle_record()
             }
             ChangeCipherSpec::Await(key) => {
-                self.key = Some(key);
+                self.key = Some(RecordKey::new_tls12(&key)?);
                 Ok(())
             }
         }

@@ -8,8 +8,9 @@ use super::error::{Error, Misuse};
 use super::flight::Flight;
 use super::link::Link;
 use super::msg;
-use super::record::{HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, RecordKey};
+use super::record::{HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, PendingKey, RecordKey};
 use super::registry::{ContentType, HandshakeType};
+use super::schedule::TrafficSecret;
 use super::trace::{self, DATA_SHOWN, Trace};
 use super::transcript::Transcript;
 
@@ -78,9 +79,19 @@ impl<'b> Outbound<'b> {
         self.max_fragment = self.max_fragment.min(content.max(1));
     }
 
-    /// Uses `key` from the next record on.
-    pub(crate) fn set_key(&mut self, key: RecordKey) {
-        self.key = Some(key);
+    /// Uses the key of `secret` from the next record on.
+    // Expanding a key takes kilobytes of stack, which are not to lie below the rest of a handshake.
+    #[inline(never)]
+    pub(crate) fn set_key(&mut self, secret: TrafficSecret) -> Result<(), Error> {
+        self.key = Some(RecordKey::new(secret)?);
+        Ok(())
+    }
+
+    /// Uses a key of TLS 1.2 from the next record on.
+    #[inline(never)] // as above
+    pub(crate) fn set_tls12_key(&mut self, key: &PendingKey) -> Result<(), Error> {
+        self.key = Some(RecordKey::new_tls12(key)?);
+        Ok(())
     }
 
     /// Queues a flight whose messages go into `transcript`, as few records as they fit in. Returns what `write` does.
@@ -286,9 +297,8 @@ impl<'b> Outbound<'b> {
             .key
             .as_ref()
             .ok_or(Error::Internal("no key to update"))?
-            .next_generation()?;
-        self.key = Some(next);
-        Ok(())
+            .next_secret()?;
+        self.set_key(next)
     }
 
     /// Queues an alert and closes this side. Nothing happens when it is closed already.
@@ -413,7 +423,7 @@ mod tests {
             let (content, range) = key.open(header, &mut record[HEADER_LEN..]).unwrap();
             records.push((content, record[HEADER_LEN..][range].to_vec()));
             if content == ContentType::HANDSHAKE {
-                *key = key.next_generation().unwrap();
+                *key = RecordKey::new(key.next_secret().unwrap()).unwrap();
             }
             rest = after;
         }
@@ -430,7 +440,7 @@ mod tests {
             let mut opener = key(suite);
             sealer.set_sequence(limit - 2);
             opener.set_sequence(limit - 2);
-            outbound.set_key(sealer);
+            outbound.key = Some(sealer);
             for text in [b"one", b"two", b"six"] {
                 assert_eq!(outbound.data(text), Ok(3));
             }
@@ -452,13 +462,14 @@ mod tests {
     fn a_key_of_tls12_ends_with_close_notify_at_its_limit() {
         for aead in [AeadAlgorithm::Aes128Gcm, AeadAlgorithm::Aes256Gcm] {
             let new = || {
-                let mut key = RecordKey::new_tls12(aead, &[7; 32][..aead.key_len()], &[8; 4]).unwrap();
+                let pending = PendingKey::new(aead, &[7; 32][..aead.key_len()], &[8; 4]).unwrap();
+                let mut key = RecordKey::new_tls12(&pending).unwrap();
                 key.set_sequence(aead.record_limit() - 2);
                 key
             };
             let mut buffer = [0; 1024];
             let mut outbound = Outbound::new(&mut buffer);
-            outbound.set_key(new());
+            outbound.key = Some(new());
             assert_eq!(outbound.data(b"last"), Ok(4));
             assert!(matches!(outbound.data(b"over"), Err(Error::Internal(_))));
             assert!(outbound.closed);
@@ -491,7 +502,7 @@ mod tests {
             for length in [1, 2, 10, 22, 23, 24, 25, 100, 500, 900, 4096] {
                 let mut buffer = vec![0; size];
                 let mut outbound = Outbound::new(&mut buffer);
-                outbound.set_key(key(suite));
+                outbound.key = Some(key(suite));
                 let mut count = 0;
                 loop {
                     match outbound.data(&text[..length]).unwrap() {
@@ -525,7 +536,10 @@ mod tests {
         let sealer = |protected| match protected {
             Protected::No => None,
             Protected::Tls13 => Some(key(CipherSuite::Aes128GcmSha256)),
-            Protected::Tls12 => RecordKey::new_tls12(AeadAlgorithm::Aes128Gcm, &[7; 16], &[8; 4]).ok(),
+            Protected::Tls12 => {
+                let pending = PendingKey::new(AeadAlgorithm::Aes128Gcm, &[7; 16], &[8; 4]).unwrap();
+                RecordKey::new_tls12(&pending).ok()
+            }
         };
         let text: Vec<u8> = (0..MAX_PLAINTEXT * 3).map(|index| (index / 251) as u8).collect();
         for length in [

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::registry::{ContentType, ProtocolVersion};
@@ -136,11 +136,41 @@ enum Kind {
     Tls12,
 }
 
+/// A key of TLS 1.2 that waits for its use. It is expanded then: until then it takes a tenth of the room.
+pub(crate) struct PendingKey {
+    aead: AeadAlgorithm,
+    key: Zeroizing<[u8; MAX_KEY_LEN]>,
+    iv: Iv,
+}
+
+impl PendingKey {
+    /// Takes key and IV as TLS 1.2 derives them (RFC 5246 §6.3); `iv` has [`tls12_iv_len`] bytes.
+    pub(crate) fn new(aead: AeadAlgorithm, key: &[u8], iv: &[u8]) -> Result<Self, Error> {
+        let mut pending = Self {
+            aead,
+            key: Zeroizing::new([0; MAX_KEY_LEN]),
+            iv: Iv([0; NONCE_LEN]),
+        };
+        let place = pending
+            .key
+            .get_mut(..key.len())
+            .filter(|place| place.len() == aead.key_len());
+        place.ok_or(WRONG_LENGTH)?.copy_from_slice(key);
+        pending
+            .iv
+            .0
+            .get_mut(..iv.len())
+            .ok_or(WRONG_LENGTH)?
+            .copy_from_slice(iv);
+        Ok(pending)
+    }
+}
+
 impl RecordKey {
     /// Derives key and IV from a traffic secret (RFC 8446 §7.3).
     pub(crate) fn new(secret: TrafficSecret) -> Result<Self, Error> {
         let suite = secret.suite();
-        let mut bytes = zeroize::Zeroizing::new([0; MAX_KEY_LEN]);
+        let mut bytes = Zeroizing::new([0; MAX_KEY_LEN]);
         let mut iv = Iv([0; NONCE_LEN]);
         let key = bytes.get_mut(..suite.aead().key_len()).ok_or(WRONG_LENGTH)?;
         secret.expand("key", key)?;
@@ -154,11 +184,11 @@ impl RecordKey {
         })
     }
 
-    /// Takes key and IV as TLS 1.2 derives them (RFC 5246 §6.3); `iv` has [`tls12_iv_len`] bytes.
-    pub(crate) fn new_tls12(aead: AeadAlgorithm, key: &[u8], iv: &[u8]) -> Result<Self, Error> {
+    /// Expands a key of TLS 1.2.
+    pub(crate) fn new_tls12(pending: &PendingKey) -> Result<Self, Error> {
+        let aead = pending.aead;
+        let key = pending.key.get(..aead.key_len()).ok_or(WRONG_LENGTH)?;
         let key = AeadKey::new(aead, key).map_err(|_| WRONG_LENGTH)?;
-        let mut whole = Iv([0; NONCE_LEN]);
-        whole.0.get_mut(..iv.len()).ok_or(WRONG_LENGTH)?.copy_from_slice(iv);
         let kind = if tls12_iv_len(aead) == NONCE_LEN {
             Kind::Tls12
         } else {
@@ -166,16 +196,16 @@ impl RecordKey {
         };
         Ok(Self {
             key,
-            iv: whole,
+            iv: Iv(pending.iv.0),
             sequence: 0,
             kind,
         })
     }
 
-    /// The next generation of this key (RFC 8446 §7.2).
-    pub(crate) fn next_generation(&self) -> Result<Self, Error> {
+    /// The secret of the next generation of this key (RFC 8446 §7.2).
+    pub(crate) fn next_secret(&self) -> Result<TrafficSecret, Error> {
         match &self.kind {
-            Kind::Tls13(secret) => Self::new(secret.next_generation()?),
+            Kind::Tls13(secret) => secret.next_generation(),
             Kind::Tls12ExplicitNonce | Kind::Tls12 => Err(Error::Internal("TLS 1.2 keys are not updated")),
         }
     }
@@ -359,7 +389,7 @@ mod tests {
         if suite.version() == ProtocolVersion::TLS12 {
             let (key, iv) = ([8; 32], [9; 12]);
             let (key, iv) = (&key[..suite.aead().key_len()], &iv[..tls12_iv_len(suite.aead())]);
-            let make = || RecordKey::new_tls12(suite.aead(), key, iv).unwrap();
+            let make = || RecordKey::new_tls12(&PendingKey::new(suite.aead(), key, iv).unwrap()).unwrap();
             return (make(), make());
         }
         let secret = || TrafficSecret::new(suite, &[7; 48][..suite.hash().output_len()]);

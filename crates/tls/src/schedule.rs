@@ -7,7 +7,7 @@ use crate::crypto::suite::CipherSuite;
 
 /// The chain of Extract operations: Early Secret, then Handshake Secret, then Master Secret.
 ///
-/// Each step consumes the one before, whose secret is wiped.
+/// A secret is wiped when it is dropped.
 pub(crate) struct KeySchedule {
     suite: CipherSuite,
     secret: HashOutput,
@@ -22,12 +22,12 @@ impl KeySchedule {
     }
 
     /// The Handshake Secret, from the key exchange.
-    pub(crate) fn handshake(self, shared: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn handshake(&self, shared: &[u8]) -> Result<Self, Error> {
         self.next(shared)
     }
 
     /// The Master Secret.
-    pub(crate) fn master(self) -> Result<Self, Error> {
+    pub(crate) fn master(&self) -> Result<Self, Error> {
         let zeros = HashOutput::zero(self.suite.hash().output_len());
         self.next(zeros.as_ref())
     }
@@ -66,7 +66,7 @@ impl KeySchedule {
         self.secret.as_ref()
     }
 
-    fn next(self, input: &[u8]) -> Result<Self, Error> {
+    fn next(&self, input: &[u8]) -> Result<Self, Error> {
         let hash = self.suite.hash();
         let mut salt = HashOutput::zero(hash.output_len());
         expand_label(hash, &self.secret, "derived", hash.hash(&[]).as_ref(), salt.as_mut())?;

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::error::Error;
-use super::record::{RecordKey, tls12_iv_len};
+use super::record::{PendingKey, tls12_iv_len};
 use super::transcript::joined;
 use crate::crypto::aead::{MAX_KEY_LEN, NONCE_LEN};
 use crate::crypto::hash::{HashAlgorithm, HashOutput};
@@ -57,7 +57,7 @@ impl MasterSecret {
     }
 
     /// The keys of both directions (RFC 5246 §6.3), the client's first.
-    pub(crate) fn record_keys(&self, client: &[u8; 32], server: &[u8; 32]) -> Result<(RecordKey, RecordKey), Error> {
+    pub(crate) fn record_keys(&self, client: &[u8; 32], server: &[u8; 32]) -> Result<(PendingKey, PendingKey), Error> {
         const SHORT: Error = Error::Internal("key block too short");
         let aead = self.suite.aead();
         let (key_len, iv_len) = (aead.key_len(), tls12_iv_len(aead));
@@ -74,8 +74,8 @@ impl MasterSecret {
         let (client_iv, rest) = rest.split_at_checked(iv_len).ok_or(SHORT)?;
         let server_iv = rest.get(..iv_len).ok_or(SHORT)?;
         Ok((
-            RecordKey::new_tls12(aead, client_key, client_iv)?,
-            RecordKey::new_tls12(aead, server_key, server_iv)?,
+            PendingKey::new(aead, client_key, client_iv)?,
+            PendingKey::new(aead, server_key, server_iv)?,
         ))
     }
 

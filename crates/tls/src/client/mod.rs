@@ -9,7 +9,7 @@ use super::codec::{Reader, Writer};
 use super::config::{ClientConfig, Preferences};
 use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
-use super::handshake::{Context, LastMessage, Message};
+use super::handshake::{Context, LastMessage, Message, Progress};
 use super::inbound::ContentLimit;
 use super::msg::certificate::{CertificateRequest, Chain};
 use super::msg::client_hello::Offer;
@@ -20,101 +20,49 @@ use super::schedule::KeySchedule;
 use super::session::{ClientSession, MAX_TICKET_AGE};
 use super::trace::Fact;
 use super::transcript::Transcript;
-use crate::crypto::kx::{Group, KeyPair};
+use crate::crypto::kx::{Group, KeyPair, SharedSecret};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::pki::verify::{PeerIdentity, Purpose, ServerName, Vouched, subject_of};
 
-/// A state of the handshake, named for the message it waits for. Each holds just what it needs; a message consumes it
-/// and yields the next.
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
-pub(crate) enum State<'a> {
-    /// ServerHello or HelloRetryRequest.
-    ServerHello(ExpectServerHello<'a>),
-    /// TLS 1.3.
-    EncryptedExtensions(tls13::ExpectEncryptedExtensions<'a>),
-    /// TLS 1.3: the server's certificate, or a request for ours before it.
-    CertificateOrRequest(tls13::ExpectCertificate<'a>),
-    /// TLS 1.3: the server's certificate after a request for ours.
-    Certificate(tls13::ExpectCertificate<'a>),
-    /// TLS 1.3.
-    CertificateVerify(tls13::ExpectCertificateVerify<'a>),
-    /// TLS 1.3.
-    Finished(tls13::ExpectFinished<'a>),
-    /// TLS 1.2: the server's certificate.
-    Certificate12(tls12::ExpectCertificate<'a>),
-    /// TLS 1.2: the promised status of the server's certificate, or ServerKeyExchange without it.
-    StatusOrKeyExchange(tls12::ExpectServerKeyExchange<'a>),
-    /// TLS 1.2.
-    ServerKeyExchange(tls12::ExpectServerKeyExchange<'a>),
-    /// TLS 1.2: ServerHelloDone, or a request for our certificate before it.
-    DoneOrRequest(tls12::ExpectDone<'a>),
-    /// TLS 1.2: ServerHelloDone after a request for our certificate.
-    Done(tls12::ExpectDone<'a>),
-    /// TLS 1.2: the ticket that the server promised.
-    Ticket12(tls12::ExpectFinished<'a>),
-    /// TLS 1.2.
-    Finished12(tls12::ExpectFinished<'a>),
+/// A client's handshake.
+pub(crate) struct Handshake<'a> {
+    common: Common<'a>,
+    state: State,
 }
 
-impl<'a> State<'a> {
+/// What the handshake waits for: a ServerHello, and then what its version has.
+// Held inline: there is no heap.
+#[allow(clippy::large_enum_variant)]
+enum State {
+    /// ServerHello or HelloRetryRequest.
+    ServerHello(ExpectServerHello),
+    Tls13(tls13::Handshake),
+    Tls12(tls12::Handshake),
+}
+
+impl<'a> Handshake<'a> {
     /// Whether TLS 1.2 is spoken, or still may be.
     pub(crate) fn may_be_tls12(&self) -> bool {
-        match self {
-            Self::ServerHello(state) => state.retried.is_none() && state.common.config.preferences.versions.tls12(),
-            Self::Certificate12(_)
-            | Self::StatusOrKeyExchange(_)
-            | Self::ServerKeyExchange(_)
-            | Self::DoneOrRequest(_)
-            | Self::Done(_)
-            | Self::Ticket12(_)
-            | Self::Finished12(_) => true,
-            Self::EncryptedExtensions(_)
-            | Self::CertificateOrRequest(_)
-            | Self::Certificate(_)
-            | Self::CertificateVerify(_)
-            | Self::Finished(_) => false,
+        match &self.state {
+            State::ServerHello(state) => state.retried.is_none() && self.common.config.preferences.versions.tls12(),
+            State::Tls12(_) => true,
+            State::Tls13(_) => false,
         }
     }
 
-    /// Takes a message; `None` when the handshake is done.
-    pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
-        // The legal edges of the client, all of them, and which messages have to end their record. A ServerHello has to in
-        // TLS 1.3.
-        match (self, message.kind()) {
-            (State::ServerHello(state), HandshakeType::SERVER_HELLO) => state.server_hello(message, context),
-            (State::EncryptedExtensions(state), HandshakeType::ENCRYPTED_EXTENSIONS) => {
-                state.encrypted_extensions(message, context)
+    /// Takes a message.
+    pub(crate) fn handle(&mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Progress, Error> {
+        match (&mut self.state, message.kind()) {
+            (State::ServerHello(state), HandshakeType::SERVER_HELLO) => {
+                if let Some(next) = state.server_hello(&mut self.common, message, context)? {
+                    self.state = next;
+                }
+                Ok(Progress::Continues)
             }
-            (State::CertificateOrRequest(state), HandshakeType::CERTIFICATE_REQUEST) => {
-                state.certificate_request(message, context)
-            }
-            (State::CertificateOrRequest(state) | State::Certificate(state), HandshakeType::CERTIFICATE) => {
-                state.certificate(message, context)
-            }
-            (State::CertificateVerify(state), HandshakeType::CERTIFICATE_VERIFY) => {
-                state.certificate_verify(message, context)
-            }
-            (State::Finished(state), HandshakeType::FINISHED) => state.finished(message.last()?, context),
-            (State::Certificate12(state), HandshakeType::CERTIFICATE) => state.certificate(message, context),
-            (State::StatusOrKeyExchange(state), HandshakeType::CERTIFICATE_STATUS) => {
-                state.certificate_status(message, context)
-            }
-            (
-                State::StatusOrKeyExchange(state) | State::ServerKeyExchange(state),
-                HandshakeType::SERVER_KEY_EXCHANGE,
-            ) => state.server_key_exchange(message, context),
-            (State::DoneOrRequest(state), HandshakeType::CERTIFICATE_REQUEST) => {
-                state.certificate_request(message, context)
-            }
-            (State::DoneOrRequest(state) | State::Done(state), HandshakeType::SERVER_HELLO_DONE) => {
-                // It is our turn, whatever the server sends after that.
-                state.done(message.last()?, context)
-            }
-            (State::Ticket12(state), HandshakeType::NEW_SESSION_TICKET) => state.ticket(message, context),
-            (State::Finished12(state), HandshakeType::FINISHED) => state.finished(message.last()?, context),
-            _ => Err(message.unexpected()),
+            (State::ServerHello(_), _) => Err(message.unexpected()),
+            (State::Tls13(handshake), _) => handshake.handle(&mut self.common, message, context),
+            (State::Tls12(handshake), _) => handshake.handle(&mut self.common, message, context),
         }
     }
 }
@@ -125,13 +73,13 @@ struct Common<'a> {
     transcript: Transcript,
     random: [u8; 32],
     session_id: [u8; 32],
+    /// The session that is offered; later that which is resumed, or which a server of TLS 1.2 has given a ticket for.
+    session: Option<ClientSession>,
 }
 
 /// The client after its hello.
-pub(crate) struct ExpectServerHello<'a> {
-    common: Common<'a>,
+struct ExpectServerHello {
     key_pairs: heapless::Vec<KeyPair, 2>,
-    session: Option<ClientSession>,
     record_limit: u16,
     /// What a HelloRetryRequest has fixed.
     retried: Option<(CipherSuite, Option<Group>)>,
@@ -146,13 +94,20 @@ pub(crate) fn start<'a>(
     record_limit: u16,
     outbound: &mut Outbound<'_>,
     rng: &mut dyn CryptoRng,
-) -> Result<State<'a>, Error> {
+) -> Result<Handshake<'a>, Error> {
     let preferences = config.preferences;
+    let offered = |session: &ClientSession| {
+        preferences.suites.contains(&session.suite) && preferences.versions.contains(session.version)
+    };
     let mut common = Common {
         config,
         transcript: Transcript::new(),
         random: [0; 32],
         session_id: [0; 32],
+        session: config
+            .sessions
+            .and_then(|sessions| sessions.take(preferences.clock.now, || config.session_context()))
+            .filter(offered),
     };
     rng.fill_bytes(&mut common.random);
     // As RFC 8446 §D.4 advises; in TLS 1.2 it tells a resumption by ticket (RFC 5077 §3.4).
@@ -171,38 +126,32 @@ pub(crate) fn start<'a>(
         );
     }
     key_pairs.iter().for_each(|pair| tell_key_pair(&preferences, pair));
-    let offered = |session: &ClientSession| {
-        preferences.suites.contains(&session.suite) && preferences.versions.contains(session.version)
-    };
-    let session = config
-        .sessions
-        .and_then(|sessions| sessions.take(preferences.clock.now, || config.session_context()))
-        .filter(offered);
     if config.identity.is_some() && preferences.versions.tls12() {
         outbound.keep_messages();
     }
     let state = ExpectServerHello {
-        common,
         key_pairs,
-        session,
         record_limit,
         retried: None,
     };
-    state.send(None, outbound)
+    state.send(&mut common, None, outbound)?;
+    let state = State::ServerHello(state);
+    Ok(Handshake { common, state })
 }
 
-impl<'a> ExpectServerHello<'a> {
+impl ExpectServerHello {
     /// Sends the hello, the first or the second.
-    fn send(mut self, cookie: Option<&[u8]>, outbound: &mut Outbound<'_>) -> Result<State<'a>, Error> {
+    fn send(&self, common: &mut Common<'_>, cookie: Option<&[u8]>, outbound: &mut Outbound<'_>) -> Result<(), Error> {
         let Common {
             config,
             transcript,
             random,
             session_id,
-        } = &mut self.common;
+            session,
+        } = common;
         let preferences = &config.preferences;
         let ticket = |version| {
-            self.session
+            session
                 .as_ref()
                 .filter(|session| session.version == version)
                 .map(|session| (session, &session.ticket[..]))
@@ -254,15 +203,20 @@ impl<'a> ExpectServerHello<'a> {
             }
         };
         match self.retried {
-            None => outbound.initial_hello(transcript, |flight| flight.add(write))?,
-            Some(_) => outbound.flight(transcript, |flight| flight.add(write))?,
+            None => outbound.initial_hello(transcript, |flight| flight.add(write)),
+            Some(_) => outbound.flight(transcript, |flight| flight.add(write)),
         }
-        Ok(State::ServerHello(self))
     }
 
-    fn server_hello(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<State<'a>>, Error> {
+    /// The state after a ServerHello; `None` after a HelloRetryRequest, which changes nothing about what comes next.
+    fn server_hello<'a>(
+        &mut self,
+        common: &mut Common<'a>,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Option<State>, Error> {
         let hello = ServerHello::parse(message.body())?;
-        let versions = self.common.config.preferences.versions;
+        let versions = common.config.preferences.versions;
         if hello.compression != 0 {
             return Err(PeerMisbehaved::Unoffered("compression method").into());
         }
@@ -271,20 +225,22 @@ impl<'a> ExpectServerHello<'a> {
                 if hello.version != ProtocolVersion::TLS12 {
                     return Err(PeerMisbehaved::IllegalParameter("legacy_version").into());
                 }
-                if hello.session_id != self.common.session_id {
+                if hello.session_id != common.session_id {
                     return Err(PeerMisbehaved::IllegalParameter("legacy_session_id_echo").into());
                 }
                 if let Some(kind) = hello.only_tls12 {
                     return Err(PeerMisbehaved::MisplacedExtension(kind).into());
                 }
                 context.outbound.forget_messages();
-                let suite = self.chosen_suite(&hello, ProtocolVersion::TLS13)?;
+                let suite = chosen_suite(common, &hello, ProtocolVersion::TLS13)?;
                 let message = message.last()?;
                 if hello.is_retry() {
-                    self.retry(&hello, suite, message, context)
-                } else {
-                    self.tls13(&hello, suite, message, context)
+                    self.retry(common, &hello, suite, message, context)?;
+                    return Ok(None);
                 }
+                let shared = self.shared_secret(&hello, suite, context)?;
+                tls13::server_hello(common, &hello, suite, &shared, message, context)
+                    .map(|state| Some(State::Tls13(state)))
             }
             Some(_) => Err(PeerMisbehaved::IllegalParameter("selected_version").into()),
             None if hello.version != ProtocolVersion::TLS12 || !versions.tls12() => {
@@ -308,35 +264,28 @@ impl<'a> ExpectServerHello<'a> {
                 if hello.key_share.is_some() {
                     return Err(PeerMisbehaved::MisplacedExtension(ExtensionType::KEY_SHARE).into());
                 }
-                let suite = self.chosen_suite(&hello, ProtocolVersion::TLS12)?;
-                tls12::server_hello(self.common, self.session, suite, &hello, message, context)
+                let suite = chosen_suite(common, &hello, ProtocolVersion::TLS12)?;
+                tls12::server_hello(common, suite, &hello, message, context).map(|state| Some(State::Tls12(state)))
             }
         }
     }
 
-    fn chosen_suite(&self, hello: &ServerHello<'_>, version: ProtocolVersion) -> Result<CipherSuite, Error> {
-        let offered =
-            |suite: &CipherSuite| suite.version() == version && self.common.config.preferences.suites.contains(suite);
-        Ok(CipherSuite::from_id(hello.suite)
-            .filter(offered)
-            .ok_or(PeerMisbehaved::Unoffered("cipher suite"))?)
-    }
-
     /// Answers a HelloRetryRequest (RFC 8446 §4.1.4).
-    fn retry(
-        mut self,
+    fn retry<'a>(
+        &mut self,
+        common: &mut Common<'a>,
         hello: &ServerHello<'_>,
         suite: CipherSuite,
         message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
+    ) -> Result<(), Error> {
         if self.retried.is_some() {
             return Err(message.unexpected());
         }
         if hello.psk.is_some() {
             return Err(PeerMisbehaved::MisplacedExtension(ExtensionType::PRE_SHARED_KEY).into());
         }
-        let preferences = self.common.config.preferences;
+        let preferences = common.config.preferences;
         let group = match hello.key_share {
             Some(&[high, low]) => {
                 let group = Group::from_id(u16::from_be_bytes([high, low]));
@@ -358,27 +307,29 @@ impl<'a> ExpectServerHello<'a> {
             // With no more than a cookie the server is free to choose among our shares.
             None => None,
         };
-        self.common.transcript.replace_by_message_hash(suite.hash())?;
-        self.common.transcript.add(message.whole);
+        common.transcript.replace_by_message_hash(suite.hash())?;
+        common.transcript.add(message.whole);
         // A session for another hash cannot be resumed with this suite (RFC 8446 §4.1.4). A ticket of TLS 1.2 stays in
         // the hello: session_ticket may not change (§4.1.2).
-        self.session = self
-            .session
-            .filter(|session| session.version != ProtocolVersion::TLS13 || session.suite.hash() == suite.hash());
+        let fits =
+            |session: &ClientSession| session.version != ProtocolVersion::TLS13 || session.suite.hash() == suite.hash();
+        if !common.session.as_ref().is_some_and(fits) {
+            common.session = None;
+        }
         context.info.retried = true;
         context.change.drop_change_cipher_spec();
         context.outbound.change_cipher_spec()?;
         self.retried = Some((suite, group));
-        self.send(hello.cookie, context.outbound).map(Some)
+        self.send(common, hello.cookie, context.outbound)
     }
 
-    fn tls13(
-        mut self,
+    /// What the share of a ServerHello of TLS 1.3 and ours make.
+    fn shared_secret(
+        &self,
         hello: &ServerHello<'_>,
         suite: CipherSuite,
-        message: LastMessage<'_>,
-        context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
+        context: &mut Context<'_, '_>,
+    ) -> Result<SharedSecret, Error> {
         if hello.cookie.is_some() {
             return Err(PeerMisbehaved::MisplacedExtension(ExtensionType::COOKIE).into());
         }
@@ -398,26 +349,17 @@ impl<'a> ExpectServerHello<'a> {
                 return Err(PeerMisbehaved::IllegalParameter("key_share after HelloRetryRequest").into());
             }
         }
-        let session = match (
-            hello.psk,
-            self.session
-                .take()
-                .filter(|session| session.version == ProtocolVersion::TLS13),
-        ) {
-            (None, _) => None,
-            (Some(0), Some(session)) if session.suite.hash() == suite.hash() => Some(session),
-            (Some(_), _) => return Err(PeerMisbehaved::Unoffered("PSK").into()),
-        };
-        context.info.version = Some(ProtocolVersion::TLS13);
-        context.info.suite = Some(suite);
         context.info.group = Some(pair.group());
-        let shared = pair
-            .complete(public)
-            .map_err(|_| PeerMisbehaved::InvalidKeyShare(pair.group().name()))?;
-        self.common.transcript.choose(suite.hash());
-        self.common.transcript.add(message.whole);
-        tls13::after_hello(self.common, suite, &shared, session, message, context)
+        let shared = pair.complete(public);
+        Ok(shared.map_err(|_| PeerMisbehaved::InvalidKeyShare(pair.group().name()))?)
     }
+}
+
+fn chosen_suite(common: &Common<'_>, hello: &ServerHello<'_>, version: ProtocolVersion) -> Result<CipherSuite, Error> {
+    let offered = |suite: &CipherSuite| suite.version() == version && common.config.preferences.suites.contains(suite);
+    Ok(CipherSuite::from_id(hello.suite)
+        .filter(offered)
+        .ok_or(PeerMisbehaved::Unoffered("cipher suite"))?)
 }
 
 /// Writes the binder of a session into the ClientHello at whose end its place was left (RFC 8446 §4.2.11.2). `before`: the

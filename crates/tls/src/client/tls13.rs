@@ -1,24 +1,21 @@
 //! The TLS 1.3 client (RFC 8446 §2, §4): from ServerHello to its own Finished.
 
-use super::{Common, State, check_server, choose_scheme, take_answers, trusted};
+use super::{Common, check_server, choose_scheme, take_answers, trusted};
 use crate::crypto::kx::SharedSecret;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerMisbehaved};
-use crate::handshake::{Context, LastMessage, Message, PeerKey, Resumption};
-use crate::msg::server_hello::Answers;
+use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress, Resumption};
+use crate::msg::server_hello::{Answers, ServerHello};
 use crate::msg::{self, certificate};
 use crate::pki::verify::PeerIdentity;
-use crate::record::RecordKey;
-use crate::registry::ProtocolVersion;
+use crate::registry::{HandshakeType, ProtocolVersion};
 use crate::schedule::{KeySchedule, TrafficSecret};
-use crate::session::ClientSession;
 use crate::trace::{Fact, Secret};
 use crate::transcript::{CLIENT_CONTEXT, SERVER_CONTEXT, signed_content};
 
-/// What runs through the protected part of the handshake.
-struct Protected<'a> {
-    common: Common<'a>,
+/// The handshake from the ServerHello on.
+pub(super) struct Handshake {
     suite: CipherSuite,
     schedule: KeySchedule,
     client_handshake: TrafficSecret,
@@ -26,50 +23,50 @@ struct Protected<'a> {
     identity: Option<PeerIdentity>,
     /// The last second of the session.
     session_end: u64,
+    /// Whether our certificate was asked for, and the scheme that we shall sign with if there is one.
+    request: Option<Option<SignatureScheme>>,
+    state: State,
 }
 
-/// What a server's CertificateRequest asks for.
-struct Request {
-    context: heapless::Vec<u8, 255>,
-    /// The scheme that we shall sign with; `None`: we have nothing that would do.
-    scheme: Option<SignatureScheme>,
+/// A state of the handshake, named for the message it waits for.
+// Held inline: there is no heap.
+#[allow(clippy::large_enum_variant)]
+enum State {
+    EncryptedExtensions,
+    /// The server's certificate, or a request for ours before it.
+    CertificateOrRequest,
+    /// The server's certificate after a request for ours.
+    Certificate,
+    /// The proof that the server has the key of its certificate, which is verified.
+    CertificateVerify(PeerKey),
+    Finished,
 }
 
-/// The client after ServerHello.
-pub(crate) struct ExpectEncryptedExtensions<'a> {
-    protected: Protected<'a>,
-    resumed: bool,
-}
-
-/// The client that waits for the server's certificate.
-pub(crate) struct ExpectCertificate<'a> {
-    protected: Protected<'a>,
-    request: Option<Request>,
-}
-
-/// The client with the server's certificate in hand, verified.
-pub(crate) struct ExpectCertificateVerify<'a> {
-    protected: Protected<'a>,
-    request: Option<Request>,
-    key: PeerKey,
-}
-
-/// The client that has only the server's Finished to wait for.
-pub(crate) struct ExpectFinished<'a> {
-    protected: Protected<'a>,
-    request: Option<Request>,
-}
-
-/// Changes to the handshake keys.
-pub(super) fn after_hello<'a>(
-    common: Common<'a>,
+/// Takes a ServerHello and changes to the handshake keys.
+#[inline(never)] // what it needs of the stack is not to lie below the key exchange
+pub(super) fn server_hello<'a>(
+    common: &mut Common<'a>,
+    hello: &ServerHello<'_>,
     suite: CipherSuite,
     shared: &SharedSecret,
-    session: Option<ClientSession>,
     message: LastMessage<'_>,
     context: &mut Context<'_, 'a>,
-) -> Result<Option<State<'a>>, Error> {
-    let psk = session.as_ref().map(|session| session.secret.as_ref());
+) -> Result<Handshake, Error> {
+    let offered = common.session.as_ref();
+    let offered =
+        offered.filter(|session| session.version == ProtocolVersion::TLS13 && session.suite.hash() == suite.hash());
+    let session = match (hello.psk, offered) {
+        (None, _) => None,
+        (Some(0), Some(session)) => Some(session),
+        (Some(_), _) => return Err(PeerMisbehaved::Unoffered("PSK").into()),
+    };
+    context.info.version = Some(ProtocolVersion::TLS13);
+    context.info.suite = Some(suite);
+    context.info.resumed = session.is_some();
+    common.transcript.choose(suite.hash());
+    common.transcript.add(message.whole);
+
+    let psk = session.map(|session| session.secret.as_ref());
     let schedule = KeySchedule::early(suite, psk).handshake(shared.as_ref())?;
     let hash = common.transcript.hash(suite.hash())?;
     let client_handshake = schedule.traffic("c hs traffic", &hash)?;
@@ -87,151 +84,134 @@ pub(super) fn after_hello<'a>(
     ] {
         preferences.log_secret(secret, &common.random, value.as_bytes(), hash.as_ref());
     }
-    context.change.key(message, RecordKey::new(server_handshake.clone())?);
+    context.change.key(message, server_handshake.clone());
     context.change.drop_change_cipher_spec();
     // With middlebox compatibility ours goes before the first protected record, alerts included (RFC 8446 §D.4); after
     // a HelloRetryRequest it went out before the second hello.
     if !context.info.retried {
         context.outbound.change_cipher_spec()?;
     }
-    context.outbound.set_key(RecordKey::new(client_handshake.clone())?);
-    let identity = session.as_ref().and_then(|session| session.identity);
-    if session.is_some() {
-        context.info.resumed = true;
-    }
-    let protected = Protected {
-        common,
+    context.outbound.set_key(client_handshake.clone())?;
+    let handshake = Handshake {
         suite,
         schedule,
         client_handshake,
         server_handshake,
-        identity,
-        session_end: session.as_ref().map_or(0, |session| session.expires),
+        identity: session.and_then(|session| session.identity),
+        session_end: session.map_or(0, |session| session.expires),
+        request: None,
+        state: State::EncryptedExtensions,
     };
-    Ok(Some(State::EncryptedExtensions(ExpectEncryptedExtensions {
-        protected,
-        resumed: session.is_some(),
-    })))
+    common.session = None;
+    Ok(handshake)
 }
 
-impl<'a> ExpectEncryptedExtensions<'a> {
-    pub(super) fn encrypted_extensions(
-        mut self,
+impl Handshake {
+    /// Takes a message.
+    pub(super) fn handle<'a>(
+        &mut self,
+        common: &mut Common<'a>,
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
-        let answers = Answers::parse_encrypted_extensions(message.body())?;
-        take_answers(&self.protected.common.config, &answers, ProtocolVersion::TLS13, context)?;
-        let protected = &mut self.protected;
-        protected.common.transcript.add(message.whole);
-        Ok(Some(if self.resumed {
-            State::Finished(ExpectFinished {
-                protected: self.protected,
-                request: None,
-            })
-        } else {
-            State::CertificateOrRequest(ExpectCertificate {
-                protected: self.protected,
-                request: None,
-            })
-        }))
+    ) -> Result<Progress, Error> {
+        // The legal edges, all of them, and which messages have to end their record.
+        match (&self.state, message.kind()) {
+            (State::EncryptedExtensions, HandshakeType::ENCRYPTED_EXTENSIONS) => {
+                self.encrypted_extensions(common, message, context)?;
+            }
+            (State::CertificateOrRequest, HandshakeType::CERTIFICATE_REQUEST) => {
+                self.certificate_request(common, message, context)?;
+            }
+            (State::CertificateOrRequest | State::Certificate, HandshakeType::CERTIFICATE) => {
+                self.certificate(common, message, context)?;
+            }
+            (State::CertificateVerify(key), HandshakeType::CERTIFICATE_VERIFY) => {
+                certificate_verify(key, self.suite, common, message, context)?;
+                self.state = State::Finished;
+            }
+            (State::Finished, HandshakeType::FINISHED) => {
+                self.finished(common, message.last()?, context)?;
+                return Ok(Progress::Done);
+            }
+            _ => return Err(message.unexpected()),
+        }
+        common.transcript.add(message.whole);
+        Ok(Progress::Continues)
     }
-}
 
-impl<'a> ExpectCertificate<'a> {
-    pub(super) fn certificate_request(
-        mut self,
+    #[inline(never)] // as each of the following: what one needs of the stack is not to lie below the others
+    fn encrypted_extensions<'a>(
+        &mut self,
+        common: &mut Common<'a>,
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
+    ) -> Result<(), Error> {
+        let answers = Answers::parse_encrypted_extensions(message.body())?;
+        take_answers(&common.config, &answers, ProtocolVersion::TLS13, context)?;
+        self.state = if context.info.resumed {
+            State::Finished
+        } else {
+            State::CertificateOrRequest
+        };
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn certificate_request(
+        &mut self,
+        common: &Common<'_>,
+        message: Message<'_>,
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Error> {
         let request = certificate::parse_request_tls13(message.body())?;
         // RFC 8446 §4.3.2: empty but in post-handshake authentication.
         if !request.context.is_empty() {
             return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
         }
-        let config = &self.protected.common.config;
-        let scheme = choose_scheme(config, &request, ProtocolVersion::TLS13, |_| true, context.info);
-        self.request = Some(Request {
-            context: heapless::Vec::new(),
-            scheme,
-        });
-        self.protected.common.transcript.add(message.whole);
-        Ok(Some(State::Certificate(self)))
+        self.request = Some(choose_scheme(
+            &common.config,
+            &request,
+            ProtocolVersion::TLS13,
+            |_| true,
+            context.info,
+        ));
+        self.state = State::Certificate;
+        Ok(())
     }
 
-    pub(super) fn certificate(
-        mut self,
+    #[inline(never)]
+    fn certificate(
+        &mut self,
+        common: &Common<'_>,
         message: Message<'_>,
-        context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Error> {
         let (chain, staple) = certificate::parse_tls13(message.body(), &[], cfg!(feature = "ocsp"))?;
-        let protected = &mut self.protected;
-        let config = &protected.common.config;
+        let config = &common.config;
         let (identity, session_end, vouched) = check_server(config, &chain, context)?;
         vouched.answered(staple, config.trust, config.preferences.clock)?;
         trusted(config, &identity, staple.is_some(), context);
+        self.identity = Some(identity);
+        self.session_end = session_end;
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
-        let key = PeerKey::of(leaf)?;
-        protected.identity = Some(identity);
-        protected.session_end = session_end;
-        protected.common.transcript.add(message.whole);
-        let Self { protected, request } = self;
-        Ok(Some(State::CertificateVerify(ExpectCertificateVerify {
-            protected,
-            request,
-            key,
-        })))
+        self.state = State::CertificateVerify(PeerKey::of(leaf)?);
+        Ok(())
     }
-}
 
-impl<'a> ExpectCertificateVerify<'a> {
-    pub(super) fn certificate_verify(
-        mut self,
-        message: Message<'_>,
-        context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
-        let Protected { common, suite, .. } = &mut self.protected;
-        let signature = certificate::parse_verify(message.body())?;
-        let hash = common.transcript.hash(suite.hash())?;
-        let content = signed_content(SERVER_CONTEXT, &hash)?;
-        let scheme = self.key.check(
-            common.config.preferences.schemes,
-            ProtocolVersion::TLS13,
-            signature,
-            &content,
-        )?;
-        context.info.scheme = Some(scheme);
-        let hash = hash.as_ref();
-        common.config.preferences.tell(Fact::Signature { sent: false, hash });
-        common.transcript.add(message.whole);
-        let Self { protected, request, .. } = self;
-        Ok(Some(State::Finished(ExpectFinished { protected, request })))
-    }
-}
-
-impl<'a> ExpectFinished<'a> {
-    pub(super) fn finished(
-        self,
+    #[inline(never)]
+    fn finished<'a>(
+        &mut self,
+        common: &mut Common<'a>,
         message: LastMessage<'_>,
         context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
-        let Self { protected, request } = self;
-        let Protected {
-            mut common,
-            suite,
-            schedule,
-            client_handshake,
-            server_handshake,
-            identity,
-            session_end,
-        } = protected;
-        let hash = suite.hash();
+    ) -> Result<(), Error> {
+        let hash = self.suite.hash();
         let verify_data = msg::parse_finished(message.body(), hash.output_len())?;
         let covered = common.transcript.hash(hash)?;
-        if !server_handshake.is_finished(&covered, verify_data)? {
+        if !self.server_handshake.is_finished(&covered, verify_data)? {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
-        context.info.peer = identity;
+        context.info.peer = self.identity;
         common.config.preferences.tell(Fact::Finished {
             sent: false,
             hash: covered.as_ref(),
@@ -239,7 +219,7 @@ impl<'a> ExpectFinished<'a> {
         common.transcript.add(message.whole);
 
         // RFC 8446 §7.1: these secrets cover the handshake up to the server's Finished.
-        let master = schedule.master()?;
+        let master = self.schedule.master()?;
         let covered = common.transcript.hash(hash)?;
         let client = master.traffic("c ap traffic", &covered)?;
         let server = master.traffic("s ap traffic", &covered)?;
@@ -248,62 +228,76 @@ impl<'a> ExpectFinished<'a> {
             log.log_secret(secret, &common.random, value.as_bytes(), covered.as_ref());
         }
 
-        send_flight(&mut common, suite, &client_handshake, request, context)?;
-        context.outbound.set_key(RecordKey::new(client)?);
-        context.change.key(message, RecordKey::new(server)?);
+        self.send_flight(common, context)?;
+        context.outbound.set_key(client)?;
+        context.change.key(message, server);
         context.change.refuse_change_cipher_spec();
         if let Some(sessions) = common.config.sessions {
             context.change.resumption = Some(Resumption {
                 sessions,
                 secret: master.traffic("res master", &common.transcript.hash(hash)?)?,
                 now: common.config.preferences.clock.now,
-                identity,
-                expires: session_end,
+                identity: self.identity,
+                expires: self.session_end,
                 context: common.config.session_context(),
             });
         }
-        Ok(None)
+        Ok(())
+    }
+
+    /// Certificate and CertificateVerify, if asked for, and Finished.
+    #[inline(never)]
+    fn send_flight(&self, common: &mut Common<'_>, context: &mut Context<'_, '_>) -> Result<(), Error> {
+        let Common { config, transcript, .. } = common;
+        let hash = self.suite.hash();
+        let rng = &mut *context.rng;
+        let mut signed = None;
+        let finished = context.outbound.flight(transcript, |flight| {
+            if let Some(scheme) = self.request {
+                let identity = config.identity.zip(scheme);
+                let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
+                flight.add(|writer| certificate::certificate_tls13(writer, &[], chain))?;
+                if let Some((identity, scheme)) = identity {
+                    let covered = flight.hash(hash)?;
+                    let content = signed_content(CLIENT_CONTEXT, &covered)?;
+                    signed = Some(covered);
+                    let signature = identity
+                        .key
+                        .sign(scheme, &content, rng)
+                        .map_err(|_| Error::Internal("the private key did not sign"))?;
+                    flight.add(|writer| certificate::certificate_verify(writer, scheme, &signature))?;
+                }
+            }
+            let covered = flight.hash(hash)?;
+            let verify_data = self.client_handshake.verify_data(&covered)?;
+            flight.add(|writer| msg::finished(writer, verify_data.as_ref()))?;
+            Ok(covered)
+        })?;
+        if let Some(hash) = &signed {
+            let hash = hash.as_ref();
+            config.preferences.tell(Fact::Signature { sent: true, hash });
+        }
+        let hash = finished.as_ref();
+        config.preferences.tell(Fact::Finished { sent: true, hash });
+        Ok(())
     }
 }
 
-/// Certificate and CertificateVerify, if asked for, and Finished.
-fn send_flight<'a>(
-    common: &mut Common<'a>,
+#[inline(never)]
+fn certificate_verify(
+    key: &PeerKey,
     suite: CipherSuite,
-    client_handshake: &TrafficSecret,
-    request: Option<Request>,
-    context: &mut Context<'_, 'a>,
+    common: &Common<'_>,
+    message: Message<'_>,
+    context: &mut Context<'_, '_>,
 ) -> Result<(), Error> {
-    let Common { config, transcript, .. } = common;
-    let hash = suite.hash();
-    let rng = &mut *context.rng;
-    let mut signed = None;
-    let finished = context.outbound.flight(transcript, |flight| {
-        if let Some(Request { context, scheme }) = request {
-            let identity = config.identity.zip(scheme);
-            let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
-            flight.add(|writer| certificate::certificate_tls13(writer, &context, chain))?;
-            if let Some((identity, scheme)) = identity {
-                let covered = flight.hash(hash)?;
-                let content = signed_content(CLIENT_CONTEXT, &covered)?;
-                signed = Some(covered);
-                let signature = identity
-                    .key
-                    .sign(scheme, &content, rng)
-                    .map_err(|_| Error::Internal("the private key did not sign"))?;
-                flight.add(|writer| certificate::certificate_verify(writer, scheme, &signature))?;
-            }
-        }
-        let covered = flight.hash(hash)?;
-        let verify_data = client_handshake.verify_data(&covered)?;
-        flight.add(|writer| msg::finished(writer, verify_data.as_ref()))?;
-        Ok(covered)
-    })?;
-    if let Some(hash) = &signed {
-        let hash = hash.as_ref();
-        config.preferences.tell(Fact::Signature { sent: true, hash });
-    }
-    let hash = finished.as_ref();
-    config.preferences.tell(Fact::Finished { sent: true, hash });
+    let signature = certificate::parse_verify(message.body())?;
+    let hash = common.transcript.hash(suite.hash())?;
+    let content = signed_content(SERVER_CONTEXT, &hash)?;
+    let preferences = &common.config.preferences;
+    let scheme = key.check(preferences.schemes, ProtocolVersion::TLS13, signature, &content)?;
+    context.info.scheme = Some(scheme);
+    let hash = hash.as_ref();
+    preferences.tell(Fact::Signature { sent: false, hash });
     Ok(())
 }

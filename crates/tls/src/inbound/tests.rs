@@ -77,7 +77,7 @@ fn there_is_space_whenever_input_is_needed() {
         let size = FULL_INBOUND + if seed % 2 == 0 { 0 } else { numbers.below(5000) };
         let mut buffer = vec![0; size];
         let mut inbound = Inbound::new(&mut buffer);
-        inbound.set_key(key(1));
+        inbound.key = Some(key(1));
         inbound.allow_data();
         let (mut got_data, mut got_messages) = (Vec::new(), Vec::new());
         let mut rest = &wire[..];
@@ -113,7 +113,7 @@ fn early_data_is_skipped_up_to_a_limit_whatever_its_records_look_like() {
     let setups: [fn(&mut Inbound<'_>); 2] = [
         |inbound| inbound.skip_early_data_until_client_hello(),
         |inbound| {
-            inbound.set_key(key(1));
+            inbound.key = Some(key(1));
             inbound.skip_early_data_until_decrypted();
         },
     ];
@@ -155,7 +155,7 @@ fn padding_counts_towards_the_limit_and_plain_records_do_not() {
     ] {
         let mut buffer = vec![0; FULL_INBOUND];
         let mut inbound = Inbound::new(&mut buffer);
-        inbound.set_key(key(1));
+        inbound.key = Some(key(1));
         inbound.allow_data();
         inbound.limit_content(ContentLimit::Protected(limit));
         let inner = [&vec![7; content][..], &[23], &vec![0; zeros]].concat();
@@ -182,7 +182,7 @@ fn padding_counts_towards_the_limit_and_plain_records_do_not() {
 fn skipping_ends_at_the_first_record_that_decrypts() {
     let mut buffer = vec![0; FULL_INBOUND];
     let mut inbound = Inbound::new(&mut buffer);
-    inbound.set_key(key(1));
+    inbound.key = Some(key(1));
     inbound.skip_early_data_until_decrypted();
     let early = sealed(&mut key(2), ContentType::APPLICATION_DATA, b"early");
     let finished = sealed(&mut key(1), ContentType::HANDSHAKE, b"finished");

@@ -5,76 +5,80 @@ mod tls13;
 
 use super::config::{ClientAuth, Identity, ServerConfig};
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
-use super::handshake::{Context, LastMessage, Message};
+use super::handshake::{Context, LastMessage, Message, Progress};
 use super::inbound::ContentLimit;
 use super::msg::certificate::Chain;
 use super::msg::client_hello::ClientHello;
 use super::msg::server_hello::Answers;
 use super::registry::{HandshakeType, ProtocolVersion};
 use super::session::{SESSION_LIFETIME, TICKET_LIFETIME};
+use super::transcript::Transcript;
 use crate::crypto::sign::SignatureScheme;
 use crate::pki::text::Text;
 use crate::pki::verify::{PeerIdentity, Purpose, matches_name, subject_of};
 
-/// A state of the handshake, named for the message it waits for. Each holds just what it needs; a message consumes it
-/// and yields the next.
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
-pub(crate) enum State<'a> {
-    /// The first ClientHello.
-    ClientHello(ServerConfig<'a>),
-    /// TLS 1.3: the ClientHello that answers a HelloRetryRequest.
-    SecondClientHello(tls13::ExpectSecondClientHello<'a>),
-    /// TLS 1.3: the client's certificate, which was asked for.
-    Certificate(tls13::ExpectCertificate<'a>),
-    /// TLS 1.3: the proof that it has the key.
-    CertificateVerify(tls13::ExpectCertificateVerify<'a>),
-    /// TLS 1.3.
-    Finished(tls13::ExpectFinished<'a>),
-    /// TLS 1.2: the client's certificate, which was asked for.
-    Certificate12(tls12::ExpectCertificate<'a>),
-    /// TLS 1.2.
-    ClientKeyExchange(tls12::ExpectClientKeyExchange<'a>),
-    /// TLS 1.2: the proof that the client has the key of its certificate.
-    CertificateVerify12(tls12::ExpectCertificateVerify<'a>),
-    /// TLS 1.2.
-    Finished12(tls12::ExpectFinished<'a>),
+/// A server's handshake.
+pub(crate) struct Handshake<'a> {
+    common: Common<'a>,
+    state: State,
 }
 
-impl<'a> State<'a> {
-    /// Takes a message; `None` when the handshake is done.
-    pub(crate) fn handle(self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Option<Self>, Error> {
-        // The legal edges of the server, all of them, and which messages have to end their record.
-        match (self, message.kind()) {
-            (State::ClientHello(config), HandshakeType::CLIENT_HELLO) => client_hello(config, message.last()?, context),
-            (State::SecondClientHello(state), HandshakeType::CLIENT_HELLO) => {
-                state.client_hello(message.last()?, context)
-            }
-            (State::Certificate(state), HandshakeType::CERTIFICATE) => state.certificate(message, context),
-            (State::CertificateVerify(state), HandshakeType::CERTIFICATE_VERIFY) => state.certificate_verify(message),
-            (State::Finished(state), HandshakeType::FINISHED) => state.finished(message.last()?, context),
-            (State::Certificate12(state), HandshakeType::CERTIFICATE) => state.certificate(message, context),
-            (State::ClientKeyExchange(state), HandshakeType::CLIENT_KEY_EXCHANGE) => {
-                state.client_key_exchange(message, context)
-            }
-            (State::CertificateVerify12(state), HandshakeType::CERTIFICATE_VERIFY) => {
-                state.certificate_verify(message.last()?, context)
-            }
-            (State::Finished12(state), HandshakeType::FINISHED) => state.finished(message.last()?, context),
-            _ => Err(message.unexpected()),
+/// What runs through the whole handshake.
+struct Common<'a> {
+    config: ServerConfig<'a>,
+    transcript: Transcript,
+}
+
+/// What the handshake waits for: a ClientHello, and then what its version has.
+// Held inline: there is no heap.
+#[allow(clippy::large_enum_variant)]
+enum State {
+    /// The first ClientHello.
+    ClientHello,
+    /// TLS 1.3: the ClientHello that answers a HelloRetryRequest.
+    SecondClientHello(tls13::ExpectSecondClientHello),
+    Tls13(tls13::Handshake),
+    Tls12(tls12::Handshake),
+}
+
+impl<'a> Handshake<'a> {
+    /// One that waits for a ClientHello.
+    pub(crate) fn new(config: ServerConfig<'a>) -> Self {
+        let transcript = Transcript::new();
+        Self {
+            common: Common { config, transcript },
+            state: State::ClientHello,
         }
+    }
+
+    /// Takes a message.
+    pub(crate) fn handle(&mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Progress, Error> {
+        let Self { common, state } = self;
+        match (&mut *state, message.kind()) {
+            (State::ClientHello, HandshakeType::CLIENT_HELLO) => {
+                *state = client_hello(common, message.last()?, context)?;
+            }
+            (State::SecondClientHello(expect), HandshakeType::CLIENT_HELLO) => {
+                *state = State::Tls13(expect.client_hello(common, message.last()?, context)?);
+            }
+            (State::ClientHello | State::SecondClientHello(_), _) => return Err(message.unexpected()),
+            (State::Tls13(handshake), _) => return handshake.handle(common, message, context),
+            (State::Tls12(handshake), _) => return handshake.handle(common, message, context),
+        }
+        Ok(Progress::Continues)
     }
 }
 
 /// Chooses the version, and leaves the rest to it.
+#[inline(never)] // what it needs of the stack is not to lie below the messages that follow
 fn client_hello<'a>(
-    config: ServerConfig<'a>,
+    common: &mut Common<'a>,
     message: LastMessage<'_>,
     context: &mut Context<'_, 'a>,
-) -> Result<Option<State<'a>>, Error> {
+) -> Result<State, Error> {
     let hello = ClientHello::parse(message.body())?;
     context.info.server_name = hello.server_name.map(|name| Text::of(name.escape_ascii()));
-    let versions = config.preferences.versions;
+    let versions = common.config.preferences.versions;
     // RFC 8446 §E.5.
     if hello.legacy_version <= ProtocolVersion::SSL3 {
         return Err(PeerMisbehaved::Ssl3.into());
@@ -84,14 +88,14 @@ fn client_hello<'a>(
         None => !version.is_tls13() && hello.legacy_version >= version,
     };
     if offers(ProtocolVersion::TLS13) && versions.tls13() {
-        return tls13::client_hello(config, &hello, message, context);
+        return tls13::client_hello(common, &hello, message, context);
     }
     if offers(ProtocolVersion::TLS12) && versions.tls12() {
         // RFC 7507 §3.
         if hello.is_fallback() && versions.tls13() {
             return Err(PeerMisbehaved::InappropriateFallback.into());
         }
-        return tls12::client_hello(config, &hello, message, context);
+        return tls12::client_hello(common, &hello, message, context).map(State::Tls12);
     }
     let highest = match hello.supported_versions {
         Some(offered) => offered

@@ -1,23 +1,22 @@
 //! The TLS 1.2 server (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
 
-use super::{Credentials, State, answers, check_client, session_end, session_suffices, ticket_lifetime};
+use super::{Common, Credentials, answers, check_client, session_end, session_suffices, ticket_lifetime};
 use crate::config::{Identity, ServerConfig};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::{MAX_SIGNATURE, SignatureScheme};
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
-use crate::handshake::{Context, LastMessage, Message, PeerKey};
+use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress};
 use crate::msg::client_hello::ClientHello;
 use crate::msg::server_hello::{DOWNGRADE_TO_TLS12, Tls12Answers};
 use crate::msg::{self, certificate, server_hello, ticket, tls12};
 use crate::pki::verify::PeerIdentity;
-use crate::record::RecordKey;
-use crate::registry::ProtocolVersion;
+use crate::record::PendingKey;
+use crate::registry::{HandshakeType, ProtocolVersion};
 use crate::session::{SessionState, server_name_hash};
 use crate::tls12::{MASTER_SECRET, MAX_PARAMS, MasterSecret, Side, VERIFY_DATA, signed_params};
 use crate::trace::{Fact, Secret};
-use crate::transcript::Transcript;
 
 /// The most bytes of the server's flight with a CertificateRequest, beside its certificates.
 const FLIGHT: usize = 1024 + MAX_SIGNATURE;
@@ -25,10 +24,8 @@ const FLIGHT: usize = 1024 + MAX_SIGNATURE;
 /// of them a signature over the messages themselves is refused.
 const CLIENT_FLIGHT: usize = 2048;
 
-/// What runs through the whole handshake.
-struct Common<'a> {
-    config: ServerConfig<'a>,
-    transcript: Transcript,
+/// The handshake from the ServerHello on.
+pub(super) struct Handshake {
     suite: CipherSuite,
     client_random: [u8; 32],
     server_random: [u8; 32],
@@ -39,44 +36,35 @@ struct Common<'a> {
     identity: Option<PeerIdentity>,
     /// The last second of the session.
     session_end: u64,
+    state: State,
 }
 
-/// The server after its flight with a CertificateRequest.
-pub(crate) struct ExpectCertificate<'a> {
-    common: Common<'a>,
-    key_pair: KeyPair,
-}
-
-/// The server that waits for the client's share.
-pub(crate) struct ExpectClientKeyExchange<'a> {
-    common: Common<'a>,
-    key_pair: KeyPair,
-    /// The key of the client's certificate, if it sent one.
-    client_key: Option<PeerKey>,
-}
-
-/// The server that waits for the proof of a client's certificate.
-pub(crate) struct ExpectCertificateVerify<'a> {
-    common: Common<'a>,
-    master: MasterSecret,
-    client_key: PeerKey,
-}
-
-/// The server that waits for change_cipher_spec and Finished.
-pub(crate) struct ExpectFinished<'a> {
-    common: Common<'a>,
-    master: MasterSecret,
-    /// Our own direction's key, unless our Finished is out already, as in a resumption.
-    server_key: Option<RecordKey>,
+/// A state of the handshake, named for the message it waits for.
+// Held inline: there is no heap.
+#[allow(clippy::large_enum_variant)]
+enum State {
+    /// Nothing has been sent yet.
+    Start,
+    /// The client's certificate, which was asked for.
+    Certificate(KeyPair),
+    /// The client's share; with the key of its certificate, if it sent one.
+    ClientKeyExchange(KeyPair, Option<PeerKey>),
+    /// The proof that the client has the key of its certificate.
+    CertificateVerify(MasterSecret, PeerKey),
+    /// change_cipher_spec and Finished; with our own direction's key, unless our Finished is out already, as in a
+    /// resumption.
+    Finished(MasterSecret, Option<PendingKey>),
 }
 
 /// Answers the ClientHello: with the full handshake's flight, or with a resumption.
+#[inline(never)] // what it needs of the stack is not to lie below TLS 1.3
 pub(super) fn client_hello<'a>(
-    config: ServerConfig<'a>,
+    common: &mut Common<'a>,
     hello: &ClientHello<'_>,
     message: LastMessage<'_>,
     context: &mut Context<'_, 'a>,
-) -> Result<Option<State<'a>>, Error> {
+) -> Result<Handshake, Error> {
+    let config = &common.config;
     if !hello.compression_methods.contains(&0) {
         return Err(PeerMisbehaved::Compression.into());
     }
@@ -98,11 +86,8 @@ pub(super) fn client_hello<'a>(
     {
         *tail = DOWNGRADE_TO_TLS12;
     }
-    let mut transcript = Transcript::new();
-    transcript.add(message.whole);
-    let common = |suite| Common {
-        config,
-        transcript,
+    common.transcript.add(message.whole);
+    let new = |suite| Handshake {
         suite,
         client_random: *hello.random,
         server_random,
@@ -110,64 +95,90 @@ pub(super) fn client_hello<'a>(
         extended: hello.extended_master_secret,
         ticket: hello.session_ticket.is_some() && config.tickets.is_some() && hello.extended_master_secret,
         identity: None,
-        session_end: session_end(&config),
+        session_end: session_end(config),
+        state: State::Start,
     };
-    if let Some((state, master)) = find_session(&config, hello)? {
-        let mut common = common(master.suite());
-        common.identity = state.identity;
+    if let Some((state, master)) = find_session(config, hello)? {
+        let mut handshake = new(master.suite());
+        handshake.identity = state.identity;
         // The ticket goes on serving until its time is over.
-        common.ticket = false;
+        handshake.ticket = false;
         context.info.resumed = true;
-        return common.resume(hello, message, master, context);
+        handshake.resume(common, hello, message, master, context)?;
+        return Ok(handshake);
     }
-    let (suite, credentials) = choose(&config, hello)?;
-    let group = choose_group(&config, hello)?;
-    common(suite).send_flight(hello, credentials, group, context)
+    let (suite, credentials) = choose(config, hello)?;
+    let group = choose_group(config, hello)?;
+    let mut handshake = new(suite);
+    handshake.send_flight(common, hello, &credentials, group, context)?;
+    Ok(handshake)
 }
 
-impl<'a> Common<'a> {
-    fn send_flight(
-        mut self,
+impl Handshake {
+    /// Takes a message.
+    pub(super) fn handle<'a>(
+        &mut self,
+        common: &mut Common<'a>,
+        message: Message<'_>,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<Progress, Error> {
+        // The legal edges, all of them, and which messages have to end their record.
+        match (&self.state, message.kind()) {
+            (State::Certificate(_), HandshakeType::CERTIFICATE) => self.certificate(common, message, context)?,
+            (State::ClientKeyExchange(..), HandshakeType::CLIENT_KEY_EXCHANGE) => {
+                self.client_key_exchange(common, message, context)?;
+            }
+            (State::CertificateVerify(..), HandshakeType::CERTIFICATE_VERIFY) => {
+                self.certificate_verify(common, message.last()?, context)?;
+            }
+            (State::Finished(..), HandshakeType::FINISHED) => {
+                self.finished(common, message.last()?, context)?;
+                return Ok(Progress::Done);
+            }
+            _ => return Err(message.unexpected()),
+        }
+        Ok(Progress::Continues)
+    }
+
+    #[inline(never)] // as each of the following: what one needs of the stack is not to lie below the others
+    fn send_flight<'a>(
+        &mut self,
+        common: &mut Common<'a>,
         hello: &ClientHello<'_>,
-        Credentials {
+        credentials: &Credentials<'a>,
+        group: Group,
+        context: &mut Context<'_, 'a>,
+    ) -> Result<(), Error> {
+        let &Credentials {
             identity,
             scheme,
             named,
-        }: Credentials<'a>,
-        group: Group,
-        context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
+        } = credentials;
         context.info.version = Some(ProtocolVersion::TLS12);
         context.info.suite = Some(self.suite);
         context.info.group = Some(group);
         context.info.scheme = Some(scheme);
         let key_pair = KeyPair::generate(group, context.rng);
         let public = key_pair.public_value();
-        let asked = self.config.client_auth.trust().is_some();
+        let asked = common.config.client_auth.trust().is_some();
         // Schemes that sign the messages themselves are asked for where there is room for what comes until then.
         let whole = context
             .outbound
             .could_keep(identity.message_len() + FLIGHT + CLIENT_FLIGHT);
-        self.send_server_hello(hello, &[], named, context)?;
-        self.config.preferences.tell(Fact::KeyPair {
+        self.send_server_hello(common, hello, &[], named, context)?;
+        common.config.preferences.tell(Fact::KeyPair {
             group: group.id(),
             public: public.as_ref(),
         });
         let rng = &mut *context.rng;
-        let Self {
-            transcript,
-            config,
-            client_random,
-            server_random,
-            ..
-        } = &mut self;
+        let Common { config, transcript } = common;
         context.outbound.flight(transcript, |flight| {
             flight.add(|writer| certificate::certificate_tls12(writer, identity.chain))?;
             let mut params = [0; MAX_PARAMS];
             let mut params_writer = crate::codec::Writer::new(&mut params);
             tls12::emit_params(&mut params_writer, group, public.as_ref())?;
             let params = params_writer.since(0)?;
-            let content = signed_params(client_random, server_random, params)?;
+            let content = signed_params(&self.client_random, &self.server_random, params)?;
             let signature = identity
                 .key
                 .sign(scheme, &content, rng)
@@ -185,57 +196,54 @@ impl<'a> Common<'a> {
             }
             flight.add(tls12::server_hello_done)
         })?;
-        Ok(Some(if asked {
-            State::Certificate12(ExpectCertificate { common: self, key_pair })
+        self.state = if asked {
+            State::Certificate(key_pair)
         } else {
-            State::ClientKeyExchange(ExpectClientKeyExchange {
-                common: self,
-                key_pair,
-                client_key: None,
-            })
-        }))
+            State::ClientKeyExchange(key_pair, None)
+        };
+        Ok(())
     }
 
-    fn resume(
-        mut self,
+    #[inline(never)]
+    fn resume<'a>(
+        &mut self,
+        common: &mut Common<'a>,
         hello: &ClientHello<'_>,
         message: LastMessage<'_>,
         master: MasterSecret,
         context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
+    ) -> Result<(), Error> {
         context.info.version = Some(ProtocolVersion::TLS12);
         context.info.suite = Some(self.suite);
         // RFC 5077 §3.4: the client's session ID given back tells that the ticket was taken.
-        self.send_server_hello(hello, hello.session_id, false, context)?;
-        self.config.preferences.tell(Fact::Resumed);
-        self.log(&master, &[]);
+        self.send_server_hello(common, hello, hello.session_id, false, context)?;
+        common.config.preferences.tell(Fact::Resumed);
+        self.log(common, &master, &[]);
         let (client, server) = master.record_keys(&self.client_random, &self.server_random)?;
-        self.send_finished(&master, server, context)?;
+        self.send_finished(common, &master, &server, context)?;
         context.change.key_at_change_cipher_spec(message, client);
-        Ok(Some(State::Finished12(ExpectFinished {
-            common: self,
-            master,
-            server_key: None,
-        })))
+        self.state = State::Finished(master, None);
+        Ok(())
     }
 
-    fn send_server_hello(
-        &mut self,
+    fn send_server_hello<'a>(
+        &self,
+        common: &mut Common<'a>,
         hello: &ClientHello<'_>,
         session_id: &[u8],
         named: bool,
         context: &mut Context<'_, 'a>,
     ) -> Result<(), Error> {
-        let config = self.config;
+        let Common { config, transcript } = common;
         let answers = Tls12Answers {
             extended_master_secret: self.extended,
             renegotiation_info: hello.secure_renegotiation(),
             session_ticket: self.ticket,
             // RFC 5246 §7.4.1.4: no extension in the ServerHello that is not in the ClientHello.
             ec_point_formats: hello.uncompressed_points.is_some(),
-            common: answers(&config, hello, ProtocolVersion::TLS12, named, context)?,
+            common: answers(config, hello, ProtocolVersion::TLS12, named, context)?,
         };
-        context.outbound.flight(&mut self.transcript, |flight| {
+        context.outbound.flight(transcript, |flight| {
             flight.add(|writer| {
                 server_hello::server_hello_tls12(writer, &self.server_random, session_id, self.suite, &answers)
             })
@@ -243,194 +251,201 @@ impl<'a> Common<'a> {
     }
 
     /// change_cipher_spec and Finished, by which our direction changes to `key`.
+    #[inline(never)]
     fn send_finished(
-        &mut self,
+        &self,
+        common: &mut Common<'_>,
         master: &MasterSecret,
-        key: RecordKey,
-        context: &mut Context<'_, 'a>,
+        key: &PendingKey,
+        context: &mut Context<'_, '_>,
     ) -> Result<(), Error> {
         context.outbound.change_cipher_spec()?;
-        context.outbound.set_key(key);
-        let hash = self.transcript.hash(self.suite.hash())?;
+        context.outbound.set_tls12_key(key)?;
+        let hash = common.transcript.hash(self.suite.hash())?;
         let verify_data = master.verify_data(Side::Server, &hash);
-        context.outbound.flight(&mut self.transcript, |flight| {
+        context.outbound.flight(&mut common.transcript, |flight| {
             flight.add(|writer| msg::finished(writer, &verify_data))
         })?;
         let hash = hash.as_ref();
-        self.config.preferences.tell(Fact::Finished { sent: true, hash });
+        common.config.preferences.tell(Fact::Finished { sent: true, hash });
         Ok(())
     }
 
-    fn send_ticket(&mut self, master: &MasterSecret, context: &mut Context<'_, 'a>) -> Result<(), Error> {
-        let Some(tickets) = self.config.tickets.filter(|_| self.ticket) else {
+    #[inline(never)]
+    fn send_ticket(
+        &self,
+        common: &mut Common<'_>,
+        master: &MasterSecret,
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Error> {
+        let Common { config, transcript } = common;
+        let Some(tickets) = config.tickets.filter(|_| self.ticket) else {
             return Ok(());
         };
-        let lifetime = ticket_lifetime(&self.config, self.session_end);
+        let lifetime = ticket_lifetime(config, self.session_end);
         let state = SessionState {
             version: ProtocolVersion::TLS12,
             suite: self.suite,
             secret: HashOutput::new(master.as_bytes()),
-            issued: self.config.preferences.clock.now,
+            issued: config.preferences.clock.now,
             expires: self.session_end,
             server_name: self.server_name.clone(),
             identity: self.identity,
         };
         // It was promised in the ServerHello; an empty one means that there is none after all (RFC 5077 §3.3).
         let (lifetime, sealed) = match lifetime {
-            Some(lifetime) => (
-                lifetime,
-                tickets.seal(&state, &self.config.session_context(), context.rng)?,
-            ),
+            Some(lifetime) => (lifetime, tickets.seal(&state, &config.session_context(), context.rng)?),
             None => (0, heapless::Vec::new()),
         };
-        context.outbound.flight(&mut self.transcript, |flight| {
+        context.outbound.flight(transcript, |flight| {
             flight.add(|writer| ticket::emit_tls12(writer, lifetime, &sealed))
         })
     }
 
     /// `hash` is the transcript hash that went into the master secret.
-    fn log(&self, master: &MasterSecret, hash: &[u8]) {
-        let log = &self.config.preferences;
+    fn log(&self, common: &Common<'_>, master: &MasterSecret, hash: &[u8]) {
+        let log = &common.config.preferences;
         log.log_secret(Secret::Master, &self.client_random, master.as_bytes(), hash);
     }
-}
 
-impl<'a> ExpectCertificate<'a> {
-    pub(super) fn certificate(
-        mut self,
+    #[inline(never)]
+    fn certificate(
+        &mut self,
+        common: &mut Common<'_>,
         message: Message<'_>,
-        context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Error> {
         let chain = certificate::parse_tls12(message.body())?;
-        if let Some((identity, valid_until)) =
-            check_client(&self.common.config, &chain, ProtocolVersion::TLS12, context)?
-        {
-            self.common.identity = Some(identity);
-            self.common.session_end = self.common.session_end.min(valid_until);
+        if let Some((identity, valid_until)) = check_client(&common.config, &chain, ProtocolVersion::TLS12, context)? {
+            self.identity = Some(identity);
+            self.session_end = self.session_end.min(valid_until);
         }
-        if let Some(identity) = &self.common.identity {
+        if let Some(identity) = &self.identity {
             let subject = identity.subject.as_str();
-            self.common.config.preferences.tell(Fact::Trusted { subject });
+            common.config.preferences.tell(Fact::Trusted { subject });
         }
         let client_key = match chain.first() {
             Some(leaf) => Some(PeerKey::of(leaf)?),
             None => None,
         };
-        self.common.transcript.add(message.whole);
-        Ok(Some(State::ClientKeyExchange(ExpectClientKeyExchange {
-            common: self.common,
-            key_pair: self.key_pair,
-            client_key,
-        })))
+        common.transcript.add(message.whole);
+        if let State::Certificate(key_pair) = core::mem::replace(&mut self.state, State::Start) {
+            self.state = State::ClientKeyExchange(key_pair, client_key);
+        }
+        Ok(())
     }
-}
 
-impl<'a> ExpectClientKeyExchange<'a> {
-    pub(super) fn client_key_exchange(
-        mut self,
+    #[inline(never)]
+    fn client_key_exchange(
+        &mut self,
+        common: &mut Common<'_>,
         message: Message<'_>,
-        context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
-        if self.client_key.is_none() {
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Error> {
+        let State::ClientKeyExchange(key_pair, client_key) = &mut self.state else {
+            return Err(message.unexpected());
+        };
+        if client_key.is_none() {
             message.last()?;
         }
+        let client_key = client_key.take();
         let public = tls12::parse_client_key_exchange(message.body())?;
-        let premaster = self
-            .key_pair
+        let group = key_pair.group();
+        let premaster = key_pair
             .complete(public)
-            .map_err(|_| PeerMisbehaved::InvalidKeyShare(self.key_pair.group().name()))?;
-        let common = &mut self.common;
+            .map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
         common.transcript.add(message.whole);
-        common.config.preferences.tell(Fact::Shared {
-            group: self.key_pair.group().id(),
-        });
-        let master = if common.extended {
-            let session_hash = common.transcript.hash(common.suite.hash())?;
-            let master = MasterSecret::extended(common.suite, premaster.as_ref(), &session_hash);
-            common.log(&master, session_hash.as_ref());
+        common.config.preferences.tell(Fact::Shared { group: group.id() });
+        let master = if self.extended {
+            let session_hash = common.transcript.hash(self.suite.hash())?;
+            let master = MasterSecret::extended(self.suite, premaster.as_ref(), &session_hash);
+            self.log(common, &master, session_hash.as_ref());
             master
         } else {
-            let randoms = (&common.client_random, &common.server_random);
-            let master = MasterSecret::plain(common.suite, premaster.as_ref(), randoms.0, randoms.1);
-            common.log(&master, &[]);
+            let randoms = (&self.client_random, &self.server_random);
+            let master = MasterSecret::plain(self.suite, premaster.as_ref(), randoms.0, randoms.1);
+            self.log(common, &master, &[]);
             master
         };
-        match self.client_key {
-            Some(client_key) => Ok(Some(State::CertificateVerify12(ExpectCertificateVerify {
-                common: self.common,
-                master,
-                client_key,
-            }))),
-            None => ExpectFinished::after_key_exchange(self.common, master, message.last()?, context),
+        match client_key {
+            Some(client_key) => {
+                self.state = State::CertificateVerify(master, client_key);
+                Ok(())
+            }
+            None => self.await_finished(master, message.last()?, context),
         }
     }
-}
 
-impl<'a> ExpectCertificateVerify<'a> {
-    pub(super) fn certificate_verify(
-        mut self,
+    #[inline(never)]
+    fn certificate_verify(
+        &mut self,
+        common: &mut Common<'_>,
         message: LastMessage<'_>,
-        context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Error> {
+        let State::CertificateVerify(master, client_key) = &self.state else {
+            return Err(message.unexpected());
+        };
         let (scheme, signature) = certificate::parse_verify(message.body())?;
         let wrong = PeerMisbehaved::WrongSignatureScheme(scheme);
         let known = SignatureScheme::from_id(scheme).ok_or(wrong)?;
-        let transcript = &mut self.common.transcript;
-        let offered = self.common.config.preferences.schemes;
+        let transcript = &mut common.transcript;
+        let offered = common.config.preferences.schemes;
         // What is signed are the messages themselves (RFC 5246 §7.4.8), of which not more than hashes may be kept.
         match known.prehash() {
             Some(hash) => {
                 let hash = transcript.hash(hash)?;
-                self.client_key.check_prehashed(offered, (known, signature), &hash)?;
+                client_key.check_prehashed(offered, (known, signature), &hash)?;
             }
             None => {
                 let messages = context.outbound.kept_messages().ok_or(wrong)?;
-                self.client_key
-                    .check(offered, ProtocolVersion::TLS12, (scheme, signature), messages)?;
+                client_key.check(offered, ProtocolVersion::TLS12, (scheme, signature), messages)?;
             }
         }
         context.outbound.forget_messages();
         transcript.add(message.whole);
-        ExpectFinished::after_key_exchange(self.common, self.master, message, context)
+        let master = master.clone();
+        self.await_finished(master, message, context)
     }
-}
 
-impl<'a> ExpectFinished<'a> {
-    fn after_key_exchange(
-        common: Common<'a>,
+    /// Waits for change_cipher_spec and Finished.
+    #[inline(never)]
+    fn await_finished(
+        &mut self,
         master: MasterSecret,
         message: LastMessage<'_>,
-        context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
-        let (client, server) = master.record_keys(&common.client_random, &common.server_random)?;
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Error> {
+        let (client, server) = master.record_keys(&self.client_random, &self.server_random)?;
         context.change.key_at_change_cipher_spec(message, client);
-        Ok(Some(State::Finished12(Self {
-            common,
-            master,
-            server_key: Some(server),
-        })))
+        self.state = State::Finished(master, Some(server));
+        Ok(())
     }
 
-    pub(super) fn finished(
-        mut self,
+    #[inline(never)]
+    fn finished(
+        &mut self,
+        common: &mut Common<'_>,
         message: LastMessage<'_>,
-        context: &mut Context<'_, 'a>,
-    ) -> Result<Option<State<'a>>, Error> {
+        context: &mut Context<'_, '_>,
+    ) -> Result<(), Error> {
+        let State::Finished(master, server_key) = &self.state else {
+            return Err(message.unexpected());
+        };
         let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
-        let hash = self.common.transcript.hash(self.common.suite.hash())?;
-        if !self.master.is_finished(Side::Client, &hash, verify_data) {
+        let hash = common.transcript.hash(self.suite.hash())?;
+        if !master.is_finished(Side::Client, &hash, verify_data) {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
-        context.info.peer = self.common.identity;
+        context.info.peer = self.identity;
         let hash = hash.as_ref();
-        let preferences = &self.common.config.preferences;
-        preferences.tell(Fact::Finished { sent: false, hash });
-        self.common.transcript.add(message.whole);
-        if let Some(key) = self.server_key {
-            self.common.send_ticket(&self.master, context)?;
-            self.common.send_finished(&self.master, key, context)?;
+        common.config.preferences.tell(Fact::Finished { sent: false, hash });
+        common.transcript.add(message.whole);
+        if let Some(key) = server_key {
+            self.send_ticket(common, master, context)?;
+            self.send_finished(common, master, key, context)?;
         }
-        Ok(None)
+        Ok(())
     }
 }
 

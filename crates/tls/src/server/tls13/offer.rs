@@ -1,0 +1,154 @@
+//! What a ClientHello of TLS 1.3 offers, and what is chosen of it: suite, group, session.
+
+use crate::codec::U16List;
+use crate::config::ServerConfig;
+use crate::crypto::hash::{HashAlgorithm, HashOutput};
+use crate::crypto::kx::Group;
+use crate::crypto::suite::CipherSuite;
+use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
+use crate::msg::client_hello::{ClientHello, KeyShares};
+use crate::registry::{ExtensionType, ProtocolVersion};
+use crate::session::SessionState;
+
+use super::super::session_suffices;
+
+/// How many of a client's PSKs are looked at.
+const MAX_PSKS: usize = 4;
+
+/// What a ClientHello has to hold for a key exchange in TLS 1.3 (RFC 8446 §9.2).
+pub(super) struct Offer<'a> {
+    groups: U16List<'a>,
+    pub(super) key_shares: KeyShares<'a>,
+}
+
+impl<'a> Offer<'a> {
+    pub(super) fn check(hello: &ClientHello<'a>) -> Result<Self, Error> {
+        if hello.compression_methods != [0] {
+            return Err(PeerMisbehaved::Compression.into());
+        }
+        if hello.psks.is_some() && hello.psk_modes.is_none() {
+            return Err(PeerMisbehaved::MissingExtension(ExtensionType::PSK_KEY_EXCHANGE_MODES).into());
+        }
+        let groups = hello
+            .supported_groups
+            .ok_or(PeerMisbehaved::MissingExtension(ExtensionType::SUPPORTED_GROUPS))?;
+        let key_shares = hello
+            .key_shares
+            .ok_or(PeerMisbehaved::MissingExtension(ExtensionType::KEY_SHARE))?;
+        if hello.psks.is_none() && hello.signature_algorithms.is_none() {
+            return Err(PeerMisbehaved::MissingExtension(ExtensionType::SIGNATURE_ALGORITHMS).into());
+        }
+        if let Some(group) = key_shares.first_outside(groups) {
+            return Err(PeerMisbehaved::KeyShareOutsideGroups(group).into());
+        }
+        Ok(Self { groups, key_shares })
+    }
+}
+
+pub(super) fn choose_suite(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<CipherSuite, Error> {
+    let common =
+        |suite: &CipherSuite| suite.version() == ProtocolVersion::TLS13 && hello.cipher_suites.contains(suite.id());
+    Ok(config
+        .preferences
+        .suites
+        .iter()
+        .copied()
+        .find(common)
+        .ok_or(PeerIncompatible::CipherSuite)?)
+}
+
+/// The group, and the client's share for it. A group with a share goes before a better one that costs a round trip.
+pub(super) fn choose_group<'m>(
+    config: &ServerConfig<'_>,
+    offer: &Offer<'m>,
+) -> Result<(Group, Option<&'m [u8]>), Error> {
+    let common = || {
+        config
+            .preferences
+            .groups
+            .iter()
+            .copied()
+            .filter(|group| offer.groups.contains(group.id()))
+    };
+    common()
+        .find_map(|group| offer.key_shares.get(group.id()).map(|public| (group, Some(public))))
+        .or_else(|| common().next().map(|group| (group, None)))
+        .ok_or(PeerIncompatible::Group.into())
+}
+
+/// What `pre_shared_key` of the first ClientHello held. The second may drop PSKs only where the suite rules them out, and
+/// may add none (RFC 8446 §4.1.2).
+pub(super) enum FirstPsks {
+    /// It was not there.
+    Absent,
+    /// Nothing that could be resumed with this suite.
+    Unfit,
+    /// A session that could be: the hash of its identity.
+    Fit(HashOutput),
+}
+
+impl FirstPsks {
+    pub(super) fn of(config: &ServerConfig<'_>, suite: CipherSuite, hello: &ClientHello<'_>) -> Self {
+        if hello.psks.is_none() {
+            return Self::Absent;
+        }
+        match sessions(config, suite, hello).next() {
+            Some(session) => Self::Fit(HashAlgorithm::Sha256.hash(session.identity)),
+            None => Self::Unfit,
+        }
+    }
+
+    pub(super) fn check(&self, second: &ClientHello<'_>) -> Result<(), Error> {
+        let kept = match (self, second.psks) {
+            (Self::Absent, psks) => psks.is_none(),
+            (Self::Unfit, _) => true,
+            (Self::Fit(_), None) => false,
+            (Self::Fit(first), Some(psks)) => psks
+                .iter()
+                .any(|(identity, _)| HashAlgorithm::Sha256.hash(identity).as_ref() == first.as_ref()),
+        };
+        if kept {
+            Ok(())
+        } else {
+            Err(PeerMisbehaved::ChangedClientHello.into())
+        }
+    }
+}
+
+/// A session in a client's offer, its binder not checked yet.
+pub(super) struct Offered<'m> {
+    identity: &'m [u8],
+    pub(super) binder: &'m [u8],
+    pub(super) resumed: Resumed,
+}
+
+/// The sessions of a client's offer that could be resumed with `suite`.
+pub(super) fn sessions<'m>(
+    config: &ServerConfig<'_>,
+    suite: CipherSuite,
+    hello: &ClientHello<'m>,
+) -> impl Iterator<Item = Offered<'m>> {
+    let psks = hello.psks.filter(|_| hello.psk_dhe_ke());
+    let offers = psks.into_iter().flat_map(|psks| (0..).zip(psks.iter().take(MAX_PSKS)));
+    offers.filter_map(move |(number, (identity, binder))| {
+        let state = config
+            .tickets?
+            .open(identity, || config.session_context(), config.preferences.clock.now)?;
+        let fits = state.version == ProtocolVersion::TLS13
+            && state.suite.hash() == suite.hash()
+            && state.is_for(hello.server_name)
+            && session_suffices(config, state.identity.as_ref());
+        fits.then_some(Offered {
+            identity,
+            binder,
+            resumed: Resumed { number, state },
+        })
+    })
+}
+
+/// A session that the client proved to know.
+pub(super) struct Resumed {
+    /// Its number in the client's offer.
+    pub(super) number: u16,
+    pub(super) state: SessionState,
+}
