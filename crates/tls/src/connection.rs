@@ -360,6 +360,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Gives the message that waits to the handshake.
+    #[inline(never)] // what a record needs of the stack is not to lie below it
     fn handle_message(&mut self, rng: &mut dyn CryptoRng) -> Result<(), Error> {
         let message = self.receiver.message()?;
         // RFC 5246 §7.1: change_cipher_spec goes before the message that is protected by what it changes to.
@@ -520,6 +521,7 @@ impl<'a> Receiver<'a> {
     }
 
     /// Takes the message that waits: everything that may come after the handshake.
+    #[inline(never)] // what a ticket needs of the stack is not to lie below a handshake
     fn handle_message(&mut self, link: &Link) -> Result<(), Error> {
         let message = self.message()?;
         let length = message.whole.len();

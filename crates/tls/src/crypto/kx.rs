@@ -113,19 +113,29 @@ impl Group {
     /// When `peer` is not a public value of the group: the wrong length, a point off the curve or in another form than
     /// the uncompressed one, an encapsulation key out of range, or one that makes the X25519 secret all zero.
     pub fn respond(self, peer: &[u8], rng: &mut dyn CryptoRng) -> Result<(PublicValue, SharedSecret), CryptoError> {
+        let mut public = PublicValue::empty();
+        let shared = self.respond_into(peer, rng, &mut public)?;
+        Ok((public, shared))
+    }
+
+    /// As [`Group::respond`], with the public value where the caller has room for it: it may be longer than a kilobyte, and
+    /// would lie on the stack several times over.
+    pub(crate) fn respond_into(
+        self,
+        peer: &[u8],
+        rng: &mut dyn CryptoRng,
+        public: &mut PublicValue,
+    ) -> Result<SharedSecret, CryptoError> {
         #[cfg(feature = "mlkem")]
         if let Self::X25519MlKem768 = self {
             let (key, peer) = peer.split_at_checked(mlkem::ENCAPSULATION_KEY).ok_or(CryptoError)?;
-            let (ciphertext, shared) = mlkem::encapsulate(key, rng)?;
-            let (x25519_public, x25519_shared) = Self::X25519.respond(peer, rng)?;
-            return Ok((
-                PublicValue::joined(&ciphertext, x25519_public.as_ref()),
-                SharedSecret::joined(shared.as_ref(), x25519_shared.as_ref()),
-            ));
+            let shared = mlkem::encapsulate(key, rng, public)?;
+            let x25519_shared = Self::X25519.respond_into(peer, rng, public)?;
+            return Ok(SharedSecret::joined(shared.as_ref(), x25519_shared.as_ref()));
         }
         let ours = KeyPair::generate(self, rng);
-        let public = ours.public_value();
-        Ok((public, ours.complete(peer)?))
+        ours.put_public_value(public);
+        ours.complete(peer)
     }
 }
 
@@ -178,16 +188,22 @@ impl KeyPair {
 
     /// What goes to the peer.
     pub fn public_value(&self) -> PublicValue {
+        let mut public = PublicValue::empty();
+        self.put_public_value(&mut public);
+        public
+    }
+
+    fn put_public_value(&self, public: &mut PublicValue) {
         match &self.0 {
             #[cfg(feature = "mlkem")]
-            Private::X25519MlKem768(seed, x25519) => PublicValue::joined(
-                &mlkem::encapsulation_key(seed),
-                &x25519_dalek::PublicKey::from(x25519).to_bytes(),
-            ),
-            Private::X25519(secret) => PublicValue::new(&x25519_dalek::PublicKey::from(secret).to_bytes()),
-            Private::Secp256r1(secret) => PublicValue::new(secret.public_key().to_sec1_point(false).as_bytes()),
+            Private::X25519MlKem768(seed, x25519) => {
+                mlkem::put_encapsulation_key(seed, public);
+                public.push(x25519_dalek::PublicKey::from(x25519).as_bytes());
+            }
+            Private::X25519(secret) => public.push(x25519_dalek::PublicKey::from(secret).as_bytes()),
+            Private::Secp256r1(secret) => public.push(secret.public_key().to_sec1_point(false).as_bytes()),
             #[cfg(feature = "p384")]
-            Private::Secp384r1(secret) => PublicValue::new(secret.public_key().to_sec1_point(false).as_bytes()),
+            Private::Secp384r1(secret) => public.push(secret.public_key().to_sec1_point(false).as_bytes()),
         }
     }
 
@@ -252,15 +268,14 @@ pub struct PublicValue {
 }
 
 impl PublicValue {
-    fn new(bytes: &[u8]) -> Self {
-        Self::joined(bytes, &[])
+    pub(crate) const fn empty() -> Self {
+        Self {
+            bytes: heapless::Vec::new(),
+        }
     }
 
-    // Every public value above is at most MAX_PUBLIC bytes long.
-    fn joined(first: &[u8], second: &[u8]) -> Self {
-        Self {
-            bytes: first.iter().chain(second).copied().take(MAX_PUBLIC).collect(),
-        }
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let _ = self.bytes.extend_from_slice(bytes); // every public value above is at most MAX_PUBLIC bytes long
     }
 }
 

@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::CryptoError;
-use super::kx::SharedSecret;
+use super::kx::{PublicValue, SharedSecret};
 
 /// The length of an encapsulation key, in bytes.
 pub(super) const ENCAPSULATION_KEY: usize = 1184;
@@ -26,29 +26,32 @@ pub(super) fn seed(rng: &mut dyn CryptoRng) -> Seed {
 }
 
 #[inline(never)]
-pub(super) fn encapsulation_key(seed: &Seed) -> [u8; ENCAPSULATION_KEY] {
+pub(super) fn put_encapsulation_key(seed: &Seed, public: &mut PublicValue) {
     let key = DecapsulationKey::<MlKem768>::new(seed);
-    key.encapsulation_key().to_bytes().into()
+    public.push(&key.encapsulation_key().to_bytes());
 }
 
+/// Puts the ciphertext into `public`.
 #[inline(never)]
 pub(super) fn encapsulate(
     key: &[u8],
     rng: &mut dyn CryptoRng,
-) -> Result<([u8; CIPHERTEXT], SharedSecret), CryptoError> {
+    public: &mut PublicValue,
+) -> Result<SharedSecret, CryptoError> {
     let key = key.try_into().map_err(|_| CryptoError)?;
     // FIPS 203 §7.2: the modulus check is made here.
-    let key = EncapsulationKey::<MlKem768>::new(&key).map_err(|_| CryptoError)?;
+    let key = EncapsulationKey::<MlKem768>::new(key).map_err(|_| CryptoError)?;
     let (ciphertext, shared) = key.encapsulate_with_rng(rng);
     let shared = Zeroizing::new(shared);
-    Ok((ciphertext.into(), SharedSecret::new(&shared)))
+    public.push(&ciphertext);
+    Ok(SharedSecret::new(&shared))
 }
 
 #[inline(never)]
 pub(super) fn decapsulate(seed: &Seed, ciphertext: &[u8]) -> Result<SharedSecret, CryptoError> {
     let ciphertext = ciphertext.try_into().map_err(|_| CryptoError)?;
     let key = DecapsulationKey::<MlKem768>::new(seed);
-    let shared = Zeroizing::new(key.decapsulate(&ciphertext));
+    let shared = Zeroizing::new(key.decapsulate(ciphertext));
     Ok(SharedSecret::new(&shared))
 }
 
@@ -66,8 +69,10 @@ mod tests {
         }
         let mut rng = Script((0..=255).collect());
         let seed = wiped(seed(&mut rng));
-        let (ciphertext, shared) = encapsulate(&encapsulation_key(&seed), &mut rng).unwrap();
-        let same = wiped(decapsulate(&seed, &ciphertext).unwrap());
+        let (mut key, mut ciphertext) = (PublicValue::empty(), PublicValue::empty());
+        put_encapsulation_key(&seed, &mut key);
+        let shared = encapsulate(key.as_ref(), &mut rng, &mut ciphertext).unwrap();
+        let same = wiped(decapsulate(&seed, ciphertext.as_ref()).unwrap());
         assert_eq!(wiped(shared).as_ref(), same.as_ref());
     }
 }

@@ -222,13 +222,7 @@ impl Check {
             #[cfg(feature = "p384")]
             Self::P384(hash) => hash.of(message, |hash| verify_p384(key, hash, signature)),
             #[cfg(feature = "ed25519")]
-            Self::Ed25519 => {
-                let key = key.try_into().map_err(|_| CryptoError)?;
-                let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| CryptoError)?;
-                let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| CryptoError)?;
-                // Strict: points of small order, which fit several messages, are refused (RFC 8032 §8.9 leaves it open).
-                key.verify_strict(message, &signature).map_err(|_| CryptoError)
-            }
+            Self::Ed25519 => verify_ed25519(key, message, signature),
             #[cfg(feature = "rsa")]
             Self::Rsa(scheme) => super::rsa::verify(key, *scheme, message, signature),
         }
@@ -259,6 +253,9 @@ impl EcdsaHash {
     }
 }
 
+// Each curve takes kilobytes of stack, which are not to lie below the others.
+
+#[inline(never)]
 fn verify_p256(key: &[u8], hash: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
     let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
     let signature = p256::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
@@ -266,10 +263,21 @@ fn verify_p256(key: &[u8], hash: &[u8], signature: &[u8]) -> Result<(), CryptoEr
 }
 
 #[cfg(feature = "p384")]
+#[inline(never)]
 fn verify_p384(key: &[u8], hash: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
     let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| CryptoError)?;
     let signature = p384::ecdsa::Signature::from_der(signature).map_err(|_| CryptoError)?;
     key.verify_prehash(hash, &signature).map_err(|_| CryptoError)
+}
+
+#[cfg(feature = "ed25519")]
+#[inline(never)]
+fn verify_ed25519(key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+    let key = key.try_into().map_err(|_| CryptoError)?;
+    let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| CryptoError)?;
+    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| CryptoError)?;
+    // Strict: points of small order, which fit several messages, are refused (RFC 8032 §8.9 leaves it open).
+    key.verify_strict(message, &signature).map_err(|_| CryptoError)
 }
 
 /// A [`Check`], and the identifiers by which certificates ask for it.

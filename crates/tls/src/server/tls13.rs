@@ -368,9 +368,10 @@ impl Negotiated {
         authentication: &Authentication<'a>,
         context: &mut Context<'_, 'a>,
     ) -> Result<(SharedSecret, Answers<'a>), Error> {
-        let (share, shared) = self
+        let mut share = PublicValue::empty();
+        let shared = self
             .group
-            .respond(public, context.rng)
+            .respond_into(public, context.rng, &mut share)
             .map_err(|_| PeerMisbehaved::InvalidKeyShare(self.group.name()))?;
         common.config.preferences.tell(Fact::KeyPair {
             group: self.group.id(),
