@@ -24,7 +24,7 @@ use heapless::String;
 pub use limit::Limiter;
 use ring::{Record, Ring};
 
-use crate::pki::text::{ENCODED, encode};
+use crate::pki::text::Text;
 
 /// The most bytes of text in a line; what is longer ends in `…`.
 pub const MAX_LINE: usize = 240;
@@ -39,6 +39,9 @@ pub const SECURITY_RING: usize = 4 * 1024;
 pub const SECURITY: &str = "security";
 /// The most tasks that can wait for news at the same time; further ones are woken at once and wait again.
 const MAX_WAITING: usize = 4;
+
+/// The text of a line, escaped, and cut when it is full.
+type LineText = Text<MAX_LINE>;
 
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,12 +112,12 @@ pub(crate) fn panicked(info: &PanicInfo<'_>) {
     // The panic may have come from within this module.
     critical_section::with(|cs| {
         if let Ok(mut log) = LOG.borrow(cs).try_borrow_mut() {
-            let mut text = Text::new();
-            let _ = write!(text, "panic: {}", info.message());
-            if let Some(location) = info.location() {
-                let _ = write!(text, " at {location}");
-            }
-            log.push(Level::Error, 0, SECURITY, &text.finish());
+            let message = info.message();
+            let text: LineText = match info.location() {
+                Some(location) => Text::of(format_args!("panic: {message} at {location}")),
+                None => Text::of(format_args!("panic: {message}")),
+            };
+            log.push(Level::Error, 0, SECURITY, text.as_str());
         }
     });
 }
@@ -212,13 +215,12 @@ impl ::log::Log for Logger {
     fn log(&self, record: &::log::Record<'_>) {
         let level = record.level();
         // Formatted before anything is borrowed: what is formatted may log in its turn.
-        let mut text = Text::new();
-        let _ = text.write_fmt(*record.args());
-        let text = text.finish();
+        let text = LineText::of(record.args());
+        let text = text.as_str();
         let uptime = Instant::now().as_micros();
         let sink = with(|log| {
             if level <= RING_LEVEL {
-                log.push(level, uptime, record.target(), &text);
+                log.push(level, uptime, record.target(), text);
                 log.waiting.wake();
             }
             log.sink.filter(|_| level <= console_level())
@@ -226,7 +228,7 @@ impl ::log::Log for Logger {
         if let Some(sink) = sink {
             // The time in front takes up to 30 bytes.
             let mut line = String::<{ MAX_LINE + 40 }>::new();
-            let _ = write_line(&mut line, Duration::from_micros(uptime), level, &text);
+            let _ = write_line(&mut line, Duration::from_micros(uptime), level, text);
             let _ = line.push('\n');
             sink(&line);
         }
@@ -246,50 +248,6 @@ fn write_line(out: &mut impl Write, uptime: Duration, level: Level, text: &str) 
         Level::Trace => out.write_str("trace: ")?,
     }
     out.write_str(text)
-}
-
-/// A line in the making: escaped, and cut when it is full.
-struct Text {
-    text: String<MAX_LINE>,
-    cut: bool,
-}
-
-const ELLIPSIS: &str = "…";
-
-impl Text {
-    fn new() -> Self {
-        Self {
-            text: String::new(),
-            cut: false,
-        }
-    }
-
-    fn add(&mut self, piece: &str) {
-        self.cut |= self.text.len() + piece.len() > MAX_LINE - ELLIPSIS.len();
-        if !self.cut {
-            // It fits, as just checked.
-            let _ = self.text.push_str(piece);
-        }
-    }
-
-    fn finish(mut self) -> String<MAX_LINE> {
-        if self.cut {
-            let _ = self.text.push_str(ELLIPSIS);
-        }
-        self.text
-    }
-}
-
-impl Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            self.add(encode(c, &mut [0; ENCODED]));
-            if self.cut {
-                break;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

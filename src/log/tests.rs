@@ -7,9 +7,7 @@ use std::string::ToString;
 use std::vec::Vec;
 
 fn text(args: fmt::Arguments<'_>) -> std::string::String {
-    let mut text = Text::new();
-    text.write_fmt(args).unwrap();
-    text.finish().to_string()
+    LineText::of(args).to_string()
 }
 
 #[test]
@@ -28,7 +26,7 @@ fn a_long_line_is_cut_at_a_character() {
     assert!(cut.len() <= MAX_LINE && cut.ends_with("é…"), "{cut}");
     let escapes = text(format_args!("{}", "\x01".repeat(MAX_LINE)));
     assert!(escapes.ends_with("\\u{1}…"), "{escapes}");
-    let fits = "x".repeat(MAX_LINE - ELLIPSIS.len());
+    let fits = "x".repeat(MAX_LINE);
     assert_eq!(text(format_args!("{fits}")), fits);
 }
 

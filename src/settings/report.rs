@@ -5,6 +5,7 @@ use core::fmt::{self, Display, Write};
 use postern::config::Choice as _;
 use postern::pki::cert::{Certificate, Date};
 use postern::pki::crl::Crl;
+use postern::pki::text::Hex;
 
 use super::generation::Generation;
 use super::time::now;
@@ -113,7 +114,7 @@ impl Display for Whose<'_> {
             [0, rest @ ..] if !rest.is_empty() => rest,
             serial => serial,
         };
-        serial.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        Hex(serial).fmt(f)?;
         let Date(until) = certificate.not_after;
         let verdict = if until < now().now { "expired" } else { "good until" };
         write!(f, ", {verdict} {}", certificate.not_after)

@@ -8,6 +8,7 @@ use postern::crypto::key::SigningKey;
 use postern::machine::{clock, entropy};
 use postern::pki::cert::{Certificate, Date};
 use postern::pki::crl::{self, Crl};
+use postern::pki::text::Hex;
 use postern::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, SignedCrls, Trust, root_fault, subject_of};
 use postern::serve::secure::Mutual;
 use postern::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig};
@@ -469,13 +470,5 @@ struct LogSecrets;
 impl KeyLog for LogSecrets {
     fn log(&self, label: &str, client_random: &[u8; 32], secret: &[u8]) {
         ::log::info!("{KEY_LOG}{label} {} {}", Hex(client_random), Hex(secret));
-    }
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl core::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

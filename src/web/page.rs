@@ -3,10 +3,12 @@
 use core::fmt::{self, Write};
 use core::net::SocketAddrV4;
 
+use base64ct::{Base64, Encoding as _};
+
 use super::chunk::Chunk;
 use crate::crypto::hash::HashAlgorithm;
 use crate::endpoint::traces::Narrator;
-use crate::pki::text::Count;
+use crate::pki::text::{Count, Hex};
 use crate::tls::trace::{By, Item, Meaning, Sort, Step, Story, Summary};
 
 /// How the page looks, in the light and in the dark.
@@ -204,7 +206,7 @@ fn preview(story: &Story<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Resu
     let more = if step.length > bytes.len() { " &hellip;" } else { "" };
     write!(
         out,
-        "<code class=\"preview\" aria-hidden=\"true\">{}{more}</code>",
+        "<code class=\"preview\" aria-hidden=\"true\">{:#}{more}</code>",
         Hex(&bytes)
     )
 }
@@ -252,7 +254,7 @@ fn show_item(item: &Item<'_>, open: &mut u8, out: &mut dyn Write) -> fmt::Result
     }
     if !bytes.is_empty() {
         let front = bytes.get(..SHORT.min(bytes.len())).unwrap_or_default();
-        write!(out, "<code>{}", Hex(front))?;
+        write!(out, "<code>{:#}", Hex(front))?;
         if long {
             write!(out, " &hellip; <i>{} bytes</i>", bytes.len())?;
         }
@@ -269,7 +271,7 @@ fn show_item(item: &Item<'_>, open: &mut u8, out: &mut dyn Write) -> fmt::Result
         write!(out, "<p>{}</p>", Escaped(note))?;
     }
     if long {
-        write!(out, "<code class=\"all\">{}</code>", Hex(bytes))?;
+        write!(out, "<code class=\"all\">{:#}</code>", Hex(bytes))?;
     }
     writeln!(out, "</{tag}>")
 }
@@ -320,27 +322,12 @@ impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hash = HashAlgorithm::Sha256.hash(STYLE.as_bytes());
         f.write_str("Content-Security-Policy: default-src 'none'; style-src 'sha256-")?;
-        base64(hash.as_ref(), f)?;
+        f.write_str(Base64::encode(hash.as_ref(), &mut [0; 44]).map_err(|_| fmt::Error)?)?;
         f.write_str(
             "'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\nPermissions-Policy: \
              interest-cohort=()\r\n",
         )
     }
-}
-
-/// Base64 with padding (RFC 4648 §4).
-fn base64(bytes: &[u8], out: &mut dyn Write) -> fmt::Result {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for group in bytes.chunks(3) {
-        let byte = |index: usize| group.get(index).copied().map_or(0, u32::from);
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let digit = usize::try_from(word >> (18 - 6 * place) & 63).unwrap_or_default();
-            let digit = DIGITS.get(digit).copied().unwrap_or(b'=');
-            out.write_char(if place > group.len() { '=' } else { char::from(digit) })?;
-        }
-    }
-    Ok(())
 }
 
 /// A text in which nothing is a tag or the end of an attribute: it may come from the peer.
@@ -377,39 +364,10 @@ impl fmt::Display for Breakable<'_> {
     }
 }
 
-/// Bytes in hexadecimal, with blanks.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            let blank = if index > 0 { " " } else { "" };
-            write!(f, "{blank}{byte:02x}")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use std::string::{String, ToString};
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-            ("\u{fb}\u{ff}", "w7vDvw=="),
-        ] {
-            let mut out = String::new();
-            base64(bytes.as_bytes(), &mut out).unwrap();
-            assert_eq!(out, text);
-        }
-    }
 
     #[test]
     fn nothing_of_a_peer_is_a_tag() {

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::pki::text::Hex(bytes).to_string()
     }
 
     #[test]

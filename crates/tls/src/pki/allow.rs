@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use super::text::Hex;
+
 /// The longest subject that can be allowed, in bytes: a longer one is cut where it is remembered, and could be taken for
 /// another.
 pub const MAX_ALLOWED_SUBJECT: usize = 93;
@@ -28,10 +30,8 @@ impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(KEY_HASH_PREFIX)?;
         let digits = f.precision().unwrap_or(64);
-        self.0
-            .iter()
-            .take(digits / 2)
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        let shown = self.0.get(..digits / 2).unwrap_or(&self.0);
+        write!(f, "{}", Hex(shown))
     }
 }
 

@@ -11,6 +11,7 @@ use super::cert::{
 };
 use super::error::CertificateError;
 use super::signed;
+use super::text::Hex;
 use super::usage::Usage;
 use super::work::Work;
 
@@ -407,8 +408,7 @@ impl fmt::Display for CrlNumber<'_> {
                 .fold(0, |number, digit| number << 8 | u64::from(*digit));
             return number.fmt(f);
         }
-        f.write_str("0x")?;
-        self.digits.iter().try_for_each(|digit| write!(f, "{digit:02x}"))
+        write!(f, "0x{}", Hex(self.digits))
     }
 }
 

@@ -5,7 +5,8 @@ use core::fmt::{self, Write};
 /// What a text that was cut ends in.
 const ELLIPSIS: &str = "…";
 
-/// A text of at most `N` bytes of UTF-8 (`N` is at most 255), held inline. What is too long is cut, and ends in `…`.
+/// A text of at most `N` bytes of UTF-8 (`N` is at most 255), held inline. What is too long is cut at the end
+/// of a character, and ends in `…`.
 ///
 /// It may come from a peer and go to a terminal: control characters, and those that turn the direction of writing, are
 /// escaped as `\u{1b}`.
@@ -13,6 +14,8 @@ const ELLIPSIS: &str = "…";
 pub struct Text<const N: usize = 96> {
     bytes: [u8; N],
     len: u8,
+    /// The end of the last character, encoded, behind which there is room for the ellipsis.
+    kept: u8,
 }
 
 impl<const N: usize> Text<N> {
@@ -24,7 +27,11 @@ impl<const N: usize> Text<N> {
     /// The front of what `value` displays.
     pub fn of(value: impl fmt::Display) -> Self {
         const { assert!(N <= u8::MAX as usize && N >= ELLIPSIS.len()) };
-        let mut text = Self { bytes: [0; N], len: 0 };
+        let mut text = Self {
+            bytes: [0; N],
+            len: 0,
+            kept: 0,
+        };
         // Fails when the text is full, which is no error.
         let _ = write!(text, "{value}");
         text
@@ -50,30 +57,17 @@ impl<const N: usize> Text<N> {
         self.len = u8::try_from(end).map_err(|_| fmt::Error)?;
         Ok(())
     }
-
-    /// Makes room for the ellipsis, and writes it.
-    fn cut(&mut self) {
-        let most = N.saturating_sub(ELLIPSIS.len());
-        let kept = self
-            .as_str()
-            .char_indices()
-            .map(|(at, _)| at)
-            .take_while(|&at| at <= most);
-        let kept = kept.last().unwrap_or(0);
-        self.len = if usize::from(self.len) <= most {
-            self.len
-        } else {
-            u8::try_from(kept).unwrap_or(0)
-        };
-        let _ = self.push(ELLIPSIS);
-    }
 }
 
 impl<const N: usize> Write for Text<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for letter in text.chars() {
+            if usize::from(self.len) + ELLIPSIS.len() <= N {
+                self.kept = self.len;
+            }
             if self.push(encode(letter, &mut [0; ENCODED])).is_err() {
-                self.cut();
+                self.len = self.kept;
+                self.push(ELLIPSIS)?;
                 return Err(fmt::Error);
             }
         }
@@ -108,6 +102,22 @@ impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(number, noun) = self;
         write!(f, "{number} {noun}{}", if *number == 1 { "" } else { "s" })
+    }
+}
+
+/// Bytes in hexadecimal: `0a1b`, or `0a 1b` by `{:#}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            if index > 0 && f.alternate() {
+                f.write_char(' ')?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
     }
 }
 
@@ -167,7 +177,16 @@ mod tests {
         assert_eq!(Text::<3>::new("abcd").as_str(), "…");
         assert_eq!(Text::<8>::new("abcd中中").as_str(), "abcd…");
         assert_eq!(Text::<9>::new("abcdef\u{1b}").as_str(), "abcdef…");
+        assert_eq!(Text::<16>::new("abcdef\u{1b}\u{1b}").as_str(), "abcdef\\u{1b}…");
+        assert_eq!(Text::<15>::new("abcdef\u{1b}\u{1b}").as_str(), "abcdef\\u{1b}…");
+        assert_eq!(Text::<14>::new("abcdef\u{1b}\u{1b}").as_str(), "abcdef…");
         assert_eq!(Text::<96>::new(&"x".repeat(500)).as_str().len(), 96);
+    }
+
+    #[test]
+    fn bytes_are_shown_in_hexadecimal() {
+        let hex = Hex(&[0x0a, 0xff, 0]);
+        assert_eq!(std::format!("{hex} {hex:#} {}", Hex(&[])), "0aff00 0a ff 00 ");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use der::asn1::ObjectIdentifier;
 use der::{Decode, Reader, SliceReader, Tag};
 
 use super::{CertError, outer, rest, sequence, tagged};
-use crate::pki::text::needs_escape;
+use crate::pki::text::{Hex, needs_escape};
 
 /// The most relative distinguished names in a name.
 pub const MAX_RDNS: usize = 32;
@@ -204,11 +204,7 @@ fn write_attribute(f: &mut fmt::Formatter<'_>, oid: ObjectIdentifier, der: &[u8]
         }
         _ => {}
     }
-    f.write_char('#')?;
-    for byte in der {
-        write!(f, "{byte:02x}")?;
-    }
-    Ok(())
+    write!(f, "#{}", Hex(der))
 }
 
 /// Writes a value with the escapes of RFC 4514 §2.4.
