@@ -1,6 +1,8 @@
 //! The real-time clock of the PC (MC146818): a date from eight registers.
 
 use core::fmt;
+use core::time::Duration;
+use der::DateTime;
 use x86_64::instructions::port::Port;
 
 /// Seconds since 1970 by the RTC, or `None` where there is none or it holds no date. `century`: the register that
@@ -18,74 +20,28 @@ pub fn read(century: u8) -> Option<u64> {
     None
 }
 
-/// A date of the Gregorian calendar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Date {
-    /// The year, such as 2026.
-    pub year: u64,
-    /// 1 to 12.
-    pub month: u8,
-    /// 1 to 31.
-    pub day: u8,
-    /// 0 to 23.
-    pub hour: u8,
-    /// 0 to 59.
-    pub minute: u8,
-    /// 0 to 59.
-    pub second: u8,
-}
+/// A date and time in UTC, displayed like `2024-02-29 23:34:56`.
+pub struct Date(DateTime);
 
 impl Date {
-    /// The date at `seconds` since 1970.
+    /// The date at `seconds` since 1970, or the last of the year 9999.
     pub fn of(seconds: u64) -> Self {
-        // Years begin in March here, so that a leap day is the last of a year (days from 0000-03-01).
-        let days = seconds / 86_400 + 719_468;
-        let (era, day) = (days / 146_097, days % 146_097);
-        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-        let day = day - (365 * year + year / 4 - year / 100);
-        let month = (5 * day + 2) / 153;
-        let clock = seconds % 86_400;
-        Self {
-            year: 400 * era + year + u64::from(month >= 10),
-            month: if month < 10 { month + 3 } else { month - 9 } as u8,
-            day: (day - (153 * month + 2) / 5 + 1) as u8,
-            hour: (clock / 3600) as u8,
-            minute: (clock / 60 % 60) as u8,
-            second: (clock % 60) as u8,
-        }
-    }
-
-    /// Seconds since 1970; `None` if there is no such date, or it lies before.
-    pub fn seconds(&self) -> Option<u64> {
-        let months = 1..=12;
-        if self.hour > 23 || self.minute > 59 || self.second > 59 || self.year < 1970 || self.year > 9999 {
-            return None;
-        }
-        if !months.contains(&self.month) || self.day == 0 {
-            return None;
-        }
-        let (year, month) = (self.year - u64::from(self.month < 3), u64::from(self.month + 9) % 12);
-        let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + u64::from(self.day) - 1;
-        let seconds = (days.checked_sub(719_468)?) * 86_400
-            + u64::from(self.hour) * 3600
-            + u64::from(self.minute) * 60
-            + u64::from(self.second);
-        // The 31st of a month of 30 days comes out as another date.
-        (Self::of(seconds) == *self).then_some(seconds)
+        Self(DateTime::from_unix_duration(Duration::from_secs(seconds)).unwrap_or(DateTime::INFINITY))
     }
 }
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}-{:02} ", self.year, self.month, self.day)?;
-        write!(f, "{:02}:{:02}:{:02}", self.hour, self.minute, self.second)
+        let Self(date) = self;
+        write!(f, "{:04}-{:02}-{:02} ", date.year(), date.month(), date.day())?;
+        write!(f, "{:02}:{:02}:{:02}", date.hour(), date.minutes(), date.seconds())
     }
 }
 
 /// How often to look for two readings that agree.
 const ATTEMPTS: u32 = 8;
 /// How often to look whether an update has ended; it takes 2 ms at the most, and a look about a microsecond.
-const PATIENCE: u32 = 10_000;
+const UPDATE_POLLS: u32 = 10_000;
 /// Register A: an update is in progress.
 const UPDATING: u8 = 0x80;
 /// Register B: 24 hours rather than 12.
@@ -110,10 +66,10 @@ struct Registers {
 
 impl Registers {
     fn read(century: u8) -> Option<Self> {
-        let mut patience = PATIENCE;
+        let mut polls = UPDATE_POLLS;
         while cmos(0x0a) & UPDATING != 0 {
-            patience -= 1;
-            if patience == 0 {
+            polls -= 1;
+            if polls == 0 {
                 return None;
             }
         }
@@ -149,15 +105,15 @@ impl Registers {
             .and_then(number)
             .filter(|century| (19..=21).contains(century))
             .unwrap_or(20);
-        let date = Date {
-            year: 100 * u64::from(century) + u64::from(number(self.year).filter(|&year| year < 100)?),
-            month: number(self.month)?,
-            day: number(self.day)?,
+        let date = DateTime::new(
+            100 * u16::from(century) + u16::from(number(self.year).filter(|&year| year < 100)?),
+            number(self.month)?,
+            number(self.day)?,
             hour,
-            minute: number(self.minute)?,
-            second: number(self.second)?,
-        };
-        date.seconds()
+            number(self.minute)?,
+            number(self.second)?,
+        );
+        Some(date.ok()?.unix_duration().as_secs())
     }
 }
 
@@ -211,7 +167,7 @@ mod tests {
                 ..EVENING
             }
             .decode()
-            .map(|s| Date::of(s).hour)
+            .map(|s| Date::of(s).0.hour())
         };
         assert_eq!(at(0x12), Some(0));
         assert_eq!(at(0x01), Some(1));
@@ -229,7 +185,7 @@ mod tests {
                 ..EVENING
             }
             .decode()
-            .map(|s| Date::of(s).year)
+            .map(|s| Date::of(s).0.year())
         };
         assert_eq!(year(Some(0x21)), Some(2124));
         assert_eq!(
@@ -248,7 +204,7 @@ mod tests {
                 ..EVENING
             }
             .decode()
-            .map(|s| Date::of(s).year)
+            .map(|s| Date::of(s).0.year())
         };
         for (register, expected) in [(0x70, 1970), (0x80, 1980), (0x99, 1999)] {
             assert_eq!(year(Some(0x19), register), Some(expected));
@@ -298,9 +254,21 @@ mod tests {
         assert_eq!(std::format!("{}", Date::of(0)), "1970-01-01 00:00:00");
         assert_eq!(std::format!("{}", Date::of(4_107_542_399)), "2100-02-28 23:59:59");
         assert_eq!(std::format!("{}", Date::of(4_107_542_400)), "2100-03-01 00:00:00");
+        assert_eq!(std::format!("{}", Date::of(u64::MAX)), "9999-12-31 23:59:59");
         for day in 0..80_000 {
-            let date = Date::of(day * 86_400 + 4711);
-            assert_eq!(date.seconds(), Some(day * 86_400 + 4711), "{date}");
+            let seconds = day * 86_400 + 4711;
+            let Date(date) = Date::of(seconds);
+            let registers = Registers {
+                second: date.seconds(),
+                minute: date.minutes(),
+                hour: date.hour(),
+                day: date.day(),
+                month: date.month(),
+                year: (date.year() % 100) as u8,
+                century: Some((date.year() / 100) as u8),
+                status_b: HOURS_24 | BINARY,
+            };
+            assert_eq!(registers.decode(), Some(seconds), "{}", Date(date));
         }
     }
 }

@@ -7,7 +7,9 @@ use core::fmt::Write;
 use core::future::{Future, poll_fn};
 use core::net::Ipv4Addr;
 use core::task::Poll;
+use core::time::Duration;
 
+use der::DateTime;
 use heapless::String;
 use smoltcp::socket::udp;
 use smoltcp::wire::IpEndpoint;
@@ -114,7 +116,7 @@ fn format(packet: &mut String<MAX_PACKET>, level: log::Level, time: Option<u64>,
         log::Level::Info => 6,
         log::Level::Debug | log::Level::Trace => 7,
     };
-    let time = Time::from_unix(time.unwrap_or(0));
+    let time = Timestamp::from_unix(time.unwrap_or(0));
     packet.clear();
     // A host's name is far shorter than what the text leaves free; if not, the line is cut there.
     let _ = write!(packet, "<{}>{time} {host} {TAG}: ", FACILITY * 8 + severity);
@@ -125,54 +127,24 @@ fn format(packet: &mut String<MAX_PACKET>, level: log::Level, time: Option<u64>,
     }
 }
 
-/// A moment as syslog writes it: `Sep  1 05:02:33`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Time {
-    /// From 0.
-    month: u8,
-    day: u8,
-    second: u32,
-}
+/// A date as syslog writes it: `Sep  1 05:02:33`.
+struct Timestamp(DateTime);
 
-impl Time {
+impl Timestamp {
     fn from_unix(seconds: u64) -> Self {
-        let (days, second) = (seconds / 86_400, (seconds % 86_400) as u32);
-        // The Gregorian calendar repeats every 400 years of 146,097 days.
-        let mut day = (days % 146_097) as u32;
-        let mut year = 1970;
-        loop {
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            let length = if leap { 366 } else { 365 };
-            if day >= length {
-                day -= length;
-                year += 1;
-                continue;
-            }
-            let mut month = 0;
-            for length in [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-                if day < length {
-                    break;
-                }
-                day -= length;
-                month += 1;
-            }
-            return Self {
-                month,
-                day: day as u8 + 1,
-                second,
-            };
-        }
+        Self(DateTime::from_unix_duration(Duration::from_secs(seconds)).unwrap_or(DateTime::INFINITY))
     }
 }
 
-impl core::fmt::Display for Time {
+impl core::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         const MONTHS: [&str; 12] = [
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
         ];
-        let month = MONTHS.get(usize::from(self.month)).unwrap_or(&"Dec");
-        let (hour, minute, second) = (self.second / 3600, self.second / 60 % 60, self.second % 60);
-        write!(f, "{month} {:2} {hour:02}:{minute:02}:{second:02}", self.day)
+        let Self(date) = self;
+        let month = MONTHS.get(usize::from(date.month()).wrapping_sub(1)).unwrap_or(&"Dec");
+        let (hour, minute, second) = (date.hour(), date.minutes(), date.seconds());
+        write!(f, "{month} {:2} {hour:02}:{minute:02}:{second:02}", date.day())
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use postern::machine::rtc::Date;
+use der::DateTime;
 
 use super::common::machine::{Machine, Setup};
 use super::common::process::Process;
@@ -139,20 +139,14 @@ fn behind(shell: &mut Telnet) -> Duration {
     let host = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let status = shell.command("status");
     let date = status.split("date: ").nth(1).and_then(|rest| rest.split(" UTC").next());
-    let fields: Vec<u64> = date
+    let fields: Vec<u16> = date
         .expect(&status)
         .split(['-', ' ', ':'])
         .map(|field| field.parse().expect(&status))
         .collect();
-    let date = Date {
-        year: fields[0],
-        month: fields[1] as u8,
-        day: fields[2] as u8,
-        hour: fields[3] as u8,
-        minute: fields[4] as u8,
-        second: fields[5] as u8,
-    };
-    host.saturating_sub(Duration::from_secs(date.seconds().expect(&status)))
+    let field = |index: usize| u8::try_from(fields[index]).expect(&status);
+    let date = DateTime::new(fields[0], field(1), field(2), field(3), field(4), field(5)).expect(&status);
+    host.saturating_sub(date.unix_duration())
 }
 
 /// One message there and back.
