@@ -1,7 +1,11 @@
-//! PCI: who is there, their registers, and their interrupts.
+//! PCI: enumeration of functions, their BARs, and their interrupts.
 //!
 //! Configuration space is reached through the ports of mechanism #1 (PCI 3.0, 3.2.2.3.2), which every chipset with
-//! PCI has; its first 256 bytes hold all that is wanted here. Firmware has given the BARs their addresses.
+//! PCI has; its first 256 bytes hold all that is needed here. Firmware has given the BARs their addresses.
+//!
+//! The types of `virtio-drivers` serve here too, its enumeration does not: it reads all eight functions of a device
+//! without the multi-function bit, ignores bridges, follows a circular capability list for ever, and switches decoding off
+//! and on for each BAR.
 
 use super::interrupts::Interrupt;
 use super::memory::{Range, Registers};
@@ -9,36 +13,20 @@ use super::paging::MapError;
 use core::cell::OnceCell;
 use core::fmt;
 use heapless::Vec;
+use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
 use x86_64::instructions::port::Port;
 
 /// The most functions that are found; further ones are ignored.
 pub const MAX_FUNCTIONS: usize = 64;
 
-/// Where a function is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address {
-    /// 0 to 255.
-    pub bus: u8,
-    /// 0 to 31.
-    pub device: u8,
-    /// 0 to 7.
-    pub function: u8,
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02x}:{:02x}.{}", self.bus, self.device, self.function)
-    }
-}
-
 /// A function of a PCI device. There is one of these for each: who owns it drives the device.
 #[derive(Debug)]
 pub struct Function {
-    address: Address,
+    address: DeviceFunction,
     vendor: u16,
     device: u16,
     /// The bridge that leads to its bus; none on bus 0.
-    bridge: Option<Address>,
+    bridge: Option<DeviceFunction>,
     bars: OnceCell<[Result<Range, Error>; BARS]>,
 }
 
@@ -91,7 +79,7 @@ pub fn scan() -> Vec<Function, MAX_FUNCTIONS> {
 
 impl Function {
     /// Where it is.
-    pub fn address(&self) -> Address {
+    pub fn address(&self) -> DeviceFunction {
         self.address
     }
 
@@ -124,7 +112,7 @@ impl Function {
 
     /// Where in configuration space the first capability `id` is.
     pub fn capability(&self, id: u8) -> Option<u8> {
-        capability(&mut Ports, self.address, id)
+        capability(&Ports, self.address, id)
     }
 
     /// Keeps the link to the device from saving power by itself (ASPM), at both of its ends.
@@ -229,36 +217,34 @@ impl Function {
     }
 }
 
-/// Configuration space, 32 bits at a time.
-trait ConfigSpace {
-    fn read(&mut self, address: Address, at: u8) -> u32;
-    fn write(&mut self, address: Address, at: u8, value: u32);
-}
+/// Configuration space, through the ports of mechanism #1.
+pub(super) struct Ports;
 
-/// The machine's own.
-struct Ports;
-
-impl ConfigSpace for Ports {
-    fn read(&mut self, address: Address, at: u8) -> u32 {
-        read(address, at)
+impl ConfigurationAccess for Ports {
+    fn read_word(&self, at: DeviceFunction, register: u8) -> u32 {
+        read(at, register)
     }
 
-    fn write(&mut self, address: Address, at: u8, value: u32) {
-        write(address, at, value);
+    fn write_word(&mut self, at: DeviceFunction, register: u8, value: u32) {
+        write(at, register, value);
+    }
+
+    unsafe fn unsafe_clone(&self) -> Self {
+        Self
     }
 }
 
-fn capability(space: &mut impl ConfigSpace, address: Address, id: u8) -> Option<u8> {
-    if space.read(address, COMMAND) >> 16 & STATUS_CAPABILITIES == 0 {
+fn capability(space: &impl ConfigurationAccess, address: DeviceFunction, id: u8) -> Option<u8> {
+    if space.read_word(address, COMMAND) >> 16 & STATUS_CAPABILITIES == 0 {
         return None;
     }
-    let mut at = space.read(address, CAPABILITIES) as u8 & !3;
+    let mut at = space.read_word(address, CAPABILITIES) as u8 & !3;
     // No more than fit, lest the list is a circle.
     for _ in 0..48 {
         if at < 0x40 {
             return None;
         }
-        let header = space.read(address, at);
+        let header = space.read_word(address, at);
         if header as u8 == id {
             return Some(at);
         }
@@ -267,26 +253,26 @@ fn capability(space: &mut impl ConfigSpace, address: Address, id: u8) -> Option<
     None
 }
 
-fn disable_aspm(space: &mut impl ConfigSpace, address: Address) {
+fn disable_aspm(space: &mut impl ConfigurationAccess, address: DeviceFunction) {
     let Some(at) = capability(space, address, CAPABILITY_PCIE) else {
         return;
     };
     // What is integrated into the root complex has no link.
-    if matches!(space.read(address, at) >> PCIE_TYPE_SHIFT & 0xf, 9 | 10) {
+    if matches!(space.read_word(address, at) >> PCIE_TYPE_SHIFT & 0xf, 9 | 10) {
         return;
     }
     let Some(at) = at.checked_add(PCIE_LINK_CONTROL) else {
         return;
     };
     // Bits of the link status above are cleared by ones: zeros leave them.
-    let control = space.read(address, at) & 0xffff;
+    let control = space.read_word(address, at) & 0xffff;
     if control & LINK_ASPM != 0 {
-        space.write(address, at, control & !LINK_ASPM);
+        space.write_word(address, at, control & !LINK_ASPM);
     }
 }
 
 /// Reads 32 bits of configuration space.
-pub(super) fn read(address: Address, at: u8) -> u32 {
+fn read(address: DeviceFunction, at: u8) -> u32 {
     // SAFETY: mechanism #1; reading configuration space changes nothing.
     unsafe {
         Port::<u32>::new(CONFIG_ADDRESS).write(selector(address, at));
@@ -295,7 +281,7 @@ pub(super) fn read(address: Address, at: u8) -> u32 {
 }
 
 /// Writes 32 bits of configuration space.
-pub(super) fn write(address: Address, at: u8, value: u32) {
+fn write(address: DeviceFunction, at: u8, value: u32) {
     // SAFETY: mechanism #1. Callers write registers whose meaning they know, and keep BARs where firmware put them.
     unsafe {
         Port::<u32>::new(CONFIG_ADDRESS).write(selector(address, at));
@@ -346,8 +332,8 @@ const MSIX_LAST_ENTRY: u32 = 0x7ff;
 const MSIX_MASK_ALL: u32 = 1 << 30;
 const MSIX_ENABLE: u32 = 1 << 31;
 
-fn selector(address: Address, at: u8) -> u32 {
-    let Address { bus, device, function } = address;
+fn selector(address: DeviceFunction, at: u8) -> u32 {
+    let DeviceFunction { bus, device, function } = address;
     CONFIG_ENABLE
         | u32::from(bus) << 16
         | u32::from(device & 31) << 11
@@ -366,13 +352,13 @@ fn is_present() -> bool {
 
 fn scan_bus(
     bus: u8,
-    bridge: Option<Address>,
+    bridge: Option<DeviceFunction>,
     found: &mut Vec<Function, MAX_FUNCTIONS>,
-    mut leads_to: impl FnMut(u8, Address),
+    mut leads_to: impl FnMut(u8, DeviceFunction),
 ) {
     for device in 0..32 {
         for function in 0..8 {
-            let address = Address { bus, device, function };
+            let address = DeviceFunction { bus, device, function };
             let id = read(address, ID);
             if id as u16 == 0xffff {
                 if function == 0 {
@@ -449,27 +435,31 @@ mod tests {
 
     /// Functions with a configuration space of 64 words, and the writes to it.
     struct Fake {
-        functions: [(Address, [u32; 64]); 2],
-        writes: std::vec::Vec<(Address, u8, u32)>,
+        functions: [(DeviceFunction, [u32; 64]); 2],
+        writes: std::vec::Vec<(DeviceFunction, u8, u32)>,
     }
 
-    impl ConfigSpace for Fake {
-        fn read(&mut self, address: Address, at: u8) -> u32 {
+    impl ConfigurationAccess for Fake {
+        fn read_word(&self, address: DeviceFunction, at: u8) -> u32 {
             let found = self.functions.iter().find(|(function, _)| *function == address);
             found.map_or(u32::MAX, |(_, words)| words[usize::from(at) / 4])
         }
 
-        fn write(&mut self, address: Address, at: u8, value: u32) {
+        fn write_word(&mut self, address: DeviceFunction, at: u8, value: u32) {
             self.writes.push((address, at, value));
+        }
+
+        unsafe fn unsafe_clone(&self) -> Self {
+            unreachable!()
         }
     }
 
-    const CARD: Address = Address {
+    const CARD: DeviceFunction = DeviceFunction {
         bus: 1,
         device: 0,
         function: 0,
     };
-    const PORT: Address = Address {
+    const PORT: DeviceFunction = DeviceFunction {
         bus: 0,
         device: 2,
         function: 0,
@@ -507,7 +497,7 @@ mod tests {
         }
         // No such function, no capabilities, none of PCIe, and a circle.
         let mut space = link(0, 3);
-        disable_aspm(&mut space, Address { bus: 7, ..CARD });
+        disable_aspm(&mut space, DeviceFunction { bus: 7, ..CARD });
         space.functions[0].1[1] = 0;
         space.functions[1].1[0x40 / 4] = 0x4005;
         disable_aspm(&mut space, CARD);
@@ -517,7 +507,7 @@ mod tests {
 
     #[test]
     fn a_selector_names_the_register() {
-        let address = Address {
+        let address = DeviceFunction {
             bus: 2,
             device: 3,
             function: 4,

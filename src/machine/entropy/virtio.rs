@@ -5,7 +5,7 @@
 
 use super::super::memory::{self, Arena, Dma, PAGE, Range};
 use super::super::paging::Kind;
-use super::super::pci::{self, Function};
+use super::super::pci::{self, Function, Ports};
 use core::cell::RefCell;
 use core::ptr::NonNull;
 use core::slice;
@@ -13,7 +13,7 @@ use critical_section::Mutex;
 use heapless::Vec;
 use virtio_drivers::device::common::Feature;
 use virtio_drivers::queue::VirtQueue;
-use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction, PciRoot};
+use virtio_drivers::transport::pci::bus::PciRoot;
 use virtio_drivers::transport::pci::{PciTransport, virtio_device_type};
 use virtio_drivers::transport::{DeviceType, Transport};
 use virtio_drivers::{BufferDirection, Hal};
@@ -78,18 +78,8 @@ impl Device {
             }
             Ok::<(), &'static str>(())
         })?;
-        let pci::Address {
-            bus,
-            device,
-            function: number,
-        } = function.address();
-        let at = DeviceFunction {
-            bus,
-            device,
-            function: number,
-        };
         let mut root = PciRoot::new(Ports);
-        let transport = PciTransport::new::<Memory, Ports>(&mut root, at);
+        let transport = PciTransport::new::<Memory, Ports>(&mut root, function.address());
         let mut transport = transport.map_err(|_| "it has no modern interface")?;
         let features = transport.begin_init(Feature::VERSION_1);
         function.enable_bus_master();
@@ -178,31 +168,4 @@ unsafe impl Hal for Memory {
     }
 
     unsafe fn unshare(_: u64, _: NonNull<[u8]>, _: BufferDirection) {}
-}
-
-/// Configuration space, for the crate.
-struct Ports;
-
-impl Ports {
-    fn address(at: DeviceFunction) -> pci::Address {
-        pci::Address {
-            bus: at.bus,
-            device: at.device,
-            function: at.function,
-        }
-    }
-}
-
-impl ConfigurationAccess for Ports {
-    fn read_word(&self, at: DeviceFunction, offset: u8) -> u32 {
-        pci::read(Self::address(at), offset)
-    }
-
-    fn write_word(&mut self, at: DeviceFunction, offset: u8, value: u32) {
-        pci::write(Self::address(at), offset, value);
-    }
-
-    unsafe fn unsafe_clone(&self) -> Self {
-        Self
-    }
 }
