@@ -73,10 +73,21 @@ impl Request {
     }
 }
 
+/// A line, and the end of line and of head that httparse needs behind it.
+type Line = heapless::Vec<u8, { LINE + END.len() }>;
+const END: &[u8] = b"\r\n\r\n";
+
+/// The line as a whole head, or as a whole section of fields.
+fn as_head(line: &mut Line) -> &[u8] {
+    // There is room.
+    let _ = line.extend_from_slice(END);
+    line
+}
+
 /// Reads a head byte by byte, in bounded memory.
 pub(super) struct Parser {
     /// The line that is being read, its front if it is a long field.
-    line: heapless::Vec<u8, LINE>,
+    line: Line,
     /// Bytes of fields so far.
     fields: usize,
     request: Option<Request>,
@@ -110,14 +121,18 @@ impl Parser {
             }
         }
         if byte != b'\n' {
-            if self.line.push(byte).is_err() && self.request.is_none() {
+            if self.line.len() < LINE {
+                let _ = self.line.push(byte); // there is room
+            } else if self.request.is_none() {
                 return Some(Request::refused(Status::URI_TOO_LONG));
             }
             return None;
         }
-        let line = core::mem::take(&mut self.line);
+        let mut line = core::mem::take(&mut self.line);
         // A line feed alone ends a line as well (RFC 9112 §2.2).
-        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        if line.ends_with(b"\r") {
+            line.pop();
+        }
         let result = match self.request {
             // Empty lines before a request are passed over (RFC 9112 §2.2).
             None if line.is_empty() => {
@@ -128,12 +143,12 @@ impl Parser {
                     Ok(())
                 }
             }
-            None => request_line(line).map(|request| {
+            None => request_line(&mut line).map(|request| {
                 self.fields = 0;
                 self.request = Some(request);
             }),
             Some(request) if line.is_empty() => return Some(self.complete(request)),
-            Some(_) => self.field(line),
+            Some(_) => self.field(&mut line),
         };
         result.err().map(|status| self.refuse(status))
     }
@@ -144,22 +159,20 @@ impl Parser {
     }
 
     /// A field line (RFC 9112 §5).
-    fn field(&mut self, line: &[u8]) -> Result<(), Status> {
-        let colon = line.iter().position(|&byte| byte == b':').ok_or(Status::BAD_REQUEST)?;
-        let (name, value) = line.split_at(colon);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
-        // Neither a blank before the colon nor a line that goes on from the one before.
-        if !is_token(name) || value.iter().any(|&byte| byte == b'\r' || byte == 0) {
+    fn field(&mut self, line: &mut Line) -> Result<(), Status> {
+        let mut field = [httparse::EMPTY_HEADER];
+        let parsed = httparse::parse_headers(as_head(line), &mut field);
+        let Ok(httparse::Status::Complete((_, &[httparse::Header { name, value }]))) = parsed else {
             return Err(Status::BAD_REQUEST);
-        }
-        if name.eq_ignore_ascii_case(b"host") {
+        };
+        if name.eq_ignore_ascii_case("host") {
             self.hosts = self.hosts.saturating_add(1);
             if !value.iter().all(|&byte| byte.is_ascii_graphic() && byte != b',') {
                 return Err(Status::BAD_REQUEST);
             }
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
             self.transfer_encoding = true;
-        } else if name.eq_ignore_ascii_case(b"content-length") {
+        } else if name.eq_ignore_ascii_case("content-length") {
             let length = number(value).ok_or(Status::BAD_REQUEST)?;
             if self.content_length.replace(length).is_some_and(|other| other != length) {
                 return Err(Status::BAD_REQUEST);
@@ -181,21 +194,24 @@ impl Parser {
 }
 
 /// A request line (RFC 9112 §3).
-fn request_line(line: &[u8]) -> Result<Request, Status> {
-    let mut words = line.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(Status::BAD_REQUEST);
-    };
-    let chunked = match version {
-        b"HTTP/1.0" => false,
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => true,
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
-            return Err(Status::VERSION_NOT_SUPPORTED);
-        }
-        _ => return Err(Status::BAD_REQUEST),
-    };
-    if !is_token(method) || !target.iter().all(u8::is_ascii_graphic) {
+fn request_line(line: &mut Line) -> Result<Request, Status> {
+    // A later HTTP/1 is served as HTTP/1.1 (RFC 9110 §2.5).
+    if let [.., b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9'] = line.as_mut_slice() {
+        *minor = b'1';
+    }
+    let other_version = matches!(
+        line.as_slice(),
+        [.., b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9']
+    );
+    let mut head = httparse::Request::new(&mut []);
+    match head.parse(as_head(line)) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::Version) if other_version => return Err(Status::VERSION_NOT_SUPPORTED),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(Status::BAD_REQUEST),
+    }
+    let method = head.method.unwrap_or_default().as_bytes();
+    let target = head.path.unwrap_or_default().as_bytes();
+    if !target.iter().all(u8::is_ascii_graphic) {
         return Err(Status::BAD_REQUEST);
     }
     let path = path(target);
@@ -222,7 +238,7 @@ fn request_line(line: &[u8]) -> Result<Request, Status> {
     Ok(Request {
         status,
         head: method == b"HEAD",
-        chunked,
+        chunked: head.version == Some(1),
     })
 }
 
@@ -245,12 +261,6 @@ fn path(target: &[u8]) -> Option<&[u8]> {
         }
     };
     rest.split(|byte| b"?#".contains(byte)).next()
-}
-
-/// A token (RFC 9110 §5.6.2).
-fn is_token(bytes: &[u8]) -> bool {
-    let may = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !bytes.is_empty() && bytes.iter().all(may)
 }
 
 /// A number in digits alone.
