@@ -3,6 +3,7 @@
 use core::fmt;
 
 use embedded_io_async::{ErrorType, Read, Write};
+use unicode_width::UnicodeWidthChar as _;
 use zeroize::Zeroize as _;
 
 use crate::pki::text::{ENCODED, encode, needs_escape};
@@ -217,10 +218,7 @@ impl<const N: usize> fmt::Write for Text<N> {
         if self.cut {
             return Ok(());
         }
-        let mut fits = text.len().min(N - self.len);
-        while !text.is_char_boundary(fits) {
-            fits -= 1;
-        }
+        let fits = text.floor_char_boundary(N - self.len);
         self.cut = fits < text.len();
         let end = self.len + fits;
         if let (Some(to), Some(from)) = (self.bytes.get_mut(self.len..end), text.as_bytes().get(..fits)) {
@@ -261,15 +259,9 @@ pub(super) async fn write_text<W: Write>(writer: &mut W, text: &str) -> Result<(
     write_all(writer, rest.as_bytes()).await
 }
 
-/// Columns that a character takes on a terminal. Combining marks take none, East Asian wide characters two; the rest is
-/// close enough for a shell whose commands are ASCII.
+/// The columns of a character on a terminal.
 pub(super) fn width(c: char) -> usize {
-    match u32::from(c) {
-        0x300..=0x36f | 0x200b..=0x200f => 0,
-        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 => 2,
-        0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
-        _ => 1,
-    }
+    c.width().unwrap_or(0)
 }
 
 #[cfg(test)]
