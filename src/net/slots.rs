@@ -4,30 +4,29 @@
 //! connection as with a thousand. A slot is at any time in exactly one [`Class`]; each class is a list in the order of
 //! arrival, so the oldest member is its head. Cells and indices stand in for pointers: no heap, no `unsafe`.
 
-use core::cell::{Cell, RefCell};
-use core::net::SocketAddrV4;
+mod accept;
+mod list;
+mod slot;
+mod table;
+
+use core::cell::Cell;
 use core::task::Waker;
 
-use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
-use smoltcp::socket::{Socket, tcp};
+use smoltcp::socket::tcp;
+
+pub(super) use accept::{Listener, Waiter};
+use list::{Links, List};
+pub(super) use slot::Slot;
+pub(super) use table::Key;
 
 /// The index that means "none".
 pub(super) const NONE: u16 = u16::MAX;
 /// The most listening ports of an interface.
 pub(super) const MAX_LISTENERS: usize = 16;
-/// The most connections of a deferred listener that have said nothing yet: a first flight is right behind the handshake.
-const MAX_SILENT: usize = 8;
 /// No listener: a connection that we opened, or whose listener is gone.
 pub(super) const NOBODY: u8 = u8::MAX;
 /// The time that never comes.
 pub(super) const NEVER: i64 = i64::MAX;
-
-/// What tells connections apart. The local address is missing: an interface has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key {
-    pub(super) remote: SocketAddrV4,
-    pub(super) local_port: u16,
-}
 
 /// What a slot is being used for. The discriminants index the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,266 +73,6 @@ pub(super) struct Request {
     pub(super) key: Key,
     /// How long the handshake may take, in microseconds.
     pub(super) timeout: i64,
-}
-
-/// Where a list ends on both sides.
-pub(super) struct List {
-    head: Cell<u16>,
-    tail: Cell<u16>,
-    len: Cell<u16>,
-}
-
-/// The links of a member of a list.
-pub(super) struct Links {
-    prev: Cell<u16>,
-    next: Cell<u16>,
-}
-
-impl List {
-    const fn new() -> Self {
-        Self {
-            head: Cell::new(NONE),
-            tail: Cell::new(NONE),
-            len: Cell::new(0),
-        }
-    }
-
-    fn push<'a>(&self, index: u16, links: impl Fn(u16) -> Option<&'a Links>) {
-        let Some(own) = links(index) else { return };
-        own.prev.set(self.tail.get());
-        own.next.set(NONE);
-        match links(self.tail.get()) {
-            Some(tail) => tail.next.set(index),
-            None => self.head.set(index),
-        }
-        self.tail.set(index);
-        self.len.set(self.len.get() + 1);
-    }
-
-    /// The caller knows that `index` is in this list.
-    fn remove<'a>(&self, index: u16, links: impl Fn(u16) -> Option<&'a Links>) {
-        let Some(own) = links(index) else { return };
-        let (prev, next) = (own.prev.replace(NONE), own.next.replace(NONE));
-        match links(prev) {
-            Some(prev) => prev.next.set(next),
-            None => self.head.set(next),
-        }
-        match links(next) {
-            Some(next) => next.prev.set(prev),
-            None => self.tail.set(prev),
-        }
-        self.len.set(self.len.get().saturating_sub(1));
-    }
-
-    fn pop<'a>(&self, links: impl Fn(u16) -> Option<&'a Links>) -> Option<u16> {
-        let head = self.head.get();
-        if head == NONE {
-            return None;
-        }
-        self.remove(head, links);
-        Some(head)
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.len.get())
-    }
-}
-
-impl Links {
-    const fn new() -> Self {
-        Self {
-            prev: Cell::new(NONE),
-            next: Cell::new(NONE),
-        }
-    }
-}
-
-/// A connection slot.
-pub(super) struct Slot {
-    /// The socket, alone in its set.
-    pub(super) set: RefCell<SocketSet<'static>>,
-    handle: SocketHandle,
-    large: bool,
-    pub(super) key: Cell<Option<Key>>,
-    /// Whether the table finds the slot by its key.
-    hashed: Cell<bool>,
-    chain: Cell<u16>,
-    class: Cell<Class>,
-    links: Links,
-    /// In the list of slots that have something to send or to look at.
-    dirty: Cell<bool>,
-    dirty_links: Links,
-    /// In the accept queue of its listener.
-    ready: Cell<bool>,
-    ready_links: Links,
-    /// Counts the uses of the slot, so that a handle can tell whether the slot is still its own.
-    pub(super) generation: Cell<u32>,
-    pub(super) listener: Cell<u8>,
-    /// Whether we opened the connection.
-    pub(super) outbound: Cell<bool>,
-    /// Whether a stream belongs to it.
-    pub(super) owned: Cell<bool>,
-    /// Whether the owner has shut the write side.
-    pub(super) shut: Cell<bool>,
-    pub(super) end: Cell<End>,
-    pub(super) request: Cell<Option<Request>>,
-    /// Whether it waits for an ARP answer.
-    pub(super) blocked: Cell<bool>,
-    /// When the socket wants to be polled, in microseconds.
-    pub(super) poll_at: Cell<i64>,
-    /// When its class runs out, in microseconds.
-    pub(super) deadline: Cell<i64>,
-    /// The state in which it was last seen.
-    pub(super) state: Cell<tcp::State>,
-    /// When the connection began, in microseconds.
-    pub(super) since: Cell<i64>,
-    /// Bytes taken from the socket's receive buffer.
-    pub(super) bytes_in: Cell<u64>,
-    /// Bytes put into the socket's transmit buffer.
-    pub(super) bytes_out: Cell<u64>,
-    /// The peer's initial sequence number.
-    pub(super) irs: Cell<u32>,
-    /// Ours.
-    pub(super) iss: Cell<u32>,
-    /// No challenge ACK goes out before this, in microseconds.
-    pub(super) challenge_at: Cell<i64>,
-    /// The last IPv4 identification; `None` while packets must not be fragmented.
-    pub(super) identification: Cell<Option<u16>>,
-}
-
-impl Slot {
-    /// A free slot around `socket`, for which `storage` is the place.
-    pub(super) fn new(
-        storage: &'static mut [SocketStorage<'static>],
-        socket: tcp::Socket<'static>,
-        large: bool,
-    ) -> Self {
-        let mut set = SocketSet::new(storage);
-        let handle = set.add(socket);
-        Self {
-            set: RefCell::new(set),
-            handle,
-            large,
-            key: Cell::new(None),
-            hashed: Cell::new(false),
-            chain: Cell::new(NONE),
-            class: Cell::new(Class::FreeLarge),
-            links: Links::new(),
-            dirty: Cell::new(false),
-            dirty_links: Links::new(),
-            ready: Cell::new(false),
-            ready_links: Links::new(),
-            generation: Cell::new(0),
-            listener: Cell::new(NOBODY),
-            outbound: Cell::new(false),
-            owned: Cell::new(false),
-            shut: Cell::new(false),
-            end: Cell::new(End::None),
-            request: Cell::new(None),
-            blocked: Cell::new(false),
-            poll_at: Cell::new(NEVER),
-            deadline: Cell::new(NEVER),
-            state: Cell::new(tcp::State::Closed),
-            since: Cell::new(0),
-            bytes_in: Cell::new(0),
-            bytes_out: Cell::new(0),
-            irs: Cell::new(0),
-            iss: Cell::new(0),
-            challenge_at: Cell::new(0),
-            identification: Cell::new(None),
-        }
-    }
-
-    /// Runs `f` on the socket. `f` must not come back here for the same slot.
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut tcp::Socket<'static>) -> R) -> R {
-        f(self.set.borrow_mut().get_mut::<tcp::Socket>(self.handle))
-    }
-
-    pub(super) fn class(&self) -> Class {
-        self.class.get()
-    }
-
-    pub(super) fn is_free(&self) -> bool {
-        matches!(self.class.get(), Class::FreeLarge | Class::FreeSmall)
-    }
-
-    pub(super) fn wake_at(&self) -> i64 {
-        self.poll_at.get().min(self.deadline.get())
-    }
-
-    /// Brings the socket back to where it was when new. What smoltcp remembers beside the socket (that the last peer's
-    /// neighbour did not answer) would otherwise hold up the next connection for a second.
-    fn renew(&self) {
-        let mut set = self.set.borrow_mut();
-        {
-            let socket = set.get_mut::<tcp::Socket>(self.handle);
-            // Only `listen` clears everything, and only on a socket that is not open.
-            socket.abort();
-            let _ = socket.listen(1);
-            socket.close();
-            socket.set_congestion_control(tcp::CongestionControl::Reno);
-        }
-        if self.blocked.get()
-            && let Socket::Tcp(socket) = set.remove(self.handle)
-        {
-            set.add(socket);
-        }
-    }
-}
-
-/// A listening port.
-pub(super) struct Listener {
-    /// 0: the entry is free.
-    pub(super) port: Cell<u16>,
-    /// So many slots are always kept for it.
-    pub(super) reserved: Cell<u16>,
-    /// So many slots serve it now.
-    pub(super) used: Cell<u16>,
-    /// Connections are accepted when they have said something, not before.
-    pub(super) deferred: Cell<bool>,
-    ready: List,
-    waiting: List,
-}
-
-impl Listener {
-    fn new() -> Self {
-        Self {
-            port: Cell::new(0),
-            reserved: Cell::new(0),
-            used: Cell::new(0),
-            deferred: Cell::new(false),
-            ready: List::new(),
-            waiting: List::new(),
-        }
-    }
-
-    /// How many of its reserved slots it does not use.
-    fn owed(&self) -> usize {
-        usize::from(self.reserved.get().saturating_sub(self.used.get()))
-    }
-
-    /// Connections ready to be accepted.
-    pub(super) fn ready(&self) -> usize {
-        self.ready.len()
-    }
-}
-
-/// A task that waits in `accept`.
-pub(super) struct Waiter {
-    links: Links,
-    /// Where it waits; [`NOBODY`] once it has been woken.
-    listener: Cell<u8>,
-    waker: Cell<Option<Waker>>,
-}
-
-impl Waiter {
-    pub(super) fn new() -> Self {
-        Self {
-            links: Links::new(),
-            listener: Cell::new(NOBODY),
-            waker: Cell::new(None),
-        }
-    }
 }
 
 /// What [`Pool::take`] found.
@@ -532,64 +271,6 @@ impl Pool {
         self.next_timer.set(self.next_timer.get().min(slot.wake_at()));
     }
 
-    // The table from key to slot: chains through the slots.
-
-    pub(super) fn find(&self, key: Key) -> Option<u16> {
-        let mut index = self.bucket(key)?.get();
-        while let Some(slot) = self.slot(index) {
-            if slot.key.get() == Some(key) {
-                return Some(index);
-            }
-            index = slot.chain.get();
-        }
-        None
-    }
-
-    fn hash(&self, index: u16) {
-        let Some(slot) = self.slot(index) else { return };
-        let Some(bucket) = slot.key.get().and_then(|key| self.bucket(key)) else {
-            return;
-        };
-        slot.chain.set(bucket.replace(index));
-        slot.hashed.set(true);
-    }
-
-    /// Makes the slot unfindable: its key is free for another connection.
-    pub(super) fn unhash(&self, index: u16) {
-        let Some(slot) = self.slot(index) else { return };
-        if !slot.hashed.replace(false) {
-            return;
-        }
-        let next = slot.chain.replace(NONE);
-        let Some(bucket) = slot.key.get().and_then(|key| self.bucket(key)) else {
-            return;
-        };
-        if bucket.get() == index {
-            bucket.set(next);
-            return;
-        }
-        let mut before = bucket.get();
-        while let Some(slot) = self.slot(before) {
-            if slot.chain.get() == index {
-                slot.chain.set(next);
-                return;
-            }
-            before = slot.chain.get();
-        }
-    }
-
-    fn bucket(&self, key: Key) -> Option<&Cell<u16>> {
-        // Multiply and fold, twice (as in splitmix64): enough where the seed is unknown to the peer.
-        let mut hash = u64::from(u32::from(*key.remote.ip()))
-            | u64::from(key.remote.port()) << 32
-            | u64::from(key.local_port) << 48;
-        hash ^= self.seed;
-        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        hash ^= hash >> 31;
-        self.buckets.get(hash as usize & self.buckets.len().wrapping_sub(1))
-    }
-
     // Dirty slots, and the runner.
 
     /// Has the runner look at a slot, and wakes the runner.
@@ -624,124 +305,6 @@ impl Pool {
 
     pub(super) fn set_runner(&self, waker: &Waker) {
         self.runner.set(Some(waker.clone()));
-    }
-
-    // Accepting.
-
-    pub(super) fn listener(&self, index: u8) -> Option<&Listener> {
-        self.listeners.get(usize::from(index))
-    }
-
-    pub(super) fn listener_at(&self, port: u16) -> Option<u8> {
-        let mut all = (0..NOBODY).zip(&self.listeners);
-        all.find(|(_, listener)| listener.port.get() == port)
-            .map(|(index, _)| index)
-    }
-
-    /// Puts a finished handshake into the accept queue and wakes one task that waits for it; where the listener wants to
-    /// hear something first, only when it has.
-    pub(super) fn make_ready(&self, index: u16) {
-        let Some(slot) = self.slot(index) else { return };
-        let Some(listener) = self.listener(slot.listener.get()) else {
-            return;
-        };
-        if listener.deferred.get() && slot.with(|socket| socket.may_recv() && !socket.can_recv()) {
-            self.limit_silent(slot.listener.get());
-            return;
-        }
-        if !slot.ready.replace(true) {
-            slot.deadline.set(NEVER);
-            listener.ready.push(index, |i| self.ready_links(i));
-            self.wake_waiter(slot.listener.get());
-        }
-    }
-
-    /// Resets the oldest connection to a deferred listener that has said nothing, if there are too many of them.
-    fn limit_silent(&self, listener: u8) {
-        let silent = |slot: &Slot| {
-            let waits = slot.listener.get() == listener && !slot.owned.get() && !slot.ready.get();
-            waits && slot.with(|socket| socket.is_open())
-        };
-        let (mut count, mut oldest) = (0, None);
-        let mut index = self.list(Class::Unmarked).head.get();
-        while let Some(slot) = self.slot(index) {
-            if silent(slot) {
-                count += 1;
-                oldest = oldest.or(Some((index, slot)));
-            }
-            index = slot.links.next.get();
-        }
-        if let Some((index, slot)) = oldest.filter(|_| count > MAX_SILENT) {
-            slot.with(|socket| socket.abort());
-            self.mark_quietly(index);
-        }
-    }
-
-    fn unready(&self, index: u16) {
-        let Some(slot) = self.slot(index) else { return };
-        if slot.ready.replace(false)
-            && let Some(listener) = self.listener(slot.listener.get())
-        {
-            listener.ready.remove(index, |i| self.ready_links(i));
-        }
-    }
-
-    pub(super) fn next_ready(&self, listener: u8) -> Option<u16> {
-        let index = self.listener(listener)?.ready.pop(|i| self.ready_links(i))?;
-        self.slot(index)?.ready.set(false);
-        Some(index)
-    }
-
-    fn wake_waiter(&self, listener: u8) {
-        let Some(from) = self.listener(listener) else { return };
-        if let Some(index) = from.waiting.pop(|i| self.waiter_links(i))
-            && let Some(waiter) = self.waiters.get(usize::from(index))
-        {
-            waiter.listener.set(NOBODY);
-            if let Some(waker) = waiter.waker.take() {
-                waker.wake();
-            }
-        } else if let Some(waker) = self.overflow.take() {
-            waker.wake();
-        }
-    }
-
-    /// Makes the task wait for a connection to `listener`, at the place `waiter` which it has or gets.
-    pub(super) fn wait(&self, listener: u8, waiter: &mut Option<u16>, waker: &Waker) {
-        if waiter.is_none() {
-            *waiter = self.free_waiters.pop(|i| self.waiter_links(i));
-        }
-        let Some(place) = waiter.and_then(|index| self.waiters.get(usize::from(index))) else {
-            if let Some(other) = self.overflow.replace(Some(waker.clone())) {
-                other.wake();
-            }
-            return;
-        };
-        place.waker.set(Some(waker.clone()));
-        if place.listener.get() != listener
-            && let (Some(index), Some(to)) = (*waiter, self.listener(listener))
-        {
-            place.listener.set(listener);
-            to.waiting.push(index, |i| self.waiter_links(i));
-        }
-    }
-
-    /// Gives a place back. If the task was woken for a connection that it does not take, another one is.
-    pub(super) fn stop_waiting(&self, listener: u8, index: u16) {
-        let Some(place) = self.waiters.get(usize::from(index)) else {
-            return;
-        };
-        place.waker.set(None);
-        let woken = place.listener.replace(NOBODY) == NOBODY;
-        if !woken && let Some(from) = self.listener(listener) {
-            from.waiting.remove(index, |i| self.waiter_links(i));
-        }
-        self.free_waiters.push(index, |i| self.waiter_links(i));
-        if woken && self.listener(listener).is_some_and(|from| from.ready() > 0) {
-            self.wake_waiter(listener);
-        } else if let Some(waker) = self.overflow.take() {
-            waker.wake();
-        }
     }
 
     fn list(&self, class: Class) -> &List {

@@ -1,145 +1,20 @@
-//! TCP connections as async streams, and the ports that accept them.
+//! TCP connections as async streams.
 
-use core::future::{Future, poll_fn};
+mod connect;
+mod listener;
+
+use core::future::poll_fn;
 use core::net::{Ipv4Addr, SocketAddrV4};
-use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use embassy_time::Duration;
 use embedded_io_async::{ErrorType, Read, Write};
 use smoltcp::socket::tcp::{RecvError, Socket, State};
 
-use super::slots::{Class, End, Key, NEVER, NOBODY, Request, Slot, Taken};
-use super::{ConnectError, Error, ListenError, Shared, is_host};
-use crate::nic::Link;
-
-/// A connection to a deferred listener may say nothing for so long: see [`TcpListener::defer`].
-pub(super) const SILENCE: Duration = Duration::from_secs(10);
-
-/// A listening port. Dropping it closes the port; connections already accepted go on.
-pub struct TcpListener {
-    shared: &'static Shared,
-    index: u8,
-    port: u16,
-}
-
-impl TcpListener {
-    /// The next connection (in the order in which their handshakes finished). Cancel-safe. Several tasks may wait; each
-    /// connection wakes one. (Up to as many as there are slots, and 32 more; beyond that they keep each other awake.)
-    pub async fn accept(&self) -> TcpStream {
-        Accept {
-            listener: self,
-            waiter: None,
-        }
-        .await
-    }
-
-    /// Has connections accepted only when they have sent something (or ended), as Linux's TCP_DEFER_ACCEPT does: those that
-    /// say nothing wait without an owner, for at most `SILENCE`, and are the first to be evicted.
-    pub fn defer(self) -> Self {
-        if let Some(listener) = self.shared.pool.listener(self.index) {
-            listener.deferred.set(true);
-        }
-        self
-    }
-
-    /// How many connections wait to be accepted.
-    pub fn waiting(&self) -> usize {
-        self.shared
-            .pool
-            .listener(self.index)
-            .map_or(0, |listener| listener.ready())
-    }
-
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    pub(super) fn new(shared: &'static Shared, port: u16, reserved: usize) -> Result<Self, ListenError> {
-        if port == 0 {
-            return Err(ListenError::InvalidPort);
-        }
-        let pool = &shared.pool;
-        if pool.listener_at(port).is_some() {
-            return Err(ListenError::InUse);
-        }
-        let promised: usize = pool
-            .listeners
-            .iter()
-            .map(|listener| usize::from(listener.reserved.get()))
-            .sum();
-        if promised.saturating_add(reserved) > pool.len() {
-            return Err(ListenError::TooMany);
-        }
-        let index = pool.listener_at(0).ok_or(ListenError::TooMany)?;
-        let listener = pool.listener(index).ok_or(ListenError::TooMany)?;
-        listener.port.set(port);
-        listener.reserved.set(reserved as u16);
-        listener.used.set(0);
-        listener.deferred.set(false);
-        Ok(Self { shared, index, port })
-    }
-}
-
-impl Drop for TcpListener {
-    fn drop(&mut self) {
-        let pool = &self.shared.pool;
-        while let Some(ready) = pool.next_ready(self.index) {
-            self.discard(ready);
-        }
-        for (_, slot) in pool.iter().filter(|(_, slot)| slot.listener.get() == self.index) {
-            slot.listener.set(NOBODY);
-        }
-        if let Some(listener) = pool.listener(self.index) {
-            listener.port.set(0);
-            listener.reserved.set(0);
-            listener.used.set(0);
-        }
-    }
-}
-
-impl TcpListener {
-    /// Resets a connection that nobody will accept any more.
-    fn discard(&self, index: u16) {
-        if let Some(slot) = self.shared.pool.slot(index) {
-            slot.with(|socket| socket.abort());
-            orphan(self.shared, index, slot);
-        }
-    }
-}
-
-/// Waits for a connection.
-struct Accept<'a> {
-    listener: &'a TcpListener,
-    /// The place in the queue of those who wait.
-    waiter: Option<u16>,
-}
-
-impl Future for Accept<'_> {
-    type Output = TcpStream;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<TcpStream> {
-        let TcpListener { shared, index, .. } = *self.listener;
-        while let Some(ready) = shared.pool.next_ready(index) {
-            if let Some(slot) = shared.pool.slot(ready)
-                && let Some(stream) = TcpStream::of(shared, ready, slot)
-            {
-                return Poll::Ready(stream);
-            }
-        }
-        shared.pool.wait(index, &mut self.waiter, context.waker());
-        Poll::Pending
-    }
-}
-
-impl Drop for Accept<'_> {
-    fn drop(&mut self) {
-        if let Some(waiter) = self.waiter.take() {
-            self.listener.shared.pool.stop_waiting(self.listener.index, waiter);
-        }
-    }
-}
+use super::slots::{Class, End, Slot};
+use super::{Error, Shared};
+pub(super) use connect::connect;
+pub(super) use listener::SILENCE;
+pub use listener::TcpListener;
 
 /// An open connection. Reads and writes are cancel-safe. Dropping it sends FIN if the write side was shut, else RST.
 ///
@@ -455,84 +330,6 @@ fn error(end: End) -> Error {
         End::TimedOut | End::Unreachable => Error::TimedOut,
         End::Down => Error::AddressLost,
     }
-}
-
-/// The first of the ephemeral ports. The whole range makes them hardest to guess (RFC 6056 §3.2).
-const EPHEMERAL: u16 = 1024;
-
-/// Opens a connection.
-pub(super) async fn connect(
-    shared: &'static Shared,
-    remote: SocketAddrV4,
-    timeout: Duration,
-) -> Result<TcpStream, ConnectError> {
-    if !matches!(shared.link.get(), Link::Up(_)) {
-        return Err(ConnectError::NoLink);
-    }
-    let network = shared.address.get().ok_or(ConnectError::Unreachable)?;
-    if remote.port() == 0
-        || !is_host(*remote.ip(), Some(network))
-        || *remote.ip() == network.address()
-        || shared.next_hop(*remote.ip()).is_none()
-    {
-        return Err(ConnectError::Unreachable);
-    }
-    let pool = &shared.pool;
-    let index = match pool.take(NOBODY) {
-        Taken::Free(index) => index,
-        Taken::Victim(index, class @ Class::Done) => {
-            pool.release(index);
-            shared.count(|counters| counters.evict(class));
-            index
-        }
-        Taken::Victim(..) | Taken::Full => return Err(ConnectError::NoSlot),
-    };
-    let slot = pool.slot(index).ok_or(ConnectError::NoSlot)?;
-    let key = free_key(shared, remote).ok_or(ConnectError::NoSlot)?;
-    pool.enlist(index, Class::Connecting, NOBODY, key, shared.now.get());
-    slot.request.set(Some(Request {
-        key,
-        timeout: i64::try_from(timeout.as_micros()).unwrap_or(NEVER),
-    }));
-    // From here on a dropped future gives the slot back.
-    let mut stream = TcpStream::of(shared, index, slot).ok_or(ConnectError::NoSlot)?;
-    pool.mark(index);
-    poll_fn(|context| {
-        let Some(slot) = stream.slot() else {
-            return Poll::Ready(Err(ConnectError::Unreachable));
-        };
-        if slot.class() == Class::Marked {
-            return Poll::Ready(Ok(()));
-        }
-        match slot.end.get() {
-            End::None => {
-                slot.with(|socket| socket.register_recv_waker(context.waker()));
-                Poll::Pending
-            }
-            End::Reset => Poll::Ready(Err(ConnectError::Refused)),
-            End::TimedOut => Poll::Ready(Err(ConnectError::TimedOut)),
-            End::Unreachable => Poll::Ready(Err(ConnectError::NoNeighbor)),
-            End::Down => Poll::Ready(Err(ConnectError::Unreachable)),
-        }
-    })
-    .await?;
-    if let Some(smoltcp::wire::IpAddress::Ipv4(address)) = slot
-        .with(|socket| socket.local_endpoint())
-        .map(|endpoint| endpoint.addr)
-    {
-        stream.local.set_ip(address);
-    }
-    Ok(stream)
-}
-
-/// A local port from which there is no connection to `remote` yet: the first after one drawn at random (RFC 6056 §3.3.1).
-fn free_key(shared: &Shared, remote: SocketAddrV4) -> Option<Key> {
-    let count = u16::MAX - EPHEMERAL;
-    let first = (shared.secret.draw() % (u64::from(count) + 1)) as u16;
-    let ports = (first..=count).chain(0..first).map(|number| EPHEMERAL + number);
-    ports
-        .map(|local_port| Key { remote, local_port })
-        .find(|&key| shared.pool.find(key).is_none() && shared.pool.listener_at(key.local_port).is_none())
 }
 
 /// The reading half.

@@ -1,0 +1,90 @@
+//! Outgoing TCP connections.
+
+use core::future::poll_fn;
+use core::net::SocketAddrV4;
+use core::task::Poll;
+
+use embassy_time::Duration;
+
+use super::super::slots::{Class, End, Key, NEVER, NOBODY, Request, Taken};
+use super::super::{ConnectError, Shared, is_host};
+use super::TcpStream;
+use crate::nic::Link;
+
+/// The first of the ephemeral ports. The whole range makes them hardest to guess (RFC 6056 §3.2).
+const EPHEMERAL: u16 = 1024;
+
+/// Opens a connection.
+pub(in crate::net) async fn connect(
+    shared: &'static Shared,
+    remote: SocketAddrV4,
+    timeout: Duration,
+) -> Result<TcpStream, ConnectError> {
+    if !matches!(shared.link.get(), Link::Up(_)) {
+        return Err(ConnectError::NoLink);
+    }
+    let network = shared.address.get().ok_or(ConnectError::Unreachable)?;
+    if remote.port() == 0
+        || !is_host(*remote.ip(), Some(network))
+        || *remote.ip() == network.address()
+        || shared.next_hop(*remote.ip()).is_none()
+    {
+        return Err(ConnectError::Unreachable);
+    }
+    let pool = &shared.pool;
+    let index = match pool.take(NOBODY) {
+        Taken::Free(index) => index,
+        Taken::Victim(index, class @ Class::Done) => {
+            pool.release(index);
+            shared.count(|counters| counters.evict(class));
+            index
+        }
+        Taken::Victim(..) | Taken::Full => return Err(ConnectError::NoSlot),
+    };
+    let slot = pool.slot(index).ok_or(ConnectError::NoSlot)?;
+    let key = free_key(shared, remote).ok_or(ConnectError::NoSlot)?;
+    pool.enlist(index, Class::Connecting, NOBODY, key, shared.now.get());
+    slot.request.set(Some(Request {
+        key,
+        timeout: i64::try_from(timeout.as_micros()).unwrap_or(NEVER),
+    }));
+    // From here on a dropped future gives the slot back.
+    let mut stream = TcpStream::of(shared, index, slot).ok_or(ConnectError::NoSlot)?;
+    pool.mark(index);
+    poll_fn(|context| {
+        let Some(slot) = stream.slot() else {
+            return Poll::Ready(Err(ConnectError::Unreachable));
+        };
+        if slot.class() == Class::Marked {
+            return Poll::Ready(Ok(()));
+        }
+        match slot.end.get() {
+            End::None => {
+                slot.with(|socket| socket.register_recv_waker(context.waker()));
+                Poll::Pending
+            }
+            End::Reset => Poll::Ready(Err(ConnectError::Refused)),
+            End::TimedOut => Poll::Ready(Err(ConnectError::TimedOut)),
+            End::Unreachable => Poll::Ready(Err(ConnectError::NoNeighbor)),
+            End::Down => Poll::Ready(Err(ConnectError::Unreachable)),
+        }
+    })
+    .await?;
+    if let Some(smoltcp::wire::IpAddress::Ipv4(address)) = slot
+        .with(|socket| socket.local_endpoint())
+        .map(|endpoint| endpoint.addr)
+    {
+        stream.local.set_ip(address);
+    }
+    Ok(stream)
+}
+
+/// A local port from which there is no connection to `remote` yet: the first after one drawn at random (RFC 6056 §3.3.1).
+fn free_key(shared: &Shared, remote: SocketAddrV4) -> Option<Key> {
+    let count = u16::MAX - EPHEMERAL;
+    let first = (shared.secret.draw() % (u64::from(count) + 1)) as u16;
+    let ports = (first..=count).chain(0..first).map(|number| EPHEMERAL + number);
+    ports
+        .map(|local_port| Key { remote, local_port })
+        .find(|&key| shared.pool.find(key).is_none() && shared.pool.listener_at(key.local_port).is_none())
+}
