@@ -1,0 +1,133 @@
+use super::super::fake::frames;
+use super::super::ring::RX_DD;
+use super::*;
+
+const DONE: u32 = RX_DD | RX_EOP;
+
+#[test]
+fn tcp_gets_the_pseudo_header_and_the_card_the_rest() {
+    let mut frame = frames::tcp(b"hello");
+    frame[24..26].fill(0x55);
+    frame[50..52].fill(0x55);
+    assert_eq!(prepare(&mut frame), Insert::Ipv4Tcp);
+    assert_eq!(frame[24..26], [0, 0]);
+    // 10.0.2.2 + 10.0.2.15 + 6 + 25
+    assert_eq!(
+        frame[50..52],
+        (0x0a00 + 0x0202 + 0x0a00 + 0x020f + 6 + 25u16).to_be_bytes()
+    );
+}
+
+#[test]
+fn udp_is_summed_here() {
+    let mut frame = frames::udp(b"hello");
+    let good = frame[40..42].to_vec();
+    frame[40..42].fill(0);
+    assert_eq!(prepare(&mut frame), Insert::Ipv4);
+    assert_eq!(frame[24..26], [0, 0]);
+    assert_eq!(frame[40..42], good[..]);
+}
+
+#[test]
+fn a_udp_sum_of_zero_goes_out_as_all_ones() {
+    let mut frame = frames::udp(&[0, 0]);
+    // The payload word that makes the sum all ones, and its complement zero.
+    frame[40..42].fill(0);
+    prepare(&mut frame);
+    let sum = u16::from_be_bytes([frame[40], frame[41]]);
+    frame[42..44].copy_from_slice(&sum.to_be_bytes());
+    prepare(&mut frame);
+    assert_eq!(frame[40..42], [0xff, 0xff]);
+}
+
+#[test]
+fn options_are_summed_here_altogether() {
+    let mut frame = frames::tcp_with_ip_options(b"hello");
+    let good = frame.clone();
+    frame[24..26].fill(0);
+    frame[54..56].fill(0xaa);
+    assert_eq!(prepare(&mut frame), Insert::Nothing);
+    assert_eq!(frame, good);
+}
+
+#[test]
+fn a_padded_tcp_frame_is_summed_here() {
+    let mut frame = frames::tcp(b"");
+    let good = frame[50..52].to_vec();
+    frame[50..52].fill(0);
+    frame.extend([1, 2, 3, 4, 5, 6]);
+    assert_eq!(prepare(&mut frame), Insert::Ipv4);
+    assert_eq!(frame[50..52], good[..]);
+}
+
+#[test]
+fn fragments_and_what_is_not_ipv4_are_left_alone() {
+    let mut arp = frames::arp();
+    let before = arp.clone();
+    assert_eq!(prepare(&mut arp), Insert::Nothing);
+    assert_eq!(arp, before);
+
+    let mut fragment = frames::tcp(b"hello");
+    fragment[20] |= 0x20; // more fragments
+    let before = fragment.clone();
+    assert_eq!(prepare(&mut fragment), Insert::Ipv4);
+    assert_eq!(fragment[34..], before[34..]);
+
+    for len in 0..34 {
+        let mut cut = frames::tcp(b"hello")[..len].to_vec();
+        assert_eq!(prepare(&mut cut), Insert::Nothing);
+    }
+}
+
+#[test]
+fn the_cards_errors_count_only_where_it_checked() {
+    let frame = frames::tcp(b"hello");
+    assert_eq!(
+        judge(&frame, DONE | RX_IPCS | RX_L4CS),
+        Verdict::Good { verified: true }
+    );
+    assert_eq!(judge(&frame, DONE | RX_IPCS), Verdict::Good { verified: false });
+    assert_eq!(judge(&frame, DONE), Verdict::Good { verified: false });
+    assert_eq!(
+        judge(&frame, DONE | RX_TCPE | RX_IPE),
+        Verdict::Good { verified: false }
+    );
+    assert_eq!(
+        judge(&frame, DONE | RX_IPCS | RX_L4CS | RX_TCPE),
+        Verdict::WrongChecksum
+    );
+    assert_eq!(judge(&frame, DONE | RX_IPCS | RX_IPE), Verdict::WrongChecksum);
+    assert_eq!(
+        judge(&frame, DONE | RX_IPCS | RX_L4CS | RX_TCPE | RX_IXSM),
+        Verdict::Good { verified: false }
+    );
+    for error in [24, 25, 26, 28, 31] {
+        assert_eq!(judge(&frame, DONE | RX_IPCS | RX_L4CS | 1 << error), Verdict::Damaged);
+    }
+    assert_eq!(judge(&frame, RX_DD | RX_IPCS | RX_L4CS), Verdict::Damaged);
+}
+
+#[test]
+fn fragments_arp_and_icmp() {
+    let mut fragment = frames::tcp(b"hello");
+    fragment[20] |= 0x20;
+    assert_eq!(
+        judge(&fragment, DONE | RX_IPCS | RX_L4CS),
+        Verdict::Good { verified: false }
+    );
+    assert_eq!(judge(&frames::arp(), DONE), Verdict::Good { verified: true });
+    assert_eq!(judge(&frames::icmp(), DONE | RX_IPCS), Verdict::Good { verified: true });
+    assert_eq!(judge(&frames::icmp(), DONE), Verdict::Good { verified: false });
+}
+
+#[test]
+fn packets_cut_short_are_damaged() {
+    let frame = frames::tcp(b"hello");
+    for len in 0..frame.len() {
+        assert_eq!(
+            judge(&frame[..len], DONE | RX_IPCS | RX_L4CS),
+            Verdict::Damaged,
+            "cut to {len}"
+        );
+    }
+}
