@@ -158,9 +158,7 @@ fn map(
         [below, above].into_iter().flatten().map(|range| (range, Kind::Data))
     });
     for (range, kind) in parts.into_iter().chain(ram) {
-        mapper
-            .map(range, kind)
-            .map_err(|_| &"the page tables do not suffice" as _)?;
+        mapper.map(range, kind).map_err(|_| &"too few page tables" as _)?;
     }
     Ok(mapper)
 }

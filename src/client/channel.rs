@@ -110,7 +110,7 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
             config = config.with_trace(&self.narrators);
         }
         let connection = Connection::client(config, self.inbound, self.outbound, &mut self.rng)
-            .map_err(|_| ClientError::NoTls("the TLS client has too little memory"))?;
+            .map_err(|_| ClientError::NoTls("not enough memory for the TLS client (use a larger -m)"))?;
         let mut endpoint = Endpoint::new(stream, connection, None);
         let deadline = Instant::now().saturating_add(self.handshake);
         match endpoint.handshake(&mut self.rng, deadline).await {
@@ -122,7 +122,7 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
             }
         }
         if let Some(proof) = endpoint.proof() {
-            ::log::debug!("tls client: {remote}: this is {proof}");
+            ::log::debug!("tls client: {remote}: authenticated as {proof}");
         }
         let session = Session {
             description: Description::of(endpoint.info()),

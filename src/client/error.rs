@@ -43,20 +43,22 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ClientError::NotConnected => f.write_str("not connected"),
-            ClientError::Ended(why) => write!(f, "not connected any more: {why}"),
+            ClientError::Ended(why) => write!(f, "no longer connected: {why}"),
             ClientError::Connected(remote) => {
-                write!(f, "still connected to {remote}; 'client close' ends that")
+                write!(f, "already connected to {remote}; use 'client close' first")
             }
-            ClientError::NotAName => f.write_str("no certificate can give that name"),
-            ClientError::NotLookedUp => f.write_str("the address of the host was not looked up"),
+            ClientError::NotAName => f.write_str("not a host name or IP address"),
+            ClientError::NotLookedUp => f.write_str("host name not resolved"),
             ClientError::Dial(error) => error.fmt(f),
             ClientError::NoTls(why) => f.write_str(why),
             ClientError::Handshake(Ended::Closed | Ended::Tls(tls::Error::Truncated)) => {
-                f.write_str("the server closed the connection in the TLS handshake")
+                f.write_str("the server closed the connection during the TLS handshake")
             }
             ClientError::Handshake(why) => why.fmt(f),
-            ClientError::HandshakeTimedOut(after) => write!(f, "no TLS handshake within {} s", after.as_secs()),
-            ClientError::TooLong => write!(f, "a message has at most {MESSAGE} bytes"),
+            ClientError::HandshakeTimedOut(after) => {
+                write!(f, "TLS handshake not finished within {} s", after.as_secs())
+            }
+            ClientError::TooLong => write!(f, "message longer than {MESSAGE} bytes"),
         }
     }
 }
@@ -89,10 +91,10 @@ impl fmt::Display for Ended {
             Ended::Tcp(error) => error.fmt(f),
             Ended::Tls(tls::Error::AlertReceived(alert)) => write!(f, "the server refused: {alert}"),
             Ended::Tls(tls::Error::Truncated) => {
-                f.write_str("the server ended the connection without close_notify; what came may be cut short")
+                f.write_str("the server closed the connection without close_notify; the data may be truncated")
             }
             Ended::Tls(error) => error.fmt(f),
-            Ended::Stalled => write!(f, "the server took nothing for {} s", SEND_TIMEOUT.as_secs()),
+            Ended::Stalled => write!(f, "the server stopped reading for {} s", SEND_TIMEOUT.as_secs()),
         }
     }
 }

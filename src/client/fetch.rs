@@ -32,12 +32,12 @@ impl fmt::Display for FetchError {
         match self {
             FetchError::Client(error) => error.fmt(f),
             FetchError::Truncated => {
-                f.write_str("the host ended the connection without close_notify: the text may be cut short")
+                f.write_str("the host closed the connection without close_notify; the text may be truncated")
             }
             FetchError::TooLong(most) => write!(f, "the text is longer than {most} bytes"),
             FetchError::TimedOut => {
                 let seconds = FETCH_TIMEOUT.as_secs();
-                write!(f, "the host has not sent the text and close_notify within {seconds} s")
+                write!(f, "no complete text and close_notify within {seconds} s")
             }
         }
     }
@@ -66,7 +66,7 @@ pub async fn fetch<S: Transport<Error = net::Error>, R: CryptoRng>(
     // The text may hold private keys.
     let (inbound, outbound) = (WipedBuffer(inbound), WipedBuffer(outbound));
     let connection = Connection::client(config, &mut *inbound.0, &mut *outbound.0, &mut rng)
-        .map_err(|_| ClientError::NoTls("the TLS client has too little memory"))?;
+        .map_err(|_| ClientError::NoTls("not enough memory for the TLS client (use a larger -m)"))?;
     stream.mark_established();
     let mut endpoint = Endpoint::new(stream, connection, None);
     let deadline = Instant::now().saturating_add(FETCH_TIMEOUT);

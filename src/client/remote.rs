@@ -80,7 +80,7 @@ impl fmt::Display for Session {
             write!(f, ", server {}", server.as_str())?;
         }
         if !self.named {
-            f.write_str(" (no name was asked for)")?;
+            f.write_str(" (no name verified)")?;
         }
         Ok(())
     }

@@ -141,7 +141,7 @@ fn a_proxy_is_used_unless_it_is_not_wanted() {
         );
         let error = client.connect(to(None)).await.unwrap_err().to_string();
         assert!(
-            error.starts_with(&std::format!("still connected to {there}; ")),
+            error.starts_with(&std::format!("already connected to {there}; ")),
             "{error}"
         );
         client.close().await.unwrap();
@@ -176,10 +176,10 @@ fn failures_are_named() {
         for (error, text) in [
             (ConnectError::Refused, "connection refused"),
             (ConnectError::TimedOut, "no answer within 10 s"),
-            (ConnectError::Unreachable, "no address yet, or no route to there"),
+            (ConnectError::Unreachable, "no address yet, or no route to the host"),
             (
                 ConnectError::NoNeighbor,
-                "no answer to ARP within 10 s: the host is down, or the gateway to it",
+                "no answer to ARP within 10 s: the host or its gateway is down",
             ),
         ] {
             network.refuse(error);
@@ -198,7 +198,7 @@ fn an_open_connection_is_left_alone_and_the_peers_end_is_noticed() {
         let error = client.connect(to(None)).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "still connected to 10.0.2.2:10007; 'client close' ends that"
+            "already connected to 10.0.2.2:10007; use 'client close' first"
         );
         assert!(!first.finished() && network.answered().is_none());
         client.close().await.unwrap();
@@ -227,7 +227,7 @@ fn an_open_connection_is_left_alone_and_the_peers_end_is_noticed() {
         settle().await;
         assert_eq!(
             client.send(b"x").await.unwrap_err().to_string(),
-            "not connected any more: connection reset by peer"
+            "no longer connected: connection reset by peer"
         );
     });
 }

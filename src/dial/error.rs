@@ -22,7 +22,7 @@ pub enum DialError {
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DialError::NoSuchInterface => f.write_str("there is no such network interface"),
+            DialError::NoSuchInterface => f.write_str("no such network interface"),
             DialError::Resolve(error) => error.fmt(f),
             DialError::Connect(error) => write_connect_error(error, f),
             DialError::Proxy(error) => error.fmt(f),

@@ -33,10 +33,10 @@ pub(super) fn write_connect_error(error: &ConnectError, f: &mut fmt::Formatter<'
     match error {
         ConnectError::Refused => f.write_str("connection refused"),
         ConnectError::TimedOut => write!(f, "no answer within {} s", CONNECT_TIMEOUT.as_secs()),
-        ConnectError::Unreachable => f.write_str("no address yet, or no route to there"),
+        ConnectError::Unreachable => f.write_str("no address yet, or no route to the host"),
         ConnectError::NoNeighbor => write!(
             f,
-            "no answer to ARP within {} s: the host is down, or the gateway to it",
+            "no answer to ARP within {} s: the host or its gateway is down",
             CONNECT_TIMEOUT.as_secs()
         ),
         ConnectError::NoSlot => f.write_str("all connections of the interface are in use"),

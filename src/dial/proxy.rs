@@ -205,21 +205,21 @@ pub enum ProxyError {
 impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProxyError::Resolve(error) => write!(f, "the proxy's name: {error}"),
+            ProxyError::Resolve(error) => write!(f, "cannot resolve the proxy's name: {error}"),
             ProxyError::Connect(error) => {
                 f.write_str("the proxy: ")?;
                 write_connect_error(error, f)
             }
             ProxyError::Tcp(error) => write!(f, "the proxy: {error}"),
-            ProxyError::Closed => f.write_str("the proxy closed the connection before it had answered"),
+            ProxyError::Closed => f.write_str("the proxy closed the connection before its response was complete"),
             ProxyError::TimedOut => write!(f, "the proxy did not answer within {} s", EXCHANGE_TIMEOUT.as_secs()),
-            ProxyError::NotHttp => f.write_str("the proxy does not speak HTTP"),
-            ProxyError::TooLong => write!(f, "the proxy's answer is longer than {MAX_HEAD} bytes"),
+            ProxyError::NotHttp => f.write_str("the proxy's response is not HTTP/1"),
+            ProxyError::TooLong => write!(f, "the proxy's response is longer than {MAX_HEAD} bytes"),
             ProxyError::WantsLogin => {
-                f.write_str("the proxy wants authentication: set .proxy.user and .proxy.password")
+                f.write_str("the proxy requires authentication: set .proxy.user and .proxy.password")
             }
             ProxyError::WrongLogin => {
-                f.write_str("the proxy does not accept .proxy.user and .proxy.password (or not by Basic)")
+                f.write_str("the proxy rejected .proxy.user and .proxy.password (or accepts no Basic authentication)")
             }
             ProxyError::Refused(status, reason) if reason.is_empty() => write!(f, "the proxy refused: {status}"),
             ProxyError::Refused(status, reason) => write!(f, "the proxy refused: {status} {reason}"),

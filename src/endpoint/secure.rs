@@ -132,7 +132,7 @@ impl fmt::Display for Proof<'_, '_> {
         if let Some(root) = self.0.root {
             write!(f, ", by {root}")?;
             if self.0.stapled {
-                f.write_str(", which its OCSP response confirms")?;
+                f.write_str(", confirmed by OCSP")?;
             }
         }
         Ok(())

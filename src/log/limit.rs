@@ -66,7 +66,7 @@ impl Limiter {
             Some(0) => ::log::log!(target: target, level, "{message}"),
             Some(held) => {
                 let held = Count(held, "message");
-                ::log::log!(target: target, level, "{message} ({held} like this left out)");
+                ::log::log!(target: target, level, "{message} ({held} similar messages suppressed)");
             }
         }
         true

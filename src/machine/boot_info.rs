@@ -87,9 +87,9 @@ pub enum BootInfoError {
 impl fmt::Display for BootInfoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable => f.write_str("the start info is not where the loader says"),
-            Self::BadSize(size) => write!(f, "start info of {size} bytes, which cannot be"),
-            Self::BadMagic(magic) => write!(f, "start info with the wrong magic {magic:#x}"),
+            Self::Unreadable => f.write_str("no start info at the address that the loader gave"),
+            Self::BadSize(size) => write!(f, "start info has an invalid size of {size} bytes"),
+            Self::BadMagic(magic) => write!(f, "start info has the wrong magic {magic:#x}"),
             Self::NoMemoryMap => f.write_str("the start info has no memory map"),
             Self::BadMemoryMap => f.write_str("the memory map cannot be read"),
             Self::ImageOutsideRam => f.write_str("the memory map has no RAM where the image is"),
@@ -114,9 +114,9 @@ impl fmt::Display for ModuleFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnreadableList => f.write_str("the list of modules cannot be read"),
-            Self::BadSize(size) => write!(f, "the module has {size} bytes; 1 to {MAX_MODULE} are possible"),
-            Self::OutsideRam => f.write_str("the module does not lie within RAM"),
-            Self::OverlapsImage => f.write_str("the module lies upon the image"),
+            Self::BadSize(size) => write!(f, "the module has {size} bytes (allowed: 1 to {MAX_MODULE})"),
+            Self::OutsideRam => f.write_str("the module is outside RAM"),
+            Self::OverlapsImage => f.write_str("the module overlaps the image"),
         }
     }
 }

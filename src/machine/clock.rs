@@ -58,10 +58,10 @@ pub enum DateError {
 impl fmt::Display for DateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoClock => f.write_str("there is no clock with a date"),
+            Self::NoClock => f.write_str("no clock with a date"),
             Self::BeforeBuild(now) => write!(
                 f,
-                "the clock is wrong: {} is before this was built",
+                "the clock is wrong: {} is before the build date",
                 rtc::Date::of(*now)
             ),
         }

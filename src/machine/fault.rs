@@ -23,7 +23,7 @@ pub fn provoke(name: &str) {
     // SAFETY: each ends in a panic, by the page tables or by the CPU itself, before anything else has happened.
     unsafe {
         match name {
-            "panic" => panic!("a panic on purpose"),
+            "panic" => panic!("deliberate panic"),
             "null" => asm!("mov al, byte ptr [{}]", in(reg) 0usize, out("al") _, options(nostack)),
             "code" => write(code),
             "constant" => write((&raw const CONSTANT).cast()),

@@ -37,7 +37,7 @@ impl fmt::Display for Error {
         match self {
             Self::NoApic => f.write_str("no local APIC"),
             Self::NoInput => f.write_str("no I/O APIC input"),
-            Self::NoVector => f.write_str("no interrupt vector is left"),
+            Self::NoVector => f.write_str("no free interrupt vector"),
             Self::Map(error) => error.fmt(f),
         }
     }

@@ -95,7 +95,7 @@ impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "out of memory: {} bytes wanted, the largest free piece has {}",
+            "out of memory: {} bytes requested, the largest free block has {}",
             self.wanted, self.largest
         )
     }

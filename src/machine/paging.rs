@@ -38,10 +38,10 @@ impl fmt::Display for MapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotYet => f.write_str("no page tables yet"),
-            Self::BadRange => f.write_str("an address range that cannot be mapped"),
-            Self::FirstPage => f.write_str("the first page stays unmapped"),
-            Self::Conflict(address) => write!(f, "{address:#x} is mapped otherwise already"),
-            Self::NoTables => f.write_str("no page is left for page tables"),
+            Self::BadRange => f.write_str("address range cannot be mapped"),
+            Self::FirstPage => f.write_str("the first page must stay unmapped"),
+            Self::Conflict(address) => write!(f, "{address:#x} is already mapped differently"),
+            Self::NoTables => f.write_str("no page left for page tables"),
         }
     }
 }

@@ -48,11 +48,11 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoMemoryBar(bar) => write!(f, "there is no memory at BAR {bar}"),
-            Self::Unassigned(bar) => write!(f, "firmware gave BAR {bar} no address"),
+            Self::NoMemoryBar(bar) => write!(f, "BAR {bar} is not a memory BAR"),
+            Self::Unassigned(bar) => write!(f, "BAR {bar} has no address from firmware"),
             Self::Map(error) => error.fmt(f),
-            Self::NoCapability => f.write_str("the device lacks the capability"),
-            Self::BadTable => f.write_str("the MSI-X table is not where it should be"),
+            Self::NoCapability => f.write_str("the device has no such capability"),
+            Self::BadTable => f.write_str("the MSI-X table is outside its BAR"),
         }
     }
 }

@@ -63,25 +63,22 @@ pub enum ResolveError {
 impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ResolveError::NotAName => f.write_str("no host can have that name"),
-            ResolveError::NoServer => {
-                f.write_str("no DNS server is known: .ip.dns names none, and no DHCP server has named one")
-            }
+            ResolveError::NotAName => f.write_str("invalid host name"),
+            ResolveError::NoServer => f.write_str("no DNS server: none in .ip.dns, and none from DHCP"),
             ResolveError::NoLink => f.write_str("the link is down"),
             ResolveError::Unreachable => f.write_str("no address yet, or no route to the DNS server"),
-            ResolveError::NoSuchName => f.write_str("there is no host of that name"),
-            ResolveError::NoAddress => f.write_str("the host of that name has no IPv4 address"),
-            ResolveError::TimedOut(server) => write!(f, "the DNS server {server} does not answer"),
+            ResolveError::NoSuchName => f.write_str("host not found"),
+            ResolveError::NoAddress => f.write_str("host has no IPv4 address"),
+            ResolveError::TimedOut(server) => write!(f, "no answer from DNS server {server}"),
             ResolveError::Failed(server, rcode) => {
-                write!(f, "the DNS server {server} cannot tell (")?;
+                write!(f, "DNS server {server} returned ")?;
                 match rcode {
-                    1 => f.write_str("FORMERR")?,
-                    2 => f.write_str("SERVFAIL")?,
-                    4 => f.write_str("NOTIMP")?,
-                    5 => f.write_str("REFUSED")?,
-                    other => write!(f, "RCODE {other}")?,
+                    1 => f.write_str("FORMERR"),
+                    2 => f.write_str("SERVFAIL"),
+                    4 => f.write_str("NOTIMP"),
+                    5 => f.write_str("REFUSED"),
+                    other => write!(f, "RCODE {other}"),
                 }
-                f.write_str(")")
             }
         }
     }

@@ -271,7 +271,7 @@ impl core::fmt::Display for OpenError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Memory => "not enough memory for its connections (use a larger -m)",
-            Self::Plan => "no valid plan for its connections",
+            Self::Plan => "no valid layout for its connections",
             Self::Mac => "the card's address is not a unicast address",
         })
     }
@@ -508,7 +508,7 @@ pub enum ConnectError {
     Refused,
     /// No answer in time.
     TimedOut,
-    /// The interface has no address yet, or no route to there.
+    /// The interface has no address yet, or no route to the host.
     Unreachable,
     /// Nobody answered to ARP in time: neither the host nor, if it is beyond one, the gateway.
     NoNeighbor,

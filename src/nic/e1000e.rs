@@ -70,11 +70,11 @@ impl core::fmt::Display for Error {
             Error::Memory { needed, given } => {
                 write!(
                     f,
-                    "the network card needs {needed} bytes of memory and was given {given}: raise `-m`"
+                    "the network card needs {needed} bytes of memory but was given {given}: use a larger `-m`"
                 )
             }
-            Error::Pci(error) => write!(f, "the network card's PCI function is of no use: {error}"),
-            Error::Interrupt(error) => write!(f, "the network card cannot interrupt: {error}"),
+            Error::Pci(error) => write!(f, "the network card's PCI function cannot be used: {error}"),
+            Error::Interrupt(error) => write!(f, "the network card has no interrupt: {error}"),
         }
     }
 }
@@ -397,7 +397,7 @@ impl<R: Registers> E1000e<R> {
             Some(watch) if watch.outstanding == outstanding && self.link != Link::Down => {
                 if now.saturating_duration_since(watch.since) > HANG {
                     log::warn!(
-                        "{}: the card does not send ({} waiting): resetting it",
+                        "{}: transmission stalled ({} frames waiting): resetting the card",
                         self.name,
                         Count::of(outstanding, "frame")
                     );

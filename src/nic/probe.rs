@@ -34,10 +34,7 @@ pub fn probe(
     while let Some(at) = functions.iter().position(|function| function.id() == DEVICE) {
         let function = functions.remove(at);
         let Some(&name) = NAMES.get(found) else {
-            log::warn!(
-                "network card at {}: not used, {MAX_CARDS} are enough",
-                function.address()
-            );
+            log::warn!("network card at {}: not used (limit: {MAX_CARDS})", function.address());
             continue;
         };
         match open(

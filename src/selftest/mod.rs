@@ -213,12 +213,12 @@ impl<R: CryptoRng> SelfTest<'_, R> {
         let trust = match vouched {
             Vouched::ByCa => &self.trust,
             Vouched::ByChain => &by_chain,
-            Vouched::No => return Outcome::skipped(check, "no CA to verify the server by"),
+            Vouched::No => return Outcome::skipped(check, "no CA to verify the server with"),
         };
         if identity.chain().first().is_some_and(|leaf| demands_staple(leaf)) {
             return Outcome::skipped(
                 check,
-                "the certificate demands a stapled OCSP response, and none is stapled here",
+                "the certificate requires a stapled OCSP response, and none is configured",
             );
         }
         let (mut here, mut there) = match (random(), random()) {
@@ -263,7 +263,7 @@ fn generator<R: CryptoRng>(random: fn() -> Result<R, &'static str>) -> Result<()
     random.fill_bytes(&mut second);
     let constant = |draw: &[u8; 32]| draw.iter().all(|byte| Some(byte) == draw.first());
     if first == second || constant(&first) || constant(&second) {
-        return Err(Failure::Generator("it repeats itself"));
+        return Err(Failure::Generator("repeated output"));
     }
     Ok(())
 }

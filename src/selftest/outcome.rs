@@ -98,21 +98,21 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Known(name) => write!(f, "{name} gives a wrong answer"),
+            Self::Known(name) => write!(f, "wrong answer from {name}"),
             Self::Generator(why) => f.write_str(why),
             Self::Certificate(error) => error.fmt(f),
-            Self::OtherChain => f.write_str("the server sent other certificates than the configured ones"),
+            Self::OtherChain => f.write_str("the server did not send the configured certificates"),
             Self::Signature => f.write_str("the signature does not verify: does .tls.srv_key belong to .tls.srv_cert?"),
             Self::Missing(message) => write!(f, "the server sent no {message}"),
-            Self::OtherTerms => f.write_str("version, suite or peer are not those that were asked for"),
-            Self::Differs => f.write_str("other bytes came back than were sent"),
+            Self::OtherTerms => f.write_str("unexpected version, suite or peer"),
+            Self::Differs => f.write_str("the echo differs from what was sent"),
             Self::Server(error) => write!(f, "our server: {error}"),
             Self::Client(error) => write!(f, "our client: {error}"),
             Self::Independent(error) => write!(f, "embedded-tls: {error:?}"),
             Self::Config(error) => error.fmt(f),
-            Self::NoBuffer => f.write_str("the buffer for it is too small"),
+            Self::NoBuffer => f.write_str("buffer too small"),
             Self::Stalled => f.write_str("each side waits for the other"),
-            Self::Endless => f.write_str("the two sides do not come to an end"),
+            Self::Endless => f.write_str("handshake does not finish"),
         }
     }
 }
@@ -152,7 +152,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.verdict {
             Verdict::Passed => write!(f, "{}: ok, {}", self.check, Millis(self.micros)),
-            Verdict::Skipped(why) => write!(f, "{}: not checked, {why}", self.check),
+            Verdict::Skipped(why) => write!(f, "{}: skipped, {why}", self.check),
             Verdict::Failed(failure) => write!(f, "{}: FAILED, {failure}", self.check),
         }
     }
@@ -190,7 +190,7 @@ impl fmt::Display for Summary {
             failed => write!(f, "FAILED, {failed} of {} checks", failed + self.passed)?,
         }
         if self.skipped > 0 {
-            write!(f, ", {} not made", self.skipped)?;
+            write!(f, ", {} skipped", self.skipped)?;
         }
         write!(f, ", {}", Millis(self.micros))
     }

@@ -223,7 +223,7 @@ fn a_certificate_that_demands_what_is_not_stapled_is_told() {
         "{lines:#?}"
     );
     for line in &lines[4..] {
-        let words = ": not checked, the certificate demands a stapled OCSP response, and none is stapled here";
+        let words = ": skipped, the certificate requires a stapled OCSP response, and none is configured";
         assert!(line.ends_with(words), "{line}");
     }
 }
@@ -243,7 +243,7 @@ fn certificates_from_elsewhere_are_compared_with_the_configuration() {
             );
             assert_eq!(
                 lines[2],
-                "server certificate, ECDSA P-256: not checked, not issued under .tls.ca_cert"
+                "server certificate, ECDSA P-256: skipped, not issued under .tls.ca_cert"
             );
         }
     }
@@ -258,11 +258,11 @@ fn a_machine_without_server_or_random_numbers_says_so() {
         "{lines:#?}"
     );
     assert_eq!(lines[1], "random generator: FAILED, no entropy");
-    assert_eq!(lines[2], "handshakes with our server: not checked, no entropy");
-    let broken = || Err("it repeats itself");
+    assert_eq!(lines[2], "handshakes with our server: skipped, no entropy");
+    let broken = || Err("repeated output");
     assert!(matches!(
         generator::<Numbers>(broken),
-        Err(Failure::Generator("it repeats itself"))
+        Err(Failure::Generator("repeated output"))
     ));
     // A generator that is stuck: xorshift of 0 stays 0.
     assert!(matches!(generator(|| Ok(Numbers(0))), Err(Failure::Generator(_))));

@@ -32,10 +32,10 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::InUse(port) => write!(f, "port {port} is already in use"),
-            StartError::InvalidPort => f.write_str("port 0 cannot be listened on"),
-            StartError::TooMany => f.write_str("too many ports are listened on; stop one first"),
-            StartError::NoSuchInterface => f.write_str("there is no network interface of that name"),
-            StartError::NoInterface => f.write_str("there is no network interface"),
+            StartError::InvalidPort => f.write_str("port 0 is not valid"),
+            StartError::TooMany => f.write_str("too many listening ports; stop one first"),
+            StartError::NoSuchInterface => f.write_str("no network interface of that name"),
+            StartError::NoInterface => f.write_str("no network interface"),
             StartError::NoTls(reason) => f.write_str(reason),
         }
     }

@@ -69,14 +69,14 @@ pub enum ReverseError {
 impl fmt::Display for ReverseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ReverseError::Already => f.write_str("it is dialled already; 'server reverse stop' ends that"),
-            ReverseError::TooMany => write!(f, "there are {REVERSES} reverse connections already; stop one first"),
-            ReverseError::NoSuchInterface => f.write_str("there is no network interface of that name"),
-            ReverseError::NoInterface => f.write_str("there is no network interface"),
-            ReverseError::NotAName => f.write_str("no host can have that name"),
-            ReverseError::InvalidPort => f.write_str("port 0 cannot be dialled"),
+            ReverseError::Already => f.write_str("already dialling this host; use 'server reverse stop' first"),
+            ReverseError::TooMany => write!(f, "too many reverse connections (limit: {REVERSES}); stop one first"),
+            ReverseError::NoSuchInterface => f.write_str("no network interface of that name"),
+            ReverseError::NoInterface => f.write_str("no network interface"),
+            ReverseError::NotAName => f.write_str("invalid host name"),
+            ReverseError::InvalidPort => f.write_str("port 0 is not valid"),
             ReverseError::NoTls(reason) => f.write_str(reason),
-            ReverseError::NotRunning => f.write_str("no reverse connection of this kind goes there"),
+            ReverseError::NotRunning => f.write_str("no reverse connection of this kind to that host and port"),
         }
     }
 }

@@ -245,7 +245,7 @@ impl OutgoingCall<'_> {
         let (received, echoed) = (flow.received(), flow.echoed());
         let (served, faulted) = (reverse.served_now.get(), reverse.faulted_now.get());
         if served && !faulted {
-            let how = format_args!("the other end has closed the connection, in {received} out {echoed}");
+            let how = format_args!("peer closed the connection, in {received} out {echoed}");
             reverse.report(::log::Level::Info, how);
         }
         // A server of TLS 1.3 can refuse our certificate after our handshake is done.

@@ -131,7 +131,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
     ) -> Result<TlsSession<'a, S>, HandshakeError<Self::Error>> {
         let internal = |why| StreamError::Tls(Error::Internal(why));
         let (config, clock, rng) = self.server.as_mut().ok_or(internal("TLS cannot be served"))?;
-        let mutual = self.mutual.ok_or(internal("no mutual TLS is set up"));
+        let mutual = self.mutual.ok_or(internal("mutual TLS is not set up"));
         let https = entry.kind() == Kind::Https;
         let (peer, port) = (stream.peer(), dialled.is_none().then(|| stream.local().port()));
         self.narrators = self.traces.map_or(Narrators::default(), |(shell, pages)| Narrators {
@@ -160,7 +160,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
             None => Role::Server,
         };
         // The buffers were found large enough at the start, for the same configuration.
-        let small = |_| internal("the buffers have become too small");
+        let small = |_| internal("buffers too small");
         let connection = if role == Role::Client {
             let mut config = mutual?.client.with_clock(clock());
             if let Some(trace) = trace {
@@ -187,7 +187,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
         endpoint.handshake(rng, deadline).await?;
         // Not on the console, which is slower than a peer can come and go.
         if let Some(proof) = endpoint.proof() {
-            ::log::debug!("{peer}: this is {proof}");
+            ::log::debug!("{peer}: authenticated as {proof}");
         }
         Ok(TlsSession(endpoint, self.narrators.page))
     }
@@ -245,12 +245,12 @@ fn cause(error: &Error) -> &'static str {
         Error::InvalidMessage(InvalidMessage::Http) => "HTTP on a TLS port",
         Error::InvalidMessage(InvalidMessage::ContentType(_) | InvalidMessage::RecordVersion(_)) => "not TLS",
         Error::InvalidMessage(_) => "invalid TLS message",
-        Error::PeerMisbehaved(_) => "TLS rules broken",
+        Error::PeerMisbehaved(_) => "TLS protocol violated",
         Error::PeerIncompatible(PeerIncompatible::Version(_)) => "no common TLS version",
         Error::PeerIncompatible(PeerIncompatible::CipherSuite) => "no common cipher suite",
         Error::PeerIncompatible(PeerIncompatible::Group) => "no common group",
         Error::PeerIncompatible(PeerIncompatible::Protocol) => "no common application protocol",
-        Error::PeerIncompatible(PeerIncompatible::CertificateCurve) => "curve of the certificate not listed",
+        Error::PeerIncompatible(PeerIncompatible::CertificateCurve) => "curve of the certificate not offered",
         Error::PeerIncompatible(PeerIncompatible::ExtendedMasterSecret) => "no extended master secret",
         Error::PeerIncompatible(_) => "no common signature scheme",
         Error::Certificate(_) => "certificate refused",

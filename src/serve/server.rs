@@ -210,7 +210,7 @@ impl<N: Network> Service<N> {
     pub fn take_slot(&self) -> Option<&WorkerSlot<N::Stream>> {
         let slot = self.workers.iter().find(|slot| !slot.staffed.replace(true));
         if slot.is_none() {
-            ::log::error!("more echo workers than places");
+            ::log::error!("more echo workers than worker slots");
         }
         slot
     }

@@ -154,7 +154,10 @@ impl<N: Network> Service<N> {
         let first = match with_timeout(self.idle(connection), embedded_io_async::Read::read(stream, buffer)).await {
             Ok(Ok(count)) => count,
             Ok(Err(error)) => return self.failed(connection, transport_cause(error.kind()), &error),
-            Err(_) => return self.failed(connection, "idle", &format_args!("nothing sent")),
+            Err(_) => {
+                let idle = self.idle(connection).as_secs();
+                return self.failed(connection, "idle", &format_args!("idle for {idle} s"));
+            }
         };
         stream.mark_established();
         self.established(connection);
@@ -295,14 +298,14 @@ impl<N: Network> Service<N> {
             End::Displaced => self.failed(
                 connection,
                 "page evicted",
-                &"evicted for another page: the answer is read too slowly",
+                &"evicted for another page (peer reads too slowly)",
             ),
             End::Stalled if connection.kind() == Kind::Https => {
                 let seconds = web::DELIVERY_TIMEOUT.min(self.limits.get().idle).as_secs();
                 self.failed(
                     connection,
                     "stalled",
-                    &format_args!("the answer was not taken in {seconds} s"),
+                    &format_args!("page not delivered within {seconds} s"),
                 )
             }
             End::Stalled => self.failed(

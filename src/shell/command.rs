@@ -92,15 +92,15 @@ pub(super) const TOP: &[Spec] = &[
         Action::Status,
         "Show uptime, memory, addresses, ports, connections.",
     ),
-    spec("counters", Action::Counters, "Show what was counted since boot."),
+    spec("counters", Action::Counters, "Show counters since boot."),
     Spec {
         choices: &["follow"],
-        ..spec("log", Action::Log, "Show the log, its last lines, or each new one.")
+        ..spec("log", Action::Log, "Show the log, its last N lines, or new lines.")
     }
     .with("[N|follow]", 0, 1),
     spec("ip", Action::Ip, "Show interfaces and addresses."),
     spec("date", Action::Date, "Show date and time (UTC)."),
-    spec("version", Action::Version, "Show what this is."),
+    spec("version", Action::Version, "Show the version."),
     spec(
         "selftest",
         Action::SelfTest,
@@ -110,65 +110,68 @@ pub(super) const TOP: &[Spec] = &[
     spec(
         "tls reload",
         Action::TlsReload,
-        "Take new certificates, keys, CRLs: pasted here.",
+        "Load new certificates, keys or CRLs (paste).",
     )
     .with("", 0, 0),
-    spec(
-        "tls reload",
-        Action::TlsReload,
-        "The same, fetched from there over TLS.",
-    )
-    .with("<host> <port> [netif] [name=N]", 2, 4),
+    spec("tls reload", Action::TlsReload, "Load them from a host over TLS.").with(
+        "<host> <port> [netif] [name=N]",
+        2,
+        4,
+    ),
     Spec {
         choices: &["status", "reload"],
-        ..spec("tls", Action::Tls, "Show what is served and trusted, until when.")
+        ..spec("tls", Action::Tls, "Show certificates, trust and expiry dates.")
     }
     .with("[status]", 0, 1),
     spec("echoctl", Action::EnterPlain, "Control echo over plain TCP."),
     spec("echoctl_tls", Action::EnterTls, "Control echo over TLS."),
     spec("reboot", Action::Reboot, "Restart the machine."),
-    spec("poweroff", Action::PowerOff, "Switch the machine off."),
+    spec("poweroff", Action::PowerOff, "Power off the machine."),
     spec("exit", Action::Exit, "End this session.").or("quit"),
 ];
 
 const CONNECT: Spec =
     spec("client connect", Action::ClientConnect, "Connect to echo server.").with("<ipaddr> <port> [netif]", 2, 3);
 const CONNECT_BY_NAME: Spec =
-    spec("client connect", Action::ClientConnect, "The same; expect that name.").with("<host> <port> [name=N]", 2, 4);
+    spec("client connect", Action::ClientConnect, "Connect and verify this name.").with("<host> <port> [name=N]", 2, 4);
 const CONNECT_BY_HOST: Spec =
-    spec("client connect", Action::ClientConnect, "The same, by name.").with("<host> <port> [netif]", 2, 3);
+    spec("client connect", Action::ClientConnect, "Connect by host name.").with("<host> <port> [netif]", 2, 3);
 const CONNECT_DIRECT: Spec =
-    spec("client connect", Action::ClientConnect, "The same, past the proxy.").with("<host> <port> proxy=off", 2, 5);
+    spec("client connect", Action::ClientConnect, "Connect without the proxy.").with("<host> <port> proxy=off", 2, 5);
 const SEND: Spec = spec("client send", Action::ClientSend, "Send a message to client.");
-const SEND_TEXT: Spec = spec("client send", Action::ClientSend, "Send that text.").with("<text>", 1, usize::MAX);
+const SEND_TEXT: Spec = spec("client send", Action::ClientSend, "Send this text.").with("<text>", 1, usize::MAX);
 const CLOSE: Spec = spec("client close", Action::ClientClose, "Close the client's connection.");
 const START: Spec = spec("server start", Action::ServerStart, "Start echo server.").with("<port> [netif]", 1, 2);
-const STOP: Spec = spec("server stop", Action::ServerStop, "Stop echo server, or all of them.").with("[port]", 0, 1);
+const STOP: Spec = spec("server stop", Action::ServerStop, "Stop an echo server, or all.").with("[port]", 0, 1);
 // Before the next, which takes any host.
-const REVERSE_STOP: Spec =
-    spec("server reverse stop", Action::ReverseStop, "Dial it no more, or none.").with("[<host> <port>]", 0, 2);
+const REVERSE_STOP: Spec = spec(
+    "server reverse stop",
+    Action::ReverseStop,
+    "Stop dialling this host, or all.",
+)
+.with("[<host> <port>]", 0, 2);
 const REVERSE: Spec = Spec {
     choices: &["stop"],
-    ..spec("server reverse", Action::Reverse, "Dial out, and serve the echo there.")
+    ..spec("server reverse", Action::Reverse, "Dial a host and serve echo to it.")
 }
 .with("<ipaddr> <port> [netif] [every SECONDS] [role ROLE]", 2, 7);
 const PLAIN_REVERSE: Spec = Spec {
     choices: &["stop"],
-    ..spec("server reverse", Action::Reverse, "Dial out, and serve the echo there.")
+    ..spec("server reverse", Action::Reverse, "Dial a host and serve echo to it.")
 }
 .with("<ipaddr> <port> [netif] [every SECONDS]", 2, 5);
 const REVERSE_DIRECT: Spec =
-    spec("server reverse", Action::Reverse, "The same, past the proxy.").with("<host> <port> proxy=off", 2, 8);
+    spec("server reverse", Action::Reverse, "Dial without the proxy.").with("<host> <port> proxy=off", 2, 8);
 const TRACE: Spec = Spec {
     choices: &["on", "off"],
-    ..spec("trace", Action::Trace, "Narrate handshakes, or list them.")
+    ..spec("trace", Action::Trace, "Trace handshakes, or list the traces.")
 }
 .with("[on|off]", 0, 1);
-const TRACE_SHOW: Spec = spec("trace show", Action::TraceShow, "Show one, step by step.").with("<N>", 1, 1);
-const HELP: Spec = spec("help", Action::Help, "Show this list, or a command.")
+const TRACE_SHOW: Spec = spec("trace show", Action::TraceShow, "Show a trace, step by step.").with("<N>", 1, 1);
+const HELP: Spec = spec("help", Action::Help, "Show this list, or help on a command.")
     .with("[command]", 0, usize::MAX)
     .or("?");
-const LEAVE: Spec = spec("exit", Action::Exit, "Go back (as an empty line does).").or("quit");
+const LEAVE: Spec = spec("exit", Action::Exit, "Go back (same as an empty line).").or("quit");
 
 /// The commands at `echoctl> `: BitVisor's three in its order, then ours.
 pub(super) const PLAIN: &[Spec] = &[

@@ -53,7 +53,10 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             let line = self.line();
             match command::parse(prompt.specs, &line) {
                 Err(command::Wrong::Empty) => return Ok(None),
-                Err(wrong) => self.explain(wrong, prompt.specs, ", an empty line goes back").await?,
+                Err(wrong) => {
+                    self.explain(wrong, prompt.specs, ", or an empty line to go back")
+                        .await?
+                }
                 Ok(request) => match request.action {
                     Action::Exit => return Ok(None),
                     Action::Help => self.help(prompt.specs, &request).await?,
@@ -140,10 +143,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                     let text = rest.next().unwrap_or("");
                     let mut chosen = Role::default();
                     if !chosen.choose(text) {
-                        self.print(format_args!(
-                            "'{text}' is no role in TLS: there are either, server and client.\n"
-                        ))
-                        .await?;
+                        self.print(format_args!("'{text}' is not a TLS role (either, server or client).\n"))
+                            .await?;
                         return self.usage(prompt.specs, request.spec.words).await;
                     }
                     role.replace(chosen).is_some()
@@ -187,7 +188,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         match (request.argument(0), request.argument(1)) {
             (None, _) => match self.host.server_reverses(kind) {
                 0 => {
-                    self.print(format_args!("No {} is dialling anybody.\n", server(kind)))
+                    self.print(format_args!("No {} is dialling a host.\n", server(kind)))
                         .await
                 }
                 count => self.stop_dialling(kind, count).await,
@@ -235,7 +236,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 match command::host_and_port(text) {
                     Some((host, port)) => {
                         self.print(format_args!(
-                            "'{text}': separate host and port by a blank: {host} {port}\n"
+                            "'{text}': separate host and port with a space: {host} {port}\n"
                         ))
                         .await?
                     }
@@ -322,7 +323,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         request: &Request<'_>,
     ) -> Result<(), C::Error> {
         self.print(format_args!(
-            "'{argument}': there is '{DIRECT}'; without it the configured proxy is used, if there is one.\n"
+            "'{argument}': only '{DIRECT}' is allowed; without it, a configured proxy is used.\n"
         ))
         .await?;
         self.usage(specs, request.spec.words).await
@@ -344,7 +345,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 &mut direct
             } else if argument.contains('=') && !argument.starts_with(PROXY) {
                 // No interface has such a name.
-                self.print(format_args!("'{argument}' is none of name=N and proxy=off.\n"))
+                self.print(format_args!("'{argument}' is neither name=N nor proxy=off.\n"))
                     .await?;
                 self.usage(specs, request.spec.words).await?;
                 return Ok(None);
@@ -364,8 +365,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             && (kind == Kind::Plain || !(dns::is_name(name) || name.parse::<IpAddr>().is_ok()))
         {
             let why = match kind {
-                Kind::Plain => "nothing is verified without TLS",
-                Kind::Tls | Kind::Https => "no certificate can give that name",
+                Kind::Plain => "names are verified only over TLS",
+                Kind::Tls | Kind::Https => "not a host name or IP address",
             };
             self.print(format_args!("'{NAME}{name}': {why}.\n")).await?;
             self.usage(specs, request.spec.words).await?;

@@ -368,7 +368,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn follow(&mut self) -> Result<(), C::Error> {
-        self.print(format_args!("Following the log; any key ends it.\n"))
+        self.print(format_args!("Following the log; press any key to stop.\n"))
             .await?;
         let mut at = self.host.log_end();
         loop {
@@ -429,7 +429,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 Event::End => Line::End,
                 Event::Abandoned => Line::Nothing,
                 Event::TooLong => {
-                    self.print(format_args!("A line has at most {} bytes; ignored.\n", line::LINE))
+                    self.print(format_args!("Line ignored: longer than {} bytes.\n", line::LINE))
                         .await?;
                     Line::Nothing
                 }
@@ -460,20 +460,20 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             Wrong::Empty => Ok(()),
             Wrong::Unknown(word @ ("server" | "client")) if hint.is_empty() => {
                 self.print(format_args!(
-                    "'{word}' is a command of 'echoctl_tls' and of 'echoctl': type one of these first, alone.\n"
+                    "'{word}' is a command of 'echoctl_tls' and 'echoctl'; type one of these first, alone.\n"
                 ))
                 .await
             }
             Wrong::Unknown(word) => {
                 self.print(format_args!(
-                    "'{word}' is not a command here; 'help' lists them{hint}.\n"
+                    "'{word}' is not a command; type 'help' for a list{hint}.\n"
                 ))
                 .await
             }
             Wrong::Usage(line) => {
                 if let Some((host, port)) = command::host_and_port(line) {
                     self.print(format_args!(
-                        "'{host}:{port}': separate host and port by a blank: {host} {port}\n"
+                        "'{host}:{port}': separate host and port with a space: {host} {port}\n"
                     ))
                     .await?;
                 }

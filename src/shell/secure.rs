@@ -142,7 +142,7 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
                 continue;
             }
             Either::First(Err(HandshakeError::TimedOut)) => {
-                refused(&format_args!("no handshake within {} s", HANDSHAKE.as_secs()));
+                refused(&format_args!("handshake not finished within {} s", HANDSHAKE.as_secs()));
                 continue;
             }
             Either::Second(()) => {
@@ -167,7 +167,7 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
         ours.reset();
         ::log::info!(
             target: SECURITY,
-            "{peer}: debug shell over TLS begins: {}, {}",
+            "{peer}: debug shell over TLS opened: {}, {}",
             whose.subject,
             whose.key()
         );
@@ -176,18 +176,18 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
         // the next one takes over.
         let (words, exit) = match select(run(&mut telnet, host, Origin::Tls), ours.wait()).await {
             Either::Second(next) => {
-                ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends: {next} takes over");
+                ::log::info!(target: SECURITY, "{peer}: debug shell over TLS closed: taken over by {next}");
                 (Some("\nanother session has taken over\n"), None)
             }
             Either::First(Ok(exit)) => {
                 match exit {
                     Exit::Http => refused(&HTTP),
-                    _ => ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends"),
+                    _ => ::log::info!(target: SECURITY, "{peer}: debug shell over TLS closed"),
                 }
                 (None, Some(exit))
             }
             Either::First(Err(error)) => {
-                ::log::info!(target: SECURITY, "{peer}: debug shell over TLS ends: {error}");
+                ::log::info!(target: SECURITY, "{peer}: debug shell over TLS closed: {error}");
                 telnet.get_mut().shutdown();
                 continue;
             }

@@ -34,10 +34,10 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
         };
         let peer = stream.peer();
         stream.mark_established();
-        let logged = limiter.log_as(SECURITY, Level::Info, format_args!("{peer}: debug shell begins"));
+        let logged = limiter.log_as(SECURITY, Level::Info, format_args!("{peer}: debug shell opened"));
         let log_end = |why: fmt::Arguments<'_>| {
             if logged {
-                ::log::info!(target: SECURITY, "{peer}: debug shell ends{why}");
+                ::log::info!(target: SECURITY, "{peer}: debug shell closed{why}");
             }
         };
         let mut telnet = Telnet::new(stream);
@@ -45,7 +45,7 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
         // next one takes over.
         match select(run(&mut telnet, host, Origin::Telnet), listener.accept()).await {
             Either::Second(next) => {
-                log_end(format_args!(": {} takes over", next.peer()));
+                log_end(format_args!(": taken over by {}", next.peer()));
                 waiting = Some(next);
                 goodbye(telnet, Some("\nanother session has taken over\n"))
                     .await
@@ -53,7 +53,7 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
             }
             Either::First(Ok(exit)) => {
                 match exit {
-                    Exit::Http => requests.log(Level::Warn, format_args!("{peer}: debug shell ends: {HTTP}")),
+                    Exit::Http => requests.log(Level::Warn, format_args!("{peer}: debug shell closed: {HTTP}")),
                     _ => log_end(format_args!("")),
                 }
                 let mut stream = goodbye(telnet, None).await;
@@ -88,7 +88,7 @@ pub(super) const HTTP: &str = "HTTP request instead of a command";
 
 pub(super) fn carry_out<H: Host>(host: &H, power: Power) {
     host.power(power);
-    ::log::error!("{power} failed: the machine goes on");
+    ::log::error!("{power} failed: the machine keeps running");
 }
 
 impl fmt::Display for Power {

@@ -28,7 +28,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Connection(error) => error.fmt(f),
-            Error::Stalled => write!(f, "the peer has read nothing for {} s", WRITE_TIMEOUT.as_secs()),
+            Error::Stalled => write!(f, "peer stopped reading for {} s", WRITE_TIMEOUT.as_secs()),
         }
     }
 }

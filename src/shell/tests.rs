@@ -246,19 +246,19 @@ fn the_guide_step_by_step() {
   client connect <ipaddr> <port> [netif]  Connect to echo server.
   client send                             Send a message to client.
   server start <port> [netif]             Start echo server.
-  client connect <host> <port> [name=N]   The same; expect that name.
-  client connect <host> <port> proxy=off  The same, past the proxy.
-  client send <text>                      Send that text.
+  client connect <host> <port> [name=N]   Connect and verify this name.
+  client connect <host> <port> proxy=off  Connect without the proxy.
+  client send <text>                      Send this text.
   client close                            Close the client's connection.
-  server stop [port]                      Stop echo server, or all of them.
-  server reverse stop [<host> <port>]     Dial it no more, or none.
+  server stop [port]                      Stop an echo server, or all.
+  server reverse stop [<host> <port>]     Stop dialling this host, or all.
   server reverse <ipaddr> <port> [netif] [every SECONDS] [role ROLE]
-                                          Dial out, and serve the echo there.
-  server reverse <host> <port> proxy=off  The same, past the proxy.
-  trace [on|off]                          Narrate handshakes, or list them.
-  trace show <N>                          Show one, step by step.
-  help [command]                          Show this list, or a command.
-  exit                                    Go back (as an empty line does).
+                                          Dial a host and serve echo to it.
+  server reverse <host> <port> proxy=off  Dial without the proxy.
+  trace [on|off]                          Trace handshakes, or list the traces.
+  trace show <N>                          Show a trace, step by step.
+  help [command]                          Show this list, or help on a command.
+  exit                                    Go back (same as an empty line).
 echoctl_tls> Starting TLS server (Port: 10007)...
 Done.
 echoctl_tls> > ";
@@ -281,7 +281,7 @@ Failed: port 10007 is already in use.
 echoctl_tls> Starting TLS server (Port: 10008)...
 Done.
 echoctl_tls> Starting TLS server (Port: 1)...
-Failed: there is no network interface of that name.
+Failed: no network interface of that name.
 Interfaces: vm0 vm1
 echoctl_tls> Stopping TLS server (Port: 7)...
 Failed: no server of this kind is running on port 7.
@@ -323,19 +323,19 @@ fn reverse_connections_start_and_stop_and_say_why_not() {
 > echoctl_tls> Starting TLS server (dialling 10.0.2.2:20001 (0a000202), every 10 s)...
 Done.
 echoctl_tls> Starting TLS server (dialling 10.0.2.2:20001 (0a000202), every 5 s)...
-Failed: it is dialled already; 'server reverse stop' ends that.
+Failed: already dialling this host; use 'server reverse stop' first.
 echoctl_tls> Starting TLS server (dialling home.example:1, every 7 s)...
 Done.
 echoctl_tls> Starting TLS server (dialling 10.0.2.2:2 (0a000202), every 10 s)...
-Failed: there is no network interface of that name.
+Failed: no network interface of that name.
 Interfaces: vm0 vm1
 echoctl_tls> Stopping TLS server (dialling 10.0.2.3:20001)...
-Failed: no reverse connection of this kind goes there.
+Failed: no reverse connection of this kind to that host and port.
 echoctl_tls> Stopping TLS server (dialling 10.0.2.2:20001)...
 Done.
 echoctl_tls> Stopping TLS server (dialling 1 host)...
 Done.
-echoctl_tls> No TLS server is dialling anybody.
+echoctl_tls> No TLS server is dialling a host.
 echoctl_tls> Starting TLS server (dialling home.example:1, every 10 s)...
 Done.
 echoctl_tls> Starting TLS server (Port: 7)...
@@ -376,7 +376,7 @@ fn wrong_words_about_reverse_connections_dial_nobody() {
         "'0' is not a port (1 to 65535).\nusage:\n",
         "'' is not a number of seconds (1 to 86400).\nusage:\n",
         "'86401' is not a number of seconds",
-        "'x' is no role in TLS: there are either, server and client.\nusage:\n",
+        "'x' is not a TLS role (either, server or client).\nusage:\n",
         "'a..b' is neither",
         "'x' is not a port",
     ] {
@@ -456,9 +456,9 @@ echoctl_tls> Looking up echo.example...
 Connecting to TLS server at 192.168.40.50:7 (c0a82832) vm0
 Failed: no CA is configured: .tls.ca_cert is empty.
 echoctl_tls> Looking up none.example...
-Failed: there is no host of that name.
+Failed: host not found.
 echoctl_tls> Looking up silent.example...
-Failed: no DNS server is known: .ip.dns names none, and no DHCP server has named one.
+Failed: no DNS server: none in .ip.dns, and none from DHCP.
 echoctl_tls> > echoctl> Looking up echo.example...
 Connecting to server at 192.168.40.50:7 (c0a82832)
 Done.
@@ -503,7 +503,7 @@ echoctl_tls> Starting TLS server (dialling none.example:7 through the proxy 10.0
 Done.
 echoctl_tls> Starting TLS server (dialling 10.0.2.2:7 (0a000202), every 5 s)...
 Done.
-echoctl_tls> 'proxy=on': there is 'proxy=off'; ";
+echoctl_tls> 'proxy=on': only 'proxy=off' is allowed; ";
     assert!(shown.starts_with(expected), "{shown}");
     assert_eq!(
         *machine.targets.borrow(),
@@ -527,11 +527,11 @@ fn addresses_and_names_that_cannot_be_reach_nobody() {
     for expected in [
         "'10.0.2' is neither an IPv4 address nor the name of a host.\nusage:\n  client connect <ipaddr> ",
         "'a..b' is neither",
-        "'name=': no certificate can give that name.\nusage:",
-        "'name=a': nothing is verified without TLS.\nusage:",
+        "'name=': not a host name or IP address.\nusage:",
+        "'name=a': names are verified only over TLS.\nusage:",
         "'0' is not a port (1 to 65535).\n",
-        "'proxy=on': there is 'proxy=off'; without it the configured proxy is used, if there is one.\nusage:",
-        "'nome=a' is none of name=N and proxy=off.\nusage:",
+        "'proxy=on': only 'proxy=off' is allowed; without it, a configured proxy is used.\nusage:",
+        "'nome=a' is neither name=N nor proxy=off.\nusage:",
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in {shown}");
     }
@@ -545,11 +545,11 @@ fn wrong_input_is_explained() {
         "frobnicate\nserver start 1\nlog x\nlog 1 2\nechoctl\nstatus\nserver start 70000\nclient connect 1.2 7\nserver\n",
     );
     for expected in [
-        "> 'frobnicate' is not a command here; 'help' lists them.\n",
-        "> 'server' is a command of 'echoctl_tls' and of 'echoctl': type one of these first, alone.\n",
+        "> 'frobnicate' is not a command; type 'help' for a list.\n",
+        "> 'server' is a command of 'echoctl_tls' and 'echoctl'; type one of these first, alone.\n",
         "> 'x' is neither a number nor 'follow'.\nusage:\n  log [N|follow]  ",
         "> usage:\n  log [N|follow]  ",
-        "echoctl> 'status' is not a command here; 'help' lists them, an empty line goes back.\n",
+        "echoctl> 'status' is not a command; type 'help' for a list, or an empty line to go back.\n",
         "'70000' is not a port (1 to 65535).\nusage:\n  server start <port> [netif]             Start echo server.\n",
         "'1.2' is neither an IPv4 address nor the name of a host.\nusage:\n  client connect <ipaddr> <port> [netif]  Connect to echo server.\n",
         "echoctl> usage:\n  server start <port> [netif]             Start echo server.\n  server stop",
@@ -558,7 +558,7 @@ fn wrong_input_is_explained() {
     }
     let long = [&b"x".repeat(line::LINE + 1)[..], b"\nversion\n"].concat();
     let shown = Machine::new().piped(long);
-    assert_eq!(shown, "> A line has at most 256 bytes; ignored.\n> Version\n> \n");
+    assert_eq!(shown, "> Line ignored: longer than 256 bytes.\n> Version\n> \n");
 }
 
 #[test]
@@ -678,7 +678,7 @@ fn a_person_is_echoed_edits_completes_and_pages() {
         assert_eq!(person.types("q").await, "\r        \r> ");
         assert_eq!(
             person.types("log follow\r\0").await,
-            "log follow\r\nFollowing the log; any key ends it.\r\n"
+            "log follow\r\nFollowing the log; press any key to stop.\r\n"
         );
         machine.records.borrow_mut().push("news\x1b[2J".into());
         assert_eq!(person.types("").await, "news\\u{1b}[2J\r\n");
@@ -822,14 +822,14 @@ fn connections_are_narrated_on_demand() {
         ..Machine::new()
     };
     let shown = alone.piped("echoctl_tls\ntrace on\n");
-    let kept = "Done. The next handshakes are narrated, the last one is kept.\n";
+    let kept = "Done. Handshakes are traced from now on; the last one is kept.\n";
     assert!(shown.contains(kept), "{shown}");
-    let usage = "usage:\n  trace [on|off]                          Narrate handshakes, or list them.\n  \
-                 trace show <N>                          Show one, step by step.\n";
+    let usage = "usage:\n  trace [on|off]                          Trace handshakes, or list the traces.\n  \
+                 trace show <N>                          Show a trace, step by step.\n";
     let line = "   1  10.0.2.2:40000 -> :10007, 0 s ago: failed: it was cut short, 2 steps\n";
     let expected = std::format!(
         "> echoctl_tls> Tracing is off.\n{line}\
-         echoctl_tls> Done. The next handshakes are narrated, the last 2 are kept.\n\
+         echoctl_tls> Done. Handshakes are traced from now on; the last 2 are kept.\n\
          echoctl_tls> Tracing is on.\n{line}\
          echoctl_tls> Done.\n\
          echoctl_tls>  1 -> ClientHello (client, received, 6 bytes)\n"
@@ -839,7 +839,7 @@ fn connections_are_narrated_on_demand() {
         "     [handshake header]\n       01                       msg_type: client_hello\n",
         "     03 03                    legacy_version: TLS 1.2\n",
         " 2 == Failed\n     The connection is over, for this reason:\n       it was cut short\n",
-        "Failed: there is no trace 2; 'trace' lists those there are.\n",
+        "Failed: no trace 2; type 'trace' for a list.\n",
         "'x' is not a number.\nusage:\n",
     ] {
         assert!(said.contains(told), "{told}\n{said}");
@@ -936,7 +936,7 @@ fn a_configuration_is_fetched_from_whom_the_arguments_say() {
         shown.starts_with("> Fetching from 10.0.2.2:443...\nRead 22 bytes.\n"),
         "{shown}"
     );
-    let cut = "Failed: the host ended the connection without close_notify: the text may be cut short. The current configuration is";
+    let cut = "Failed: the host closed the connection without close_notify; the text may be truncated. The current configuration is";
     assert!(shown.contains(cut), "{shown}");
     let wrong = "tls reload 10.0.2.2\ntls reload 10.0.2.2 0\ntls reload a..b 1\ntls reload 10.0.2.2 1 vm0 vm1\n\
                  tls reload 10.0.2.2 1 name=.\ntls now\ntls status now\n";
@@ -982,7 +982,7 @@ fn an_http_request_ends_the_session_before_any_of_its_lines_is_run() {
     // Later lines are lines like others.
     let machine = Machine::new();
     let shown = machine.piped("version\r\nGET / HTTP/1.1\r\npoweroff\r\n");
-    assert!(shown.contains("'GET' is not a command here"), "{shown}");
+    assert!(shown.contains("'GET' is not a command"), "{shown}");
     assert_eq!(machine.power.get(), None);
 }
 
@@ -1064,11 +1064,11 @@ fn words_of_newcomers_are_understood_or_explained() {
         [
             "> usage:",
             "  status          Show uptime, memory, addresses, ports, connections.",
-            "> 'server' is a command of 'echoctl_tls' and of 'echoctl': type one of these first, alone."
+            "> 'server' is a command of 'echoctl_tls' and 'echoctl'; type one of these first, alone."
         ],
         "{said}"
     );
-    assert!(lines[3].starts_with("> 'nonsense' is not a command here"), "{said}");
+    assert!(lines[3].starts_with("> 'nonsense' is not a command"), "{said}");
     assert!(said.contains("> usage:\n  help [command]"), "{said}");
     assert!(said.ends_with("End this session.\n> "), "{said}");
     let said = machine.piped(
@@ -1076,8 +1076,8 @@ fn words_of_newcomers_are_understood_or_explained() {
     );
     for part in [
         "echoctl> usage:\n  server start <port> [netif]             Start echo server.\n",
-        "'10.0.2.2:7': separate host and port by a blank: 10.0.2.2 7\nusage:\n  client connect",
-        "'echo.example:7': separate host and port by a blank: echo.example 7\nusage:\n  client connect",
+        "'10.0.2.2:7': separate host and port with a space: 10.0.2.2 7\nusage:\n  client connect",
+        "'echo.example:7': separate host and port with a space: echo.example 7\nusage:\n  client connect",
         "echoctl> > Version",
     ] {
         assert!(said.contains(part), "{part}: {said}");

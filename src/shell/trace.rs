@@ -23,7 +23,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             Some("on") if traces.capacity() == 0 => {
                 return self
                     .print(format_args!(
-                        "Failed: there was no memory for it at boot; give the machine more.\n"
+                        "Failed: not enough memory for traces at boot (use a larger -m).\n"
                     ))
                     .await;
             }
@@ -34,7 +34,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         }
         if traces.is_on() {
             let count = traces.capacity();
-            let words = format_args!("Done. The next handshakes are narrated, the last ");
+            let words = format_args!("Done. Handshakes are traced from now on; the last ");
             self.print(words).await?;
             match count {
                 1 => self.print(format_args!("one is kept.\n")).await,
@@ -68,9 +68,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         let found = self.host.traces().next(number);
         let Some(narrator) = found.filter(|narrator| narrator.number() == number) else {
             return self
-                .print(format_args!(
-                    "Failed: there is no trace {number}; 'trace' lists those there are.\n"
-                ))
+                .print(format_args!("Failed: no trace {number}; type 'trace' for a list.\n"))
                 .await;
         };
         let secret = |narrator: Narrator| narrator.read(|events| Story::of(events).summary().secrets);
@@ -86,7 +84,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             let more = match written {
                 Some(written) => written.unwrap_or(false),
                 None => {
-                    let _ = piece.write_str("(A later connection has taken the place of this one.)\n");
+                    let _ = piece.write_str("(Replaced by a later connection.)\n");
                     false
                 }
             };

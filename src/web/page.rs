@@ -86,8 +86,8 @@ impl Page {
         writeln!(
             out,
             "<p class=\"lede\">A moment ago your browser and a machine without an operating system shook hands over TLS \
-             {version}. Below is what they said to each other to bring you this page: every message and every byte of it, \
-             in the order in which it happened, with its meaning.</p>"
+             {version}. Below is the whole exchange that brought you this page: every message and every byte of it, in \
+             order, with its meaning.</p>"
         )?;
         out.write_str("<dl class=\"facts\">\n")?;
         fact(out, "Version", format_args!("TLS {version}"))?;
@@ -96,7 +96,7 @@ impl Page {
             fact(out, "Key exchange", summary.group)?;
         }
         if summary.resumed {
-            fact(out, "Authentication", "by the ticket of an earlier connection")?;
+            fact(out, "Authentication", "by a ticket from an earlier connection")?;
         } else {
             let both = if summary.mutual {
                 ", and the client&rsquo;s own"
@@ -125,10 +125,10 @@ impl Page {
         let (client, server) = summary.bytes;
         fact(
             out,
-            "Bytes on the wire for it",
+            "Bytes on the wire",
             format_args!("{client} from you, {server} to you"),
         )?;
-        fact(out, "You are", self.peer)?;
+        fact(out, "Your address", self.peer)?;
         out.write_str(
             "</dl>\n<p class=\"legend\"><span class=\"key wire\">message</span> <span class=\"key record\">record \
              layer</span> <span class=\"key computed\">computed, never sent</span> <span class=\"hint\">Open a step to see \
@@ -145,8 +145,8 @@ fn fact(out: &mut dyn Write, name: &str, value: impl fmt::Display) -> fmt::Resul
 /// A step, closed at first.
 fn show(story: &Story<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Result {
     let (class, whose) = match step.by {
-        By::Client => ("client", "your browser says"),
-        By::Server => ("server", "the server says"),
+        By::Client => ("client", "your browser sent"),
+        By::Server => ("server", "the server sent"),
         By::Nobody => ("nobody", "computed"),
     };
     let Step {
@@ -280,7 +280,7 @@ fn bottom(summary: &Summary<'_>, steps: usize, out: &mut dyn Write) -> fmt::Resu
     write!(
         out,
         "<section class=\"step server end\"><div class=\"summary\"><span class=\"number\">{}</span><span \
-         class=\"whose\">the server says</span><h2>Application data: pong</h2><span class=\"size\"><b \
+         class=\"whose\">the server sent</span><h2>Application data: pong</h2><span class=\"size\"><b \
          class=\"sealed\">encrypted</b></span><p class=\"note\">This page. It came in records like the one before, each sealed under the \
          server&rsquo;s application key with the next record number; after the last of them comes a close_notify.</p>\
          </div></section>\n</main>\n<footer>\n",
@@ -289,7 +289,7 @@ fn bottom(summary: &Summary<'_>, steps: usize, out: &mut dyn Write) -> fmt::Resu
     if summary.lost > 0 {
         writeln!(
             out,
-            "<p>{} did not fit into the memory that a connection has for this.</p>",
+            "<p>{} did not fit into the memory of a trace.</p>",
             Count(summary.lost.into(), "more event")
         )?;
     }
@@ -305,13 +305,13 @@ fn bottom(summary: &Summary<'_>, steps: usize, out: &mut dyn Write) -> fmt::Resu
         )?;
     }
     out.write_str(if summary.secrets {
-        "<p>Secrets are shown, because this machine is set up to write them to its log. "
+        "<p>Secrets are shown, because this machine is configured to log them. "
     } else {
         "<p>Secrets are named here and never shown. "
     })?;
     out.write_str(
         "The page is made while it is sent, from what the TLS engine of Postern \
-         took down during the handshake; there is no JavaScript in it.</p>\n</footer>\n</body>\n</html>\n",
+         recorded during the handshake; there is no JavaScript in it.</p>\n</footer>\n</body>\n</html>\n",
     )
 }
 

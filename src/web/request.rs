@@ -40,14 +40,14 @@ impl Status {
     pub(super) const fn words(self) -> &'static str {
         match self.0 {
             200 => "",
-            400 => "This is no request that HTTP/1.1 knows.",
-            404 => "There is one page here, and it is at /.",
-            405 => "The page can be read, by GET or HEAD, and that is all.",
-            414 => "The address is longer than any here.",
-            431 => "The header fields are longer than what is read here.",
-            501 => "This method is not known here.",
-            503 => "Too many connections have begun since; what this one looked like is not kept any more. Try again.",
-            _ => "HTTP/1.1 and HTTP/1.0 are spoken here.",
+            400 => "The request is not valid HTTP/1.1.",
+            404 => "The only page is at /.",
+            405 => "Only GET and HEAD are supported.",
+            414 => "The request target is too long.",
+            431 => "The header fields are too large.",
+            501 => "The method is not supported.",
+            503 => "Newer connections have replaced the trace of this one. Try again.",
+            _ => "Only HTTP/1.1 and HTTP/1.0 are supported.",
         }
     }
 }

@@ -355,7 +355,7 @@ fn a_flood_of_sessions_and_failures_leaves_the_log_readable() {
         }
     }
     let log = machine.ask("log");
-    let begins = "debug shell begins";
+    let begins = "debug shell opened";
     for text in [
         "] postern 0.",
         "] memory: ",

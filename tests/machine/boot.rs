@@ -108,7 +108,7 @@ fn without_a_card_there_is_still_a_shell() {
     machine.type_in("ip\r");
     machine.wait_for("there is no network card");
     machine.type_in("echoctl\rserver start 7\r");
-    machine.wait_for("Failed: there is no network interface.");
+    machine.wait_for("Failed: no network interface.");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn two_cards_are_two_interfaces() {
     assert!(
         shell
             .command("server start 7 vm2")
-            .ends_with("Failed: there is no network interface of that name.\nInterfaces: vm0 vm1\n")
+            .ends_with("Failed: no network interface of that name.\nInterfaces: vm0 vm1\n")
     );
     shell.command("");
     assert!(shell.command("status").contains("plain echo server on port 7 of vm1\n"));
@@ -219,7 +219,7 @@ fn a_panic_has_its_message_its_place_and_its_exit_status() {
     let mut machine = Setup::new().word("fault=panic").boot();
     assert_eq!(machine.wait(), PANIC);
     let said = machine.console().text();
-    assert!(said.contains("panic: a panic on purpose"), "{said}");
+    assert!(said.contains("panic: deliberate panic"), "{said}");
     assert!(said.contains("  at src/machine/fault.rs:"), "{said}");
 }
 
@@ -249,7 +249,7 @@ fn every_fault_is_caught_and_named() {
 #[test]
 fn after_a_panic_the_machine_halts_so_that_the_message_can_be_read() {
     let mut machine = Setup::new().no_exit_device().word("fault=panic").boot();
-    machine.wait_for("panic: a panic on purpose");
+    machine.wait_for("panic: deliberate panic");
     machine.wait_for("  at src/machine/fault.rs:");
     // It neither ends nor goes on.
     super::common::poll("the CPU to halt", || {
@@ -266,7 +266,7 @@ fn after_a_panic_the_machine_restarts_if_configured_so() {
         .word("fault=panic")
         .defconfig(config)
         .boot();
-    machine.wait_for("panic: a panic on purpose");
+    machine.wait_for("panic: deliberate panic");
     // -no-reboot: a restart is QEMU's end.
     assert_eq!(machine.wait(), 0);
 }

@@ -32,7 +32,7 @@ fn a_request_to_a_text_port_is_neither_run_nor_sent_back() {
             .windows(9)
             .any(|bytes| bytes == b"Switching")
     );
-    machine.wait_for(&format!(": debug shell ends: {ENDED}"));
+    machine.wait_for(&format!(": debug shell closed: {ENDED}"));
     assert_eq!(answer(&machine, 10008, request), b"");
     machine.wait_for("HTTP request on an echo port");
     assert!(machine.ask("version").starts_with("postern "));
@@ -92,7 +92,7 @@ fn chromium_cannot_drive_the_debug_shell() {
         &scratch.path(""),
         &["--dump-dom", &format!("file://{}", page.display())],
     );
-    machine.wait_for(&format!(": debug shell ends: {ENDED}"));
+    machine.wait_for(&format!(": debug shell closed: {ENDED}"));
     machine.wait_for("HTTP request on an echo port");
     assert!(machine.ask("version").starts_with("postern "));
 }

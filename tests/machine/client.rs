@@ -143,8 +143,7 @@ fn the_guide_s_walk_to_a_client() {
         let (mut server, port) = ca.s_server(&credentials, &[argument]);
         let agreed = connected(&mut shell, port, "");
         assert!(
-            agreed.starts_with(&format!("{version} "))
-                && agreed.ends_with(", server CN=the server (no name was asked for)"),
+            agreed.starts_with(&format!("{version} ")) && agreed.ends_with(", server CN=the server (no name verified)"),
             "{agreed}"
         );
         converse(&machine, &mut shell, &mut server);
@@ -162,7 +161,7 @@ fn the_guide_s_walk_to_a_client() {
         let reason = refused(&mut shell, port, " name=localhost");
         assert_eq!(
             reason,
-            format!("still connected to 10.0.2.2:{port}; 'client close' ends that.")
+            format!("already connected to 10.0.2.2:{port}; 'client close' ends that.")
         );
         converse(&machine, &mut shell, &mut server);
         assert_eq!(shell.command("client close"), "Done.\n");
@@ -170,7 +169,7 @@ fn the_guide_s_walk_to_a_client() {
         drop(server);
         machine.wait_for(&format!("tls client: 10.0.2.2:{port}: "));
         let gone = shell.command("client send");
-        assert!(gone.contains("Failed: not connected any more: "), "{gone}");
+        assert!(gone.contains("Failed: no longer connected: "), "{gone}");
     }
 }
 
@@ -319,7 +318,7 @@ fn a_server_that_asks_who_we_are_is_told() {
             );
         } else {
             let answer = shell.command("client send");
-            let expected = format!("Failed: not connected any more: the server refused: {refusal}.\n");
+            let expected = format!("Failed: no longer connected: the server refused: {refusal}.\n");
             assert!(answer.ends_with(&expected), "{answer}");
         }
     }

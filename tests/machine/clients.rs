@@ -158,7 +158,7 @@ fn nobody_is_let_in_without_a_good_certificate_and_its_key() {
         let session = session.to_str().unwrap();
         let arguments = [option, "-keylogfile", keys, "-sess_out", session];
         world.assert_admitted(world.client(Some(&good), &arguments), " CN=good.test");
-        let said = format!(": this is CN=good.test, {}", world.key_hash());
+        let said = format!(": authenticated as CN=good.test, {}", world.key_hash());
         assert!(world.machine.ask("log").contains(&said), "{said}");
         // Who comes back with a ticket is known by it.
         let again = world.client(Some(&good), &[option, "-keylogfile", keys, "-sess_in", session]);

@@ -42,7 +42,7 @@ fn s_client_is_served_without_telnet() {
     for version in ["-tls1_3", "-tls1_2"] {
         let mut shell = come(&machine, &session, "client", &[version]);
         shell.out.wait_for("> ");
-        machine.wait_for(": debug shell over TLS begins: CN=client");
+        machine.wait_for(": debug shell over TLS opened: CN=client");
         let mark = shell.out.mark();
         assert_answers(&mut shell, "version", "postern ");
         assert!(
@@ -121,7 +121,7 @@ fn whoever_has_no_good_certificate_is_refused_and_disturbs_nobody() {
     // Nor do those who connect and say nothing, more of them than there are seats.
     let _silent: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(machine.at(992)).unwrap()).collect();
     assert_answers(&mut shell, "version", "postern ");
-    assert!(!machine.console().text().contains("takes over"));
+    assert!(!machine.console().text().contains("taken over"));
     // And they do not keep the next one out.
     let mut next = come(&machine, &session, "client", &[]);
     next.out.wait_for("> ");
@@ -143,7 +143,7 @@ fn the_newest_wins() {
         assert_answers(&mut next, "version", "postern ");
         first = next;
     }
-    machine.wait_for("debug shell over TLS begins: CN=friend");
+    machine.wait_for("debug shell over TLS opened: CN=friend");
     // The plain one is another one.
     assert!(machine.ask("version").starts_with("postern "));
     assert_answers(&mut first, "version", "postern ");

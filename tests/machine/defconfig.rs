@@ -173,7 +173,7 @@ fn the_log_goes_to_the_syslog_server() {
     machine.shell();
     poll("the line in a datagram", || {
         let bytes = std::fs::read(&capture).unwrap();
-        super::common::process::find(&bytes, b"debug shell begins").map(|_| ())
+        super::common::process::find(&bytes, b"debug shell opened").map(|_| ())
     });
-    machine.wait_for("debug shell begins");
+    machine.wait_for("debug shell opened");
 }

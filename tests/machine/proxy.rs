@@ -146,12 +146,12 @@ fn tinyproxy_s_refusals_are_told() {
         (
             "",
             dead,
-            "the proxy wants authentication: set .proxy.user and .proxy.password",
+            "the proxy requires authentication: set .proxy.user and .proxy.password",
         ),
         (
             LOGIN,
             dead,
-            "the proxy does not accept .proxy.user and .proxy.password (or not by Basic)",
+            "the proxy rejected .proxy.user and .proxy.password (or accepts no Basic authentication)",
         ),
         (
             ".user = \"postern\", .password = \"sesame\",",
@@ -210,10 +210,10 @@ fn proxies_that_are_none_are_given_up_in_time() {
     let machine = machine(&session, at, "", "");
     let mut shell = prompt(&machine, "echoctl_tls");
     for expected in [
-        "the proxy does not speak HTTP",
-        "the proxy's answer is longer than 4096 bytes",
-        "the proxy closed the connection before it had answered",
-        "the proxy does not speak HTTP",
+        "the proxy's response is not HTTP/1",
+        "the proxy's response is longer than 4096 bytes",
+        "the proxy closed the connection before its response was complete",
+        "the proxy's response is not HTTP/1",
         "the proxy did not answer within 20 s",
         "the server refused: handshake_failure",
     ] {

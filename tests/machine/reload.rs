@@ -370,10 +370,10 @@ fn what_is_fetched_from_others_or_is_cut_short_is_refused() {
         format!("10.0.2.2 {port}"),
         "Failed: connection refused. The current configuration is unchanged.\n",
     );
-    refused("10.0.2.2 1 vm9".into(), "Failed: there is no such network interface");
+    refused("10.0.2.2 1 vm9".into(), "Failed: no such network interface");
     refused("10.0.2.2 0".into(), "usage:");
     refused("10.0.2.2".into(), "usage:");
-    refused("10.0.2.2 1 name=.".into(), "no certificate can give that name");
+    refused("10.0.2.2 1 name=.".into(), "not a host name or IP address");
 
     // Somebody on the way cuts it short: all of the text has come, but no close_notify.
     let (_server, port) = world.serve(&world.ca, text.as_bytes(), "TLSv1_2");
@@ -398,7 +398,7 @@ fn what_is_fetched_from_others_or_is_cut_short_is_refused() {
         machine.shutdown(std::net::Shutdown::Write).unwrap();
         let _ = machine.read_to_end(&mut Vec::new());
     });
-    let why = "Failed: the host ended the connection without close_notify: the text may be cut short.";
+    let why = "Failed: the host closed the connection without close_notify; the text may be truncated.";
     refused(format!("10.0.2.2 {between} name=host.test"), why);
     cutter.join().unwrap();
 

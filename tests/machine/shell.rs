@@ -112,7 +112,7 @@ fn what_the_client_cannot_do_is_said_at_the_prompt() {
     assert!(answer.ends_with("Failed: connection refused.\n"), "{answer}");
     let answer = shell.command("client connect 10.0.2.2 7 vm7");
     assert!(
-        answer.ends_with("Failed: there is no such network interface.\nInterfaces: vm0\n"),
+        answer.ends_with("Failed: no such network interface.\nInterfaces: vm0\n"),
         "{answer}"
     );
     let answer = shell.command("client connect no.such.name.invalid 7");
@@ -128,7 +128,7 @@ fn wrong_lines_are_answered_with_what_is_right() {
     let mut shell = machine.shell();
     assert_eq!(
         shell.command("reset"),
-        "'reset' is not a command here; 'help' lists them.\n"
+        "'reset' is not a command; type 'help' for a list.\n"
     );
     assert_eq!(shell.command("   "), "");
     assert!(
@@ -254,7 +254,7 @@ fn the_log_can_be_followed() {
     let machine = Setup::new().ready();
     let mut shell = machine.shell();
     shell.send(b"log follow\r\n");
-    shell.said.wait_for("Following the log; any key ends it.");
+    shell.said.wait_for("Following the log; press any key to stop.");
     let _ = tls::s_client(machine.at(10007), std::path::Path::new("/dev/null"), [""; 0]);
     let mut stream = std::net::TcpStream::connect(machine.at(10007)).unwrap();
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();

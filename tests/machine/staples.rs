@@ -119,6 +119,6 @@ fn stapled_responses_are_read_and_missing_ones_missed() {
     let log = machine.ask("log");
     let confirmed = log
         .lines()
-        .filter(|line| line.ends_with(", by CN=CA of a test, which its OCSP response confirms"));
+        .filter(|line| line.ends_with(", by CN=CA of a test, confirmed by OCSP"));
     assert_eq!(confirmed.count(), 2, "{log}");
 }

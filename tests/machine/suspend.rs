@@ -93,7 +93,7 @@ fn a_new_generation_id_is_mixed_in_without_rdrand() {
     let [(random, share), (other_random, other_share)] = clones.each_ref().map(|clone| server_hello(clone.at(10007)));
     assert!(random != other_random && share != other_share);
     for clone in &clones {
-        clone.wait_for("entropy: new VM generation ID, all sources mixed in again");
+        clone.wait_for("entropy: new VM generation ID, reseeded from all sources");
         tls::assert_serves(clone.at(10007), &baked_ca());
     }
 }

@@ -87,7 +87,7 @@ fn connections_are_narrated_while_it_is_on() {
     assert_eq!(shell.command("trace"), "Tracing is off.\n");
     assert_eq!(
         shell.command("trace on"),
-        "Done. The next handshakes are narrated, the last 4 are kept.\n"
+        "Done. Handshakes are traced from now on; the last 4 are kept.\n"
     );
     for (number, version, name) in [(1, "-tls1_3", "TLSv1.3"), (2, "-tls1_2", "TLSv1.2")] {
         let keys = scratch.path(name);
@@ -172,7 +172,7 @@ fn connections_are_narrated_while_it_is_on() {
     assert_eq!(shell.command("trace").lines().count(), 1 + 4);
     assert_eq!(
         shell.command("trace show 5"),
-        "Failed: there is no trace 5; 'trace' lists those there are.\n"
+        "Failed: no trace 5; type 'trace' for a list.\n"
     );
 }
 
@@ -233,7 +233,7 @@ impl World {
     }
 
     /// What is told of a connection to a server, and of the next to the same, which is resumed. Up to our close_notify:
-    /// whether the server says one as well is its affair.
+    /// whether the server sent one as well is its affair.
     fn connected(&mut self, arguments: &[&str]) -> [String; 2] {
         let (server, port) = s_server(self.scratch.path("peer.pem"), self.scratch.path("peer.key"), arguments);
         [0, 1].map(|number| {

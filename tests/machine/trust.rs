@@ -40,7 +40,7 @@ fn the_list_counts_for_the_shell_and_for_whom_the_machine_dials() {
         let mut shell = s_client(machine.at(992), &ca_file, arguments);
         if let_in {
             shell.out.wait_for("> ");
-            let begins = format!("debug shell over TLS begins: CN={name}, sha256:");
+            let begins = format!("debug shell over TLS opened: CN={name}, sha256:");
             machine.console().wait_from(mark, &begins);
         } else {
             shell.err.wait_for("alert access denied");
@@ -146,7 +146,7 @@ fn a_bundle_as_large_as_a_distribution_s_vouches_for_servers() {
         let log = machine.ask("log");
         let line = log
             .lines()
-            .find(|line| line.contains(&format!("tls client: 10.0.2.2:{port}: this is CN=server.test")));
+            .find(|line| line.contains(&format!("tls client: 10.0.2.2:{port}: authenticated as CN=server.test")));
         assert!(line.is_some_and(|line| line.ends_with(", by CN=Public root")), "{log}");
     }
 }

@@ -189,9 +189,7 @@ fn tls_of_both_versions_connects_sends_resumes_and_closes() {
             until(|| client.flow() == (5, 5)).await;
             client.close().await.unwrap();
             let session = client.connect(to(None)).await.unwrap().unwrap();
-            assert!(
-                !session.description.resumed && session.to_string().ends_with("CN=the server (no name was asked for)")
-            );
+            assert!(!session.description.resumed && session.to_string().ends_with("CN=the server (no name verified)"));
             client.send(b"any").await.unwrap();
             until(|| client.flow() == (3, 3)).await;
             client.close().await.unwrap();
@@ -328,7 +326,7 @@ fn a_server_that_wants_a_certificate_gets_it_or_its_refusal_is_told() {
             };
             let expected = match versions {
                 Versions::Tls12 => "the server refused: handshake_failure",
-                _ => "not connected any more: the server refused: certificate_required",
+                _ => "no longer connected: the server refused: certificate_required",
             };
             assert_eq!(refusal, expected);
         });
@@ -364,7 +362,7 @@ fn what_is_no_tls_server_is_found_out() {
             peer.shutdown();
             Some(peer)
         }),
-        "the server closed the connection in the TLS handshake"
+        "the server closed the connection during the TLS handshake"
     );
     assert_eq!(answered(|_| None), "connection reset by peer");
     assert_eq!(
@@ -394,7 +392,7 @@ fn opening_can_be_given_up() {
             assert_eq!(status(client), "tls echo client connecting to 10.0.2.2:10007\n");
             network.answered().unwrap()
         };
-        // Who asked has gone, and the server says nothing.
+        // Who asked has gone, and the server sent nothing.
         let silent = begin().await;
         assert_eq!(client.close().await, Ok(()));
         assert!(silent.was_reset());
@@ -449,9 +447,9 @@ fn an_end_without_close_notify_is_told_from_one_with() {
                 (client.flow().1, client.send(b"x").await.unwrap_err().to_string())
             };
             let expected = if cut {
-                "not connected any more: the server ended the connection without close_notify; what came may be cut short"
+                "no longer connected: the server closed the connection without close_notify; the data may be truncated"
             } else {
-                "not connected any more: the server closed the connection"
+                "no longer connected: the server closed the connection"
             };
             match select(asking, serving).await {
                 Either::First(told) => assert_eq!(told, (3, expected.to_string())),

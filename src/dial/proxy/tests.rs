@@ -51,7 +51,7 @@ fn a_tunnel_opens_with_the_last_byte_of_the_head_and_no_other() {
 
 #[test]
 fn refusals_are_told_in_the_proxys_words() {
-    let wants = "the proxy wants authentication: set .proxy.user and .proxy.password";
+    let wants = "the proxy requires authentication: set .proxy.user and .proxy.password";
     for (head, text) in [
         (
             "HTTP/1.1 403 Forbidden\r\n\r\n<html>",
@@ -101,11 +101,11 @@ fn what_is_no_answer_is_noticed_early() {
         (b"HTTP/1.1\r\n\r\n", 10),
         (b"HTTP/1.1 200 \x1b[2J\r\n\r\n", 19),
     ] {
-        let refused = Some(Err("the proxy does not speak HTTP".to_string()));
+        let refused = Some(Err("the proxy's response is not HTTP/1".to_string()));
         assert_eq!(judge(bytes), (refused, after), "{bytes:?}");
     }
     let endless = [b"HTTP/1.1 200 ".to_vec(), b"x".repeat(300)].concat();
-    let long = "the proxy's answer is longer than 4096 bytes";
+    let long = "the proxy's response is longer than 4096 bytes";
     assert_eq!(judge(&endless), (Some(Err(long.into())), MAX_STATUS + 1));
     for filler in [&b"X: y\r\n"[..], b"z", b"\xff\0"] {
         let endless = [b"HTTP/1.1 200 OK\r\n".to_vec(), filler.repeat(6000)].concat();
@@ -216,7 +216,7 @@ fn a_proxy_that_is_not_there_is_told_from_a_host_that_is_not() {
     let DialError::Proxy(error) = error else {
         panic!("{error:?}")
     };
-    assert_eq!(error.to_string(), "the proxy's name: there is no host of that name");
+    assert_eq!(error.to_string(), "cannot resolve the proxy's name: host not found");
     network.refuse(ConnectError::Refused);
     assert_eq!(
         reach(None, "home.example"),

@@ -32,6 +32,6 @@ fn a_date_before_the_build_is_named() {
     let error = std::format!("{}", DateError::BeforeBuild(86_400));
     assert_eq!(
         error,
-        "the clock is wrong: 1970-01-02 00:00:00 is before this was built"
+        "the clock is wrong: 1970-01-02 00:00:00 is before the build date"
     );
 }

@@ -188,7 +188,7 @@ impl TryRng for Rng {
 
     fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
         if with(|pool| pool.has_new_generation(generation::current())) {
-            log::info!("entropy: new VM generation ID, all sources mixed in again");
+            log::info!("entropy: new VM generation ID, reseeded from all sources");
             gather(RESEED);
         }
         let due = with(|pool| {

@@ -65,7 +65,7 @@ impl Device {
             // SAFETY: the crate drives the device, with the memory that it got from `Memory` and `request`.
             match unsafe { function.bar(bar) } {
                 Ok(_) | Err(pci::Error::NoMemoryBar(_)) => {}
-                Err(_) => return Err("its memory cannot be mapped"),
+                Err(_) => return Err("memory cannot be mapped"),
             }
         }
         let buffer = arena.dma(REQUEST, 16).map_err(|_| "out of memory")?;
@@ -80,7 +80,7 @@ impl Device {
         })?;
         let mut root = PciRoot::new(Ports);
         let transport = PciTransport::new::<Memory, Ports>(&mut root, function.address());
-        let mut transport = transport.map_err(|_| "it has no modern interface")?;
+        let mut transport = transport.map_err(|_| "no virtio 1.0 interface")?;
         let features = transport.begin_init(Feature::VERSION_1);
         function.enable_bus_master();
         let queue = VirtQueue::new(&mut transport, QUEUE, false, features.contains(Feature::RING_EVENT_IDX));
@@ -89,7 +89,7 @@ impl Device {
             Err(_) => {
                 // Dropping the transport would wait for a reset, without end.
                 core::mem::forget(transport);
-                return Err("it has no queue");
+                return Err("no queue");
             }
         };
         transport.finish_init();

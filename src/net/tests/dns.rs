@@ -152,7 +152,7 @@ fn every_failure_has_its_own_words() {
     );
     network.asked.clear();
     let refused = network.told("a.example", 0x8185, &[]).unwrap_err();
-    assert_eq!(refused.to_string(), "the DNS server 10.0.2.3 cannot tell (REFUSED)");
+    assert_eq!(refused.to_string(), "DNS server 10.0.2.3 returned REFUSED");
     assert_eq!(network.asked.len(), 4, "asked again and again");
     network.asked.clear();
     assert_eq!(

@@ -73,7 +73,7 @@ impl<R: Registers> E1000e<R> {
             self.release_mdio();
         }
         if control.is_none() {
-            log::warn!("{}: the PHY does not answer", self.name);
+            log::warn!("{}: no answer from the PHY", self.name);
         }
     }
 

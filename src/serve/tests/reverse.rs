@@ -96,7 +96,7 @@ fn nobody_there_is_told_and_tried_again() {
         service
             .reverse(Kind::Plain, to(Host::Name("nowhere.example"), 7))
             .unwrap();
-        until(service, "s ago: there is no host of that name\n").await;
+        until(service, "s ago: host not found\n").await;
     });
 }
 

@@ -61,8 +61,8 @@ fn wrong_lines_show_the_usage_of_what_was_meant() {
     assert_eq!(
         usage(PLAIN, "server reverse home.example"),
         "usage:\n  server reverse <ipaddr> <port> [netif] [every SECONDS]\n\
-         \x20                                         Dial out, and serve the echo there.\n\
-         \x20 server reverse <host> <port> proxy=off  The same, past the proxy.\n"
+         \x20                                         Dial a host and serve echo to it.\n\
+         \x20 server reverse <host> <port> proxy=off  Dial without the proxy.\n"
     );
     assert_eq!(action(TLS, "server reverse stop 10.0.2.2"), Some(Action::ReverseStop));
     assert_eq!(usage(TLS, "client close x").lines().count(), 2);
