@@ -161,7 +161,7 @@ fn the_guide_s_walk_to_a_client() {
         let reason = refused(&mut shell, port, " name=localhost");
         assert_eq!(
             reason,
-            format!("already connected to 10.0.2.2:{port}; 'client close' ends that.")
+            format!("already connected to 10.0.2.2:{port}; use 'client close' first.")
         );
         converse(&machine, &mut shell, &mut server);
         assert_eq!(shell.command("client close"), "Done.\n");

@@ -148,8 +148,8 @@ fn wrong_lines_are_answered_with_what_is_right() {
         format!("'65536' is not a port (1 to 65535).\n{usage}")
     );
     let long = "x".repeat(1000);
-    assert!(shell.command(&long).starts_with("A line has at most "));
-    assert!(shell.command("status").contains("an empty line goes back"));
+    assert!(shell.command(&long).starts_with("Line ignored: longer than "));
+    assert!(shell.command("status").contains("an empty line to go back"));
 }
 
 #[test]
