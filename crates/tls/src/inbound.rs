@@ -135,9 +135,9 @@ impl<'b> Inbound<'b> {
             self.data = front..front;
             if self.raw.is_empty() {
                 self.raw = front..front;
-            } else if self.buffer.len() - self.raw.end < self.missing() {
+            } else if self.buffer.len().saturating_sub(self.raw.end) < self.missing() {
                 self.buffer.copy_within(self.raw.clone(), front);
-                self.raw = front..front + self.raw.len();
+                self.raw = front..front.saturating_add(self.raw.len());
             }
         }
         self.buffer.get_mut(self.raw.end..).unwrap_or_default()
@@ -164,7 +164,9 @@ impl<'b> Inbound<'b> {
         let Some(header) = assembled.first_chunk::<HANDSHAKE_HEADER_LEN>() else {
             return Ok(None);
         };
-        let length = HANDSHAKE_HEADER_LEN + Reader::new(&header[1..], "Handshake").u24()?;
+        let length = Reader::new(&header[1..], "Handshake")
+            .u24()?
+            .saturating_add(HANDSHAKE_HEADER_LEN);
         let kind = HandshakeType(header[0]);
         let limit = self.longest_message(kind);
         if length > limit {
@@ -283,23 +285,26 @@ impl<'b> Inbound<'b> {
         let Some(header) = Header::parse(raw, protected)? else {
             return Ok(None);
         };
-        if self.messages.is_empty() && HEADER_LEN + header.length > self.buffer.len() {
+        let whole = HEADER_LEN.saturating_add(header.length);
+        if self.messages.is_empty() && whole > self.buffer.len() {
             return Err(InvalidMessage::RecordTooLong(header.length).into());
         }
-        if self.messages.end + HEADER_LEN + header.length > self.buffer.len() {
+        if self.messages.end.saturating_add(whole) > self.buffer.len() {
             // The rest of a message, and what the peer has put behind it.
             return Err(InvalidMessage::HandshakeTooLong {
                 kind: HandshakeType(self.buffer.get(self.messages.start).copied().unwrap_or_default()),
-                length: self.messages.len() + header.length,
-                limit: self.buffer.len() - HEADER_LEN,
+                length: self.messages.len().saturating_add(header.length),
+                limit: self.buffer.len().saturating_sub(HEADER_LEN),
             }
             .into());
         }
-        if raw.len() < HEADER_LEN + header.length {
+        if raw.len() < whole {
             return Ok(None);
         }
-        let payload = self.raw.start + HEADER_LEN..self.raw.start + HEADER_LEN + header.length;
-        self.raw.start = payload.end;
+        let start = self.raw.start;
+        let end = start.saturating_add(whole);
+        let payload = start.saturating_add(HEADER_LEN)..end;
+        self.raw.start = end;
 
         // The key that the record is protected by; a change_cipher_spec may bring the next.
         let key = self
@@ -308,15 +313,15 @@ impl<'b> Inbound<'b> {
             .map(|key| (key.is_tls13(), key.prefix(), key.number()));
         let opened = self.unprotect(header, payload.clone());
         if let Some(trace) = self.trace {
-            let record = self.buffer.get(payload.start - HEADER_LEN..payload.end);
+            let record = self.buffer.get(start..end);
             let opened = opened.as_ref().ok().cloned().flatten();
             trace::tell_received(trace, key, record.unwrap_or_default(), opened);
         }
         let Some((content, range)) = opened? else {
             return Ok(Some(Received::Nothing));
         };
-        self.deliver(content, payload.start + range.start..payload.start + range.end)
-            .map(Some)
+        let range = payload.start.saturating_add(range.start)..payload.start.saturating_add(range.end);
+        self.deliver(content, range).map(Some)
     }
 
     /// The true type of a record and where in its payload the content stands; `None` when it is to be skipped.
@@ -325,6 +330,7 @@ impl<'b> Inbound<'b> {
         header: Header,
         payload: Range<usize>,
     ) -> Result<Option<(ContentType, Range<usize>)>, Error> {
+        let whole = HEADER_LEN.saturating_add(header.length);
         let bytes = self.buffer.get_mut(payload).unwrap_or_default();
         let unexpected = PeerMisbehaved::UnexpectedRecord(header.content);
         match (header.content, &mut self.key) {
@@ -340,9 +346,7 @@ impl<'b> Inbound<'b> {
             }
             (ContentType::APPLICATION_DATA, Some(key)) => match (key.open(header, bytes), self.skip) {
                 (Err(Error::PeerMisbehaved(PeerMisbehaved::BadRecordMac)), SkipEarlyData::UntilDecrypted(left)) => {
-                    let left = left
-                        .checked_sub(HEADER_LEN + header.length)
-                        .ok_or(PeerMisbehaved::TooMuchEarlyData)?;
+                    let left = left.checked_sub(whole).ok_or(PeerMisbehaved::TooMuchEarlyData)?;
                     self.skip = SkipEarlyData::UntilDecrypted(left);
                     Ok(None)
                 }
@@ -362,9 +366,7 @@ impl<'b> Inbound<'b> {
             (_, Some(_)) => Err(unexpected.into()),
             (ContentType::APPLICATION_DATA, None) => match self.skip {
                 SkipEarlyData::UntilClientHello(left) => {
-                    let left = left
-                        .checked_sub(HEADER_LEN + header.length)
-                        .ok_or(PeerMisbehaved::TooMuchEarlyData)?;
+                    let left = left.checked_sub(whole).ok_or(PeerMisbehaved::TooMuchEarlyData)?;
                     self.skip = SkipEarlyData::UntilClientHello(left);
                     Ok(None)
                 }
@@ -418,7 +420,7 @@ impl<'b> Inbound<'b> {
         }
         match content {
             ContentType::HANDSHAKE => {
-                let end = self.messages.end + range.len();
+                let end = self.messages.end.saturating_add(range.len());
                 self.buffer.copy_within(range, self.messages.end);
                 self.messages.end = end;
                 self.data = end..end;
@@ -449,7 +451,7 @@ impl<'b> Inbound<'b> {
     }
 
     fn idle_record(&mut self) -> Result<(), Error> {
-        self.idle_records += 1;
+        self.idle_records = self.idle_records.saturating_add(1);
         if self.idle_records > MAX_IDLE_RECORDS {
             Err(PeerMisbehaved::TooManyEmptyRecords.into())
         } else {
@@ -461,7 +463,7 @@ impl<'b> Inbound<'b> {
     fn missing(&self) -> usize {
         let raw = self.buffer.get(self.raw.clone()).unwrap_or_default();
         let whole = match raw.first_chunk::<HEADER_LEN>() {
-            Some(&[.., high, low]) => HEADER_LEN + usize::from(u16::from_be_bytes([high, low])),
+            Some(&[.., high, low]) => HEADER_LEN.saturating_add(u16::from_be_bytes([high, low]).into()),
             None => HEADER_LEN,
         };
         whole.saturating_sub(raw.len())

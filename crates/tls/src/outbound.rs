@@ -135,7 +135,7 @@ impl<'b> Outbound<'b> {
 
     /// Adds a received message to the kept ones.
     pub(crate) fn keep_received(&mut self, message: &[u8]) {
-        let Some(place) = self.make_room_to_keep(message.len(), self.end + RESERVE) else {
+        let Some(place) = self.make_room_to_keep(message.len(), self.end.saturating_add(RESERVE)) else {
             return;
         };
         match self.buffer.get_mut(place) {
@@ -151,9 +151,13 @@ impl<'b> Outbound<'b> {
 
     /// Whether messages of `length` bytes find room, and are kept as well.
     pub(crate) fn could_keep(&self, length: usize) -> bool {
-        let overhead = (length.div_ceil(self.max_fragment) + 1) * (HEADER_LEN + MAX_OVERHEAD);
-        self.kept
-            .is_some_and(|kept| self.end + 2 * length + overhead + RESERVE <= kept)
+        let records = length.div_ceil(self.max_fragment).saturating_add(1);
+        let overhead = records.saturating_mul(HEADER_LEN + MAX_OVERHEAD);
+        let taken = length
+            .saturating_mul(2)
+            .saturating_add(overhead)
+            .saturating_add(RESERVE);
+        self.kept.is_some_and(|kept| self.end.saturating_add(taken) <= kept)
     }
 
     /// Where a message of `length` bytes is to be kept; nothing is kept any more if that would reach below `least`.
@@ -162,7 +166,7 @@ impl<'b> Outbound<'b> {
         let start = kept.checked_sub(length).filter(|start| *start >= least)?;
         self.buffer.copy_within(kept.., start);
         self.kept = Some(start);
-        Some(self.buffer.len() - length..self.buffer.len())
+        Some(self.buffer.len().saturating_sub(length)..self.buffer.len())
     }
 
     fn handshake<R>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<R, Error>) -> Result<R, Error> {
@@ -182,9 +186,10 @@ impl<'b> Outbound<'b> {
     /// Adds the messages that were written at `start` to the kept ones, unless they need the room themselves.
     fn keep_sent(&mut self, start: usize, length: usize) {
         let records = length.div_ceil(self.max_fragment).max(1);
-        let least = start + length + records * (HEADER_LEN + MAX_OVERHEAD);
+        let end = start.saturating_add(length);
+        let least = end.saturating_add(records.saturating_mul(HEADER_LEN + MAX_OVERHEAD));
         if let Some(place) = self.make_room_to_keep(length, least) {
-            self.buffer.copy_within(start..start + length, place.start);
+            self.buffer.copy_within(start..end, place.start);
         }
     }
 
@@ -192,17 +197,15 @@ impl<'b> Outbound<'b> {
     pub(crate) fn change_cipher_spec(&mut self) -> Result<(), Error> {
         // No signature comes after it.
         self.forget_messages();
-        let record = self
-            .buffer
-            .get_mut(self.end..self.end + HEADER_LEN + 1)
-            .ok_or(NO_SPACE)?;
+        let end = self.end.saturating_add(HEADER_LEN + 1);
+        let record = self.buffer.get_mut(self.end..end).ok_or(NO_SPACE)?;
         let (header, content) = record.split_at_mut(HEADER_LEN);
         header.copy_from_slice(&Header::emit(ContentType::CHANGE_CIPHER_SPEC, 1));
         content.copy_from_slice(&[1]);
         if let Some(trace) = self.trace {
             trace::tell_sent(trace, None, ContentType::CHANGE_CIPHER_SPEC, record, &[1]);
         }
-        self.end += HEADER_LEN + 1;
+        self.end = end;
         Ok(())
     }
 
@@ -274,7 +277,10 @@ impl<'b> Outbound<'b> {
             return Ok(0);
         }
         let start = self.content_start();
-        let space = self.buffer.get_mut(start..start + length).ok_or(NO_SPACE)?;
+        let space = self
+            .buffer
+            .get_mut(start..start.saturating_add(length))
+            .ok_or(NO_SPACE)?;
         space.copy_from_slice(data.get(..length).ok_or(NO_SPACE)?);
         self.seal_all(ContentType::APPLICATION_DATA, length)?;
         Ok(length)
@@ -326,7 +332,7 @@ impl<'b> Outbound<'b> {
     fn send_alert(&mut self, description: AlertDescription) {
         self.forget_messages();
         let start = self.content_start();
-        if let Some(content) = self.buffer.get_mut(start..start + 2) {
+        if let Some(content) = self.buffer.get_mut(start..start.saturating_add(2)) {
             content.copy_from_slice(&[alert::level(description), description.0]);
             // The reserve makes room for it; without it the peer would have to do without.
             let _ = self.seal_all(ContentType::ALERT, 2);
@@ -335,37 +341,41 @@ impl<'b> Outbound<'b> {
 
     /// Where the content of the next record goes.
     fn content_start(&self) -> usize {
-        self.end + HEADER_LEN + self.key.as_ref().map_or(0, RecordKey::prefix)
+        let prefix = self.key.as_ref().map_or(0, RecordKey::prefix);
+        self.end.saturating_add(HEADER_LEN.saturating_add(prefix))
     }
 
     /// What application data may use of the buffer now.
     fn room(&self) -> usize {
-        self.buffer.len().saturating_sub(self.end + RESERVE)
+        self.buffer.len().saturating_sub(self.end.saturating_add(RESERVE))
     }
 
     /// Makes records of the content that stands at `content_start`. Where it is too long for one record the later
     /// fragments first move back to where they will stand, then each is protected in order.
     fn seal_all(&mut self, content: ContentType, length: usize) -> Result<(), Error> {
-        let overhead = HEADER_LEN + self.key.as_ref().map_or(0, RecordKey::overhead);
+        let overhead = HEADER_LEN.saturating_add(self.key.as_ref().map_or(0, RecordKey::overhead));
         let fragment = self.max_fragment;
         let count = length.div_ceil(fragment).max(1);
         let first = self.content_start();
-        if self.end + count * overhead + length > self.buffer.len() {
+        // What is less than the buffer is long does not overflow below.
+        let whole = count.saturating_mul(overhead).saturating_add(length);
+        if self.end.saturating_add(whole) > self.buffer.len() {
             return Err(NO_SPACE);
         }
         for index in (1..count).rev() {
-            let from = first + index * fragment;
-            let size = fragment.min(length - index * fragment);
-            self.buffer
-                .copy_within(from..from + size, first + index * (fragment + overhead));
+            let before = index.saturating_mul(fragment);
+            let from = first.saturating_add(before);
+            let size = fragment.min(length.saturating_sub(before));
+            let to = from.saturating_add(index.saturating_mul(overhead));
+            self.buffer.copy_within(from..from.saturating_add(size), to);
         }
         for index in 0..count {
-            let size = fragment.min(length - index * fragment);
+            let size = fragment.min(length.saturating_sub(index.saturating_mul(fragment)));
             let record = self.buffer.get_mut(self.end..).ok_or(NO_SPACE)?;
             // Of what will not be readable any more, as much as a trace shows.
             let mut shown = heapless::Vec::<u8, DATA_SHOWN>::new();
             if self.trace.is_some() {
-                let at = HEADER_LEN + self.key.as_ref().map_or(0, RecordKey::prefix);
+                let at = HEADER_LEN.saturating_add(self.key.as_ref().map_or(0, RecordKey::prefix));
                 shown.extend(record.iter().copied().skip(at).take(size.min(DATA_SHOWN)));
             }
             let number = self.key.as_ref().map_or(0, RecordKey::number);
@@ -377,7 +387,7 @@ impl<'b> Outbound<'b> {
                         false => Header::emit(content, size),
                     };
                     record.get_mut(..HEADER_LEN).ok_or(NO_SPACE)?.copy_from_slice(&header);
-                    HEADER_LEN + size
+                    HEADER_LEN.saturating_add(size)
                 }
             };
             if let Some(trace) = self.trace {
@@ -390,7 +400,7 @@ impl<'b> Outbound<'b> {
                     &shown,
                 );
             }
-            self.end += whole;
+            self.end = self.end.saturating_add(whole);
         }
         Ok(())
     }
@@ -400,202 +410,4 @@ impl<'b> Outbound<'b> {
 const NO_SPACE: Error = Error::Internal("outbound buffer too small");
 
 #[cfg(test)]
-mod tests {
-    use super::super::record::Protected;
-    use super::super::schedule::TrafficSecret;
-    use super::*;
-    use crate::crypto::aead::AeadAlgorithm;
-    use crate::crypto::suite::CipherSuite;
-
-    fn key(suite: CipherSuite) -> RecordKey {
-        RecordKey::new(TrafficSecret::new(suite, &[7; 48][..suite.hash().output_len()])).unwrap()
-    }
-
-    /// Opens every record that waits, with `key`, and takes them off.
-    fn opened(outbound: &mut Outbound<'_>, key: &mut RecordKey) -> Vec<(ContentType, Vec<u8>)> {
-        let mut bytes = outbound.pending().to_vec();
-        outbound.sent(bytes.len());
-        let mut records = Vec::new();
-        let mut rest = &mut bytes[..];
-        while !rest.is_empty() {
-            let header = Header::parse(rest, Protected::Tls13).unwrap().unwrap();
-            let (record, after) = rest.split_at_mut(HEADER_LEN + header.length);
-            let (content, range) = key.open(header, &mut record[HEADER_LEN..]).unwrap();
-            records.push((content, record[HEADER_LEN..][range].to_vec()));
-            if content == ContentType::HANDSHAKE {
-                *key = RecordKey::new(key.next_secret().unwrap()).unwrap();
-            }
-            rest = after;
-        }
-        records
-    }
-
-    #[test]
-    fn a_key_is_replaced_before_its_limit_is_passed() {
-        for suite in [CipherSuite::Aes128GcmSha256, CipherSuite::Aes256GcmSha384] {
-            let mut buffer = [0; 1024];
-            let mut outbound = Outbound::new(&mut buffer);
-            let limit = suite.aead().record_limit();
-            let mut sealer = key(suite);
-            let mut opener = key(suite);
-            sealer.set_sequence(limit - 2);
-            opener.set_sequence(limit - 2);
-            outbound.key = Some(sealer);
-            for text in [b"one", b"two", b"six"] {
-                assert_eq!(outbound.data(text), Ok(3));
-            }
-            let data = |text: &[u8]| (ContentType::APPLICATION_DATA, text.to_vec());
-            assert_eq!(
-                opened(&mut outbound, &mut opener),
-                [
-                    data(b"one"),
-                    // RFC 8446 §5.5: the KeyUpdate itself is the last record that the key protects.
-                    (ContentType::HANDSHAKE, vec![HandshakeType::KEY_UPDATE.0, 0, 0, 1, 0]),
-                    data(b"two"),
-                    data(b"six"),
-                ]
-            );
-        }
-    }
-
-    #[test]
-    fn a_key_of_tls12_ends_with_close_notify_at_its_limit() {
-        for aead in [AeadAlgorithm::Aes128Gcm, AeadAlgorithm::Aes256Gcm] {
-            let new = || {
-                let pending = PendingKey::new(aead, &[7; 32][..aead.key_len()], &[8; 4]).unwrap();
-                let mut key = RecordKey::new_tls12(&pending).unwrap();
-                key.set_sequence(aead.record_limit() - 2);
-                key
-            };
-            let mut buffer = [0; 1024];
-            let mut outbound = Outbound::new(&mut buffer);
-            outbound.key = Some(new());
-            assert_eq!(outbound.data(b"last"), Ok(4));
-            assert!(matches!(outbound.data(b"over"), Err(Error::Internal(_))));
-            assert!(outbound.closed);
-            // No KeyUpdate, which there is not in TLS 1.2.
-            let (mut opener, mut bytes) = (new(), outbound.pending().to_vec());
-            let mut records = Vec::new();
-            let mut rest = &mut bytes[..];
-            while !rest.is_empty() {
-                let header = Header::parse(rest, Protected::Tls12).unwrap().unwrap();
-                let (record, after) = rest.split_at_mut(HEADER_LEN + header.length);
-                let (content, range) = opener.open(header, &mut record[HEADER_LEN..]).unwrap();
-                records.push((content, record[HEADER_LEN..][range].to_vec()));
-                rest = after;
-            }
-            assert_eq!(
-                records,
-                [
-                    (ContentType::APPLICATION_DATA, b"last".to_vec()),
-                    (ContentType::ALERT, vec![1, 0]),
-                ]
-            );
-        }
-    }
-
-    #[test]
-    fn an_alert_and_a_key_update_find_room_however_full_the_buffer_is() {
-        let suite = CipherSuite::ChaCha20Poly1305Sha256;
-        let text = [0x5a; 4096];
-        for size in (MIN_OUTBOUND..MIN_OUTBOUND + 120).step_by(7) {
-            for length in [1, 2, 10, 22, 23, 24, 25, 100, 500, 900, 4096] {
-                let mut buffer = vec![0; size];
-                let mut outbound = Outbound::new(&mut buffer);
-                outbound.key = Some(key(suite));
-                let mut count = 0;
-                loop {
-                    match outbound.data(&text[..length]).unwrap() {
-                        0 => break,
-                        taken => count += taken,
-                    }
-                }
-                assert!(count > 0);
-                assert!(outbound.has_room_for_key_update());
-                outbound.key_update().unwrap();
-                outbound.alert(AlertDescription::BAD_RECORD_MAC);
-                let records = opened(&mut outbound, &mut key(suite));
-                let sent: usize = records
-                    .iter()
-                    .filter(|record| record.0 == ContentType::APPLICATION_DATA)
-                    .map(|record| record.1.len())
-                    .sum();
-                assert_eq!(sent, count);
-                let [.., update, alert] = &records[..] else { panic!() };
-                assert_eq!(
-                    *update,
-                    (ContentType::HANDSHAKE, vec![HandshakeType::KEY_UPDATE.0, 0, 0, 1, 0])
-                );
-                assert_eq!(*alert, (ContentType::ALERT, vec![2, 20]));
-            }
-        }
-    }
-
-    #[test]
-    fn a_flight_longer_than_a_record_comes_out_whole() {
-        let sealer = |protected| match protected {
-            Protected::No => None,
-            Protected::Tls13 => Some(key(CipherSuite::Aes128GcmSha256)),
-            Protected::Tls12 => {
-                let pending = PendingKey::new(AeadAlgorithm::Aes128Gcm, &[7; 16], &[8; 4]).unwrap();
-                RecordKey::new_tls12(&pending).ok()
-            }
-        };
-        let text: Vec<u8> = (0..MAX_PLAINTEXT * 3).map(|index| (index / 251) as u8).collect();
-        for length in [
-            0,
-            1,
-            MAX_PLAINTEXT - 1,
-            MAX_PLAINTEXT,
-            MAX_PLAINTEXT + 1,
-            2 * MAX_PLAINTEXT,
-            3 * MAX_PLAINTEXT - 5,
-        ] {
-            for protected in [Protected::No, Protected::Tls13, Protected::Tls12] {
-                let overhead = HEADER_LEN + sealer(protected).map_or(0, |key| key.overhead());
-                let records = length.div_ceil(MAX_PLAINTEXT).max(1);
-                let mut buffer = vec![0; length + records * overhead];
-                let mut outbound = Outbound::new(&mut buffer);
-                let mut opener = sealer(protected);
-                outbound.key = sealer(protected);
-                outbound
-                    .handshake(|writer| writer.bytes(&text[..length]).map_err(|_| NO_SPACE))
-                    .unwrap();
-                let mut bytes = outbound.pending().to_vec();
-                let mut rest = &mut bytes[..];
-                let mut back = Vec::new();
-                while !rest.is_empty() {
-                    let header = Header::parse(rest, protected).unwrap().unwrap();
-                    let (record, after) = rest.split_at_mut(HEADER_LEN + header.length);
-                    let payload = &mut record[HEADER_LEN..];
-                    let content = match &mut opener {
-                        Some(key) => key.open(header, payload).unwrap().1,
-                        None => 0..header.length,
-                    };
-                    back.extend_from_slice(&payload[content]);
-                    rest = after;
-                }
-                assert!(back == text[..length]);
-                // One byte less and it does not fit, which is an error and no panic.
-                let mut buffer = vec![0; length + records * overhead - 1];
-                let mut outbound = Outbound::new(&mut buffer);
-                outbound.key = sealer(protected);
-                outbound
-                    .handshake(|writer| writer.bytes(&text[..length]).map_err(|_| NO_SPACE))
-                    .unwrap_err();
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_follows_the_last_alert() {
-        let mut buffer = [0; 1024];
-        let mut outbound = Outbound::new(&mut buffer);
-        outbound.alert(AlertDescription::CLOSE_NOTIFY);
-        outbound.alert(AlertDescription::DECODE_ERROR);
-        assert!(outbound.closed);
-        let late = outbound.handshake(|writer| writer.bytes(&[2, 0, 0, 0]).map_err(|_| NO_SPACE));
-        assert_eq!(late, Err(Misuse::WriteAfterClose.into()));
-        assert_eq!(outbound.pending(), [21, 3, 3, 0, 2, 1, 0]);
-    }
-}
+mod tests;

@@ -245,8 +245,8 @@ impl RecordKey {
     /// length of the whole record. `record` has to be [`HEADER_LEN`] + `length` + [`RecordKey::overhead`] or longer.
     pub(crate) fn seal(&mut self, content: ContentType, length: usize, record: &mut [u8]) -> Result<usize, Error> {
         const NO_SPACE: Error = Error::Internal("no space for the record");
-        let payload_length = length + self.overhead();
-        let whole = HEADER_LEN + payload_length;
+        let payload_length = length.saturating_add(self.overhead());
+        let whole = payload_length.saturating_add(HEADER_LEN);
         let (head, body) = record
             .get_mut(..whole)
             .and_then(|record| record.split_first_chunk_mut::<HEADER_LEN>())
@@ -292,7 +292,7 @@ impl RecordKey {
             if text.len() > MAX_PLAINTEXT {
                 return Err(InvalidMessage::RecordTooLong(text.len()).into());
             }
-            return Ok((header.content, prefix..prefix + text.len()));
+            return Ok((header.content, prefix..prefix.saturating_add(text.len())));
         }
         let [major, minor] = header.version.0.to_be_bytes();
         let [.., high, low] = header.length.to_be_bytes();

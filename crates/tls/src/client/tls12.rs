@@ -299,7 +299,8 @@ impl Handshake {
         let request = certificate::parse_request_tls12(message.body())?;
         let config = &common.config;
         // Some schemes sign the messages themselves (RFC 5246 §7.4.8), for which there has to be room.
-        let flight = config.identity.map_or(0, |identity| identity.message_len()) + FLIGHT;
+        let certificate = config.identity.map_or(0, |identity| identity.message_len());
+        let flight = certificate.saturating_add(FLIGHT);
         let whole = context.outbound.could_keep(flight);
         let usable = |scheme: &SignatureScheme| whole || scheme.prehash().is_some();
         state.request = Some(choose_scheme(

@@ -164,7 +164,7 @@ impl Handshake {
         // Schemes that sign the messages themselves are asked for where there is room for what comes until then.
         let whole = context
             .outbound
-            .could_keep(identity.message_len() + FLIGHT + CLIENT_FLIGHT);
+            .could_keep(identity.message_len().saturating_add(FLIGHT + CLIENT_FLIGHT));
         self.send_server_hello(common, hello, &[], named, context)?;
         common.config.preferences.tell(Fact::KeyPair {
             group: group.id(),
