@@ -1,22 +1,19 @@
 //! The connection without its transport: bytes in, bytes out, data either way.
 
+use core::borrow::BorrowMut;
+
 use rand_core::CryptoRng;
 
 use super::alert::AlertDescription;
-use super::client;
-use super::codec::Reader;
 use super::config::{ClientConfig, ConfigError, ServerConfig};
 use super::error::{Error, Misuse, PeerMisbehaved};
-use super::handshake::{self, Change, Context, Handshake, Message, Resumption};
-use super::inbound::{ChangeCipherSpec, Inbound, MIN_INBOUND, Received};
+use super::handshake::{self, Change, Context, Handshake};
+use super::inbound::{ChangeCipherSpec, Inbound, MIN_INBOUND};
 use super::link::Link;
 use super::msg;
-use super::msg::ticket::NewSessionTicket;
 use super::outbound::{MIN_OUTBOUND, Outbound};
+use super::receiver::{Incoming, Receiver};
 use super::registry::{ContentType, HandshakeType, ProtocolVersion};
-use super::schedule::KeySchedule;
-use super::server;
-use super::session::ClientSession;
 use super::trace::{self, Event, Fact, Trace};
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
@@ -24,12 +21,6 @@ use crate::crypto::suite::CipherSuite;
 use crate::pki::text::Text;
 use crate::pki::verify::PeerIdentity;
 
-/// How many KeyUpdates may come in a row without data between them.
-const MAX_KEY_UPDATES: u8 = 32;
-/// How many tickets a server may send on one connection.
-const MAX_TICKETS: u8 = 32;
-/// How often a TLS 1.2 peer may ask for a renegotiation, which it does not get.
-const MAX_RENEGOTIATIONS: u8 = 4;
 /// How many HelloRequests are ignored in one handshake: more than a server has messages to put one before.
 const MAX_HELLO_REQUESTS: u8 = 16;
 
@@ -93,21 +84,19 @@ pub enum Progress {
 /// side shut, and what the peer still sends read and dropped, so that a reset does not overtake the alert.
 ///
 /// Both buffers belong to the caller. Nothing is allocated and nothing panics, whatever the peer sends.
-pub struct Connection<'a> {
+///
+/// `H` is where the state of the handshake is: in the connection itself, which is then as large in idleness as in its
+/// handshake, or in a [`Handshake`] that the caller lends ([`Connection::server_in`], [`Connection::client_in`]). What is
+/// lent is dropped, and so given back, as soon as the handshake is done or has failed.
+pub struct Connection<'a, H = Handshake<'a>> {
     receiver: Receiver<'a>,
     outbound: Outbound<'a>,
     link: Link,
-    phase: Phase<'a>,
+    /// While the handshake is under way.
+    handshake: Option<H>,
+    done: bool,
     info: Info<'a>,
     record_limit: u16,
-}
-
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
-enum Phase<'a> {
-    Handshake(Handshake<'a>),
-    Done,
-    Failed,
 }
 
 impl<'a> Connection<'a> {
@@ -122,17 +111,7 @@ impl<'a> Connection<'a> {
         inbound: &'a mut [u8],
         outbound: &'a mut [u8],
     ) -> Result<Self, ConfigError> {
-        if config.client_auth.trust().is_some() {
-            config.preferences.check_request()?;
-        }
-        config.preferences.check_protocols()?;
-        let trace = config.preferences.trace;
-        let mut connection = Self::new(config.flight_len(), true, trace, inbound, outbound)?;
-        if config.client_auth.trust().is_some() && config.preferences.versions.tls12() {
-            connection.outbound.keep_messages();
-        }
-        connection.phase = Phase::Handshake(Handshake::Server(server::Handshake::new(config)));
-        Ok(connection)
+        Self::server_in(Handshake::new(), config, inbound, outbound)
     }
 
     /// A connection whose ClientHello waits in [`Connection::pending`].
@@ -147,14 +126,60 @@ impl<'a> Connection<'a> {
         outbound: &'a mut [u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<Self, ConfigError> {
+        Self::client_in(Handshake::new(), config, inbound, outbound, rng)
+    }
+}
+
+impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
+    /// As [`Connection::server`], with the state of the handshake in `handshake`.
+    ///
+    /// # Errors
+    /// As those of [`Connection::server`].
+    pub fn server_in(
+        handshake: H,
+        config: ServerConfig<'a>,
+        inbound: &'a mut [u8],
+        outbound: &'a mut [u8],
+    ) -> Result<Self, ConfigError> {
+        if config.client_auth.trust().is_some() {
+            config.preferences.check_request()?;
+        }
+        config.preferences.check_protocols()?;
+        let trace = config.preferences.trace;
+        let mut connection = Self::new(handshake, config.flight_len(), true, trace, inbound, outbound)?;
+        if config.client_auth.trust().is_some() && config.preferences.versions.tls12() {
+            connection.outbound.keep_messages();
+        }
+        if let Some(handshake) = &mut connection.handshake {
+            handshake.borrow_mut().start_server(config);
+        }
+        Ok(connection)
+    }
+
+    /// As [`Connection::client`], with the state of the handshake in `handshake`.
+    ///
+    /// # Errors
+    /// As those of [`Connection::client`].
+    pub fn client_in(
+        handshake: H,
+        config: ClientConfig<'a>,
+        inbound: &'a mut [u8],
+        outbound: &'a mut [u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self, ConfigError> {
         config.preferences.check_client()?;
         let trace = config.preferences.trace;
-        let mut connection = Self::new(config.flight_len(), false, trace, inbound, outbound)?;
-        let outbound = &mut connection.outbound;
-        let handshake = client::start(config, connection.record_limit, outbound, rng).map_err(|error| match error {
-            Error::Internal(why) => ConfigError::Hello(why),
-            _ => ConfigError::Hello("the hello could not be made"),
-        })?;
+        let mut connection = Self::new(handshake, config.flight_len(), false, trace, inbound, outbound)?;
+        if let Some(handshake) = &mut connection.handshake {
+            let started =
+                handshake
+                    .borrow_mut()
+                    .start_client(config, connection.record_limit, &mut connection.outbound, rng);
+            started.map_err(|error| match error {
+                Error::Internal(why) => ConfigError::Hello(why),
+                _ => ConfigError::Hello("the hello could not be made"),
+            })?;
+        }
         if config.preferences.versions.tls13() {
             // RFC 8446 §5: at any time after the first ClientHello has been sent.
             connection
@@ -162,11 +187,11 @@ impl<'a> Connection<'a> {
                 .inbound
                 .on_change_cipher_spec(ChangeCipherSpec::Drop);
         }
-        connection.phase = Phase::Handshake(Handshake::Client(handshake));
         Ok(connection)
     }
 
     fn new(
+        handshake: H,
         flight_len: usize,
         server: bool,
         trace: Option<&'a dyn Trace>,
@@ -189,19 +214,11 @@ impl<'a> Connection<'a> {
         }
         let record_limit = inbound.record_limit();
         Ok(Self {
-            receiver: Receiver {
-                inbound,
-                server,
-                version: None,
-                key_updates: 0,
-                tickets: 0,
-                renegotiations: 0,
-                resumption: None,
-                end: None,
-            },
+            receiver: Receiver::new(inbound, server),
             outbound,
             link: Link::default(),
-            phase: Phase::Failed,
+            handshake: Some(handshake),
+            done: false,
             info: Info::default(),
             record_limit,
         })
@@ -214,7 +231,7 @@ impl<'a> Connection<'a> {
 
     /// Whether the handshake is still under way (or has failed).
     pub fn is_handshaking(&self) -> bool {
-        !matches!(self.phase, Phase::Done)
+        !self.done
     }
 
     /// Where received bytes go. Empty only while data waits to be consumed.
@@ -256,7 +273,7 @@ impl<'a> Connection<'a> {
             if !matches!(self.receiver.end, Some(Err(_))) {
                 trace::tell_failure(self.receiver.inbound.trace(), error);
             }
-            self.phase = Phase::Failed;
+            self.end_handshake(false);
             self.receiver.end = Some(Err(*error));
             self.outbound.fail(error);
         }
@@ -305,24 +322,25 @@ impl<'a> Connection<'a> {
     /// # Errors
     /// While the handshake is under way, and after a failure, which it gives again.
     pub(crate) fn split(&mut self) -> Result<(&mut Receiver<'a>, &mut Outbound<'a>, &Link), Error> {
-        match (&self.phase, self.receiver.end) {
-            (Phase::Done, _) => Ok((&mut self.receiver, &mut self.outbound, &self.link)),
+        match (self.done, self.receiver.end) {
+            (true, _) => Ok((&mut self.receiver, &mut self.outbound, &self.link)),
             (_, Some(Err(error))) => Err(error),
             _ => Err(Misuse::HandshakeNotDone.into()),
         }
     }
 
-    /// Whether a client's handshake is one of TLS 1.2, or may become one.
-    fn ignores_hello_requests(&self) -> bool {
-        match &self.phase {
-            Phase::Handshake(Handshake::Client(handshake)) => handshake.may_be_tls12(),
-            _ => false,
+    /// Wipes the state of the handshake, and gives its place back.
+    fn end_handshake(&mut self, done: bool) {
+        if let Some(handshake) = &mut self.handshake {
+            handshake.borrow_mut().clear();
         }
+        self.handshake = None;
+        self.done = done;
     }
 
     fn step(&mut self, rng: &mut dyn CryptoRng) -> Result<Option<Progress>, Error> {
         loop {
-            if matches!(self.phase, Phase::Done) {
+            if self.done {
                 return self.receiver.advance(&self.link).map(Some);
             }
             if let Some(end) = self.receiver.end {
@@ -346,12 +364,14 @@ impl<'a> Connection<'a> {
     /// transcript (RFC 5246 §7.4.1.1).
     fn takes_hello_request(&mut self) -> Result<bool, Error> {
         let message = self.receiver.message()?;
-        if message.kind() != HandshakeType::HELLO_REQUEST || !self.ignores_hello_requests() {
+        let handshake = self.handshake.as_ref();
+        let ignored = handshake.is_some_and(|handshake| handshake.borrow().is_client_of_tls12());
+        if message.kind() != HandshakeType::HELLO_REQUEST || !ignored {
             return Ok(false);
         }
         msg::empty(message.body(), "HelloRequest")?;
         let length = message.whole.len();
-        self.receiver.renegotiations += 1;
+        self.receiver.renegotiations = self.receiver.renegotiations.saturating_add(1);
         if self.receiver.renegotiations > MAX_HELLO_REQUESTS {
             return Err(PeerMisbehaved::TooManyRenegotiations.into());
         }
@@ -370,7 +390,7 @@ impl<'a> Connection<'a> {
         if message.kind() != HandshakeType::CERTIFICATE_VERIFY {
             self.outbound.keep_received(message.whole);
         }
-        let Phase::Handshake(handshake) = &mut self.phase else {
+        let Some(handshake) = &mut self.handshake else {
             return Err(Error::Internal("no handshake under way"));
         };
         let mut change = Change::default();
@@ -382,7 +402,7 @@ impl<'a> Connection<'a> {
             record_limit: self.record_limit,
         };
         let length = message.whole.len();
-        let progress = handshake.handle(message, &mut context)?;
+        let progress = handshake.borrow_mut().handle(message, &mut context)?;
         self.receiver.inbound.consume_message(length);
         self.receiver.version = self.info.version;
         if let Some(resumption) = change.apply(&mut self.receiver.inbound)? {
@@ -394,206 +414,8 @@ impl<'a> Connection<'a> {
             }
             self.receiver.renegotiations = 0;
             self.receiver.inbound.allow_data();
-            self.phase = Phase::Done;
+            self.end_handshake(true);
         }
         Ok(())
     }
-}
-
-/// What has come.
-enum Incoming {
-    /// A whole handshake message: see [`Receiver::message`].
-    Message,
-    /// Application data.
-    Data,
-    CloseNotify,
-    /// Nothing whole: more bytes are needed.
-    NeedInput,
-}
-
-/// The receiving direction.
-pub(crate) struct Receiver<'a> {
-    inbound: Inbound<'a>,
-    server: bool,
-    version: Option<ProtocolVersion>,
-    key_updates: u8,
-    tickets: u8,
-    renegotiations: u8,
-    /// What a client needs to keep the tickets that come.
-    resumption: Option<Resumption<'a>>,
-    /// How it ended: with `close_notify`, or by an error.
-    end: Option<Result<(), Error>>,
-}
-
-impl<'a> Receiver<'a> {
-    pub(crate) fn space(&mut self) -> &mut [u8] {
-        self.inbound.space()
-    }
-
-    pub(crate) fn received(&mut self, count: usize) {
-        self.inbound.received(count);
-    }
-
-    pub(crate) fn received_end(&mut self) {
-        self.inbound.received_end();
-    }
-
-    pub(crate) fn data(&self) -> &[u8] {
-        self.inbound.data()
-    }
-
-    pub(crate) fn consume(&mut self, count: usize) {
-        self.inbound.consume(count);
-    }
-
-    /// Processes records after the handshake.
-    pub(crate) fn advance(&mut self, link: &Link) -> Result<Progress, Error> {
-        if !self.inbound.data().is_empty() {
-            return Ok(Progress::Data);
-        }
-        if let Some(end) = self.end {
-            return end.map(|()| Progress::Closed);
-        }
-        let result = self.step(link);
-        match &result {
-            Ok(Progress::Closed) => self.end = Some(Ok(())),
-            Ok(_) => {}
-            Err(error) => {
-                trace::tell_failure(self.inbound.trace(), error);
-                self.end = Some(Err(*error));
-                link.fail(*error);
-            }
-        }
-        result
-    }
-
-    fn step(&mut self, link: &Link) -> Result<Progress, Error> {
-        loop {
-            match self.poll()? {
-                Incoming::Message => self.handle_message(link)?,
-                Incoming::NeedInput => return Ok(Progress::NeedInput),
-                Incoming::Data => {
-                    self.key_updates = 0;
-                    return Ok(Progress::Data);
-                }
-                Incoming::CloseNotify => return Ok(Progress::Closed),
-            }
-        }
-    }
-
-    /// Processes records until there is something to be acted on. Warnings that end nothing are passed over. A message has
-    /// to be taken before the next call.
-    fn poll(&mut self) -> Result<Incoming, Error> {
-        loop {
-            if let Some(whole) = self.inbound.message()? {
-                if let Some(trace) = self.inbound.trace() {
-                    trace.event(&Event::Message { sent: false, whole });
-                }
-                return Ok(Incoming::Message);
-            }
-            match self.inbound.next()? {
-                None if self.inbound.ended() => return Err(Error::Truncated),
-                None => return Ok(Incoming::NeedInput),
-                Some(Received::Handshake | Received::Nothing) => {}
-                Some(Received::Data) => return Ok(Incoming::Data),
-                Some(Received::Alert { warning, description }) => match description {
-                    AlertDescription::CLOSE_NOTIFY => return Ok(Incoming::CloseNotify),
-                    AlertDescription::USER_CANCELED => {}
-                    // RFC 5246 §7.2.2: a warning does not end a TLS 1.2 connection.
-                    _ if warning && !self.is_tls13() => {}
-                    alert => return Err(Error::AlertReceived(alert)),
-                },
-            }
-        }
-    }
-
-    fn is_tls13(&self) -> bool {
-        self.version == Some(ProtocolVersion::TLS13)
-    }
-
-    /// The message that waits.
-    fn message(&self) -> Result<Message<'_>, Error> {
-        let whole = self.inbound.message()?.ok_or(Error::Internal("no message waits"))?;
-        Ok(Message {
-            whole,
-            followed: self.inbound.has_more_than(whole.len()),
-        })
-    }
-
-    /// Takes the message that waits: everything that may come after the handshake.
-    #[inline(never)] // what a ticket needs of the stack is not to lie below a handshake
-    fn handle_message(&mut self, link: &Link) -> Result<(), Error> {
-        let message = self.message()?;
-        let length = message.whole.len();
-        let update = match (message.kind(), self.is_tls13(), self.server) {
-            (HandshakeType::KEY_UPDATE, true, _) => {
-                message.last()?;
-                Some(Reader::all(message.body(), "KeyUpdate", |reader| reader.u8())?)
-            }
-            (HandshakeType::NEW_SESSION_TICKET, true, false) => {
-                let ticket = NewSessionTicket::parse_tls13(message.body())?;
-                keep(&ticket, self.resumption.as_ref())?;
-                self.tickets += 1;
-                None
-            }
-            (HandshakeType::HELLO_REQUEST, false, false) | (HandshakeType::CLIENT_HELLO, false, true) => {
-                if message.kind() == HandshakeType::HELLO_REQUEST {
-                    msg::empty(message.body(), "HelloRequest")?;
-                }
-                self.renegotiations += 1;
-                link.set_refusal_due(true);
-                None
-            }
-            _ => return Err(message.unexpected()),
-        };
-        if self.tickets > MAX_TICKETS {
-            return Err(PeerMisbehaved::TooManyTickets.into());
-        }
-        if self.renegotiations > MAX_RENEGOTIATIONS {
-            return Err(PeerMisbehaved::TooManyRenegotiations.into());
-        }
-        self.inbound.consume_message(length);
-        match update {
-            Some(request) => self.key_update(request, link),
-            None => Ok(()),
-        }
-    }
-
-    fn key_update(&mut self, request: u8, link: &Link) -> Result<(), Error> {
-        self.key_updates += 1;
-        if self.key_updates > MAX_KEY_UPDATES {
-            return Err(PeerMisbehaved::TooManyKeyUpdates.into());
-        }
-        match request {
-            0 => {}
-            1 => link.set_key_update_due(true),
-            _ => return Err(PeerMisbehaved::IllegalParameter("KeyUpdateRequest").into()),
-        }
-        self.inbound.update_key()
-    }
-}
-
-/// Puts a ticket where the client wants its sessions, if it wants them.
-fn keep(ticket: &NewSessionTicket<'_>, resumption: Option<&Resumption<'_>>) -> Result<(), Error> {
-    let Some(resumption) = resumption else { return Ok(()) };
-    // RFC 8446 §4.6.1: zero means that it is to be discarded.
-    if ticket.lifetime == 0 {
-        return Ok(());
-    }
-    let Some(bytes) = resumption.sessions.fit(ticket.ticket) else {
-        return Ok(());
-    };
-    resumption.sessions.store(ClientSession {
-        version: ProtocolVersion::TLS13,
-        suite: resumption.secret.suite(),
-        secret: KeySchedule::ticket_psk(&resumption.secret, ticket.nonce)?,
-        ticket: bytes,
-        lifetime: ticket.lifetime,
-        age_add: ticket.age_add,
-        received: resumption.now,
-        expires: resumption.expires,
-        context: resumption.context.clone(),
-        identity: resumption.identity,
-    });
-    Ok(())
 }

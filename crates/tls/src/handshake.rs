@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 
 use super::client;
-use super::config::Preferences;
+use super::config::{ClientConfig, Preferences, ServerConfig};
 use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::inbound::{ChangeCipherSpec, ContentLimit, Inbound};
@@ -158,22 +158,80 @@ pub(crate) struct Resumption<'a> {
     pub(crate) context: HashOutput,
 }
 
-/// Either role's handshake. It stays where it is, and each message changes it there: to move it from state to state would
-/// put it on the stack several times over.
-// Held inline: there is no heap.
+/// The place of a handshake: what a connection needs until its handshake is done, and not after it.
+///
+/// By default it is part of the [`Connection`](super::Connection). A caller with many connections lends it instead
+/// (`&mut Handshake`, or a guard of a pool), for as long as the handshake lasts: see
+/// [`Connection::server_in`](super::Connection::server_in). Secrets are wiped when the handshake is done or has failed, or
+/// the place is dropped; a place that was lent to a connection that is dropped before holds them until it is used again.
+#[derive(Default)]
+pub struct Handshake<'a> {
+    role: Role<'a>,
+}
+
+// It stays where it is, and each message changes it there: to move it from state to state would put it on the stack several
+// times over. Held inline: there is no heap.
 #[allow(clippy::large_enum_variant)]
-pub(crate) enum Handshake<'a> {
+#[derive(Default)]
+enum Role<'a> {
+    #[default]
+    None,
     Server(server::Handshake<'a>),
     Client(client::Handshake<'a>),
 }
 
 impl<'a> Handshake<'a> {
-    /// Takes a message. Returns whether the handshake is done. After an error it is of no more use.
-    pub(crate) fn handle(&mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Progress, Error> {
-        match self {
-            Self::Server(handshake) => handshake.handle(message, context),
-            Self::Client(handshake) => handshake.handle(message, context),
+    /// An empty place.
+    pub const fn new() -> Self {
+        Self { role: Role::None }
+    }
+
+    pub(crate) fn start_server(&mut self, config: ServerConfig<'a>) {
+        self.role = Role::Server(server::Handshake::new(config));
+    }
+
+    /// Sends the ClientHello.
+    pub(crate) fn start_client(
+        &mut self,
+        config: ClientConfig<'a>,
+        record_limit: u16,
+        outbound: &mut Outbound<'_>,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(), Error> {
+        self.role = Role::Client(client::Handshake::new(config, record_limit));
+        match &mut self.role {
+            Role::Client(handshake) => handshake.start(outbound, rng),
+            _ => Err(Error::Internal("no handshake of a client")),
         }
+    }
+
+    /// Forgets and wipes everything.
+    pub(crate) fn clear(&mut self) {
+        self.role = Role::None;
+    }
+
+    /// Whether TLS 1.2 is spoken by a client, or still may be.
+    pub(crate) fn is_client_of_tls12(&self) -> bool {
+        matches!(&self.role, Role::Client(handshake) if handshake.may_be_tls12())
+    }
+
+    /// Takes a message. After an error the handshake is of no more use.
+    pub(crate) fn handle(&mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Progress, Error> {
+        match &mut self.role {
+            Role::None => Err(Error::Internal("no handshake under way")),
+            Role::Server(handshake) => handshake.handle(message, context),
+            Role::Client(handshake) => handshake.handle(message, context),
+        }
+    }
+}
+
+impl core::fmt::Debug for Handshake<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self.role {
+            Role::None => "Handshake(none)",
+            Role::Server(_) => "Handshake(server)",
+            Role::Client(_) => "Handshake(client)",
+        })
     }
 }
 

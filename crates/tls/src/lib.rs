@@ -29,6 +29,7 @@ mod link;
 pub mod msg;
 mod outbound;
 pub mod pki;
+mod receiver;
 pub mod record;
 pub mod registry;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use alert::AlertDescription;
 pub use config::{ClientAuth, ClientConfig, ConfigError, Identity, KeyLog, ServerConfig, Versions};
 pub use connection::{Connection, Info, Progress};
 pub use error::Error;
+pub use handshake::Handshake;
 pub use inbound::{FULL_INBOUND, MIN_INBOUND};
 pub use outbound::MIN_OUTBOUND;
 pub use registry::{ContentType, ExtensionType, HandshakeType, ProtocolVersion};

@@ -1,15 +1,18 @@
 //! A connection over an async transport.
 
+use core::borrow::BorrowMut;
 use core::future::poll_fn;
 use core::task::Poll;
 
 use embedded_io_async::{BufRead, ErrorKind, ErrorType, Read, Write};
 use rand_core::CryptoRng;
 
-use super::connection::{Connection, Info, Progress, Receiver};
+use super::connection::{Connection, Info, Progress};
 use super::error::Error;
+use super::handshake::Handshake;
 use super::link::Link;
 use super::outbound::Outbound;
+use super::receiver::Receiver;
 
 /// TLS over `T`.
 ///
@@ -18,14 +21,14 @@ use super::outbound::Outbound;
 ///
 /// After an error the alert has been sent as far as `T` took it. The owner then shuts the write side of
 /// [`Stream::transport`] and reads until its end, for a bounded time, so that a reset does not swallow the alert.
-pub struct Stream<'a, T> {
+pub struct Stream<'a, T, H = Handshake<'a>> {
     transport: T,
-    connection: Connection<'a>,
+    connection: Connection<'a, H>,
 }
 
-impl<'a, T: Read + Write> Stream<'a, T> {
+impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> Stream<'a, T, H> {
     /// Puts a connection upon a transport. Nothing is sent or received yet.
-    pub fn new(transport: T, connection: Connection<'a>) -> Self {
+    pub fn new(transport: T, connection: Connection<'a, H>) -> Self {
         Self { transport, connection }
     }
 
@@ -110,17 +113,17 @@ impl<'a, T: Read + Write> Stream<'a, T> {
     }
 }
 
-impl<T: ErrorType> ErrorType for Stream<'_, T> {
+impl<T: ErrorType, H> ErrorType for Stream<'_, T, H> {
     type Error = StreamError<T::Error>;
 }
 
-impl<T: Read + Write> Read for Stream<'_, T> {
+impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> Read for Stream<'a, T, H> {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
         read_from(self, buffer).await
     }
 }
 
-impl<T: Read + Write> BufRead for Stream<'_, T> {
+impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> BufRead for Stream<'a, T, H> {
     async fn fill_buf(&mut self) -> Result<&[u8], Self::Error> {
         let result = async {
             loop {
@@ -155,7 +158,7 @@ impl<T: Read + Write> BufRead for Stream<'_, T> {
     }
 }
 
-impl<T: Read + Write> Write for Stream<'_, T> {
+impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> Write for Stream<'a, T, H> {
     async fn write(&mut self, data: &[u8]) -> Result<usize, Self::Error> {
         let (_, sender, link) = self.connection.split()?;
         write(sender, link, &mut self.transport, data).await

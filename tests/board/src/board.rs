@@ -3,7 +3,7 @@
 use postern_tls::crypto::key::SigningKey;
 use postern_tls::crypto::kx::Group;
 use postern_tls::pki::verify::{Clock, ServerName, Trust};
-use postern_tls::{ClientConfig, Connection, Identity, ServerConfig, SessionCache, Tickets, Versions};
+use postern_tls::{ClientConfig, Connection, Handshake, Identity, ServerConfig, SessionCache, Tickets, Versions};
 use semihosting::println;
 
 use super::pair::{Buffers, Ends, Rng};
@@ -17,10 +17,14 @@ static LEAF: [&[u8]; 1] = [include_bytes!(concat!(env!("OUT_DIR"), "/leaf.der"))
 static KEY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/leaf.key"));
 
 /// Each handshake, full and then resumed, as a line `NAME CLIENT SERVER CLIENT SERVER` of bytes; before them
-/// `Connection BYTES`.
+/// `Connection BYTES BYTES`, the second with a handshake that is lent.
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    println!("Connection {}", size_of::<Connection<'_>>());
+    println!(
+        "Connection {} {}",
+        size_of::<Connection<'_>>(),
+        size_of::<Connection<'_, &mut Handshake<'_>>>()
+    );
     for (name, versions, group) in [
         ("TLS_1.3-X25519MLKEM768", Versions::Tls13, Group::X25519MlKem768),
         ("TLS_1.3-X25519", Versions::Tls13, Group::X25519),
@@ -53,7 +57,7 @@ fn deepest(versions: Versions, group: Group) -> [[usize; 2]; 2] {
     [false, true].map(|resumed| {
         let mut most = [0; 2];
         Buffers::with(|buffers| {
-            let mut ends = Ends::new(buffers, client, server);
+            let mut ends = Ends::new(buffers, client, server, &mut most);
             ends.live(&mut most);
             assert_eq!(ends.server.info().resumed, resumed);
         });

@@ -36,8 +36,8 @@ fn handshakes_on_a_cortex_m4_take_the_stack_of_the_table() {
     for line in figures.lines() {
         let cells: Vec<_> = line.split(' ').collect();
         table += &match cells[..] {
-            ["Connection", bytes] => format!(
-                "A `Connection` has {bytes} bytes there.\n\n\
+            ["Connection", bytes, idle] => format!(
+                "A `Connection` has {bytes} bytes there, and {idle} with a handshake that is lent.\n\n\
                  | bytes of stack | client | server | client, resumed | server, resumed |\n|---|--:|--:|--:|--:|\n"
             ),
             [name, a, b, c, d] => format!(

@@ -42,6 +42,64 @@ enum State {
 }
 
 impl<'a> Handshake<'a> {
+    /// One that has not started.
+    pub(crate) fn new(config: ClientConfig<'a>, record_limit: u16) -> Self {
+        Self {
+            common: Common {
+                config,
+                transcript: Transcript::new(),
+                random: [0; 32],
+                session_id: [0; 32],
+                session: None,
+            },
+            state: State::ServerHello(ExpectServerHello {
+                key_pairs: heapless::Vec::new(),
+                record_limit,
+                retried: None,
+            }),
+        }
+    }
+
+    /// Sends the ClientHello.
+    pub(crate) fn start(&mut self, outbound: &mut Outbound<'_>, rng: &mut dyn CryptoRng) -> Result<(), Error> {
+        self.take_session();
+        let Self { common, state } = self;
+        let State::ServerHello(state) = state else {
+            return Err(Error::Internal("a handshake that is under way"));
+        };
+        let preferences = &common.config.preferences;
+        rng.fill_bytes(&mut common.random);
+        // As RFC 8446 §D.4 advises; in TLS 1.2 it tells a resumption by ticket (RFC 5077 §3.4).
+        rng.fill_bytes(&mut common.session_id);
+        if preferences.versions.tls13() {
+            // The favourite; and beside the large hybrid, which not every server knows, the next one.
+            let mut groups = preferences.groups.iter().copied();
+            let first = groups.next();
+            let second = groups.next().filter(|_| first.is_some_and(|group| !group.in_tls12()));
+            let groups = [first, second].into_iter().flatten();
+            state
+                .key_pairs
+                .extend(groups.map(|group| KeyPair::generate(group, rng)));
+        }
+        state.key_pairs.iter().for_each(|pair| tell_key_pair(preferences, pair));
+        if common.config.identity.is_some() && preferences.versions.tls12() {
+            outbound.keep_messages();
+        }
+        state.send(common, None, outbound)
+    }
+
+    /// Takes the session to be resumed, if there is one that may be offered.
+    #[inline(never)] // a ticket is not to lie on the stack below the making of keys
+    fn take_session(&mut self) {
+        let config = &self.common.config;
+        let (versions, suites) = (config.preferences.versions, config.preferences.suites);
+        let offered = |session: &ClientSession| suites.contains(&session.suite) && versions.contains(session.version);
+        self.common.session = config
+            .sessions
+            .and_then(|sessions| sessions.take(config.preferences.clock.now, || config.session_context()))
+            .filter(offered);
+    }
+
     /// Whether TLS 1.2 is spoken, or still may be.
     pub(crate) fn may_be_tls12(&self) -> bool {
         match &self.state {
@@ -88,57 +146,6 @@ struct ExpectServerHello {
 /// The offer did not leave the place for the binder that it was asked for.
 const NO_BINDERS: Error = Error::Internal("ClientHello without a place for its binder");
 
-/// Sends the ClientHello.
-pub(crate) fn start<'a>(
-    config: ClientConfig<'a>,
-    record_limit: u16,
-    outbound: &mut Outbound<'_>,
-    rng: &mut dyn CryptoRng,
-) -> Result<Handshake<'a>, Error> {
-    let preferences = config.preferences;
-    let offered = |session: &ClientSession| {
-        preferences.suites.contains(&session.suite) && preferences.versions.contains(session.version)
-    };
-    let mut common = Common {
-        config,
-        transcript: Transcript::new(),
-        random: [0; 32],
-        session_id: [0; 32],
-        session: config
-            .sessions
-            .and_then(|sessions| sessions.take(preferences.clock.now, || config.session_context()))
-            .filter(offered),
-    };
-    rng.fill_bytes(&mut common.random);
-    // As RFC 8446 §D.4 advises; in TLS 1.2 it tells a resumption by ticket (RFC 5077 §3.4).
-    rng.fill_bytes(&mut common.session_id);
-    let mut key_pairs = heapless::Vec::new();
-    if preferences.versions.tls13() {
-        // The favourite; and beside the large hybrid, which not every server knows, the next one.
-        let mut groups = preferences.groups.iter().copied();
-        let first = groups.next();
-        let second = groups.next().filter(|_| first.is_some_and(|group| !group.in_tls12()));
-        key_pairs.extend(
-            [first, second]
-                .into_iter()
-                .flatten()
-                .map(|group| KeyPair::generate(group, rng)),
-        );
-    }
-    key_pairs.iter().for_each(|pair| tell_key_pair(&preferences, pair));
-    if config.identity.is_some() && preferences.versions.tls12() {
-        outbound.keep_messages();
-    }
-    let state = ExpectServerHello {
-        key_pairs,
-        record_limit,
-        retried: None,
-    };
-    state.send(&mut common, None, outbound)?;
-    let state = State::ServerHello(state);
-    Ok(Handshake { common, state })
-}
-
 impl ExpectServerHello {
     /// Sends the hello, the first or the second.
     fn send(&self, common: &mut Common<'_>, cookie: Option<&[u8]>, outbound: &mut Outbound<'_>) -> Result<(), Error> {
@@ -180,7 +187,7 @@ impl ExpectServerHello {
                 _ => None,
             },
             protocols: preferences.protocols,
-            record_size_limit: self.record_limit + u16::from(preferences.versions.tls13()),
+            record_size_limit: self.record_limit.saturating_add(preferences.versions.tls13().into()),
             key_pairs: &self.key_pairs,
             cookie,
             session_ticket,
@@ -209,6 +216,7 @@ impl ExpectServerHello {
     }
 
     /// The state after a ServerHello; `None` after a HelloRetryRequest, which changes nothing about what comes next.
+    #[inline(never)] // what it needs of the stack is not to lie below the messages that follow
     fn server_hello<'a>(
         &mut self,
         common: &mut Common<'a>,
@@ -366,12 +374,12 @@ fn chosen_suite(common: &Common<'_>, hello: &ServerHello<'_>, version: ProtocolV
 /// transcript without that hello.
 fn write_binder(writer: &mut Writer<'_>, session: &ClientSession, mut before: Transcript) -> Result<(), Error> {
     let hash = session.suite.hash();
-    let binders = 2 + 1 + hash.output_len();
+    let binders = hash.output_len().saturating_add(2 + 1);
     let covered = writer.len().checked_sub(binders).ok_or(NO_BINDERS)?;
     before.add(writer.since(0)?.get(..covered).ok_or(NO_BINDERS)?);
     let key = KeySchedule::early(session.suite, Some(session.secret.as_ref())).binder()?;
     let binder = key.verify_data(&before.hash(hash)?)?;
-    let place = writer.written_mut().split_at_mut_checked(covered + 3);
+    let place = writer.written_mut().split_at_mut_checked(covered.saturating_add(2 + 1));
     let (_, place) = place.ok_or(NO_BINDERS)?;
     if place.len() != binder.as_ref().len() {
         return Err(NO_BINDERS);
@@ -461,10 +469,10 @@ fn take_answers<'a>(
         // In TLS 1.3 the limit counts the content type (RFC 8449 §4).
         context
             .outbound
-            .limit_fragments(usize::from(limit) - usize::from(version.is_tls13()));
+            .limit_fragments(usize::from(limit).saturating_sub(version.is_tls13().into()));
         // The hello counted the content type for a server of TLS 1.3: one of TLS 1.2 may put content in its place.
         let uncounted = !version.is_tls13() && config.preferences.versions.tls13();
-        let ours = usize::from(context.record_limit) + usize::from(uncounted);
+        let ours = usize::from(context.record_limit).saturating_add(uncounted.into());
         context.change.max_content = Some(ContentLimit::Protected(ours));
     }
     Ok(())

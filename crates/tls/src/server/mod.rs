@@ -56,7 +56,7 @@ impl<'a> Handshake<'a> {
         let Self { common, state } = self;
         match (&mut *state, message.kind()) {
             (State::ClientHello, HandshakeType::CLIENT_HELLO) => {
-                *state = client_hello(common, message.last()?, context)?;
+                client_hello(common, state, message.last()?, context)?;
             }
             (State::SecondClientHello(expect), HandshakeType::CLIENT_HELLO) => {
                 *state = State::Tls13(expect.client_hello(common, message.last()?, context)?);
@@ -73,9 +73,10 @@ impl<'a> Handshake<'a> {
 #[inline(never)] // what it needs of the stack is not to lie below the messages that follow
 fn client_hello<'a>(
     common: &mut Common<'a>,
+    state: &mut State,
     message: LastMessage<'_>,
     context: &mut Context<'_, 'a>,
-) -> Result<State, Error> {
+) -> Result<(), Error> {
     let hello = ClientHello::parse(message.body())?;
     context.info.server_name = hello.server_name.map(|name| Text::of(name.escape_ascii()));
     let versions = common.config.preferences.versions;
@@ -88,14 +89,15 @@ fn client_hello<'a>(
         None => !version.is_tls13() && hello.legacy_version >= version,
     };
     if offers(ProtocolVersion::TLS13) && versions.tls13() {
-        return tls13::client_hello(common, &hello, message, context);
+        return tls13::client_hello(common, state, &hello, message, context);
     }
     if offers(ProtocolVersion::TLS12) && versions.tls12() {
         // RFC 7507 §3.
         if hello.is_fallback() && versions.tls13() {
             return Err(PeerMisbehaved::InappropriateFallback.into());
         }
-        return tls12::client_hello(common, &hello, message, context).map(State::Tls12);
+        *state = State::Tls12(tls12::client_hello(common, &hello, message, context)?);
+        return Ok(());
     }
     let highest = match hello.supported_versions {
         Some(offered) => offered
@@ -167,9 +169,9 @@ fn answers<'a>(
         // In TLS 1.3 the limit counts the content type (RFC 8449 §4).
         context
             .outbound
-            .limit_fragments(usize::from(limit) - usize::from(version.is_tls13()));
+            .limit_fragments(usize::from(limit).saturating_sub(version.is_tls13().into()));
         let ours = context.record_limit;
-        answers.record_size_limit = Some(ours + u16::from(version.is_tls13()));
+        answers.record_size_limit = Some(ours.saturating_add(version.is_tls13().into()));
         context.change.max_content = Some(ContentLimit::Protected(usize::from(ours)));
     } else if let Some(length) = hello.max_fragment_length {
         // RFC 8449 §5: record_size_limit goes before it; RFC 6066 §4: it holds for both directions.

@@ -61,10 +61,11 @@ enum State {
 #[inline(never)] // what it needs of the stack is not to lie below TLS 1.2
 pub(super) fn client_hello<'a>(
     common: &mut Common<'a>,
+    state: &mut super::State,
     hello: &ClientHello<'_>,
     message: LastMessage<'_>,
     context: &mut Context<'_, 'a>,
-) -> Result<super::State, Error> {
+) -> Result<(), Error> {
     let offer = Offer::check(hello)?;
     let suite = choose_suite(&common.config, hello)?;
     let (group, public) = choose_group(&common.config, &offer)?;
@@ -73,19 +74,18 @@ pub(super) fn client_hello<'a>(
     context.info.version = Some(ProtocolVersion::TLS13);
     context.info.suite = Some(suite);
     context.info.group = Some(group);
-    match public {
+    *state = match public {
         Some(public) => {
             let negotiated = Negotiated {
                 suite,
                 group,
                 retried: false,
             };
-            negotiated
-                .send(common, hello, message, public, context)
-                .map(super::State::Tls13)
+            super::State::Tls13(negotiated.send(common, hello, message, public, context)?)
         }
-        None => retry(common, hello, suite, group, message, context).map(super::State::SecondClientHello),
-    }
+        None => super::State::SecondClientHello(retry(common, hello, suite, group, message, context)?),
+    };
+    Ok(())
 }
 
 /// Sends a HelloRetryRequest.

@@ -8,8 +8,8 @@ use std::process::Command;
 use postern_tls::crypto::kx::Group;
 use postern_tls::pki::verify::{ServerName, Trust};
 use postern_tls::{
-    ClientAuth, ClientConfig, Connection, FULL_INBOUND, MIN_INBOUND, MIN_OUTBOUND, ServerConfig, SessionCache, Tickets,
-    Versions,
+    ClientAuth, ClientConfig, Connection, FULL_INBOUND, Handshake, MIN_INBOUND, MIN_OUTBOUND, ServerConfig,
+    SessionCache, Tickets, Versions,
 };
 use rcgen::KeyPair;
 
@@ -25,15 +25,25 @@ fn the_table_of_bytes_is_true() {
     let (trust, identities) = (pki.trust(), [pki.identity()]);
     let server = ServerConfig::new(&identities, CLOCK).unwrap();
     let client = ClientConfig::new(&trust, ServerName::parse("localhost"), CLOCK);
-    let connection = size_of::<Connection<'_>>();
+    let (connection, idle) = (
+        size_of::<Connection<'_>>(),
+        size_of::<Connection<'_, &mut Handshake<'_>>>(),
+    );
+    assert!(idle <= IDLE, "{idle}");
     let mut table = String::from("| bytes | records of 16 KiB | small records |\n|---|--:|--:|\n");
     let mut row = |name: &str, full: usize, small: usize| {
         writeln!(table, "| {name} | {full} | {small} |").unwrap();
     };
     row(
-        "`Connection`, idle as in a handshake or resumed",
+        "`Connection` with its handshake, which it holds for good",
         connection,
         connection,
+    );
+    row("`Connection` with a handshake that is lent", idle, idle);
+    row(
+        "`Handshake`, while one lasts",
+        size_of::<Handshake<'_>>(),
+        size_of::<Handshake<'_>>(),
     );
     row(
         "its inbound buffer (`FULL_INBOUND`, `MIN_INBOUND`)",
@@ -68,6 +78,9 @@ fn the_table_of_bytes_is_true() {
 
     check_table(PAGE, "tests/footprint", &table);
 }
+
+/// The most that an idle connection may take, in bytes.
+const IDLE: usize = 4096;
 
 /// The most that an end may take of the stack, in bytes: what README.md promises, in any profile.
 fn promised(group: Group) -> usize {
