@@ -85,9 +85,10 @@ pub enum Progress {
 ///
 /// Both buffers belong to the caller. Nothing is allocated and nothing panics, whatever the peer sends.
 ///
-/// `H` is where the state of the handshake is: in the connection itself, which is then as large in idleness as in its
-/// handshake, or in a [`Handshake`] that the caller lends ([`Connection::server_in`], [`Connection::client_in`]). What is
-/// lent is dropped, and so given back, as soon as the handshake is done or has failed.
+/// `H` holds the state of the handshake: the connection itself, which then stays as large after the handshake as during it,
+/// or a [`Handshake`] that the caller lends ([`Connection::server_in`], [`Connection::client_in`]), by reference or as the
+/// guard of a pool. What is lent is dropped as soon as the handshake is done or has failed. (An enum would be as large as its
+/// largest variant, so an idle connection can be small only if its handshake is elsewhere.)
 pub struct Connection<'a, H = Handshake<'a>> {
     receiver: Receiver<'a>,
     outbound: Outbound<'a>,

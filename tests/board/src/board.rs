@@ -57,7 +57,7 @@ fn deepest(versions: Versions, group: Group) -> [[usize; 2]; 2] {
     [false, true].map(|resumed| {
         let mut most = [0; 2];
         Buffers::with(|buffers| {
-            let mut ends = Ends::new(buffers, client, server, &mut most);
+            let mut ends = Ends::new(buffers, client, server);
             ends.live(&mut most);
             assert_eq!(ends.server.info().resumed, resumed);
         });

@@ -58,33 +58,15 @@ pub struct Ends<'a> {
 }
 
 impl<'a> Ends<'a> {
-    /// Both ends before the handshake. `most` is what making them took of the stack.
-    pub fn new(
-        buffers: &'a mut Buffers,
-        client: ClientConfig<'a>,
-        server: ServerConfig<'a>,
-        most: &mut [usize; 2],
-    ) -> Self {
+    pub fn new(buffers: &'a mut Buffers, client: ClientConfig<'a>, server: ServerConfig<'a>) -> Self {
         let mut rng = Rng(1);
         let [client_in, client_out, server_in, server_out] = &mut buffers.0;
-        let (mut ends, mut client_buffers, mut server_buffers) = (
-            (None, None),
-            Some((client_in, client_out)),
-            Some((server_in, server_out)),
-        );
-        most[0] = depth(&mut || {
-            let (inbound, outbound) = client_buffers.take().unwrap();
-            ends.0 = Some(Connection::client(client, inbound, outbound, &mut rng).unwrap());
-        });
-        most[1] = depth(&mut || {
-            let (inbound, outbound) = server_buffers.take().unwrap();
-            ends.1 = Some(Connection::server(server, inbound, outbound).unwrap());
-        });
-        let (client, server) = (ends.0.unwrap(), ends.1.unwrap());
+        let client = Connection::client(client, client_in, client_out, &mut rng).unwrap();
+        let server = Connection::server(server, server_in, server_out).unwrap();
         Self { client, server, rng }
     }
 
-    /// The handshake, data both ways, the end. `most` grows to what client and server took of the stack.
+    /// The handshake, data both ways, the end. `most` is what client and server took of the stack.
     pub fn live(&mut self, most: &mut [usize; 2]) {
         self.settle(most);
         assert!(!self.client.is_handshaking() && !self.server.is_handshaking());

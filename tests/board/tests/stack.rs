@@ -48,5 +48,15 @@ fn handshakes_on_a_cortex_m4_take_the_stack_of_the_table() {
         };
     }
     assert_eq!(table.lines().count(), 8, "{figures}");
+    for line in figures.lines() {
+        let (name, bytes) = line.split_once(' ').unwrap();
+        let most = match name {
+            "Connection" => continue,
+            "TLS_1.3-X25519MLKEM768" => 48 << 10,
+            _ => 24 << 10,
+        };
+        let deepest = bytes.split(' ').map(|bytes| bytes.parse::<usize>().unwrap()).max();
+        assert!(deepest <= Some(most), "{line}");
+    }
     postern_testing::check_table(PAGE, "tests/board", &table);
 }

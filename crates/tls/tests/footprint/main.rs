@@ -4,6 +4,7 @@
 #[allow(unsafe_code)]
 mod allocator;
 mod heap;
+mod lent;
 mod pair;
 #[allow(unsafe_code)]
 mod stack;

@@ -1,10 +1,13 @@
 //! A client and a server of the engine's that talk to each other without anything of their own on the heap.
 
+use std::borrow::BorrowMut;
 use std::convert::Infallible;
 
 use postern_tls::crypto::key::SigningKey;
 use postern_tls::pki::verify::{Clock, Trust};
-use postern_tls::{ClientConfig, Connection, Error, FULL_INBOUND, Identity, MIN_INBOUND, Progress, ServerConfig};
+use postern_tls::{
+    ClientConfig, Connection, Error, FULL_INBOUND, Handshake, Identity, MIN_INBOUND, Progress, ServerConfig,
+};
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// When everything happens.
@@ -79,8 +82,8 @@ impl Pki {
 
 /// The buffers of both ends.
 pub struct Buffers {
-    client: [Vec<u8>; 2],
-    server: [Vec<u8>; 2],
+    pub client: [Vec<u8>; 2],
+    pub server: [Vec<u8>; 2],
 }
 
 impl Buffers {
@@ -145,7 +148,11 @@ impl<'a> Ends<'a> {
 }
 
 /// What one end has for the other. Whether that was anything.
-fn carry(from: &mut Connection<'_>, to: &mut Connection<'_>) -> bool {
+pub fn carry<'a, 'b, A, B>(from: &mut Connection<'a, A>, to: &mut Connection<'b, B>) -> bool
+where
+    A: BorrowMut<Handshake<'a>>,
+    B: BorrowMut<Handshake<'b>>,
+{
     let (bytes, space) = (from.pending(), to.space());
     let count = bytes.len().min(space.len());
     space[..count].copy_from_slice(&bytes[..count]);

@@ -80,13 +80,13 @@ fn the_table_of_bytes_is_true() {
 }
 
 /// The most that an idle connection may take, in bytes.
-const IDLE: usize = 4096;
+const IDLE: usize = 3 << 10;
 
-/// The most that an end may take of the stack, in bytes: what README.md promises, in any profile.
+/// The most that an end may take of the stack, in bytes: what README.md promises.
 fn promised(group: Group) -> usize {
     match group {
-        Group::X25519MlKem768 => 160 << 10,
-        _ => 128 << 10,
+        Group::X25519MlKem768 => 56 << 10,
+        _ => 48 << 10,
     }
 }
 
