@@ -57,7 +57,8 @@ fn deepest(versions: Versions, group: Group) -> [[usize; 2]; 2] {
     [false, true].map(|resumed| {
         let mut most = [0; 2];
         Buffers::with(|buffers| {
-            let mut ends = Ends::new(buffers, client, server);
+            let mut places = [Handshake::new(), Handshake::new()];
+            let mut ends = Ends::new(buffers, &mut places, client, server, &mut most);
             ends.live(&mut most);
             assert_eq!(ends.server.info().resumed, resumed);
         });

@@ -3,7 +3,7 @@
 use core::cell::RefCell;
 use core::convert::Infallible;
 
-use postern_tls::{ClientConfig, Connection, FULL_INBOUND, Progress, ServerConfig};
+use postern_tls::{ClientConfig, Connection, FULL_INBOUND, Handshake, Progress, ServerConfig};
 use rand_core::{TryCryptoRng, TryRng};
 
 use super::stack::depth;
@@ -50,23 +50,44 @@ impl Buffers {
     }
 }
 
+/// One end, whose handshake is in a place of its own.
+type End<'s, 'a> = Connection<'a, &'s mut Handshake<'a>>;
+
 /// A connection, both of its ends.
-pub struct Ends<'a> {
-    client: Connection<'a>,
-    pub server: Connection<'a>,
+pub struct Ends<'s, 'a> {
+    client: End<'s, 'a>,
+    pub server: End<'s, 'a>,
     rng: Rng,
 }
 
-impl<'a> Ends<'a> {
-    pub fn new(buffers: &'a mut Buffers, client: ClientConfig<'a>, server: ServerConfig<'a>) -> Self {
+impl<'s, 'a> Ends<'s, 'a> {
+    /// Both ends before the handshake. `most` is what making them took of the stack.
+    pub fn new(
+        buffers: &'a mut Buffers,
+        places: &'s mut [Handshake<'a>; 2],
+        client: ClientConfig<'a>,
+        server: ServerConfig<'a>,
+        most: &mut [usize; 2],
+    ) -> Self {
         let mut rng = Rng(1);
         let [client_in, client_out, server_in, server_out] = &mut buffers.0;
-        let client = Connection::client(client, client_in, client_out, &mut rng).unwrap();
-        let server = Connection::server(server, server_in, server_out).unwrap();
+        let [client_place, server_place] = places;
+        let mut ends = (None, None);
+        let mut of_client = Some((client_place, client_in, client_out));
+        let mut of_server = Some((server_place, server_in, server_out));
+        most[0] = depth(&mut || {
+            let (place, inbound, outbound) = of_client.take().unwrap();
+            ends.0 = Some(End::client_in(place, client, inbound, outbound, &mut rng).unwrap());
+        });
+        most[1] = depth(&mut || {
+            let (place, inbound, outbound) = of_server.take().unwrap();
+            ends.1 = Some(End::server_in(place, server, inbound, outbound).unwrap());
+        });
+        let (client, server) = (ends.0.unwrap(), ends.1.unwrap());
         Self { client, server, rng }
     }
 
-    /// The handshake, data both ways, the end. `most` is what client and server took of the stack.
+    /// The handshake, data both ways, the end. `most` grows to what client and server took of the stack.
     pub fn live(&mut self, most: &mut [usize; 2]) {
         self.settle(most);
         assert!(!self.client.is_handshaking() && !self.server.is_handshaking());
@@ -98,7 +119,7 @@ impl<'a> Ends<'a> {
 }
 
 /// What one end has for the other. Whether that was anything.
-fn carry(from: &mut Connection<'_>, to: &mut Connection<'_>) -> bool {
+fn carry(from: &mut End<'_, '_>, to: &mut End<'_, '_>) -> bool {
     let (bytes, space) = (from.pending(), to.space());
     let count = bytes.len().min(space.len());
     space[..count].copy_from_slice(&bytes[..count]);
@@ -108,7 +129,7 @@ fn carry(from: &mut Connection<'_>, to: &mut Connection<'_>) -> bool {
 }
 
 /// Lets an end go on, and takes the data that it has. Whether it had any.
-fn advance(end: &mut Connection<'_>, rng: &mut Rng) -> bool {
+fn advance(end: &mut End<'_, '_>, rng: &mut Rng) -> bool {
     let mut any = false;
     while end.advance(rng).unwrap() == Progress::Data {
         let count = end.data().len();

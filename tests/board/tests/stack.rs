@@ -37,7 +37,7 @@ fn handshakes_on_a_cortex_m4_take_the_stack_of_the_table() {
         let cells: Vec<_> = line.split(' ').collect();
         table += &match cells[..] {
             ["Connection", bytes, idle] => format!(
-                "A `Connection` has {bytes} bytes there, and {idle} with a handshake that is lent.\n\n\
+                "A `Connection` has {bytes} bytes there, and {idle} with a handshake that is lent, as here.\n\n\
                  | bytes of stack | client | server | client, resumed | server, resumed |\n|---|--:|--:|--:|--:|\n"
             ),
             [name, a, b, c, d] => format!(
