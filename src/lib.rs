@@ -7,6 +7,7 @@
 //! ```
 //!
 //! * [`tls`] is the engine, the crate `postern-tls`: server and client, with [`crypto`] and [`pki`].
+//! * [`narrate`] turns what the engine reports into text, the crate `postern-narrate`.
 //! * [`config`] is the defconfig, the crate `postern-config`: one parser for the build and for the boot module.
 //! * `nic` drives the 82574L network card and `machine` the rest of the PC. With `boot`, which belongs to the image
 //!   (`main.rs`), they are the only rooms in which `unsafe` is allowed.
@@ -22,6 +23,7 @@
 #![warn(unreachable_pub)]
 
 pub use postern_config as config;
+pub use postern_narrate as narrate;
 pub use postern_tls as tls;
 pub use postern_tls::{crypto, pki};
 

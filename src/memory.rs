@@ -5,7 +5,7 @@ use core::future::Future;
 
 use embassy_executor::Spawner;
 use embassy_executor::raw::TaskStorage;
-use postern::endpoint::traces::{Slot, TAPE, Traces};
+use postern::endpoint::traces::{LOG_SIZE, Slot, Traces};
 use postern::machine::executor::Timed;
 use postern::machine::memory::{Arena, OutOfMemory};
 use postern::net;
@@ -98,7 +98,7 @@ pub(crate) struct Plan {
     /// Echo connections at a time.
     pub(crate) connections: usize,
     /// How many connections are narrated for one purpose: the shell's, and the page's.
-    tapes: usize,
+    logs: usize,
     /// For the sockets of the first card, in bytes.
     network: usize,
 }
@@ -113,12 +113,12 @@ impl Plan {
         const CARD: usize = 320 * 1024;
         // For all at once: two cards, the self-test, the shell over TLS, the page.
         const MORE: usize = 256 * 1024;
-        let (tapes, more) = if memory.0.largest() < LITTLE {
+        let (logs, more) = if memory.0.largest() < LITTLE {
             (1, 0)
         } else {
-            (TAPES, MORE)
+            (LOGS, MORE)
         };
-        let fixed = FIXED + cards.saturating_sub(1) * CARD + more + 2 * tapes * TAPE;
+        let fixed = FIXED + cards.saturating_sub(1) * CARD + more + 2 * logs * LOG_SIZE;
         let free = memory.0.largest().saturating_sub(fixed);
         let most = (free.saturating_sub(LEAST_SPARE * SLOT) / FRUGAL).clamp(1, MAX_CONNECTIONS);
         let connections = match wanted {
@@ -131,7 +131,7 @@ impl Plan {
         let workers = connections * (WORKER_INBOUND + OUTBOUND + TASK);
         Self {
             connections,
-            tapes,
+            logs,
             network: free.saturating_sub(workers),
         }
     }
@@ -160,15 +160,15 @@ impl Plan {
         Ok(inbound.zip(outbound).map(|(inbound, outbound)| [inbound, outbound]))
     }
 
-    /// The tapes for one purpose.
+    /// The logs for one purpose.
     pub(crate) fn traces(&self, memory: &mut Memory) -> Result<&'static Traces, Short> {
-        let mut buffers = heapless::Vec::<&'static mut [u8], TAPES>::new();
-        for _ in 0..self.tapes {
+        let mut buffers = heapless::Vec::<&'static mut [u8], LOGS>::new();
+        for _ in 0..self.logs {
             // There is room for as many.
-            let _ = buffers.push(memory.0.buffer(TAPE).map_err(Short)?);
+            let _ = buffers.push(memory.0.buffer(LOG_SIZE).map_err(Short)?);
         }
         let mut buffers = buffers.into_iter();
-        let slots = memory.slice(self.tapes, |_| Slot::new(buffers.next().unwrap_or_default()))?;
+        let slots = memory.slice(self.logs, |_| Slot::new(buffers.next().unwrap_or_default()))?;
         Ok(memory.value(Traces::new(slots))?)
     }
 
@@ -188,7 +188,7 @@ impl Plan {
 }
 
 /// Connections that are narrated where memory is no object.
-const TAPES: usize = 4;
+const LOGS: usize = 4;
 /// Below so much memory one has to do, in bytes.
 const LITTLE: usize = 4 * 1024 * 1024;
 

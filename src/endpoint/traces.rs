@@ -1,4 +1,4 @@
-//! The narrations of the most recent connections, each on a tape of its own.
+//! The event logs of the most recent connections.
 
 use core::cell::Cell;
 use core::fmt;
@@ -6,33 +6,33 @@ use core::net::SocketAddrV4;
 
 use embassy_time::{Duration, Instant};
 
+use crate::narrate::{EventLog, Events, Narrative, Summary};
 use crate::pki::text::Count;
-use crate::tls::trace::{Event, Events, Story, Summary, Tape, Trace};
+use crate::tls::trace::{Event, Trace};
 
-/// A tape's memory: a usual handshake takes half of it, in bytes.
-pub const TAPE: usize = 12 * 1024;
+/// The size of an event log in bytes: a usual handshake takes half of it.
+pub const LOG_SIZE: usize = 12 * 1024;
 
-/// A tape, and whose it is.
+/// The place of an event log, and the connection that it is of.
 pub struct Slot {
-    tape: Tape<'static>,
+    log: EventLog<'static>,
     about: Cell<Option<About>>,
-    /// Set while it is being sent, and wanted as it is: since when, and when the peer last took a part of it.
+    /// Set while it is being sent, and has to stay as it is: since when, and when the peer last took a part of it.
     held: Cell<Option<(Instant, Instant)>>,
 }
 
 impl Slot {
-    /// A slot whose tape has this memory, [`TAPE`] bytes of it or so.
+    /// A slot whose log has this memory, about [`LOG_SIZE`] bytes.
     pub fn new(buffer: &'static mut [u8]) -> Self {
         Self {
-            tape: Tape::new(buffer),
+            log: EventLog::new(buffer),
             about: Cell::new(None),
             held: Cell::new(None),
         }
     }
 }
 
-/// A tape that is being sent gives way to a new connection when the peer has taken nothing for so long: a few round
-/// trips.
+/// A log that is being sent is given to a new connection when the peer has taken nothing for so long: a few round trips.
 const STALLED: Duration = Duration::from_millis(500);
 
 /// The same when sending takes so long, whatever the peer takes.
@@ -41,7 +41,7 @@ const SLOW: Duration = Duration::from_secs(5);
 /// For so long a connection is likely to be in its handshake or request.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Whose tape it is.
+/// The connection that a log is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct About {
     number: u32,
@@ -51,8 +51,8 @@ struct About {
     since: Instant,
 }
 
-/// As many tapes as there is memory for. Each connection takes the oldest that is not held, whatever is on it; but
-/// rather than one that began a moment ago, a held one whose peer takes nothing, or not enough.
+/// As many logs as there is memory for. Each connection takes the oldest that is not held, whatever is in it; but rather
+/// than one that began a moment ago, a held one whose peer takes nothing, or not enough.
 pub struct Traces {
     slots: &'static [Slot],
     on: Cell<bool>,
@@ -60,7 +60,7 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// With these tapes; narrating is off.
+    /// With these logs; narrating is off.
     pub fn new(slots: &'static [Slot]) -> Self {
         Self {
             slots,
@@ -69,7 +69,7 @@ impl Traces {
         }
     }
 
-    /// Narrates the connections that begin from now on, or not. What runs goes on as it began.
+    /// Narrates the connections that begin from now on, or not. Those that run are not affected.
     pub fn switch(&self, on: bool) {
         self.on.set(on);
     }
@@ -84,8 +84,8 @@ impl Traces {
         self.slots.len()
     }
 
-    /// A tape for a connection with `peer` that begins now; `port` is ours, where we are the server. `None` when
-    /// narrating is off, there is no memory for it, or all tapes are held by peers that read them.
+    /// A log for a connection with `peer` that begins now; `port` is the local one, if this side is the server. `None`
+    /// when narrating is off, there is no memory for it, or all logs are held by peers that read them.
     pub fn begin(&'static self, peer: SocketAddrV4, port: Option<u16>) -> Option<Narrator> {
         self.begin_at(Instant::now(), peer, port)
     }
@@ -111,7 +111,7 @@ impl Traces {
         slot.held.set(None);
         let number = self.last.get().wrapping_add(1).max(1);
         self.last.set(number);
-        slot.tape.clear();
+        slot.log.clear();
         slot.about.set(Some(About {
             number,
             peer,
@@ -121,7 +121,7 @@ impl Traces {
         Some(Narrator { slot, number })
     }
 
-    /// The held tape whose peer has taken nothing for longest, if that, or the whole of sending, takes too long.
+    /// The held log whose peer has taken nothing for longest, if that, or the whole of sending, takes too long.
     fn slowest(&self, now: Instant) -> Option<&'static Slot> {
         let held = self.slots.iter().filter_map(|slot| Some((slot, slot.held.get()?)));
         held.filter(|(_, (since, taken))| {
@@ -131,7 +131,7 @@ impl Traces {
         .map(|(slot, _)| slot)
     }
 
-    /// The tape with the least number that is `from` or more, if there is one.
+    /// The log with the least number that is `from` or more, if there is one.
     pub fn next(&'static self, from: u32) -> Option<Narrator> {
         let numbered = |slot: &'static Slot| {
             let number = slot.about.get()?.number;
@@ -144,7 +144,7 @@ impl Traces {
     }
 }
 
-/// One connection's tape, for as long as no later connection has taken it.
+/// One connection's log, for as long as no later connection has taken it.
 #[derive(Clone, Copy)]
 pub struct Narrator {
     slot: &'static Slot,
@@ -157,26 +157,26 @@ impl Narrator {
         self.number
     }
 
-    /// Reads the tape; `None` when it is another connection's by now.
+    /// Reads the log; `None` when it is another connection's by now.
     pub fn read<T>(&self, read: impl FnOnce(Events<'_>) -> T) -> Option<T> {
-        self.about().map(|_| self.slot.tape.read(read))
+        self.about().map(|_| self.slot.log.read(read))
     }
 
-    /// Takes nothing down any more, and keeps the tape from later connections for as long as this is held; `None` when
-    /// it is another connection's by now.
+    /// Stops recording, and keeps the log from later connections for as long as this is held; `None` when it is another
+    /// connection's by now.
     pub fn hold(&self) -> Option<Held> {
         self.about()?;
-        self.slot.tape.stop();
+        self.slot.log.stop();
         let now = Instant::now();
         self.slot.held.set(Some((now, now)));
         Some(Held(*self))
     }
 
-    /// Overwrites the tape, if it is still this connection's, and leaves it to the next.
+    /// Overwrites the log, if it is still this connection's, and leaves it to the next.
     pub fn clear(&self) {
         if self.about().is_some() {
             self.slot.about.set(None);
-            self.slot.tape.clear();
+            self.slot.log.clear();
         }
     }
 
@@ -185,16 +185,16 @@ impl Narrator {
     }
 }
 
-/// A tape that is not written to until this is dropped, and that no connection takes while its peer reads.
+/// A log that is not written to until this is dropped, and that no connection takes while its peer reads.
 pub struct Held(Narrator);
 
 impl Held {
-    /// Whether the tape is still this connection's.
+    /// Whether the log is still this connection's.
     pub fn is_ours(&self) -> bool {
         self.0.about().is_some()
     }
 
-    /// Notes that the peer has taken a part; returns whether the tape is still this connection's.
+    /// Records that the peer has taken a part; returns whether the log is still this connection's.
     pub fn progress(&self) -> bool {
         let held = self.0.about().and(self.0.slot.held.get());
         if let Some((since, _)) = held {
@@ -215,7 +215,7 @@ impl Drop for Held {
 impl Trace for Narrator {
     fn event(&self, event: &Event<'_>) {
         if self.about().is_some() {
-            self.slot.tape.event(event);
+            self.slot.log.event(event);
         }
     }
 }
@@ -232,8 +232,8 @@ impl fmt::Display for Narrator {
             None => write!(f, "-> {peer}")?,
         }
         write!(f, ", {} s ago: ", since.elapsed().as_secs())?;
-        self.slot.tape.read(|events| {
-            let story = Story::of(events);
+        self.slot.log.read(|events| {
+            let narrative = Narrative::of(events);
             let Summary {
                 version,
                 suite,
@@ -242,7 +242,7 @@ impl fmt::Display for Narrator {
                 done,
                 failure,
                 ..
-            } = story.summary();
+            } = narrative.summary();
             for word in [version, suite, group].iter().filter(|word| !word.is_empty()) {
                 write!(f, "{word} ")?;
             }
@@ -254,12 +254,12 @@ impl fmt::Display for Narrator {
                 ("", false) => f.write_str("under way")?,
                 (failure, _) => write!(f, "failed: {failure}")?,
             }
-            write!(f, ", {}", Count::of(story.steps().count(), "step"))
+            write!(f, ", {}", Count::of(narrative.steps().count(), "step"))
         })
     }
 }
 
-/// The tapes that a connection is taken down on, if any.
+/// The logs that a connection is recorded in, if any.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Narrators {
     /// For the shell.

@@ -12,14 +12,14 @@ use std::vec::Vec;
 use super::*;
 use crate::client::{Client, Protocol};
 use crate::dial::{DialError, Proxy};
-use crate::endpoint::traces::{Slot, TAPE};
+use crate::endpoint::traces::{LOG_SIZE, Slot};
 use crate::net::ResolveError;
 use crate::net::fake::{FakeNetwork, Stream, beside, connection, settle};
 use crate::net::{Network, Transport};
 use crate::serve::{Limits, Service, WorkerSlot};
 use crate::testing::Script;
 use crate::testing::block_on;
-use crate::tls::trace::{Event, Fact, Trace as _};
+use crate::tls::trace::{Event, Milestone, Trace as _};
 
 /// A machine with a network, an echo service without workers, a client, and a log.
 struct Machine {
@@ -47,7 +47,7 @@ impl Machine {
         let service = Service::new(std::vec![network.clone()].leak(), workers, Limits::default());
         service.set_tls(Ok(()));
         service.set_mutual_tls(Ok(()));
-        let slots: Vec<_> = (0..2).map(|_| Slot::new(Vec::leak(std::vec![0; TAPE]))).collect();
+        let slots: Vec<_> = (0..2).map(|_| Slot::new(Vec::leak(std::vec![0; LOG_SIZE]))).collect();
         let slots: &'static [Slot] = slots.leak();
         let records = (0..40).map(|n| std::format!("record {n}")).collect();
         Machine {
@@ -795,13 +795,13 @@ fn narrated() -> Machine {
     let peer = "10.0.2.2:40000".parse().unwrap();
     let narrator = machine.traces.begin(peer, Some(10007)).unwrap();
     for event in [
-        Event::Fact(Fact::Role { server: true }),
+        Event::Milestone(Milestone::Role { server: true }),
         Event::Message {
             sent: false,
             whole: b"\x01\0\0\x02\x03\x03",
         },
-        Event::Fact(Fact::Failed {
-            why: "it was cut short",
+        Event::Milestone(Milestone::Failed {
+            reason: "it was cut short",
         }),
     ] {
         narrator.event(&event);
@@ -816,7 +816,7 @@ fn connections_are_narrated_on_demand() {
     let said = machine.piped(
         "echoctl_tls\ntrace\ntrace on\ntrace\ntrace off\ntrace show 1\ntrace show 2\ntrace show x\ntrace show\ntrace of\n",
     );
-    let one = vec![Slot::new(Vec::leak(std::vec![0; TAPE]))];
+    let one = vec![Slot::new(Vec::leak(std::vec![0; LOG_SIZE]))];
     let alone = Machine {
         traces: Box::leak(Box::new(Traces::new(one.leak()))),
         ..Machine::new()
@@ -838,7 +838,7 @@ fn connections_are_narrated_on_demand() {
     for told in [
         "     [handshake header]\n       01                       msg_type: client_hello\n",
         "     03 03                    legacy_version: TLS 1.2\n",
-        " 2 == Failed\n     The connection is over, for this reason:\n       it was cut short\n",
+        " 2 == Failed\n     The connection has ended, for this reason:\n       it was cut short\n",
         "Failed: no trace 2; type 'trace' for a list.\n",
         "'x' is not a number.\nusage:\n",
     ] {
@@ -997,7 +997,7 @@ fn telnet_neither_replaces_the_configuration_nor_shows_secrets_unless_it_may() {
         .unwrap();
     let secret = crate::tls::trace::Secret::Master;
     let (hash, value) = (&[1; 32][..], &[2; 48][..]);
-    narrator.event(&Event::Fact(Fact::Secret { secret, hash, value }));
+    narrator.event(&Event::Milestone(Milestone::Secret { secret, hash, value }));
     let script = "log 1\ntls reload\nreboot\n.\ntls reload 10.0.2.2 443\nechoctl_tls\ntrace show 1\n";
     machine.telnet_reload.set(false);
     let shown = machine.piped(script);

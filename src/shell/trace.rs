@@ -9,7 +9,7 @@ use super::pager::{Pager, Piece};
 use super::reload::UNTRUSTED;
 use super::{Host, Session};
 use crate::endpoint::traces::Narrator;
-use crate::tls::trace::{Lines, Story};
+use crate::narrate::{Lines, Narrative};
 
 /// Lines that go into a piece for sure: none is longer than 120 bytes or so.
 const LINES: usize = 8;
@@ -71,7 +71,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 .print(format_args!("Failed: no trace {number}; type 'trace' for a list.\n"))
                 .await;
         };
-        let secret = |narrator: Narrator| narrator.read(|events| Story::of(events).summary().secrets);
+        let secret = |narrator: Narrator| narrator.read(|events| Narrative::of(events).summary().secrets);
         if !self.is_trusted() && secret(narrator) == Some(true) {
             return self.outcome(Err(UNTRUSTED)).await;
         }
@@ -79,7 +79,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         let mut from = 0;
         while !pager.quit() {
             let mut piece = Piece::new();
-            let written = narrator.read(|events| Lines::of(Story::of(events)).write(from, LINES, &mut piece));
+            let written = narrator.read(|events| Lines::of(Narrative::of(events)).write(from, LINES, &mut piece));
             // A piece takes whatever comes.
             let more = match written {
                 Some(written) => written.unwrap_or(false),

@@ -1,6 +1,6 @@
 //! An HTTPS page that shows the very connection which delivers it.
 //!
-//! One request a connection, one page, no JavaScript. The page is made piece by piece while it is sent, from the tape
+//! One request a connection, one page, no JavaScript. The page is made piece by piece while it is sent, from the log
 //! on which the connection was narrated, so that it takes as little memory as it would if it were short.
 
 mod chunk;
@@ -24,9 +24,9 @@ use request::{Parser, Request, Status};
 pub(crate) const PROTOCOLS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
 /// How long a browser that connected in advance may take to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// For the peer to accept the answer: meanwhile no other connection gets its tape.
+/// For the peer to accept the answer: meanwhile no other connection gets its log.
 pub(crate) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a delivery looks whether its tape is another connection's.
+/// How often a delivery looks whether its log is another connection's.
 const RECHECK: Duration = Duration::from_millis(100);
 /// Reads a request and answers it. The caller then ends the connection.
 pub(crate) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
@@ -75,7 +75,7 @@ pub(crate) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
     }
 }
 
-/// Waits until another connection has taken the tape.
+/// Waits until another connection has taken the log.
 async fn displaced(held: Option<&Held>) {
     let Some(held) = held else {
         return core::future::pending().await;
@@ -107,7 +107,7 @@ async fn read<R: BufRead>(reader: &mut R, flow: &Flow) -> Result<Option<Request>
 struct Response<'a, W> {
     writer: &'a mut W,
     flow: &'a Flow,
-    /// The tape that is shown, if one is.
+    /// The log that is shown, if one is.
     held: Option<&'a Held>,
 }
 

@@ -1,4 +1,4 @@
-//! The page: a connection's story as HTML.
+//! The page: a connection's narrative as HTML.
 
 use core::fmt::{self, Write};
 use core::net::SocketAddrV4;
@@ -8,8 +8,8 @@ use base64ct::{Base64, Encoding as _};
 use super::chunk::Chunk;
 use crate::crypto::hash::HashAlgorithm;
 use crate::endpoint::traces::Narrator;
+use crate::narrate::{Actor, Item, ItemKind, Meaning, Narrative, Step, Summary};
 use crate::pki::text::{Count, Hex};
-use crate::tls::trace::{By, Item, Meaning, Sort, Step, Story, Summary};
 
 /// How the page looks, in the light and in the dark.
 const STYLE: &str = include_str!("style.css");
@@ -44,31 +44,33 @@ impl Page {
             let before = chunk.len();
             chunk.skip(from);
             // An error says that the chunk is full.
-            let part = self.narrator.read(|events| self.part(number, Story::of(events), chunk));
+            let part = self
+                .narrator
+                .read(|events| self.part(number, Narrative::of(events), chunk));
             if chunk.over {
                 return Some((number, from + chunk.len() - before));
             }
             match part {
                 Some(Ok(true)) => (number, from) = (number + 1, 0),
-                // At the end; no other connection gets a tape that is held.
+                // At the end; no other connection gets a log that is held.
                 _ => return None,
             }
         }
     }
 
     /// Writes a part: the top, a step, or the bottom. Whether there is another.
-    fn part(&self, number: usize, story: Story<'_>, out: &mut dyn Write) -> Result<bool, fmt::Error> {
+    fn part(&self, number: usize, narrative: Narrative<'_>, out: &mut dyn Write) -> Result<bool, fmt::Error> {
         let Some(index) = number.checked_sub(1) else {
-            self.top(&story.summary(), out)?;
+            self.top(&narrative.summary(), out)?;
             return Ok(true);
         };
-        match story.steps().nth(index) {
+        match narrative.steps().nth(index) {
             Some(step) => {
-                show(&story, &step, out)?;
+                show(&narrative, &step, out)?;
                 Ok(true)
             }
             None => {
-                bottom(&story.summary(), story.steps().count(), out)?;
+                bottom(&narrative.summary(), narrative.steps().count(), out)?;
                 Ok(false)
             }
         }
@@ -143,11 +145,11 @@ fn fact(out: &mut dyn Write, name: &str, value: impl fmt::Display) -> fmt::Resul
 }
 
 /// A step, closed at first.
-fn show(story: &Story<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Result {
-    let (class, whose) = match step.by {
-        By::Client => ("client", "your browser sent"),
-        By::Server => ("server", "the server sent"),
-        By::Nobody => ("nobody", "computed"),
+fn show(narrative: &Narrative<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Result {
+    let (class, whose) = match step.actor {
+        Actor::Client => ("client", "your browser sent"),
+        Actor::Server => ("server", "the server sent"),
+        Actor::Local => ("nobody", "computed"),
     };
     let Step {
         number, title, note, ..
@@ -159,7 +161,7 @@ fn show(story: &Story<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Result 
         // One to begin with.
         if *title == "ServerHello" { " open" } else { "" }
     )?;
-    if step.by != By::Nobody {
+    if step.actor != Actor::Local {
         let how = if step.protected { "encrypted" } else { "in the clear" };
         write!(
             out,
@@ -175,11 +177,11 @@ fn show(story: &Story<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Result 
         write!(out, " <b>{}</b>", Escaped(&step.reason))?;
     }
     out.write_str("</span>")?;
-    preview(story, step, out)?;
+    preview(narrative, step, out)?;
     out.write_str("</summary>\n<div class=\"body\">\n")?;
     let mut open = 0;
     let mut result = Ok(());
-    story.tell(step, &mut |item| {
+    narrative.visit_items(step, &mut |item| {
         if result.is_ok() {
             result = show_item(item, &mut open, out);
         }
@@ -192,13 +194,13 @@ fn show(story: &Story<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Result 
 }
 
 /// The first bytes of a step, for a taste.
-fn preview(story: &Story<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Result {
-    if step.by == By::Nobody {
+fn preview(narrative: &Narrative<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt::Result {
+    if step.actor == Actor::Local {
         return Ok(());
     }
     let mut bytes = heapless::Vec::<u8, PREVIEW>::new();
-    story.tell(step, &mut |item| {
-        if item.sort == Sort::Wire {
+    narrative.visit_items(step, &mut |item| {
+        if item.kind == ItemKind::Wire {
             let room = PREVIEW.saturating_sub(bytes.len());
             bytes.extend(item.bytes.iter().copied().take(room));
         }
@@ -224,8 +226,8 @@ fn show_item(item: &Item<'_>, open: &mut u8, out: &mut dyn Write) -> fmt::Result
         note,
         ..
     } = item;
-    let class = match item.sort {
-        Sort::Group => {
+    let class = match item.kind {
+        ItemKind::Group => {
             *open = open.saturating_add(1);
             write!(out, "<section class=\"group\"><h3>{name}")?;
             if *meaning != Meaning::None {
@@ -237,12 +239,12 @@ fn show_item(item: &Item<'_>, open: &mut u8, out: &mut dyn Write) -> fmt::Result
             }
             return out.write_str("<div class=\"fields\">\n");
         }
-        Sort::Record => "record",
-        Sort::Wire => "wire",
-        Sort::Computed => "computed",
+        ItemKind::Record => "record",
+        ItemKind::Wire => "wire",
+        ItemKind::Computed => "computed",
     };
     let long = bytes.len() > SHORT;
-    let opens = long || (!note.is_empty() && item.sort != Sort::Computed);
+    let opens = long || (!note.is_empty() && item.kind != ItemKind::Computed);
     let tag = if opens { "details" } else { "div" };
     write!(
         out,

@@ -14,7 +14,8 @@ use super::chunk::CHUNK;
 use super::*;
 use crate::crypto::hash::HashAlgorithm;
 use crate::crypto::key::SigningKey;
-use crate::endpoint::traces::{Slot, TAPE, Traces};
+use crate::endpoint::traces::{LOG_SIZE, Slot, Traces};
+use crate::narrate::Narrative;
 use crate::net::fake::connection;
 use crate::net::{Kind, Transport as _};
 use crate::pki::verify::{Clock, Trust};
@@ -23,7 +24,7 @@ use crate::serve::secure::{INBOUND, TlsWorker};
 use crate::serve::{Secure as _, Session as _};
 use crate::testing::{Script, unhex};
 use crate::testing::{block_on, pass};
-use crate::tls::trace::{Event, Story};
+use crate::tls::trace::Event;
 use crate::tls::{ClientConfig, Connection, Identity, ServerConfig, Stream, Versions};
 
 /// 2030-01-01.
@@ -61,7 +62,7 @@ fn answer_with(
 enum Reading {
     All,
     Nothing,
-    /// Nothing, and meanwhile another connection takes its tape.
+    /// Nothing, and meanwhile another connection takes its log.
     Displaced,
 }
 
@@ -172,7 +173,7 @@ fn asked(
 }
 
 fn answer(request: &str) -> String {
-    answer_with(request, Versions::Both, traces(1, TAPE), || ()).0
+    answer_with(request, Versions::Both, traces(1, LOG_SIZE), || ()).0
 }
 
 /// Head and content of an answer.
@@ -252,7 +253,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: localhost:10443\r\n\r\n";
 #[test]
 fn the_page_shows_every_byte_of_the_handshake_that_brought_it() {
     for versions in [Versions::Tls13, Versions::Tls12] {
-        let (answer, messages) = answer_with(GET, versions, traces(1, TAPE), || ());
+        let (answer, messages) = answer_with(GET, versions, traces(1, LOG_SIZE), || ());
         let (head, chunks) = taken_apart(&answer);
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         for field in [
@@ -362,7 +363,7 @@ fn refusals_say_what_and_why() {
         );
     }
     let long = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "x".repeat(40_000));
-    let answer = answer_with(&long[..33_000], Versions::Both, traces(1, TAPE), || ()).0;
+    let answer = answer_with(&long[..33_000], Versions::Both, traces(1, LOG_SIZE), || ()).0;
     assert!(
         answer.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"),
         "{answer}"
@@ -370,9 +371,9 @@ fn refusals_say_what_and_why() {
 }
 
 #[test]
-fn without_its_tape_the_page_is_to_be_had_later() {
-    // Another connection has taken the only tape.
-    let pages = traces(1, TAPE);
+fn without_its_log_the_page_is_to_be_had_later() {
+    // Another connection has taken the only log.
+    let pages = traces(1, LOG_SIZE);
     let peer = "10.0.2.2:1".parse().unwrap();
     let (answer, _) = answer_with(GET, Versions::Both, pages, || {
         pages.begin(peer, None).unwrap();
@@ -386,7 +387,7 @@ fn without_its_tape_the_page_is_to_be_had_later() {
 
 #[test]
 fn who_does_not_read_is_left_and_keeps_nobody_from_the_page() {
-    let pages = traces(1, TAPE);
+    let pages = traces(1, LOG_SIZE);
     for reading in [Reading::Nothing, Reading::Displaced] {
         let (answer, _) = asked(GET, Versions::Both, pages, || (), reading);
         assert_eq!(answer, None);
@@ -399,7 +400,7 @@ fn who_does_not_read_is_left_and_keeps_nobody_from_the_page() {
 }
 
 #[test]
-fn a_short_tape_makes_a_short_page() {
+fn a_short_log_makes_a_short_page() {
     for size in [600, 1500, 3000] {
         let (answer, _) = answer_with(GET, Versions::Tls13, traces(1, size), || ());
         let page = unchunked(taken_apart(&answer).1);
@@ -409,10 +410,10 @@ fn a_short_tape_makes_a_short_page() {
 
 #[test]
 fn a_chunk_takes_any_window_of_what_is_written() {
-    let pages = traces(1, TAPE);
+    let pages = traces(1, LOG_SIZE);
     let (answer, _) = answer_with(GET, Versions::Tls13, pages, || ());
     let page = unchunked(taken_apart(&answer).1);
-    // The tape is still there, so that the page can be made again, from one end to the other.
+    // The log is still there, so that the page can be made again, from one end to the other.
     let narrator = pages.next(0).unwrap();
     let again = Page::new(narrator, "10.0.2.2:40000".parse().unwrap());
     let (mut part, mut bytes, mut lengths) = (Some((0, 0)), Vec::new(), Vec::new());
@@ -425,5 +426,5 @@ fn a_chunk_takes_any_window_of_what_is_written() {
     assert_eq!(String::from_utf8(bytes).unwrap(), page);
     let (_, full) = lengths.split_last().unwrap();
     assert!(full.iter().all(|length| *length == CHUNK), "{lengths:?}");
-    assert!(narrator.read(|events| Story::of(events).steps().count()).unwrap() > 12);
+    assert!(narrator.read(|events| Narrative::of(events).steps().count()).unwrap() > 12);
 }

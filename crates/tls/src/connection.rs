@@ -14,7 +14,7 @@ use super::msg;
 use super::outbound::{MIN_OUTBOUND, Outbound};
 use super::receiver::{Incoming, Receiver};
 use super::registry::{ContentType, HandshakeType, ProtocolVersion};
-use super::trace::{self, Event, Fact, Trace};
+use super::trace::{self, Event, Milestone, Trace};
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
@@ -211,7 +211,7 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
         inbound.set_trace(trace);
         outbound.set_trace(trace);
         if let Some(trace) = trace {
-            trace.event(&Event::Fact(Fact::Role { server }));
+            trace.event(&Event::Milestone(Milestone::Role { server }));
         }
         let record_limit = inbound.record_limit();
         Ok(Self {
@@ -272,7 +272,7 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
         let result = self.step(rng);
         if let Err(error) = &result {
             if !matches!(self.receiver.end, Some(Err(_))) {
-                trace::tell_failure(self.receiver.inbound.trace(), error);
+                trace::record_failure(self.receiver.inbound.trace(), error);
             }
             self.end_handshake(false);
             self.receiver.end = Some(Err(*error));
@@ -411,7 +411,7 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
         }
         if progress == handshake::Progress::Done {
             if let Some(trace) = self.receiver.inbound.trace() {
-                trace.event(&Event::Fact(Fact::Done));
+                trace.event(&Event::Milestone(Milestone::Done));
             }
             self.receiver.renegotiations = 0;
             self.receiver.inbound.allow_data();

@@ -441,3 +441,6 @@ impl From<PeerIncompatible> for Error {
         Error::PeerIncompatible(incompatible)
     }
 }
+
+#[cfg(test)]
+mod tests;

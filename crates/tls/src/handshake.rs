@@ -14,7 +14,7 @@ use super::registry::{HandshakeType, ProtocolVersion};
 use super::schedule::TrafficSecret;
 use super::server;
 use super::session::SessionCache;
-use super::trace::{Event, Fact, Secret};
+use super::trace::{Event, Milestone, Secret};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
@@ -314,21 +314,21 @@ impl PeerKey {
 }
 
 impl<'a> Preferences<'a> {
-    /// Tells the trace, where there is one.
-    pub(crate) fn tell(&self, fact: Fact<'_>) {
+    /// Reports a milestone to the trace, if there is one.
+    pub(crate) fn record(&self, milestone: Milestone<'_>) {
         if let Some(trace) = self.trace {
-            trace.event(&Event::Fact(fact));
+            trace.event(&Event::Milestone(milestone));
         }
     }
 
-    /// Writes a secret to the key log, where there is one, and tells the trace of it: by name, and only if there is a key
-    /// log by value as well. `hash` is the transcript hash that went into it.
+    /// Writes a secret to the key log, if there is one, and reports it to the trace: by name, and by value only where there
+    /// is a key log. `hash` is the transcript hash that went into it.
     pub(crate) fn log_secret(&self, secret: Secret, client_random: &[u8; 32], value: &[u8], hash: &[u8]) {
         if let Some(key_log) = self.key_log {
             key_log.log(secret.label(), client_random, value);
         }
         let value = if self.key_log.is_some() { value } else { &[] };
-        self.tell(Fact::Secret { secret, hash, value });
+        self.record(Milestone::Secret { secret, hash, value });
     }
 
     /// Chooses a protocol by our preference (RFC 7301 §3.2); `None` where either side leaves ALPN alone.

@@ -315,7 +315,7 @@ impl<'b> Inbound<'b> {
         if let Some(trace) = self.trace {
             let record = self.buffer.get(start..end);
             let opened = opened.as_ref().ok().cloned().flatten();
-            trace::tell_received(trace, key, record.unwrap_or_default(), opened);
+            trace::record_received(trace, key, record.unwrap_or_default(), opened);
         }
         let Some((content, range)) = opened? else {
             return Ok(Some(Received::Nothing));

@@ -203,7 +203,7 @@ impl<'b> Outbound<'b> {
         header.copy_from_slice(&Header::emit(ContentType::CHANGE_CIPHER_SPEC, 1));
         content.copy_from_slice(&[1]);
         if let Some(trace) = self.trace {
-            trace::tell_sent(trace, None, ContentType::CHANGE_CIPHER_SPEC, record, &[1]);
+            trace::record_sent(trace, None, ContentType::CHANGE_CIPHER_SPEC, record, &[1]);
         }
         self.end = end;
         Ok(())
@@ -392,7 +392,7 @@ impl<'b> Outbound<'b> {
             };
             if let Some(trace) = self.trace {
                 let record = record.get(..whole).unwrap_or_default();
-                trace::tell_sent(
+                trace::record_sent(
                     trace,
                     self.key.as_ref().map(|key| (key, number)),
                     content,

@@ -93,7 +93,7 @@ impl<'a> Receiver<'a> {
             Ok(Progress::Closed) => self.end = Some(Ok(())),
             Ok(_) => {}
             Err(error) => {
-                trace::tell_failure(self.inbound.trace(), error);
+                trace::record_failure(self.inbound.trace(), error);
                 self.end = Some(Err(*error));
                 link.fail(*error);
             }

@@ -157,13 +157,13 @@ impl ProtocolVersion {
     }
 
     /// Whether it is TLS 1.3.
-    pub(crate) const fn is_tls13(self) -> bool {
+    pub const fn is_tls13(self) -> bool {
         self.0 == Self::TLS13.0
     }
 }
 
 /// Whether a 16-bit number is one of those reserved by GREASE (RFC 8701).
-pub(crate) const fn is_grease(number: u16) -> bool {
+pub const fn is_grease(number: u16) -> bool {
     let [high, low] = number.to_be_bytes();
     high == low && high & 0x0f == 0x0a
 }

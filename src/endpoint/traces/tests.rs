@@ -1,5 +1,5 @@
 use super::*;
-use crate::tls::trace::Fact;
+use crate::tls::trace::Milestone;
 use core::net::Ipv4Addr;
 use std::boxed::Box;
 use std::string::ToString;
@@ -20,14 +20,14 @@ fn the_oldest_gives_way_and_is_not_written_to_any_more() {
     traces.switch(true);
     let first = traces.begin(PEER, Some(443)).unwrap();
     let second = traces.begin(PEER, None).unwrap();
-    first.event(&Event::Fact(Fact::Role { server: true }));
+    first.event(&Event::Milestone(Milestone::Role { server: true }));
     assert_eq!(first.read(|events| events.count()), Some(1));
     let third = traces.begin(PEER, None).unwrap();
     assert_eq!(first.read(|events| events.count()), None);
-    first.event(&Event::Fact(Fact::Done));
+    first.event(&Event::Milestone(Milestone::Done));
     assert!(first.hold().is_none());
     assert_eq!(third.read(|events| events.count()), Some(0));
-    third.event(&Event::Fact(Fact::Done));
+    third.event(&Event::Milestone(Milestone::Done));
     assert_eq!(third.read(|events| events.count()), Some(1));
     assert_eq!([second.number(), third.number()], [2, 3]);
     let list = |from| traces.next(from).map(|narrator| narrator.number());
@@ -46,9 +46,9 @@ fn what_is_held_stays_as_it_is() {
     let traces = traces(2);
     traces.switch(true);
     let [first, second] = [(); 2].map(|()| traces.begin(PEER, None).unwrap());
-    first.event(&Event::Fact(Fact::Done));
+    first.event(&Event::Milestone(Milestone::Done));
     let held = first.hold().unwrap();
-    first.event(&Event::Fact(Fact::Done));
+    first.event(&Event::Milestone(Milestone::Done));
     // The oldest does not give way, and what it says does not change.
     assert_eq!(traces.begin(PEER, None).unwrap().number(), 3);
     assert_eq!(second.read(|_| ()), None);
@@ -63,7 +63,7 @@ fn what_is_held_stays_as_it_is() {
 }
 
 #[test]
-fn a_tape_whose_peer_takes_nothing_gives_way_to_a_new_connection() {
+fn a_log_whose_peer_takes_nothing_is_given_to_a_new_connection() {
     let traces = traces(2);
     traces.switch(true);
     let held = [(); 2].map(|()| traces.begin(PEER, None).unwrap().hold().unwrap());
@@ -77,7 +77,7 @@ fn a_tape_whose_peer_takes_nothing_gives_way_to_a_new_connection() {
     let third = traces.next(3).unwrap().hold().unwrap();
     drop(held);
     assert!(third.progress(), "it is not given back by the one before");
-    // A connection that began a moment ago keeps its tape while there is one that is not read.
+    // A connection that began a moment ago keeps its log while there is one that is not read.
     let fresh = traces.begin_at(now, PEER, None).unwrap();
     third.0.slot.held.set(Some((now, now)));
     assert_eq!(traces.begin_at(stalled, PEER, None).unwrap().number(), 5);

@@ -18,7 +18,7 @@ use super::outbound::Outbound;
 use super::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 use super::schedule::KeySchedule;
 use super::session::{ClientSession, MAX_TICKET_AGE};
-use super::trace::Fact;
+use super::trace::Milestone;
 use super::transcript::Transcript;
 use crate::crypto::kx::{Group, KeyPair, SharedSecret};
 use crate::crypto::sign::SignatureScheme;
@@ -81,7 +81,10 @@ impl<'a> Handshake<'a> {
                 .key_pairs
                 .extend(groups.map(|group| KeyPair::generate(group, rng)));
         }
-        state.key_pairs.iter().for_each(|pair| tell_key_pair(preferences, pair));
+        state
+            .key_pairs
+            .iter()
+            .for_each(|pair| record_key_pair(preferences, pair));
         if common.config.identity.is_some() && preferences.versions.tls12() {
             outbound.keep_messages();
         }
@@ -305,7 +308,7 @@ impl ExpectServerHello {
                 }
                 self.key_pairs.clear();
                 let pair = KeyPair::generate(group, context.rng);
-                tell_key_pair(&preferences, &pair);
+                record_key_pair(&preferences, &pair);
                 let _ = self.key_pairs.push(pair);
                 Some(group)
             }
@@ -411,10 +414,10 @@ fn choose_scheme(
     scheme
 }
 
-fn tell_key_pair(preferences: &Preferences<'_>, pair: &KeyPair) {
+fn record_key_pair(preferences: &Preferences<'_>, pair: &KeyPair) {
     // Not for nothing: the public half is computed for it.
     if preferences.trace.is_some() {
-        preferences.tell(Fact::KeyPair {
+        preferences.record(Milestone::KeyPair {
             group: pair.group().id(),
             public: pair.public_value().as_ref(),
         });
@@ -440,10 +443,10 @@ fn check_server<'a, 'c>(
 /// The server's certificate is good in every respect; `stapled`: by the word of an OCSP response as well.
 fn trusted(config: &ClientConfig<'_>, identity: &PeerIdentity, stapled: bool, context: &mut Context<'_, '_>) {
     if stapled {
-        config.preferences.tell(Fact::Stapled);
+        config.preferences.record(Milestone::Stapled);
     }
     let subject = identity.subject.as_str();
-    config.preferences.tell(Fact::Trusted { subject });
+    config.preferences.record(Milestone::Trusted { subject });
     context.info.stapled = stapled;
 }
 

@@ -17,7 +17,7 @@ use crate::record::PendingKey;
 use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 use crate::session::{ClientSession, TICKET_LIFETIME};
 use crate::tls12::{MASTER_SECRET, MasterSecret, Side, VERIFY_DATA, signed_params};
-use crate::trace::{Fact, Secret};
+use crate::trace::{Milestone, Secret};
 
 /// The most bytes of ServerHelloDone and ClientKeyExchange together.
 const FLIGHT: usize = 4 + 4 + 1 + 97;
@@ -132,7 +132,7 @@ pub(super) fn server_hello<'a>(
     handshake.identity = session.identity;
     handshake.session_end = session.expires;
     context.info.resumed = true;
-    common.config.preferences.tell(Fact::Resumed);
+    common.config.preferences.record(Milestone::Resumed);
     let (client, server) = handshake.keys(common, &master, &[])?;
     handshake.state = State::Finished(ExpectFinished {
         master,
@@ -329,7 +329,7 @@ impl Handshake {
         common.transcript.add(message.whole);
         let pair = KeyPair::generate(group, context.rng);
         let preferences = common.config.preferences;
-        super::tell_key_pair(&preferences, &pair);
+        super::record_key_pair(&preferences, &pair);
         let premaster = pair
             .complete(public)
             .map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
@@ -368,7 +368,7 @@ impl Handshake {
                 flight.add(|writer| certificate::certificate_verify(writer, scheme, &signature))
             })?;
         }
-        preferences.tell(Fact::Shared { group: group.id() });
+        preferences.record(Milestone::Shared { group: group.id() });
         let (client, server) = self.keys(common, &master, covered)?;
         self.send_finished(common, &master, &client, context)?;
         self.state = State::Finished(ExpectFinished {
@@ -398,7 +398,7 @@ impl Handshake {
         })?;
         let hash = hash.as_ref();
         let preferences = &common.config.preferences;
-        preferences.tell(Fact::Finished { sent: true, hash });
+        preferences.record(Milestone::Finished { sent: true, hash });
         Ok(())
     }
 
@@ -468,7 +468,10 @@ impl Handshake {
         }
         context.info.peer = self.identity;
         let hash = hash.as_ref();
-        common.config.preferences.tell(Fact::Finished { sent: false, hash });
+        common
+            .config
+            .preferences
+            .record(Milestone::Finished { sent: false, hash });
         common.transcript.add(message.whole);
         if let Some(key) = client_key {
             self.send_finished(common, master, key, context)?;

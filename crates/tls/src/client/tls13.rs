@@ -11,7 +11,7 @@ use crate::msg::{self, certificate};
 use crate::pki::verify::PeerIdentity;
 use crate::registry::{HandshakeType, ProtocolVersion};
 use crate::schedule::{KeySchedule, TrafficSecret};
-use crate::trace::{Fact, Secret};
+use crate::trace::{Milestone, Secret};
 use crate::transcript::{CLIENT_CONTEXT, SERVER_CONTEXT, signed_content};
 
 /// The handshake from the ServerHello on.
@@ -73,10 +73,10 @@ pub(super) fn server_hello<'a>(
     let server_handshake = schedule.traffic("s hs traffic", &hash)?;
     let preferences = &common.config.preferences;
     if session.is_some() {
-        preferences.tell(Fact::Resumed);
+        preferences.record(Milestone::Resumed);
     }
     if let Some(group) = context.info.group {
-        preferences.tell(Fact::Shared { group: group.id() });
+        preferences.record(Milestone::Shared { group: group.id() });
     }
     for (secret, value) in [
         (Secret::ClientHandshakeTraffic, &client_handshake),
@@ -212,7 +212,7 @@ impl Handshake {
             return Err(PeerMisbehaved::WrongFinished.into());
         }
         context.info.peer = self.identity;
-        common.config.preferences.tell(Fact::Finished {
+        common.config.preferences.record(Milestone::Finished {
             sent: false,
             hash: covered.as_ref(),
         });
@@ -275,10 +275,10 @@ impl Handshake {
         })?;
         if let Some(hash) = &signed {
             let hash = hash.as_ref();
-            config.preferences.tell(Fact::Signature { sent: true, hash });
+            config.preferences.record(Milestone::Signature { sent: true, hash });
         }
         let hash = finished.as_ref();
-        config.preferences.tell(Fact::Finished { sent: true, hash });
+        config.preferences.record(Milestone::Finished { sent: true, hash });
         Ok(())
     }
 }
@@ -298,6 +298,6 @@ fn certificate_verify(
     let scheme = key.check(preferences.schemes, ProtocolVersion::TLS13, signature, &content)?;
     context.info.scheme = Some(scheme);
     let hash = hash.as_ref();
-    preferences.tell(Fact::Signature { sent: false, hash });
+    preferences.record(Milestone::Signature { sent: false, hash });
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(crate) const fn max_message(kind: HandshakeType) -> usize {
 }
 
 /// The length of a handshake message's header, in bytes: type and length.
-pub(crate) const HANDSHAKE_HEADER_LEN: usize = 4;
+pub const HANDSHAKE_HEADER_LEN: usize = 4;
 
 /// Writes a handshake message with its header.
 pub(crate) fn emit(

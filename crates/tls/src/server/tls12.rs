@@ -16,7 +16,7 @@ use crate::record::PendingKey;
 use crate::registry::{HandshakeType, ProtocolVersion};
 use crate::session::{SessionState, server_name_hash};
 use crate::tls12::{MASTER_SECRET, MAX_PARAMS, MasterSecret, Side, VERIFY_DATA, signed_params};
-use crate::trace::{Fact, Secret};
+use crate::trace::{Milestone, Secret};
 
 /// The most bytes of the server's flight with a CertificateRequest, beside its certificates.
 const FLIGHT: usize = 1024 + MAX_SIGNATURE;
@@ -166,7 +166,7 @@ impl Handshake {
             .outbound
             .could_keep(identity.message_len().saturating_add(FLIGHT + CLIENT_FLIGHT));
         self.send_server_hello(common, hello, &[], named, context)?;
-        common.config.preferences.tell(Fact::KeyPair {
+        common.config.preferences.record(Milestone::KeyPair {
             group: group.id(),
             public: public.as_ref(),
         });
@@ -217,7 +217,7 @@ impl Handshake {
         context.info.suite = Some(self.suite);
         // RFC 5077 §3.4: the client's session ID given back tells that the ticket was taken.
         self.send_server_hello(common, hello, hello.session_id, false, context)?;
-        common.config.preferences.tell(Fact::Resumed);
+        common.config.preferences.record(Milestone::Resumed);
         self.log(common, &master, &[]);
         let (client, server) = master.record_keys(&self.client_random, &self.server_random)?;
         self.send_finished(common, &master, &server, context)?;
@@ -267,7 +267,10 @@ impl Handshake {
             flight.add(|writer| msg::finished(writer, &verify_data))
         })?;
         let hash = hash.as_ref();
-        common.config.preferences.tell(Fact::Finished { sent: true, hash });
+        common
+            .config
+            .preferences
+            .record(Milestone::Finished { sent: true, hash });
         Ok(())
     }
 
@@ -322,7 +325,7 @@ impl Handshake {
         }
         if let Some(identity) = &self.identity {
             let subject = identity.subject.as_str();
-            common.config.preferences.tell(Fact::Trusted { subject });
+            common.config.preferences.record(Milestone::Trusted { subject });
         }
         let client_key = match chain.first() {
             Some(leaf) => Some(PeerKey::of(leaf)?),
@@ -355,7 +358,10 @@ impl Handshake {
             .complete(public)
             .map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
         common.transcript.add(message.whole);
-        common.config.preferences.tell(Fact::Shared { group: group.id() });
+        common
+            .config
+            .preferences
+            .record(Milestone::Shared { group: group.id() });
         let master = if self.extended {
             let session_hash = common.transcript.hash(self.suite.hash())?;
             let master = MasterSecret::extended(self.suite, premaster.as_ref(), &session_hash);
@@ -439,7 +445,10 @@ impl Handshake {
         }
         context.info.peer = self.identity;
         let hash = hash.as_ref();
-        common.config.preferences.tell(Fact::Finished { sent: false, hash });
+        common
+            .config
+            .preferences
+            .record(Milestone::Finished { sent: false, hash });
         common.transcript.add(message.whole);
         if let Some(key) = server_key {
             self.send_ticket(common, master, context)?;

@@ -17,7 +17,7 @@ use crate::pki::verify::PeerIdentity;
 use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 use crate::schedule::{KeySchedule, TrafficSecret};
 use crate::session::{SessionState, server_name_hash};
-use crate::trace::{Fact, Secret};
+use crate::trace::{Milestone, Secret};
 use crate::transcript::{CLIENT_CONTEXT, SERVER_CONTEXT, signed_content};
 
 /// How many tickets follow a handshake.
@@ -190,7 +190,7 @@ impl Handshake {
             return Ok(());
         };
         let subject = identity.subject.as_str();
-        common.config.preferences.tell(Fact::Trusted { subject });
+        common.config.preferences.record(Milestone::Trusted { subject });
         // It counts only once the signature has proved that the client has the key; until then nothing is done with it.
         self.identity = Some(identity);
         self.session_end = self.session_end.min(valid_until);
@@ -213,7 +213,10 @@ impl Handshake {
         }
         context.info.peer = self.identity;
         let hash = hash.as_ref();
-        common.config.preferences.tell(Fact::Finished { sent: false, hash });
+        common
+            .config
+            .preferences
+            .record(Milestone::Finished { sent: false, hash });
         common.transcript.add(message.whole);
         self.send_tickets(common, context)?;
         context.change.key(message, self.client_application.clone());
@@ -270,7 +273,7 @@ fn certificate_verify(
     let content = signed_content(CLIENT_CONTEXT, &hash)?;
     key.check(preferences.schemes, ProtocolVersion::TLS13, signature, &content)?;
     let hash = hash.as_ref();
-    preferences.tell(Fact::Signature { sent: false, hash });
+    preferences.record(Milestone::Signature { sent: false, hash });
     Ok(())
 }
 
@@ -373,7 +376,7 @@ impl Negotiated {
             .group
             .respond_into(public, context.rng, &mut share)
             .map_err(|_| PeerMisbehaved::InvalidKeyShare(self.group.name()))?;
-        common.config.preferences.tell(Fact::KeyPair {
+        common.config.preferences.record(Milestone::KeyPair {
             group: self.group.id(),
             public: share.as_ref(),
         });
@@ -407,9 +410,9 @@ impl Negotiated {
         let server_handshake = schedule.traffic("s hs traffic", &hash)?;
         let preferences = common.config.preferences;
         if psk.is_some() {
-            preferences.tell(Fact::Resumed);
+            preferences.record(Milestone::Resumed);
         }
-        preferences.tell(Fact::Shared { group: self.group.id() });
+        preferences.record(Milestone::Shared { group: self.group.id() });
         for (secret, value) in [
             (Secret::ClientHandshakeTraffic, &client_handshake),
             (Secret::ServerHandshakeTraffic, &server_handshake),
@@ -533,10 +536,10 @@ impl Negotiated {
         })?;
         if let Some(hash) = &signed {
             let hash = hash.as_ref();
-            config.preferences.tell(Fact::Signature { sent: true, hash });
+            config.preferences.record(Milestone::Signature { sent: true, hash });
         }
         let hash = finished.as_ref();
-        config.preferences.tell(Fact::Finished { sent: true, hash });
+        config.preferences.record(Milestone::Finished { sent: true, hash });
         Ok(())
     }
 }

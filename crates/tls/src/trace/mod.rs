@@ -1,11 +1,8 @@
-//! The narration of a connection: what was sent and received, and what was computed from what.
+//! What a connection reports while it runs, for a narrator or a debugger.
 //!
-//! It has three parts. The engine reports an [`Event`] for each record, each handshake message and each computation, to
-//! whoever was put into the configuration as its [`Trace`] (`with_trace`); with nobody there this costs one comparison
-//! for each record. A [`Tape`] takes the events down as they are, bytes and all, in a bounded buffer: nothing is parsed
-//! while the handshake runs, so that narrating can neither change nor break it. A [`Story`] tells a tape afterwards,
-//! step by step, each [`Step`] with its [`Item`]s: every byte of every message with its name and meaning, in the order
-//! and the words of the RFCs. [`Lines`] shows a story as text.
+//! The engine reports an [`Event`] for each record, each handshake message and each computation to the [`Trace`] in the
+//! configuration (`with_trace`); without one this costs a comparison for each record. [`views`] reads the messages in
+//! the events a second time, with the engine's own parsers.
 //!
 //! Secrets are in the events only where the configuration has a [`super::KeyLog`] as well.
 
@@ -17,22 +14,16 @@ use super::registry::ContentType;
 use crate::crypto::aead::TAG_LEN;
 use crate::pki::text::Text;
 
-mod fields;
-mod names;
-mod story;
-mod tape;
 #[cfg(test)]
 mod tests;
-mod text;
+pub mod views;
 
-pub use fields::{Item, Meaning, Sort};
-pub use story::{By, Step, Story, Summary};
-pub use tape::{DATA_SHOWN, Events, MAX_DATA_RECORDS, RESERVE, Tape};
-pub use text::Lines;
+/// The most content of a record of application data that is reported of a sent record, in bytes.
+pub const DATA_SHOWN: usize = 64;
 
-/// Where a connection tells what it does, as it does it.
+/// A receiver of what a connection does, while it does it.
 pub trait Trace {
-    /// This has happened. The bytes are there during the call only.
+    /// `event` has happened. Its bytes are valid during the call only.
     fn event(&self, event: &Event<'_>);
 }
 
@@ -44,54 +35,54 @@ pub enum Event<'e> {
     /// A handshake message was received, or written to be sent. It comes after the last record that it came in, but
     /// before the first record that it goes out in.
     Message {
-        /// Whether it was ours.
+        /// Whether it was sent.
         sent: bool,
         /// The message with its header.
         whole: &'e [u8],
     },
-    /// Something was computed or found. What concerns a message comes after it.
-    Fact(Fact<'e>),
+    /// Something was computed or verified. What concerns a message comes after it.
+    Milestone(Milestone<'e>),
 }
 
 /// How a record is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protection {
-    /// Not at all.
+    /// Unprotected.
     None,
-    /// As TLS 1.3 has it (RFC 8446 §5.2).
+    /// An AEAD of TLS 1.3 (RFC 8446 §5.2).
     Tls13,
-    /// As TLS 1.2 has it with an AEAD (RFC 5246 §6.2.3.3).
+    /// An AEAD of TLS 1.2 (RFC 5246 §6.2.3.3).
     Tls12,
-    /// By a key that we do not have: early data that is skipped (RFC 8446 §4.2.10).
+    /// By a key that this side does not have: early data that is skipped (RFC 8446 §4.2.10).
     Unknown,
 }
 
 /// A record of the record layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'e> {
-    /// Whether it was ours.
+    /// Whether it was sent.
     pub sent: bool,
     /// Its header as it is on the wire.
     pub header: &'e [u8],
     /// How it is protected.
     pub protection: Protection,
-    /// Its true content type, which TLS 1.3 hides inside.
+    /// Its true content type, which TLS 1.3 encrypts.
     pub content: ContentType,
-    /// The number of the record under its key.
+    /// The sequence number of the record under its key.
     pub number: u64,
-    /// The explicit part of the nonce (TLS 1.2 with AES-GCM), or nothing.
+    /// The explicit part of the nonce (TLS 1.2 with AES-GCM), or empty.
     pub nonce: &'e [u8],
-    /// The authentication tag, or nothing.
+    /// The authentication tag, or empty.
     pub tag: &'e [u8],
     /// Zeros behind the true content type, in bytes (RFC 8446 §5.4).
     pub padding: u16,
-    /// How long the content is, in bytes.
+    /// The length of the content, in bytes.
     pub length: u16,
-    /// The content in the clear, or the front of it. Not that of handshake records: it comes as messages.
+    /// The decrypted content, or the front of it. Empty for handshake records, whose content comes as messages.
     pub text: &'e [u8],
 }
 
-/// A secret that keys stem from, by the label of the NSS key log format.
+/// A secret from which keys are derived, by the label of the NSS key log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secret {
     /// `client_handshake_traffic_secret` (RFC 8446 §7.1).
@@ -107,7 +98,8 @@ pub enum Secret {
 }
 
 impl Secret {
-    const ALL: [Self; 5] = [
+    /// All of them.
+    pub const ALL: [Self; 5] = [
         Self::ClientHandshakeTraffic,
         Self::ServerHandshakeTraffic,
         Self::ClientTraffic,
@@ -115,7 +107,7 @@ impl Secret {
         Self::Master,
     ];
 
-    /// Its label in the NSS key log format.
+    /// The label in the NSS key log format.
     pub const fn label(self) -> &'static str {
         match self {
             Self::ClientHandshakeTraffic => "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
@@ -127,70 +119,70 @@ impl Secret {
     }
 }
 
-/// Something that was computed or found.
+/// Something that was computed or verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fact<'e> {
-    /// Which side we are: the first fact of a connection.
+pub enum Milestone<'e> {
+    /// The role of this side: the first event of a connection.
     Role {
-        /// Whether we are the server.
+        /// Whether this side is the server.
         server: bool,
     },
-    /// We have made a key pair for the key exchange.
+    /// This side has made a key pair for the key exchange.
     KeyPair {
-        /// The group's number.
+        /// The number of the group.
         group: u16,
         /// The public half.
         public: &'e [u8],
     },
-    /// The key exchange is complete: our private half and the peer's public half have met.
+    /// The key exchange is complete.
     Shared {
-        /// The group's number.
+        /// The number of the group.
         group: u16,
     },
     /// A session is resumed.
     Resumed,
     /// A secret was derived.
     Secret {
-        /// Which.
+        /// Its label.
         secret: Secret,
         /// The transcript hash that went into it; empty where none did.
         hash: &'e [u8],
-        /// What it is, where the configuration has a key log; else empty.
+        /// Its value, where the configuration has a key log; else empty.
         value: &'e [u8],
     },
-    /// A CertificateVerify of TLS 1.3 was signed, or found good.
+    /// A CertificateVerify of TLS 1.3 was signed or verified.
     Signature {
-        /// Whether it was ours.
+        /// Whether it was sent by this side.
         sent: bool,
         /// The transcript hash under the signature.
         hash: &'e [u8],
     },
-    /// A Finished was computed, or found good.
+    /// A Finished was computed or verified.
     Finished {
-        /// Whether it was ours.
+        /// Whether it was sent by this side.
         sent: bool,
         /// The transcript hash under it.
         hash: &'e [u8],
     },
-    /// The OCSP response that the server has stapled to its certificate was found good.
+    /// The OCSP response that the server has stapled to its certificate was verified.
     Stapled,
-    /// The peer's certificates were found good.
+    /// The peer's certificate chain was verified.
     Trusted {
-        /// The subject of the first.
+        /// The subject of the leaf.
         subject: &'e str,
     },
-    /// The handshake is done.
+    /// The handshake is complete.
     Done,
     /// The connection has failed.
     Failed {
-        /// Why.
-        why: &'e str,
+        /// The error.
+        reason: &'e str,
     },
 }
 
-/// Tells of a record that was made: `record` is how it goes out, `text` the front of its content. The number is that
-/// which the key had for it.
-pub(super) fn tell_sent(
+/// Reports a record to be sent: `record` is the whole of it as sent, `text` the front of its content. `key` comes with the
+/// record's sequence number.
+pub(super) fn record_sent(
     trace: &dyn Trace,
     key: Option<(&RecordKey, u64)>,
     content: ContentType,
@@ -216,9 +208,9 @@ pub(super) fn tell_sent(
     }));
 }
 
-/// Tells of a record that came. `key` says of the key that it came under whether it is of TLS 1.3, how long an explicit
-/// nonce is, and the record's number; `opened` the true content type and where behind the header the content stands.
-pub(super) fn tell_received(
+/// Reports a received record. `key`: whether its key is of TLS 1.3, the length of an explicit nonce, and the record's
+/// sequence number. `opened`: the true content type, and the position of the content behind the header.
+pub(super) fn record_received(
     trace: &dyn Trace,
     key: Option<(bool, usize, u64)>,
     record: &[u8],
@@ -229,7 +221,7 @@ pub(super) fn tell_received(
     // A change_cipher_spec of TLS 1.3 is never protected, an alert need not be.
     let key = key.filter(|(tls13, ..)| !tls13 || kind == ContentType::APPLICATION_DATA);
     let (nonce, tag) = ends(key, payload);
-    let mut told = Record {
+    let mut received = Record {
         sent: false,
         header,
         protection: protection(key),
@@ -244,31 +236,33 @@ pub(super) fn tell_received(
     match opened {
         Some((content, range)) => {
             let text = payload.get(range.clone()).unwrap_or_default();
-            told.content = content;
-            told.length = short(text.len());
+            received.content = content;
+            received.length = short(text.len());
             if content != ContentType::HANDSHAKE {
-                told.text = text;
+                received.text = text;
             }
-            if told.protection == Protection::Tls13 {
+            if received.protection == Protection::Tls13 {
                 // Content, its type, zeros, tag.
-                told.padding = short(payload.len().saturating_sub(range.end + 1 + TAG_LEN));
+                received.padding = short(payload.len().saturating_sub(range.end + 1 + TAG_LEN));
             }
         }
         None if kind == ContentType::APPLICATION_DATA => {
-            told.protection = Protection::Unknown;
-            (told.nonce, told.tag) = (&[], &[]);
+            received.protection = Protection::Unknown;
+            (received.nonce, received.tag) = (&[], &[]);
         }
-        None => told.text = payload,
+        None => received.text = payload,
     }
-    trace.event(&Event::Record(told));
+    trace.event(&Event::Record(received));
 }
 
-/// Tells why a connection failed.
-pub(super) fn tell_failure(trace: Option<&dyn Trace>, error: &Error) {
+/// Reports the error with which a connection failed.
+pub(super) fn record_failure(trace: Option<&dyn Trace>, error: &Error) {
     let Some(trace) = trace else { return };
     // What does not fit is cut visibly.
-    let why = Text::<MAX_REASON>::of(error);
-    trace.event(&Event::Fact(Fact::Failed { why: why.as_str() }));
+    let reason = Text::<MAX_REASON>::of(error);
+    trace.event(&Event::Milestone(Milestone::Failed {
+        reason: reason.as_str(),
+    }));
 }
 
 /// The longest reason of a failure, in bytes.

@@ -1,31 +1,28 @@
-//! The events of one connection, taken down in a bounded buffer.
+//! The events of one connection, recorded in a bounded buffer.
 
 use core::cell::RefCell;
 
+use postern_tls::ContentType;
+use postern_tls::record::HEADER_LEN;
+use postern_tls::trace::{DATA_SHOWN, Event, Milestone, Protection, Record, Secret, Trace};
 use zeroize::Zeroize as _;
 
-use super::{Event, Fact, Protection, Record, Secret, Trace};
-use crate::record::HEADER_LEN;
-use crate::registry::ContentType;
-
-/// How much of the content of a record of application data is taken down, in bytes.
-pub const DATA_SHOWN: usize = 64;
-/// How many records of application data are taken down; later ones are counted only.
+/// The number of application data records that are recorded; later ones are only counted.
 pub const MAX_DATA_RECORDS: u32 = 16;
-/// What is kept free at the end of the buffer for how the connection ended, in bytes.
+/// The space at the end of the buffer that is reserved for the end of the connection, in bytes.
 pub const RESERVE: usize = 512;
 
 /// The bytes before each entry: kind, flags, length of the payload.
 const HEAD: usize = 4;
 const RECORD: u8 = 0;
 const MESSAGE: u8 = 1;
-const FACT: u8 = 2;
-/// Flag of records and messages, and of some facts: ours.
+const MILESTONE: u8 = 2;
+/// Flag of records, messages and some milestones: of this side.
 const SENT: u8 = 1;
 
-/// Takes down what a connection reports, as far as its buffer reaches: 12 KiB hold a usual handshake with room to
-/// spare. What does not fit is counted; of a message that does not fit the front is kept.
-pub struct Tape<'b> {
+/// Records what a connection reports, as far as its buffer reaches: a usual handshake takes half of 12 KiB. Events that
+/// do not fit are counted; of a message that does not fit the front is kept.
+pub struct EventLog<'b> {
     inner: RefCell<Inner<'b>>,
 }
 
@@ -41,8 +38,8 @@ struct Inner<'b> {
     stopped: bool,
 }
 
-impl<'b> Tape<'b> {
-    /// An empty tape on this buffer.
+impl<'b> EventLog<'b> {
+    /// An empty log in this buffer.
     pub fn new(buffer: &'b mut [u8]) -> Self {
         Self {
             inner: RefCell::new(Inner {
@@ -56,7 +53,7 @@ impl<'b> Tape<'b> {
         }
     }
 
-    /// Wipes the tape, to begin anew.
+    /// Empties the log and overwrites what it held.
     pub fn clear(&self) {
         let Ok(mut inner) = self.inner.try_borrow_mut() else {
             return;
@@ -70,14 +67,14 @@ impl<'b> Tape<'b> {
         inner.stopped = false;
     }
 
-    /// Takes nothing down from now on, until it is cleared.
+    /// Records nothing more until the log is cleared.
     pub fn stop(&self) {
         if let Ok(mut inner) = self.inner.try_borrow_mut() {
             inner.stopped = true;
         }
     }
 
-    /// Reads what is there.
+    /// Reads the events recorded so far.
     pub fn read<T>(&self, read: impl FnOnce(Events<'_>) -> T) -> T {
         let inner = self.inner.borrow();
         read(Events {
@@ -89,28 +86,28 @@ impl<'b> Tape<'b> {
     }
 }
 
-impl Trace for Tape<'_> {
+impl Trace for EventLog<'_> {
     fn event(&self, event: &Event<'_>) {
-        // Borrowed only while somebody reads, and nobody runs a connection meanwhile.
+        // Borrowed only during `read`, and no connection runs meanwhile.
         let Ok(mut inner) = self.inner.try_borrow_mut() else {
             return;
         };
         if !inner.stopped {
-            inner.take(event);
+            inner.record(event);
         }
     }
 }
 
 impl Inner<'_> {
-    fn take(&mut self, event: &Event<'_>) {
+    fn record(&mut self, event: &Event<'_>) {
         match event {
-            Event::Record(record) => self.record(record),
+            Event::Record(record) => self.record_layer(record),
             Event::Message { sent, whole } => self.put(MESSAGE, flag(*sent), &[whole], true, RESERVE),
-            Event::Fact(fact) => self.fact(fact),
+            Event::Milestone(milestone) => self.milestone(milestone),
         }
     }
 
-    fn record(&mut self, record: &Record<'_>) {
+    fn record_layer(&mut self, record: &Record<'_>) {
         let data = record.content == ContentType::APPLICATION_DATA;
         if data {
             self.data_records = self.data_records.saturating_add(1);
@@ -140,7 +137,7 @@ impl Inner<'_> {
             record.tag,
             shown,
         ];
-        // How it ended is worth the reserve.
+        // Alerts end a connection and may use the reserve.
         let reserve = if record.content == ContentType::ALERT {
             0
         } else {
@@ -149,22 +146,24 @@ impl Inner<'_> {
         self.put(RECORD, flag(record.sent) | protection << 1, &parts, false, reserve);
     }
 
-    fn fact(&mut self, fact: &Fact<'_>) {
-        match *fact {
-            Fact::Role { server } => self.put(FACT, flag(server), &[&[0]], false, RESERVE),
-            Fact::KeyPair { group, public } => self.put(FACT, 0, &[&[1], &group.to_be_bytes(), public], false, RESERVE),
-            Fact::Shared { group } => self.put(FACT, 0, &[&[2], &group.to_be_bytes()], false, RESERVE),
-            Fact::Resumed => self.put(FACT, 0, &[&[3]], false, RESERVE),
-            Fact::Secret { secret, hash, value } => {
-                let parts = [&[4][..], &[secret as u8], &length_byte(hash), hash, value];
-                self.put(FACT, 0, &parts, false, RESERVE);
+    fn milestone(&mut self, milestone: &Milestone<'_>) {
+        match *milestone {
+            Milestone::Role { server } => self.put(MILESTONE, flag(server), &[&[0]], false, RESERVE),
+            Milestone::KeyPair { group, public } => {
+                self.put(MILESTONE, 0, &[&[1], &group.to_be_bytes(), public], false, RESERVE)
             }
-            Fact::Signature { sent, hash } => self.put(FACT, flag(sent), &[&[5], hash], false, RESERVE),
-            Fact::Finished { sent, hash } => self.put(FACT, flag(sent), &[&[6], hash], false, RESERVE),
-            Fact::Trusted { subject } => self.put(FACT, 0, &[&[7], subject.as_bytes()], false, RESERVE),
-            Fact::Done => self.put(FACT, 0, &[&[8]], false, RESERVE),
-            Fact::Failed { why } => self.put(FACT, 0, &[&[9], why.as_bytes()], false, 0),
-            Fact::Stapled => self.put(FACT, 0, &[&[10]], false, RESERVE),
+            Milestone::Shared { group } => self.put(MILESTONE, 0, &[&[2], &group.to_be_bytes()], false, RESERVE),
+            Milestone::Resumed => self.put(MILESTONE, 0, &[&[3]], false, RESERVE),
+            Milestone::Secret { secret, hash, value } => {
+                let parts = [&[4][..], &[secret as u8], &length_byte(hash), hash, value];
+                self.put(MILESTONE, 0, &parts, false, RESERVE);
+            }
+            Milestone::Signature { sent, hash } => self.put(MILESTONE, flag(sent), &[&[5], hash], false, RESERVE),
+            Milestone::Finished { sent, hash } => self.put(MILESTONE, flag(sent), &[&[6], hash], false, RESERVE),
+            Milestone::Trusted { subject } => self.put(MILESTONE, 0, &[&[7], subject.as_bytes()], false, RESERVE),
+            Milestone::Done => self.put(MILESTONE, 0, &[&[8]], false, RESERVE),
+            Milestone::Failed { reason } => self.put(MILESTONE, 0, &[&[9], reason.as_bytes()], false, 0),
+            Milestone::Stapled => self.put(MILESTONE, 0, &[&[10]], false, RESERVE),
         }
     }
 
@@ -202,7 +201,7 @@ fn length_byte(part: &[u8]) -> [u8; 1] {
     [u8::try_from(part.len()).unwrap_or(u8::MAX)]
 }
 
-/// The events on a tape, in their order.
+/// The events of a log, in their order.
 #[derive(Clone, Copy)]
 pub struct Events<'t> {
     rest: &'t [u8],
@@ -212,12 +211,12 @@ pub struct Events<'t> {
 }
 
 impl Events<'_> {
-    /// How many events did not fit, or not whole.
+    /// The number of events that did not fit, or only in part.
     pub fn lost(&self) -> u32 {
         self.lost
     }
 
-    /// How many records of application data there were, and how many bytes in them.
+    /// The number of application data records, and of the bytes in them.
     pub fn data(&self) -> (u32, u64) {
         (self.data_records, self.data_bytes)
     }
@@ -234,7 +233,7 @@ impl<'t> Iterator for Events<'t> {
         match kind {
             RECORD => record(flags, payload).map(Event::Record),
             MESSAGE => Some(Event::Message { sent, whole: payload }),
-            _ => fact(sent, payload).map(Event::Fact),
+            _ => milestone(sent, payload).map(Event::Milestone),
         }
     }
 }
@@ -268,31 +267,31 @@ fn record(flags: u8, payload: &[u8]) -> Option<Record<'_>> {
     })
 }
 
-fn fact(flag: bool, payload: &[u8]) -> Option<Fact<'_>> {
+fn milestone(flag: bool, payload: &[u8]) -> Option<Milestone<'_>> {
     let (&kind, rest) = payload.split_first()?;
     let text = |bytes| core::str::from_utf8(bytes).unwrap_or_default();
     Some(match kind {
-        0 => Fact::Role { server: flag },
+        0 => Milestone::Role { server: flag },
         1 => {
             let (group, public) = rest.split_first_chunk()?;
             let group = u16::from_be_bytes(*group);
-            Fact::KeyPair { group, public }
+            Milestone::KeyPair { group, public }
         }
-        2 => Fact::Shared {
+        2 => Milestone::Shared {
             group: u16::from_be_bytes(*rest.first_chunk()?),
         },
-        3 => Fact::Resumed,
+        3 => Milestone::Resumed,
         4 => {
             let (&[secret, length], rest) = rest.split_first_chunk()?;
             let (hash, value) = rest.split_at_checked(length.into())?;
             let secret = *Secret::ALL.get(usize::from(secret))?;
-            Fact::Secret { secret, hash, value }
+            Milestone::Secret { secret, hash, value }
         }
-        5 => Fact::Signature { sent: flag, hash: rest },
-        6 => Fact::Finished { sent: flag, hash: rest },
-        7 => Fact::Trusted { subject: text(rest) },
-        8 => Fact::Done,
-        10 => Fact::Stapled,
-        _ => Fact::Failed { why: text(rest) },
+        5 => Milestone::Signature { sent: flag, hash: rest },
+        6 => Milestone::Finished { sent: flag, hash: rest },
+        7 => Milestone::Trusted { subject: text(rest) },
+        8 => Milestone::Done,
+        10 => Milestone::Stapled,
+        _ => Milestone::Failed { reason: text(rest) },
     })
 }

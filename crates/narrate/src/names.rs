@@ -1,22 +1,23 @@
-//! What the narration calls the numbers that peers offer, those that nothing else here knows included.
+//! The names of the numbers that peers offer, including those that the engine does not support.
 
-use crate::crypto::kx::Group;
-use crate::crypto::sign::SignatureScheme;
-use crate::crypto::suite::CipherSuite;
-use crate::registry::{ExtensionType, ProtocolVersion, is_grease};
+use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::sign::SignatureScheme;
+use postern_tls::crypto::suite::CipherSuite;
+use postern_tls::registry::is_grease;
+use postern_tls::{ExtensionType, ProtocolVersion};
 
 /// The name of a version.
-pub(super) fn version(number: u16) -> Option<&'static str> {
+pub(crate) fn version(number: u16) -> Option<&'static str> {
     ProtocolVersion(number).name().or_else(|| grease(number))
 }
 
-/// The values of GREASE (RFC 8701), which a client strews in so that nobody forgets to ignore what is unknown.
+/// The values of GREASE (RFC 8701), which a client offers so that servers keep ignoring unknown ones.
 fn grease(number: u16) -> Option<&'static str> {
-    is_grease(number).then_some("GREASE: means nothing, to be ignored (RFC 8701)")
+    is_grease(number).then_some("GREASE: no meaning, ignored (RFC 8701)")
 }
 
 /// The name of a cipher suite.
-pub(super) fn suite(number: u16) -> Option<&'static str> {
+pub(crate) fn suite(number: u16) -> Option<&'static str> {
     if let Some(known) = CipherSuite::from_id(number) {
         return Some(known.name());
     }
@@ -59,7 +60,7 @@ pub(super) fn suite(number: u16) -> Option<&'static str> {
 }
 
 /// The name of a group of the key exchange.
-pub(super) fn group(number: u16) -> Option<&'static str> {
+pub(crate) fn group(number: u16) -> Option<&'static str> {
     if let Some(known) = Group::from_id(number) {
         return Some(known.name());
     }
@@ -90,7 +91,7 @@ pub(super) fn group(number: u16) -> Option<&'static str> {
 }
 
 /// The name of a signature scheme.
-pub(super) fn scheme(number: u16) -> Option<&'static str> {
+pub(crate) fn scheme(number: u16) -> Option<&'static str> {
     if let Some(known) = SignatureScheme::from_id(number) {
         return Some(known.name());
     }
@@ -118,99 +119,97 @@ pub(super) fn scheme(number: u16) -> Option<&'static str> {
     })
 }
 
-/// An extension: its name, and what it is for.
-pub(super) fn extension(kind: ExtensionType) -> (&'static str, &'static str) {
+/// The name and the purpose of an extension.
+pub(crate) fn extension(kind: ExtensionType) -> (&'static str, &'static str) {
     let name = kind.name();
     let note = match kind {
         ExtensionType::SERVER_NAME => {
             "The name of the server that the client wants to reach (SNI), so that one address can serve many names, \
-             each with a certificate of its own. It goes over the wire in the clear (RFC 6066 §3)."
+             each with a certificate of its own. It is sent in the clear (RFC 6066 §3)."
         }
         ExtensionType::MAX_FRAGMENT_LENGTH => "The client wants records no larger than this (RFC 6066 §4).",
         ExtensionType::STATUS_REQUEST => {
-            "A proof that the certificate has not been revoked: the client would like to see one, stapled to the \
-             certificate (RFC 6066 §8)."
+            "Proof that the certificate has not been revoked: the client asks for it, stapled to the certificate \
+             (RFC 6066 §8)."
         }
         ExtensionType::SUPPORTED_GROUPS => {
-            "The groups in which the sender can do the key exchange, its favourite first (RFC 8446 §4.2.7)."
+            "The groups of the key exchange that the sender supports, most preferred first (RFC 8446 §4.2.7)."
         }
         ExtensionType::EC_POINT_FORMATS => {
-            "How points of elliptic curves are written; but for the uncompressed form all have died out (RFC 8422 \
-             §5.1.2)."
+            "How points of elliptic curves are encoded; only the uncompressed form is left (RFC 8422 §5.1.2)."
         }
         ExtensionType::SIGNATURE_ALGORITHMS => {
-            "The signatures that the sender can verify, its favourite first: those of the handshake, and of the \
-             certificates unless signature_algorithms_cert says otherwise (RFC 8446 §4.2.3)."
+            "The signatures that the sender can verify, most preferred first: of the handshake, and of certificates \
+             unless signature_algorithms_cert is there (RFC 8446 §4.2.3)."
         }
         ExtensionType::ALPN => {
-            "Which protocol is to be spoken inside (ALPN): the client offers, the server chooses one (RFC 7301)."
+            "The application protocol (ALPN): the client offers some, the server chooses one (RFC 7301)."
         }
         ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP => {
-            "The client would like to see that the certificate is in a public log (RFC 6962)."
+            "The client asks for proof that the certificate is in a public log (RFC 6962)."
         }
-        ExtensionType::PADDING => "Zeros that make the hello longer, and nothing else (RFC 7685).",
-        ExtensionType::ENCRYPT_THEN_MAC => "For the CBC suites of TLS 1.2; AEADs have no use for it (RFC 7366).",
+        ExtensionType::PADDING => "Zeros that only make the hello longer (RFC 7685).",
+        ExtensionType::ENCRYPT_THEN_MAC => "For the CBC suites of TLS 1.2; AEADs do not need it (RFC 7366).",
         ExtensionType::EXTENDED_MASTER_SECRET => {
-            "The master secret shall depend on the whole handshake, so that no two connections can be made to share \
-             one (RFC 7627)."
+            "The master secret is to depend on the whole handshake, so that two connections cannot be made to share one \
+             (RFC 7627)."
         }
-        ExtensionType::COMPRESS_CERTIFICATE => "The client could take its peer's certificates compressed (RFC 8879).",
-        ExtensionType::RECORD_SIZE_LIMIT => "The largest record that the sender wants to receive (RFC 8449).",
+        ExtensionType::COMPRESS_CERTIFICATE => "The client accepts compressed certificates (RFC 8879).",
+        ExtensionType::RECORD_SIZE_LIMIT => "The largest record that the sender accepts (RFC 8449).",
         ExtensionType::DELEGATED_CREDENTIALS => {
-            "The client would take a short-lived key that the certificate's key has signed (RFC 9345)."
+            "The client accepts a short-lived key signed by the certificate's key (RFC 9345)."
         }
         ExtensionType::SESSION_TICKET => {
-            "TLS 1.2: a ticket to resume by, or empty: the client could take one (RFC 5077)."
+            "TLS 1.2: a ticket to resume by, or empty: the client supports tickets (RFC 5077)."
         }
         ExtensionType::PRE_SHARED_KEY => {
-            "Keys that both sides know already, mostly from a ticket of an earlier connection; each with a binder that \
-             proves the knowledge. Always the last extension (RFC 8446 §4.2.11)."
+            "Keys that both sides have already, mostly from a ticket of an earlier connection; each with a binder that \
+             proves its possession. Always the last extension (RFC 8446 §4.2.11)."
         }
         ExtensionType::EARLY_DATA => {
-            "The client sends data along with its hello, under the key of the ticket (RFC 8446 §4.2.10)."
+            "The client sends data with its hello, under the key of the ticket (RFC 8446 §4.2.10)."
         }
         ExtensionType::SUPPORTED_VERSIONS => {
-            "Where TLS 1.3 is spoken the version stands here, and the fields of old always say TLS 1.2: servers in the \
-             field choked on anything higher there (RFC 8446 §4.2.1)."
+            "TLS 1.3 is negotiated here, and the older fields always contain TLS 1.2, because deployed servers fail on \
+             anything higher there (RFC 8446 §4.2.1)."
         }
-        ExtensionType::COOKIE => "What the server gave the client to hold for it (RFC 8446 §4.2.2).",
+        ExtensionType::COOKIE => "State of the server, which the client sends back (RFC 8446 §4.2.2).",
         ExtensionType::PSK_KEY_EXCHANGE_MODES => {
-            "How the client would use a pre-shared key: with a fresh key exchange beside it (psk_dhe_ke), or without \
+            "How the client would use a pre-shared key: with a fresh key exchange (psk_dhe_ke) or without \
              (RFC 8446 §4.2.9)."
         }
         ExtensionType::CERTIFICATE_AUTHORITIES => {
-            "The CAs that the sender trusts, so that the right certificate is chosen (RFC 8446 §4.2.4)."
+            "The CAs that the sender trusts, to help choose a certificate (RFC 8446 §4.2.4)."
         }
         ExtensionType::POST_HANDSHAKE_AUTH => {
-            "The client can be asked for its certificate later, too (RFC 8446 §4.2.6)."
+            "The client can be asked for its certificate after the handshake, too (RFC 8446 §4.2.6)."
         }
         ExtensionType::SIGNATURE_ALGORITHMS_CERT => {
             "The signatures that the sender can verify in certificates (RFC 8446 §4.2.3)."
         }
         ExtensionType::KEY_SHARE => {
-            "Public keys for the key exchange. The client guesses which groups the server will want and sends its \
-             halves at once, which saves a round trip (RFC 8446 §4.2.8)."
+            "Public keys for the key exchange. The client guesses which groups the server will choose and sends keys for \
+             them at once, which saves a round trip (RFC 8446 §4.2.8)."
         }
         ExtensionType::QUIC_TRANSPORT_PARAMETERS => "For QUIC (RFC 9001 §8.2).",
         ExtensionType::APPLICATION_SETTINGS_OLD | ExtensionType::APPLICATION_SETTINGS => {
-            "First settings of the protocol inside, as Chromium has it (draft-vvv-tls-alps)."
+            "First settings of the application protocol, sent by Chromium (draft-vvv-tls-alps)."
         }
-        ExtensionType::NEXT_PROTOCOL_NEGOTIATION => "The forerunner of ALPN.",
+        ExtensionType::NEXT_PROTOCOL_NEGOTIATION => "The predecessor of ALPN.",
         ExtensionType::ENCRYPTED_CLIENT_HELLO => {
-            "The true hello, encrypted to the server's front; or bytes that look like it, so that the true ones do not \
-             stand out (RFC 9849)."
+            "The true hello, encrypted for the client-facing server; or random bytes that look like it, so that true \
+             ones do not stand out (RFC 9849)."
         }
         ExtensionType::RENEGOTIATION_INFO => {
-            "TLS 1.2: ties a renegotiation to the connection before it; empty in a first handshake (RFC 5746)."
+            "TLS 1.2: binds a renegotiation to the handshake before it; empty in a first handshake (RFC 5746)."
         }
         _ if is_grease(kind.0) => {
             return (
                 "GREASE",
-                "Means nothing. Clients strew such numbers in so that no server forgets to ignore what it does not \
-                 know (RFC 8701).",
+                "No meaning. Clients offer such numbers so that servers keep ignoring unknown ones (RFC 8701).",
             );
         }
         _ => "Ignored by peers that do not know it.",
     };
-    (name.unwrap_or("an extension that has no name here"), note)
+    (name.unwrap_or("unknown extension"), note)
 }

@@ -1,29 +1,31 @@
-//! A story as lines of text.
+//! A narrative as lines of text.
 
 use core::fmt::{self, Write};
 
-use super::fields::{Item, Meaning, Sort};
-use super::story::{By, Step, Story};
+use postern_tls::pki::text::Hex;
 
-/// Bytes of one line of a long field.
+use crate::fields::{Item, ItemKind, Meaning};
+use crate::narrative::{Actor, Narrative, Step};
+
+/// Bytes on one line of a longer field.
 const BYTES: usize = 16;
-/// Bytes of a field that stand before its name on one line.
+/// The most bytes of a field that are on one line with its name.
 const SHORT: usize = 8;
-/// Columns that explanations take.
+/// The width of explanations, in columns.
 const COLUMNS: usize = 78;
 
-/// A story as text, line by line, of which any part can be written without the rest.
+/// A narrative as text, line by line, of which any part can be written without the rest.
 pub struct Lines<'t> {
-    story: Story<'t>,
+    narrative: Narrative<'t>,
 }
 
 impl<'t> Lines<'t> {
-    /// The lines of a story.
-    pub fn of(story: Story<'t>) -> Self {
-        Self { story }
+    /// The lines of a narrative.
+    pub fn of(narrative: Narrative<'t>) -> Self {
+        Self { narrative }
     }
 
-    /// Writes `count` lines from number `from` on (the first is 0). Whether there are more.
+    /// Writes `count` lines from number `from` on (the first is 0); returns whether there are more.
     ///
     /// # Errors
     /// Those of `out`.
@@ -35,17 +37,15 @@ impl<'t> Lines<'t> {
             to: from.saturating_add(count),
             result: Ok(()),
         };
-        for step in self.story.steps() {
+        for step in self.narrative.steps() {
             if page.is_over() {
                 break;
             }
             self.step(&step, &mut page);
         }
-        let lost = self.story.summary().lost;
+        let lost = self.narrative.summary().lost;
         if lost > 0 {
-            page.line(format_args!(
-                "({lost} more did not fit into the memory that a trace has.)"
-            ));
+            page.line(format_args!("({lost} more did not fit into the memory of a trace.)"));
         }
         page.result?;
         Ok(page.is_over())
@@ -53,17 +53,17 @@ impl<'t> Lines<'t> {
 
     fn step(&self, step: &Step<'t>, page: &mut Page<'_>) {
         let Step { number, title, .. } = step;
-        let whose = if step.ours { "sent" } else { "received" };
+        let direction = if step.ours { "sent" } else { "received" };
         let how = if step.protected { ", protected" } else { "" };
         let bytes = if step.length == 1 { "byte" } else { "bytes" };
-        match step.by {
-            By::Nobody => page.line(format_args!("{number:2} == {title}")),
-            By::Client => page.line(format_args!(
-                "{number:2} -> {title} (client, {whose}, {} {bytes}{how})",
+        match step.actor {
+            Actor::Local => page.line(format_args!("{number:2} == {title}")),
+            Actor::Client => page.line(format_args!(
+                "{number:2} -> {title} (client, {direction}, {} {bytes}{how})",
                 step.length
             )),
-            By::Server => page.line(format_args!(
-                "{number:2} <- {title} (server, {whose}, {} {bytes}{how})",
+            Actor::Server => page.line(format_args!(
+                "{number:2} <- {title} (server, {direction}, {} {bytes}{how})",
                 step.length
             )),
         }
@@ -71,12 +71,12 @@ impl<'t> Lines<'t> {
         if !step.reason.is_empty() {
             page.line(format_args!("       {}", step.reason));
         }
-        self.story.tell(step, &mut |item| page.item(item));
+        self.narrative.visit_items(step, &mut |item| page.item(item));
         page.line(format_args!(""));
     }
 }
 
-/// The lines that are wanted.
+/// The lines to be written.
 struct Page<'o> {
     out: &'o mut dyn Write,
     at: usize,
@@ -113,12 +113,12 @@ impl Page<'_> {
             name, bytes, meaning, ..
         } = item;
         let colon = if *meaning == Meaning::None { "" } else { ": " };
-        match item.sort {
-            Sort::Group => self.line(format_args!("{:indent$}[{name}{colon}{meaning}]", "")),
+        match item.kind {
+            ItemKind::Group => self.line(format_args!("{:indent$}[{name}{colon}{meaning}]", "")),
             _ if bytes.len() <= SHORT && !bytes.is_empty() => {
                 let width = 3 * SHORT + 1;
                 self.line(format_args!(
-                    "{:indent$}{}{:pad$}{name}{colon}{meaning}",
+                    "{:indent$}{:#}{:pad$}{name}{colon}{meaning}",
                     "",
                     Hex(bytes),
                     "",
@@ -126,15 +126,15 @@ impl Page<'_> {
                 ));
             }
             _ => {
-                let equals = if item.sort == Sort::Computed { "= " } else { "" };
+                let equals = if item.kind == ItemKind::Computed { "= " } else { "" };
                 self.line(format_args!("{:indent$}{equals}{name}{colon}{meaning}", ""));
                 for line in bytes.chunks(BYTES) {
-                    self.line(format_args!("{:indent$}  {}", "", Hex(line)));
+                    self.line(format_args!("{:indent$}  {:#}", "", Hex(line)));
                 }
             }
         }
-        // What is computed of every record need not be explained with every record.
-        if item.sort == Sort::Computed && item.depth == 0 {
+        // What is computed for every record is not explained with each.
+        if item.kind == ItemKind::Computed && item.depth == 0 {
             self.wrapped(indent + 4, item.note);
         }
     }
@@ -152,20 +152,5 @@ fn cut(text: &str, width: usize) -> (&str, &str) {
             (line, rest.trim_start())
         }
         None => (text, ""),
-    }
-}
-
-/// Bytes in hexadecimal, with blanks.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_char(' ')?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
     }
 }

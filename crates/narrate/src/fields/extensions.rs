@@ -1,18 +1,20 @@
-//! The extensions of hellos and certificates taken apart, for reading.
+//! The fields of the extensions of hellos and certificates.
 
-use super::{Meaning, Walk, code, count, number, number16, numbers, vector8, vector16};
-use crate::registry::ExtensionType;
-use crate::trace::names;
+use postern_tls::ExtensionType;
 
-/// Whose extensions they are, which decides how some are read.
+use super::Meaning;
+use super::walk::{Walk, code, count, number, number16, numbers, vector8, vector16};
+use crate::names;
+
+/// The sender of extensions, which decides how some are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(super) enum Sender {
     Client,
     Server,
     Retry,
 }
 
-pub(super) fn extensions(walk: &mut Walk<'_, '_>, whose: Whose) {
+pub(super) fn extensions(walk: &mut Walk<'_, '_>, sender: Sender) {
     let length = walk.length(2, "extensions length");
     let depth = walk.depth;
     walk.inner(length, |list| {
@@ -25,17 +27,17 @@ pub(super) fn extensions(walk: &mut Walk<'_, '_>, whose: Whose) {
             list.leaf(2, "extension_type", |_| Meaning::Count(kind.0.into(), ""), "");
             let length = list.length(2, "length");
             list.depth = depth;
-            list.inner(length, |body| extension(body, kind, whose));
+            list.inner(length, |body| extension(body, kind, sender));
         }
     });
 }
 
-fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, whose: Whose) {
+fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, sender: Sender) {
     if body.rest.is_empty() {
         return;
     }
-    match (kind, whose) {
-        (ExtensionType::SERVER_NAME, Whose::Client) => {
+    match (kind, sender) {
+        (ExtensionType::SERVER_NAME, Sender::Client) => {
             let length = body.length(2, "list length");
             body.inner(length, |list| {
                 while !list.rest.is_empty() {
@@ -61,12 +63,12 @@ fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, whose: Whose) {
             },
             "",
         ),
-        (ExtensionType::STATUS_REQUEST, Whose::Client) => {
+        (ExtensionType::STATUS_REQUEST, Sender::Client) => {
             status_type(body);
             vector16(body, "responder_id_list", |_| Meaning::None, "");
             vector16(body, "request_extensions", |_| Meaning::None, "");
         }
-        (ExtensionType::STATUS_REQUEST, Whose::Server) => certificate_status(body),
+        (ExtensionType::STATUS_REQUEST, Sender::Server) => certificate_status(body),
         (ExtensionType::SUPPORTED_GROUPS, _) => {
             let length = body.length(2, "list length");
             body.inner(length, |list| numbers(list, "group", names::group));
@@ -101,7 +103,7 @@ fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, whose: Whose) {
                 }
             });
         }
-        (ExtensionType::COMPRESS_CERTIFICATE, Whose::Client) => {
+        (ExtensionType::COMPRESS_CERTIFICATE, Sender::Client) => {
             let length = body.length(1, "list length");
             body.inner(length, |list| {
                 numbers(list, "algorithm", |number| match number {
@@ -122,17 +124,17 @@ fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, whose: Whose) {
             let length = body.rest.len();
             body.leaf(length, "ticket", |_| Meaning::None, "");
         }
-        (ExtensionType::PRE_SHARED_KEY, Whose::Client) => psks(body),
+        (ExtensionType::PRE_SHARED_KEY, Sender::Client) => psks(body),
         (ExtensionType::PRE_SHARED_KEY, _) => body.leaf(
             2,
             "selected_identity",
             |bytes| Meaning::Count(number16(bytes).into(), ""),
-            "Which of the client's keys it is, the first being 0: this session is resumed.",
+            "The index of the chosen PSK in the client's list: this session is resumed.",
         ),
         (ExtensionType::EARLY_DATA, _) => {
             body.leaf(4, "max_early_data_size", |bytes| count(number(bytes), "bytes"), "")
         }
-        (ExtensionType::SUPPORTED_VERSIONS, Whose::Client) => {
+        (ExtensionType::SUPPORTED_VERSIONS, Sender::Client) => {
             let length = body.length(1, "list length");
             body.inner(length, |list| numbers(list, "version", names::version));
         }
@@ -150,14 +152,14 @@ fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, whose: Whose) {
                         |bytes| match bytes {
                             [0] => Meaning::Words("psk_ke"),
                             [1] => Meaning::Words("psk_dhe_ke"),
-                            _ => Meaning::Words("unknown here"),
+                            _ => Meaning::Words("unknown"),
                         },
                         "",
                     );
                 }
             });
         }
-        (ExtensionType::KEY_SHARE, Whose::Client) => {
+        (ExtensionType::KEY_SHARE, Sender::Client) => {
             let length = body.length(2, "list length");
             body.inner(length, |list| {
                 while !list.rest.is_empty() {
@@ -165,12 +167,12 @@ fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, whose: Whose) {
                 }
             });
         }
-        (ExtensionType::KEY_SHARE, Whose::Server) => share(body),
-        (ExtensionType::KEY_SHARE, Whose::Retry) => body.leaf(
+        (ExtensionType::KEY_SHARE, Sender::Server) => share(body),
+        (ExtensionType::KEY_SHARE, Sender::Retry) => body.leaf(
             2,
             "selected_group",
             |bytes| code(bytes, names::group),
-            "The group that the client shall send a key share for.",
+            "The group for which the client has to send a key share.",
         ),
         (ExtensionType::RENEGOTIATION_INFO, _) => vector8(body, "renegotiated_connection", |_| Meaning::None, ""),
         _ => {
@@ -200,8 +202,8 @@ pub(super) fn certificate_status(walk: &mut Walk<'_, '_>) {
         length,
         "OCSPResponse",
         |_| Meaning::None,
-        "What the CA, or a responder that may speak for it, says of the certificate: good, revoked or unknown, from when \
-         to when that counts, and its signature (RFC 6960 §4.2).",
+        "The answer of the CA, or of a responder that it has authorized: whether the certificate is good, revoked or \
+         unknown, the validity period of the answer, and a signature (RFC 6960 §4.2).",
     );
 }
 
@@ -211,8 +213,8 @@ fn share(walk: &mut Walk<'_, '_>) {
         walk,
         "key_exchange",
         |_| Meaning::Words("public key"),
-        "The public half of a key pair that is made for this connection alone, and forgotten with it: whoever records \
-         the connection today and steals every key tomorrow still cannot read it (forward secrecy).",
+        "The public half of a key pair that is made for this connection alone and erased with it: a recorded connection \
+         stays unreadable even if every long-term key is stolen later (forward secrecy).",
     );
 }
 
@@ -224,13 +226,13 @@ fn psks(body: &mut Walk<'_, '_>) {
                 list,
                 "identity",
                 |_| Meaning::Words("a ticket"),
-                "The ticket as the server gave it; it alone can read it.",
+                "The ticket as it came from the server, which alone can read it.",
             );
             list.leaf(
                 4,
                 "obfuscated_ticket_age",
                 |_| Meaning::None,
-                "How old the ticket is, in milliseconds, plus the ticket's ticket_age_add.",
+                "The age of the ticket in milliseconds, plus its ticket_age_add.",
             );
         }
     });
@@ -241,8 +243,8 @@ fn psks(body: &mut Walk<'_, '_>) {
                 list,
                 "binder",
                 |_| Meaning::None,
-                "HMAC under a key that stems from the PSK, over this hello up to here: proof that the client knows the \
-                 PSK (RFC 8446 §4.2.11.2).",
+                "HMAC under a key derived from the PSK, over this hello up to here: proof that the client has the PSK \
+                 (RFC 8446 §4.2.11.2).",
             );
         }
     });
