@@ -187,7 +187,7 @@ fn each_fault_of_the_text_stops_the_build() {
         ),
         (
             ".tls = { .ca_cert = \"-----BEGIN CERTIFICATE-----\\n\"\n\"AQ!D\\n\" \"-----END CERTIFICATE-----\\n\" }",
-            "defconfig:2:4: .tls.ca_cert: the base64 of the PEM block is broken (block 1). \
+            "defconfig:2:4: .tls.ca_cert: the PEM block contains invalid base64 (block 1). \
              Copy the PEM again, whole; as strings, each line ends in `\\n`",
         ),
         (
@@ -252,26 +252,26 @@ fn each_fault_of_certificates_stops_the_build() {
     let stray = good.replacen("MII", "M!I", 1);
     assert_eq!(
         files(&stray, &key.serialize_pem()),
-        "defconfig:2:20: .tls.srv_cert_file: line 2 of ../pki/server.pem: the base64 of the PEM block is broken \
+        "defconfig:2:20: .tls.srv_cert_file: line 2 of ../pki/server.pem: the PEM block contains invalid base64 \
          (block 1). Copy the PEM again, whole"
     );
     assert_eq!(
         files(&format!("{good}x{good}"), &key.serialize_pem()),
         format!(
-            "defconfig:2:20: .tls.srv_cert_file: line {} of ../pki/server.pem: the BEGIN line of the PEM block is not a \
-             line of its own, or is broken (block 2). Put it on a line of its own, with five dashes on both sides",
+            "defconfig:2:20: .tls.srv_cert_file: line {} of ../pki/server.pem: the BEGIN line of the PEM block is malformed \
+             or not on its own line (block 2). Put it on a line of its own, with five dashes on both sides",
             good.lines().count() + 1
         )
     );
     build.write("pki/roots.pem", &good.replacen("MII", "M!I", 1));
     assert_eq!(
         build.refused(".tls.root_certs_file = \"../pki/roots.pem\""),
-        "defconfig:1:24: .tls.root_certs_file: line 2 of ../pki/roots.pem: the base64 of the PEM block is broken \
+        "defconfig:1:24: .tls.root_certs_file: line 2 of ../pki/roots.pem: the PEM block contains invalid base64 \
          (block 1). Copy the PEM again, whole"
     );
     assert_eq!(
         files(&good, "not a key"),
-        "defconfig:3:19: .tls.srv_key_file: there is no PEM private key in it. \
+        "defconfig:3:19: .tls.srv_key_file: it contains no PEM private key. \
          `.tls.srv_key_file` takes PEM blocks that begin with `-----BEGIN PRIVATE KEY-----`"
     );
     let two = format!("{}{}", key.serialize_pem(), other.serialize_pem());

@@ -26,7 +26,7 @@ pub use outcome::{Check, Failure, Outcome, Summary, Verdict};
 
 use crate::crypto::kx::Group;
 use crate::crypto::suite::CipherSuite;
-use crate::pki::staple::demands_staple;
+use crate::pki::staple::requires_staple;
 use crate::pki::verify::{CertificateError, Clock, Purpose, Trust};
 use crate::tls::{ClientAuth, Identity, MIN_INBOUND, MIN_OUTBOUND, ServerConfig, Versions};
 use handshake::{TLS12, TLS13, Want};
@@ -215,7 +215,7 @@ impl<R: CryptoRng> SelfTest<'_, R> {
             Vouched::ByChain => &by_chain,
             Vouched::No => return Outcome::skipped(check, "no CA to verify the server with"),
         };
-        if identity.chain().first().is_some_and(|leaf| demands_staple(leaf)) {
+        if identity.chain().first().is_some_and(|leaf| requires_staple(leaf)) {
             return Outcome::skipped(
                 check,
                 "the certificate requires a stapled OCSP response, and none is configured",

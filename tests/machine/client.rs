@@ -258,11 +258,16 @@ fn certificates_that_do_not_verify_are_refused_by_their_own_words() {
                 "certificate expired",
             ),
             (&foreign, "", "issuer unknown: CN=Another CA.", "unknown ca"),
-            (&client, "", "certificate is not for ", "unsupported certificate"),
+            (
+                &client,
+                "",
+                "certificate is for client authentication",
+                "unsupported certificate",
+            ),
             (
                 &good,
                 " name=other.example",
-                "certificate is not for other.example, but for localhost.",
+                "certificate does not match other.example: it is for localhost.",
                 "bad certificate",
             ),
         ] {

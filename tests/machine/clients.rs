@@ -182,7 +182,7 @@ fn nobody_is_let_in_without_a_good_certificate_and_its_key() {
             (
                 Some(&server),
                 "unsupported certificate",
-                "certificate is not for client authentication, but for server authentication",
+                "certificate is for server authentication, not for client authentication",
             ),
         ] {
             world.assert_refused(certificate.map(String::as_str), option, alert, words);

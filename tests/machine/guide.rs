@@ -384,7 +384,7 @@ fn its_certificates_are_good_when_pinned_and_explained_when_not() {
     shell.command("client close");
     // Its CN is `*`, which names nobody.
     let reason = refused(&mut shell, port, " name=localhost");
-    assert!(reason.starts_with("certificate is not for localhost"), "{reason}");
+    assert!(reason.starts_with("certificate does not match localhost"), "{reason}");
     // CA:TRUE on a server does it no harm.
     let _ = connected(&mut shell, with_extensions, "");
     if walk.run("openssl version").starts_with("OpenSSL 3.0.") {

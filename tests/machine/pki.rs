@@ -98,7 +98,7 @@ fn who_has_no_certificate_of_this_pki_is_refused() {
     assert_refused(&machine, &ca, &stranger, unknown, "issuer unknown: CN=session CA ");
     // A server's certificate is not a client's.
     let server = wizard.identity("server");
-    let why = "certificate is not for client authentication";
+    let why = "certificate is for server authentication, not for client authentication";
     assert_refused(&machine, &ca, &server, ["alert "; 2], why);
     // Who trusts another CA refuses the machine.
     let alice = wizard.identity("alice");

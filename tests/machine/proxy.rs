@@ -126,7 +126,7 @@ fn tls_in_both_versions_goes_through_tinyproxy_with_a_login() {
         assert_eq!(shell.command("client close"), "Done.\n");
         let wrong = connect(&mut shell, at, port, " name=other.example");
         assert!(
-            wrong.starts_with("Failed: certificate is not for other.example, but for localhost."),
+            wrong.starts_with("Failed: certificate does not match other.example: it is for localhost."),
             "{wrong}"
         );
     }

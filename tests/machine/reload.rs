@@ -358,7 +358,7 @@ fn what_is_fetched_from_others_or_is_cut_short_is_refused() {
     };
     refused(
         format!("10.0.2.2 {port} name=host.test"),
-        "Failed: certificate's signature is not that of its issuer",
+        "Failed: certificate's signature is not its issuer's",
     );
     // Without a name it has to be the address.
     let (_server, port) = world.serve(&world.ca, text.as_bytes(), "TLSv1_3");
@@ -485,7 +485,7 @@ fn every_fault_leaves_the_old_one_in_force_and_says_why() {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let answer = paste(&mut shell, &params.signed_by(&world.key, &world.ca.0).unwrap().pem());
-    let why = ".tls.srv_cert: peers will refuse certificate 1: certificate is not for server authentication, but for client \
+    let why = ".tls.srv_cert: peers will refuse certificate 1: certificate is for client authentication, not for server \
                authentication. Reissue it with extendedKeyUsage serverAuth, or without any";
     assert!(answer.contains(&format!("\nWarning: 1:1: {why}.\n")), "{answer}");
     assert!(answer.ends_with("Done.\n"), "{answer}");

@@ -78,25 +78,25 @@ fn stapled_responses_are_read_and_missing_ones_missed() {
             (
                 &plain,
                 Some(&revoked),
-                "certificate revoked 2026-01-02 (keyCompromise), says the stapled OCSP response: serial number 07",
+                "certificate revoked 2026-01-02 (keyCompromise) according to the stapled OCSP response: serial number 07",
                 "alert certificate revoked",
             ),
             (
                 &plain,
                 Some(&good),
-                "stapled OCSP response refused: it is about another certificate",
+                "stapled OCSP response refused: it is for another certificate",
                 "bad certificate status response",
             ),
             (
                 &plain,
                 Some(&later),
-                "stapled OCSP response refused: the responder had no answer (tryLater)",
+                "stapled OCSP response refused: the responder returned an error (tryLater)",
                 "bad certificate status response",
             ),
             (
                 &demanding,
                 None,
-                "certificate demands a stapled OCSP response, and none came",
+                "certificate requires a stapled OCSP response, but none was sent",
                 "alert certificate unknown",
             ),
         ] {

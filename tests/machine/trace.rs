@@ -462,7 +462,7 @@ fn every_kind_of_handshake_is_told_of_the_server() {
     assert!(titles.ends_with(&end), "{titles:?}");
     assert!(narration.contains("description: bad_certificate"), "{narration}");
     assert!(
-        narration.contains("\n       certificate's signature is not that of its issuer\n"),
+        narration.contains("\n       certificate's signature is not its issuer's\n"),
         "{narration}"
     );
 }

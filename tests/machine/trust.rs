@@ -133,7 +133,7 @@ fn a_bundle_as_large_as_a_distribution_s_vouches_for_servers() {
         let arguments = [version, "-cert_chain", chain.to_str().unwrap()];
         let (peer, port) = start(&named, &arguments);
         let said = refused(&mut shell, port, "");
-        assert_eq!(said, "certificate is not for 10.0.2.2, but for server.test.");
+        assert_eq!(said, "certificate does not match 10.0.2.2: it is for server.test.");
         peer.err.wait_for("alert bad certificate");
         assert!(connected(&mut shell, port, " name=server.test").ends_with(", server CN=server.test"));
         assert_eq!(shell.command("client close"), "Done.\n");
@@ -211,7 +211,7 @@ fn what_is_wrong_with_these_keys_is_said_at_boot() {
         ),
         (
             ".root_certs = \"nothing\"",
-            ".tls.root_certs: there is no PEM certificate in it",
+            ".tls.root_certs: it contains no PEM certificate",
         ),
         (&format!(".root_certs =\n{}", strings(&key)), ".tls.root_certs: "),
         (

@@ -158,25 +158,25 @@ fn each_refusal_has_its_own_words_and_its_own_alert() {
             (
                 &tampered,
                 "",
-                "certificate's signature is not that of its issuer.",
+                "certificate's signature is not its issuer's.",
                 "bad certificate",
             ),
             (
                 &good,
                 " name=10.0.2.2",
-                "certificate is not for 10.0.2.2, but for server.test, localhost.",
+                "certificate does not match 10.0.2.2: it is for server.test, localhost.",
                 "bad certificate",
             ),
             (
                 &numbered,
                 " name=10.0.2.3",
-                "certificate is not for 10.0.2.3, but for 10.0.2.2.",
+                "certificate does not match 10.0.2.3: it is for 10.0.2.2.",
                 "bad certificate",
             ),
             (
                 &nameless,
                 " name=localhost",
-                "certificate is not for localhost, but for ",
+                "certificate does not match localhost: it is for ",
                 "bad certificate",
             ),
         ] {
@@ -231,7 +231,10 @@ fn with_public_cas_a_server_has_to_prove_its_name() {
     let (_named, port) = server("named.pem", &by_name);
     let (_numbered, number) = server("numbered.pem", &by_address);
     let said = refused(&mut shell, port, "");
-    assert_eq!(said, "certificate is not for 10.0.2.2, but for server.test, localhost.");
+    assert_eq!(
+        said,
+        "certificate does not match 10.0.2.2: it is for server.test, localhost."
+    );
     let agreed = connected(&mut shell, port, " name=server.test");
     assert!(!agreed.contains("no name verified"), "{agreed}");
     assert_eq!(shell.command("client close"), "Done.\n");
@@ -257,7 +260,7 @@ fn with_public_cas_a_server_has_to_prove_its_name() {
     connected(&mut shell, ours, "");
     assert_eq!(shell.command("client close"), "Done.\n");
     let said = refused(&mut shell, theirs, "");
-    assert!(said.starts_with("certificate is that of a CA"), "{said}");
+    assert!(said.starts_with("certificate is a CA certificate"), "{said}");
 }
 
 #[test]

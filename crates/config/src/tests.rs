@@ -876,7 +876,7 @@ fn files_are_read_where_there_are_any() {
     let broken = parse(text, "nothing").unwrap_err();
     assert_eq!(
         broken,
-        "2:19: .tls.ca_cert_file: there is no PEM certificate in it. \
+        "2:19: .tls.ca_cert_file: it contains no PEM certificate. \
          `.tls.ca_cert_file` takes PEM blocks that begin with `-----BEGIN CERTIFICATE-----`"
     );
     assert!(parse(text, "").is_err());

@@ -73,7 +73,7 @@ pub fn unusable(ca: &CertifiedIssuer<'static, KeyPair>) -> Vec<(String, &'static
         ),
         (
             with((POINT, true, &[0x30, 4, 0x83, 2, 6, 0x40])),
-            "is of a kind that is not supported: CRL for some reasons only. Use a complete list",
+            "is of a kind that is not supported: CRL limited to some reasons. Use a complete list",
         ),
         (
             with((&[0x2a, 3, 4], true, &[5, 0])),

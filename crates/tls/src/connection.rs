@@ -44,7 +44,7 @@ pub struct Info<'a> {
     pub no_own_scheme: bool,
     /// The identity that the peer has proved, if any. `None` until its Finished has been verified.
     pub peer: Option<PeerIdentity>,
-    /// The subject of the CA that has vouched for the peer; none in a resumption. Good only when the handshake is done.
+    /// The subject of the CA at the end of the peer's chain; none in a resumption. Valid once the handshake is done.
     pub root: Option<Text<96>>,
     /// Whether an OCSP response that the server had stapled to its certificate was checked and found good.
     pub stapled: bool,

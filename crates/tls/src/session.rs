@@ -1,4 +1,4 @@
-//! Sessions to resume: what a server's tickets hold, and the client's memory of them.
+//! Resumable sessions: the content of a server's tickets, and the client's cache.
 
 use core::cell::{Cell, RefCell};
 
@@ -12,21 +12,21 @@ use crate::crypto::suite::CipherSuite;
 use crate::pki::text::Text;
 use crate::pki::verify::PeerIdentity;
 
-/// The time after which a server's session ends, in seconds from its full handshake: tickets that a resumption issues do
+/// The time after which a server's session ends, in seconds from its full handshake; tickets issued in a resumption do
 /// not prolong it.
 pub const SESSION_LIFETIME: u32 = 86_400;
-/// The longest that a client keeps a ticket, and uses a session after its full handshake, in seconds: seven days
-/// (RFC 8446 §4.6.1). In TLS 1.2 the lifetime is only a hint (RFC 5077 §5.6), and the same bound serves.
+/// The longest time that a client stores a ticket, and uses a session after its full handshake, in seconds: seven days
+/// (RFC 8446 §4.6.1). In TLS 1.2, where the lifetime is only a hint (RFC 5077 §5.6), the same bound applies.
 pub const MAX_TICKET_AGE: u32 = 604_800;
-/// The longest ticket that a client keeps, in bytes; a longer one is not stored ([`SessionCache::oversized`]).
+/// The longest ticket that a client stores, in bytes ([`SessionCache::oversized`]).
 pub const MAX_TICKET: usize = 1536;
 
-/// The longest that a session's encoding gets, in bytes.
+/// The greatest length of an encoded session, in bytes.
 pub(super) const MAX_STATE: usize = 2 + 2 + 1 + MAX_HASH + 8 + 8 + 32 + 1 + 32 + 8 + 1 + SUBJECT;
-/// The longest subject that a session remembers, in bytes.
+/// The longest subject stored in a session, in bytes.
 const SUBJECT: usize = 96;
 
-/// What a server has to know of a session to resume it.
+/// The state that a server needs to resume a session.
 pub(crate) struct SessionState {
     pub(crate) version: ProtocolVersion,
     pub(crate) suite: CipherSuite,
@@ -34,16 +34,16 @@ pub(crate) struct SessionState {
     pub(crate) secret: HashOutput,
     /// In seconds since 1970.
     pub(crate) issued: u64,
-    /// The last second of the session, since 1970: [`SESSION_LIFETIME`] after the full handshake, or earlier if what was
-    /// verified then is valid for less. Resumptions carry it along.
+    /// The last second of the session, since 1970: [`SESSION_LIFETIME`] after the full handshake, or earlier if the
+    /// certificates or lists verified then expire earlier. Resumptions do not change it.
     pub(crate) expires: u64,
-    /// The hash of the server name that the client asked for.
+    /// The hash of the server name that the client requested.
     pub(crate) server_name: HashOutput,
-    /// Who the client is, if it said so.
+    /// The client's identity, if it authenticated.
     pub(crate) identity: Option<PeerIdentity>,
 }
 
-/// The hash by which a session remembers the server name.
+/// The hash that represents the server name in a session.
 pub(crate) fn server_name_hash(name: Option<&[u8]>) -> HashOutput {
     HashAlgorithm::Sha256.hash(name.unwrap_or_default())
 }
@@ -102,19 +102,19 @@ impl SessionState {
     }
 }
 
-/// A client's memory of one server: the newest ticket, used once.
+/// A client's cache for one server: the newest ticket, used once.
 ///
-/// One for each server. A session is used only with the trust and the server name of the connection that received the
-/// ticket, and ends [`MAX_TICKET_AGE`] after its full handshake, or earlier with what was verified then.
+/// Use one for each server. A session is used only with the trust and the server name of the connection that received
+/// the ticket, and ends [`MAX_TICKET_AGE`] after its full handshake, or earlier if what was verified then expires.
 #[derive(Default)]
 pub struct SessionCache {
     session: RefCell<Option<ClientSession>>,
-    /// The length of a ticket that was too long; 0: of none.
+    /// The length of a ticket that was too long, or 0.
     oversized: Cell<u16>,
 }
 
 impl SessionCache {
-    /// An empty one.
+    /// An empty cache.
     pub const fn new() -> Self {
         Self {
             session: RefCell::new(None),
@@ -133,9 +133,9 @@ impl SessionCache {
         self.session.borrow().is_none()
     }
 
-    /// Forgets the session.
+    /// Removes the session.
     pub fn clear(&self) {
-        // Dropped where it is, which wipes its secret there.
+        // Dropped in place, which wipes its secret.
         *self.session.borrow_mut() = None;
     }
 
@@ -143,7 +143,7 @@ impl SessionCache {
         *self.session.borrow_mut() = Some(session);
     }
 
-    /// The ticket, if it is short enough to be stored; else its length is noted.
+    /// The ticket, if it is short enough to be stored; otherwise its length is recorded.
     pub(crate) fn fit(&self, ticket: &[u8]) -> Option<heapless::Vec<u8, MAX_TICKET>> {
         let fitting = heapless::Vec::from_slice(ticket).ok();
         if fitting.is_none() {
@@ -175,14 +175,14 @@ impl core::fmt::Debug for SessionCache {
     }
 }
 
-/// What a client knows of a session.
+/// The state that a client needs to resume a session.
 #[derive(Clone)]
 pub(crate) struct ClientSession {
     pub(crate) version: ProtocolVersion,
     pub(crate) suite: CipherSuite,
     pub(crate) secret: HashOutput,
     pub(crate) ticket: heapless::Vec<u8, MAX_TICKET>,
-    /// As the server has it, in seconds.
+    /// The lifetime stated by the server, in seconds.
     pub(crate) lifetime: u32,
     pub(crate) age_add: u32,
     /// In seconds since 1970.
@@ -191,7 +191,7 @@ pub(crate) struct ClientSession {
     pub(crate) expires: u64,
     /// The `session_context` of the client's configuration at the full handshake.
     pub(crate) context: HashOutput,
-    /// Who the server proved to be.
+    /// The server's identity.
     pub(crate) identity: Option<PeerIdentity>,
 }
 

@@ -16,8 +16,8 @@ use super::receiver::Receiver;
 
 /// TLS over `T`.
 ///
-/// Reads and writes are cancel-safe if those of `T` are: a future that is dropped has lost nothing and will repeat
-/// nothing, and a read or write may simply be tried again. Written data is buffered; [`Write::flush`] sends it.
+/// Reads and writes are cancel-safe if those of `T` are: a dropped future loses and repeats nothing, and the read or write
+/// may be tried again. Written data is buffered; [`Write::flush`] sends it.
 ///
 /// After an error the alert has been sent as far as `T` took it. The owner then shuts the write side of
 /// [`Stream::transport`] and reads until its end, for a bounded time, so that a reset does not swallow the alert.
@@ -27,12 +27,12 @@ pub struct Stream<'a, T, H = Handshake<'a>> {
 }
 
 impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> Stream<'a, T, H> {
-    /// Puts a connection upon a transport. Nothing is sent or received yet.
+    /// Joins a connection and a transport. Nothing is sent or received yet.
     pub fn new(transport: T, connection: Connection<'a, H>) -> Self {
         Self { transport, connection }
     }
 
-    /// What was agreed upon.
+    /// The negotiated parameters.
     pub fn info(&self) -> &Info<'a> {
         self.connection.info()
     }
@@ -42,7 +42,7 @@ impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> Stream<'a, T, H> {
         &mut self.transport
     }
 
-    /// Runs the handshake to its end, and gives way to other tasks after each message.
+    /// Runs the handshake to its end, yielding to other tasks after each message.
     ///
     /// # Errors
     /// Of the protocol, with the alert sent, or of the transport.
@@ -50,9 +50,9 @@ impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> Stream<'a, T, H> {
         while self.connection.is_handshaking() {
             let result = self.connection.advance_by_message(rng).transpose();
             let Some(result) = result else {
-                // What is to be sent goes out with what the next message of the peer's flight adds, if there is one.
+                // Pending data is sent together with what the next message of the peer's flight adds, if there is one.
                 match self.connection.is_handshaking() {
-                    true => give_way().await,
+                    true => yield_now().await,
                     false => self.flush().await?,
                 }
                 continue;
@@ -79,7 +79,7 @@ impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> Stream<'a, T, H> {
         Ok(())
     }
 
-    /// Ends our side: sends what is buffered, and `close_notify`. Reading may go on.
+    /// Closes the sending direction: sends buffered data and `close_notify`. Reading may continue.
     ///
     /// # Errors
     /// Of the transport.
@@ -91,7 +91,7 @@ impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> Stream<'a, T, H> {
     /// The two directions as halves that can be used at the same time. `halves` splits the transport likewise.
     ///
     /// # Errors
-    /// When the handshake is not done, or has failed: then it is that failure.
+    /// When the handshake is not done, or its error if it failed.
     pub fn split<'s, R: Read, W: Write>(
         &'s mut self,
         halves: impl FnOnce(&'s mut T) -> (R, W),
@@ -130,7 +130,7 @@ impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> BufRead for Stream<'a, T,
                 let (receiver, sender, link) = self.connection.split()?;
                 let progress = receiver.advance(link)?;
                 // A peer that asked for a renegotiation waits for the refusal, and may send nothing more until then.
-                // Where there is no room for it, there is once what is pending has been sent.
+                // If there is no room for it, there will be once pending data has been sent.
                 while link.refusal_due() {
                     sender.settle(link);
                     while !sender.pending().is_empty() {
@@ -146,7 +146,7 @@ impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> BufRead for Stream<'a, T,
         }
         .await;
         if let Err(error) = result {
-            // The read failed already; whether the alert gets out does not change what is said of it.
+            // The read has already failed; its error is reported whether or not the alert can be sent.
             let _ = self.flush().await;
             return Err(error);
         }
@@ -212,7 +212,7 @@ impl<R: Read> BufRead for ReadHalf<'_, '_, R> {
 }
 
 /// The sending direction of a [`Stream`]. When the [`ReadHalf`] has failed, the next write or flush here sends the
-/// alert that says so to the peer, and a write fails with the same error.
+/// alert, and a write fails with the same error.
 pub struct WriteHalf<'s, 'a, W> {
     sender: &'s mut Outbound<'a>,
     link: &'s Link,
@@ -220,7 +220,7 @@ pub struct WriteHalf<'s, 'a, W> {
 }
 
 impl<W: Write> WriteHalf<'_, '_, W> {
-    /// Ends our side: sends what is buffered, and `close_notify`.
+    /// Closes the sending direction: sends buffered data and `close_notify`.
     ///
     /// # Errors
     /// Of the transport.
@@ -256,7 +256,7 @@ pub enum StreamError<E> {
     Tls(Error),
     /// The transport below.
     Transport(E),
-    /// The transport took nothing.
+    /// The transport accepted no bytes.
     WriteZero,
 }
 
@@ -271,7 +271,7 @@ impl<E: core::fmt::Display> core::fmt::Display for StreamError<E> {
         match self {
             Self::Tls(error) => error.fmt(f),
             Self::Transport(error) => error.fmt(f),
-            Self::WriteZero => f.write_str("the transport takes no more bytes"),
+            Self::WriteZero => f.write_str("the transport accepts no more bytes"),
         }
     }
 }
@@ -289,8 +289,8 @@ impl<E: embedded_io_async::Error> embedded_io_async::Error for StreamError<E> {
     }
 }
 
-/// Lets other tasks run.
-async fn give_way() {
+/// Yields to other tasks once.
+async fn yield_now() {
     let mut given = false;
     poll_fn(|context| {
         if given {
@@ -316,7 +316,7 @@ async fn read_from<B: BufRead>(reader: &mut B, buffer: &mut [u8]) -> Result<usiz
     Ok(count)
 }
 
-/// Receives until there is data, or the end.
+/// Receives until there is data or the end.
 async fn fill<R: Read>(
     receiver: &mut Receiver<'_>,
     link: &Link,
@@ -329,7 +329,7 @@ async fn fill<R: Read>(
 }
 
 async fn receive<R: Read>(receiver: &mut Receiver<'_>, transport: &mut R) -> Result<(), StreamError<R::Error>> {
-    // Only bytes that have been read move on, so a dropped read loses nothing.
+    // Only bytes that have been read are consumed, so a dropped read loses nothing.
     match transport.read(receiver.space()).await.map_err(StreamError::Transport)? {
         0 => receiver.received_end(),
         count => receiver.received(count),
@@ -337,8 +337,8 @@ async fn receive<R: Read>(receiver: &mut Receiver<'_>, transport: &mut R) -> Res
     Ok(())
 }
 
-/// Protects some of `data`, after sending what is in the way. Once protected it counts as written: nothing is awaited
-/// after that, so a dropped write has either written nothing or returned.
+/// Protects some of `data`, after sending pending data. Protected data counts as written, and nothing is awaited after
+/// that, so a dropped write has either written nothing or returned.
 async fn write<W: Write>(
     sender: &mut Outbound<'_>,
     link: &Link,
@@ -353,7 +353,7 @@ async fn write<W: Write>(
             Ok(0) => {}
             Ok(count) => return Ok(count),
             Err(error) => {
-                // The alert that belongs to it goes out; whether it does, does not change what is said of the write.
+                // The write's error is reported whether or not its alert can be sent.
                 while !sender.pending().is_empty() && send(sender, transport).await.is_ok() {}
                 let _ = transport.flush().await;
                 return Err(error.into());

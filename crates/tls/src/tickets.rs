@@ -24,12 +24,12 @@ const KEY_NAME: usize = 16;
 const KEY_LEN: usize = 32;
 /// The random part of a synthetic IV's input, in bytes.
 const SALT: usize = 16;
-/// What a ticket's own key and nonce are derived from, in bytes.
+/// The length of the input for a ticket's own key and nonce, in bytes.
 const SYNTHETIC_IV: usize = 32;
 const ALGORITHM: AeadAlgorithm = AeadAlgorithm::Aes256Gcm;
 
-/// The keys that seal a server's tickets. A key seals for [`TICKET_LIFETIME`] and opens for as long again; the clock
-/// at each use decides, however long the server was idle.
+/// The keys that seal a server's tickets. A key seals for [`TICKET_LIFETIME`] and opens for as long again, by the clock at
+/// each use, so that idle time counts.
 pub struct Tickets {
     keys: RefCell<TicketKeys>,
 }
@@ -64,9 +64,9 @@ impl TicketKey {
 
     /// A pseudorandom function of salt, context and content, as in SIV (RFC 5297 §2).
     ///
-    /// Key and nonce of a ticket are derived from it, so that a random number which repeats, as in two machines resumed
-    /// from one snapshot, cannot encrypt two contents under one key and nonce: other content gives another IV (unless
-    /// HMAC-SHA256 collides), and the same content under the same context gives the same ticket, which reveals nothing.
+    /// Key and nonce of a ticket are derived from it, so that a repeated random number, as in two machines resumed
+    /// from one snapshot, cannot encrypt two contents under one key and nonce: different content gives a different IV
+    /// (unless HMAC-SHA256 collides), and the same content under the same context gives the same ticket, which reveals nothing.
     fn synthetic_iv(
         &self,
         salt: &[u8; SALT],
@@ -74,7 +74,7 @@ impl TicketKey {
         plain: &[u8],
     ) -> Result<[u8; SYNTHETIC_IV], CryptoError> {
         let mut iv = [0; SYNTHETIC_IV];
-        // Of these only the last varies in length.
+        // Only the last of these varies in length.
         let info = [b"ticket iv ", &salt[..], context.as_ref(), plain];
         hkdf_expand(HashAlgorithm::Sha256, &*self.secret, &info, &mut iv)?;
         Ok(iv)
@@ -94,14 +94,14 @@ impl TicketKeys {
     fn expire(&mut self, now: u64) {
         for slot in [&mut self.current, &mut self.previous] {
             if let Some(key) = slot {
-                // A clock that was ahead must not prolong a key's life.
+                // A clock that was ahead must not prolong the lifetime of a key.
                 key.created = key.created.min(now);
             }
             slot.take_if(|key| key.age(now) >= 2 * u64::from(TICKET_LIFETIME));
         }
     }
 
-    /// The key to seal with, a new one when the current one is too old.
+    /// The key to seal with; a new one if the current one is too old.
     fn rotate(&mut self, now: u64, rng: &mut dyn CryptoRng) -> &TicketKey {
         self.expire(now);
         let old = self.current.take_if(|key| key.age(now) >= u64::from(TICKET_LIFETIME));
@@ -127,7 +127,7 @@ impl Tickets {
         })
     }
 
-    /// Replaces all keys: no ticket issued so far resumes a session any more.
+    /// Replaces all keys, so that no ticket issued before can resume a session.
     ///
     /// # Errors
     /// None at present.
@@ -136,7 +136,7 @@ impl Tickets {
         Ok(())
     }
 
-    /// Seals a session into a ticket, which opens in the same `context` only.
+    /// Seals a session into a ticket, which opens only in the same `context`.
     pub(crate) fn seal(
         &self,
         state: &SessionState,

@@ -270,13 +270,13 @@ fn a_certificate_that_does_not_verify_is_refused_by_its_own_words() {
             (
                 &good,
                 Some("other.example"),
-                "certificate is not for other.example, but for echo.example",
+                "certificate does not match other.example: it is for echo.example",
                 tls::AlertDescription::BAD_CERTIFICATE,
             ),
             (
                 &good,
                 Some("10.0.2.2"),
-                "certificate is not for 10.0.2.2, but for echo.example",
+                "certificate does not match 10.0.2.2: it is for echo.example",
                 tls::AlertDescription::BAD_CERTIFICATE,
             ),
         ] {

@@ -58,14 +58,14 @@ fn a_fault_in_a_bundle_has_its_place() {
     assert_eq!(
         at(&format!("{good}{broken}")),
         format!(
-            "defconfig:{}:2: .tls.root_certs: the base64 of the PEM block is broken (block 2). \
+            "defconfig:{}:2: .tls.root_certs: the PEM block contains invalid base64 (block 2). \
              Copy the PEM again, whole; as strings, each line ends in `\\n`",
             lines + 3
         )
     );
     let cut: String = good.lines().take(lines - 1).map(|line| format!("{line}\n")).collect();
     assert!(at(&cut).starts_with("defconfig:2:2: .tls.root_certs: "), "{}", at(&cut));
-    assert!(at("\"nothing\\n\"").contains("there is no PEM certificate in it"));
+    assert!(at("\"nothing\\n\"").contains("it contains no PEM certificate"));
     assert!(at("\"a\\q\"").contains("not an escape sequence"));
     assert!(at(&strings(&Pki::new("x").ca.key().serialize_pem())).contains(".tls.root_certs: "));
     let many = good.repeat(MAX_ROOTS + 1);
@@ -111,13 +111,9 @@ fn a_bundle_is_read_from_a_file_at_build_time() {
     assert!(
         parse(text, "nothing")
             .unwrap_err()
-            .contains("there is no PEM certificate in it")
+            .contains("it contains no PEM certificate")
     );
-    assert!(
-        parse(text, "")
-            .unwrap_err()
-            .contains("there is no PEM certificate in it")
-    );
+    assert!(parse(text, "").unwrap_err().contains("it contains no PEM certificate"));
     let missing = parse(".tls.root_certs_file = \"other\"", "").unwrap_err();
     assert!(
         missing.contains("cannot read other: there is no such file"),

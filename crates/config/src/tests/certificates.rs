@@ -53,7 +53,7 @@ fn faults_of_pem() {
     broken.replace_range(at..=at, "%");
     assert_eq!(
         fault(&broken),
-        format!("defconfig:5:5: .tls.srv_cert: the base64 of the PEM block is broken (block 1). {again}")
+        format!("defconfig:5:5: .tls.srv_cert: the PEM block contains invalid base64 (block 1). {again}")
     );
     // A line is gone.
     let cut: Vec<_> = certificate
@@ -67,7 +67,7 @@ fn faults_of_pem() {
     assert_eq!(
         fault(&server(&certificate, &key).replace("\\n", "")),
         format!(
-            "defconfig:3:2: .tls.srv_cert: the BEGIN line of the PEM block is not a line of its own, or is broken \
+            "defconfig:3:2: .tls.srv_cert: the BEGIN line of the PEM block is malformed or not on its own line \
              (block 1). {lines}"
         )
     );
@@ -81,18 +81,18 @@ fn faults_of_pem() {
     assert_eq!(
         fault(&server(&certificate.replace("END CERT", "END SERT"), &key)),
         format!(
-            "defconfig:{end}:2: .tls.srv_cert: the END line of the PEM block is not a line of its own, or does not fit \
+            "defconfig:{end}:2: .tls.srv_cert: the END line of the PEM block is not on its own line or does not match \
              its BEGIN line (block 1). {lines}"
         )
     );
     assert_eq!(
         fault(".tls = { .srv_cert = \"server.pem\" }"),
-        "defconfig:1:23: .tls.srv_cert: there is no PEM certificate in it. \
+        "defconfig:1:23: .tls.srv_cert: it contains no PEM certificate. \
          `.tls.srv_cert` takes PEM blocks that begin with `-----BEGIN CERTIFICATE-----`"
     );
     assert_eq!(
         fault(".tls = { .srv_key = \"server.key\" }"),
-        "defconfig:1:22: .tls.srv_key: there is no PEM private key in it. \
+        "defconfig:1:22: .tls.srv_key: it contains no PEM private key. \
          `.tls.srv_key` takes PEM blocks that begin with `-----BEGIN PRIVATE KEY-----`"
     );
     assert_eq!(
@@ -103,7 +103,7 @@ fn faults_of_pem() {
     assert_eq!(
         fault(&format!(".tls.cli_key =\n{}", strings(&key.repeat(2)))),
         format!(
-            "defconfig:{}:2: .tls.cli_key: there is a second private key in it (block 2). \
+            "defconfig:{}:2: .tls.cli_key: it contains a second private key (block 2). \
              Keep the one that belongs to the certificate",
             2 + key.lines().count()
         )
@@ -235,14 +235,14 @@ fn faults_of_certificates_and_keys() {
     assert_eq!(
         message(server(&good, &format!("{key_pem}{rsa}"))),
         format!(
-            "defconfig:{line}:1: .tls.srv_key: private key 2: the DER of the key is broken. \
+            "defconfig:{line}:1: .tls.srv_key: private key 2: the DER of the key is malformed. \
              Create a new one: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
         )
     );
     assert_eq!(
         message(server(&good, &rsa_key(1024))),
         format!(
-            "defconfig:{line}:1: .tls.srv_key: RSA keys of 1024 bits are refused: 2048 to 4096 are good. \
+            "defconfig:{line}:1: .tls.srv_key: RSA keys of 1024 bits are not supported (2048 to 4096 are). \
              Create a new one: `openssl genpkey -algorithm RSA` makes one of 2048 bits"
         )
     );
@@ -257,7 +257,7 @@ fn faults_of_certificates_and_keys() {
     assert_eq!(
         message(server(&good, &rsa.replace("RSA", "EC"))),
         format!(
-            "defconfig:{line}:1: .tls.srv_key: the DER of the key is broken. \
+            "defconfig:{line}:1: .tls.srv_key: the DER of the key is malformed. \
              Create a new one: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
         )
     );
@@ -452,7 +452,7 @@ fn revocation_lists_are_read_and_checked() {
         (
             block("A!=="),
             format!(
-                "{}:3: .tls.crl: the base64 of the PEM block is broken (block 1). \
+                "{}:3: .tls.crl: the PEM block contains invalid base64 (block 1). \
                  Copy the PEM again, whole; as strings, each line ends in `\\n`",
                 line + 1
             ),
@@ -467,7 +467,7 @@ fn revocation_lists_are_read_and_checked() {
         (
             "none".into(),
             format!(
-                "{line}:13: .tls.crl: there is no PEM revocation list in it. \
+                "{line}:13: .tls.crl: it contains no PEM revocation list. \
                  `.tls.crl` takes PEM blocks that begin with `-----BEGIN X509 CRL-----`"
             ),
         ),

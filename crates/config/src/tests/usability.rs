@@ -31,7 +31,7 @@ fn openssl(arguments: &str) -> String {
 }
 
 #[test]
-fn cas_that_cannot_vouch_are_refused_with_the_reason() {
+fn unusable_cas_are_refused_with_the_reason() {
     let ca = |pem: &str| fault(&format!(".tls.ca_cert =\n{}", strings(pem)));
     let made = |change: fn(&mut CertificateParams)| ca(&issuer(change).pem());
     let start = "defconfig:1:5: .tls.ca_cert: certificate 1 cannot be used as a CA: ";
@@ -39,11 +39,11 @@ fn cas_that_cannot_vouch_are_refused_with_the_reason() {
         ("rsa:1024", "its key is RSA with 1024 bits (2048 to 4096 are supported)"),
         (
             "ec -pkeyopt ec_paramgen_curve:P-521",
-            "its key is of a kind that is not supported (P-256, P-384, Ed25519 and RSA are)",
+            "its key has an unsupported type (supported: P-256, P-384, Ed25519, RSA)",
         ),
         (
             "ed448",
-            "its key is of a kind that is not supported (P-256, P-384, Ed25519 and RSA are)",
+            "its key has an unsupported type (supported: P-256, P-384, Ed25519, RSA)",
         ),
     ] {
         let pem = openssl(&format!("req -x509 -nodes -keyout /dev/null -subj /CN=x -newkey {key}"));
@@ -63,7 +63,7 @@ fn cas_that_cannot_vouch_are_refused_with_the_reason() {
             extension.set_criticality(true);
             params.custom_extensions = vec![extension];
         }),
-        format!("{start}it has a critical extension that is not supported (1.2.3.4). Remove it")
+        format!("{start}it has an unsupported critical extension (1.2.3.4). Remove it")
     );
     assert_eq!(
         made(|params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]),
@@ -218,17 +218,17 @@ fn certificates_that_peers_refuse_are_a_warning() {
     for (text, message) in [
         (
             unknown,
-            ".tls.srv_cert: peers will refuse certificate 1: certificate has a critical extension that is not understood. \
+            ".tls.srv_cert: peers will refuse certificate 1: certificate has an unsupported critical extension. \
              Reissue it without that extension, or with it not critical",
         ),
         (
             leaf(std::slice::from_ref(&for_client), &[]),
-            ".tls.srv_cert: peers will refuse certificate 1: certificate is not for server authentication, but for client \
+            ".tls.srv_cert: peers will refuse certificate 1: certificate is for client authentication, not for server \
              authentication. Reissue it with extendedKeyUsage serverAuth, or without any",
         ),
         (
             client(leaf(std::slice::from_ref(&for_server), &[])),
-            ".tls.cli_cert: peers will refuse certificate 1: certificate is not for client authentication, but for server \
+            ".tls.cli_cert: peers will refuse certificate 1: certificate is for server authentication, not for client \
              authentication. Reissue it with extendedKeyUsage clientAuth, or without any",
         ),
         (

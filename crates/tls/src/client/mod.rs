@@ -23,7 +23,7 @@ use super::transcript::Transcript;
 use crate::crypto::kx::{Group, KeyPair, SharedSecret};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
-use crate::pki::verify::{PeerIdentity, Purpose, ServerName, Vouched, subject_of};
+use crate::pki::verify::{PeerIdentity, Purpose, ServerName, VerifiedChain, subject_of};
 
 /// A client's handshake.
 pub(crate) struct Handshake<'a> {
@@ -430,14 +430,14 @@ fn check_server<'a, 'c>(
     config: &ClientConfig<'a>,
     chain: &Chain<'c>,
     context: &mut Context<'_, '_>,
-) -> Result<(PeerIdentity, u64, Vouched<'a, 'c>), Error> {
+) -> Result<(PeerIdentity, u64, VerifiedChain<'a, 'c>), Error> {
     let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
     let purpose = Purpose::Server(config.name);
-    let vouched = config.trust.vouch(chain, purpose, config.preferences.clock)?;
-    context.info.root = Some(subject_of(vouched.root));
+    let verified = config.trust.verify_chain(chain, purpose, config.preferences.clock)?;
+    context.info.root = Some(subject_of(verified.root));
     let now = config.preferences.clock.now;
-    let expires = vouched.valid_until.min(now.saturating_add(MAX_TICKET_AGE.into()));
-    Ok((PeerIdentity::from_leaf(leaf)?, expires, vouched))
+    let expires = verified.valid_until.min(now.saturating_add(MAX_TICKET_AGE.into()));
+    Ok((PeerIdentity::from_leaf(leaf)?, expires, verified))
 }
 
 /// The server's certificate is good in every respect; `stapled`: by the word of an OCSP response as well.

@@ -11,7 +11,7 @@ use crate::msg::server_hello::ServerHello;
 use crate::msg::ticket::NewSessionTicket;
 use crate::msg::tls12::ServerKeyExchange;
 use crate::msg::{self, certificate, tls12};
-use crate::pki::staple::Question;
+use crate::pki::staple::StapleCheck;
 use crate::pki::verify::PeerIdentity;
 use crate::record::PendingKey;
 use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
@@ -54,7 +54,7 @@ enum State {
 struct ExpectServerKeyExchange {
     key: PeerKey,
     /// What is still to be asked about the certificate, as the server may send its status.
-    question: Option<Question>,
+    staple_check: Option<StapleCheck>,
 }
 
 /// The client with the server's share in hand.
@@ -154,7 +154,7 @@ impl Handshake {
         // The legal edges, all of them, and which messages have to end their record.
         match (&self.state, message.kind()) {
             (State::Certificate, HandshakeType::CERTIFICATE) => self.certificate(common, message, context)?,
-            (State::ServerKeyExchange(state), HandshakeType::CERTIFICATE_STATUS) if state.question.is_some() => {
+            (State::ServerKeyExchange(state), HandshakeType::CERTIFICATE_STATUS) if state.staple_check.is_some() => {
                 self.certificate_status(common, message, context)?;
             }
             (State::ServerKeyExchange(_), HandshakeType::SERVER_KEY_EXCHANGE) => {
@@ -193,20 +193,20 @@ impl Handshake {
     ) -> Result<(), Error> {
         let chain = certificate::parse_tls12(message.body())?;
         let config = &common.config;
-        let (identity, session_end, vouched) = check_server(config, &chain, context)?;
+        let (identity, session_end, verified) = check_server(config, &chain, context)?;
         let leaf = chain.first().ok_or(PeerMisbehaved::NoServerCertificate)?;
         let key = PeerKey::of(leaf)?;
         key.check_curve(config.preferences.groups)?;
         self.identity = Some(identity);
         self.session_end = session_end;
-        let question = if self.status {
-            Some(vouched.question()?)
+        let staple_check = if self.status {
+            Some(verified.staple_check()?)
         } else {
-            vouched.answered(None, config.trust, config.preferences.clock)?;
+            verified.check_staple(None, config.trust, config.preferences.clock)?;
             trusted(config, &identity, false, context);
             None
         };
-        self.state = State::ServerKeyExchange(ExpectServerKeyExchange { key, question });
+        self.state = State::ServerKeyExchange(ExpectServerKeyExchange { key, staple_check });
         common.transcript.add(message.whole);
         Ok(())
     }
@@ -236,12 +236,12 @@ impl Handshake {
         let State::ServerKeyExchange(state) = &mut self.state else {
             return Ok(());
         };
-        let (Some(question), Some(identity)) = (&state.question, &self.identity) else {
+        let (Some(staple_check), Some(identity)) = (&state.staple_check, &self.identity) else {
             return Ok(());
         };
-        question.answered(staple, config.trust, config.preferences.clock)?;
+        staple_check.check(staple, config.trust, config.preferences.clock)?;
         trusted(config, identity, staple.is_some(), context);
-        state.question = None;
+        state.staple_check = None;
         Ok(())
     }
 

@@ -188,8 +188,8 @@ impl Handshake {
     ) -> Result<(), Error> {
         let (chain, staple) = certificate::parse_tls13(message.body(), &[], cfg!(feature = "ocsp"))?;
         let config = &common.config;
-        let (identity, session_end, vouched) = check_server(config, &chain, context)?;
-        vouched.answered(staple, config.trust, config.preferences.clock)?;
+        let (identity, session_end, verified) = check_server(config, &chain, context)?;
+        verified.check_staple(staple, config.trust, config.preferences.clock)?;
         trusted(config, &identity, staple.is_some(), context);
         self.identity = Some(identity);
         self.session_end = session_end;

@@ -37,7 +37,7 @@ impl AeadAlgorithm {
         }
     }
 
-    /// How many full-size records one key may protect before it has to be replaced (RFC 8446 §5.5).
+    /// The number of full-size records that one key may protect (RFC 8446 §5.5).
     ///
     /// For AES-GCM the RFC gives 2^24.5; ChaCha20-Poly1305 is bounded only by the 64-bit sequence number.
     pub const fn record_limit(self) -> u64 {
@@ -111,7 +111,7 @@ impl AeadKey {
     /// Verifies `tag` over `aad` and `text`, in constant time, and decrypts `text` in place.
     ///
     /// # Errors
-    /// When the tag is not right. What `text` then holds is unspecified and must not be used.
+    /// When the tag is wrong. The content of `text` is then unspecified and must not be used.
     pub fn open(
         &self,
         nonce: &[u8; NONCE_LEN],

@@ -32,7 +32,7 @@ impl HashAlgorithm {
     }
 }
 
-/// A hash in the making. Cloning it forks it, as transcripts need.
+/// A running hash. Cloning it forks it, as transcripts need.
 #[derive(Clone)]
 pub enum Hasher {
     /// SHA-256.
@@ -50,7 +50,7 @@ impl Hasher {
         }
     }
 
-    /// Which function this is.
+    /// The hash function.
     pub fn algorithm(&self) -> HashAlgorithm {
         match self {
             Self::Sha256(_) => HashAlgorithm::Sha256,

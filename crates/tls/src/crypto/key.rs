@@ -1,4 +1,4 @@
-//! Private keys: read from DER, matched against certificates.
+//! Private keys: parsing from DER and matching with certificates.
 
 use core::fmt;
 
@@ -16,21 +16,21 @@ pub(crate) const SECP384R1: u16 = 24;
 
 /// id-ecPublicKey (RFC 5480 §2.1.1).
 pub(crate) const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-/// secp256r1, that is P-256 (RFC 5480 §2.1.1.1).
+/// secp256r1, that is, P-256 (RFC 5480 §2.1.1.1).
 pub(crate) const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-/// secp384r1, that is P-384 (RFC 5480 §2.1.1.1).
+/// secp384r1, that is, P-384 (RFC 5480 §2.1.1.1).
 pub(crate) const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 /// id-Ed25519 (RFC 8410 §3).
 pub(crate) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// rsaEncryption (RFC 8017 §A.1).
 pub(crate) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// The shortest RSA modulus that is good enough, in bits.
+/// The shortest accepted RSA modulus, in bits.
 pub const MIN_RSA_BITS: usize = 2048;
-/// The longest RSA modulus that the buffers are made for, in bits.
+/// The longest accepted RSA modulus, for which buffers are sized, in bits.
 pub const MAX_RSA_BITS: usize = 4096;
 
-/// Algorithms and curves that have a name here but no code (RFC 8017 §A.1, RFC 4055 §1.2, RFC 8410 §3, RFC 5480 §2.1.1.1).
+/// Algorithms and curves that are known but not supported (RFC 8017 §A.1, RFC 4055 §1.2, RFC 8410 §3, RFC 5480 §2.1.1.1).
 const UNSUPPORTED: [(ObjectIdentifier, &str); 8] = [
     (RSA, "RSA"),
     (ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10"), "RSA-PSS"),
@@ -54,7 +54,7 @@ pub enum SigningKey {
     #[cfg(feature = "ed25519")]
     Ed25519(ed25519_dalek::SigningKey),
     /// RSA of 2048 to 4096 bits. The only key that needs a heap. Its arithmetic is that of a release candidate
-    /// (`rsa` 0.10.0-rc): constant-time exponentiation, blinded, and checked against faults before it is given out.
+    /// (`rsa` 0.10.0-rc): constant-time exponentiation, blinded, and checked against faults before it is returned.
     #[cfg(feature = "rsa")]
     Rsa(rsa::RsaPrivateKey),
 }
@@ -87,14 +87,14 @@ impl SigningKey {
             }
             #[cfg(feature = "ed25519")]
             ED25519 => Err(KeyError::Malformed),
-            // RFC 8017 §A.1 wants NULL; some leave it out.
+            // RFC 8017 §A.1 requires NULL; some omit it.
             RSA if info.algorithm.parameters.is_none_or(|any| any.is_null()) => Self::rsa(key),
             RSA => Err(KeyError::Malformed),
             other => Err(unsupported(other, "this algorithm")),
         }
     }
 
-    /// Reads an `ECPrivateKey` (RFC 5915 §3). `curve` is what the PKCS#8 around it says; what is inside must agree.
+    /// Reads an `ECPrivateKey` (RFC 5915 §3). `curve` is the one in the PKCS#8 around it; the inner one must agree.
     fn ec(der: &[u8], curve: Option<ObjectIdentifier>) -> Result<Self, KeyError> {
         let key = EcPrivateKey::from_der(der).map_err(|_| KeyError::Malformed)?;
         let inner = key.parameters.and_then(EcParameters::named_curve);
@@ -150,7 +150,7 @@ impl SigningKey {
         Err(KeyError::Unsupported("RSA"))
     }
 
-    /// The kind of key: `ECDSA P-256`.
+    /// The type of the key: `ECDSA P-256`.
     pub fn algorithm(&self) -> &'static str {
         match self {
             Self::EcdsaP256(_) => "ECDSA P-256",
@@ -175,7 +175,7 @@ impl SigningKey {
     }
 
     /// Whether `spki_der`, the SubjectPublicKeyInfo of a certificate (RFC 5280 §4.1.2.7), holds the public half of
-    /// this key. Compressed points count as well (RFC 5480 §2.2).
+    /// this key. Compressed points are accepted (RFC 5480 §2.2).
     pub fn public_key_matches(&self, spki_der: &[u8]) -> bool {
         let Ok(spki) = SubjectPublicKeyInfoRef::from_der(spki_der) else {
             return false;
@@ -219,18 +219,18 @@ impl fmt::Debug for SigningKey {
 /// Why a private key cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyError {
-    /// The algorithm or curve named here is known but cannot be used yet.
+    /// This algorithm or curve is not supported.
     Unsupported(&'static str),
-    /// The key is encrypted with a passphrase, and there is nobody to type it.
+    /// The key is encrypted with a passphrase.
     Encrypted,
-    /// The PEM label is not that of a private key.
+    /// The PEM label is not a private key's.
     Label,
-    /// The DER is broken, or contradicts itself.
+    /// The DER is malformed or inconsistent.
     Malformed,
-    /// The number is not a private key of its curve, or the public key beside it is that of another; or the numbers of
-    /// an RSA key do not belong together.
+    /// The number is not a private key of its curve, the public key does not match it, or the numbers of an RSA key are
+    /// inconsistent.
     Invalid,
-    /// The modulus of this RSA key has so many bits: less than [`MIN_RSA_BITS`] or more than [`MAX_RSA_BITS`].
+    /// The RSA modulus has this many bits: less than [`MIN_RSA_BITS`] or more than [`MAX_RSA_BITS`].
     RsaSize(usize),
 }
 
@@ -241,12 +241,12 @@ impl fmt::Display for KeyError {
             Self::Unsupported(name) => write!(f, "{name} keys are not supported yet"),
             Self::Encrypted => f.write_str("the key is encrypted with a passphrase"),
             Self::Label => f.write_str("this is not a private key"),
-            Self::Malformed => f.write_str("the DER of the key is broken"),
-            Self::Invalid => f.write_str("the key is not valid on its curve, or its public half is that of another"),
+            Self::Malformed => f.write_str("the DER of the key is malformed"),
+            Self::Invalid => f.write_str("the key is not valid on its curve, or its public key does not match"),
             Self::RsaSize(bits) => {
                 write!(
                     f,
-                    "RSA keys of {bits} bits are refused: {MIN_RSA_BITS} to {MAX_RSA_BITS} are good"
+                    "RSA keys of {bits} bits are not supported ({MIN_RSA_BITS} to {MAX_RSA_BITS} are)"
                 )
             }
         }
@@ -255,7 +255,7 @@ impl fmt::Display for KeyError {
 
 impl core::error::Error for KeyError {}
 
-/// How many bits the big-endian number has.
+/// The number of bits of a big-endian number.
 #[cfg(feature = "rsa")]
 fn bit_length(number: &[u8]) -> usize {
     let number = without_zeros(number);
@@ -270,10 +270,10 @@ fn without_zeros(number: &[u8]) -> &[u8] {
     number.get(zeros..).unwrap_or_default()
 }
 
-/// What a key with spelled-out curve parameters is called.
+/// The name of a key with explicit curve parameters.
 const EXPLICIT_CURVE: &str = "explicit-curve";
 
-/// The error for `oid`, by name where it has one.
+/// The error for `oid`, with its name if it is known.
 fn unsupported(oid: ObjectIdentifier, otherwise: &'static str) -> KeyError {
     let known = UNSUPPORTED.iter().find(|(known, _)| *known == oid);
     KeyError::Unsupported(known.map_or(otherwise, |(_, name)| name))
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_key_matches_its_public_key_and_no_other() {
+    fn a_generated_key_matches_only_its_public_key() {
         let (one, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let key = SigningKey::from_der("PRIVATE KEY", one.serialized_der()).unwrap();
         assert!(key.public_key_matches(&one.subject_public_key_info()));
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_read() {
+    fn every_key_type_is_parsed() {
         for (kind, pair) in [
             ("ECDSA P-256", KeyPair::generate().unwrap()),
             ("ECDSA P-384", KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap()),
@@ -435,7 +435,7 @@ mod tests {
 
     #[cfg(feature = "rsa")]
     #[test]
-    fn rsa_keys_of_good_size_are_read() {
+    fn rsa_keys_of_supported_sizes_are_parsed() {
         use crate::support::{Dir, rsa_key};
         let dir = Dir::new();
         for bits in [2048, 4096] {
@@ -466,7 +466,7 @@ mod tests {
             assert_eq!(refusal, KeyError::RsaSize(bits));
             assert_eq!(
                 format!("{refusal}"),
-                format!("RSA keys of {bits} bits are refused: 2048 to 4096 are good")
+                format!("RSA keys of {bits} bits are not supported (2048 to 4096 are)")
             );
         }
         dir.openssl("genrsa -primes 3 -traditional -out key.pem 2048");
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_named() {
+    fn unsupported_keys_are_named() {
         let null = [5, 0];
         for (name, der) in [
             ("RSA-PSS", pkcs8(&UNSUPPORTED[1].0, &[], &[0x30, 0])),
@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_and_bad_numbers_are_refused() {
+    fn inconsistent_and_invalid_keys_are_refused() {
         let label = "EC PRIVATE KEY";
         assert_eq!(error(label, &sec1(&[0; 32], Some(&P256), None)), KeyError::Invalid);
         assert_eq!(error(label, &sec1(&[0xff; 32], Some(&P256), None)), KeyError::Invalid);

@@ -56,7 +56,7 @@ macro_rules! groups {
         }
 
         impl Group {
-            /// All of them, in the order that a side without another wish prefers.
+            /// All groups, in the default order of preference.
             pub const ALL: [Self; [$($(#[cfg($cfg)])? $id,)*].len()] = [$($(#[cfg($cfg)])? Self::$variant,)*];
 
             /// The group with an IANA number.
@@ -98,7 +98,7 @@ groups! {
 }
 
 impl Group {
-    /// Whether TLS 1.2 knows it, too.
+    /// Whether TLS 1.2 supports it too.
     pub const fn in_tls12(self) -> bool {
         match self {
             #[cfg(feature = "mlkem")]
@@ -145,7 +145,7 @@ impl core::fmt::Display for Group {
     }
 }
 
-/// An ephemeral private key that waits for the peer's answer; wiped when dropped.
+/// An ephemeral private key that awaits the peer's public value; wiped when dropped.
 pub struct KeyPair(Private);
 
 // Held inline: there is no heap. Each kind wipes itself.
@@ -186,7 +186,7 @@ impl KeyPair {
         }
     }
 
-    /// What goes to the peer.
+    /// The public value to send to the peer.
     pub fn public_value(&self) -> PublicValue {
         let mut public = PublicValue::empty();
         self.put_public_value(&mut public);
@@ -207,7 +207,7 @@ impl KeyPair {
         }
     }
 
-    /// Computes the shared secret from the peer's answer (RFC 8446 §7.4).
+    /// Computes the shared secret from the peer's public value (RFC 8446 §7.4).
     ///
     /// # Errors
     /// As those of [`Group::respond`].
@@ -261,7 +261,7 @@ fn uncompressed(peer: &[u8], length: usize) -> Result<(), CryptoError> {
     }
 }
 
-/// A public value, as it stands in a key share.
+/// A public value, encoded as in a key share.
 #[derive(Debug, Clone)]
 pub struct PublicValue {
     bytes: heapless::Vec<u8, MAX_PUBLIC>,
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn p256_takes_nothing_but_uncompressed_points_of_the_curve() {
+    fn p256_accepts_only_uncompressed_points_of_the_curve() {
         let point = unhex(P256_GI);
         let refused = |bytes: &[u8]| {
             let result = Group::Secp256r1.respond(bytes, &mut Script(unhex(P256_R)));
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn x25519_takes_32_bytes_and_no_other_number() {
+    fn x25519_takes_exactly_32_bytes() {
         for length in [0, 31, 33, 65] {
             let mut rng = Script(vec![9; 32]);
             assert_eq!(

@@ -1,7 +1,7 @@
-//! Where suites, groups and signature schemes meet RustCrypto.
+//! Suites, groups and signature schemes on RustCrypto's algorithms.
 //!
-//! The rest of the engine names algorithms by the enumerations of this room and never by a crate. Everything is
-//! chosen at run time, held inline, and wiped when dropped; nothing allocates, but RSA (feature `rsa`).
+//! The rest of the engine names algorithms by the enumerations of this module, never by a crate. Everything is chosen at
+//! run time, held inline, and wiped when dropped; nothing allocates, except RSA (feature `rsa`).
 
 pub mod aead;
 pub mod hash;
@@ -16,9 +16,9 @@ pub mod sign;
 pub mod suite;
 pub mod verify;
 
-/// Computes the table of P-256's base point (feature `tables`), which otherwise the first use does, with tens of kilobytes
-/// of stack: more than should be counted on inside a connection. To be called once at start, where the stack is still
-/// shallow. Without that feature there is nothing to compute.
+/// Computes the table of P-256's base point (feature `tables`). Otherwise the first use does, which takes tens of kilobytes
+/// of stack inside a connection. Call it once at start, where the stack is still shallow. Without that feature it does
+/// nothing.
 pub fn prepare() {
     #[cfg(feature = "tables")]
     {
@@ -29,7 +29,7 @@ pub fn prepare() {
 
 /// The bytes did not verify, or an input was outside what the algorithm is defined for.
 ///
-/// Says no more on purpose: which of an authenticated decryption's checks failed is nobody's business.
+/// It carries no details on purpose: a peer must not learn which check of an authenticated decryption failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CryptoError;
 

@@ -1,11 +1,11 @@
-//! RSA signatures, made and verified: the one algorithm here that needs a heap.
+//! RSA signatures: the only algorithm here that needs a heap.
 //!
 //! The arithmetic is that of the `rsa` crate, of which 0.10 is still a release candidate. It exponentiates in constant
-//! time, blinds with a random base, and checks each signature against the public key before it is given out.
+//! time, blinds with a random base, and checks each signature against the public key before it is returned.
 //!
 //! Heap, in bytes, as `tests/footprint` measures it: a key of 2048 bits keeps 3,272 and takes 4,912 to be read, a
-//! signature takes 6,464, a verification 6,763; with 4096 bits 6,344, 9,520, 12,864 and 13,419. All of it but the key is
-//! given back before the call returns, so that an arena holds the keys and one computation at a time.
+//! signature takes 6,464, a verification 6,763; with 4096 bits 6,344, 9,520, 12,864 and 13,419. All of it except the key is
+//! freed before the call returns, so that an arena holds the keys and one computation at a time.
 
 use rand_core::CryptoRng;
 use rsa::pkcs1::UintRef;
@@ -61,7 +61,7 @@ pub(super) fn sign_prehashed(
     Signature::from_slice(&signature).map_err(|_| CryptoError)
 }
 
-/// Verifies a signature over a message by its hash, likewise.
+/// Verifies a signature over a message by its hash: that of [`SignatureScheme::prehash`].
 pub(super) fn verify_prehashed(
     key: &[u8],
     scheme: SignatureScheme,
@@ -81,7 +81,7 @@ pub(super) fn verify_prehashed(
 }
 
 /// Verifies a signature with an RSA `scheme`. `key` is an `RSAPublicKey` (RFC 8017 §A.1.1) of 2048 to 4096 bits; the salt
-/// of PSS is as long as the hash, as TLS (RFC 8446 §4.2.3) and the identifiers of certificates want it.
+/// of PSS is as long as the hash, as TLS (RFC 8446 §4.2.3) and the identifiers in certificates require.
 pub(super) fn verify(key: &[u8], scheme: SignatureScheme, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
     use SignatureScheme::*;
     let key = public_key(key)?;
@@ -97,7 +97,7 @@ pub(super) fn verify(key: &[u8], scheme: SignatureScheme, message: &[u8], signat
     verdict.map_err(|_| CryptoError)
 }
 
-/// Reads a public key. Its sizes are looked at before anything is computed or allocated with it.
+/// Parses a public key. Its sizes are checked before anything is computed or allocated with it.
 fn public_key(der: &[u8]) -> Result<RsaPublicKey, CryptoError> {
     let key = rsa::pkcs1::RsaPublicKey::<UintRef<'_>>::from_der(der).map_err(|_| CryptoError)?;
     let (modulus, exponent) = (key.modulus.as_bytes(), key.public_exponent.as_bytes());

@@ -14,10 +14,10 @@ use crate::registry::ProtocolVersion;
 /// The longest signature of any [`SignatureScheme`], in bytes: RSA with 4096 bits.
 pub const MAX_SIGNATURE: usize = 512;
 
-/// A signature, as it stands in CertificateVerify.
+/// A signature, encoded as in CertificateVerify.
 pub type Signature = heapless::Vec<u8, MAX_SIGNATURE>;
 
-/// What a TLS 1.2 suite says of the server's signature (RFC 8422 §2).
+/// The server's signature algorithm in a TLS 1.2 suite (RFC 8422 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authentication {
     /// ECDSA or Ed25519.
@@ -45,7 +45,7 @@ macro_rules! schemes {
         }
 
         impl SignatureScheme {
-            /// All of them, in the order that we offer them.
+            /// All schemes, in the order in which they are offered.
             pub const ALL: [Self; [$($(#[cfg($cfg)])? $id,)*].len()] = [$($(#[cfg($cfg)])? Self::$variant,)*];
 
             /// The scheme with an IANA number.
@@ -70,7 +70,7 @@ macro_rules! schemes {
                 }
             }
 
-            /// Which suites of TLS 1.2 such a signature goes with (RFC 8422 §2, §5.10).
+            /// The TLS 1.2 suites that use such a signature (RFC 8422 §2, §5.10).
             pub const fn authentication(self) -> Authentication {
                 match self {
                     $($(#[cfg($cfg)])? Self::$variant => Authentication::$authentication,)*
@@ -128,7 +128,7 @@ schemes! {
 use SignatureScheme::*;
 
 impl SignatureScheme {
-    /// Whether it may be offered to a peer that chooses `highest` at most. In TLS 1.3 PKCS#1 v1.5 is for certificates;
+    /// Whether it may be offered when `highest` is the highest version. In TLS 1.3 PKCS#1 v1.5 is for certificates;
     /// but an ECDSA scheme would promise its curve.
     pub const fn may_be_offered(self, highest: ProtocolVersion) -> bool {
         !highest.is_tls13() || self.in_tls13() || !matches!(self.authentication(), Authentication::Ecdsa)
@@ -168,7 +168,7 @@ impl SigningKey {
         }
     }
 
-    /// Which suites of TLS 1.2 the key goes with (RFC 8422 §2, §5.10).
+    /// The TLS 1.2 suites that use the key (RFC 8422 §2, §5.10).
     pub fn authentication(&self) -> Authentication {
         match self {
             #[cfg(feature = "rsa")]
@@ -178,12 +178,12 @@ impl SigningKey {
     }
 
     /// Signs `message`. ECDSA is hedged: its nonce is derived from key and message (RFC 6979) with `rng` mixed in
-    /// (§3.6 there), so that neither a bad generator nor a fault that repeats a computation gives the key away.
-    /// RSA takes salt and blinding from `rng`, and checks the result before it is given out; it needs a heap for the
-    /// time of the call. Ed25519 uses no randomness.
+    /// (§3.6 there), so that neither a bad generator nor a fault that repeats a computation reveals the key.
+    /// RSA takes salt and blinding from `rng`, and checks the result before it is returned; it needs a heap during the
+    /// call. Ed25519 uses no randomness.
     ///
     /// # Errors
-    /// When `scheme` is none of [`SigningKey::schemes`] in TLS 1.2, or an RSA computation went wrong.
+    /// When `scheme` is not among [`SigningKey::schemes`] for TLS 1.2, or an RSA computation failed.
     pub fn sign(
         &self,
         scheme: SignatureScheme,
@@ -206,10 +206,10 @@ impl SigningKey {
         }
     }
 
-    /// As [`SigningKey::sign`], for a message of which only the hash is there: that of [`SignatureScheme::prehash`].
+    /// As [`SigningKey::sign`], for the hash of a message: that of [`SignatureScheme::prehash`].
     ///
     /// # Errors
-    /// As there, and when the scheme wants the message itself.
+    /// As there, and when the scheme needs the message itself.
     pub fn sign_prehashed(
         &self,
         scheme: SignatureScheme,
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verifier_that_judges_us_accepts_rfc_6979_a_2_5() {
+    fn the_verifier_accepts_rfc_6979_a_2_5() {
         let signature = unhex(
             "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716
              f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8",

@@ -22,7 +22,7 @@ macro_rules! suites {
         }
 
         impl CipherSuite {
-            /// All of them: TLS 1.3 first.
+            /// All suites, TLS 1.3 first.
             pub const ALL: [Self; [$($(#[cfg($cfg)])? $id,)*].len()] = [$($(#[cfg($cfg)])? Self::$variant,)*];
 
             /// The suite with an IANA number.
@@ -61,7 +61,7 @@ macro_rules! suites {
                 }
             }
 
-            /// What a TLS 1.2 suite says of the server's signature; `None` for a suite of TLS 1.3.
+            /// The server's signature algorithm in a TLS 1.2 suite; `None` for a suite of TLS 1.3.
             pub const fn authentication(self) -> Option<Authentication> {
                 match self {
                     $($(#[cfg($cfg)])? Self::$variant => $authentication,)*
@@ -98,13 +98,13 @@ suites! {
 const TLS13_SUITES: usize = 2 + cfg!(feature = "chacha") as usize;
 
 impl CipherSuite {
-    /// Those of TLS 1.3, in the order that a side without another wish prefers.
+    /// The suites of TLS 1.3, in the default order of preference.
     pub const TLS13: [Self; TLS13_SUITES] = *Self::ALL.first_chunk().unwrap();
 
-    /// Those of TLS 1.2, likewise.
+    /// The suites of TLS 1.2, in the default order of preference.
     pub const TLS12: [Self; Self::ALL.len() - TLS13_SUITES] = *Self::ALL.last_chunk().unwrap();
 
-    /// The version that the suite is for.
+    /// The protocol version of the suite.
     pub const fn version(self) -> ProtocolVersion {
         match self.authentication() {
             None => ProtocolVersion::TLS13,

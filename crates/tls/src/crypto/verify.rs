@@ -1,4 +1,4 @@
-//! Signatures of others, verified: those of handshakes and those of certificates.
+//! Verification of signatures in handshakes and certificates.
 
 use der::Decode as _;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
@@ -24,7 +24,7 @@ use crate::registry::ProtocolVersion;
 /// P-256 or P-384 (RFC 8422 §5.10). PKCS#1 v1.5 is refused in TLS 1.3.
 ///
 /// # Errors
-/// When the signature is wrong; when the key is malformed, of another kind than the scheme wants, or RSA of less than
+/// When the signature is wrong; when the key is malformed, does not fit the scheme, or is RSA of less than
 /// 2048 or more than 4096 bits; when the scheme is not for this version; and when that kind of key is not compiled in.
 pub fn verify(
     scheme: SignatureScheme,
@@ -37,10 +37,10 @@ pub fn verify(
     check.run(key, message, signature)
 }
 
-/// The same in TLS 1.2 for a message of which only the hash is there: that of [`SignatureScheme::prehash`].
+/// As [`verify`] in TLS 1.2, for the hash of a message: that of [`SignatureScheme::prehash`].
 ///
 /// # Errors
-/// As those of [`verify`], and when the scheme wants the message itself.
+/// As those of [`verify`], and when the scheme needs the message itself.
 pub fn verify_prehashed(
     scheme: SignatureScheme,
     spki: &[u8],
@@ -55,7 +55,7 @@ pub fn verify_prehashed(
     check.run_prehashed(key, hash, signature)
 }
 
-/// Whether a scheme is for the kind of key in `spki`, as [`verify`] sees it; RSA's size is not looked at.
+/// Whether a scheme fits the type of the key in `spki`, as in [`verify`]; RSA's size is not checked.
 pub fn fits(scheme: SignatureScheme, version: ProtocolVersion, spki: &[u8]) -> bool {
     choose(scheme, version, spki).is_ok()
 }
@@ -158,7 +158,7 @@ pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     &rsa(SignatureScheme::RsaPkcs1Sha384, alg_id::RSA_PKCS1_SHA384),
     #[cfg(feature = "rsa")]
     &rsa(SignatureScheme::RsaPkcs1Sha512, alg_id::RSA_PKCS1_SHA512),
-    // Without parameters, which is to be accepted as well (RFC 4055 §5).
+    // Without parameters, which must be accepted too (RFC 4055 §5).
     #[cfg(feature = "rsa")]
     &rsa(
         SignatureScheme::RsaPkcs1Sha256,
@@ -182,7 +182,7 @@ pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     &rsa(SignatureScheme::RsaPssRsaeSha512, alg_id::RSA_PSS_SHA512),
 ];
 
-/// What kind of key a SubjectPublicKeyInfo holds.
+/// The type of the key in a SubjectPublicKeyInfo.
 enum Key {
     P256,
     #[cfg(feature = "p384")]
@@ -228,7 +228,7 @@ impl Check {
         }
     }
 
-    /// The same with the hash of the message.
+    /// As above, with the hash of the message.
     fn run_prehashed(&self, key: &[u8], hash: &HashOutput, signature: &[u8]) -> Result<(), CryptoError> {
         match self {
             Self::P256(_) => verify_p256(key, hash.as_ref(), signature),
@@ -280,7 +280,7 @@ fn verify_ed25519(key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Cr
     key.verify_strict(message, &signature).map_err(|_| CryptoError)
 }
 
-/// A [`Check`], and the identifiers by which certificates ask for it.
+/// A [`Check`], and its identifiers in certificates.
 #[derive(Debug)]
 struct Algorithm {
     check: Check,

@@ -1,26 +1,26 @@
-//! Clients by name or by key: how they are written where they are allowed.
+//! Entries of the client allow-list: subjects and key hashes.
 
 use core::fmt;
 
 use super::text::Hex;
 
-/// The longest subject that can be allowed, in bytes: a longer one is cut where it is remembered, and could be taken for
+/// The longest subject that can be allowed, in bytes: a longer one is cut when it is stored, and could be mistaken for
 /// another.
 pub const MAX_ALLOWED_SUBJECT: usize = 93;
 
 /// The SHA-256 of a SubjectPublicKeyInfo.
 ///
-/// Displayed as `sha256:` and 64 hexadecimal digits; with a precision only so many of these, as in `{:.16}`. OpenSSL
-/// gives the same: `openssl x509 -noout -pubkey -in cert.pem | openssl pkey -pubin -outform DER | sha256sum`.
+/// Displayed as `sha256:` and 64 hexadecimal digits, or as many as the precision states (`{:.16}`). OpenSSL
+/// prints the same: `openssl x509 -noout -pubkey -in cert.pem | openssl pkey -pubin -outform DER | sha256sum`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyHash(pub [u8; 32]);
 
-/// How long a [`KeyHash`] is as text, in bytes.
+/// The length of a [`KeyHash`] as text, in bytes.
 pub const KEY_HASH_TEXT: usize = KEY_HASH_PREFIX.len() + 64;
-/// What it begins with.
+/// The prefix of a [`KeyHash`] as text.
 pub const KEY_HASH_PREFIX: &str = "sha256:";
 
-/// Whether an entry of a list of clients is for a key: it begins with [`KEY_HASH_PREFIX`], in letters of either case.
+/// Whether an entry of the allow-list is a key hash: it begins with [`KEY_HASH_PREFIX`], in either case.
 pub fn looks_like_key(entry: &str) -> bool {
     let prefix = entry.get(..KEY_HASH_PREFIX.len());
     prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(KEY_HASH_PREFIX))

@@ -1,4 +1,4 @@
-//! X.509 certificates (RFC 5280 §4): what one says. Nothing is verified here.
+//! Parsing of X.509 certificates (RFC 5280 §4), without verification.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -14,24 +14,24 @@ mod name;
 /// The most extensions of a certificate.
 pub const MAX_EXTENSIONS: usize = 32;
 
-/// A certificate, read from its DER. Borrows from it, and holds only what is well-formed.
+/// A certificate, parsed from its DER and borrowing from it.
 #[derive(Debug, Clone)]
 pub struct Certificate<'a> {
     /// 1, 2 or 3 (§4.1.2.1).
     pub version: u8,
     /// The serial number: the bytes of a big-endian two's complement number, at least one (§4.1.2.2).
     pub serial: &'a [u8],
-    /// Who has signed it.
+    /// The issuer.
     pub issuer: Name<'a>,
-    /// Whose it is.
+    /// The subject.
     pub subject: Name<'a>,
-    /// The first second of its life.
+    /// The first second of its validity.
     pub not_before: Date,
-    /// The last second of its life.
+    /// The last second of its validity.
     pub not_after: Date,
     /// The public key.
     pub public_key: PublicKey<'a>,
-    /// basicConstraints, if there are any (§4.2.1.9): whether it is a CA.
+    /// basicConstraints, if present (§4.2.1.9): whether it is a CA.
     pub ca: Option<bool>,
     /// pathLenConstraint of basicConstraints: how many intermediates may follow.
     pub path_length: Option<u32>,
@@ -105,13 +105,13 @@ impl<'a> Certificate<'a> {
         Ok(certificate)
     }
 
-    /// The subject's DNS names and IP addresses (subjectAltName, §4.2.1.6). Names of other kinds are left out.
+    /// The subject's DNS names and IP addresses (subjectAltName, §4.2.1.6). Other names are skipped.
     pub fn alternatives(&self) -> impl Iterator<Item = Alternative<'a>> {
         let mut reader = SliceReader::new(self.alternatives).ok();
         core::iter::from_fn(move || {
             let reader = reader.as_mut()?;
             while !reader.is_finished() {
-                // `read_extensions` has seen to it that this succeeds.
+                // `read_extensions` has checked that this succeeds.
                 if let Some(name) = Alternative::read(reader).ok()? {
                     return Some(name);
                 }
@@ -123,7 +123,7 @@ impl<'a> Certificate<'a> {
     /// The extensions (§4.2), in the order of the DER.
     pub(super) fn extensions(&self) -> impl Iterator<Item = Extension<'a>> {
         let mut reader = SliceReader::new(self.extensions).ok();
-        // `read_extensions` has seen to it that all of them can be read.
+        // `read_extensions` has checked that all of them can be parsed.
         core::iter::from_fn(move || {
             reader
                 .as_mut()
@@ -132,8 +132,8 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    /// Whether it may issue certificates by its basicConstraints. Versions 1 and 2 have none: a certificate of these is
-    /// that of a CA if the configuration says so, and only then (§6.1.4 k).
+    /// Whether its basicConstraints allow it to issue certificates. Versions 1 and 2 have none: such a certificate is a CA
+    /// only if it is configured as one (§6.1.4 k).
     pub fn is_ca(&self) -> bool {
         self.version < 3 || self.ca == Some(true)
     }
@@ -166,7 +166,7 @@ impl<'a> Certificate<'a> {
             .map(|extension| extension.value)
     }
 
-    /// Whether `now` is within its life.
+    /// Whether `now` is within its validity.
     pub fn is_valid_at(&self, now: Date) -> bool {
         (self.not_before..=self.not_after).contains(&now)
     }
@@ -195,7 +195,7 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// A point in time: seconds since 1970-01-01 00:00:00 UTC, without leap seconds. What is before that time counts as that.
+/// A point in time: seconds since 1970-01-01 00:00:00 UTC, without leap seconds. Earlier times count as 0.
 ///
 /// Displayed as `2024-02-01`, and in the alternate form (`{:#}`) as `2024-02-01 12:30:00 UTC`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,7 +221,7 @@ pub struct PublicKey<'a> {
     pub der: &'a [u8],
     /// The algorithm.
     pub algorithm: ObjectIdentifier,
-    /// The curve, or whatever identifier the algorithm has for a parameter.
+    /// The curve, or another identifier that is the algorithm's parameter.
     pub parameter: Option<ObjectIdentifier>,
     /// The key itself: the bits of subjectPublicKey.
     pub bits: &'a [u8],
@@ -243,17 +243,17 @@ impl<'a> PublicKey<'a> {
     }
 }
 
-/// One of the names that subjectAltName gives.
+/// A name in subjectAltName.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alternative<'a> {
-    /// A DNS name, perhaps with a wildcard. ASCII, but otherwise as it was written.
+    /// A DNS name, possibly with a wildcard. ASCII, otherwise unchanged.
     Dns(&'a str),
     /// An IP address.
     Ip(IpAddr),
 }
 
 impl<'a> Alternative<'a> {
-    /// Reads a GeneralName; `None` if it is of a kind that is not wanted here.
+    /// Reads a GeneralName; `None` if it is neither a DNS name nor an IP address.
     fn read(reader: &mut SliceReader<'a>) -> der::Result<Option<Self>> {
         let header = Header::decode(reader)?;
         let value = reader.read_slice(header.length())?;
@@ -288,12 +288,12 @@ impl<'a> Alternative<'a> {
     }
 }
 
-/// Why a certificate cannot be read.
+/// Why a certificate cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertError {
-    /// The DER of what is named here is broken.
+    /// The DER of the named element is malformed.
     Malformed(&'static str),
-    /// Outside and inside of the signature it names different algorithms (§4.1.1.2).
+    /// The signature algorithms inside and outside the signed part differ (§4.1.1.2).
     SignatureAlgorithms,
     /// An extension occurs twice (§4.2).
     RepeatedExtension,
@@ -301,7 +301,7 @@ pub enum CertError {
     TooManyExtensions,
     /// The name in this field has more than [`MAX_RDNS`] parts.
     TooManyRdns(&'static str),
-    /// It was valid before 1970, and rustls-webpki is to judge it.
+    /// Its validity begins before 1970, which rustls-webpki does not support.
     Before1970,
 }
 
@@ -309,12 +309,12 @@ impl fmt::Display for CertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(what) => write!(f, "malformed ({what})"),
-            Self::SignatureAlgorithms => f.write_str("it names two signature algorithms"),
-            Self::RepeatedExtension => f.write_str("it has an extension twice"),
+            Self::SignatureAlgorithms => f.write_str("it names two different signature algorithms"),
+            Self::RepeatedExtension => f.write_str("it has a duplicate extension"),
             Self::TooManyExtensions => write!(f, "it has more than {MAX_EXTENSIONS} extensions"),
             Self::TooManyRdns(field) => write!(f, "its {field} has more than {MAX_RDNS} parts"),
             Self::Before1970 => {
-                f.write_str("its validity begins before 1970, which is supported of configured CAs only")
+                f.write_str("its validity begins before 1970, which is supported only for configured CAs")
             }
         }
     }
@@ -331,7 +331,7 @@ pub(super) const SUBJECT_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap
 /// id-ce-authorityKeyIdentifier (§4.2.1.1).
 pub(super) const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 
-/// The issuer of a certificate as DER, without a look at the rest.
+/// The issuer of a certificate as DER; the rest is not parsed.
 pub(super) fn issuer(der: &[u8]) -> Option<&[u8]> {
     let (mut certificate, _) = outer(der).ok()?;
     let mut r = sequence(&mut certificate).ok()?;
@@ -343,7 +343,7 @@ pub(super) fn issuer(der: &[u8]) -> Option<&[u8]> {
     r.tlv_bytes().ok()
 }
 
-/// The subject of a certificate as DER, without a look at the rest: for the search in a large bundle.
+/// The subject of a certificate as DER; the rest is not parsed, for the search in a large bundle.
 pub(super) fn subject(der: &[u8]) -> Option<&[u8]> {
     let (mut certificate, _) = outer(der).ok()?;
     let mut r = sequence(&mut certificate).ok()?;
@@ -355,7 +355,7 @@ pub(super) fn subject(der: &[u8]) -> Option<&[u8]> {
     r.tlv_bytes().ok()
 }
 
-/// The content of the SEQUENCE at the front of `der`, and what comes after it.
+/// The content of the SEQUENCE at the front of `der`, and the bytes after it.
 pub(super) fn outer(der: &[u8]) -> der::Result<(SliceReader<'_>, &[u8])> {
     let mut reader = SliceReader::new(der)?;
     let content = sequence(&mut reader)?;
@@ -363,7 +363,7 @@ pub(super) fn outer(der: &[u8]) -> der::Result<(SliceReader<'_>, &[u8])> {
     Ok((content, rest))
 }
 
-/// What `reader` has not read yet.
+/// The unread rest of `reader`.
 pub(super) fn rest<'a>(reader: &SliceReader<'a>) -> der::Result<&'a [u8]> {
     let mut reader = reader.clone();
     reader.read_slice(reader.remaining_len())
@@ -465,7 +465,7 @@ pub(super) fn time(reader: &mut SliceReader<'_>) -> der::Result<Date> {
     }
     let [year, month, day, hour, minute, second] = fields;
     let year = u16::from(century) * 100 + u16::from(year);
-    // The calendar repeats itself after 400 years, and `DateTime` begins with 1970.
+    // The calendar repeats after 400 years, and `DateTime` begins in 1970.
     let later = if year < 1970 { year.saturating_add(2000) } else { year };
     let time = DateTime::new(later, month, day, hour, minute, second)?;
     Ok(Date(if year < 1970 { 0 } else { time.unix_duration().as_secs() }))
@@ -524,7 +524,7 @@ pub(super) fn key_id(value: &[u8]) -> Option<&[u8]> {
     rest(&context(&mut inner, false, 0).ok()??).ok()
 }
 
-/// Checks GeneralNames, and takes off the SEQUENCE around them.
+/// Checks GeneralNames and returns the content of their SEQUENCE.
 fn alternatives(der: &[u8]) -> der::Result<&[u8]> {
     let (mut inner, rest) = outer(der)?;
     SliceReader::new(rest)?.finish()?;

@@ -1,9 +1,9 @@
-//! Forms of names in nameConstraints (RFC 5280 §4.2.1.10) that are not supported.
+//! Unsupported name forms in nameConstraints (RFC 5280 §4.2.1.10).
 //!
-//! Of constraints webpki knows DNS names and IP addresses. A certificate with a name of any other form that is
-//! constrained is refused (§4.2.1.10: "the application MUST either process the constraint or reject the certificate"), and
-//! so is each one below a CA whose directory names are constrained, as every subject is one. Here this is found, so that
-//! the reason can be reported.
+//! webpki processes constraints on DNS names and IP addresses. A certificate with a name of any other constrained form is
+//! refused (§4.2.1.10: "the application MUST either process the constraint or reject the certificate"), and so is every
+//! certificate below a CA that constrains directory names, since every subject is one. This module finds such forms to
+//! report the reason.
 
 use der::{Decode as _, Header, Reader as _, SliceReader, Tag};
 
@@ -22,13 +22,13 @@ const FORMS: [&str; 9] = [
     "iPAddress",
     "registeredID",
 ];
-/// Those that webpki compares: dNSName and iPAddress.
+/// The forms that webpki compares: dNSName and iPAddress.
 const SUPPORTED: u16 = 1 << 2 | 1 << 7;
 /// The form of every subject.
 const DIRECTORY_NAME: u16 = 1 << 4;
 
-/// A form of name that `constraints`, the value of a nameConstraints extension, constrains and that one of the
-/// certificates `below` has, but that cannot be compared. Each name is read once, however many there are.
+/// A name form that `constraints`, the value of a nameConstraints extension, constrains and that one of the certificates
+/// `below` has, but that cannot be compared. Each name is read once.
 pub(super) fn unsupported_form(constraints: &[u8], below: &[&[u8]], work: &Work) -> Option<&'static str> {
     let constrained = constrained_forms(constraints, work) & !SUPPORTED;
     if constrained == 0 {
@@ -42,7 +42,7 @@ pub(super) fn unsupported_form(constraints: &[u8], below: &[&[u8]], work: &Work)
     FORMS.get(usize::try_from(number).ok()?).copied()
 }
 
-/// The forms that the subtrees of `constraints` are of, as a set of bits. What cannot be read is for webpki to refuse.
+/// The forms of the subtrees of `constraints`, as a bit set. webpki refuses what cannot be parsed.
 fn constrained_forms(constraints: &[u8], work: &Work) -> u16 {
     let mut forms = 0;
     let Ok((mut fields, _)) = outer(constraints) else {
@@ -76,7 +76,7 @@ fn given_forms(certificate: &Certificate<'_>, work: &Work) -> u16 {
     forms
 }
 
-/// Reads a GeneralName, and gives its form: the bit of its number.
+/// Reads a GeneralName and returns the bit of its form.
 fn form(reader: &mut SliceReader<'_>, work: &Work) -> Option<u16> {
     work.add_name();
     let header = Header::decode(reader).ok()?;

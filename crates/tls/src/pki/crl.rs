@@ -1,4 +1,4 @@
-//! Revocation lists (RFC 5280 §5), of version 1 as well as 2: what a list says, and whether it can be used.
+//! Parsing and checks of revocation lists, versions 1 and 2 (RFC 5280 §5).
 
 use core::fmt;
 
@@ -15,31 +15,31 @@ use super::text::Hex;
 use super::usage::Usage;
 use super::work::Work;
 
-/// How old a list may be that does not name the time of the next one, in days. RFC 5280 §5.1.2.5 wants nextUpdate;
-/// `openssl ca` can leave it out.
+/// The greatest age of a list without nextUpdate, in days. RFC 5280 §5.1.2.5 requires nextUpdate, but `openssl ca` can
+/// omit it.
 pub const MAX_AGE: u64 = 30;
 /// How far the clock of an issuer may be ahead of ours, in seconds: the tolerance for notBefore of certificates and for
 /// thisUpdate of revocation lists and OCSP responses. The ends, notAfter and nextUpdate, have none.
 pub const CLOCK_SKEW: u64 = 300;
 const DAY: u64 = 24 * 60 * 60;
 
-/// A revocation list, read from its DER.
+/// A revocation list, parsed from its DER.
 pub struct Crl<'a> {
     /// 1 or 2.
     pub version: u8,
-    /// Who has made it.
+    /// The issuer.
     pub issuer: Name<'a>,
-    /// When it was made.
+    /// thisUpdate.
     pub this_update: Date,
-    /// When the next one is due, if it says so: then this one is out of date.
+    /// nextUpdate, if present: the list expires then.
     pub next_update: Option<Date>,
-    /// Its number among the lists of its issuer, if it says so.
+    /// cRLNumber, if present.
     pub number: Option<CrlNumber<'a>>,
     /// The content of revokedCertificates.
     revoked: &'a [u8],
-    /// What makes it one that cannot be used, if something does.
+    /// Why it cannot be used, if so.
     pub unsupported: Option<Unsupported>,
-    /// The identifier of the key that has signed it, if it says so.
+    /// The identifier of the signing key, if present.
     authority_key_id: Option<&'a [u8]>,
     /// The value of issuingDistributionPoint: which of several lists of one CA it is (§5.2.5).
     distribution_point: Option<&'a [u8]>,
@@ -49,7 +49,7 @@ pub struct Crl<'a> {
 }
 
 impl<'a> Crl<'a> {
-    /// Reads a list; the entries in it are not looked at yet.
+    /// Parses a list, except for its entries.
     ///
     /// # Errors
     /// [`CertificateError::MalformedCrl`].
@@ -140,13 +140,13 @@ impl<'a> Crl<'a> {
         })
     }
 
-    /// Whether `ca` may have signed it: it has the name, and the key identifier where both give one (§5.2.1).
+    /// Whether `ca` may have signed it: the names match, and the key identifiers if both have one (§5.2.1).
     pub(super) fn may_be_by(&self, ca: &Certificate<'_>) -> bool {
         let ids = self.authority_key_id.zip(ca.subject_key_id());
         self.issuer == ca.subject && ids.is_none_or(|(wanted, given)| wanted == given)
     }
 
-    /// Whether it counts at `now`: it is of a supported kind and current. Its signature is [`Crl::check_signature`]'s.
+    /// Whether its type is supported and it is current at `now`. [`Crl::check_signature`] checks its signature.
     ///
     /// # Errors
     /// [`CertificateError::UnsupportedCrl`], [`CertificateError::CrlExpired`], [`CertificateError::CrlTooOld`],
@@ -168,8 +168,8 @@ impl<'a> Crl<'a> {
         }
     }
 
-    /// The last second at which [`Crl::check_current`] finds the same as at `now`, for a list that it does not refuse for
-    /// its age.
+    /// The last second at which [`Crl::check_current`] gives the same result as at `now`, for a list that it does not refuse
+    /// for its age.
     pub(super) fn unchanged_until(&self, now: u64) -> u64 {
         let Date(this_update) = self.this_update;
         let begins = this_update.saturating_sub(CLOCK_SKEW);
@@ -180,7 +180,7 @@ impl<'a> Crl<'a> {
         }
     }
 
-    /// The first second at which it no longer counts: nextUpdate, or after [`MAX_AGE`] days where it names none.
+    /// The first second at which it has expired: nextUpdate, or after [`MAX_AGE`] days if it has none.
     #[must_use]
     pub const fn expiry(&self) -> Date {
         match self.next_update {
@@ -189,7 +189,7 @@ impl<'a> Crl<'a> {
         }
     }
 
-    /// Whether `ca` has signed it, and may sign lists (§6.3.3 f, g).
+    /// Checks that `ca` signed it and may sign lists (§6.3.3 f, g).
     ///
     /// # Errors
     /// [`CertificateError::CrlBadSignature`], [`CertificateError::CrlUnsupportedSignature`],
@@ -203,14 +203,14 @@ impl<'a> Crl<'a> {
                 other => other,
             },
         )?;
-        // A certificate of version 1 or 2 has no basicConstraints; one of version 3 must be that of a CA.
+        // A certificate of version 1 or 2 has no basicConstraints; one of version 3 must be a CA's.
         if !ca.is_ca() || !Usage::of(ca)?.may_sign_crls() {
             return Err(CertificateError::CrlIssuerMayNotSign);
         }
         Ok(())
     }
 
-    /// Whether one of `cas`, in DER, has signed it; each is asked that may have. `None` if there is none of its name.
+    /// Checks that one of `cas`, in DER, signed it. `None` if none of them has its issuer's name.
     pub(super) fn check_signers<'c>(
         &self,
         cas: impl Iterator<Item = &'c [u8]>,
@@ -223,7 +223,7 @@ impl<'a> Crl<'a> {
                 false if self.issuer == ca.subject => Err(CertificateError::CrlBadSignature),
                 false => continue,
             };
-            // Of two CAs of one name, the one that has signed knows better what is wrong.
+            // Of two CAs with the same name, the error of the one that signed is the relevant one.
             match (found, verdict) {
                 (Ok(()), _) => return Some(Ok(())),
                 (Err(CertificateError::CrlBadSignature), Some(_)) => {}
@@ -242,8 +242,8 @@ impl<'a> Crl<'a> {
         self.find(&[]).map(|_| ())
     }
 
-    /// Whether both are of the same CA, and `other` came after this: by thisUpdate; and by the numbers, where both have one
-    /// and are of one series, which has one key and one distribution point (§5.2.3).
+    /// Whether both are from the same CA and `other` is newer: by thisUpdate, and by cRLNumber if both have one and belong
+    /// to the same series, which has one key and one distribution point (§5.2.3).
     pub fn is_older_than(&self, other: &Crl<'_>) -> bool {
         let ids = self.authority_key_id.zip(other.authority_key_id);
         let same_series =
@@ -253,14 +253,14 @@ impl<'a> Crl<'a> {
         self.issuer == other.issuer && older
     }
 
-    /// Whether the list is that of the issuer of `certificate`, and the certificate is on it.
+    /// Whether the list is from the issuer of `certificate` and contains it.
     #[cfg(feature = "ocsp")]
     pub(super) fn lists(&self, certificate: &Certificate<'_>) -> Result<bool, CertificateError> {
         let found = self.issuer == certificate.issuer && self.find(certificate.serial)?;
         Ok(found)
     }
 
-    /// Looks for a serial number; reads all entries, so that none may be malformed.
+    /// Looks for a serial number; reads all entries, so that a malformed one is always an error.
     pub(super) fn find(&self, wanted: &[u8]) -> Result<bool, CertificateError> {
         let malformed = |_| CertificateError::MalformedCrl;
         let mut reader = SliceReader::new(self.revoked).map_err(malformed)?;
@@ -271,7 +271,7 @@ impl<'a> Crl<'a> {
             let _revoked_at = time(&mut entry).map_err(malformed)?;
             if self.version == 2 && !entry.is_finished() {
                 let mut extensions = sequence(&mut entry).map_err(malformed)?;
-                // certificateIssuer, for one: then the entry is about somebody else's certificate (§5.3.3).
+                // For example certificateIssuer: the entry is then for another CA's certificate (§5.3.3).
                 if has_critical(&mut extensions).map_err(malformed)? {
                     return Err(CertificateError::UnsupportedCrl(Unsupported::CriticalEntry));
                 }
@@ -282,12 +282,11 @@ impl<'a> Crl<'a> {
     }
 }
 
-/// Checks a configured list, in DER, as handshakes will use it at `now` (seconds since 1970): kind, dates, entries, and
-/// the signature by one of the configured CAs `cas`, where one has the name of the list's issuer. A list does not need a
-/// cRLNumber.
+/// Checks a configured list, in DER, as handshakes will use it at `now` (seconds since 1970): type, dates, entries, and
+/// the signature if one of the configured CAs `cas` has the name of the list's issuer. A list does not need a cRLNumber.
 ///
 /// # Errors
-/// What makes it of no use.
+/// Why it cannot be used.
 pub fn check<'c>(der: &[u8], cas: impl Iterator<Item = &'c [u8]>, now: u64) -> Result<CrlIssuer, CertificateError> {
     let crl = Crl::from_der(der)?;
     crl.check_current(now)?;
@@ -298,27 +297,27 @@ pub fn check<'c>(der: &[u8], cas: impl Iterator<Item = &'c [u8]>, now: u64) -> R
     }
 }
 
-/// Who has made a configured list.
+/// The issuer of a configured list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrlIssuer {
-    /// One of the configured CAs, which has signed it.
+    /// A configured CA, which signed it.
     Configured,
-    /// None of these. It counts if peers send intermediates of that name; its signature is not verified before.
+    /// Another CA. The list is used if a peer sends an intermediate of that name; its signature is verified then.
     Unknown,
 }
 
-/// Why a list is of a kind that cannot be used.
+/// Why the type of a list is not supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsupported {
-    /// It has only the changes since another (RFC 5280 §5.2.4).
+    /// It contains only the changes since another list (RFC 5280 §5.2.4).
     Delta,
-    /// It is about certificates of other CAs as well (§5.2.5).
+    /// It covers certificates of other CAs too (§5.2.5).
     Indirect,
-    /// It is about revocations for some reasons only (§5.2.5).
+    /// It covers only some revocation reasons (§5.2.5).
     SomeReasons,
-    /// It is about attribute certificates (§5.2.5).
+    /// It covers attribute certificates (§5.2.5).
     AttributeCertificates,
-    /// It has a critical extension that is not understood (§5.2).
+    /// It has an unsupported critical extension (§5.2).
     CriticalExtension(ObjectIdentifier),
     /// One of its entries has a critical extension (§5.3).
     CriticalEntry,
@@ -329,16 +328,16 @@ impl fmt::Display for Unsupported {
         f.write_str(match self {
             Self::Delta => "delta CRL",
             Self::Indirect => "indirect CRL",
-            Self::SomeReasons => "CRL for some reasons only",
+            Self::SomeReasons => "CRL limited to some reasons",
             Self::AttributeCertificates => "CRL for attribute certificates",
             Self::CriticalExtension(oid) => return write!(f, "critical extension {oid}"),
-            Self::CriticalEntry => "critical extension of an entry",
+            Self::CriticalEntry => "critical extension in an entry",
         })
     }
 }
 
-/// What the value of an issuingDistributionPoint (§5.2.5) makes of a list. Where it is published says nothing, nor does it
-/// matter if it is about certificates of CAs alone, or of others: a certificate that is listed is revoked.
+/// The restriction that an issuingDistributionPoint (§5.2.5) places on a list. The place of publication does not matter,
+/// nor whether it covers only CA certificates or only others: a listed certificate is revoked.
 fn scope(der: &[u8]) -> der::Result<Option<Unsupported>> {
     let (mut fields, _) = outer(der)?;
     let _name = context(&mut fields, true, 0)?;
@@ -367,10 +366,10 @@ const ISSUING_DISTRIBUTION_POINT: ObjectIdentifier = ObjectIdentifier::new_unwra
 /// id-ce-cRLNumber.
 const CRL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.20");
 
-/// A CA counts its lists (RFC 5280 §5.2.3). Displayed in decimal, or if it is very long in hexadecimal with 0x in front.
+/// cRLNumber (RFC 5280 §5.2.3). Displayed in decimal, or in hexadecimal with a leading 0x if it is very long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CrlNumber<'a> {
-    /// Big-endian, without zeros in front.
+    /// Big-endian, without leading zeros.
     digits: &'a [u8],
 }
 

@@ -1,11 +1,11 @@
-//! Why a chain of certificates is refused.
+//! Reasons for refusing a certificate chain.
 
 use core::fmt;
 
 use super::anchor::AnchorFault;
 use super::cert::{CertError, Date};
 use super::crl::{MAX_AGE, Unsupported};
-use super::limits::{MAX_CHAIN, MAX_INTERMEDIATES, MAX_NAME_COMPARISONS, MAX_OF_ONE_NAME, MAX_SIGNATURES};
+use super::limits::{MAX_CHAIN, MAX_INTERMEDIATES, MAX_NAME_COMPARISONS, MAX_SAME_NAME, MAX_SIGNATURES};
 use super::signed::KeyFault;
 use super::text::Text;
 #[cfg(feature = "ocsp")]
@@ -14,26 +14,26 @@ pub use staple::StapleFault;
 #[cfg(feature = "ocsp")]
 mod staple;
 
-/// Why a chain of certificates is refused, with the facts that a person needs to put it right.
+/// Why a certificate chain is refused, with the facts needed to fix it.
 ///
 /// Points in time are seconds since 1970-01-01 00:00:00 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// The peer has sent no certificate.
+    /// The peer sent no certificate.
     EmptyChain,
-    /// No CA is configured, so nobody can vouch for anybody.
+    /// No CA is configured, so no chain can be verified.
     NoTrustAnchors,
     /// More CAs or revocation lists are configured than [`super::verify::MAX_ANCHORS`] or
     /// [`super::verify::MAX_CRLS`].
     TooManyConfigured,
     /// A configured CA certificate cannot be read.
     MalformedTrustAnchor,
-    /// The clock shows a time before the build: dates cannot be judged.
+    /// The clock is earlier than the build: validity dates cannot be checked.
     ClockWrong {
         /// What the clock shows.
         now: u64,
-        /// When the build was.
+        /// When this was built.
         floor: u64,
     },
     /// More certificates were sent than [`super::verify::MAX_CHAIN`].
@@ -41,98 +41,98 @@ pub enum CertificateError {
         /// How many.
         sent: usize,
     },
-    /// A certificate of the peer is no well-formed DER, or contradicts itself.
+    /// A certificate sent by the peer is not well-formed DER, or is inconsistent.
     Malformed(CertError),
     /// The peer's own certificate is X.509 version 1 (or 2), which has no extensions.
     V1Certificate {
         /// Whether pinned verification would tolerate it.
         pinned: bool,
     },
-    /// The peer's own certificate is that of a CA.
+    /// The peer's own certificate is a CA certificate.
     CaUsedAsEndEntity {
         /// Whether pinned verification would tolerate it.
         pinned: bool,
     },
-    /// A certificate has been issued by a configured CA that cannot be used ([`super::anchor::check`]).
+    /// A certificate was issued by a configured CA that cannot be used ([`super::anchor::check`]).
     UnusableAnchor {
         /// The subject of that CA.
         subject: Text,
         /// What is wrong with it.
         fault: AnchorFault,
     },
-    /// A certificate has been issued by one of X.509 version 1 (or 2), which has no basicConstraints (RFC 5280 §6.1.4 k).
+    /// The issuer's certificate is X.509 version 1 (or 2), which has no basicConstraints (RFC 5280 §6.1.4 k).
     V1Issuer {
         /// The subject of that issuer.
         subject: Text,
     },
-    /// No signature by the key of an issuer can be verified.
+    /// The issuer's key cannot verify signatures.
     IssuerKey {
         /// The subject of that issuer.
         subject: Text,
         /// What is wrong with its key.
         fault: KeyFault,
     },
-    /// No signature by the key in the peer's certificate can be verified.
+    /// The key in the peer's certificate cannot verify signatures.
     Key(KeyFault),
-    /// A certificate has been issued by one that is not that of a CA.
+    /// The issuer's certificate is not a CA certificate.
     NotACa {
         /// The subject of that issuer.
         subject: Text,
     },
-    /// A certificate has been issued by a CA whose key is not for that (keyUsage, RFC 5280 §6.1.4 n).
+    /// The issuer's key may not sign certificates (keyUsage, RFC 5280 §6.1.4 n).
     CaMayNotIssue {
         /// The subject of that CA.
         subject: Text,
     },
     /// A certificate has expired.
     Expired {
-        /// The last second of its life.
+        /// Its notAfter.
         not_after: u64,
         /// What the clock shows.
         now: u64,
     },
     /// A certificate is not valid yet.
     NotYetValid {
-        /// The first second of its life.
+        /// Its notBefore.
         not_before: u64,
         /// What the clock shows.
         now: u64,
     },
-    /// The chain ends with an issuer that is none of the configured CAs.
+    /// The chain ends with an issuer that is not a configured CA.
     UnknownIssuer {
         /// That issuer.
         issuer: Text,
     },
-    /// The signature on a certificate was not made by the key of its issuer, or the certificate was changed.
+    /// The certificate's signature does not verify with its issuer's key.
     BadSignature,
-    /// A certificate is signed with an algorithm, or a kind or size of key, that is not supported.
+    /// A certificate is signed with an unsupported algorithm, key type or key size.
     UnsupportedSignatureAlgorithm,
-    /// A certificate has a critical extension that is not understood, so it must be refused (RFC 5280 §4.2).
+    /// A certificate has an unsupported critical extension, so it must be refused (RFC 5280 §4.2).
     UnsupportedCriticalExtension,
     /// A certificate is for other purposes (extendedKeyUsage, RFC 5280 §4.2.1.12).
     WrongPurpose {
-        /// The purpose it is needed for.
+        /// The required purpose.
         wanted: &'static str,
-        /// Those it states.
+        /// The purposes that it lists.
         present: Text<80>,
     },
-    /// The certificate is good, but its subject is not among those who are let in ([`super::verify::Trust::with_allowed`]).
+    /// The certificate is valid, but the peer is not on the allow-list ([`super::verify::Trust::with_allowed`]).
     NotAllowed {
         /// Its subject.
         subject: Text,
     },
-    /// The key in the peer's certificate is not for signatures (keyUsage, RFC 8446 §4.4.2.2).
+    /// The key in the peer's certificate may not sign (keyUsage, RFC 8446 §4.4.2.2).
     KeyMayNotSign,
-    /// The certificate does not name the peer that was wanted.
+    /// The certificate does not contain the expected name.
     NotValidForName {
-        /// The name or address that was wanted.
+        /// The expected name or address.
         wanted: Text<40>,
-        /// Those that the certificate gives.
+        /// The names that the certificate contains; empty if it has no subjectAltName.
         present: Text<64>,
     },
-    /// A CA may not issue certificates with such a name (RFC 5280 §4.2.1.10).
+    /// A name is outside the issuer's name constraints (RFC 5280 §4.2.1.10).
     NameConstraintViolation,
-    /// A CA constrains names in a way that is not supported, so that every certificate with such names is refused.
+    /// A CA has unsupported name constraints, so every certificate with a name of that form is refused.
     UnsupportedNameConstraint {
         /// The subject of that CA.
         subject: Text,
@@ -148,37 +148,37 @@ pub enum CertificateError {
     },
     /// There are more intermediates than [`super::limits::MAX_INTERMEDIATES`].
     TooManyIntermediates,
-    /// There are more intermediates of one name than [`super::limits::MAX_OF_ONE_NAME`].
+    /// There are more intermediates with the same name than [`super::limits::MAX_SAME_NAME`].
     TooManyOfOneName {
         /// Their subject.
         subject: Text,
     },
-    /// More than [`MAX_SIGNATURES`] signatures would have to be verified.
+    /// Verification needs more than [`MAX_SIGNATURES`] signature checks.
     TooComplex,
-    /// More than [`MAX_NAME_COMPARISONS`] names would have to be compared with name constraints.
+    /// Name constraints need more than [`MAX_NAME_COMPARISONS`] comparisons.
     TooManyNameComparisons,
-    /// A certificate has been revoked by its issuer.
+    /// A certificate is revoked by its issuer's list.
     Revoked {
         /// Its serial number, in hexadecimal.
         serial: Text,
     },
-    /// A stapled OCSP response says that a certificate has been revoked.
+    /// A certificate is revoked according to a stapled OCSP response.
     #[cfg(feature = "ocsp")]
     RevokedByResponder {
         /// Its serial number, in hexadecimal.
         serial: Text,
         /// Since when.
         at: u64,
-        /// Why, where it is said (RFC 5280 §5.3.1).
+        /// Why, if the response states it (RFC 5280 §5.3.1).
         reason: Option<&'static str>,
     },
-    /// A stapled OCSP response cannot be relied on.
+    /// A stapled OCSP response is refused.
     #[cfg(feature = "ocsp")]
     Staple(StapleFault),
-    /// The server's certificate demands a stapled OCSP response (RFC 7633), and there is none.
+    /// The server's certificate requires a stapled OCSP response (RFC 7633), and there is none.
     #[cfg(feature = "ocsp")]
     NoStaple,
-    /// The issuer's revocation list is out of date, so nobody knows what has been revoked since.
+    /// The issuer's revocation list has expired, so later revocations are unknown.
     CrlExpired {
         /// When the next list was due.
         next_update: u64,
@@ -187,22 +187,22 @@ pub enum CertificateError {
     },
     /// A configured revocation list cannot be read.
     MalformedCrl,
-    /// A revocation list was not signed by the key of the issuer whose name it bears.
+    /// A revocation list was not signed by the issuer that it names.
     CrlBadSignature,
-    /// A revocation list is signed with an algorithm, or a kind or size of key, that is not supported.
+    /// A revocation list is signed with an unsupported algorithm, key type or key size.
     CrlUnsupportedSignature,
-    /// A revocation list is of a kind that is not supported.
+    /// The type of a revocation list is not supported.
     UnsupportedCrl(Unsupported),
-    /// A revocation list is not of today, but of later.
+    /// A revocation list is not valid yet.
     CrlNotYetValid {
-        /// When it was made, by its own word.
+        /// Its thisUpdate.
         this_update: u64,
         /// What the clock shows.
         now: u64,
     },
-    /// A revocation list does not name the time of the next one, and is older than [`super::crl::MAX_AGE`].
+    /// A revocation list has no nextUpdate and is older than [`super::crl::MAX_AGE`].
     CrlTooOld {
-        /// When it was made.
+        /// Its thisUpdate.
         this_update: u64,
         /// What the clock shows.
         now: u64,
@@ -220,14 +220,13 @@ impl fmt::Display for CertificateError {
             Self::MalformedTrustAnchor => f.write_str("a configured CA certificate is malformed"),
             Self::ClockWrong { now, floor } => write!(
                 f,
-                "the clock is wrong: it shows {}, before this build of {}, so dates cannot be judged",
+                "the clock is wrong: it shows {}, before this build of {}, so dates cannot be checked",
                 Date(*now),
                 Date(*floor)
             ),
-            Self::ChainTooLong { sent } => write!(
-                f,
-                "{sent} certificates were sent, and more than {MAX_CHAIN} are refused"
-            ),
+            Self::ChainTooLong { sent } => {
+                write!(f, "{sent} certificates were sent (at most {MAX_CHAIN} are accepted)")
+            }
             Self::Malformed(error @ CertError::Malformed(_)) => write!(f, "certificate {error}"),
             Self::Malformed(error) => write!(f, "certificate refused: {error}"),
             Self::V1Certificate { pinned } => write!(
@@ -238,12 +237,12 @@ impl fmt::Display for CertificateError {
             ),
             Self::CaUsedAsEndEntity { pinned } => write!(
                 f,
-                "certificate is that of a CA: reissue it with basicConstraints CA:FALSE{}",
+                "certificate is a CA certificate: reissue it with basicConstraints CA:FALSE{}",
                 or_pinned(*pinned)
             ),
             Self::UnusableAnchor { subject, fault } => write!(f, "configured CA cannot be used: {subject}: {fault}"),
             Self::V1Issuer { subject } => {
-                write!(f, "issuer is X.509 version 1, and so not a CA: {subject}")
+                write!(f, "issuer is X.509 version 1 and therefore not a CA: {subject}")
             }
             Self::IssuerKey { subject, fault } => write!(f, "issuer's key {fault}: {subject}"),
             Self::Key(fault) => write!(f, "certificate's key {fault}"),
@@ -255,32 +254,38 @@ impl fmt::Display for CertificateError {
                 )
             }
             Self::Expired { not_after, now } => {
-                let [not_after, now] = apart(*not_after, *now);
+                let [not_after, now] = moments(*not_after, *now);
                 write!(f, "certificate expired {not_after} (it is {now} now)")
             }
             Self::NotYetValid { not_before, now } => {
-                let [not_before, now] = apart(*not_before, *now);
+                let [not_before, now] = moments(*not_before, *now);
                 write!(f, "certificate not valid before {not_before} (it is {now} now)")
             }
             Self::UnknownIssuer { issuer } => write!(f, "issuer unknown: {issuer}"),
-            Self::BadSignature => f.write_str("certificate's signature is not that of its issuer"),
+            Self::BadSignature => f.write_str("certificate's signature is not its issuer's"),
             Self::UnsupportedSignatureAlgorithm => {
-                f.write_str("certificate is signed with an algorithm or key that is not supported")
+                f.write_str("certificate is signed with an unsupported algorithm or key")
             }
-            Self::UnsupportedCriticalExtension => {
-                f.write_str("certificate has a critical extension that is not understood")
-            }
+            Self::UnsupportedCriticalExtension => f.write_str("certificate has an unsupported critical extension"),
             Self::WrongPurpose { wanted, present } => {
-                write!(f, "certificate is not for {wanted}, but for {present}")
+                write!(f, "certificate is for {present}, not for {wanted}")
             }
             Self::NotAllowed { subject } => write!(f, "not on the list of allowed clients: {subject}"),
             Self::KeyMayNotSign => f.write_str("certificate's keyUsage does not include digitalSignature"),
-            Self::NotValidForName { wanted, present } => {
-                write!(f, "certificate is not for {wanted}, but for {present}")
+            Self::NotValidForName { wanted, present } if present.is_empty() => {
+                write!(
+                    f,
+                    "certificate does not match {wanted}: it has no subjectAltName (CN is ignored)"
+                )
             }
-            Self::NameConstraintViolation => f.write_str("certificate has a name that its issuer may not give"),
+            Self::NotValidForName { wanted, present } => {
+                write!(f, "certificate does not match {wanted}: it is for {present}")
+            }
+            Self::NameConstraintViolation => {
+                f.write_str("certificate has a name outside its issuer's name constraints")
+            }
             Self::UnsupportedNameConstraint { subject, form } => {
-                write!(f, "issuer constrains names ({form}), which is not supported: {subject}")
+                write!(f, "issuer has unsupported name constraints ({form}): {subject}")
             }
             Self::PathTooLong { subject, allowed } => write!(
                 f,
@@ -288,22 +293,21 @@ impl fmt::Display for CertificateError {
             ),
             Self::TooManyIntermediates => write!(
                 f,
-                "more than {MAX_INTERMEDIATES} intermediate certificates up to a configured CA"
+                "more than {MAX_INTERMEDIATES} intermediate certificates below a configured CA"
             ),
             Self::TooManyOfOneName { subject } => {
                 write!(
                     f,
-                    "more than {MAX_OF_ONE_NAME} intermediate certificates of one name: {subject}"
+                    "more than {MAX_SAME_NAME} intermediate certificates with the same name: {subject}"
                 )
             }
             Self::TooComplex => write!(
                 f,
                 "certificate takes more than {MAX_SIGNATURES} signature checks to verify"
             ),
-            Self::TooManyNameComparisons => write!(
-                f,
-                "name constraints take more than {MAX_NAME_COMPARISONS} comparisons with names"
-            ),
+            Self::TooManyNameComparisons => {
+                write!(f, "name constraints need more than {MAX_NAME_COMPARISONS} comparisons")
+            }
             Self::Revoked { serial } => write!(f, "certificate revoked: serial number {serial}"),
             #[cfg(feature = "ocsp")]
             Self::RevokedByResponder { serial, at, reason } => {
@@ -311,12 +315,12 @@ impl fmt::Display for CertificateError {
                 if let Some(reason) = reason {
                     write!(f, " ({reason})")?;
                 }
-                write!(f, ", says the stapled OCSP response: serial number {serial}")
+                write!(f, " according to the stapled OCSP response: serial number {serial}")
             }
             #[cfg(feature = "ocsp")]
             Self::Staple(fault) => write!(f, "stapled OCSP response refused: {fault}"),
             #[cfg(feature = "ocsp")]
-            Self::NoStaple => f.write_str("certificate demands a stapled OCSP response, and none came"),
+            Self::NoStaple => f.write_str("certificate requires a stapled OCSP response, but none was sent"),
             Self::CrlExpired { next_update, now } => {
                 write!(
                     f,
@@ -326,18 +330,18 @@ impl fmt::Display for CertificateError {
                 )
             }
             Self::MalformedCrl => f.write_str("a configured revocation list is malformed"),
-            Self::CrlBadSignature => f.write_str("revocation list's signature is not that of the issuer"),
+            Self::CrlBadSignature => f.write_str("revocation list's signature is not its issuer's"),
             Self::CrlUnsupportedSignature => {
-                f.write_str("revocation list is signed with an algorithm or key that is not supported")
+                f.write_str("revocation list is signed with an unsupported algorithm or key")
             }
-            Self::UnsupportedCrl(kind) => write!(f, "revocation list is of a kind that is not supported ({kind})"),
+            Self::UnsupportedCrl(kind) => write!(f, "revocation list type is not supported ({kind})"),
             Self::CrlNotYetValid { this_update, now } => {
-                let [this_update, now] = apart(*this_update, *now);
+                let [this_update, now] = moments(*this_update, *now);
                 write!(f, "revocation list not valid before {this_update} (it is {now} now)")
             }
             Self::CrlTooOld { this_update, now } => write!(
                 f,
-                "revocation list names no next update and is more than {MAX_AGE} days old: it is of {} (it is {} now)",
+                "revocation list has no nextUpdate and is more than {MAX_AGE} days old: issued {} (it is {} now)",
                 Date(*this_update),
                 Date(*now)
             ),
@@ -348,25 +352,25 @@ impl fmt::Display for CertificateError {
 
 impl core::error::Error for CertificateError {}
 
-/// The advice to choose pinned verification, where that helps.
+/// The advice to choose pinned verification, if that helps.
 const fn or_pinned(helps: bool) -> &'static str {
     if helps { ", or choose pinned verification" } else { "" }
 }
 
-/// Two times, with the time of day if they are of one day.
-fn apart(first: u64, second: u64) -> [Moment; 2] {
-    let of_one_day = first / 86_400 == second / 86_400;
-    [first, second].map(|time| Moment { time, of_one_day })
+/// Two times, with the time of day if they are on the same day.
+fn moments(first: u64, second: u64) -> [Moment; 2] {
+    let same_day = first / 86_400 == second / 86_400;
+    [first, second].map(|time| Moment { time, same_day })
 }
 
 struct Moment {
     time: u64,
-    of_one_day: bool,
+    same_day: bool,
 }
 
 impl core::fmt::Display for Moment {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self.of_one_day {
+        match self.same_day {
             true => write!(f, "{:#}", Date(self.time)),
             false => write!(f, "{}", Date(self.time)),
         }

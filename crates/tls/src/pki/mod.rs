@@ -1,4 +1,4 @@
-//! Certificates in, verdicts out: PEM, X.509, chains, names, dates, purposes, revocation.
+//! Certificate verification: PEM, X.509, chains, names, dates, purposes, revocation.
 
 pub mod allow;
 pub mod anchor;

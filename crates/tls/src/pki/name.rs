@@ -1,4 +1,4 @@
-//! The name of a peer, and whether a certificate gives it (RFC 9525, RFC 5280 §4.2.1.6).
+//! Peer names and their match with certificates (RFC 9525, RFC 5280 §4.2.1.6).
 
 use core::fmt::{self, Write as _};
 use core::net::IpAddr;
@@ -9,7 +9,7 @@ use super::cert::{Alternative, Certificate, SUBJECT_ALT_NAME};
 use super::error::CertificateError;
 use super::text::Text;
 
-/// Who a peer is expected to be.
+/// The expected name of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerName<'a> {
     /// A DNS name.
@@ -37,8 +37,8 @@ impl fmt::Display for ServerName<'_> {
     }
 }
 
-/// Whether `certificate` gives `name` in its subjectAltName, or as its common name if it has no subjectAltName.
-pub(super) fn gives(certificate: &Certificate<'_>, name: ServerName<'_>) -> bool {
+/// Whether `name` is in the subjectAltName of `certificate`, or is its common name if it has no subjectAltName.
+pub(super) fn matches_certificate(certificate: &Certificate<'_>, name: ServerName<'_>) -> bool {
     if has_alternatives(certificate) {
         certificate.alternatives().any(|alternative| match (alternative, name) {
             (Alternative::Dns(pattern), ServerName::Dns(name)) => matches(pattern, name),
@@ -53,13 +53,13 @@ pub(super) fn gives(certificate: &Certificate<'_>, name: ServerName<'_>) -> bool
     }
 }
 
-/// [`CertificateError::NotValidForName`]. `common_name` tells whether the common name would have counted.
+/// [`CertificateError::NotValidForName`]. `common_name` states whether a common name is accepted.
 pub(super) fn mismatch(certificate: &Certificate<'_>, name: ServerName<'_>, common_name: bool) -> CertificateError {
     let mut present = Text::new("");
     let mut separator = "";
     for alternative in certificate.alternatives() {
         let _ = match alternative {
-            // It is the kind that does not fit (RFC 9525 §6.2).
+            // An IP address in a dNSName does not match (RFC 9525 §6.2).
             Alternative::Dns(name) if name.parse::<IpAddr>().is_ok() => {
                 write!(present, "{separator}{name} as a DNS name")
             }
@@ -70,9 +70,9 @@ pub(super) fn mismatch(certificate: &Certificate<'_>, name: ServerName<'_>, comm
     }
     if present.is_empty() {
         present = match certificate.subject.common_name() {
-            Some(common) if common_name && !has_alternatives(certificate) => Text::of(format_args!("CN={common}")),
-            Some(common) => Text::of(format_args!("nobody (needs subjectAltName, not CN={common})")),
-            None => Text::new("nobody (needs subjectAltName)"),
+            _ if has_alternatives(certificate) => Text::new("no DNS name or IP address"),
+            Some(common) if common_name => Text::of(format_args!("CN={common}")),
+            _ => present,
         };
     }
     CertificateError::NotValidForName {
@@ -81,8 +81,8 @@ pub(super) fn mismatch(certificate: &Certificate<'_>, name: ServerName<'_>, comm
     }
 }
 
-/// The subject of a certificate for people to read, or its first alternative name if it is empty. No such name passes for
-/// a subject: one with a `=` is none of a host.
+/// The subject of a certificate as text, or its first alternative name if the subject is empty. An alternative name with
+/// a `=` is skipped, since it could be mistaken for a subject.
 pub(super) fn subject(certificate: &Certificate<'_>) -> Text {
     match certificate.alternatives().next() {
         Some(Alternative::Dns(name)) if certificate.subject.is_empty() && !name.contains('=') => Text::new(name),
@@ -97,8 +97,8 @@ fn has_alternatives(certificate: &Certificate<'_>) -> bool {
         .any(|extension| extension.oid == SUBJECT_ALT_NAME)
 }
 
-/// Whether `name` is the DNS name `pattern`, or one label below it where that begins with `*.` (RFC 9525 §6.3). At least
-/// two labels must follow the asterisk. A dot at the end of `name` changes nothing.
+/// Whether `name` is the DNS name `pattern`, or one label below it if that begins with `*.` (RFC 9525 §6.3). At least
+/// two labels must follow the asterisk. A trailing dot of `name` is ignored.
 fn matches(pattern: &str, name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.is_empty() {

@@ -1,25 +1,26 @@
-//! What stands for the checks of stapled OCSP responses without the feature `ocsp`: none is asked for, and none comes.
+//! Stand-in for the checks of stapled OCSP responses, without the feature `ocsp`.
 //!
-//! A certificate that demands one is good without: the demand is on clients that ask (RFC 7633 §4.2.3.1).
+//! No response is requested and none is received. A certificate that requires one is accepted without it: the requirement
+//! is on clients that request a response (RFC 7633 §4.2.3.1).
 
 use super::error::CertificateError;
-use super::verify::{Clock, Trust, Vouched};
+use super::verify::{Clock, Trust, VerifiedChain};
 
-/// Nothing to ask about a certificate.
-pub(crate) struct Question;
+/// A check that always passes.
+pub(crate) struct StapleCheck;
 
-impl Question {
-    pub(crate) fn answered(&self, _: Option<&[u8]>, _: &Trust<'_>, _: Clock) -> Result<(), CertificateError> {
+impl StapleCheck {
+    pub(crate) fn check(&self, _: Option<&[u8]>, _: &Trust<'_>, _: Clock) -> Result<(), CertificateError> {
         Ok(())
     }
 }
 
-impl Vouched<'_, '_> {
-    pub(crate) fn question(&self) -> Result<Question, CertificateError> {
-        Ok(Question)
+impl VerifiedChain<'_, '_> {
+    pub(crate) fn staple_check(&self) -> Result<StapleCheck, CertificateError> {
+        Ok(StapleCheck)
     }
 
-    pub(crate) fn answered(&self, _: Option<&[u8]>, _: &Trust<'_>, _: Clock) -> Result<(), CertificateError> {
+    pub(crate) fn check_staple(&self, _: Option<&[u8]>, _: &Trust<'_>, _: Clock) -> Result<(), CertificateError> {
         Ok(())
     }
 }

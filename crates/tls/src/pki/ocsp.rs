@@ -1,4 +1,4 @@
-//! OCSP responses: what one says (RFC 6960 §4.2). Nothing is verified here.
+//! Parsing of OCSP responses (RFC 6960 §4.2), without verification.
 
 use der::asn1::{GeneralizedTime, ObjectIdentifier};
 use der::{Decode as _, Header, Reader as _, SliceReader, Tag};
@@ -6,7 +6,7 @@ use der::{Decode as _, Header, Reader as _, SliceReader, Tag};
 use super::cert::{Name, algorithm, context, has_critical, octet_string, octets, outer, rest, sequence, serial};
 use super::error::StapleFault;
 
-/// The most certificates in a response that are looked at.
+/// The most certificates of a response that are read.
 pub(super) const MAX_RESPONDER_CERTIFICATES: usize = 4;
 
 /// id-pkix-ocsp-basic (§4.2.1).
@@ -15,9 +15,9 @@ const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1
 /// A BasicOCSPResponse, read from the DER of an OCSPResponse that is successful. All of it is well-formed but the
 /// certificates.
 pub(super) struct Response<'a> {
-    /// Who has signed it, by its own word.
+    /// The responder that it names as its signer.
     pub(super) responder: Responder<'a>,
-    /// Whether it has a critical extension, none of which is understood here.
+    /// Whether it has a critical extension; none is supported.
     pub(super) critical: bool,
     /// The signed part, as DER.
     pub(super) tbs: &'a [u8],
@@ -37,7 +37,7 @@ pub(super) enum Responder<'a> {
     Key(&'a [u8]),
 }
 
-/// SingleResponse: what is said of one certificate.
+/// SingleResponse: the status of one certificate.
 pub(super) struct Answer<'a> {
     /// The function of the two hashes.
     pub(super) algorithm: ObjectIdentifier,
@@ -48,11 +48,11 @@ pub(super) struct Answer<'a> {
     /// As [`super::cert::Certificate::serial`].
     pub(super) serial: &'a [u8],
     pub(super) status: Status,
-    /// When this was true, in seconds since 1970.
+    /// thisUpdate, in seconds since 1970.
     pub(super) this_update: u64,
-    /// When there will be news at the latest.
+    /// nextUpdate, in seconds since 1970.
     pub(super) next_update: Option<u64>,
-    /// Whether it has a critical extension, none of which is understood here.
+    /// Whether it has a critical extension; none is supported.
     pub(super) critical: bool,
 }
 
@@ -63,7 +63,7 @@ pub(super) enum Status {
     Revoked {
         /// In seconds since 1970.
         at: u64,
-        /// By its name in RFC 5280 §5.3.1, where one is given.
+        /// Its name in RFC 5280 §5.3.1, if the response states one.
         reason: Option<&'static str>,
     },
     /// The responder does not know the certificate.
@@ -71,7 +71,7 @@ pub(super) enum Status {
 }
 
 impl<'a> Response<'a> {
-    /// Reads an OCSPResponse. `der` must hold it and nothing else.
+    /// Parses an OCSPResponse. `der` must contain nothing else.
     pub(super) fn from_der(der: &'a [u8]) -> Result<Self, StapleFault> {
         let malformed = |what| move |_: der::Error| StapleFault::Malformed(what);
         let (mut r, trailing) = outer(der).map_err(malformed("not a DER SEQUENCE"))?;
@@ -137,7 +137,7 @@ impl<'a> Response<'a> {
         })
     }
 
-    /// What it says of each certificate.
+    /// The status of each certificate.
     pub(super) fn answers(&self) -> impl Iterator<Item = Result<Answer<'a>, StapleFault>> {
         let mut reader = SliceReader::new(self.answers).ok();
         core::iter::from_fn(move || {
@@ -150,7 +150,7 @@ impl<'a> Response<'a> {
         })
     }
 
-    /// The first [`MAX_RESPONDER_CERTIFICATES`] certificates that came along, in DER, as they are.
+    /// The first [`MAX_RESPONDER_CERTIFICATES`] certificates in it, in DER, unchecked.
     pub(super) fn certificates(&self) -> impl Iterator<Item = &'a [u8]> {
         let mut reader = SliceReader::new(self.certificates).ok();
         core::iter::from_fn(move || reader.as_mut()?.tlv_bytes().ok()).take(MAX_RESPONDER_CERTIFICATES)
@@ -229,7 +229,7 @@ impl Status {
     }
 }
 
-/// Takes ResponseBytes apart: its kind, and what is in it.
+/// Parses ResponseBytes into its type and content.
 fn response_bytes<'a>(mut response: SliceReader<'a>) -> der::Result<(ObjectIdentifier, &'a [u8])> {
     let mut wrapper = context(&mut response, true, 0)?.ok_or_else(|| Tag::Sequence.value_error())?;
     response.finish()?;
@@ -265,7 +265,7 @@ fn time(reader: &mut SliceReader<'_>) -> der::Result<u64> {
     Ok(GeneralizedTime::decode(reader)?.to_unix_duration().as_secs())
 }
 
-/// CRLReason (RFC 5280 §5.3.1); "unspecified" says nothing.
+/// CRLReason (RFC 5280 §5.3.1); `None` for "unspecified".
 fn reason_name(reason: u8) -> Option<&'static str> {
     Some(match reason {
         1 => "keyCompromise",

@@ -1,4 +1,4 @@
-//! Certificates of our own, checked as a peer does that verifies as this program does.
+//! Checks of the machine's own certificates, as a peer would make them.
 
 use der::asn1::ObjectIdentifier;
 
@@ -9,17 +9,17 @@ use super::text::Text;
 use super::usage::{CLIENT, SERVER, Usage};
 use super::work::Work;
 
-/// For what a certificate of our own is shown.
+/// The peer to which an own certificate is presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// To clients.
+    /// Clients.
     Server,
-    /// To servers that ask for one.
+    /// Servers that request one.
     Client,
 }
 
-/// Checks the extensions of a leaf: its purposes (RFC 5280 §4.2.1.12), that its key may sign handshakes (§4.2.1.3,
-/// RFC 8446 §4.4.2.2), and that the critical ones are understood (RFC 5280 §4.2).
+/// Checks the extensions of a leaf: purposes (RFC 5280 §4.2.1.12), that its key may sign handshakes (§4.2.1.3,
+/// RFC 8446 §4.4.2.2), and that critical extensions are supported (RFC 5280 §4.2).
 ///
 /// # Errors
 /// [`CertificateError::WrongPurpose`], [`CertificateError::KeyMayNotSign`],
@@ -42,7 +42,7 @@ pub fn check_leaf(leaf: &Certificate<'_>, role: Role) -> Result<(), CertificateE
     }
 }
 
-/// Checks that `issuer` has signed `certificate` and is a CA that may do so, with `below` intermediates between it and the
+/// Checks that `issuer` signed `certificate` and is a CA that may do so, with `below` intermediates between it and the
 /// leaf (RFC 5280 §4.2.1.9, §6.1.4 k to n). Names are not compared.
 ///
 /// # Errors
@@ -77,8 +77,8 @@ pub fn check_link(
     }
 }
 
-/// The hash of a certificate's signature, if it is one that peers no longer accept (RFC 9155, RFC 8446 §4.2.3). The
-/// signature of a certificate that names itself as its issuer is of no account.
+/// The hash of a certificate's signature, if peers no longer accept it (RFC 9155, RFC 8446 §4.2.3). The signature of a
+/// self-issued certificate is ignored.
 pub fn weak_hash(certificate: &Certificate<'_>) -> Option<&'static str> {
     if certificate.issuer == certificate.subject {
         return None;

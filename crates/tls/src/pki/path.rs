@@ -1,61 +1,60 @@
 //! The search for a path from the peer's certificate to a configured CA (RFC 5280 §6, RFC 4158).
 //!
-//! A peer chooses what it sends, and each certificate might have issued each other one: a search without bounds takes
-//! exponential time. This one goes from the leaf upwards, by the name of the issuer and the key identifier where both
-//! certificates give one, and verifies each signature before it goes on from there, within the bounds of
-//! [`super::limits`].
+//! A peer chooses what it sends, and any certificate might have issued any other, so an unbounded search takes
+//! exponential time. This one goes from the leaf upwards, by the name of the issuer and the key identifier if both
+//! certificates have one, and verifies each signature before it continues, within the bounds of [`super::limits`].
 
 use super::anchor::{self, Anchor, AnchorFault};
 use super::cert::{Certificate, subject};
 use super::error::CertificateError;
-use super::limits::{MAX_ANCHORS, MAX_CHAIN, MAX_INTERMEDIATES, MAX_OF_ONE_NAME, MAX_ROOTS};
+use super::limits::{MAX_ANCHORS, MAX_CHAIN, MAX_INTERMEDIATES, MAX_ROOTS, MAX_SAME_NAME};
 use super::signed;
 use super::text::Text;
 use super::usage::Usage;
 use super::verify::Trust;
 use super::work::Work;
 
-/// The most CAs that there are to choose from.
+/// The most CAs to choose from.
 const MAX_CAS: usize = MAX_ANCHORS + MAX_ROOTS;
-/// The most certificates of a path but the CA.
+/// The most certificates in a path, without the CA.
 const MAX_PATH: usize = MAX_INTERMEDIATES + 1;
 
-/// A path whose signatures are good: the leaf, its intermediates from the leaf upwards, and the CA; in DER.
+/// A path with verified signatures: the leaf, its intermediates from the leaf upwards, and the CA; in DER.
 pub(super) struct Path<'t, 'c> {
     pub(super) certificates: heapless::Vec<&'c [u8], MAX_PATH>,
     pub(super) anchor: &'t [u8],
 }
 
-/// A search in progress: asked again, it goes on to the next path.
+/// A search in progress; each call of [`Search::next`] continues it.
 pub(super) struct Search<'t, 'c, 'w> {
     sent: &'w [&'c [u8]],
     cas: heapless::Vec<&'t [u8], MAX_CAS>,
     /// The path so far.
     steps: heapless::Vec<Step, MAX_PATH>,
-    /// The most telling of the reasons why there is no (other) path.
+    /// The most specific reason why there is no (other) path.
     refusal: (Weight, CertificateError),
     work: &'w Work,
 }
 
-/// A certificate of the path, and how far the search for its issuer has come.
+/// A certificate of the path, and the state of the search for its issuer.
 #[derive(Clone, Copy)]
 struct Step {
-    /// Which of those that the peer has sent.
+    /// Its index among the certificates sent.
     at: usize,
-    /// The next candidate: first the CAs, then what was sent.
+    /// The next candidate: first the CAs, then the certificates sent.
     next: usize,
 }
 
-/// How much a reason tells: the greater one is reported.
+/// How specific a reason is: the greatest one is reported.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
-    /// Nothing has the name of the issuer, so many steps above the leaf.
+    /// No certificate has the name of the issuer, this many steps above the leaf.
     Unknown(usize),
-    /// Something has, but has not issued it or may not.
+    /// A candidate has the name, but did not issue the certificate or may not.
     Candidate,
-    /// Something may have, but there is no room for it in the path.
+    /// A candidate may be the issuer, but the path would exceed a limit.
     Limit,
-    /// The path was complete, and refused.
+    /// The path was complete, but refused.
     Path,
 }
 
@@ -76,8 +75,8 @@ impl<'t, 'c, 'w> Search<'t, 'c, 'w> {
     /// The next path.
     ///
     /// # Errors
-    /// When there is none, the most telling reason; or [`CertificateError::TooComplex`].
-    #[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
+    /// If there is none, the most specific reason; or [`CertificateError::TooComplex`].
+    #[inline(never)] // keeps its stack frame out of webpki's callers; webpki needs the most stack
     pub(super) fn next(&mut self) -> Result<Path<'t, 'c>, CertificateError> {
         while let Some(step) = self.steps.last().copied() {
             let der = self.sent.get(step.at).copied().unwrap_or_default();
@@ -99,7 +98,7 @@ impl<'t, 'c, 'w> Search<'t, 'c, 'w> {
                     });
                 }
                 Climb::Step(at) => {
-                    let _ = self.steps.push(Step { at, next: 0 }); // `may_follow` has seen to the room
+                    let _ = self.steps.push(Step { at, next: 0 }); // `check_intermediate` has checked the room
                 }
                 Climb::Nowhere => {
                     self.steps.pop();
@@ -109,7 +108,7 @@ impl<'t, 'c, 'w> Search<'t, 'c, 'w> {
         Err(self.refusal.1)
     }
 
-    /// Takes note that the path that was found is refused.
+    /// Records why the path last returned is refused.
     pub(super) fn refuse_path(&mut self, error: CertificateError) {
         self.refuse(Weight::Path, error);
     }
@@ -147,7 +146,7 @@ impl<'t, 'c, 'w> Search<'t, 'c, 'w> {
                 (Ok(()), Some(anchor)) => return Ok(Climb::Anchor(anchor)),
                 (Ok(()), None) => return Ok(Climb::Step(at)),
                 (Err(CertificateError::TooComplex), _) => return Err(CertificateError::TooComplex),
-                // It is in the path already.
+                // The candidate is already in the path.
                 (Err(CertificateError::UnknownIssuer { .. }), _) => {}
                 (
                     Err(error @ (CertificateError::TooManyIntermediates | CertificateError::TooManyOfOneName { .. })),
@@ -175,7 +174,7 @@ impl<'t, 'c, 'w> Search<'t, 'c, 'w> {
         })
     }
 
-    /// Whether a certificate of the peer's may issue the one of the last step, and has a place in the path.
+    /// Whether a certificate sent by the peer may issue the one of the last step, and fits into the path.
     fn check_intermediate(&self, at: usize, issuer: &Certificate<'_>) -> Result<(), CertificateError> {
         let mut namesakes = 0;
         for step in self.steps.iter().filter(|step| step.at > 0) {
@@ -210,7 +209,7 @@ impl<'t, 'c, 'w> Search<'t, 'c, 'w> {
                 fault,
             });
         }
-        if namesakes >= MAX_OF_ONE_NAME {
+        if namesakes >= MAX_SAME_NAME {
             return Err(CertificateError::TooManyOfOneName { subject: subject() });
         }
         if self.steps.is_full() {
@@ -229,17 +228,17 @@ impl<'t, 'c, 'w> Search<'t, 'c, 'w> {
     }
 }
 
-/// Where the search for an issuer leads.
+/// The result of the search for an issuer.
 enum Climb<'t> {
-    /// To a CA.
+    /// A CA.
     Anchor(&'t [u8]),
-    /// To one of those that were sent.
+    /// A certificate that was sent, by index.
     Step(usize),
-    /// To no other.
+    /// None.
     Nowhere,
 }
 
-/// The configured CAs, and of the further ones those that have issued something in the chain, going by the name.
+/// The configured CAs, and the further roots that have the name of an issuer in the chain.
 #[inline(never)] // as above
 fn candidates<'t>(trust: &Trust<'t>, chain: &[&[u8]]) -> heapless::Vec<&'t [u8], MAX_CAS> {
     let mut found: heapless::Vec<&[u8], MAX_CAS> = trust.anchors().iter().copied().take(MAX_ANCHORS).collect();

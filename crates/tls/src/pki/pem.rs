@@ -1,7 +1,7 @@
-//! PEM: the blocks of a text, and the DER in each (RFC 7468, read as its lax grammar has it).
+//! PEM blocks and their DER (RFC 7468, lax grammar).
 //!
-//! White space may stand around every line and within the base64, whose lines may have any length (RFC 7468 §2, §3): so
-//! mail programs, editors and tools on other systems write it. BEGIN and END still need lines of their own.
+//! White space is allowed around every line and within the base64, whose lines may have any length (RFC 7468 §2, §3),
+//! since mail programs, editors and tools on other systems write it. BEGIN and END still need lines of their own.
 
 use core::fmt;
 use core::ops::Range;
@@ -9,36 +9,35 @@ use core::ops::Range;
 use base64ct::{Base64, Encoding as _};
 use zeroize::Zeroize as _;
 
-/// What a PEM block begins with (RFC 7468 §2).
+/// The start of a BEGIN line (RFC 7468 §2).
 const BEGIN: &[u8] = b"-----BEGIN ";
-/// What its last line begins with.
+/// The start of an END line.
 const END: &[u8] = b"-----END ";
-/// What ends both of these lines.
+/// The end of both lines.
 const DASHES: &[u8] = b"-----";
 /// The byte order mark of UTF-8, which some editors put in front of a file.
 const MARK: &[u8] = b"\xef\xbb\xbf";
-/// How many characters of base64 are decoded at a time: a multiple of four.
+/// The number of base64 characters decoded at a time: a multiple of four.
 const CHUNK: usize = 64;
 
-/// Whether a line, without its end, is the END line of a block, or would be one.
+/// Whether a line, without its line end, starts like the END line of a block.
 pub fn is_end(line: &[u8]) -> bool {
     bare(line).starts_with(END)
 }
 
-/// Whether a line, without its end, is the BEGIN line of a block, or would be one.
+/// Whether a line, without its line end, starts like the BEGIN line of a block.
 pub fn is_begin(line: &[u8]) -> bool {
     bare(line).starts_with(BEGIN)
 }
 
 /// The blocks of a PEM text, in order. Text around them, as `openssl x509 -text` prints it, is skipped.
 ///
-/// After an error there is nothing more.
+/// The iterator ends after an error.
 pub fn blocks(text: &[u8]) -> Blocks<'_> {
     Blocks { text, at: 0, number: 0 }
 }
 
-/// The certificates of a PEM text, in order. Blocks of another label are an error: they do not belong there.
-/// A text without any block is an error as well.
+/// The certificates of a PEM text, in order. A block with another label is an error, and so is a text without blocks.
 pub fn certificates(text: &[u8]) -> impl Iterator<Item = Result<Block<'_>, PemError>> {
     only(text, PemFault::NoCertificate, |block| match block.label {
         "CERTIFICATE" => Ok(true),
@@ -77,7 +76,7 @@ pub fn private_key(text: &[u8]) -> Result<Block<'_>, PemError> {
     found.ok_or(PemError::whole(PemFault::NoKey))
 }
 
-/// The blocks that `wanted` picks; `none` if it picks none at all.
+/// The blocks that `wanted` selects; the error `none` if it selects none.
 fn only<'a>(
     text: &'a [u8],
     none: PemFault,
@@ -104,13 +103,13 @@ fn only<'a>(
 #[derive(Debug, Clone)]
 pub struct Blocks<'a> {
     text: &'a [u8],
-    /// Everything before it has been looked at: at most `text.len()`.
+    /// The position of the search: at most `text.len()`.
     at: usize,
-    /// How many blocks have begun.
+    /// The number of blocks begun.
     number: usize,
 }
 
-/// One block: still text, already delimited.
+/// The text of one block.
 #[derive(Debug, Clone)]
 pub struct Block<'a> {
     /// The label: `CERTIFICATE`, `PRIVATE KEY`, `EC PRIVATE KEY` and so on.
@@ -126,7 +125,7 @@ pub struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Decodes the block into the front of `out`; the number of bytes is returned.
+    /// Decodes the block into the front of `out` and returns the number of bytes.
     ///
     /// # Errors
     /// [`PemFault::Base64`], [`PemFault::Encrypted`] or [`PemFault::TooLong`].
@@ -172,7 +171,7 @@ impl Block<'_> {
         }
     }
 
-    /// What is wrong with the base64 in `body`, at its place where it has one.
+    /// The fault in the base64 of `body`, with its position if it has one.
     fn base64(&self, body: &[u8]) -> PemError {
         // RFC 1421 headers, which OpenSSL writes into keys encrypted the old way.
         if contains(body, b"Proc-Type:") {
@@ -255,7 +254,7 @@ impl<'a> Blocks<'a> {
         }))
     }
 
-    /// Whether nothing but white space stands before `at` on its line.
+    /// Whether only white space precedes `at` on its line.
     fn line_starts_at(&self, at: usize) -> bool {
         let before = self.text.get(..at).unwrap_or_default();
         let start = before.iter().rposition(|byte| matches!(byte, b'\r' | b'\n'));
@@ -263,14 +262,14 @@ impl<'a> Blocks<'a> {
     }
 }
 
-/// What is wrong with a PEM text, and where.
+/// A fault in a PEM text, and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PemError {
-    /// Which block, from 1; 0 if it concerns the text as a whole.
+    /// The number of the block, from 1; 0 if the fault concerns the whole text.
     pub number: usize,
-    /// Where in the text, in bytes.
+    /// The position in the text, in bytes.
     pub offset: usize,
-    /// What.
+    /// The fault.
     pub fault: PemFault,
 }
 
@@ -284,51 +283,51 @@ impl PemError {
     }
 }
 
-/// What is wrong with a PEM text.
+/// A fault in a PEM text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PemFault {
-    /// There is no certificate in it.
+    /// It contains no certificate.
     NoCertificate,
-    /// There is no private key in it.
+    /// It contains no private key.
     NoKey,
-    /// There is no revocation list in it.
+    /// It contains no revocation list.
     NoCrl,
-    /// A block among the certificates is none.
+    /// A block is not a certificate.
     NotACertificate,
-    /// A block among the revocation lists is none.
+    /// A block is not a revocation list.
     NotACrl,
-    /// The block is neither a private key nor something that may stand beside one.
+    /// A block is neither a private key nor allowed beside one.
     NotAKey,
-    /// There is a private key already.
+    /// It contains a second private key.
     SecondKey,
-    /// The BEGIN line is not alone on its line, or not complete.
+    /// The BEGIN line is malformed or not on its own line.
     Begin,
     /// The END line is missing.
     NoEnd,
-    /// The END line is not alone on its line, or names another label.
+    /// The END line is not on its own line or has another label.
     End,
-    /// The base64 between the lines is broken.
+    /// The base64 between the lines is invalid.
     Base64,
     /// The key is encrypted with a passphrase.
     Encrypted,
-    /// It takes more space than there is.
+    /// It does not fit into the buffer.
     TooLong,
 }
 
 impl fmt::Display for PemFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoCertificate => "there is no PEM certificate in it",
-            Self::NoKey => "there is no PEM private key in it",
-            Self::NoCrl => "there is no PEM revocation list in it",
+            Self::NoCertificate => "it contains no PEM certificate",
+            Self::NoKey => "it contains no PEM private key",
+            Self::NoCrl => "it contains no PEM revocation list",
             Self::NotACertificate => "this PEM block is not a certificate",
             Self::NotACrl => "this PEM block is not a revocation list",
             Self::NotAKey => "this PEM block is not a private key",
-            Self::SecondKey => "there is a second private key in it",
-            Self::Begin => "the BEGIN line of the PEM block is not a line of its own, or is broken",
+            Self::SecondKey => "it contains a second private key",
+            Self::Begin => "the BEGIN line of the PEM block is malformed or not on its own line",
             Self::NoEnd => "the PEM block has no END line",
-            Self::End => "the END line of the PEM block is not a line of its own, or does not fit its BEGIN line",
-            Self::Base64 => "the base64 of the PEM block is broken",
+            Self::End => "the END line of the PEM block is not on its own line or does not match its BEGIN line",
+            Self::Base64 => "the PEM block contains invalid base64",
             Self::Encrypted => "the key is encrypted with a passphrase",
             Self::TooLong => "the PEM block is too long",
         })
@@ -413,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_is_of_no_account() {
+    fn white_space_is_ignored() {
         let plain = "-----BEGIN X-----\nAQIDBAUGBwgJ\n-----END X-----\n";
         for text in [
             plain.into(),
@@ -445,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_has_its_block_and_place() {
+    fn faults_have_block_and_position() {
         assert_eq!(fault(b""), (PemFault::NoCertificate, 0, 0));
         assert_eq!(fault(b"AQID"), (PemFault::NoCertificate, 0, 0));
         assert_eq!(fault(b"x -----BEGIN CERTIFICATE-----\n"), (PemFault::Begin, 1, 2));
@@ -497,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn revocation_lists_and_keys_are_found_as_well() {
+    fn revocation_lists_and_keys_are_found() {
         let list = b"-----BEGIN X509 CRL-----\nAQID\n-----END X509 CRL-----\n";
         assert_eq!(crls(&list.repeat(3)).map(Result::unwrap).count(), 3);
         let faults = |result: &mut dyn Iterator<Item = Result<Block<'_>, PemError>>| {

@@ -1,7 +1,7 @@
-//! The one narrow rule beside webpki: a leaf that a configured CA has signed itself.
+//! Pinned verification: a leaf signed directly by a configured CA.
 //!
-//! It is there for certificates as simple tools make them: X.509 version 1, with a common name and no subjectAltName, or
-//! with CA:TRUE. With nothing between leaf and CA there is little that can go wrong, and that little is checked here.
+//! It accepts certificates that simple tools make: X.509 version 1, with a common name and no subjectAltName, or with
+//! CA:TRUE. With nothing between leaf and CA there is little to check, and all of it is checked here.
 
 use super::anchor::{self, Anchor};
 use super::cert::Certificate;
@@ -12,20 +12,20 @@ use super::verify::{Purpose, Trust};
 use super::work::Work;
 use super::{name, revocation, signed};
 
-/// What the rule says of a leaf.
+/// The result of pinned verification.
 pub(super) enum Verdict<'t> {
-    /// No configured CA has the name of its issuer, or that CA has name constraints, which only webpki knows: not a case
-    /// for this rule.
+    /// No configured CA has the name of its issuer, or that CA has name constraints, which only webpki processes: this
+    /// rule does not apply.
     NotApplicable,
-    /// It is good, by this CA.
+    /// It is valid; this CA issued it.
     Good(&'t [u8]),
     /// It is refused.
     Refused(CertificateError),
 }
 
-/// Judges a leaf, in DER and read, by its CA alone, or as one that is itself configured. CA:TRUE is tolerated, as nothing
-/// below the leaf is looked at.
-pub(super) fn judge<'t>(
+/// Verifies a leaf, in DER and parsed, by its CA alone, or as one that is itself configured. CA:TRUE is tolerated, since
+/// nothing below the leaf is accepted.
+pub(super) fn verify<'t>(
     trust: &Trust<'t>,
     (leaf_der, leaf): (&[u8], &Certificate<'_>),
     purpose: Purpose<'_>,
@@ -47,7 +47,7 @@ pub(super) fn judge<'t>(
         match found {
             Ok(()) => return Verdict::Good(der),
             Err(error) => {
-                // Of two CAs of one name, the one that has signed knows better what is wrong.
+                // Of two CAs with the same name, the error of the one that signed is the relevant one.
                 if !matches!((&verdict, error), (Verdict::Refused(_), CertificateError::BadSignature)) {
                     verdict = Verdict::Refused(error);
                 }
@@ -57,7 +57,7 @@ pub(super) fn judge<'t>(
     verdict
 }
 
-/// Whether a CA may issue leaves by this rule: it does not constrain names, and nothing else is wrong with it.
+/// Whether a CA may issue leaves by this rule: it is usable and has no name constraints.
 fn is_usable(ca: &Certificate<'_>, purpose: Purpose<'_>) -> bool {
     let fits = |usage: Usage<'_>| usage.name_constraints.is_none() && usage.is_for(purpose.oid());
     anchor::check_certificate(ca) == Ok(Anchor::Ca) && Usage::of(ca).is_ok_and(fits)
@@ -83,7 +83,7 @@ fn check(
     check_itself(leaf, purpose, now)
 }
 
-/// Checks a leaf for what it says of itself: all there is to check where this very certificate is configured.
+/// Checks the leaf alone: enough where this very certificate is configured.
 fn check_itself(leaf: &Certificate<'_>, purpose: Purpose<'_>, now: u64) -> Result<(), CertificateError> {
     check_dates(leaf, now)?;
     let usage = Usage::of(leaf)?;
@@ -97,7 +97,9 @@ fn check_itself(leaf: &Certificate<'_>, purpose: Purpose<'_>, now: u64) -> Resul
         return Err(CertificateError::KeyMayNotSign);
     }
     match purpose {
-        Purpose::Server(Some(wanted)) if !name::gives(leaf, wanted) => Err(name::mismatch(leaf, wanted, true)),
+        Purpose::Server(Some(wanted)) if !name::matches_certificate(leaf, wanted) => {
+            Err(name::mismatch(leaf, wanted, true))
+        }
         _ => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
-//! Revocation: asks the lists about a certificate (RFC 5280 §6.3).
+//! Revocation by the configured lists (RFC 5280 §6.3).
 //!
-//! webpki could ask lists as well, but not all: it knows no version 1, which is what `openssl ca -gencrl` makes unless it is
-//! told otherwise, no list without cRLNumber; it leaves out lists whose distribution point is none of the certificate's,
-//! and does not ask whether a configured CA may sign lists. So all lists are asked here, and here alone.
+//! webpki does not accept all lists: it rejects version 1, which `openssl ca -gencrl` makes by default, and lists without
+//! cRLNumber; it skips lists whose distribution point does not match the certificate's, and does not check whether a
+//! configured CA may sign lists. So all lists are checked here, and webpki is given none.
 
 use super::cert::Certificate;
 use super::crl::Crl;
@@ -11,9 +11,9 @@ use super::text::Text;
 use super::verify::Trust;
 use super::work::Work;
 
-/// Asks those lists of `trust` that the issuer of `certificate` has made, and that one of `issuer`, the issuer's
-/// certificate in DER, and the configured CAs of its name has signed: each must be genuine, current and without the
-/// certificate. One that is not of today does not count if there is another.
+/// Checks `certificate` against the lists of its issuer in `trust`. Each must be signed by `issuer`, the issuer's
+/// certificate in DER, or by a configured CA of the same name, be current, and not list the certificate. A list that is
+/// not current is ignored if there is another.
 pub(super) fn check(
     trust: &Trust<'_>,
     certificate: &Certificate<'_>,
@@ -62,7 +62,7 @@ pub(super) fn digits(serial: &[u8]) -> Text {
             self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
         }
     }
-    // The zero that keeps a number positive is none of its digits.
+    // A leading zero byte only keeps the number positive.
     Text::of(Hex(match serial {
         [0, rest @ ..] if !rest.is_empty() => rest,
         all => all,

@@ -1,4 +1,4 @@
-//! Signatures on what CAs sign: certificates and revocation lists.
+//! Signatures by CAs on certificates and revocation lists.
 
 use core::fmt;
 
@@ -11,7 +11,7 @@ use super::work::Work;
 use crate::crypto::key::{MAX_RSA_BITS, MIN_RSA_BITS};
 use crate::crypto::verify::ALGORITHMS;
 
-/// Verifies that the key in `spki` has signed `message`. `algorithm` is the AlgorithmIdentifier of the signature; both are
+/// Verifies that the key in `spki` signed `message`. `algorithm` is the AlgorithmIdentifier of the signature; both are
 /// DER. The error is [`CertificateError::BadSignature`], [`CertificateError::UnsupportedSignatureAlgorithm`], or
 /// [`CertificateError::TooComplex`].
 pub(super) fn verify(
@@ -37,17 +37,17 @@ pub(super) fn verify(
         .map_err(|_| CertificateError::BadSignature)
 }
 
-/// Why no signature by a key can be verified.
+/// Why a key cannot verify signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyFault {
-    /// It is of a kind that is not compiled in, if of a known one.
+    /// Its type is unknown or not compiled in.
     Kind,
-    /// It is RSA with so many bits.
+    /// It is an RSA key of this many bits.
     #[cfg(feature = "rsa")]
     RsaBits(usize),
 }
 
-/// The kinds of keys whose signatures can be verified.
+/// The types of keys whose signatures can be verified.
 const KINDS: &[&str] = &[
     "P-256",
     #[cfg(feature = "p384")]
@@ -62,16 +62,12 @@ impl fmt::Display for KeyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kind => {
-                f.write_str("is of a kind that is not supported (")?;
+                f.write_str("has an unsupported type (supported: ")?;
                 for (index, kind) in KINDS.iter().enumerate() {
-                    f.write_str(match KINDS.len() - index {
-                        _ if index == 0 => "",
-                        1 => " and ",
-                        _ => ", ",
-                    })?;
+                    f.write_str(if index == 0 { "" } else { ", " })?;
                     f.write_str(kind)?;
                 }
-                f.write_str(if KINDS.len() == 1 { " is)" } else { " are)" })
+                f.write_str(")")
             }
             #[cfg(feature = "rsa")]
             Self::RsaBits(bits) => {
@@ -84,7 +80,7 @@ impl fmt::Display for KeyFault {
     }
 }
 
-/// Why no signature by this key could be verified, as far as its kind and size tell.
+/// Why this key cannot verify signatures, judging by its type and size.
 pub(super) fn key_fault(spki: &[u8]) -> Option<KeyFault> {
     let Ok((algorithm, key)) = public_key(spki) else {
         return Some(KeyFault::Kind);

@@ -1,7 +1,7 @@
-//! Stapled OCSP responses: whether one vouches for a server's certificate (RFC 6066 §8, RFC 6960 §3.2).
+//! Checks of stapled OCSP responses (RFC 6066 §8, RFC 6960 §3.2).
 //!
-//! A response counts if the issuer of the certificate has signed it, or a responder to whom that issuer has given the
-//! right to, and if it is about this certificate and of today. One that came and does not count is a reason to refuse.
+//! A response is accepted if it is signed by the issuer of the certificate, or by a responder that the issuer authorised,
+//! and if it is current and for this certificate. Any other response is a reason to refuse the certificate.
 
 use der::asn1::ObjectIdentifier;
 use der::{Decode as _, Reader as _, SliceReader};
@@ -12,25 +12,25 @@ use super::crl::Crl;
 use super::error::{CertificateError, StapleFault};
 use super::ocsp::{Answer, Responder, Response, Status};
 use super::usage::{OCSP_SIGNING, TLS_FEATURE, Usage};
-use super::verify::{Clock, Trust, Vouched};
+use super::verify::{Clock, Trust, VerifiedChain};
 use super::work::Work;
 use super::{revocation, signed};
 use crate::crypto::hash::HashAlgorithm;
 
-/// How old a response may be that does not say when there will be news, in days.
+/// The greatest age of a response without nextUpdate, in days.
 pub const MAX_AGE: u64 = 7;
 pub use super::crl::CLOCK_SKEW;
 
-/// What there is to ask about a certificate, by itself: it outlives the certificates that it was made of.
-pub struct Question {
+/// The check of a certificate's OCSP response. It does not borrow from the chain.
+pub struct StapleCheck {
     /// The hashes of the issuer's name and key, and that of the serial number.
     sha1: IssuerHashes<20>,
     sha256: IssuerHashes<32>,
     serial: [u8; 32],
     /// The issuer's SubjectPublicKeyInfo.
     issuer: heapless::Vec<u8, MAX_ISSUER_KEY>,
-    demanded: bool,
-    /// What the verdict on the chain has cost.
+    required: bool,
+    /// The cost of verifying the chain.
     work: Work,
 }
 
@@ -45,21 +45,21 @@ const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.
 /// The feature `status_request`: the number of the extension (RFC 7633 §4).
 const STATUS_REQUEST: u64 = 5;
 
-/// Who an issuer is, in one of the hash functions of CertID (RFC 6960 §4.1.1).
+/// An issuer's name and key, by one of the hash functions of CertID (RFC 6960 §4.1.1).
 struct IssuerHashes<const N: usize> {
     name: [u8; N],
     key: [u8; N],
 }
 
-impl Question {
-    /// About `leaf`, whose signature the key of `issuer` has been seen to have made; certificates in DER.
+impl StapleCheck {
+    /// For `leaf`, whose signature was verified with the key of `issuer`; certificates in DER.
     ///
     /// # Errors
-    /// [`CertificateError::Malformed`], or [`CertificateError::UnsupportedSignatureAlgorithm`] for a key of the issuer's
-    /// that is longer than any that is supported.
+    /// [`CertificateError::Malformed`], or [`CertificateError::UnsupportedSignatureAlgorithm`] if the issuer's key is
+    /// longer than any supported one.
     pub(super) fn about(leaf: &[u8], issuer: &[u8], work: &Work) -> Result<Self, CertificateError> {
         let malformed = CertificateError::Malformed;
-        let demanded = demands_staple(leaf);
+        let required = requires_staple(leaf);
         let leaf = Certificate::from_der(leaf).map_err(malformed)?;
         let issuer = Certificate::from_der(issuer).map_err(malformed)?;
         let (name, key) = (leaf.issuer.der, issuer.public_key.bits);
@@ -75,25 +75,31 @@ impl Question {
             serial: sha256(leaf.serial),
             issuer: heapless::Vec::from_slice(issuer.public_key.der)
                 .map_err(|_| CertificateError::UnsupportedSignatureAlgorithm)?,
-            demanded,
+            required,
             work: work.clone(),
         })
     }
 
-    /// Judges the OCSPResponse that came with the certificate, in DER; `None` if none did. `trust` is that by which the
-    /// certificate was found good, at the same time.
+    /// Checks the OCSPResponse sent with the certificate, in DER; `None` if there was none. `trust` must be the one that
+    /// verified the chain.
     ///
     /// # Errors
     /// [`CertificateError::RevokedByResponder`], [`CertificateError::Staple`], [`CertificateError::NoStaple`].
-    pub fn answered(&self, staple: Option<&[u8]>, trust: &Trust<'_>, clock: Clock) -> Result<(), CertificateError> {
+    pub fn check(&self, staple: Option<&[u8]>, trust: &Trust<'_>, clock: Clock) -> Result<(), CertificateError> {
         match staple {
-            Some(staple) => self.judge(staple, trust.crls(), clock.now, &self.work.clone()),
-            None if self.demanded => Err(CertificateError::NoStaple),
+            Some(staple) => self.check_response(staple, trust.crls(), clock.now, &self.work.clone()),
+            None if self.required => Err(CertificateError::NoStaple),
             None => Ok(()),
         }
     }
 
-    pub(super) fn judge(&self, staple: &[u8], crls: &[&[u8]], now: u64, work: &Work) -> Result<(), CertificateError> {
+    pub(super) fn check_response(
+        &self,
+        staple: &[u8],
+        crls: &[&[u8]],
+        now: u64,
+        work: &Work,
+    ) -> Result<(), CertificateError> {
         let response = Response::from_der(staple)?;
         if response.critical {
             return Err(StapleFault::CriticalExtension.into());
@@ -103,7 +109,7 @@ impl Question {
         for answer in response.answers() {
             let answer = answer?;
             if self.is_about(&answer) {
-                // It may be there more than once, by different hashes: none may say anything else.
+                // It may occur more than once, by different hashes; every entry must be good.
                 found = true;
                 check(&answer, now)?;
             }
@@ -125,7 +131,7 @@ impl Question {
         same_issuer && sha256(answer.serial) == self.serial
     }
 
-    /// The issuer has signed it, or somebody who may for the issuer (RFC 6960 §4.2.2.2).
+    /// The response is signed by the issuer, or by a responder that it authorised (RFC 6960 §4.2.2.2).
     fn check_signature(
         &self,
         response: &Response<'_>,
@@ -160,7 +166,7 @@ impl Question {
         work: &Work,
     ) -> Result<(), CertificateError> {
         if sha256(responder.issuer.der) != self.sha256.name {
-            return Err(StapleFault::StrangeResponder.into());
+            return Err(StapleFault::ForeignResponder.into());
         }
         signed::verify(
             responder.signature_algorithm,
@@ -169,7 +175,7 @@ impl Question {
             responder.signature,
             work,
         )
-        .map_err(|error| fault(error, StapleFault::StrangeResponder))?;
+        .map_err(|error| fault(error, StapleFault::ForeignResponder))?;
         let usage = Usage::of(responder).map_err(|_| StapleFault::Malformed("certs"))?;
         if !usage.states(OCSP_SIGNING) || !usage.may_sign() {
             return Err(StapleFault::ResponderMayNotSign.into());
@@ -184,7 +190,7 @@ impl Question {
         if now > not_after {
             return Err(StapleFault::ResponderExpired { not_after, now }.into());
         }
-        // They were found genuine and current when the certificate itself was judged by the same issuer's.
+        // The lists were found genuine and current when the certificate, which has the same issuer, was verified.
         let revoked = |der: &&[u8]| Crl::from_der(der).is_ok_and(|crl| crl.lists(responder) != Ok(false));
         if crls.iter().any(revoked) {
             return Err(StapleFault::ResponderRevoked.into());
@@ -193,38 +199,38 @@ impl Question {
     }
 }
 
-impl Vouched<'_, '_> {
-    /// What is to be asked about the first certificate, for an answer that comes when the chain is gone.
+impl VerifiedChain<'_, '_> {
+    /// The check of an OCSP response that arrives when the chain is no longer in memory.
     ///
     /// # Errors
-    /// [`CertificateError::Malformed`] or [`CertificateError::UnsupportedSignatureAlgorithm`], of an issuer that is
-    /// odd in what nobody has looked at yet.
-    #[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
-    pub fn question(&self) -> Result<Question, CertificateError> {
-        Question::about(self.leaf, self.issuer.unwrap_or(self.root), &self.work)
+    /// [`CertificateError::Malformed`] or [`CertificateError::UnsupportedSignatureAlgorithm`], for a fault in a field of
+    /// the issuer that verification does not read.
+    #[inline(never)] // keeps its stack frame out of webpki's callers; webpki needs the most stack
+    pub fn staple_check(&self) -> Result<StapleCheck, CertificateError> {
+        StapleCheck::about(self.leaf, self.issuer.unwrap_or(self.root), &self.work)
     }
 
-    /// As [`Question::answered`], for an answer that is there with the chain, or known not to come.
+    /// As [`StapleCheck::check`], for a response that was sent with the chain, or is known to be missing.
     ///
     /// # Errors
-    /// Those of [`Vouched::question`] and [`Question::answered`].
-    pub fn answered(&self, staple: Option<&[u8]>, trust: &Trust<'_>, clock: Clock) -> Result<(), CertificateError> {
+    /// Those of [`VerifiedChain::staple_check`] and [`StapleCheck::check`].
+    pub fn check_staple(&self, staple: Option<&[u8]>, trust: &Trust<'_>, clock: Clock) -> Result<(), CertificateError> {
         match staple {
-            Some(_) => self.question()?.answered(staple, trust, clock),
-            None if demands_staple(self.leaf) => Err(CertificateError::NoStaple),
+            Some(_) => self.staple_check()?.check(staple, trust, clock),
+            None if requires_staple(self.leaf) => Err(CertificateError::NoStaple),
             None => Ok(()),
         }
     }
 }
 
-/// Whether a certificate demands that an OCSP response comes with it (RFC 7633): it states the TLS feature
-/// `status_request`. One that cannot be read demands nothing.
-pub fn demands_staple(der: &[u8]) -> bool {
+/// Whether a certificate requires a stapled OCSP response (RFC 7633): it lists the TLS feature `status_request`. One that
+/// cannot be parsed requires nothing.
+pub fn requires_staple(der: &[u8]) -> bool {
     Certificate::from_der(der).is_ok_and(|certificate| {
         let mut features = certificate
             .extensions()
             .filter(|extension| extension.oid == TLS_FEATURE);
-        // What is there and cannot be read may well be a demand.
+        // A malformed extension may be the requirement.
         features.any(|extension| lists_status_request(extension.value).unwrap_or(true))
     })
 }
@@ -240,7 +246,7 @@ fn lists_status_request(der: &[u8]) -> der::Result<bool> {
     Ok(found)
 }
 
-/// What is said of the certificate, and when.
+/// Checks the status of the certificate and its dates.
 fn check(answer: &Answer<'_>, now: u64) -> Result<(), CertificateError> {
     let this_update = answer.this_update;
     if answer.critical {
@@ -273,7 +279,7 @@ fn verify(response: &Response<'_>, spki: &[u8], work: &Work) -> Result<(), Certi
         .map_err(|error| fault(error, StapleFault::BadSignature))
 }
 
-/// What is said of a signature that was not verified; `bad` if it is wrong.
+/// Maps the error of a signature check; `bad` stands for a wrong signature.
 fn fault(error: CertificateError, bad: StapleFault) -> CertificateError {
     match error {
         CertificateError::BadSignature => bad.into(),
@@ -282,7 +288,7 @@ fn fault(error: CertificateError, bad: StapleFault) -> CertificateError {
     }
 }
 
-/// A name for names and keys, which nobody gains anything by finding a second one for; not for signatures.
+/// Only names issuers and keys, for which a collision gains an attacker nothing; not for signatures.
 pub(super) fn sha1(data: &[u8]) -> [u8; 20] {
     Sha1::digest(data).into()
 }

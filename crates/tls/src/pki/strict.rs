@@ -1,4 +1,4 @@
-//! Paths as RFC 5280 has them: each is judged by webpki, its verdicts put into our words.
+//! Path validation by RFC 5280, through webpki.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -20,28 +20,28 @@ use super::revocation;
 use super::text::Text;
 use super::usage::Usage;
 use super::validity;
-use super::verify::{Mode, Purpose, Trust, Vouched};
+use super::verify::{Mode, Purpose, Trust, VerifiedChain};
 use super::work::Work;
 use crate::crypto::verify::ALGORITHMS;
 
-/// The most algorithms of signatures.
+/// The most signature algorithms.
 const MAX_ALGORITHMS: usize = 32;
 
-/// Judges a chain. `leaf` is its first certificate, already read.
-pub(super) fn judge<'t, 'c>(
+/// Verifies a chain. `leaf` is its first certificate, already parsed.
+pub(super) fn verify<'t, 'c>(
     trust: &Trust<'t>,
     chain: &[&'c [u8]],
     leaf: &Certificate<'_>,
     purpose: Purpose<'_>,
     now: u64,
     work: &Work,
-) -> Result<Vouched<'t, 'c>, CertificateError> {
+) -> Result<VerifiedChain<'t, 'c>, CertificateError> {
     let mut search = Search::new(trust, chain, work);
     loop {
         let path = search.next()?;
-        match judge_path(trust, &path, leaf, purpose, now, work) {
+        match check_path(trust, &path, leaf, purpose, now, work) {
             Ok(()) => {
-                return Ok(Vouched {
+                return Ok(VerifiedChain {
                     root: path.anchor,
                     leaf: chain.first().copied().unwrap_or_default(),
                     issuer: path.certificates.get(1).copied(),
@@ -57,8 +57,8 @@ pub(super) fn judge<'t, 'c>(
     }
 }
 
-/// Judges a path whose signatures are good.
-fn judge_path(
+/// Checks a path whose signatures have been verified.
+fn check_path(
     trust: &Trust<'_>,
     path: &Path<'_, '_>,
     leaf: &Certificate<'_>,
@@ -73,15 +73,15 @@ fn judge_path(
     if !usage.may_sign() {
         return Err(CertificateError::KeyMayNotSign);
     }
-    // webpki ignores name constraints in a leaf, where they MUST NOT be (RFC 5280 §4.2.1.10).
+    // webpki ignores name constraints in a leaf, where they MUST NOT appear (RFC 5280 §4.2.1.10).
     if usage.unknown_critical() {
         return Err(CertificateError::UnsupportedCriticalExtension);
     }
     Ok(())
 }
 
-/// Checks what webpki does not: the CA's own limits, and certificates that a CA has issued to itself.
-#[inline(never)] // what it needs of the stack is not to lie below webpki, which needs the most
+/// Checks what webpki does not: the CA's own limits, and self-issued certificates.
+#[inline(never)] // keeps its stack frame out of webpki's callers; webpki needs the most stack
 fn check_issuers(path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64, work: &Work) -> Result<(), CertificateError> {
     let mut counted = 0;
     let intermediates = path.certificates.iter().skip(1);
@@ -101,7 +101,7 @@ fn check_issuers(path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64, work: &Wor
         if let Some(form) = usage.name_constraints.and_then(form) {
             return Err(unsupported(form));
         }
-        // Intermediates but these are webpki's.
+        // webpki checks all other intermediates.
         let skipped = !is_anchor && issuer.is_self_issued();
         if (is_anchor || skipped) && !usage.is_for(purpose.oid()) {
             return Err(usage.wrong_purpose(purpose.oid()));
@@ -115,7 +115,7 @@ fn check_issuers(path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64, work: &Wor
                 return Err(unsupported("of a self-issued certificate"));
             }
         }
-        // A certificate that a CA has issued to itself, with a new key, does not count (RFC 5280 §6.1.4 l).
+        // A self-issued certificate, for a new key, is not counted (RFC 5280 §6.1.4 l).
         counted += u32::from(!issuer.is_self_issued());
     }
     Ok(())
@@ -142,7 +142,7 @@ struct Signature<'a> {
     signature: &'a [u8],
 }
 
-/// An algorithm for webpki that knows which signatures are good, and does no work.
+/// An algorithm for webpki that looks up the signatures already verified.
 #[derive(Debug)]
 struct Known<'a> {
     algorithm: &'static dyn SignatureVerificationAlgorithm,
@@ -164,11 +164,10 @@ impl SignatureVerificationAlgorithm for Known<'_> {
     }
 }
 
-/// Has webpki judge a path: one straight line, whose signatures [`Search`] has verified.
+/// Has webpki validate a single path, whose signatures [`Search`] has verified.
 ///
-/// Certificates that a CA has issued to itself are left out, because webpki counts them as others (RFC 5280 §6.1.4 l):
-/// whoever is signed by the new key counts as signed by the old one, which has signed the new one.
-/// [`check_issuers`] has checked the rest.
+/// Self-issued certificates are left out, because webpki would count them (RFC 5280 §6.1.4 l): a signature by the new key
+/// stands for one by the old key, which signed the new one. [`check_issuers`] has checked the rest.
 fn ask_webpki(
     trust: &Trust<'_>,
     path: &Path<'_, '_>,
@@ -185,7 +184,7 @@ fn ask_webpki(
         if issuer.is_self_issued() {
             continue;
         }
-        let _ = good.push(by(&issuer, &child)); // a path has no more of them
+        let _ = good.push(by(&issuer, &child)); // a path has no more certificates
         let _ = intermediates.push(CertificateDer::from(*der)); // likewise
         child = issuer;
     }
@@ -234,9 +233,9 @@ fn ask_webpki(
         })
 }
 
-/// The time for webpki, which has no tolerance: `now`, or the latest notBefore in the path that [`CLOCK_SKEW`] allows. What
-/// has expired at `now` has expired then too.
-#[inline(never)] // what it needs of the stack is not to lie below webpki
+/// The time for webpki, which has no tolerance: `now`, or the latest notBefore in the path that [`CLOCK_SKEW`] allows. A
+/// certificate that has expired at `now` has expired then too.
+#[inline(never)] // keeps its stack frame out of webpki's callers
 fn tolerant_time(path: &Path<'_, '_>, now: u64) -> u64 {
     let certificates = path
         .certificates
@@ -261,7 +260,7 @@ fn content(der: &[u8]) -> der::Result<&[u8]> {
     rest(&outer(der)?.0)
 }
 
-/// Asks all lists about every certificate of a path.
+/// Checks every certificate of a path against all lists.
 #[inline(never)] // as above
 fn check_crls(trust: &Trust<'_>, path: &Path<'_, '_>, now: u64, work: &Work) -> Result<(), CertificateError> {
     let issuers = path.certificates.iter().skip(1).chain(core::iter::once(&path.anchor));
@@ -272,9 +271,9 @@ fn check_crls(trust: &Trust<'_>, path: &Path<'_, '_>, now: u64, work: &Work) -> 
     Ok(())
 }
 
-/// Our word for webpki's, with the facts that webpki does not give without a heap.
+/// Maps webpki's errors, adding the facts that webpki does not report without a heap.
 #[inline(never)] // as above
-#[allow(deprecated)] // the old forms of an error, should webpki still use it
+#[allow(deprecated)] // webpki may still return the old forms of an error
 fn explain(error: Error, trust: &Trust<'_>, path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64) -> CertificateError {
     let mut certificates = path
         .certificates
@@ -312,11 +311,11 @@ fn explain(error: Error, trust: &Trust<'_>, path: &Path<'_, '_>, purpose: Purpos
     }
 }
 
-/// What webpki refuses for no reason that is known here.
+/// For an error of webpki's that is unknown here.
 const REFUSED: CertificateError = CertificateError::Malformed(CertError::Malformed("refused by webpki"));
 
-/// Whether pinned verification would tolerate the leaf of a path: the CA has signed it directly, is one of those that may
-/// be pinned to, and does not constrain names.
+/// Whether pinned verification would accept the leaf of a path: it is signed directly by a configured CA without name
+/// constraints.
 fn pinning_helps(trust: &Trust<'_>, path: &Path<'_, '_>) -> bool {
     let unconstrained = |ca: &Certificate<'_>| Usage::of(ca).is_ok_and(|usage| usage.name_constraints.is_none());
     trust.mode() == Mode::Strict

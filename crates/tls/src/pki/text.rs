@@ -1,15 +1,15 @@
-//! Short texts that errors carry by value.
+//! Short texts stored by value in errors.
 
 use core::fmt::{self, Write};
 
-/// What a text that was cut ends in.
+/// The end of a text that was cut.
 const ELLIPSIS: &str = "…";
 
 /// A text of at most `N` bytes of UTF-8 (`N` is at most 255), held inline. What is too long is cut at the end
 /// of a character, and ends in `…`.
 ///
-/// It may come from a peer and go to a terminal: control characters, and those that turn the direction of writing, are
-/// escaped as `\u{1b}`.
+/// It may come from a peer and go to a terminal, so control characters and those that change the writing direction are
+/// escaped, as in `\u{1b}`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Text<const N: usize = 96> {
     bytes: [u8; N],
@@ -19,12 +19,12 @@ pub struct Text<const N: usize = 96> {
 }
 
 impl<const N: usize> Text<N> {
-    /// The front of `text`.
+    /// The start of `text`.
     pub fn new(text: &str) -> Self {
         Self::of(format_args!("{text}"))
     }
 
-    /// The front of what `value` displays.
+    /// The start of the displayed `value`.
     pub fn of(value: impl fmt::Display) -> Self {
         const { assert!(N <= u8::MAX as usize && N >= ELLIPSIS.len()) };
         let mut text = Self {
@@ -32,7 +32,7 @@ impl<const N: usize> Text<N> {
             len: 0,
             kept: 0,
         };
-        // Fails when the text is full, which is no error.
+        // Fails when the text is full, which is not an error.
         let _ = write!(text, "{value}");
         text
     }
@@ -43,12 +43,12 @@ impl<const N: usize> Text<N> {
         core::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Appends `piece` whole or not at all.
+    /// Appends all of `piece` or nothing.
     fn push(&mut self, piece: &str) -> fmt::Result {
         let start = usize::from(self.len);
         let end = start.checked_add(piece.len()).ok_or(fmt::Error)?;
@@ -87,12 +87,12 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
-/// A number of things, by a noun whose plural ends in `s`: `1 line`, `2 lines`.
+/// A number with a noun whose plural ends in `s`: `1 line`, `2 lines`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub u64, pub &'static str);
 
 impl Count {
-    /// So many things in memory.
+    /// From a length.
     pub fn of(number: usize, noun: &'static str) -> Self {
         Self(u64::try_from(number).unwrap_or(u64::MAX), noun)
     }
@@ -124,9 +124,8 @@ impl fmt::Display for Hex<'_> {
 /// The most bytes of an encoded character: those of `\u{10ffff}`.
 pub const ENCODED: usize = 10;
 
-/// Whether a terminal would obey this character rather than show it, show what follows in another order, or show
-/// nothing: control characters, line and paragraph separators, and format characters (Unicode's Cc, Zl, Zp and Cf,
-/// without the visible signs of some scripts).
+/// Whether a terminal would interpret this character instead of showing it: control characters, line and paragraph
+/// separators, and format characters (Unicode's Cc, Zl, Zp and Cf, without the visible signs of some scripts).
 pub fn needs_escape(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
@@ -134,8 +133,8 @@ pub fn needs_escape(letter: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The character as it may go to a terminal: in UTF-8, or escaped, like `\n` or `\u{1b}`. All text that a peer can
-/// choose passes through here on its way to the log, the shell or an error.
+/// The character in a form that is safe for a terminal: in UTF-8, or escaped, like `\n` or `\u{1b}`. All text that a peer
+/// can choose passes through here on its way to the log, the shell or an error.
 pub fn encode(letter: char, buffer: &mut [u8; ENCODED]) -> &str {
     let mut len = 0;
     let escaped = letter.escape_default().filter(|_| needs_escape(letter));
@@ -158,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_is_kept() {
+    fn short_text_is_unchanged() {
         let text = Text::<8>::new("localhos");
         assert_eq!((text.as_str(), text.is_empty()), ("localhos", false));
         assert_eq!(text.to_string(), "localhos");
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut_between_characters() {
+    fn long_text_is_cut_between_characters() {
         assert_eq!(Text::<8>::new("localhost").as_str(), "local…");
         assert_eq!(Text::<8>::new("ééééé").as_str(), "éé…");
         assert_eq!(Text::<3>::new("abcd").as_str(), "…");
@@ -190,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn one_of_a_thing_is_no_plural() {
+    fn one_is_singular() {
         let count = |number| Count::of(number, "line").to_string();
         assert_eq!([count(0), count(1), count(2)], ["0 lines", "1 line", "2 lines"]);
     }
 
     #[test]
-    fn terminals_are_not_commanded() {
+    fn terminal_controls_are_escaped() {
         assert_eq!(
             Text::<64>::new("a\u{1b}[2J\n\u{9b}\u{202e}b").as_str(),
             "a\\u{1b}[2J\\n\\u{9b}\\u{202e}b"

@@ -1,4 +1,4 @@
-//! What a certificate may be used for, and what in it must be understood.
+//! The uses of a certificate, and its critical extensions.
 
 use core::fmt::Write as _;
 
@@ -17,12 +17,12 @@ const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 /// id-ce-nameConstraints (§4.2.1.10).
 const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
-/// id-ce-certificatePolicies (§4.2.1.4). No policy is asked for (§6.1.1 c, e), so that all of them will do.
+/// id-ce-certificatePolicies (§4.2.1.4). No policy is required (§6.1.1 c, e), so any is accepted.
 const CERTIFICATE_POLICIES: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.32");
-/// id-ce-cRLDistributionPoints (§4.2.1.13): where lists are published, which says nothing of the certificate.
+/// id-ce-cRLDistributionPoints (§4.2.1.13): where lists are published, which does not limit the certificate.
 const CRL_DISTRIBUTION_POINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.31");
 
-/// What an extendedKeyUsage may name (§4.2.1.12).
+/// The purposes of extendedKeyUsage that have names (§4.2.1.12).
 const PURPOSES: [(ObjectIdentifier, &str); 7] = [
     (SERVER, "server authentication"),
     (CLIENT, "client authentication"),
@@ -49,9 +49,9 @@ pub(super) struct Usage<'a> {
     purposes: Option<&'a [u8]>,
     /// The value of nameConstraints.
     pub(super) name_constraints: Option<&'a [u8]>,
-    /// The first critical extension that is not understood.
+    /// The first unsupported critical extension.
     pub(super) unknown: Option<ObjectIdentifier>,
-    /// Whether nameConstraints are critical. In a leaf they have no place.
+    /// Whether nameConstraints are critical. A leaf must not have them.
     critical_constraints: bool,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Usage<'a> {
                     usage.name_constraints = Some(extension.value);
                     usage.critical_constraints = extension.critical;
                 }
-                // What the features demand is seen to where a server's certificate is judged (`staple`).
+                // `staple` checks what the TLS features require of a server's certificate.
                 BASIC_CONSTRAINTS | SUBJECT_ALT_NAME | TLS_FEATURE => {}
                 CERTIFICATE_POLICIES | CRL_DISTRIBUTION_POINTS | SUBJECT_KEY_ID | AUTHORITY_KEY_ID => {}
                 unknown if extension.critical => usage.unknown = usage.unknown.or(Some(unknown)),
@@ -89,38 +89,38 @@ impl<'a> Usage<'a> {
         Ok(usage)
     }
 
-    /// Whether there is a critical extension that a leaf is not understood with.
+    /// Whether there is a critical extension that is not supported in a leaf.
     pub(super) fn unknown_critical(&self) -> bool {
         self.unknown.is_some() || self.critical_constraints
     }
 
-    /// Whether the key may sign handshakes: digitalSignature is set, or nothing is said.
+    /// Whether the key may sign handshakes: digitalSignature is set, or there is no keyUsage.
     pub(super) fn may_sign(&self) -> bool {
         self.key_usage.is_none_or(|bits| bits & 0x80 != 0)
     }
 
-    /// Whether the key may sign certificates: keyCertSign is set, or nothing is said.
+    /// Whether the key may sign certificates: keyCertSign is set, or there is no keyUsage.
     pub(super) fn may_sign_certificates(&self) -> bool {
         self.key_usage.is_none_or(|bits| bits & 0x04 != 0)
     }
 
-    /// Whether the key may sign revocation lists: cRLSign is set, or nothing is said.
+    /// Whether the key may sign revocation lists: cRLSign is set, or there is no keyUsage.
     pub(super) fn may_sign_crls(&self) -> bool {
         self.key_usage.is_none_or(|bits| bits & 0x02 != 0)
     }
 
-    /// Whether it may be used for `purpose`: it is stated, or nothing is. As with webpki, "any purpose" is none.
+    /// Whether it may be used for `purpose`: it is listed, or there is no list. As in webpki, "any purpose" does not count.
     pub(super) fn is_for(&self, purpose: ObjectIdentifier) -> bool {
         self.purposes.is_none() || self.purposes().any(|stated| stated == purpose)
     }
 
-    /// Whether `purpose` is stated; that nothing is will not do.
+    /// Whether `purpose` is listed.
     #[cfg(feature = "ocsp")]
     pub(super) fn states(&self, purpose: ObjectIdentifier) -> bool {
         self.purposes().any(|stated| stated == purpose)
     }
 
-    /// [`CertificateError::WrongPurpose`], where `purpose` was wanted.
+    /// [`CertificateError::WrongPurpose`] for a required `purpose`.
     pub(super) fn wrong_purpose(&self, purpose: ObjectIdentifier) -> CertificateError {
         let name = |wanted| {
             PURPOSES
@@ -155,7 +155,7 @@ impl<'a> Usage<'a> {
     }
 }
 
-/// Checks an extendedKeyUsage, and takes off the SEQUENCE around it.
+/// Checks an extendedKeyUsage and returns the content of its SEQUENCE.
 fn purposes(der: &[u8]) -> der::Result<&[u8]> {
     let (mut inner, trailing) = outer(der)?;
     SliceReader::new(trailing)?.finish()?;

@@ -1,10 +1,8 @@
-//! Verdicts on chains of certificates: who a peer is, and whether to believe it.
+//! Verification of certificate chains.
 //!
-//! Checked are the signatures up to a configured CA, dates, purposes, constraints, critical extensions, revocation by the
-//! configured lists, and the name where one is expected. No memory is allocated (but by RSA, see feature `rsa`).
-//! A client must besides be on the list of those who are allowed, where there is one.
-//! The dates of the configured CAs themselves are not looked at here: being configured, they are trusted as they are
-//! (RFC 5280 §6.1.1 d).
+//! It checks the signatures up to a configured CA, dates, purposes, constraints, critical extensions, revocation by the
+//! configured lists, and the name if one is expected. A client must also be on the allow-list, if there is one. No memory
+//! is allocated, except by RSA (feature `rsa`). The dates of configured CAs are not checked here (RFC 5280 §6.1.1 d).
 
 use der::asn1::ObjectIdentifier;
 
@@ -19,7 +17,7 @@ use super::work::Work;
 use super::{anchor, crl, name, pinned, signed, strict, usage, validity};
 use crate::crypto::hash::{HashAlgorithm, Hasher};
 
-/// Whom to trust, and how far.
+/// The trusted CAs, the revocation lists and the rules of verification.
 #[derive(Debug, Clone, Copy)]
 pub struct Trust<'a> {
     anchors: &'a [&'a [u8]],
@@ -31,7 +29,7 @@ pub struct Trust<'a> {
     servers_too: bool,
 }
 
-/// Which revocation lists of a [`Trust`] one of its CAs has signed: [`Trust::signed_crls`].
+/// The revocation lists of a [`Trust`] that are known to be signed by one of its CAs: [`Trust::signed_crls`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SignedCrls(u8);
 
@@ -40,7 +38,7 @@ const _: () = assert!(MAX_CRLS <= u8::BITS as usize);
 impl SignedCrls {
     const NONE: Self = Self(0);
 
-    /// The bit of the list with that number, from 0.
+    /// The bit of the list with this number, from 0.
     fn bit(number: usize) -> u8 {
         u32::try_from(number)
             .ok()
@@ -53,14 +51,14 @@ impl SignedCrls {
     }
 }
 
-/// How chains are judged.
+/// The rules by which chains are verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// As RFC 5280 and RFC 9525 have it: X.509 v3, names in subjectAltName, leaves that are no CA.
+    /// RFC 5280 and RFC 9525: X.509 v3, names in subjectAltName, leaves that are not CAs.
     #[default]
     Strict,
-    /// Besides, a leaf that a configured CA has signed itself may be X.509 v1, have its name in CN if there is no
-    /// subjectAltName, and say CA:TRUE. All else is checked as in [`Mode::Strict`].
+    /// In addition, a leaf signed directly by a configured CA may be X.509 v1, have its name in CN if it has no
+    /// subjectAltName, and have CA:TRUE. Everything else is checked as in [`Mode::Strict`].
     Pinned,
 }
 
@@ -78,8 +76,8 @@ impl<'a> Trust<'a> {
         }
     }
 
-    /// With further CAs, by which chains are always judged as in [`Mode::Strict`]: as many as there are, for only those
-    /// are looked at that bear the name of an issuer in the chain. [`root_fault`] tells which of them are of use.
+    /// Adds CAs by which chains are always verified as in [`Mode::Strict`]. Their number is not limited, since only those
+    /// with the name of an issuer in the chain are considered. [`root_fault`] reports the unusable ones.
     pub const fn with_roots(self, roots: &'a [&'a [u8]]) -> Self {
         let signed_crls = SignedCrls::NONE;
         Self {
@@ -89,8 +87,8 @@ impl<'a> Trust<'a> {
         }
     }
 
-    /// With revocation lists in DER (RFC 5280 §5; v1 or v2), at most [`MAX_CRLS`]. A list must be signed by the issuer it
-    /// names, and be up to date when it is asked. An issuer without a list has revoked nothing.
+    /// Adds revocation lists in DER (RFC 5280 §5; v1 or v2), at most [`MAX_CRLS`]. A list must be signed by the issuer it
+    /// names, and be current when it is used. An issuer without a list has revoked nothing.
     pub const fn with_crls(self, crls: &'a [&'a [u8]]) -> Self {
         let signed_crls = SignedCrls::NONE;
         Self {
@@ -100,8 +98,8 @@ impl<'a> Trust<'a> {
         }
     }
 
-    /// Verifies the signature of each revocation list by the configured CAs, for [`Trust::with_signed_crls`]. To be called
-    /// once, where the configuration is loaded.
+    /// Verifies the signature of each revocation list by the configured CAs, for [`Trust::with_signed_crls`]. Call it once,
+    /// when the configuration is loaded.
     pub fn signed_crls(&self) -> SignedCrls {
         let cas = || self.anchors.iter().chain(self.roots).copied();
         let is_signed = |der: &[u8]| {
@@ -113,20 +111,20 @@ impl<'a> Trust<'a> {
         SignedCrls(signed.fold(0, |bits, (number, _)| bits | SignedCrls::bit(number)))
     }
 
-    /// With what [`Trust::signed_crls`] has returned for the same CAs and lists: verdicts then do not verify the
-    /// signatures of these lists again, nor spend their signature checks on them.
+    /// Takes the result of [`Trust::signed_crls`] for the same CAs and lists, so that verification neither verifies the
+    /// signatures of these lists again nor counts them.
     pub const fn with_signed_crls(self, signed_crls: SignedCrls) -> Self {
         Self { signed_crls, ..self }
     }
 
-    /// With another mode than [`Mode::Strict`].
+    /// Sets the mode; the default is [`Mode::Strict`].
     pub const fn with_mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
     }
 
-    /// Clients are let in only if they are on this list: by the subject of their certificate, whole and as
-    /// [`PeerIdentity::subject`] has it (RFC 4514, of at most [`MAX_ALLOWED_SUBJECT`] bytes), or by their key, as
-    /// [`KeyHash`] displays it. Servers are not concerned, but with [`Trust::with_servers_allowed`].
+    /// Sets the allow-list for clients: by the whole subject of the certificate as in [`PeerIdentity::subject`] (RFC 4514,
+    /// at most [`MAX_ALLOWED_SUBJECT`] bytes), or by key, as [`KeyHash`] displays it. It applies to servers only with
+    /// [`Trust::with_servers_allowed`].
     pub const fn with_allowed(self, allowed: &'a [&'a str]) -> Self {
         Self {
             allowed: Some(allowed),
@@ -134,8 +132,8 @@ impl<'a> Trust<'a> {
         }
     }
 
-    /// The list of [`Trust::with_allowed`] is for servers as well. It has to be where the part that a peer takes in TLS says
-    /// nothing of who serves whom, or else one who is not on the list would take the other part.
+    /// Applies the list of [`Trust::with_allowed`] to servers as well. Required where a peer may choose its TLS role:
+    /// otherwise a peer that is not on the list could connect as the server.
     pub const fn with_servers_allowed(self) -> Self {
         Self {
             servers_too: true,
@@ -143,12 +141,12 @@ impl<'a> Trust<'a> {
         }
     }
 
-    /// Whether a client that has proved to be this one is let in.
+    /// Whether the allow-list accepts this authenticated client.
     pub fn allows(&self, client: &PeerIdentity) -> bool {
         let key = Text::<KEY_HASH_TEXT>::of(client.key());
         self.allowed.is_none_or(|allowed| {
             let mut whole = allowed.iter().filter(|entry| entry.len() <= MAX_ALLOWED_SUBJECT);
-            // What looks like a key is never a subject: that is the peer's to choose, where it is an alternative name.
+            // An entry that looks like a key is never a subject: a peer may choose any alternative name as its subject.
             whole.any(|entry| match looks_like_key(entry) {
                 true => *entry == key.as_str(),
                 false => *entry == client.subject.as_str(),
@@ -156,8 +154,8 @@ impl<'a> Trust<'a> {
         })
     }
 
-    /// Adds to `hasher` all that a verdict depends on, except for the list of clients, which [`Trust::allows`] is asked
-    /// about again: of two equal digests, equal chains get equal verdicts at one time.
+    /// Adds to `hasher` everything that the result depends on, except for the allow-list of clients, which
+    /// [`Trust::allows`] checks again: with equal digests, equal chains get the same result at the same time.
     pub(crate) fn digest(&self, hasher: &mut Hasher) {
         let mut add = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_be_bytes());
@@ -172,7 +170,7 @@ impl<'a> Trust<'a> {
         servers.iter().for_each(|entry| add(entry.as_bytes()));
     }
 
-    /// Whether the configured CAs and lists can be read at all: what configuration ought to refuse before a peer does.
+    /// Checks that the configured CAs and lists can be parsed, so that a configuration is refused before a peer is.
     ///
     /// # Errors
     /// [`CertificateError::NoTrustAnchors`], [`CertificateError::TooManyConfigured`],
@@ -193,46 +191,44 @@ impl<'a> Trust<'a> {
         Ok(())
     }
 
-    /// Judges `chain`, certificates in DER as the peer has sent them, its own first.
+    /// Verifies `chain`, certificates in DER as sent by the peer, its own first.
     ///
     /// # Errors
-    /// The first thing that is wrong. In [`Mode::Pinned`], where the leaf names a configured CA as its issuer, that is
-    /// what the pinned rule finds; else what the strict one does.
+    /// The first fault. In [`Mode::Pinned`], if the leaf names a configured CA as its issuer, the fault found by the
+    /// pinned rule, otherwise that of the strict one.
     pub fn verify(&self, chain: &[&[u8]], purpose: Purpose<'_>, clock: Clock) -> Result<(), CertificateError> {
         self.find_root(chain, purpose, clock).map(|_| ())
     }
 
-    /// As [`Trust::verify`], and gives the CA that has vouched for the chain: a certificate in DER, one of those that this
-    /// trust was made of.
+    /// As [`Trust::verify`], and returns the CA at the end of the chain: one of the configured certificates, in DER.
     ///
     /// # Errors
     /// Those of [`Trust::verify`].
     pub fn find_root(&self, chain: &[&[u8]], purpose: Purpose<'_>, clock: Clock) -> Result<&'a [u8], CertificateError> {
-        self.vouch(chain, purpose, clock).map(|vouched| vouched.root)
+        self.verify_chain(chain, purpose, clock).map(|verified| verified.root)
     }
 
-    /// As [`Trust::find_root`], and tells what else there is to ask about a server's certificate: an OCSP response that
-    /// comes stapled to it.
+    /// As [`Trust::find_root`], and returns what is needed to check a stapled OCSP response.
     ///
     /// # Errors
     /// Those of [`Trust::verify`].
-    pub fn vouch<'c>(
+    pub fn verify_chain<'c>(
         &self,
         chain: &[&'c [u8]],
         purpose: Purpose<'_>,
         clock: Clock,
-    ) -> Result<Vouched<'a, 'c>, CertificateError> {
-        self.vouch_counted(chain, purpose, clock, &Work::default())
+    ) -> Result<VerifiedChain<'a, 'c>, CertificateError> {
+        self.verify_chain_counted(chain, purpose, clock, &Work::default())
     }
 
-    /// As [`Trust::vouch`], and counts the work; it is added to what is in `work` already.
-    pub(crate) fn vouch_counted<'c>(
+    /// As [`Trust::verify_chain`], and adds the cost to `work`.
+    pub(crate) fn verify_chain_counted<'c>(
         &self,
         chain: &[&'c [u8]],
         purpose: Purpose<'_>,
         clock: Clock,
         work: &Work,
-    ) -> Result<Vouched<'a, 'c>, CertificateError> {
+    ) -> Result<VerifiedChain<'a, 'c>, CertificateError> {
         let leaf = chain.first().ok_or(CertificateError::EmptyChain)?;
         self.check()?;
         let Clock { now, floor } = clock;
@@ -243,7 +239,7 @@ impl<'a> Trust<'a> {
             return Err(CertificateError::ChainTooLong { sent: chain.len() });
         }
         let leaf = Certificate::from_der(leaf).map_err(CertificateError::Malformed)?;
-        let vouched = self.judge(chain, &leaf, purpose, now, work)?;
+        let verified = self.verify_by_mode(chain, &leaf, purpose, now, work)?;
         if let Some(fault) = signed::key_fault(leaf.public_key.der) {
             return Err(CertificateError::Key(fault));
         }
@@ -255,19 +251,19 @@ impl<'a> Trust<'a> {
                 });
             }
         }
-        Ok(vouched)
+        Ok(verified)
     }
 
-    fn judge<'c>(
+    fn verify_by_mode<'c>(
         &self,
         chain: &[&'c [u8]],
         leaf: &Certificate<'_>,
         purpose: Purpose<'_>,
         now: u64,
         work: &Work,
-    ) -> Result<Vouched<'a, 'c>, CertificateError> {
-        let error = match strict::judge(self, chain, leaf, purpose, now, work) {
-            Ok(vouched) => return Ok(vouched),
+    ) -> Result<VerifiedChain<'a, 'c>, CertificateError> {
+        let error = match strict::verify(self, chain, leaf, purpose, now, work) {
+            Ok(verified) => return Ok(verified),
             Err(error) => error,
         };
         if self.mode == Mode::Strict {
@@ -280,8 +276,8 @@ impl<'a> Trust<'a> {
             return Err(error);
         }
         let leaf_der = chain.first().copied().unwrap_or_default();
-        match pinned::judge(self, (leaf_der, leaf), purpose, now, work) {
-            pinned::Verdict::Good(root) => Ok(Vouched {
+        match pinned::verify(self, (leaf_der, leaf), purpose, now, work) {
+            pinned::Verdict::Good(root) => Ok(VerifiedChain {
                 root,
                 leaf: leaf_der,
                 issuer: None,
@@ -293,7 +289,7 @@ impl<'a> Trust<'a> {
         }
     }
 
-    /// Those by which the pinned rule may judge.
+    /// The CAs that the pinned rule may use.
     pub(super) const fn anchors(&self) -> &'a [&'a [u8]] {
         self.anchors
     }
@@ -310,33 +306,33 @@ impl<'a> Trust<'a> {
         self.crls
     }
 
-    /// Whether the list with that number, from 0, is known to be signed by a configured CA.
+    /// Whether the list with this number, from 0, is known to be signed by a configured CA.
     pub(super) fn is_signed_crl(&self, number: usize) -> bool {
         self.signed_crls.contains(number)
     }
 }
 
-/// What has been found of a chain that is good.
+/// The result of verifying a chain.
 #[derive(Debug, Clone)]
-pub struct Vouched<'a, 'c> {
-    /// The CA that has vouched for it: a certificate in DER, one of those that the trust was made of.
+pub struct VerifiedChain<'a, 'c> {
+    /// The CA at its end: one of the configured certificates, in DER.
     pub root: &'a [u8],
     #[cfg_attr(not(feature = "ocsp"), expect(dead_code))]
     pub(super) leaf: &'c [u8],
-    /// Who has signed the leaf, if that is not the root: one of the chain.
+    /// The issuer of the leaf, if it is not the root: a certificate of the chain.
     #[cfg_attr(not(feature = "ocsp"), expect(dead_code))]
     pub(super) issuer: Option<&'c [u8]>,
-    /// The last second of what it rests on, since 1970-01-01 00:00:00 UTC: the certificates of the path below the CA, and
-    /// the revocation lists of their issuers.
+    /// The last second, since 1970-01-01 00:00:00 UTC, at which the certificates of the path below the CA and the
+    /// revocation lists of their issuers are valid.
     pub valid_until: u64,
-    /// What that has cost.
+    /// The cost of the verification.
     pub work: Work,
 }
 
-/// What a peer is to be, which its certificate must be good for.
+/// The role of the peer, for which its certificate must be valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose<'a> {
-    /// A server, of this name if it matters.
+    /// A server, with this name if one is expected.
     Server(Option<ServerName<'a>>),
     /// A client.
     Client,
@@ -351,23 +347,23 @@ impl Purpose<'_> {
     }
 }
 
-/// The time, and how far it can be believed. In seconds since 1970-01-01 00:00:00 UTC.
+/// The time and its plausible minimum, in seconds since 1970-01-01 00:00:00 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Clock {
     /// What the clock shows.
     pub now: u64,
-    /// When this was built: a clock that shows an earlier time is wrong.
+    /// The time of the build: a clock that shows an earlier time is wrong.
     pub floor: u64,
 }
 
-/// Who a peer is: what is kept of its certificate for as long as the session lives.
+/// The identity of a peer: the parts of its certificate that are stored with the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerIdentity {
     /// SHA-256 of its SubjectPublicKeyInfo.
     pub fingerprint: [u8; 32],
-    /// The last second of its certificate's life, since 1970-01-01 00:00:00 UTC.
+    /// The notAfter of its certificate, in seconds since 1970-01-01 00:00:00 UTC.
     pub not_after: u64,
-    /// The subject of its certificate, or the first name in subjectAltName where that is empty.
+    /// The subject of its certificate, or the first name in subjectAltName if the subject is empty.
     pub subject: Text<96>,
 }
 
@@ -394,38 +390,38 @@ impl PeerIdentity {
         }
     }
 
-    /// The hash of its key: an identity that outlives its certificates, and that nobody can claim without the key.
+    /// The hash of its key: an identity that outlives its certificates and cannot be claimed without the key.
     pub const fn key(&self) -> KeyHash {
         KeyHash(self.fingerprint)
     }
 }
 
-/// What makes a certificate of no use for [`Trust::with_roots`] at `now`, if something does. Its own signature is not
-/// looked at: that it is configured is what makes it a root (RFC 5280 §6.1).
+/// Why a certificate cannot be used with [`Trust::with_roots`] at `now`. Its own signature is not checked: being
+/// configured makes it a root (RFC 5280 §6.1).
 pub fn root_fault(der: &[u8], now: u64) -> Option<RootFault> {
     let Ok(root) = Certificate::from_der(der) else {
         return Some(RootFault::Malformed);
     };
-    let standing = anchor::check_certificate(&root);
-    if standing == Ok(Anchor::Leaf) {
+    let role = anchor::check_certificate(&root);
+    if role == Ok(Anchor::Leaf) {
         return Some(RootFault::NotACa);
     }
     if now > root.not_after.0 {
         return Some(RootFault::Expired);
     }
-    standing.err().map(RootFault::Anchor)
+    role.err().map(RootFault::Anchor)
 }
 
-/// What makes a certificate of no use as a root.
+/// Why a certificate cannot be used as a root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RootFault {
-    /// It cannot be read.
+    /// It is malformed.
     Malformed,
-    /// It does not say that it is a CA.
+    /// Its basicConstraints lack CA:TRUE.
     NotACa,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// No configured CA is of use like this.
+    /// It could not be used as a configured CA either.
     Anchor(AnchorFault),
 }
 
@@ -440,7 +436,7 @@ impl core::fmt::Display for RootFault {
     }
 }
 
-/// The subject of a certificate for people to read, as [`PeerIdentity::subject`]. Nothing is verified.
+/// The subject of a certificate as text, as in [`PeerIdentity::subject`]. Nothing is verified.
 pub fn subject_of(der: &[u8]) -> Text<96> {
     Certificate::from_der(der).map_or(Text::new("?"), |certificate| name::subject(&certificate))
 }
@@ -459,13 +455,13 @@ pub fn leaf_public_key(der: &[u8]) -> Result<&[u8], CertificateError> {
     Ok(leaf.public_key.der)
 }
 
-/// Whether a certificate of ours gives the name `host` (a DNS name or an IP address): in subjectAltName, or as the common
-/// name if it has none. A wildcard stands for the left-most label.
+/// Whether an own certificate contains the name `host` (a DNS name or an IP address): in subjectAltName, or as the common
+/// name if it has no subjectAltName. A wildcard matches the left-most label.
 pub fn matches_name(leaf_der: &[u8], host: &str) -> bool {
     let (Ok(leaf), Some(host)) = (Certificate::from_der(leaf_der), ServerName::parse(host)) else {
         return false;
     };
-    name::gives(&leaf, host)
+    name::matches_certificate(&leaf, host)
 }
 
 #[cfg(test)]

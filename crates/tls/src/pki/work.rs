@@ -1,11 +1,11 @@
-//! The work that one verdict may cause.
+//! The bounded cost of one verification.
 
 use core::cell::Cell;
 
 use super::error::CertificateError;
 use super::limits::MAX_SIGNATURES;
 
-/// What a verdict has cost so far.
+/// The cost of a verification so far.
 #[derive(Debug, Clone, Default)]
 pub struct Work {
     signatures: Cell<u32>,
@@ -15,27 +15,27 @@ pub struct Work {
 }
 
 impl Work {
-    /// How many signatures were verified; at most [`MAX_SIGNATURES`].
+    /// The number of signatures verified; at most [`MAX_SIGNATURES`].
     pub fn signatures(&self) -> u32 {
         self.signatures.get()
     }
 
-    /// How many times a certificate was considered as the issuer of another.
+    /// How often a certificate was considered as the issuer of another.
     pub fn steps(&self) -> u32 {
         self.steps.get()
     }
 
-    /// How many bytes were hashed for the signatures.
+    /// The number of bytes hashed for signatures.
     pub fn hashed(&self) -> usize {
         self.hashed.get()
     }
 
-    /// How many names were read for name constraints: those that constrain, and those of the certificates below.
+    /// The number of names read for name constraints, in the constraints and in the certificates below.
     pub fn names(&self) -> u32 {
         self.names.get()
     }
 
-    /// Takes account of a signature over `bytes` bytes before it is verified.
+    /// Counts a signature over `bytes` bytes before it is verified.
     ///
     /// # Errors
     /// [`CertificateError::TooComplex`] after [`MAX_SIGNATURES`].
@@ -48,12 +48,12 @@ impl Work {
         Ok(())
     }
 
-    /// Takes account of a look at a candidate.
+    /// Counts a candidate.
     pub(super) fn add_step(&self) {
         self.steps.set(self.steps.get().saturating_add(1));
     }
 
-    /// Takes account of a name that is read for name constraints.
+    /// Counts a name that is read for name constraints.
     pub(super) fn add_name(&self) {
         self.names.set(self.names.get().saturating_add(1));
     }

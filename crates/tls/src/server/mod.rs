@@ -202,9 +202,9 @@ fn check_client(
             Ok(None)
         };
     };
-    let vouched = trust.vouch(chain, Purpose::Client, config.preferences.clock)?;
-    context.info.root = Some(subject_of(vouched.root));
-    Ok(Some((PeerIdentity::from_leaf(leaf)?, vouched.valid_until)))
+    let verified = trust.verify_chain(chain, Purpose::Client, config.preferences.clock)?;
+    context.info.root = Some(subject_of(verified.root));
+    Ok(Some((PeerIdentity::from_leaf(leaf)?, verified.valid_until)))
 }
 
 /// When the session of a full handshake without client authentication ends.

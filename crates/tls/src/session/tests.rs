@@ -18,7 +18,7 @@ fn session(lifetime: u32, expires: u64) -> ClientSession {
 }
 
 #[test]
-fn a_client_keeps_no_ticket_for_more_than_seven_days() {
+fn a_client_uses_no_ticket_older_than_seven_days() {
     const WEEK: u64 = 604_800;
     // What the server says, when the session ends, and until when the client uses it.
     for (lifetime, expires, last) in [

@@ -13,7 +13,7 @@ use crate::pki::verify::{Clock, Trust};
 use crate::support::Rng;
 use crate::trace::{Event, Trace};
 
-/// A server in memory, at the other end of the client's transport: it answers before the client looks.
+/// A server in memory, at the other end of the client's transport: it answers before the client reads.
 struct Other<'a>(RefCell<Connection<'a>>);
 
 impl ErrorType for &Other<'_> {
@@ -45,7 +45,7 @@ impl Write for &Other<'_> {
     }
 }
 
-/// Counts the handshake messages that have come.
+/// Counts the handshake messages received.
 struct Messages(Cell<usize>);
 
 impl Trace for Messages {
@@ -56,7 +56,7 @@ impl Trace for Messages {
     }
 }
 
-/// However many messages of a flight are there at once, one poll processes one of them at most.
+/// One poll processes at most one message, however many of a flight have arrived.
 #[test]
 fn a_poll_of_a_handshake_processes_one_message_at_most() {
     let key = rcgen::KeyPair::generate().unwrap();

@@ -39,7 +39,7 @@ fn repeated_random_numbers_reuse_no_nonce() {
     let iv = |ticket: &[u8]| ticket[KEY_NAME..KEY_NAME + SYNTHETIC_IV].to_vec();
     for other in [seal(2, 1), seal(1, 2)] {
         assert_ne!(iv(&first), iv(&other));
-        // Under one key stream the two would differ where their contents do, and nowhere else.
+        // Under one key stream the two would differ only where their contents do.
         let body = |ticket: &[u8]| ticket[KEY_NAME + SYNTHETIC_IV..].to_vec();
         let same = body(&first).iter().zip(&body(&other)).filter(|(a, b)| a == b).count();
         assert!(same < 16, "{same} bytes are the same");
@@ -80,10 +80,10 @@ fn keys_rotate_by_the_clock_whatever_the_interval() {
     assert_eq!(held(), [Some(0), None]);
     let second = seal(NOW + LIFETIME);
     assert_eq!(held(), [Some(LIFETIME), Some(0)]);
-    // The first key is gone once its last ticket has expired, though nothing is sealed.
+    // The first key is wiped once its last ticket has expired, even if nothing is sealed.
     assert!(tickets.open(&second, || context(1), NOW + 2 * LIFETIME).is_some());
     assert_eq!(held(), [Some(LIFETIME), None]);
-    // An idle server: no key of ten days ago stays, neither for sealing nor for opening.
+    // After ten idle days no old key remains, neither for sealing nor for opening.
     let idle = NOW + 10 * 86_400;
     assert!(tickets.open(&second, || context(1), idle).is_none());
     assert_eq!(held(), [None, None]);

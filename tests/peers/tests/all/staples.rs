@@ -185,14 +185,14 @@ fn cases() -> Vec<Case> {
             server,
             by(&stranger.credentials()),
             0,
-            refused(|error| matches!(error, CertificateError::Staple(StapleFault::StrangeResponder))),
+            refused(|error| matches!(error, CertificateError::Staple(StapleFault::ForeignResponder))),
         ),
         (
             "by another's responder",
             server,
             by(&responder(stranger, |_| {}).pem),
             0,
-            refused(|error| matches!(error, CertificateError::Staple(StapleFault::StrangeResponder))),
+            refused(|error| matches!(error, CertificateError::Staple(StapleFault::ForeignResponder))),
         ),
         (
             "by one who may not",

@@ -78,7 +78,7 @@ fn schemes_have_their_iana_numbers() {
 }
 
 #[test]
-fn what_is_signed_here_verifies_here_and_nothing_else_does() {
+fn only_unchanged_signatures_verify() {
     for (key, spki) in keys() {
         assert_eq!(key.authentication(), Authentication::Ecdsa);
         let mut all = SignatureScheme::ALL.to_vec();
@@ -384,7 +384,7 @@ mod rsa {
     use crate::support::rsa_key;
 
     #[test]
-    fn ours_verifies_with_openssl_and_openssls_with_us() {
+    fn signatures_interoperate_with_openssl() {
         let dir = Dir::new();
         dir.write("message", MESSAGE);
         for bits in [2048, 4096] {

@@ -13,8 +13,8 @@ pub const MAX_RDNS: usize = 32;
 
 /// A distinguished name (§4.1.2.4).
 ///
-/// Displayed as RFC 4514 says, most specific part first: `CN=localhost,O=Postern`. Control characters are escaped too,
-/// so that a name can be shown on a terminal whoever made it.
+/// Displayed by RFC 4514, most specific part first: `CN=localhost,O=Postern`. Control characters are escaped too, so that
+/// a name from an untrusted peer can be shown on a terminal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Name<'a> {
     /// Its DER. Equal bytes are equal names (§7.1 would fold case and blanks too; webpki and this compare bytes).
@@ -58,12 +58,12 @@ impl<'a> Name<'a> {
         Ok(name)
     }
 
-    /// Whether it has no parts at all.
+    /// Whether it has no parts.
     pub fn is_empty(&self) -> bool {
         self.rdns().next().is_none()
     }
 
-    /// The common name: of several the most specific. `None` as well if it has other characters than ASCII.
+    /// The most specific common name. `None` also if it contains other characters than ASCII.
     pub fn common_name(&self) -> Option<&'a str> {
         let mut found = None;
         for mut rdn in self.rdns() {
@@ -113,7 +113,7 @@ impl fmt::Debug for Name<'_> {
 /// id-at-commonName (§4.1.2.4).
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// The attribute types that have short names (RFC 4514 §3), and emailAddress, which people expect to see.
+/// The attribute types with short names (RFC 4514 §3), and emailAddress, which OpenSSL shows too.
 const ATTRIBUTES: [(ObjectIdentifier, &str); 10] = [
     (COMMON_NAME, "CN"),
     (ObjectIdentifier::new_unwrap("2.5.4.7"), "L"),
@@ -141,8 +141,8 @@ fn attribute<'a>(reader: &mut SliceReader<'a>) -> der::Result<(ObjectIdentifier,
     }
 }
 
-/// Takes apart the only element in `der`: its tag and its content. Of the types that a DirectoryString has (§4.1.2.4) the
-/// `der` crate knows all but UniversalString.
+/// The tag and content of the only element in `der`. The `der` crate does not support UniversalString, one of the types
+/// of a DirectoryString (§4.1.2.4).
 fn any(der: &[u8]) -> Option<(u8, &[u8])> {
     let (&tag, der) = der.split_first()?;
     let (&first, der) = der.split_first()?;
@@ -158,7 +158,7 @@ fn any(der: &[u8]) -> Option<(u8, &[u8])> {
         }
         _ => return None,
     };
-    // A tag of more than one byte is none of a string.
+    // String tags have one byte.
     (tag & 0x1f != 0x1f && tag != 0 && content.len() == length).then_some((tag, content))
 }
 
@@ -172,7 +172,7 @@ const VISIBLE_STRING: u8 = 26;
 const UNIVERSAL_STRING: u8 = 28;
 const BMP_STRING: u8 = 30;
 
-/// `CN=localhost`, or `1.2.3=#0c0161` where type or value have no text form (RFC 4514 §2.3, §2.4).
+/// `CN=localhost`, or `1.2.3=#0c0161` if type or value have no text form (RFC 4514 §2.3, §2.4).
 fn write_attribute(f: &mut fmt::Formatter<'_>, oid: ObjectIdentifier, der: &[u8]) -> fmt::Result {
     let (tag, bytes) = any(der).ok_or(fmt::Error)?;
     match ATTRIBUTES.iter().find(|(known, _)| *known == oid) {

@@ -111,7 +111,7 @@ fn everything_is_read() {
 }
 
 #[test]
-fn a_leaf_without_extensions_is_read() {
+fn a_leaf_without_extensions_is_parsed() {
     let (der, _) = certificate(|_| {});
     let read = Certificate::from_der(&der).unwrap();
     assert_eq!((read.ca, read.alternatives().count()), (None, 0));
@@ -122,7 +122,7 @@ fn a_leaf_without_extensions_is_read() {
 }
 
 #[test]
-fn names_are_shown_as_rfc_4514_says() {
+fn names_are_displayed_by_rfc_4514() {
     let one = |tag, value| named(&element(0x30, &[&name(&[(CN, tag, value)])]));
     assert_eq!(one(0x0c, b"a+b\"c<d>e;f\\g=h"), "CN=a\\+b\\\"c\\<d\\>e\\;f\\\\g=h");
     assert_eq!(one(0x13, b" # "), "CN=\\ #\\ ");
@@ -191,7 +191,7 @@ fn dates_are_checked() {
 }
 
 #[test]
-fn each_part_that_is_wrong_is_named() {
+fn each_malformed_part_is_named() {
     let fault = |parts: &[&[u8]]| Certificate::from_der(&assemble(parts)).unwrap_err();
     let malformed = CertError::Malformed;
     assert_eq!(Certificate::from_der(&[]).unwrap_err(), malformed("not a DER SEQUENCE"));

@@ -57,7 +57,7 @@ fn list_of(issuer: &Ca, this_update: u64, next_update: u64) -> Vec<u8> {
 }
 
 #[test]
-fn the_earliest_end_of_the_path_and_its_lists_counts() {
+fn the_earliest_end_of_path_and_lists_is_the_end() {
     // The root is trusted as it is (RFC 5280 §6.1.1 d).
     let root = root(100);
     let upper = intermediate("upper", &root, 5000);
@@ -66,8 +66,8 @@ fn the_earliest_end_of_the_path_and_its_lists_counts() {
     let anchors: [&[u8]; 1] = [root.der()];
     let until_from = |now: u64, chain: &[&[u8]], lists: &[&[u8]]| {
         let trust = Trust::new(&anchors).with_crls(lists);
-        let vouched = trust.vouch(chain, Purpose::Client, Clock { now, floor: 0 });
-        vouched.unwrap().valid_until
+        let verified = trust.verify_chain(chain, Purpose::Client, Clock { now, floor: 0 });
+        verified.unwrap().valid_until
     };
     let until = |chain: &[&[u8]], lists: &[&[u8]]| until_from(1000, chain, lists);
     let (short, long) = (leaf(&lower, 3000), leaf(&lower, 6000));
@@ -102,7 +102,7 @@ fn a_self_issued_certificate_below_the_root_counts() {
     for mode in [Mode::Strict, Mode::Pinned] {
         let trust = Trust::new(&anchors).with_mode(mode);
         let clock = Clock { now: 1000, floor: 0 };
-        let vouched = trust.vouch(&[&long, renewed.der()], Purpose::Client, clock);
-        assert_eq!(vouched.unwrap().valid_until, 2000);
+        let verified = trust.verify_chain(&[&long, renewed.der()], Purpose::Client, clock);
+        assert_eq!(verified.unwrap().valid_until, 2000);
     }
 }

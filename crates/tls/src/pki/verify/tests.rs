@@ -136,7 +136,7 @@ fn v1(ca: &Ca, name: &str, dates: &[u8]) -> Vec<u8> {
 const THESE_YEARS: &[u8] = b"\x17\x0d250101000000Z\x17\x0d270101000000Z";
 
 #[test]
-fn good_leaves_pass() {
+fn valid_leaves_pass() {
     let root = root(|_| {});
     let names = ["localhost", "*.example.com", "10.0.2.15", "fec0::15"].map(|name| name.to_string());
     let names = CertificateParams::new(names).unwrap().subject_alt_names;
@@ -162,7 +162,7 @@ fn good_leaves_pass() {
             &root,
             &[&leaf],
             server(name),
-            &std::format!("certificate is not for {name}, but for {present}"),
+            &std::format!("certificate does not match {name}: it is for {present}"),
         );
         assert!(!matches_name(&leaf, name), "{name}");
     }
@@ -173,7 +173,7 @@ fn good_leaves_pass() {
         &root,
         &[&leaf],
         odd,
-        &std::format!("certificate is not for local host, but for {present}"),
+        &std::format!("certificate does not match local host: it is for {present}"),
     );
 }
 
@@ -219,7 +219,7 @@ fn keys_of_all_kinds_pass() {
 }
 
 #[test]
-fn dates_are_kept_to_the_second() {
+fn dates_are_exact_to_the_second() {
     let root = root(|_| {});
     let leaf = leaf(&root, |_| {});
     let at = |now| {
@@ -297,7 +297,7 @@ fn a_wrong_clock_and_a_wrong_configuration_are_named() {
     assert_eq!(verify(&[anchor], &[&leaf], NOW), Ok(()));
     assert_eq!(
         verify(&[anchor], &[&leaf], 0),
-        wrong("the clock is wrong: it shows 1970-01-01, before this build of 2026-01-01, so dates cannot be judged")
+        wrong("the clock is wrong: it shows 1970-01-01, before this build of 2026-01-01, so dates cannot be checked")
     );
     assert_eq!(verify(&[anchor], &[], NOW), wrong("no certificate was sent"));
     assert_eq!(
@@ -347,7 +347,7 @@ fn other_issuers_are_unknown() {
         &root,
         &[&leaf],
         ANY_SERVER,
-        "certificate's signature is not that of its issuer",
+        "certificate's signature is not its issuer's",
     );
     // With both configured each finds its own.
     for anchors in [[root.der().as_ref(), namesake.der()], [namesake.der(), root.der()]] {
@@ -359,7 +359,7 @@ fn other_issuers_are_unknown() {
                     .verify(&[&leaf], server("a.example"), CLOCK)
                     .unwrap_err()
                     .to_string(),
-                "certificate is not for a.example, but for localhost"
+                "certificate does not match a.example: it is for localhost"
             );
         }
     }
@@ -369,7 +369,7 @@ fn other_issuers_are_unknown() {
 fn tampered_certificates_are_refused() {
     let root = root(|_| {});
     let one = intermediate("One", &root, |_| {});
-    let text = "certificate's signature is not that of its issuer";
+    let text = "certificate's signature is not its issuer's";
     let (direct, below) = (leaf(&root, |_| {}), leaf(&one, |_| {}));
     // The last byte is in the signature; the common name is in what was signed.
     let signature = |der: &[u8]| {
@@ -412,7 +412,7 @@ fn tampered_certificates_are_refused() {
 }
 
 #[test]
-fn purposes_are_kept_apart() {
+fn purposes_are_enforced() {
     let root = root(|_| {});
     let with =
         |purposes: &[ExtendedKeyUsagePurpose]| leaf(&root, |params| params.extended_key_usages = purposes.to_vec());
@@ -427,19 +427,19 @@ fn purposes_are_kept_apart() {
         &root,
         &[&for_server],
         Purpose::Client,
-        "certificate is not for client authentication, but for server authentication",
+        "certificate is for server authentication, not for client authentication",
     );
     refused(
         &root,
         &[&for_client],
         ANY_SERVER,
-        "certificate is not for server authentication, but for client authentication, code signing, 1.2.3",
+        "certificate is for client authentication, code signing, 1.2.3, not for server authentication",
     );
     refused(
         &root,
         &[&with(&[Any])],
         ANY_SERVER,
-        "certificate is not for server authentication, but for any purpose",
+        "certificate is for any purpose, not for server authentication",
     );
     let one = intermediate("One", &root, |params| {
         params.extended_key_usages = Vec::from([ClientAuth])
@@ -448,7 +448,7 @@ fn purposes_are_kept_apart() {
         &root,
         &[&leaf(&one, |_| {}), one.der()],
         ANY_SERVER,
-        "certificate is not for server authentication, but for client authentication",
+        "certificate is for client authentication, not for server authentication",
     );
     let encipher = leaf(&root, |params| {
         params.key_usages = Vec::from([KeyUsagePurpose::KeyEncipherment])
@@ -466,7 +466,7 @@ fn purposes_are_kept_apart() {
 }
 
 #[test]
-fn pinned_takes_what_simple_tools_make() {
+fn pinned_accepts_certificates_of_simple_tools() {
     let root = root(|_| {});
     let v1 = v1(&root, "www.example.com", THESE_YEARS);
     assert_eq!(
@@ -480,13 +480,13 @@ fn pinned_takes_what_simple_tools_make() {
     assert!(matches_name(&v1, "WWW.example.com") && !matches_name(&v1, "example.com"));
     assert_eq!(
         pinned(&root, &[&v1], server("localhost")).unwrap_err().to_string(),
-        "certificate is not for localhost, but for CN=www.example.com"
+        "certificate does not match localhost: it is for CN=www.example.com"
     );
 
     let ca = leaf(&root, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     assert_eq!(
         strict(&root, &[&ca], ANY_SERVER).unwrap_err().to_string(),
-        "certificate is that of a CA: reissue it with basicConstraints CA:FALSE, or choose pinned verification"
+        "certificate is a CA certificate: reissue it with basicConstraints CA:FALSE, or choose pinned verification"
     );
     assert_eq!(pinned(&root, &[&ca], server("localhost")), Ok(()));
     assert!(pinned(&root, &[&ca], server("leaf")).is_err());
@@ -500,7 +500,7 @@ fn pinned_takes_what_simple_tools_make() {
     let cn = common("a.example");
     assert_eq!(
         strict(&root, &[&cn], server("a.example")).unwrap_err().to_string(),
-        "certificate is not for a.example, but for nobody (needs subjectAltName, not CN=a.example)"
+        "certificate does not match a.example: it has no subjectAltName (CN is ignored)"
     );
     assert_eq!(pinned(&root, &[&cn], server("a.example")), Ok(()));
     assert_eq!(pinned(&root, &[&common("10.0.2.15")], server("10.0.2.15")), Ok(()));
@@ -516,7 +516,7 @@ fn pinned_takes_what_simple_tools_make() {
 }
 
 #[test]
-fn pinned_is_for_what_a_ca_has_signed_itself() {
+fn pinned_applies_only_to_direct_issuance() {
     let root = root(|_| {});
     let tolerated = leaf(&root, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     // CA:TRUE is tolerated on a leaf, but what hides behind an intermediate is judged strictly.
@@ -526,7 +526,7 @@ fn pinned_is_for_what_a_ca_has_signed_itself() {
         &root,
         &[&ca, one.der()],
         ANY_SERVER,
-        "certificate is that of a CA: reissue it with basicConstraints CA:FALSE",
+        "certificate is a CA certificate: reissue it with basicConstraints CA:FALSE",
     );
     // What helps against that does not where nobody knows the issuer.
     let stranger = super::tests::root(|params| params.distinguished_name = named("Stranger"));
@@ -557,7 +557,7 @@ fn pinned_is_for_what_a_ca_has_signed_itself() {
     ] {
         assert_eq!(
             verdict.unwrap_err().to_string(),
-            "issuer is X.509 version 1, and so not a CA: CN=Fake"
+            "issuer is X.509 version 1 and therefore not a CA: CN=Fake"
         );
     }
     // A CA with name constraints is one for webpki alone.
@@ -583,7 +583,7 @@ fn only_example() -> NameConstraints {
 }
 
 #[test]
-fn constraints_are_kept() {
+fn constraints_are_enforced() {
     let unlimited = root(|_| {});
     let limited = root(|params| params.name_constraints = Some(only_example()));
     let one = intermediate("One", &unlimited, |params| {
@@ -606,7 +606,7 @@ fn constraints_are_kept() {
                     root,
                     &chain,
                     server(name),
-                    "certificate has a name that its issuer may not give",
+                    "certificate has a name outside its issuer's name constraints",
                 ),
             }
         }
@@ -626,7 +626,7 @@ fn constraints_are_kept() {
     );
     let leaf = leaf(&unlimited, |_| {});
     accepted(&unlimited, &[&leaf[..]; MAX_CHAIN], ANY_SERVER);
-    let text = "11 certificates were sent, and more than 10 are refused";
+    let text = "11 certificates were sent (at most 10 are accepted)";
     refused(&unlimited, &[&leaf[..]; MAX_CHAIN + 1], ANY_SERVER, text);
 }
 
@@ -650,7 +650,7 @@ fn leaves_may_not_issue() {
 }
 
 #[test]
-fn cas_whose_key_is_for_other_things_may_not_issue() {
+fn cas_whose_key_may_not_sign_may_not_issue() {
     let root = root(|_| {});
     let key = KeyPair::generate().unwrap().serialize_der();
     let one = |usages: &[KeyUsagePurpose]| {
@@ -688,7 +688,7 @@ fn unknown_critical_extensions_are_refused() {
         &root,
         &[&with(true)],
         ANY_SERVER,
-        "certificate has a critical extension that is not understood",
+        "certificate has an unsupported critical extension",
     );
 }
 
@@ -709,7 +709,7 @@ fn critical_name_constraints_of_a_leaf_are_refused() {
         &root,
         &[&with(true)],
         ANY_SERVER,
-        "certificate has a critical extension that is not understood",
+        "certificate has an unsupported critical extension",
     );
 }
 
@@ -738,7 +738,7 @@ fn identities_are_read() {
 }
 
 #[test]
-fn more_roots_judge_strictly_and_no_less() {
+fn further_roots_verify_strictly() {
     let (ca, other) = (root(|_| {}), root(|params| params.distinguished_name = named("Other")));
     let (anchors, roots): ([&[u8]; 1], [&[u8]; 1]) = ([ca.der()], [other.der()]);
     let trust = Trust::new(&anchors).with_mode(Mode::Pinned).with_roots(&roots);
@@ -852,12 +852,12 @@ fn clients_are_allowed_by_subject_or_by_key() {
         params.not_after = date_time_ymd(2025, 6, 1);
     });
     assert!(matches!(
-        judge_expired(&anchors, &expired),
+        verify_expired(&anchors, &expired),
         Err(CertificateError::Expired { .. })
     ));
 }
 
-fn judge_expired(anchors: &[&[u8]], leaf: &[u8]) -> Result<(), CertificateError> {
+fn verify_expired(anchors: &[&[u8]], leaf: &[u8]) -> Result<(), CertificateError> {
     Trust::new(anchors)
         .with_allowed(&["CN=alice"])
         .verify(&[leaf], Purpose::Client, CLOCK)
@@ -865,13 +865,13 @@ fn judge_expired(anchors: &[&[u8]], leaf: &[u8]) -> Result<(), CertificateError>
 
 /// Of an address that stands where DNS names do the kind is named.
 #[test]
-fn an_address_as_a_dns_name_is_told_from_an_address() {
+fn an_address_as_a_dns_name_does_not_match() {
     let root = root(|_| {});
     let leaf = leaf(&root, |params| {
         let name = rcgen::SanType::DnsName("10.0.2.2".try_into().unwrap());
         params.subject_alt_names = Vec::from([name]);
     });
-    let text = "certificate is not for 10.0.2.2, but for 10.0.2.2 as a DNS name";
+    let text = "certificate does not match 10.0.2.2: it is for 10.0.2.2 as a DNS name";
     refused(&root, &[&leaf], server("10.0.2.2"), text);
 }
 
@@ -881,7 +881,7 @@ fn dates_before_1970_are_accepted_or_named() {
     let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(1955, 1, 1);
     let root = root(early);
     assert_eq!(strict(&root, &[&leaf(&root, |_| {})], ANY_SERVER), Ok(()));
-    let text = "certificate refused: its validity begins before 1970, which is supported of configured CAs only";
+    let text = "certificate refused: its validity begins before 1970, which is supported only for configured CAs";
     let leaf = leaf(&root, early);
     assert_eq!(strict(&root, &[&leaf], ANY_SERVER).unwrap_err().to_string(), text);
     assert_eq!(pinned(&root, &[&leaf], ANY_SERVER), Ok(()));

@@ -13,7 +13,7 @@ fn critical(oid: &[u64], value: &[u8]) -> CustomExtension {
 }
 
 #[test]
-fn what_a_configured_ca_says_of_itself_limits_it() {
+fn a_configured_ca_s_extensions_limit_it() {
     let check = |change: fn(&mut CertificateParams)| anchor::check(root(change).der());
     assert_eq!(check(|_| {}), Ok(Anchor::Ca));
     assert_eq!(
@@ -42,7 +42,7 @@ fn what_a_configured_ca_says_of_itself_limits_it() {
     );
     assert_eq!(
         fault(|params| params.custom_extensions = Vec::from([critical(&[1, 2, 3, 4], &[5, 0])])),
-        "it has a critical extension that is not supported (1.2.3.4)"
+        "it has an unsupported critical extension (1.2.3.4)"
     );
     let good = root(|_| {});
     assert_eq!(
@@ -122,7 +122,7 @@ fn odd_lists_are_checked_as_they_will_be_used() {
     assert_eq!(check(&[new]), Ok(CrlIssuer::Configured));
     assert_eq!(
         check(&[old]).unwrap_err().to_string(),
-        "revocation list names no next update and is more than 30 days old: it is of 2025-11-01 (it is 2026-01-01 now)"
+        "revocation list has no nextUpdate and is more than 30 days old: issued 2025-11-01 (it is 2026-01-01 now)"
     );
     let with = |oid: &[u8], value: &[u8]| {
         let extension = element(0x30, &[&element(6, &[oid]), &[1, 1, 0xff], &element(4, &[value])]);

@@ -92,8 +92,8 @@ fn follow_the_guide(algorithm: &str) {
     let anchors = [&root[..]];
     let trust = Trust::new(&anchors);
     let both = |trust: Trust<'_>, leaf: &[u8], purpose: Purpose<'_>| {
-        let judge = |trust: Trust<'_>| trust.verify(&[leaf], purpose, now());
-        (judge(trust), judge(trust.with_mode(Mode::Pinned)))
+        let verify = |trust: Trust<'_>| trust.verify(&[leaf], purpose, now());
+        (verify(trust), verify(trust.with_mode(Mode::Pinned)))
     };
 
     let leaf = issue(&dir, "-extensions v3_server");
@@ -109,7 +109,7 @@ fn follow_the_guide(algorithm: &str) {
     let (_, named) = both(trust, &leaf, server("localhost"));
     assert_eq!(
         named.unwrap_err().to_string(),
-        "certificate is not for localhost, but for CN=*"
+        "certificate does not match localhost: it is for CN=*"
     );
 
     let as_meant = issue(&dir, "-extfile server.cnf -extensions v3_server");
@@ -179,8 +179,8 @@ fn rsa_pss_certificates_pass() {
 }
 
 #[test]
-fn ed25519_works_and_weak_or_strange_algorithms_do_not() {
-    let text = "certificate is signed with an algorithm or key that is not supported";
+fn ed25519_works_and_weak_or_unknown_algorithms_do_not() {
+    let text = "certificate is signed with an unsupported algorithm or key";
     for (algorithm, options, good) in [
         ("ED25519", "", true),
         ("EC -pkeyopt ec_paramgen_curve:P-384", "-sha256", true),
@@ -214,7 +214,7 @@ fn ed25519_works_and_weak_or_strange_algorithms_do_not() {
 }
 
 #[test]
-fn a_root_of_version_1_is_as_good() {
+fn version_1_roots_are_accepted() {
     let dir = guide("EC -pkeyopt ec_paramgen_curve:P-256");
     dir.openssl("req -new -key RootCA.key -out RootCA.csr -config RootCA.cnf");
     dir.openssl("x509 -req -days 365 -in RootCA.csr -signkey RootCA.key -out RootCA.pem");
@@ -262,7 +262,7 @@ fn ecdsa_signatures_with_any_hash_pass() {
 
 /// A leaf whose RSA key is too short, or of a kind that is not supported, is refused for that.
 #[test]
-fn keys_of_leaves_that_are_not_supported_are_named() {
+fn unsupported_leaf_keys_are_named() {
     let dir = guide("EC -pkeyopt ec_paramgen_curve:P-256");
     let root = root_der(&dir);
     for (algorithm, text) in [
@@ -272,7 +272,7 @@ fn keys_of_leaves_that_are_not_supported_are_named() {
         ),
         (
             "EC -pkeyopt ec_paramgen_curve:P-521",
-            "certificate's key is of a kind that is not supported (P-256, P-384, Ed25519 and RSA are)",
+            "certificate's key has an unsupported type (supported: P-256, P-384, Ed25519, RSA)",
         ),
     ] {
         if cfg!(not(feature = "rsa")) {

@@ -1,7 +1,7 @@
 //! Paths: what a peer can make the search do, and what it finds.
 
 use super::*;
-use crate::pki::limits::{MAX_INTERMEDIATES, MAX_OF_ONE_NAME, MAX_SIGNATURES};
+use crate::pki::limits::{MAX_INTERMEDIATES, MAX_SAME_NAME, MAX_SIGNATURES};
 use crate::pki::work::Work;
 
 /// The most candidates that are looked at for one verdict: each signature leads to one certificate at most.
@@ -11,7 +11,9 @@ const MAX_STEPS: u32 = (MAX_SIGNATURES + 1) * (MAX_CHAIN + MAX_ANCHORS + MAX_ROO
 fn counted(trust: Trust<'_>, chain: &[&[u8]]) -> (Result<(), String>, Work) {
     let verdicts = [Mode::Strict, Mode::Pinned].map(|mode| {
         let work = Work::default();
-        let verdict = trust.with_mode(mode).vouch_counted(chain, ANY_SERVER, CLOCK, &work);
+        let verdict = trust
+            .with_mode(mode)
+            .verify_chain_counted(chain, ANY_SERVER, CLOCK, &work);
         assert!(work.signatures() <= MAX_SIGNATURES, "{work:?}");
         assert!(work.steps() <= MAX_STEPS, "{work:?}");
         let sent: usize = chain.iter().map(|der| der.len()).sum();
@@ -61,12 +63,12 @@ fn a_path_costs_a_signature_for_each_certificate() {
     chain.extend(cas[1..].iter().map(|ca| ca.der().as_ref()));
     assert_eq!(
         by(&cas[0], &chain).0,
-        wrong("more than 5 intermediate certificates up to a configured CA")
+        wrong("more than 5 intermediate certificates below a configured CA")
     );
 }
 
 #[test]
-fn certificates_of_one_name_do_not_multiply() {
+fn same_name_certificates_do_not_multiply() {
     let root = root(|_| {});
     // Each could have issued each other one: none of them has.
     let pretenders: Vec<Ca> = (1..MAX_CHAIN).map(|_| super::root(|_| {})).collect();
@@ -116,7 +118,7 @@ fn certificates_of_one_name_do_not_multiply() {
 
 /// Nine towers that meet in every storey: the number of paths is a power of their height.
 #[test]
-fn storeys_of_two_do_not_multiply() {
+fn levels_of_two_cas_do_not_multiply() {
     let root = root(|params| params.distinguished_name = named("Elsewhere"));
     let key = KeyPair::generate().unwrap().serialize_der();
     let storey = |number: usize, issuer: &Ca| {
@@ -170,7 +172,7 @@ fn lists_and_responses_are_counted() {
 }
 
 #[test]
-fn lists_whose_signatures_are_known_cost_none() {
+fn lists_with_known_signatures_cost_no_checks() {
     let root = root(|_| {});
     let one = intermediate("One", &root, |_| {});
     let leaf = leaf(&one, |_| {});
@@ -200,7 +202,7 @@ fn lists_whose_signatures_are_known_cost_none() {
     assert_eq!(verdict(&[&empty, &below], &anchors), (Ok(()), 3));
     assert_eq!(
         verdict(&[&empty, &forged], &anchors).0,
-        wrong("revocation list's signature is not that of the issuer")
+        wrong("revocation list's signature is not its issuer's")
     );
     // It is known of these lists and CAs only.
     let trust = Trust::new(&anchors).with_crls(&many[..1]);
@@ -212,7 +214,7 @@ fn lists_whose_signatures_are_known_cost_none() {
 }
 
 #[test]
-fn another_path_is_tried_where_the_first_is_refused() {
+fn another_path_is_tried_if_the_first_is_refused() {
     let root = root(|_| {});
     let other = super::root(|params| params.distinguished_name = named("Other"));
     let key = KeyPair::generate().unwrap().serialize_der();
@@ -240,7 +242,7 @@ fn another_path_is_tried_where_the_first_is_refused() {
 
 /// A CA that has changed its key issues a certificate for the new one with the old one (RFC 5280 §6.1.4 l).
 #[test]
-fn certificates_that_a_ca_has_issued_to_itself_do_not_count() {
+fn self_issued_certificates_are_not_counted() {
     let root = root(|_| {});
     let narrow = |issuer: &Ca, name: &str, change: fn(&mut CertificateParams)| {
         intermediate(name, issuer, |params| {
@@ -267,13 +269,10 @@ fn certificates_that_a_ca_has_issued_to_itself_do_not_count() {
     let constrained = narrow(&one, "One", |params| params.name_constraints = Some(only_example()));
     for (ca, text) in [
         (expired, "certificate expired 2025-02-01 (it is 2026-01-01 now)"),
-        (
-            code,
-            "certificate is not for server authentication, but for code signing",
-        ),
+        (code, "certificate is for code signing, not for server authentication"),
         (
             constrained,
-            "issuer constrains names (of a self-issued certificate), which is not supported: CN=One",
+            "issuer has unsupported name constraints (of a self-issued certificate): CN=One",
         ),
     ] {
         let leaf = super::leaf(&ca, |_| {});
@@ -294,24 +293,24 @@ fn certificates_that_a_ca_has_issued_to_itself_do_not_count() {
     let leaf = super::leaf(&forged, |_| {});
     assert_eq!(
         by(&root, &[&leaf, forged.der(), one.der()]).0,
-        wrong("certificate's signature is not that of its issuer")
+        wrong("certificate's signature is not its issuer's")
     );
     // Two of one name are the most.
     let mut cas = Vec::from([intermediate("One", &root, |_| {})]);
-    for number in 0..MAX_OF_ONE_NAME {
+    for number in 0..MAX_SAME_NAME {
         cas.push(intermediate("One", &cas[number], |_| {}));
     }
-    let leaf = super::leaf(&cas[MAX_OF_ONE_NAME], |_| {});
+    let leaf = super::leaf(&cas[MAX_SAME_NAME], |_| {});
     let mut chain = Vec::from([&leaf[..]]);
     chain.extend(cas.iter().map(|ca| ca.der().as_ref()));
     assert_eq!(
         by(&root, &chain).0,
-        wrong("more than 2 intermediate certificates of one name: CN=One")
+        wrong("more than 2 intermediate certificates with the same name: CN=One")
     );
 }
 
 #[test]
-fn configured_cas_issue_no_more_than_they_may() {
+fn configured_cas_are_limited_by_their_extensions() {
     let issued = |change: fn(&mut CertificateParams)| {
         let ca = root(change);
         let leaf = leaf(&ca, |_| {});
@@ -328,7 +327,7 @@ fn configured_cas_issue_no_more_than_they_may() {
     );
     assert_eq!(
         issued(|params| params.extended_key_usages = Vec::from([ExtendedKeyUsagePurpose::ClientAuth])),
-        wrong("certificate is not for server authentication, but for client authentication")
+        wrong("certificate is for client authentication, not for server authentication")
     );
     let text = "configured CA cannot be used: CN=Root: it may not sign certificates (keyUsage lacks keyCertSign)";
     assert_eq!(
@@ -342,7 +341,7 @@ fn configured_cas_issue_no_more_than_they_may() {
     };
     assert_eq!(
         issued(unknown),
-        wrong("configured CA cannot be used: CN=Root: it has a critical extension that is not supported (1.2.3.4)")
+        wrong("configured CA cannot be used: CN=Root: it has an unsupported critical extension (1.2.3.4)")
     );
     // pathLenConstraint
     let ca = root(|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
@@ -405,7 +404,7 @@ fn a_configured_leaf_is_pinned() {
 }
 
 #[test]
-fn constraints_that_are_not_supported_are_named() {
+fn unsupported_constraints_are_named() {
     let subtree = |form: u8, value: &[u8]| element(0xa0, &[&element(0x30, &[&element(form, &[value])])]);
     let directory = element(0xa4, &[&element(0x30, &[])]);
     let directory = element(0x30, &[&element(0xa0, &[&element(0x30, &[&directory])])]);
@@ -419,7 +418,7 @@ fn constraints_that_are_not_supported_are_named() {
     };
     let text = |form: &str| {
         wrong(&std::format!(
-            "issuer constrains names ({form}), which is not supported: CN=Root"
+            "issuer has unsupported name constraints ({form}): CN=Root"
         ))
     };
     let ca = constrained(directory);

@@ -137,7 +137,7 @@ fn intermediates_are_revoked_too() {
 }
 
 #[test]
-fn lists_that_cannot_be_relied_on_are_named() {
+fn unusable_lists_are_named() {
     let root = root(|_| {});
     let leaf = leaf(&root, |_| {});
     // Expired
@@ -152,7 +152,7 @@ fn lists_that_cannot_be_relied_on_are_named() {
     for crl in [list(&namesake, &[], |_| {}), assemble(&namesake, &[], &[RECENT])] {
         assert_eq!(
             with(&root, &[&crl], &[&leaf]),
-            wrong("revocation list's signature is not that of the issuer")
+            wrong("revocation list's signature is not its issuer's")
         );
     }
     // Malformed
@@ -204,15 +204,13 @@ fn lists_that_cannot_be_relied_on_are_named() {
         let crl = assemble(&root, V2, &[THIS_UPDATE, NEXT_UPDATE, &extensions]);
         assert_eq!(
             with(&root, &[&crl], &[&leaf]),
-            wrong(&std::format!(
-                "revocation list is of a kind that is not supported ({kind})"
-            ))
+            wrong(&std::format!("revocation list type is not supported ({kind})"))
         );
     }
 }
 
 #[test]
-fn issuers_that_may_not_sign_lists_do_not() {
+fn issuers_without_crl_sign_may_not_sign_lists() {
     let root = root(|_| {});
     let one = intermediate("One", &root, |params| {
         params.key_usages = Vec::from([KeyUsagePurpose::KeyCertSign])
@@ -248,7 +246,7 @@ fn issuers_that_may_not_sign_lists_do_not() {
 }
 
 #[test]
-fn whoever_is_listed_is_revoked_wherever_the_list_was_published() {
+fn listed_certificates_are_revoked_whatever_the_distribution_point() {
     let root = root(|_| {});
     let at = |place: &str| CrlDistributionPoint {
         uris: Vec::from([std::format!("http://{place}.example/crl")]),
@@ -301,7 +299,7 @@ fn a_list_by_the_ca_s_other_key_counts() {
     assert_eq!(verdict(&[new.der(), old.der()]), wrong(REVOKED));
     assert_eq!(
         verdict(&[old.der()]),
-        wrong("revocation list's signature is not that of the issuer")
+        wrong("revocation list's signature is not its issuer's")
     );
 }
 

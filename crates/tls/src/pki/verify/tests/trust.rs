@@ -32,7 +32,7 @@ fn bundle(count: usize) -> Vec<Ca> {
 }
 
 #[test]
-fn a_large_bundle_of_roots_vouches_for_chains_with_intermediates() {
+fn a_large_root_bundle_verifies_chains_with_intermediates() {
     let cas = bundle(150);
     let roots: Vec<&[u8]> = cas.iter().map(|ca| &ca.der()[..]).collect();
     let own = root(|_| {});
@@ -72,7 +72,7 @@ fn a_large_bundle_of_roots_vouches_for_chains_with_intermediates() {
 }
 
 #[test]
-fn roots_are_never_pinned_to_and_a_broken_one_is_passed_over() {
+fn roots_are_never_pinned_to_and_malformed_ones_are_skipped() {
     let ca = root(|_| {});
     let der = &ca.der()[..];
     // As the guide makes it: the name in CN alone.
@@ -93,7 +93,7 @@ fn roots_are_never_pinned_to_and_a_broken_one_is_passed_over() {
 }
 
 #[test]
-fn roots_of_no_use_are_told_from_the_others() {
+fn unusable_roots_are_identified() {
     let dir = Dir::new();
     let expired = root(|params| params.not_after = date_time_ymd(2025, 6, 1));
     let end = leaf(&root(|_| {}), |_| {});
