@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_its_reason() {
+    fn impossible_requests_are_refused_with_the_reason() {
         let scratch = Scratch::new();
         let empty = scratch.file("empty", "");
         let empty = empty.to_str().unwrap();

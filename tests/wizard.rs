@@ -1,4 +1,4 @@
-//! `pki/wizard` as people use it, and as they should not; what it makes is judged by OpenSSL.
+//! Correct and incorrect use of `pki/wizard`; OpenSSL verifies the results.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -20,7 +20,7 @@ mod tests {
     use super::common::process::Process;
     use super::common::wizard::{Wizard, end, tree};
 
-    /// What OpenSSL calls the kinds of keys that are quickly made.
+    /// OpenSSL's names of the key types that are fast to generate.
     const KINDS: [(&str, &str); 4] = [
         ("p256", "ASN1 OID: prime256v1"),
         ("p384", "ASN1 OID: secp384r1"),
@@ -35,7 +35,7 @@ mod tests {
         text
     }
 
-    /// The hash of somebody's key, as people make it.
+    /// The hash of a key, computed by OpenSSL.
     fn key_hash(wizard: &Wizard, file: &str) -> String {
         let line = "openssl x509 -pubkey -noout -in \"$0\" | openssl pkey -pubin -outform der | sha256sum";
         let (status, out, err) = end(Command::new("sh").args(["-c", line]).arg(wizard.file(file)));
@@ -43,7 +43,7 @@ mod tests {
         out.split(' ').next().unwrap().to_owned()
     }
 
-    /// The line of `list` with this serial number, as words.
+    /// The line of `list` with this serial number, with single blanks.
     fn row(wizard: &Wizard, serial: &str) -> String {
         let (out, _) = wizard.run(&["list", "pki"]);
         let line = out.lines().find(|line| line.starts_with(serial));
@@ -51,7 +51,7 @@ mod tests {
         words.join(" ")
     }
 
-    /// What the image would read in a defconfig.
+    /// A defconfig, parsed as by the image.
     fn parse(text: &str) -> Box<Config> {
         let (mut config, mut scratch) = (Box::new(Config::new()), Box::new(ConfigScratch::new()));
         config.parse(text.as_bytes(), &mut scratch).unwrap();
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_key_makes_a_sound_pki() {
+    fn every_key_type_makes_a_valid_pki() {
         for (kind, called) in KINDS {
             let wizard = Wizard::init(&["--key", kind, "--name", "O=Example, CN=CA of a test", "--days=2000"]);
             wizard.run(&["server", "pki", "echo.example"]);
@@ -115,7 +115,7 @@ mod tests {
                 let named = format!("X509v3 Subject Alternative Name: \n                {names}\n");
                 assert_eq!(leaf.contains("Alternative"), !names.is_empty(), "{leaf}");
                 assert!(names.is_empty() || leaf.contains(&named), "{names} is not in {leaf}");
-                // The key is the certificate's, and nobody else's to read.
+                // The key matches the certificate, and only its owner can read it.
                 let (_, of_key) = wizard.openssl(&format!("pkey -in {name}.key -pubout"));
                 let (_, of_certificate) = wizard.openssl(&format!("x509 -in {name}.pem -noout -pubkey"));
                 assert_eq!(of_key, of_certificate);
@@ -160,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_be_of_another_kind_than_the_cas() {
+    fn a_key_type_may_differ_from_the_ca_s() {
         let wizard = Wizard::init(&["--key=p384"]);
         wizard.run(&["server", "pki", "server", "--key", "rsa2048", "--days", "7"]);
         let leaf = text(&wizard, "server.pem");
         assert!(leaf.contains("Public-Key: (2048 bit)") && leaf.contains("ecdsa-with-SHA384"));
         assert_eq!(wizard.openssl("x509 -in server.pem -noout -checkend 600000").0, 0);
         assert_eq!(wizard.openssl("x509 -in server.pem -noout -checkend 610000").0, 1);
-        // Never longer than its CA.
+        // Never valid longer than its CA.
         let (_, said) = wizard.run(&["server", "pki", "long", "--days", "9999"]);
         assert!(said.contains("the CA expires on "), "{said}");
         let end = |file| wizard.openssl(&format!("x509 -in {file} -noout -enddate")).1;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn rotating_changes_the_key_and_renewing_keeps_it() {
+    fn rotate_changes_the_key_and_renew_does_not() {
         let wizard = Wizard::init(&[]);
         wizard.run(&["peer", "pki", "paul", "--san=DNS:paul.example,IP:2001:db8::7"]);
         let read = |name: &str| fs::read(wizard.file(name)).unwrap();
@@ -195,11 +195,11 @@ mod tests {
                 "{said}"
             );
             assert!(
-                said.contains(&format!("the one before, serial {serial}, is in pki/old")),
+                said.contains(&format!("the previous one, serial {serial}, is in pki/old")),
                 "{said}"
             );
             assert_ne!(wizard.serial("paul"), serial);
-            // The old ones are kept, and good.
+            // The old ones are kept and valid.
             assert_eq!(read(&format!("old/paul-{serial}.key")), key);
             assert_eq!(read(&format!("old/paul-{serial}.pem")), certificate);
             assert_eq!(
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_revoked_is_on_a_list_of_version_2() {
+    fn revoked_certificates_are_on_a_version_2_list() {
         let wizard = Wizard::init(&[]);
         for name in ["alice", "bob"] {
             wizard.run(&["client", "pki", name]);
@@ -246,7 +246,7 @@ mod tests {
         let renewed = wizard.serial("alice");
         let (_, said) = wizard.run(&["revoke", "pki", &alice.to_lowercase(), "keyCompromise"]);
         assert!(
-            said.contains(&format!("serial {renewed} is of the same key, and not revoked")),
+            said.contains(&format!("serial {renewed} has the same key and is not revoked")),
             "{said}"
         );
         let old = format!("old/alice-{alice}.pem");
@@ -260,28 +260,28 @@ mod tests {
         for part in ["crlNumber=0x03", &alice, &renewed, "Key Compromise", "verify OK"] {
             assert!(third.contains(part), "{part} is not in {third}");
         }
-        // Of no reason nothing is said.
+        // The reason "unspecified" has no entry.
         assert_eq!(third.matches("Reason Code").count(), 1);
         assert!(row(&wizard, &alice).contains("revoked, keyCompromise"));
         assert!(row(&wizard, &renewed).contains("revoked, unspecified"));
 
-        // What is replaced is not said to be good.
+        // A revoked certificate is not reported as valid when it is replaced.
         let old = wizard.serial("alice");
         let (_, said) = wizard.run(&["rotate", "pki", "alice"]);
-        let words = format!("the one before, serial {old}, is in pki/old, and is revoked\n");
+        let words = format!("the previous one, serial {old}, is in pki/old and is revoked\n");
         assert!(said.ends_with(&words), "{said}");
         wizard.run(&["revoke", "pki", "alice"]);
 
-        // Twice is once too often, and changes nothing.
+        // A second revocation is refused and changes nothing.
         let before = tree(&wizard.file(""));
         for (whom, reason) in [("alice", "unspecified"), (&alice[..], "keyCompromise")] {
             let (status, _, err) = wizard.end(&["revoke", "pki", whom]);
-            let why = format!("is revoked already (reason: {reason}): nothing was changed");
+            let why = format!("is already revoked (reason: {reason}); nothing was changed");
             assert!(status == 1 && err.contains(&why), "{err}");
         }
         let (status, _, err) = wizard.end(&["renew", "pki", "alice"]);
         assert!(
-            status == 1 && err.contains("is revoked: give it a new key with `rotate`"),
+            status == 1 && err.contains("is revoked; create a new key with `rotate`"),
             "{err}"
         );
         assert_eq!(tree(&wizard.file("")), before);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defconfig_is_what_the_image_reads() {
+    fn the_defconfig_is_accepted_by_the_image() {
         let wizard = Wizard::init(&[]);
         wizard.run(&["server", "pki", "server"]);
         wizard.run(&["client", "pki", "alice"]);
@@ -340,13 +340,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_of_roots_comes_along() {
+    fn a_root_bundle_is_included() {
         let wizard = Wizard::init(&[]);
         wizard.run(&["server", "pki", "server"]);
         wizard.run(&["init", "other"]);
         let root = fs::read_to_string(wizard.scratch.path("other/ca.pem")).unwrap();
         let key = fs::read_to_string(wizard.scratch.path("other/ca.key")).unwrap();
-        // As bundles are: with remarks, with what does not belong there, and from a system of carriage returns.
+        // With comments, foreign blocks and carriage returns, as in real bundles.
         let bundle = format!("# a root\n{root}{key}");
         wizard.scratch.file("roots.pem", bundle.replace('\n', "\r\n") + &root);
         let defconfig = ["defconfig", "pki", "server", "--verify=pki", "--roots"];
@@ -361,11 +361,11 @@ mod tests {
         wizard.scratch.file("many.pem", root.repeat(257));
         wizard.scratch.file("key.pem", &key);
         for (file, why) in [
-            ("nowhere.pem", "there is no file 'nowhere.pem' for --roots"),
-            ("key.pem", "there is no certificate in PEM in 'key.pem'"),
+            ("nowhere.pem", "file 'nowhere.pem' for --roots does not exist"),
+            ("key.pem", "'key.pem' contains no PEM certificate"),
             (
                 "many.pem",
-                "there are 257 certificates in 'many.pem', and the image takes 256 at most",
+                "'many.pem' contains 257 certificates, but the image takes at most 256",
             ),
         ] {
             let (status, out, err) = wizard.end(&[&defconfig[..], &[file]].concat());
@@ -409,39 +409,42 @@ mod tests {
     }
 
     #[test]
-    fn wrong_usage_names_its_fault_and_the_help() {
+    fn usage_errors_name_the_fault_and_the_help() {
         let wizard = Wizard::init(&[]);
         let before = tree(&wizard.file(""));
         let long = "a".repeat(61);
-        let name = "a name is 1 to 60 letters, digits, dots, hyphens and underscores";
-        let days = "--days: days are a number from 1 to 9999, not ";
-        let address = "is no IPv4 or IPv6 address that IP: could take";
-        let host = "is no host name that DNS: could take";
-        let san = "--san: what --san takes is like DNS:echo.example,IP:192.0.2.7";
-        let subject = "--name: the name of a CA is like 'CN=my session,O=Example'";
+        let name = "a name must be 1 to 60 letters, digits, dots, hyphens and underscores";
+        let days = "--days: the number of days must be 1 to 9999, not ";
+        let address = "is not an IPv4 or IPv6 address";
+        let host = "is not a valid host name for DNS:";
+        let san = "--san: the list must look like DNS:echo.example,IP:192.0.2.7";
+        let subject = "--name: the name of a CA must look like 'CN=my session,O=Example'";
         let cases: &[(&[&str], &str)] = &[
-            (&[], "there is no command, and no terminal to ask at: use --ask"),
-            (&["sign", "pki"], "there is no command 'sign'"),
-            (&["--fast"], "there is no option '--fast'"),
+            (&[], "no command given, and standard input is not a terminal; use --ask"),
+            (&["sign", "pki"], "unknown command 'sign'"),
+            (&["--fast"], "unknown option '--fast'"),
             (&["--key"], "--key takes a value"),
             (&["--dhcp=yes"], "--dhcp takes no value"),
             (&["--telnet=yes"], "--telnet takes no value"),
-            (&["--ask", "pki"], "--ask takes nothing else"),
+            (&["--ask", "pki"], "--ask takes no other arguments"),
             (&["init"], "init takes a directory: pki/wizard init DIR\n"),
-            (&["init", ""], "the name of a directory or file cannot be empty"),
+            (&["init", ""], "the name of a directory or file must not be empty"),
             (
                 &["init", "a\nb"],
-                "the name of a directory or file cannot be empty or have line ends",
+                "the name of a directory or file must not be empty or have line ends",
             ),
             (&["init", "x", "y"], "init does not take 'y'"),
             (&["init", "x", "--san=DNS:a"], "init does not take --san"),
             (
                 &["init", "x", "--key=p521"],
-                "--key: a kind of key is one of p256, p384, ed25519, rsa2048",
+                "--key: the key type must be one of p256, p384, ed25519, rsa2048",
             ),
-            (&["init", "x", "--key=rsa1024"], "--key: a kind of key is one of "),
-            (&["init", "x", "--key="], "--key: a kind of key is one of "),
-            (&["init", "x", "--key", "p256, p384"], "--key: a kind of key is one of "),
+            (&["init", "x", "--key=rsa1024"], "--key: the key type must be one of "),
+            (&["init", "x", "--key="], "--key: the key type must be one of "),
+            (
+                &["init", "x", "--key", "p256, p384"],
+                "--key: the key type must be one of ",
+            ),
             (&["init", "x", "--name=my CA"], subject),
             (&["init", "x", "--name="], subject),
             (&["init", "x", "--name=CN="], subject),
@@ -464,10 +467,13 @@ mod tests {
             (&["server", "pki", ".a"], name),
             (&["server", "pki", "\u{e4}"], name),
             (&["server", "pki", &long], name),
-            (&["server", "pki", "ca"], "the name 'ca' is taken by a file of the CA's"),
+            (
+                &["server", "pki", "ca"],
+                "the name 'ca' is reserved for a file of the CA",
+            ),
             (
                 &["server", "pki", "crl"],
-                "the name 'crl' is taken by a file of the CA's",
+                "the name 'crl' is reserved for a file of the CA",
             ),
             (
                 &["server", "pki", "0123456789abcdef"],
@@ -507,15 +513,15 @@ mod tests {
             ),
             (
                 &["revoke", "pki", "a", "because"],
-                "a reason is one of unspecified, keyCompromise, ",
+                "the reason must be one of unspecified, keyCompromise, ",
             ),
             (
                 &["revoke", "pki", "a", "keycompromise"],
-                "a reason is one of unspecified, keyCompromise, ",
+                "the reason must be one of unspecified, keyCompromise, ",
             ),
             (
                 &["crl", "pki", "--crl-days=x"],
-                "--crl-days: days are a number from 1 to 9999, not 'x'",
+                "--crl-days: the number of days must be 1 to 9999, not 'x'",
             ),
             (&["list", "pki", "a"], "list does not take 'a'"),
             (
@@ -524,21 +530,21 @@ mod tests {
             ),
             (
                 &["defconfig", "pki", "a", "--client-auth=on"],
-                "--client-auth: client authentication is off, optional or required, not 'on'",
+                "--client-auth: client authentication must be off, optional or required, not 'on'",
             ),
             (
                 &["defconfig", "pki", "a", "--verify=no"],
-                "--verify: --verify takes strict, pinned or pki, not 'no'",
+                "--verify: the mode must be strict, pinned or pki, not 'no'",
             ),
             (
                 &["defconfig", "pki", "a", "--out="],
-                "--out: the name of a directory or file cannot be empty",
+                "--out: the name of a directory or file must not be empty",
             ),
         ];
         for (arguments, why) in cases {
             let (status, out, err) = wizard.end(arguments);
             assert_eq!((status, &out[..]), (2, ""), "{arguments:?}: {err}");
-            let help = "\npki/wizard: `pki/wizard --help` lists what there is\n";
+            let help = "\npki/wizard: `pki/wizard --help` lists commands and options\n";
             let first = err.strip_suffix(help).expect(&err);
             let first = format!("{first}\n");
             assert!(
@@ -550,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_its_reason() {
+    fn impossible_requests_are_refused_with_the_reason() {
         let wizard = Wizard::init(&[]);
         wizard.run(&["server", "pki", "server"]);
         wizard.run(&["client", "pki", "alice"]);
@@ -561,57 +567,57 @@ mod tests {
         for (arguments, why) in [
             (
                 &["init", "pki"][..],
-                "there is a PKI in 'pki' already: nothing was changed",
+                "'pki' already contains a PKI; nothing was changed",
             ),
-            (&["init", "full"], "the directory 'full' is not empty"),
+            (&["init", "full"], "directory 'full' is not empty"),
             (&["init", "file"], "'file' exists and is not a directory"),
-            (&["init", "no/pki"], "there is no directory 'no' for 'no/pki'"),
+            (&["init", "no/pki"], "directory 'no' for 'no/pki' does not exist"),
             (
                 &["list", "no"],
-                "there is no directory 'no': `pki/wizard init no` makes one",
+                "directory 'no' does not exist; `pki/wizard init no` creates it",
             ),
             (&["list", "file"], "'file' is not a directory"),
             (&["list", "full"], "'full' is not a PKI"),
             (&["crl", "full"], "'full' is not a PKI"),
             (
                 &["server", "pki", "server"],
-                "there is a certificate of 'server' in 'pki' already",
+                "'pki' already contains a certificate of 'server'",
             ),
             (
                 &["client", "pki", "server"],
-                "there is a certificate of 'server' in 'pki' already",
+                "'pki' already contains a certificate of 'server'",
             ),
             (
-                &["rotate", "pki", "nobody"],
-                "there is no certificate of 'nobody' in 'pki'",
+                &["rotate", "pki", "unknown"],
+                "'pki' contains no certificate of 'unknown'",
             ),
             (
-                &["renew", "pki", "nobody"],
-                "there is no certificate of 'nobody' in 'pki'",
+                &["renew", "pki", "unknown"],
+                "'pki' contains no certificate of 'unknown'",
             ),
             (
-                &["revoke", "pki", "nobody"],
-                "there is no certificate of 'nobody' in 'pki'",
+                &["revoke", "pki", "unknown"],
+                "'pki' contains no certificate of 'unknown'",
             ),
             (
                 &["revoke", "pki", "0123456789abcdef"],
-                "no certificate with the serial number 0123456789ABCDEF was issued in 'pki'",
+                "no certificate with serial number 0123456789ABCDEF was issued in 'pki'",
             ),
             (
-                &["defconfig", "pki", "nobody"],
-                "there is no certificate of 'nobody' in 'pki'",
+                &["defconfig", "pki", "unknown"],
+                "'pki' contains no certificate of 'unknown'",
             ),
             (
                 &["defconfig", "pki", "alice"],
-                "the certificate of 'alice' is for a client, and a server's is wanted",
+                "the certificate of 'alice' is for a client, not for a server",
             ),
             (
                 &["defconfig", "pki", "server", "--client=server"],
-                "the certificate of 'server' is for a server, and a client's is wanted",
+                "the certificate of 'server' is for a server, not for a client",
             ),
             (
                 &["defconfig", "pki", "server", "--out=no/x"],
-                "/no' for 'no/x': make it first",
+                "/no' for 'no/x' does not exist; create it first",
             ),
             (&["defconfig", "pki", "server", "--out=full"], "'full' is a directory"),
         ] {
@@ -624,31 +630,31 @@ mod tests {
         }
         assert_eq!(tree(&wizard.scratch.path("")), before);
 
-        // Whoever is revoked is not served with.
+        // A revoked certificate is not put into a defconfig.
         wizard.run(&["revoke", "pki", "server", "superseded"]);
         let (status, _, err) = wizard.end(&["defconfig", "pki", "server"]);
         assert!(
-            status == 1 && err.contains("the certificate of 'server' is revoked: `rotate`"),
+            status == 1 && err.contains("the certificate of 'server' is revoked; `rotate`"),
             "{err}"
         );
-        // Without the CA's key nothing is issued.
+        // Issuing needs the CA's key.
         fs::remove_file(wizard.file("ca.key")).unwrap();
         let (status, _, err) = wizard.end(&["rotate", "pki", "server"]);
         assert!(
-            status == 1 && err.contains("pki/ca.key is not there or not yours to read"),
+            status == 1 && err.contains("pki/ca.key does not exist or is not readable"),
             "{err}"
         );
-        // An empty directory will do.
+        // An empty directory is accepted.
         fs::create_dir(wizard.scratch.path("empty")).unwrap();
         wizard.run(&["init", "empty"]);
     }
 
     #[test]
-    fn what_is_out_of_date_is_named() {
+    fn expired_certificates_and_lists_are_named() {
         let wizard = Wizard::init(&["--name=CN=old"]);
         wizard.run(&["server", "pki", "server"]);
         wizard.run(&["crl", "pki"]);
-        // The same CA, but long ago, and its list.
+        // The same CA with dates in the past, and its list.
         let key = KeyPair::from_pem(&fs::read_to_string(wizard.file("ca.key")).unwrap()).unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -668,12 +674,12 @@ mod tests {
         fs::write(wizard.file("crl.pem"), list).unwrap();
         let (out, _) = wizard.run(&["list", "pki"]);
         assert!(
-            out.contains("out of date since 2021-02-03: `pki/wizard crl pki` makes a new one"),
+            out.contains("expired 2021-02-03; `pki/wizard crl pki` creates a new one"),
             "{out}"
         );
         let (status, out, err) = wizard.end(&["defconfig", "pki", "server"]);
         assert_eq!((status, &out[..]), (1, ""));
-        assert!(err.contains("pki/crl.pem is out of date since 2021-02-03"), "{err}");
+        assert!(err.contains("pki/crl.pem expired on 2021-02-03"), "{err}");
         wizard.run(&["crl", "pki"]);
         wizard.run(&["defconfig", "pki", "server"]);
 
@@ -688,7 +694,7 @@ mod tests {
         let (status, out, err) = wizard.end(&["defconfig", "pki", "server"]);
         assert_eq!((status, &out[..]), (1, ""));
         assert!(
-            err.contains("the certificate of 'server' has expired on 2021-02-03: `renew` or `rotate` it"),
+            err.contains("the certificate of 'server' expired on 2021-02-03; `renew` or `rotate` it"),
             "{err}"
         );
         fs::write(wizard.file("server.pem"), current).unwrap();
@@ -698,7 +704,7 @@ mod tests {
             let name = if command == "client" { "alice" } else { "server" };
             let (status, _, err) = wizard.end(&[command, "pki", name]);
             assert!(
-                status == 1 && err.contains("the CA in 'pki' has expired on 2021-02-03"),
+                status == 1 && err.contains("the CA in 'pki' expired on 2021-02-03"),
                 "{command}: {err}"
             );
         }
@@ -706,10 +712,10 @@ mod tests {
         assert!(row(&wizard, &wizard.serial("ca")).contains(" 2021-02-03 expired "));
     }
 
-    /// A file system of 1 MiB with one page more free at each try: a command changes nothing, until there is room for all.
+    /// A file system of 1 MiB with one more free page at each try: a command changes nothing until all files fit.
     #[test]
-    fn a_full_disk_costs_no_certificate_no_key_and_no_revocation() {
-        // The most pages that a command takes are some 15.
+    fn a_full_disk_loses_no_certificate_key_or_revocation() {
+        // A command takes at most some 15 pages.
         let script = r#"
             set -eu
             mount -t tmpfs -o size=1m tmpfs "$PWD/disk"
@@ -748,7 +754,7 @@ mod tests {
             check disk/new
         "#;
         let wizard = Wizard::init(&[]);
-        // The name of a file that the wizard once used for itself.
+        // The name of a file that the wizard once used internally.
         wizard.run(&["server", "pki", "issued"]);
         wizard.run(&["revoke", "pki", "issued"]);
         fs::create_dir(wizard.scratch.path("disk")).unwrap();
@@ -757,7 +763,7 @@ mod tests {
         command.arg(Wizard::script()).current_dir(wizard.scratch.path(""));
         let (status, out, err) = end(&mut command);
         if err.contains("unshare failed") {
-            println!("left out: this system lets no user make a mount namespace");
+            println!("skipped: this system does not allow unprivileged mount namespaces");
             return;
         }
         assert_eq!(status, 0, "{err}");
@@ -766,9 +772,9 @@ mod tests {
         assert!(!out.contains("not issued"), "{out}");
     }
 
-    /// Many at a time get in each other's way, and nothing is lost.
+    /// Concurrent commands lose nothing.
     #[test]
-    fn several_at_a_time_wait_for_each_other() {
+    fn concurrent_commands_wait_for_each_other() {
         let wizard = Wizard::init(&[]);
         let start =
             |number: usize| Process::start(wizard.command().args(["client", "pki", &format!("client-{number}")]));
@@ -781,7 +787,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_make_the_whole() {
+    fn answers_create_the_whole_pki() {
         let wizard = Wizard::new();
         let answers = "pki\np257\np384\nCN=asked,O=Example\na b\nbox.example\nDNS:box.example,DNS:localhost\n\
                        box.example\nbob\nmaybe\nrequired\nmaybe\nyes\n";
@@ -789,14 +795,14 @@ mod tests {
         process.write(answers.as_bytes());
         assert!(process.wait().success(), "{}", process.err.text());
         assert_eq!(process.out.text(), "");
-        // What was no answer was asked again.
+        // Invalid answers are asked again.
         let said = process.err.text();
         for again in [
             "not 'p257'\n",
             "not 'a b'\n",
             "'box.example' is the server's name",
             "off, optional or required, not 'maybe'",
-            "the answer is yes or no, not 'maybe'",
+            "the answer must be yes or no, not 'maybe'",
         ] {
             assert!(said.contains(again), "{said}");
         }
@@ -809,22 +815,22 @@ mod tests {
             "{server}"
         );
 
-        // The directory is there now; and the answers end.
+        // The directory exists now, and the answers end.
         let mut process = Process::start(wizard.command().arg("--ask"));
         process.write(b"pki\n");
         drop(process.take_stdin());
         assert_eq!(process.wait().code(), Some(1));
         let said = process.err.text();
-        assert!(said.contains("'pki' exists already"), "{said}");
+        assert!(said.contains("'pki' already exists"), "{said}");
         assert!(
-            said.contains("the answers ended at the question 'Directory': nothing was made"),
+            said.contains("input ended at the question 'Directory'; nothing was created"),
             "{said}"
         );
     }
 
-    /// Without arguments, on a terminal, where Return is enough.
+    /// Without arguments, on a terminal, Return accepts every default.
     #[test]
-    fn on_a_terminal_it_asks() {
+    fn on_a_terminal_the_wizard_asks() {
         let wizard = Wizard::new();
         let mut command = Command::new("script");
         command.args(["-q", "-e", "-c"]).arg(Wizard::script()).arg("/dev/null");
@@ -834,7 +840,7 @@ mod tests {
             "[p256]: ",
             "[default]: ",
             "Name of the server [server]: ",
-            "default has localhost [default]: ",
+            "the default includes localhost [default]: ",
             "Name of a client, or none [client]: ",
             "Client authentication (off, optional, required) [required]: ",
             "Debug shell on telnet too, without a password (yes, no) [no]: ",
@@ -844,7 +850,7 @@ mod tests {
         }
         process
             .out
-            .wait_for("boot with it by `qemu/run --defconfig session-pki/defconfig`");
+            .wait_for("boot with `qemu/run --defconfig session-pki/defconfig`");
         assert!(process.wait().success());
         let text = fs::read_to_string(wizard.scratch.path("session-pki/defconfig")).unwrap();
         let config = parse(&text);

@@ -1,4 +1,4 @@
-//! What `pki/wizard` leaves in its directory, and takes over, when something goes wrong there.
+//! The directory of `pki/wizard` after failures, signals and older versions.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -17,14 +17,14 @@ mod tests {
 
     use super::common::wizard::{Wizard, end, tree};
 
-    /// What the wizard has for itself below the PKI's directory.
+    /// The wizard's own files below the PKI's directory.
     fn left_behind(wizard: &Wizard) -> Vec<String> {
         let names = fs::read_dir(wizard.file("")).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with('.')).collect()
     }
 
-    /// Certificate, key and database of `name` belong together.
+    /// Certificate, key and database of `name` match.
     fn assert_whole(wizard: &Wizard, name: &str) {
         let (_, of_key) = wizard.openssl(&format!("pkey -in {name}.key -pubout"));
         let (_, of_certificate) = wizard.openssl(&format!("x509 -in {name}.pem -noout -pubkey"));
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_step_leaves_everything_as_it_was() {
+    fn a_failing_step_changes_nothing() {
         let wizard = Wizard::init(&[]);
         wizard.run(&["server", "pki", "server"]);
         wizard.run(&["init", "other"]);
@@ -52,7 +52,7 @@ mod tests {
             &["revoke", "pki", "server"],
         ];
         for (file, content, commands, why) in [
-            ("ca.key", &key[..], all, "pki/ca.pem and pki/ca.key have "),
+            ("ca.key", &key[..], all, "pki/ca.pem and pki/ca.key do not issue valid "),
             ("ca.key", b"-", all, "pki/ca.key is not an unencrypted private key"),
             ("ca.pem", b"-", all, "cannot read 'pki/ca.pem'"),
             (
@@ -71,7 +71,7 @@ mod tests {
                 "ca/crlnumber",
                 b"x\n",
                 &all[3..],
-                "'pki/ca/crlnumber': it holds no number",
+                "'pki/ca/crlnumber': it contains no hexadecimal number",
             ),
             (
                 "server.key",
@@ -98,9 +98,9 @@ mod tests {
         }
     }
 
-    /// On a file system that is mounted read-only, what only reads works, and all else has its reason.
+    /// On a read-only file system commands that only read work, and the others report the reason.
     #[test]
-    fn without_a_place_to_write_nothing_is_changed() {
+    fn a_read_only_directory_is_not_changed() {
         let script = r#"
             set -eu
             mount -t tmpfs tmpfs "$PWD/disk"
@@ -130,16 +130,16 @@ mod tests {
         command.arg(Wizard::script()).current_dir(wizard.scratch.path(""));
         let (status, out, err) = end(&mut command);
         if err.contains("unshare failed") {
-            println!("left out: this system lets no user make a mount namespace");
+            println!("skipped: this system does not allow unprivileged mount namespaces");
             return;
         }
         assert_eq!(status, 0, "{err}");
         assert_eq!(out.matches(" valid ").count(), 2, "{out}");
     }
 
-    /// A rename that fails half-way: no key is lost, and the next command finishes.
+    /// After a rename that fails half-way no key is lost, and the next command completes the commit.
     #[test]
-    fn an_unfinished_commit_is_finished_by_the_next_command() {
+    fn an_unfinished_commit_is_completed_by_the_next_command() {
         let wizard = Wizard::init(&[]);
         wizard.run(&["server", "pki", "server"]);
         for name in ["alice", "bob"] {
@@ -148,7 +148,7 @@ mod tests {
             for arguments in [&["client", "pki", name][..], &["list", "pki"], &["crl", "pki"]] {
                 let (status, out, err) = wizard.end(arguments);
                 assert_eq!((status, &out[..]), (1, ""), "{err}");
-                let missing = "what is missing in 'pki' is still in pki/.wizard.commit\n";
+                let missing = "files missing from 'pki' are still in pki/.wizard.commit\n";
                 assert!(err.ends_with(missing), "{err}");
                 let waits = |file: &str| wizard.file(".wizard.commit").join(file).exists();
                 assert!(waits(&format!("{name}.key")) && waits(&format!("{name}.pem")) && waits("ca/index.txt"));
@@ -165,7 +165,7 @@ mod tests {
         }
     }
 
-    /// Runs `rotate`, and sends a signal after some time. Returns the exit status as a shell has it, and how long it took.
+    /// Runs `rotate` and sends a signal after some time. Returns the exit status in the shell's form, and the duration.
     fn rotate(wizard: &Wizard, signal: Option<(&str, Duration)>) -> (i32, Duration) {
         let mut command = Command::new("env");
         command.arg("--default-signal=HUP,INT,TERM").arg(Wizard::program());
@@ -176,7 +176,7 @@ mod tests {
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         if let Some((signal, delay)) = signal {
             std::thread::sleep(delay);
-            // The shell's own: a small Debian has no program of that name. It may have ended before.
+            // The shell's own kill: a minimal Debian has no such program. The process may have ended before.
             let kill = format!("kill -s {signal} {} 2>&-", child.id());
             end(Command::new("sh").args(["-c", &kill]));
         }
@@ -186,13 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_at_any_moment_leaves_the_state_before_or_after() {
+    fn a_signal_leaves_the_old_or_the_new_state() {
         let wizard = Wizard::init(&[]);
         wizard.run(&["server", "pki", "server"]);
         let (status, whole) = rotate(&wizard, None);
         assert_eq!(status, 0);
         let mut ended = [0, 0];
-        // No handler sees SIGKILL: that is tried most.
+        // SIGKILL cannot be handled, so it gets the most tries.
         for (signal, number, parts) in [("TERM", 15, 20), ("INT", 2, 20), ("HUP", 1, 20), ("KILL", 9, 100)] {
             for part in 0..parts * 6 / 5 {
                 let before = tree(&wizard.file(""));
@@ -220,9 +220,9 @@ mod tests {
         assert!(left_behind(&wizard).is_empty());
     }
 
-    /// Between the last rename and the end of the program: here it waits for room to report what it made.
+    /// Between the last rename and the end of the program, which here waits for a full pipe.
     #[test]
-    fn a_signal_after_the_commit_leaves_the_exit_status() {
+    fn a_signal_after_the_commit_does_not_change_the_exit_status() {
         let wizard = Wizard::init(&[]);
         wizard.run(&["server", "pki", "server"]);
         let serial = wizard.serial("server");
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_commands_have_left_is_removed() {
+    fn leftovers_of_killed_commands_are_removed() {
         let wizard = Wizard::init(&[]);
         let make = |path: &str| {
             let path = wizard.scratch.path(path);
@@ -256,7 +256,7 @@ mod tests {
             fs::write(path.join("made/server.key"), "secret").unwrap();
             path
         };
-        // Those of the shell script, those of the program, and what is of neither.
+        // Stages of the shell script, of the program, and unrelated files.
         let (script, program) = (make("pki/.wizard.aB3dE6"), make("pki/.wizard.0123456789abcdef"));
         let used = make("pki/.wizard.fedcba9876543210");
         let other = make("pki/.wizard.notes-of-mine");
@@ -269,13 +269,13 @@ mod tests {
         drop(lock);
         wizard.run(&["init", "new"]);
         assert!(!beside.exists());
-        // It may be in use: the script had no lock.
+        // It may be in use, since the script had no lock.
         assert!(script_beside.exists());
         wizard.run(&["client", "pki", "alice"]);
         assert!(!used.exists());
     }
 
-    /// Its configuration of `openssl ca`, where DIGEST is what the kind of key signs with.
+    /// The script's configuration of `openssl ca`, where DIGEST depends on the key type.
     const CONFIG: &str = r"
         [ ca ]
         default_ca = session
@@ -311,7 +311,7 @@ mod tests {
         [ req_name ]
     ";
 
-    /// What the shell script on OpenSSL made, before the program took its place.
+    /// A PKI as the shell script that preceded the program made it.
     const OLD: &str = r#"
         set -eu
         umask 077
@@ -364,7 +364,7 @@ mod tests {
             assert!(read("ca/index.txt").starts_with(&index));
             let (_, said) = wizard.run(&["revoke", "pki", &first, "cessationOfOperation"]);
             assert!(
-                said.contains("revocation list 2, ") && said.contains("is of the same key"),
+                said.contains("revocation list 2, ") && said.contains("has the same key"),
                 "{said}"
             );
             wizard.run(&["client", "pki", "dave"]);
@@ -394,7 +394,7 @@ mod tests {
             config.parse(text.as_bytes(), &mut scratch).unwrap();
             assert!(config.server().is_ok() && config.client().is_ok());
 
-            // By hand from here, and back.
+            // Continue with `openssl ca`, then with the wizard again.
             for arguments in [
                 "ca -config ../openssl.cnf -revoke dave.pem",
                 "ca -config ../openssl.cnf -gencrl -crlexts crl -crldays 7 -out crl.pem",

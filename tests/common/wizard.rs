@@ -7,21 +7,21 @@ use std::sync::OnceLock;
 
 use super::Scratch;
 
-/// A PKI that the wizard makes, in `pki` of a scratch directory.
+/// A PKI made by the wizard, in `pki` of a scratch directory.
 pub struct Wizard {
-    /// What is around it.
+    /// The scratch directory.
     pub scratch: Scratch,
 }
 
 impl Wizard {
-    /// Nothing yet.
+    /// Without a PKI yet.
     pub fn new() -> Self {
         Self {
             scratch: Scratch::new(),
         }
     }
 
-    /// A CA.
+    /// With a CA.
     pub fn init(arguments: &[&str]) -> Self {
         let wizard = Self::new();
         wizard.run(&[&["init", "pki"], arguments].concat());
@@ -42,13 +42,13 @@ impl Wizard {
         })
     }
 
-    /// Where the script is that runs it.
+    /// The path of the script that runs it.
     pub fn script() -> PathBuf {
         Self::program();
         Path::new(env!("CARGO_MANIFEST_DIR")).join("pki/wizard")
     }
 
-    /// The script, to be run beside the directory.
+    /// The script, run in the scratch directory.
     pub fn command(&self) -> Command {
         // A signal that is ignored when the tests start, as under nohup, stays ignored.
         let mut command = Command::new("env");
@@ -58,12 +58,12 @@ impl Wizard {
         command
     }
 
-    /// Runs it to its end: exit status, standard output, standard error.
+    /// Runs it to its end and returns exit status, standard output and standard error.
     pub fn end(&self, arguments: &[&str]) -> (i32, String, String) {
         end(self.command().args(arguments))
     }
 
-    /// Runs it, which has to go well: standard output and standard error.
+    /// Runs it and requires success; returns standard output and standard error.
     pub fn run(&self, arguments: &[&str]) -> (String, String) {
         let (status, out, err) = self.end(arguments);
         assert_eq!(status, 0, "{arguments:?}: {err}");
@@ -75,13 +75,13 @@ impl Wizard {
         self.scratch.path("pki").join(name)
     }
 
-    /// What OpenSSL's programs are told of somebody's credentials.
+    /// The arguments of OpenSSL's programs for an identity.
     pub fn identity(&self, name: &str) -> Vec<String> {
         let file = |end| self.file(&format!("{name}.{end}")).to_str().unwrap().to_owned();
         vec!["-cert".into(), file("pem"), "-key".into(), file("key")]
     }
 
-    /// What `openssl` says, run in the PKI: exit status, both outputs together.
+    /// Runs `openssl` in the PKI and returns the exit status and its combined output.
     pub fn openssl(&self, arguments: &str) -> (i32, String) {
         let mut command = Command::new("openssl");
         command
@@ -91,7 +91,7 @@ impl Wizard {
         (status, out + &err)
     }
 
-    /// The serial number of somebody's certificate.
+    /// The serial number of a certificate.
     pub fn serial(&self, name: &str) -> String {
         let (status, text) = self.openssl(&format!("x509 -in {name}.pem -noout -serial"));
         assert_eq!(status, 0, "{text}");
@@ -99,7 +99,7 @@ impl Wizard {
     }
 }
 
-/// Everything below a directory but its lock, with its content.
+/// All files below a directory except its lock, with their content.
 pub fn tree(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -114,7 +114,7 @@ pub fn tree(directory: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// Runs a program to its end: exit status (-1 by a signal), standard output, standard error.
+/// Runs a program to its end and returns exit status (-1 after a signal), standard output and standard error.
 pub fn end(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

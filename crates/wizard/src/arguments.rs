@@ -1,4 +1,4 @@
-//! The command line: commands, options, and what each may be.
+//! The command line: commands, options and their checks.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -39,7 +39,7 @@ const COMMANDS: [Command; 10] = [
     ),
 ];
 
-/// What the arguments ask for.
+/// The task given by the arguments.
 pub(crate) enum Task {
     Help,
     Ask,
@@ -72,7 +72,7 @@ impl Request {
     }
 }
 
-/// A check returns what is wrong.
+/// A check returns the fault.
 pub(crate) type Check = std::result::Result<(), String>;
 
 fn misused<T>(why: impl Into<String>) -> Result<T> {
@@ -88,7 +88,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Task> {
     if arguments.is_empty() {
         if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
             return misused(
-                "there is no command, and no terminal to ask at: use --ask if standard input has the answers",
+                "no command given, and standard input is not a terminal; use --ask to read answers from standard input",
             );
         }
         ask = true;
@@ -124,13 +124,13 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Task> {
                 }
                 options.insert(*known, value.unwrap_or_default());
             }
-            _ => return misused(format!("there is no option {}", quote(option))),
+            _ => return misused(format!("unknown option {}", quote(option))),
         }
     }
     if ask {
         return match words.is_empty() && options.is_empty() {
             true => Ok(Task::Ask),
-            false => misused("--ask takes nothing else: the answers are asked for"),
+            false => misused("--ask takes no other arguments"),
         };
     }
     request(words, options).map(Task::Run)
@@ -139,10 +139,10 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Task> {
 fn request(words: Vec<String>, options: BTreeMap<&'static str, String>) -> Result<Request> {
     let mut words = words.into_iter();
     let Some(word) = words.next() else {
-        return misused("there is no command");
+        return misused("no command given");
     };
     let Some(Command(command, follows, takes)) = COMMANDS.iter().find(|command| command.0 == word) else {
-        return misused(format!("there is no command {}", quote(&word)));
+        return misused(format!("unknown command {}", quote(&word)));
     };
     if let Some(option) = options.keys().find(|option| !takes.contains(option)) {
         return misused(format!("{command} does not take {option}"));
@@ -202,18 +202,18 @@ fn require(good: bool, wrong: impl FnOnce() -> String) -> Check {
 
 pub(crate) fn is_key(kind: &str) -> Check {
     require(KINDS.contains(&kind), || {
-        format!("a kind of key is one of {}, not {}", KINDS.join(", "), quote(kind))
+        format!("the key type must be one of {}, not {}", KINDS.join(", "), quote(kind))
     })
 }
 
 fn is_days(days: &str) -> Check {
     let good = (1..=4).contains(&days.len()) && days.bytes().all(|byte| byte.is_ascii_digit());
     require(good && days.bytes().any(|byte| byte != b'0'), || {
-        format!("days are a number from 1 to 9999, not {}", quote(days))
+        format!("the number of days must be 1 to 9999, not {}", quote(days))
     })
 }
 
-/// The name of a certificate: that of its files, its common name, and often a host's.
+/// The name of a certificate: of its files, its common name, and often of a host.
 pub(crate) fn is_name(name: &str) -> Check {
     let good = (1..=60).contains(&name.len())
         && name
@@ -223,14 +223,14 @@ pub(crate) fn is_name(name: &str) -> Check {
     require(good, || {
         let name = quote(name);
         format!(
-            "a name is 1 to 60 letters, digits, dots, hyphens and underscores, beginning with a letter or digit, not {name}"
+            "a name must be 1 to 60 letters, digits, dots, hyphens and underscores, starting with a letter or digit, not {name}"
         )
     })?;
     require(!["ca", "crl", "old"].contains(&name), || {
-        format!("the name '{name}' is taken by a file of the CA's: choose another")
+        format!("the name '{name}' is reserved for a file of the CA; choose another")
     })?;
     require(!is_serial(name), || {
-        format!("'{name}' looks like a serial number: choose another name")
+        format!("'{name}' looks like a serial number; choose another name")
     })
 }
 
@@ -238,7 +238,7 @@ pub(crate) fn is_serial(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether subjectAltName can have it as a DNS name.
+/// Whether it is valid as a DNS name in subjectAltName.
 pub(crate) fn is_dns(name: &str) -> bool {
     let name = name.strip_prefix("*.").unwrap_or(name);
     postern_config::is_name(name) && !name.contains('_')
@@ -247,27 +247,25 @@ pub(crate) fn is_dns(name: &str) -> bool {
 pub(crate) fn is_san(list: &str) -> Check {
     let form = || {
         let list = quote(list);
-        format!("what --san takes is like DNS:echo.example,IP:192.0.2.7, with nothing empty and no blanks, not {list}")
+        format!("the list must look like DNS:echo.example,IP:192.0.2.7, without empty entries or blanks, not {list}")
     };
     require(!list.contains('\n'), form)?;
     list.split(',').try_for_each(|entry| match entry.split_once(':') {
-        Some(("DNS", name)) => require(is_dns(name), || format!("{name} is no host name that DNS: could take")),
+        Some(("DNS", name)) => require(is_dns(name), || format!("{name} is not a valid host name for DNS:")),
         Some(("IP", address)) => {
             let good = address.parse::<Ipv4Addr>().is_ok() || address.parse::<Ipv6Addr>().is_ok();
-            require(good, || {
-                format!("{address} is no IPv4 or IPv6 address that IP: could take")
-            })
+            require(good, || format!("{address} is not an IPv4 or IPv6 address"))
         }
         _ => Err(form()),
     })
 }
 
-/// The name of a CA: attributes with commas between.
+/// The name of a CA: attributes separated by commas.
 pub(crate) fn is_subject(name: &str) -> Check {
     let form = || {
         let name = quote(name);
         format!(
-            "the name of a CA is like 'CN=my session,O=Example', of C, ST, L, O, OU and CN, each at most twice, without / + \\ or \", not {name}"
+            "the name of a CA must look like 'CN=my session,O=Example', with C, ST, L, O, OU and CN, each at most twice, without / + \\ or \", not {name}"
         )
     };
     require(
@@ -286,12 +284,12 @@ pub(crate) fn is_subject(name: &str) -> Check {
             _ => value.len() <= 64,
         };
         require(length, || {
-            format!("{kind}={value} is too long: 64 bytes at most, and for C exactly two letters")
+            format!("{kind}={value} is too long (at most 64 bytes; C has exactly two letters)")
         })
     })
 }
 
-/// The attributes of a CA's name: kind and value.
+/// The attributes of a CA's name: type and value.
 pub(crate) fn attributes(name: &str) -> impl Iterator<Item = (&str, &str)> {
     let parts = name.split(',').map(|part| part.strip_prefix(' ').unwrap_or(part));
     parts.map(|part| part.split_once('=').unwrap_or((part, "")))
@@ -300,7 +298,7 @@ pub(crate) fn attributes(name: &str) -> impl Iterator<Item = (&str, &str)> {
 pub(crate) fn is_client_auth(word: &str) -> Check {
     require(["off", "optional", "required"].contains(&word), || {
         format!(
-            "client authentication is off, optional or required, not {}",
+            "client authentication must be off, optional or required, not {}",
             quote(word)
         )
     })
@@ -308,24 +306,28 @@ pub(crate) fn is_client_auth(word: &str) -> Check {
 
 fn is_verify(word: &str) -> Check {
     require(["strict", "pinned", "pki"].contains(&word), || {
-        format!("--verify takes strict, pinned or pki, not {}", quote(word))
+        format!("the mode must be strict, pinned or pki, not {}", quote(word))
     })
 }
 
 fn is_reason(reason: &str) -> Check {
     require(REASONS.contains(&reason), || {
-        format!("a reason is one of {}, not {}", REASONS.join(", "), quote(reason))
+        format!(
+            "the reason must be one of {}, not {}",
+            REASONS.join(", "),
+            quote(reason)
+        )
     })
 }
 
 pub(crate) fn is_path(path: &str) -> Check {
     require(
         !path.is_empty() && !path.contains(|c: char| c.is_ascii_control()),
-        || "the name of a directory or file cannot be empty or have line ends in it".into(),
+        || "the name of a directory or file must not be empty or contain line ends".into(),
     )
 }
 
-/// A word in quotes, as bash takes it.
+/// A word quoted for bash.
 pub(crate) fn quote(word: &str) -> String {
     if !word.contains(|c: char| c.is_control()) {
         return format!("'{}'", word.replace('\'', r"'\''"));
@@ -333,7 +335,7 @@ pub(crate) fn quote(word: &str) -> String {
     format!("$'{}'", word.escape_default())
 }
 
-/// A word as one would type it: in quotes if it has to be.
+/// A word as typed in a shell: quoted if necessary.
 pub(crate) fn typed(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./:=,@%+-".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! The questions, and the commands that the answers make.
+//! Interactive mode: questions, and the commands built from the answers.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,25 +9,21 @@ use crate::key::KINDS;
 use crate::{Result, fail, say};
 
 pub(crate) fn ask() -> Result<()> {
-    say!("makes a CA, a server, a client and the defconfig. Return takes what is in brackets");
+    say!("creates a CA, a server, a client and the defconfig. Press Return to accept the value in brackets");
     let dir = question("Directory", "session-pki", is_new_directory)?;
-    let kind = question(
-        &format!("Kind of key ({})", KINDS.join(", ")),
-        "p256",
-        arguments::is_key,
-    )?;
+    let kind = question(&format!("Key type ({})", KINDS.join(", ")), "p256", arguments::is_key)?;
     let name = question(
         "Name of the CA, like \"CN=my session,O=Example\"",
         "default",
         |answer| unless(answer == "default", || arguments::is_subject(answer)),
     )?;
     let server = question("Name of the server", "server", arguments::is_name)?;
-    let text = "For whom it is, like DNS:echo.example,IP:192.0.2.7; default has localhost";
+    let text = "Its names and addresses, like DNS:echo.example,IP:192.0.2.7; the default includes localhost";
     let san = question(text, "default", |answer| {
         unless(answer == "default", || arguments::is_san(answer))
     })?;
     let client = question("Name of a client, or none", "client", |answer| match answer == server {
-        true => Err(format!("'{answer}' is the server's name: choose another")),
+        true => Err(format!("'{answer}' is the server's name; choose another")),
         false => unless(answer == "none", || arguments::is_name(answer)),
     })?;
     let default = if client == "none" { "off" } else { "required" };
@@ -41,7 +37,7 @@ pub(crate) fn ask() -> Result<()> {
         "no",
         |answer| {
             unless(["yes", "no"].contains(&answer), || {
-                Err(format!("the answer is yes or no, not {}", quote(answer)))
+                Err(format!("the answer must be yes or no, not {}", quote(answer)))
             })
         },
     )?;
@@ -92,7 +88,7 @@ fn unless(good: bool, check: impl FnOnce() -> Check) -> Check {
     if good { Ok(()) } else { check() }
 }
 
-/// Asks until the answer passes the check. No answer is the default.
+/// Asks until the answer passes the check. An empty answer selects the default.
 fn question(text: &str, default: &str, check: impl Fn(&str) -> Check) -> Result<String> {
     loop {
         let mut err = std::io::stderr();
@@ -100,7 +96,7 @@ fn question(text: &str, default: &str, check: impl Fn(&str) -> Check) -> Result<
         let mut line = String::new();
         if !std::io::stdin().read_line(&mut line).is_ok_and(|length| length > 0) {
             let _ = writeln!(err);
-            fail!("the answers ended at the question '{text}': nothing was made");
+            fail!("input ended at the question '{text}'; nothing was created");
         }
         let answer = match line.trim_end_matches(['\r', '\n']) {
             "" => default,
@@ -117,9 +113,9 @@ fn is_new_directory(answer: &str) -> Check {
     arguments::is_path(answer)?;
     let parent = parent_of(answer);
     match Path::new(answer).exists() {
-        true => Err(format!("'{answer}' exists already: choose another")),
+        true => Err(format!("'{answer}' already exists; choose another")),
         false if !Path::new(parent).is_dir() => Err(format!(
-            "there is no directory '{parent}' for it: make it first, or choose another"
+            "its parent directory '{parent}' does not exist; create it first or choose another"
         )),
         false => Ok(()),
     }

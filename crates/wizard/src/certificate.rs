@@ -1,4 +1,4 @@
-//! What is read from certificates and revocation lists.
+//! Parsing of certificates and revocation lists.
 
 use std::path::Path;
 
@@ -17,16 +17,16 @@ const EXTENDED_KEY_USAGE: &[u8] = b"\x55\x1d\x25";
 const SERVER_AUTH: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x03\x01";
 const CLIENT_AUTH: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x03\x02";
 
-/// What the wizard has to know of a certificate.
+/// The fields of a certificate that the wizard needs.
 pub(crate) struct Leaf {
     pub(crate) der: Vec<u8>,
     /// As OpenSSL prints it.
     pub(crate) serial: String,
-    /// As `--key` has it; `None` for any other.
+    /// The key type as in `--key`; `None` for any other.
     pub(crate) kind: Option<String>,
     /// `server`, `client`, `peer` for both, or `other`.
     pub(crate) usage: &'static str,
-    /// As `--san` has it.
+    /// In the form of `--san`.
     pub(crate) san: String,
     pub(crate) not_before: Date,
     pub(crate) not_after: Date,
@@ -38,14 +38,14 @@ pub(crate) struct Leaf {
 }
 
 impl Leaf {
-    /// Reads a file, which messages call `shown`.
+    /// Reads a file; `shown` is its name in messages.
     pub(crate) fn read(path: &Path, shown: &str) -> Result<Self> {
         let leaf = std::fs::read(path)
             .ok()
             .and_then(|text| Self::from_der(block(&text, "CERTIFICATE")?));
         match leaf {
             Some(leaf) => Ok(leaf),
-            None => fail!("cannot read '{shown}': check its permissions, and whether it is a certificate in PEM"),
+            None => fail!("cannot read '{shown}' as a PEM certificate; check its permissions and content"),
         }
     }
 
@@ -88,8 +88,8 @@ impl Leaf {
         self.not_after.0 <= now()
     }
 
-    /// The subject, as far as rcgen can write it. An attribute that occurs a second time is one of a type of its own: rcgen
-    /// takes each type once.
+    /// The subject, as far as rcgen can write it. rcgen takes each type once, so a second attribute of a type gets a custom
+    /// type.
     pub(crate) fn distinguished_name(&self) -> DistinguishedName {
         let mut name = DistinguishedName::new();
         for (_, set) in elements(&self.subject)
@@ -119,7 +119,7 @@ impl Leaf {
     }
 }
 
-/// Adds an attribute whose identifier has the bytes `kind`, below 2.5.4 or any other.
+/// Adds an attribute whose identifier has the bytes `kind`.
 pub(crate) fn push(name: &mut DistinguishedName, kind: &[u8], value: DnValue) {
     let oid: Vec<u64> =
         der::asn1::ObjectIdentifier::from_bytes(kind).map_or(Vec::new(), |oid| oid.arcs().map(u64::from).collect());
@@ -149,7 +149,7 @@ impl List {
                 number: list.number.map_or("0".into(), |number| number.to_string()),
                 next_update: list.expiry(),
             }),
-            Err(_) => fail!("cannot read '{shown}': check its permissions, and whether it is a revocation list in PEM"),
+            Err(_) => fail!("cannot read '{shown}' as a PEM revocation list; check its permissions and content"),
         }
     }
 
@@ -169,7 +169,7 @@ fn block(text: &[u8], label: &str) -> Option<Vec<u8>> {
     Some(der)
 }
 
-/// The elements of DER, one after the other, up to the first that is broken.
+/// The elements of DER in order, up to the first malformed one.
 fn elements(der: &[u8]) -> impl Iterator<Item = (Tag, &[u8])> {
     let mut reader = SliceReader::new(der).ok();
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! The commands, but `defconfig`.
+//! All commands except `defconfig`.
 
 use std::fs;
 use std::path::Path;
@@ -34,19 +34,19 @@ fn init(request: &Request) -> Result<()> {
     let dir = &request.directory;
     let path = Path::new(dir);
     if path.join("ca.pem").exists() {
-        fail!("there is a PKI in '{dir}' already: nothing was changed. Choose another directory");
+        fail!("'{dir}' already contains a PKI; nothing was changed. Choose another directory");
     }
     if path.exists() {
         if !path.is_dir() {
-            fail!("'{dir}' exists and is not a directory: choose another");
+            fail!("'{dir}' exists and is not a directory; choose another");
         }
         if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
-            fail!("the directory '{dir}' is not empty: choose another");
+            fail!("directory '{dir}' is not empty; choose another");
         }
     }
     let parent = parent_of(dir);
     if !Path::new(parent).is_dir() {
-        fail!("there is no directory '{parent}' for '{dir}': make it first");
+        fail!("directory '{parent}' for '{dir}' does not exist; create it first");
     }
     let kind = request.option("--key").unwrap_or("p256");
     let name = match request.option("--name") {
@@ -61,7 +61,7 @@ fn init(request: &Request) -> Result<()> {
     let stage = Stage::new(Path::new(parent), parent)?;
     for directory in ["old", "ca", "ca/issued"] {
         if let Err(error) = stage.add_directory(Path::new(directory)) {
-            fail!("cannot write in '{parent}': {error}; nothing was changed: check the space left");
+            fail!("cannot write to '{parent}': {error}; nothing was changed; check the free space");
         }
     }
     stage.add("ca/index.txt", b"")?;
@@ -72,12 +72,12 @@ fn init(request: &Request) -> Result<()> {
     stage.become_directory(path)?;
     let end = Leaf::read(&path.join("ca.pem"), &format!("{dir}/ca.pem"))?.not_after;
     say!(
-        "{dir}/ca.pem: the CA '{name}', {kind}, good until {end}. Keep {dir}/ca.key secret: its holder can impersonate any server or client"
+        "{dir}/ca.pem: the CA '{name}', {kind}, valid until {end}. Keep {dir}/ca.key secret: its holder can impersonate any server or client"
     );
     Ok(())
 }
 
-/// The directory that holds `path`, as `dirname` has it.
+/// The parent directory of `path`, as `dirname` prints it.
 pub(crate) fn parent_of(path: &str) -> &str {
     match Path::new(path).parent().and_then(Path::to_str) {
         Some("") => ".",
@@ -91,7 +91,7 @@ fn new(request: &Request) -> Result<()> {
     let (name, usage) = (request.name.as_str(), request.command);
     if pki.path.join(format!("{name}.pem")).exists() {
         fail!(
-            "there is a certificate of '{name}' in '{}' already: `rotate` or `renew` it, or choose another name",
+            "'{}' already contains a certificate of '{name}'; `rotate` or `renew` it, or choose another name",
             pki.shown
         );
     }
@@ -123,9 +123,9 @@ fn rotate(request: &Request) -> Result<()> {
     issue::issue(&mut pki, &ca_key, request, &order)?;
     let (dir, serial) = (&pki.shown, &old.serial);
     match pki.database.revoked(serial) {
-        Some(_) => say!("the one before, serial {serial}, is in {dir}/old, and is revoked"),
+        Some(_) => say!("the previous one, serial {serial}, is in {dir}/old and is revoked"),
         None => say!(
-            "the one before, serial {serial}, is in {dir}/old; unless it has expired it is good until `pki/wizard revoke {} {serial}`",
+            "the previous one, serial {serial}, is in {dir}/old; unless it has expired, it is valid until `pki/wizard revoke {} {serial}`",
             typed(dir)
         ),
     }
@@ -137,10 +137,10 @@ fn renew(request: &Request) -> Result<()> {
     let (name, dir) = (&request.name, pki.shown.clone());
     let old = pki.leaf(name)?;
     let Ok(key) = fs::read(pki.path.join(format!("{name}.key"))).map(Zeroizing::new) else {
-        fail!("{dir}/{name}.key, the key to renew a certificate for, is missing: `rotate` makes a new one");
+        fail!("{dir}/{name}.key, the key of the certificate, is missing; `rotate` creates a new one");
     };
     if pki.database.revoked(&old.serial).is_some() {
-        fail!("the certificate of '{name}' is revoked: give it a new key with `rotate`");
+        fail!("the certificate of '{name}' is revoked; create a new key with `rotate`");
     }
     let order = Order {
         usage: old.usage,
@@ -150,7 +150,7 @@ fn renew(request: &Request) -> Result<()> {
     };
     issue::issue(&mut pki, &ca_key, request, &order)?;
     say!(
-        "the one before, serial {}, is in {dir}/old, and has the same key",
+        "the previous one, serial {}, is in {dir}/old and has the same key",
         old.serial
     );
     Ok(())
@@ -163,7 +163,7 @@ fn revoke(request: &Request) -> Result<()> {
         let serial = request.name.to_uppercase();
         let Some(leaf) = pki.issued(&serial) else {
             fail!(
-                "no certificate with the serial number {serial} was issued in '{dir}': `pki/wizard list {}` lists those there are",
+                "no certificate with serial number {serial} was issued in '{dir}'; `pki/wizard list {}` shows all",
                 typed(&dir)
             );
         };
@@ -173,15 +173,15 @@ fn revoke(request: &Request) -> Result<()> {
         (leaf.serial.clone(), leaf)
     };
     if let Some(reason) = pki.database.revoked(&serial) {
-        fail!("serial {serial} of '{dir}' is revoked already (reason: {reason}): nothing was changed");
+        fail!("serial {serial} of '{dir}' is already revoked (reason: {reason}); nothing was changed");
     }
     if pki.database.find(&serial).is_none() {
-        fail!("serial {serial} is not in the database of '{dir}': another CA has issued it");
+        fail!("serial {serial} is not in the database of '{dir}'; another CA issued it");
     }
     pki.database.revoke(&serial, Date(now()), reason);
     issue::revocation_list(&pki, &ca_key, request.days("--crl-days", 30))?;
     say!(
-        "serial {serial} is revoked (reason: {reason}). The image refuses it once it has the new list: `defconfig`, and boot with that"
+        "serial {serial} is revoked (reason: {reason}). The image refuses it once it has the new list: create a new `defconfig` and boot or reload with it"
     );
     // A compromised key may have other certificates.
     for row in pki
@@ -193,7 +193,7 @@ fn revoke(request: &Request) -> Result<()> {
             .issued(row.serial())
             .is_some_and(|other| other.key_hash == leaf.key_hash)
         {
-            say!("serial {} is of the same key, and not revoked", row.serial());
+            say!("serial {} has the same key and is not revoked", row.serial());
         }
     }
     Ok(())
@@ -237,12 +237,12 @@ fn list(request: &Request) -> Result<()> {
         Some(list) if list.has_expired() => {
             let List { number, next_update } = list;
             format!(
-                "revocation list {number}, out of date since {next_update}: `pki/wizard crl {}` makes a new one\n",
+                "revocation list {number}, expired {next_update}; `pki/wizard crl {}` creates a new one\n",
                 typed(&pki.shown)
             )
         }
         Some(list) => format!(
-            "revocation list {}, due again before {}\n",
+            "revocation list {}, next update due {}\n",
             list.number, list.next_update
         ),
     };

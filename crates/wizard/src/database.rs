@@ -1,7 +1,7 @@
 //! The database of `openssl ca`: `index.txt` and `crlnumber`.
 //!
-//! A line of `index.txt` has six fields with tabs between: status (V, R or E), end of validity, time of revocation with the
-//! reason behind a comma, serial number, file name, subject.
+//! A line of `index.txt` has six fields separated by tabs: status (V, R or E), end of validity, time of revocation with the
+//! reason after a comma, serial number, file name, subject.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::{Result, fail};
 
-/// What `revoke` takes for a reason.
+/// The reasons that `revoke` accepts.
 pub(crate) const REASONS: [&str; 5] = [
     "unspecified",
     "keyCompromise",
@@ -21,7 +21,7 @@ pub(crate) const REASONS: [&str; 5] = [
     "cessationOfOperation",
 ];
 
-/// The lines of `index.txt`. What the wizard does not change is written as it was read.
+/// The lines of `index.txt`. Unchanged fields are written as they were read.
 pub(crate) struct Database(Vec<Row>);
 
 pub(crate) struct Row(Vec<String>);
@@ -31,13 +31,13 @@ impl Row {
         self.field(3)
     }
 
-    /// What is behind the last `/CN=`.
+    /// The text after the last `/CN=`.
     pub(crate) fn name(&self) -> &str {
         let subject = self.field(5);
         subject.rsplit_once("/CN=").map_or(subject, |(_, name)| name)
     }
 
-    /// Why it is revoked, if it is.
+    /// The reason of its revocation, if it is revoked.
     pub(crate) fn revoked(&self) -> Option<&str> {
         let reason = self.field(2).split(',').nth(1).unwrap_or("unspecified");
         (self.field(0) == "R").then_some(reason)
@@ -49,7 +49,7 @@ impl Row {
 }
 
 impl Database {
-    /// Reads `index.txt`, which messages call `shown`.
+    /// Parses `index.txt`; `shown` is its name in messages.
     pub(crate) fn parse(text: &str, shown: &str) -> Result<Self> {
         let mut rows = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
@@ -76,7 +76,7 @@ impl Database {
         self.rows().filter(|row| row.serial() == serial).last()
     }
 
-    /// Why a certificate is revoked, if it is.
+    /// The reason of a certificate's revocation, if it is revoked.
     pub(crate) fn revoked(&self, serial: &str) -> Option<&str> {
         self.find(serial)?.revoked()
     }
@@ -90,7 +90,7 @@ impl Database {
         for row in self.0.iter_mut().filter(|row| row.serial() == serial) {
             if let [status, _, revoked, ..] = row.0.as_mut_slice() {
                 *status = "R".into();
-                // A list has no entry for no reason (RFC 5280 §5.3.1).
+                // The reason "unspecified" is omitted from a list (RFC 5280 §5.3.1).
                 *revoked = if reason == "unspecified" {
                     stamp(at)
                 } else {
@@ -107,7 +107,7 @@ impl Database {
             match entry(row) {
                 Some(entry) => entries.push(entry),
                 None => fail!(
-                    "the database of the CA has serial {} revoked as '{}': unknown time or reason",
+                    "the database of the CA has serial {} revoked as '{}': invalid time or reason",
                     row.serial(),
                     row.field(2)
                 ),
@@ -125,7 +125,7 @@ fn entry(row: &Row) -> Option<RevokedCertParams> {
     };
     let mut parts = row.field(2).split(',');
     let revocation_time = offset(parse_stamp(parts.next()?)?);
-    // All that OpenSSL writes. The time of a compromise is behind its reason.
+    // All reasons that OpenSSL writes. The time of a compromise follows its reason.
     let reason_code = match parts.next() {
         None | Some("unspecified") => None,
         Some("keyCompromise" | "keyTime") => Some(KeyCompromise),
@@ -158,7 +158,7 @@ pub(crate) fn number(text: &str) -> Option<SerialNumber> {
         .map(SerialNumber::from)
 }
 
-/// A date as rcgen takes it.
+/// A date in rcgen's form.
 pub(crate) fn offset(date: Date) -> OffsetDateTime {
     rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(date.0)
 }
@@ -174,7 +174,7 @@ fn parse_stamp(text: &str) -> Option<Date> {
     let digits = text
         .strip_suffix('Z')
         .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
-    // Two digits are those of 1950 to 2049.
+    // Two digits stand for 1950 to 2049.
     let century = match digits.get(..2)? {
         _ if digits.len() == 14 => "",
         year if year < "50" => "20",
@@ -192,7 +192,7 @@ mod tests {
     use super::{Database, Date, parse_stamp, stamp};
 
     #[test]
-    fn dates_are_those_of_openssl() {
+    fn dates_have_openssl_s_form() {
         for (seconds, text) in [
             (0, "700101000000Z"),
             (2_524_607_999, "491231235959Z"),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_changed_is_written_as_it_was_read() {
+    fn unchanged_fields_are_written_as_read() {
         let text =
             "# by hand\n\nE\t250101000000Z\t\t0A\tunknown\t/O=x/CN=a\\\tb\nV\t271130122326Z\t\t0B\tunknown\t/CN=c\n";
         let mut database = Database::parse(text, "").ok().unwrap();

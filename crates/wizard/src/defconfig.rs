@@ -1,4 +1,4 @@
-//! The defconfig of a server of the PKI.
+//! The defconfig for a server of the PKI.
 
 use std::fs;
 use std::path::Path;
@@ -26,30 +26,33 @@ pub(crate) fn defconfig(request: &Request) -> Result<()> {
     };
     let parent = parent_of(out);
     if Path::new(out).is_dir() {
-        fail!("'{out}' is a directory: --out takes the name of a file");
+        fail!("'{out}' is a directory; --out takes the name of a file");
     }
     if !Path::new(parent).is_dir() {
         let shown = std::path::absolute(parent).unwrap_or_else(|_| parent.into());
-        fail!("there is no directory '{}' for '{out}': make it first", shown.display());
+        fail!(
+            "directory '{}' for '{out}' does not exist; create it first",
+            shown.display()
+        );
     }
     files::remove_abandoned(Path::new(parent), false);
     let stage = Stage::new(Path::new(parent), parent)?;
     stage.add("defconfig", text.as_bytes())?;
     stage.put("defconfig", Path::new(out))?;
     say!(
-        "{out}: boot with it by `qemu/run --defconfig {}`. It contains a private key",
+        "{out}: boot with `qemu/run --defconfig {}`. It contains a private key",
         typed(out)
     );
     Ok(())
 }
 
-/// The bundle of further CAs: there are certificates in it, and not too many. The image reports those it cannot use.
+/// Reads the bundle of further CAs and checks their number. The image reports the unusable ones.
 fn read_roots(file: &str) -> Result<String> {
     if !Path::new(file).is_file() {
-        fail!("there is no file '{file}' for --roots: it takes certificates in PEM");
+        fail!("file '{file}' for --roots does not exist; --roots takes certificates in PEM");
     }
     let Ok(text) = fs::read(file) else {
-        fail!("cannot read '{file}': check its owner and permissions")
+        fail!("cannot read '{file}'; check its owner and permissions")
     };
     let text = String::from_utf8_lossy(&text).into_owned();
     match text
@@ -57,15 +60,15 @@ fn read_roots(file: &str) -> Result<String> {
         .filter(|line| line.starts_with("-----BEGIN CERTIFICATE"))
         .count()
     {
-        0 => fail!("there is no certificate in PEM in '{file}'"),
+        0 => fail!("'{file}' contains no PEM certificate"),
         count if count > MAX_ROOTS => {
-            fail!("there are {count} certificates in '{file}', and the image takes {MAX_ROOTS} at most: leave some out")
+            fail!("'{file}' contains {count} certificates, but the image takes at most {MAX_ROOTS}; remove some")
         }
         _ => Ok(text),
     }
 }
 
-/// Whether the image would take it.
+/// Checks that the image would accept it.
 fn check(text: &str) -> Result<()> {
     let (mut config, mut scratch) = (Box::new(Config::new()), Box::new(Scratch::new()));
     let checked = config
@@ -74,12 +77,12 @@ fn check(text: &str) -> Result<()> {
     checked.or_else(|error| fail!("the image would refuse this configuration: {error}"))
 }
 
-/// The certificate of `name` and its key, as strings, if the image can use them now as a `usage`.
+/// The certificate of `name` and its key, as strings, if the image can use them for `usage`.
 fn identity(pki: &Pki, name: &str, usage: &str) -> Result<[Zeroizing<String>; 2]> {
     let leaf = pki.leaf(name)?;
     let Ok(key) = fs::read_to_string(pki.path.join(format!("{name}.key"))).map(Zeroizing::new) else {
         fail!(
-            "{}/{name}.key is not there or not yours to read: `rotate` makes a new one",
+            "{}/{name}.key does not exist or is not readable; `rotate` creates a new one",
             pki.shown
         );
     };
@@ -89,15 +92,13 @@ fn identity(pki: &Pki, name: &str, usage: &str) -> Result<[Zeroizing<String>; 2]
         ..
     } = &leaf;
     if *found != "peer" && *found != usage {
-        fail!(
-            "the certificate of '{name}' is for a {found}, and a {usage}'s is wanted: make one with `{usage}` or `peer`"
-        );
+        fail!("the certificate of '{name}' is for a {found}, not for a {usage}; create one with `{usage}` or `peer`");
     }
     if pki.database.revoked(&leaf.serial).is_some() {
-        fail!("the certificate of '{name}' is revoked: `rotate` makes a new one");
+        fail!("the certificate of '{name}' is revoked; `rotate` creates a new one");
     }
     if leaf.has_expired() {
-        fail!("the certificate of '{name}' has expired on {not_after}: `renew` or `rotate` it");
+        fail!("the certificate of '{name}' expired on {not_after}; `renew` or `rotate` it");
     }
     Ok([read(pki, &format!("{name}.pem"))?, strings(&key, "")])
 }
@@ -109,10 +110,10 @@ fn read(pki: &Pki, file: &str) -> Result<Zeroizing<String>> {
     }
 }
 
-/// The PEM blocks whose label begins with `label`, as strings of C, one a line.
+/// The PEM blocks whose label begins with `label`, as C strings, one for each line.
 fn strings(pem: &str, label: &str) -> Zeroizing<String> {
     let begin = format!("-----BEGIN {label}");
-    // Large enough from the start: a string that grows leaves copies behind.
+    // Large enough from the start: a growing string would leave copies of the key in memory.
     let mut out = Zeroizing::new(String::with_capacity(pem.len() * 2));
     let mut inside = false;
     for line in pem.lines() {
@@ -138,7 +139,7 @@ fn text(request: &Request, pki: &Pki, roots: &str) -> Result<Zeroizing<String>> 
         .transpose()?;
     if pki.ca.has_expired() {
         fail!(
-            "the CA in '{dir}' has expired on {}: every peer would refuse its certificates",
+            "the CA in '{dir}' expired on {}; every peer would refuse its certificates",
             pki.ca.not_after
         );
     }
@@ -146,7 +147,7 @@ fn text(request: &Request, pki: &Pki, roots: &str) -> Result<Zeroizing<String>> 
     if let Some(list) = list.as_ref().filter(|list| list.has_expired()) {
         let day = list.next_update;
         fail!(
-            "{dir}/crl.pem is out of date since {day}, and would refuse every certificate: `pki/wizard crl {}` makes a new one",
+            "{dir}/crl.pem expired on {day} and would refuse every certificate; `pki/wizard crl {}` creates a new one",
             typed(dir)
         );
     }
@@ -171,7 +172,7 @@ fn text(request: &Request, pki: &Pki, roots: &str) -> Result<Zeroizing<String>> 
     if let Some(list) = list {
         let (number, day, pem) = (list.number, list.next_update, read(pki, "crl.pem")?);
         *more += &format!(
-            "    // Number {number}. A newer one is due before {day}: a list that is out of date refuses every certificate.\n    .crl =\n{},\n",
+            "    // Number {number}. The next one is due before {day}: an expired list refuses every certificate.\n    .crl =\n{},\n",
             *pem
         );
     }

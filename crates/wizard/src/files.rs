@@ -1,8 +1,8 @@
-//! Files that appear together or not at all.
+//! Atomic replacement of several files.
 //!
-//! New files are written into a directory beside the others, the stage, and flushed. One rename of that directory to
-//! [`COMMITTED`] decides: from then on the files are moved to their places, by the next command if this one is killed. Any
-//! other stage without a process is removed.
+//! New files are written into a directory beside the others, the stage, and flushed. Renaming that directory to
+//! [`COMMITTED`] commits them: the files are then moved to their places, by the next command if this one is killed. Any
+//! other stage that is not in use is removed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::signals::{self, Held};
 use crate::{Result, fail, key};
 
-/// How the names of stages begin. The shell script before this program added six letters or digits.
+/// The prefix of stage names. The shell script that preceded this program added six letters or digits.
 const STAGE: &str = ".wizard.";
 /// The stage whose files are being moved to their places.
 const COMMITTED: &str = ".wizard.commit";
@@ -20,28 +20,28 @@ const COMMITTED: &str = ".wizard.commit";
 /// A directory for new files. Removed on drop.
 pub(crate) struct Stage {
     path: PathBuf,
-    /// What messages call the directory it is in.
+    /// The name of its parent directory in messages.
     shown: String,
-    /// Locked: this is how others know that a process uses it.
+    /// Locked while a process uses the stage.
     _lock: File,
     _held: Held,
 }
 
 impl Stage {
-    /// Makes one in `parent`. Signals wait until it is gone, and after a rename until the program ends.
+    /// Creates one in `parent`. Signals are held until it is dropped, and after a rename until the program ends.
     pub(crate) fn new(parent: &Path, shown: &str) -> Result<Self> {
         let held = signals::hold();
         signals::check()?;
         let cannot = |error: io::Error| {
             crate::Stop::Failed(format!(
-                "cannot write in '{shown}': {error}; nothing was changed: check its permissions and the space left"
+                "cannot write to '{shown}': {error}; nothing was changed; check its permissions and the free space"
             ))
         };
         loop {
             let name = key::random::<8>()?.map(|byte| format!("{byte:02x}")).concat();
             let path = parent.join(format!("{STAGE}{name}"));
             directory(&path).map_err(cannot)?;
-            // Another process may take it for an abandoned one before it is locked.
+            // Before it is locked, another process may remove it as abandoned.
             let Ok(lock) = File::open(&path) else { continue };
             if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) || !path.exists() {
                 continue;
@@ -72,22 +72,22 @@ impl Stage {
         };
         write().or_else(|error| {
             let shown = &self.shown;
-            fail!("cannot write '{shown}/{name}': {error}; nothing was changed: check the space left")
+            fail!("cannot write '{shown}/{name}': {error}; nothing was changed; check the free space")
         })
     }
 
-    /// Makes a directory for the path `name`, if it is not there.
+    /// Creates a directory for the path `name`, if it does not exist.
     pub(crate) fn add_directory(&self, name: &Path) -> io::Result<()> {
         let path = self.path.join(name);
         if path.is_dir() { Ok(()) } else { directory(&path) }
     }
 
-    /// Makes the stage itself the directory `path`, where nothing is, or an empty directory.
+    /// Renames the stage to `path`, which must not exist or be an empty directory.
     pub(crate) fn become_directory(self, path: &Path) -> Result<()> {
         self.rename("", path)
     }
 
-    /// Puts its file `name` to `path`.
+    /// Moves its file `name` to `path`.
     pub(crate) fn put(self, name: &str, path: &Path) -> Result<()> {
         self.rename(name, path)
     }
@@ -98,7 +98,7 @@ impl Stage {
             fail!("cannot write '{}': {error}; nothing was changed", path.display());
         }
         signals::hold_to_the_end();
-        // It is there; whether it survives a loss of power is not worth a failure.
+        // The file is in place; an error of the flush is not worth a failure.
         let _ = path.parent().map(sync);
         Ok(())
     }
@@ -112,17 +112,17 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // If it was renamed there is nothing here.
+        // After a rename there is nothing to remove.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
 
-/// Whether a command was killed between its commit and its end.
+/// Whether a command was killed after its commit and before its end.
 pub(crate) fn is_unfinished(directory: &Path) -> bool {
     directory.join(COMMITTED).exists()
 }
 
-/// Moves what a committed stage still has to its place.
+/// Moves the remaining files of a committed stage to their places.
 pub(crate) fn finish(directory: &Path, shown: &str) -> Result<()> {
     let stage = directory.join(COMMITTED);
     if !stage.exists() {
@@ -131,7 +131,7 @@ pub(crate) fn finish(directory: &Path, shown: &str) -> Result<()> {
     let _held = signals::hold();
     let mut names = Vec::new();
     let moved = list(&stage, Path::new(""), &mut names).and_then(|()| {
-        // As they depend on each other: a reader sees old copies first, and the database last.
+        // In the order of their dependencies: old copies first, the database last.
         names.sort_by_key(|name| (rank(name), name.clone()));
         names.iter().try_for_each(|name| {
             let path = directory.join(name);
@@ -146,7 +146,7 @@ pub(crate) fn finish(directory: &Path, shown: &str) -> Result<()> {
     if let Err(error) = moved.and_then(|()| fs::remove_dir_all(&stage)) {
         let stage = format!("{shown}/{COMMITTED}");
         fail!(
-            "stopped before everything was in place ({error}): the next command tries again; what is missing in '{shown}' is still in {stage}"
+            "not all files could be moved ({error}); the next command tries again; files missing from '{shown}' are still in {stage}"
         );
     }
     let _ = sync(directory);
@@ -176,8 +176,8 @@ fn list(stage: &Path, below: &Path, names: &mut Vec<PathBuf>) -> io::Result<()> 
     Ok(())
 }
 
-/// Removes what killed commands have left in `directory`: stages that no process has locked. Elsewhere than in a PKI only
-/// names are taken that this program gives.
+/// Removes stages in `directory` that killed commands left behind: those that no process has locked. Outside a PKI only
+/// names that this program gives are removed.
 pub(crate) fn remove_abandoned(directory: &Path, is_pki: bool) {
     let owner = |path: &Path| fs::symlink_metadata(path).map(|data| data.uid()).ok();
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {

@@ -1,4 +1,4 @@
-//! What a CA signs: certificates and revocation lists.
+//! Issuing of certificates and revocation lists.
 
 use std::fs;
 use std::net::IpAddr;
@@ -19,16 +19,16 @@ use crate::pki::Pki;
 use crate::{Result, fail, now, say};
 
 const DAY: u64 = 24 * 60 * 60;
-/// How long before its making what is made is valid: not all clocks agree.
+/// How long before its creation a certificate or list becomes valid, in seconds, since clocks differ.
 const EARLIER: u64 = 3600;
 
-/// What a new certificate is to be, where no option says otherwise.
+/// The properties of a new certificate, unless an option overrides them.
 pub(crate) struct Order<'a> {
     /// `server`, `client` or `peer`.
     pub(crate) usage: &'a str,
     pub(crate) san: &'a str,
     pub(crate) kind: Option<&'a str>,
-    /// The file of the key, if it is to stay.
+    /// The file of the key, if the key is reused.
     pub(crate) key: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -48,7 +48,7 @@ fn params(serial: &str, days: u64, end: u64) -> CertificateParams {
     params
 }
 
-/// A certificate of a CA for itself, in PEM.
+/// A self-signed CA certificate, in PEM.
 pub(crate) fn ca(name: &str, days: u64, key: &PrivateKey) -> Result<String> {
     let mut params = params(&random_serial()?, days, u64::MAX);
     for (kind, value) in attributes(name) {
@@ -78,7 +78,7 @@ pub(crate) fn ca(name: &str, days: u64, key: &PrivateKey) -> Result<String> {
     }
 }
 
-/// The CA, as rcgen takes it.
+/// The CA in rcgen's form.
 fn issuer<'k>(ca: &Leaf, key: &'k PrivateKey) -> Issuer<'static, &'k rcgen::KeyPair> {
     let mut params = CertificateParams::default();
     params.distinguished_name = ca.distinguished_name();
@@ -92,23 +92,23 @@ fn key_identifier(ca: &Leaf) -> KeyIdMethod {
         .map_or(KeyIdMethod::Sha256, KeyIdMethod::PreSpecified)
 }
 
-/// Issues the certificate that is asked for, and puts it with its key into the PKI.
+/// Issues the requested certificate and stores it with its key in the PKI.
 pub(crate) fn issue(pki: &mut Pki, ca_key: &PrivateKey, request: &Request, order: &Order<'_>) -> Result<()> {
     let (shown, name, days) = (pki.shown.clone(), &request.name, request.days("--days", 365));
     let Some(kind) = request.option("--key").or(order.kind) else {
-        fail!("the certificate of '{name}' or of the CA has a key of an unknown kind: use --key");
+        fail!("the certificate of '{name}' or of the CA has an unknown key type; use --key");
     };
     let Some(key) = order.key.as_ref().map_or_else(
         || PrivateKey::generate(kind).map(Some),
         |text| Ok(PrivateKey::from_pem(text)),
     )?
     else {
-        fail!("{shown}/{name}.key is {NO_KEY}: `rotate` makes a new one");
+        fail!("{shown}/{name}.key is {NO_KEY}; `rotate` creates a new one");
     };
     let serial = random_serial()?;
     let mut params = params(&serial, days, pki.ca.not_after.0);
     if now() + days * DAY > pki.ca.not_after.0 {
-        say!("the CA expires on {}: so does the certificate", pki.ca.not_after);
+        say!("the CA expires on {}, and so does the certificate", pki.ca.not_after);
     }
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::ExplicitNoCa;
@@ -118,7 +118,9 @@ pub(crate) fn issue(pki: &mut Pki, ca_key: &PrivateKey, request: &Request, order
         "server" => vec![ExtendedKeyUsagePurpose::ServerAuth],
         "client" => vec![ExtendedKeyUsagePurpose::ClientAuth],
         "peer" => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
-        _ => fail!("the certificate of '{name}' is neither for servers nor for clients: the wizard has not made it"),
+        _ => fail!(
+            "the certificate of '{name}' is neither for servers nor for clients and was not created by the wizard"
+        ),
     };
     params.subject_alt_names = alternatives(request.option("--san").unwrap_or(order.san))?;
     let certificate = match params.signed_by(&key.0, &issuer(&pki.ca, ca_key)) {
@@ -140,7 +142,7 @@ pub(crate) fn issue(pki: &mut Pki, ca_key: &PrivateKey, request: &Request, order
         .transpose()?
     {
         for kind in ["pem", "key"] {
-            // There may be no key.
+            // The key may not exist.
             if let Ok(text) = fs::read(pki.path.join(format!("{name}.{kind}"))).map(Zeroizing::new) {
                 stage.add(&format!("old/{name}-{}.{kind}", old.serial), &text)?;
             }
@@ -156,7 +158,7 @@ pub(crate) fn issue(pki: &mut Pki, ca_key: &PrivateKey, request: &Request, order
         not_after, key_hash, ..
     } = leaf;
     let usage = order.usage;
-    say!("{shown}/{name}.pem: {usage} '{name}', {kind}, serial {serial}, good until {not_after}, key hash {key_hash}");
+    say!("{shown}/{name}.pem: {usage} '{name}', {kind}, serial {serial}, valid until {not_after}, key hash {key_hash}");
     Ok(())
 }
 
@@ -168,7 +170,7 @@ fn alternatives(san: &str) -> Result<Vec<SanType>> {
         names.push(match (value.parse::<IpAddr>(), value.try_into()) {
             (Ok(address), _) => SanType::IpAddress(address),
             (_, Ok(host)) => SanType::DnsName(host),
-            _ => fail!("{value} is no host name that DNS: could take"),
+            _ => fail!("{value} is not a valid host name for DNS:"),
         });
     }
     Ok(names)
@@ -181,17 +183,17 @@ fn verify(pki: &Pki, leaf: &Leaf) -> Result<()> {
         fail!("the new certificate cannot be read; nothing was changed");
     };
     if let Err(error) = own::check_link(&certificate, &ca, 0) {
-        fail!("{shown}/ca.pem and {shown}/ca.key have issued no valid certificate ({error}); nothing was changed");
+        fail!("{shown}/ca.pem and {shown}/ca.key do not issue valid certificates ({error}); nothing was changed");
     }
     if certificate.issuer != ca.subject {
         fail!(
-            "{shown}/ca.pem has a name that cannot be written: an attribute more than twice, several in one part, or an unusual type of string"
+            "the name in {shown}/ca.pem is not supported: an attribute occurs more than twice, one part has several attributes, or a string type is unusual"
         );
     }
     Ok(())
 }
 
-/// Makes a revocation list of the database, and puts both into the PKI.
+/// Creates a revocation list from the database and stores both in the PKI.
 pub(crate) fn revocation_list(pki: &Pki, ca_key: &PrivateKey, days: u64) -> Result<()> {
     let shown = &pki.shown;
     let path = pki.path.join("ca/crlnumber");
@@ -199,7 +201,7 @@ pub(crate) fn revocation_list(pki: &Pki, ca_key: &PrivateKey, days: u64) -> Resu
         .ok()
         .and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
     let Some((current, next)) = current.and_then(|current| Some((current, current.checked_add(1)?))) else {
-        fail!("cannot read '{shown}/ca/crlnumber': it holds no number in hexadecimal");
+        fail!("cannot read '{shown}/ca/crlnumber': it contains no hexadecimal number");
     };
     let list = CertificateRevocationListParams {
         this_update: offset(Date(now() - EARLIER)),
@@ -215,9 +217,11 @@ pub(crate) fn revocation_list(pki: &Pki, ca_key: &PrivateKey, days: u64) -> Resu
     };
     match crl::check(list.der(), std::iter::once(&pki.ca.der[..]), now()) {
         Ok(crl::CrlIssuer::Configured) => {}
-        Ok(crl::CrlIssuer::Unknown) => fail!("{shown}/ca.pem has a name that cannot be written; nothing was changed"),
+        Ok(crl::CrlIssuer::Unknown) => fail!("the name in {shown}/ca.pem is not supported; nothing was changed"),
         Err(error) => {
-            fail!("{shown}/ca.pem and {shown}/ca.key have made no valid revocation list ({error}); nothing was changed")
+            fail!(
+                "{shown}/ca.pem and {shown}/ca.key do not issue valid revocation lists ({error}); nothing was changed"
+            )
         }
     }
     let Ok(pem) = list.pem() else {
@@ -234,7 +238,7 @@ pub(crate) fn revocation_list(pki: &Pki, ca_key: &PrivateKey, days: u64) -> Resu
     stage.commit(&pki.path)?;
     let List { number, next_update } = List::read(&pki.path.join("crl.pem"), &format!("{shown}/crl.pem"))?;
     say!(
-        "{shown}/crl.pem: revocation list {number}, due again before {next_update}: after that it refuses every certificate of this CA"
+        "{shown}/crl.pem: revocation list {number}, next update due {next_update}; after that it refuses every certificate of this CA"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Private keys: made, read, and their kinds.
+//! Private keys: types, generation, parsing.
 
 use std::io::Write as _;
 
@@ -14,13 +14,13 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{Result, fail};
 
-/// What `--key` takes, in the order of the help.
+/// The key types of `--key`, in the order of the help.
 pub(crate) const KINDS: [&str; 6] = ["p256", "p384", "ed25519", "rsa2048", "rsa3072", "rsa4096"];
 
-/// What [`PrivateKey::from_pem`] does not read.
-pub(crate) const NO_KEY: &str = "not an unencrypted private key in PEM of a kind that --key has";
+/// The fault if [`PrivateKey::from_pem`] returns `None`.
+pub(crate) const NO_KEY: &str = "not an unencrypted private key in PEM of a type that --key supports";
 
-/// PKCS#8 of an Ed25519 key, in front of its seed (RFC 8410 §7). OpenSSL 3.0 does not read the version with the public key.
+/// PKCS#8 of an Ed25519 key before its seed (RFC 8410 §7). OpenSSL 3.0 does not read the version with the public key.
 const ED25519_PKCS8: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
 /// AlgorithmIdentifiers: rsaEncryption, and id-ecPublicKey with each curve.
 const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
@@ -41,7 +41,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     match SystemRandom::new().fill(&mut bytes) {
         Ok(()) => Ok(bytes),
-        Err(_) => fail!("the operating system has no random numbers"),
+        Err(_) => fail!("the operating system returned no random numbers"),
     }
 }
 
@@ -58,17 +58,17 @@ impl PrivateKey {
                 let key = rsa::RsaPrivateKey::new(&mut ChaCha20Rng::from_seed(*seed), bits);
                 match key.map(|key| key.to_pkcs8_der()) {
                     Ok(Ok(der)) => from_pkcs8(der.as_bytes(), &PKCS_RSA_SHA256),
-                    _ => fail!("cannot make an RSA key of {bits} bits"),
+                    _ => fail!("cannot generate an RSA key of {bits} bits"),
                 }
             }
         };
         match made {
             Ok(pair) => Ok(Self(pair)),
-            Err(error) => fail!("cannot make a key: {error}"),
+            Err(error) => fail!("cannot generate a key: {error}"),
         }
     }
 
-    /// Reads a key from PEM: PKCS#8, SEC 1 or PKCS#1. `None` if it is none that can sign here.
+    /// Parses a key in PEM: PKCS#8, SEC 1 or PKCS#1. `None` if it is not supported.
     pub(crate) fn from_pem(text: &[u8]) -> Option<Self> {
         let block = pem::private_key(text).ok()?;
         let mut der = Zeroizing::new(vec![0; text.len()]);
@@ -102,9 +102,9 @@ fn from_pkcs8(der: &[u8], algorithm: &'static SignatureAlgorithm) -> std::result
     KeyPair::from_pkcs8_der_and_sign_algo(&der.into(), algorithm)
 }
 
-/// PKCS#8 (RFC 5208 §5) of a key in a format of its own.
+/// PKCS#8 (RFC 5208 §5) around a key in its own format.
 fn pkcs8(identifier: &[u8], key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    // The length is as short as it can be, as DER has it.
+    // DER requires the shortest form of the length.
     let header = |tag: u8, length: usize| {
         let [high, low] = u16::try_from(length).ok()?.to_be_bytes();
         Some(match (high, low) {

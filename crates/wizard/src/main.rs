@@ -1,6 +1,6 @@
-//! `pki/wizard`: the life of a session's PKI, and the defconfig.
+//! `pki/wizard`: an internal PKI and the defconfig for the image.
 //!
-//! The directory is that of the shell script before it: `ca.pem`, `ca.key`, `NAME.pem`, `NAME.key`, `crl.pem`, and in `ca/` the
+//! The directory has the layout of the shell script that preceded it: `ca.pem`, `ca.key`, `NAME.pem`, `NAME.key`, `crl.pem`, and in `ca/` the
 //! database of `openssl ca`, in OpenSSL's format.
 
 #![forbid(unsafe_code)]
@@ -24,7 +24,7 @@ use std::time::SystemTime;
 
 use arguments::Task;
 
-/// Why a command ends early.
+/// Why a command stops.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// Wrong usage.
@@ -37,7 +37,7 @@ pub(crate) enum Stop {
 
 pub(crate) type Result<T> = std::result::Result<T, Stop>;
 
-/// Ends a command with a reason.
+/// Stops a command with a message.
 macro_rules! fail {
     ($($format:tt)+) => { return Err($crate::Stop::Failed(format!($($format)+))) };
 }
@@ -50,11 +50,11 @@ macro_rules! say {
 pub(crate) use say;
 
 pub(crate) fn print_message(text: &str) {
-    // There is nothing left to do about an error.
+    // An error here cannot be reported.
     let _ = writeln!(std::io::stderr(), "pki/wizard: {text}");
 }
 
-/// Writes to standard output. A reader that has enough is no failure.
+/// Writes to standard output. A closed pipe is not an error.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Misused(why)) => {
             say!("{why}");
-            say!("`pki/wizard --help` lists what there is");
+            say!("`pki/wizard --help` lists commands and options");
             ExitCode::from(2)
         }
         Err(Stop::Failed(why)) => {

@@ -1,4 +1,4 @@
-//! The directory of a PKI: its files, its database, its lock.
+//! The directory of a PKI: files, database, lock.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -17,7 +17,7 @@ use crate::{Result, Stop, fail};
 const LOCK_TIMEOUT: u32 = 600;
 
 pub(crate) struct Pki {
-    /// What messages call it.
+    /// Its name in messages.
     pub(crate) shown: String,
     pub(crate) path: PathBuf,
     pub(crate) ca: Leaf,
@@ -26,18 +26,16 @@ pub(crate) struct Pki {
 }
 
 impl Pki {
-    /// Opens it to read.
+    /// Opens it for reading.
     pub(crate) fn read(shown: &str) -> Result<Self> {
         Self::open(shown, false)
     }
 
-    /// Opens it to issue something: alone, and with a CA that can. Returns the CA's key as well.
+    /// Opens it exclusively for issuing, with a valid CA. Returns the CA's key as well.
     pub(crate) fn write(shown: &str) -> Result<(Self, PrivateKey)> {
         let pki = Self::open(shown, true)?;
         let Ok(text) = fs::read(pki.path.join("ca.key")).map(zeroize::Zeroizing::new) else {
-            fail!(
-                "{shown}/ca.key is not there or not yours to read: without the CA's private key nothing can be issued"
-            );
+            fail!("{shown}/ca.key does not exist or is not readable; issuing needs the CA's private key");
         };
         let Some(key) = PrivateKey::from_pem(&text) else {
             fail!("{shown}/ca.key is {NO_KEY}");
@@ -45,7 +43,7 @@ impl Pki {
         if pki.ca.has_expired() {
             let day = pki.ca.not_after;
             fail!(
-                "the CA in '{shown}' has expired on {day}: make a new one (`init` in another directory), and have its ca.pem trusted"
+                "the CA in '{shown}' expired on {day}; create a new one (`init` in another directory) and configure its ca.pem as trusted"
             );
         }
         Ok((pki, key))
@@ -55,7 +53,7 @@ impl Pki {
         let path = PathBuf::from(shown);
         if !path.exists() {
             fail!(
-                "there is no directory '{shown}': `pki/wizard init {}` makes one",
+                "directory '{shown}' does not exist; `pki/wizard init {}` creates it",
                 typed(shown)
             );
         }
@@ -63,10 +61,10 @@ impl Pki {
             fail!("'{shown}' is not a directory");
         }
         if fs::read_dir(&path).is_err() {
-            fail!("cannot read directory '{shown}': check its owner and permissions");
+            fail!("cannot read directory '{shown}'; check its owner and permissions");
         }
         if !path.join("ca.pem").is_file() || !path.join("ca/index.txt").is_file() {
-            fail!("'{shown}' is not a PKI: it has no ca.pem or no ca/index.txt; `init` makes one");
+            fail!("'{shown}' is not a PKI: it has no ca.pem or no ca/index.txt; `init` creates one");
         }
         let mut alone = alone;
         let lock = loop {
@@ -83,7 +81,7 @@ impl Pki {
         let ca = Leaf::read(&path.join("ca.pem"), &format!("{shown}/ca.pem"))?;
         let index = format!("{shown}/ca/index.txt");
         let Ok(text) = fs::read_to_string(path.join("ca/index.txt")) else {
-            fail!("cannot read '{index}': check its permissions");
+            fail!("cannot read '{index}'; check its permissions");
         };
         Ok(Self {
             database: Database::parse(&text, &index)?,
@@ -94,7 +92,7 @@ impl Pki {
         })
     }
 
-    /// A stage for changes of it.
+    /// A stage for changes to it.
     pub(crate) fn stage(&self) -> Result<Stage> {
         Stage::new(&self.path, &self.shown)
     }
@@ -104,14 +102,14 @@ impl Pki {
         let (shown, file) = (&self.shown, format!("{name}.pem"));
         if !self.path.join(&file).is_file() {
             fail!(
-                "there is no certificate of '{name}' in '{shown}': `pki/wizard list {}` lists those there are",
+                "'{shown}' contains no certificate of '{name}'; `pki/wizard list {}` shows all",
                 typed(shown)
             );
         }
         Leaf::read(&self.path.join(&file), &format!("{shown}/{file}"))
     }
 
-    /// The certificate that was issued with this serial number.
+    /// The certificate issued with this serial number.
     pub(crate) fn issued(&self, serial: &str) -> Option<Leaf> {
         let file = format!("ca/issued/{serial}.pem");
         Leaf::read(&self.path.join(&file), &file).ok()
@@ -126,7 +124,7 @@ impl Pki {
     }
 }
 
-/// Locks the PKI, for this process alone or with other readers. `None` where the lock cannot be read.
+/// Locks the PKI, exclusively or shared with other readers. `None` if the lock cannot be read.
 fn lock(path: &Path, shown: &str, alone: bool) -> Result<Option<File>> {
     let path = path.join("ca/lock");
     let file = match alone {
@@ -137,7 +135,7 @@ fn lock(path: &Path, shown: &str, alone: bool) -> Result<Option<File>> {
         Ok(file) => file,
         Err(_) if !alone => return Ok(None),
         Err(error) => {
-            fail!("cannot write in '{shown}': {error}; nothing was changed: check its permissions and the space left")
+            fail!("cannot write to '{shown}': {error}; nothing was changed; check its permissions and the free space")
         }
     };
     for _ in 0..LOCK_TIMEOUT {
@@ -150,6 +148,6 @@ fn lock(path: &Path, shown: &str, alone: bool) -> Result<Option<File>> {
         }
     }
     Err(Stop::Failed(format!(
-        "another pki/wizard is in progress in '{shown}': try again when it has finished"
+        "another pki/wizard is using '{shown}'; try again when it has finished"
     )))
 }

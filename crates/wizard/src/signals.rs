@@ -1,4 +1,4 @@
-//! SIGHUP, SIGINT and SIGTERM: they end the program until files are written.
+//! SIGHUP, SIGINT and SIGTERM, which stop the program only before files are changed.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
@@ -10,9 +10,9 @@ use crate::{Result, Stop};
 
 #[derive(Default)]
 struct Signals {
-    /// Whether a signal ends the program at once.
+    /// Whether a signal stops the program immediately.
     fatal: Arc<AtomicBool>,
-    /// The last signal that came while it did not; 0 if none did.
+    /// The last signal received while held, or 0.
     pending: Arc<AtomicUsize>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn install() {
     let ignored = ignored();
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         if ignored >> (signal - 1) & 1 == 0 {
-            // Without a handler the default action is left, and the next start removes what that leaves behind.
+            // Without a handler the default action applies, and the next command removes the abandoned stage.
             let _ = flag::register_conditional_shutdown(signal, 128 + signal, signals.fatal.clone())
                 .and_then(|_| flag::register_usize(signal, signals.pending.clone(), signal as usize));
         }
@@ -40,13 +40,13 @@ fn ignored() -> u64 {
         .unwrap_or(0)
 }
 
-/// How many [`Held`] there are.
+/// The number of [`Held`] values.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-/// While one exists, signals wait.
+/// Holds signals while it exists.
 pub(crate) struct Held(());
 
-/// Lets signals wait.
+/// Holds signals.
 pub(crate) fn hold() -> Held {
     HELD.fetch_add(1, SeqCst);
     if let Some(signals) = SIGNALS.get() {
@@ -65,12 +65,12 @@ impl Drop for Held {
     }
 }
 
-/// Lets signals wait until the program ends: once something was changed, the exit status has to say so.
+/// Holds signals until the program ends, so that the exit status reports a completed change.
 pub(crate) fn hold_to_the_end() {
     std::mem::forget(hold());
 }
 
-/// Fails if a signal has come.
+/// Fails if a signal was received.
 pub(crate) fn check() -> Result<()> {
     match SIGNALS.get().map_or(0, |signals| signals.pending.load(SeqCst)) {
         0 => Ok(()),
