@@ -1,4 +1,4 @@
-# What qemu/run and qemu/test share. Sourced by bash, never run.
+# Functions shared by the scripts. Sourced by bash, never run.
 #
 # shellcheck shell=bash
 
@@ -13,10 +13,10 @@ die() {
 	exit 1
 }
 
-# Wrong usage: the reason, the way to the help, status 2.
+# Wrong usage: print the reason and the way to the help, exit with status 2.
 misused() {
 	say "$@"
-	say "\`$me --help\` lists what there is"
+	say "\`$me --help\` lists the options"
 	exit 2
 }
 
@@ -30,14 +30,14 @@ have() {
 
 # ---- what is needed -------------------------------------------------------------------------------------------------
 
-# What boots by UEFI: the firmware, and the parts of GRUB.
+# Files needed to boot by UEFI: the firmware, and GRUB's modules.
 ovmf=/usr/share/ovmf/OVMF.fd
 grub_efi=/usr/lib/grub/x86_64-efi/moddep.lst
 
-# What receives the log. Only root's PATH has its directory.
+# The syslog server of the tests. Only root's PATH contains its directory.
 rsyslogd=/usr/sbin/rsyslogd
 
-# The Debian and Ubuntu packages that bring these programs and files.
+# The Debian and Ubuntu packages of these programs and files.
 declare -A package_of=(
 	[cc]="gcc libc6-dev"
 	[certutil]=libnss3-tools
@@ -58,8 +58,8 @@ declare -A package_of=(
 	[tshark]=tshark
 )
 
-# install_missing PROGRAM-OR-FILE...: installs what is not there, as root or by a sudo that asks nothing. Where that is not
-# possible, the one line to type is printed instead, and that is the end.
+# install_missing PROGRAM-OR-FILE...: installs missing programs, as root or with a sudo that needs no password. If that is not
+# possible, it prints the command to type and exits.
 install_missing() {
 	local program missing=() packages=()
 	for program in "$@"; do
@@ -92,17 +92,17 @@ install_missing() {
 	done
 }
 
-# Rust, as recent as Cargo.toml asks for. It is not installed from here: that is rustup's affair.
+# Rust, as recent as Cargo.toml requires. It is installed with rustup, not from here.
 need_rust() {
 	if ! have cargo && [[ -x ${CARGO_HOME:-${HOME:-/}/.cargo}/bin/cargo ]]; then
 		PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
 	fi
 	local wanted found
 	wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
-	have cargo || die "Rust is missing: install $wanted or newer as https://rustup.rs says, then start again"
+	have cargo || die "Rust is not installed; install $wanted or newer (https://rustup.rs), then start again"
 	found=$(cd "$root" && rustc --version | cut -d' ' -f2) || die "rustc does not run"
 	if [[ $(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n1) != "$wanted" ]]; then
-		die "Rust $found is too old: install $wanted or newer as https://rustup.rs says, then start again"
+		die "Rust $found is too old; install $wanted or newer (https://rustup.rs), then start again"
 	fi
 }
 
@@ -115,7 +115,7 @@ cargo_here() {
 	(cd "$root" && cargo "$@")
 }
 
-# quoted WORD...: the words as one would type them, quoted where they have to be.
+# quoted WORD...: the words as typed in a shell, quoted if necessary.
 quoted() {
 	local word separator=
 	for word in "$@"; do
@@ -126,17 +126,17 @@ quoted() {
 	echo
 }
 
-# Where cargo puts what it builds.
+# Cargo's target directory.
 target_directory() {
 	cargo_here metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }
 
 # ---- the machine ----------------------------------------------------------------------------------------------------
 
-# Whether this CPU can run guests by itself and lets us. A /dev/kvm alone proves nothing.
+# Whether KVM can be used: CPU support and access to /dev/kvm. A /dev/kvm alone proves nothing.
 kvm_works() { grep -qwE 'vmx|svm' /proc/cpuinfo && [[ -r /dev/kvm && -w /dev/kvm ]]; }
 
-# port_taken PORT: whether somebody listens there, on any address of this host.
+# port_taken PORT: whether the port is in use, on any address of this host.
 port_taken() {
 	local hex
 	hex=$(printf '%04X' "$1")
@@ -145,7 +145,7 @@ port_taken() {
 		END { exit !taken }'
 }
 
-# free_port FIRST [TAKEN...]: the first port from FIRST on where nobody listens, leaving out TAKEN.
+# free_port FIRST [TAKEN...]: the first free port from FIRST on, except TAKEN.
 free_port() {
 	local port
 	for ((port = $1; port < 65536; port++)); do
@@ -154,5 +154,5 @@ free_port() {
 			return
 		fi
 	done
-	die "no free port from $1 on"
+	die "no free port at or above $1"
 }

@@ -1,4 +1,4 @@
-//! A defconfig on its way into the image: faults, and what the build makes.
+//! The build of a defconfig into the image: faults, and generated files.
 //!
 //! The build script itself is run here, as cargo runs it, in a directory of its own: a fault costs milliseconds and not
 //! a build.
@@ -89,7 +89,7 @@ impl Build {
         error.trim_end().to_owned()
     }
 
-    /// Builds with this as `defconfig`; what the build script tells cargo is returned.
+    /// Builds with this as `defconfig`; returns the build script's output for cargo.
     fn accepted(&self, defconfig: &str) -> String {
         self.write("package/defconfig", defconfig);
         succeed(self.run())
@@ -702,7 +702,7 @@ fn without_certificates_throw_away_ones_are_made_and_kept() {
         (module.server().unwrap().parts.len(), module.tls.verify),
         (1, config::Verify::Strict)
     );
-    // After their time they serve nobody, and nothing else is lost.
+    // After their time they are not used, and nothing else is lost.
     module.parse(b".echo.plain_port = 7", &mut scratch).unwrap();
     let late = now + 400 * 24 * 60 * 60;
     assert!(module.take_throw_away(&alone(), &mut scratch, late, now).is_err());

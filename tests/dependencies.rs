@@ -1,4 +1,4 @@
-//! What the project depends on is what deny.toml allows, and the image depends on nothing that needs a system below it.
+//! Dependencies are allowed by deny.toml, and the image's need no operating system.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -92,7 +92,7 @@ fn licence_expressions_are_understood() {
     }
 }
 
-/// The packages of `cargo tree` with these arguments, as `name v1.2.3`, each with what `format` says of it.
+/// The packages of `cargo tree` with these arguments, as `name v1.2.3`, each with the fields of `format`.
 fn tree(arguments: &[&str], format: &str) -> BTreeMap<String, String> {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(env!("CARGO_MANIFEST_DIR"));

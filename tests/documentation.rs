@@ -1,4 +1,4 @@
-//! What the pages in docs/ name is there.
+//! The files, functions and tests named in docs/ exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};

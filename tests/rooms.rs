@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Each room and those that it may use, which stand above it: the arrows of `src/lib.rs`.
+/// Each room and the rooms that it may use, listed above it: the arrows of `src/lib.rs`.
 const ROOMS: &[(&str, &[&str])] = &[
     ("log", &[]),
     ("machine", &["log"]),

@@ -1,4 +1,4 @@
-//! `qemu/run` and `qemu/test` as people use them, and as they should not.
+//! Correct and incorrect use of `qemu/run` and `qemu/test`.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -139,10 +139,7 @@ mod tests {
         fs::write(scratch.path("src/main.rs"), "fn main() {}\n").unwrap();
         assert!(count(&[]).1.contains("postern      main                  1\n"));
         assert_eq!(count(&["HEAD"]).1, table);
-        for (argument, why) in [
-            ("--all", "there is no option --all"),
-            ("none", "'none' is not a commit"),
-        ] {
+        for (argument, why) in [("--all", "unknown option --all"), ("none", "'none' is not a commit")] {
             let (status, out, err) = count(&[argument]);
             assert!(status == 2 && out.is_empty() && err.contains(why), "{err}");
         }
@@ -151,15 +148,12 @@ mod tests {
     #[test]
     fn wrong_options_name_their_fault_and_the_help() {
         for (arguments, why) in [
-            (
-                &["--fast"][..],
-                "there is no option '--fast'; options of QEMU go after --",
-            ),
+            (&["--fast"][..], "unknown option '--fast'; options of QEMU go after --"),
             (
                 &["-snapshot"],
-                "there is no option '-snapshot'; options of QEMU go after --",
+                "unknown option '-snapshot'; options of QEMU go after --",
             ),
-            (&["10007"], "there is no option '10007'"),
+            (&["10007"], "unknown option '10007'"),
             (&["--tls"], "--tls takes a value"),
             (&["--tls", "0"], "--tls takes a number from 1 to 65535, not '0'"),
             (&["--tls=65536"], "--tls takes a number from 1 to 65535, not '65536'"),
@@ -179,19 +173,19 @@ mod tests {
                 &["--uefi", "--memory", "63"],
                 "--uefi takes --memory 64 or more, not '63'",
             ),
-            (&["--tls", "4444", "--plain", "4444"], "port 4444 is asked for twice"),
+            (&["--tls", "4444", "--plain", "4444"], "port 4444 is given twice"),
         ] {
             let (status, out, err) = end(script("run").args(arguments));
             assert_eq!((status, &out[..]), (2, ""), "{arguments:?}: {err}");
             assert!(err.starts_with(&format!("qemu/run: {why}")), "{arguments:?}: {err}");
             assert!(
-                err.ends_with("\nqemu/run: `qemu/run --help` lists what there is\n") && err.lines().count() == 2,
+                err.ends_with("\nqemu/run: `qemu/run --help` lists the options\n") && err.lines().count() == 2,
                 "{arguments:?}: {err}"
             );
         }
         let (status, _, err) = end(script("test").arg("everything"));
         assert!(
-            status == 2 && err.starts_with("qemu/test: there is no check 'everything'\nqemu/test: `qemu/test --help` "),
+            status == 2 && err.starts_with("qemu/test: unknown check 'everything'\nqemu/test: `qemu/test --help` "),
             "{err}"
         );
     }
@@ -218,7 +212,7 @@ mod tests {
             (&["--defconfig", empty], "is empty"),
             (
                 &["--pcap", "/nowhere/x.pcap"],
-                "there is no directory '/nowhere' for the capture",
+                "directory '/nowhere' for the capture does not exist",
             ),
         ] {
             let (status, out, err) = end(script("run").args(arguments));
@@ -229,7 +223,7 @@ mod tests {
         let mut run = script("run");
         let (status, _, err) = end(run.arg("--no-build").env("CARGO_TARGET_DIR", scratch.path("target")));
         assert!(
-            status == 1 && err.contains("there is no image at ") && err.contains("leave out --no-build"),
+            status == 1 && err.contains("does not exist; run without --no-build"),
             "{err}"
         );
         // Without KVM.
@@ -320,13 +314,13 @@ mod tests {
         let (status, _, err) = end(script("run").args(["--dry-run", "--telnet", &port.to_string()]));
         assert_eq!(status, 1);
         assert!(
-            err.contains(&format!("somebody listens on port {port}: give --telnet another")),
+            err.contains(&format!("port {port} is already in use; give --telnet another")),
             "{err}"
         );
         // It may be taken already, which is as good.
         let _guide = TcpListener::bind("127.0.0.1:11123");
         let (_, out, err) = end(script("run").arg("--dry-run"));
-        assert!(err.contains("port 11123 is taken: using 1112"), "{err}");
+        assert!(err.contains("port 11123 is in use; using 1112"), "{err}");
         assert!(!out.contains(":11123-"), "{out}");
     }
 

@@ -1,4 +1,4 @@
-//! A DHCP server at the other end of the cable.
+//! A DHCP server at the peer's end of the cable.
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr, IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr};
@@ -6,10 +6,10 @@ use std::net::Ipv4Addr;
 
 use super::wire::{GATEWAY, MACHINE};
 
-/// Is shown the type of each message to the server, and the usual reply, which it may change.
+/// Called with the type of each message to the server and the usual reply, which it may change.
 pub type DhcpServer = Box<dyn FnMut(DhcpMessageType, &mut DhcpRepr<'_>) + Send>;
 
-/// The reply to an IPv4 packet, as one; `None` if it holds no message to a DHCP server.
+/// The reply to an IPv4 packet, as a packet; `None` if it contains no message to a DHCP server.
 pub fn reply(packet: &Ipv4Packet<&[u8]>, server: &mut DhcpServer) -> Option<Vec<u8>> {
     let datagram = UdpPacket::new_checked(packet.payload()).ok()?;
     let message = DhcpPacket::new_checked(datagram.payload()).ok()?;

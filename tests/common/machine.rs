@@ -11,12 +11,12 @@ use super::process::{Process, Said};
 use super::telnet::Telnet;
 use super::{Scratch, poll};
 
-/// What the image says on the console once everything that starts at boot has started.
+/// The console's line once everything that starts at boot has started.
 pub const READY: &str = "ready after ";
-/// How the machine ends, by QEMU's exit status: after a panic.
+/// QEMU's exit status after a panic.
 pub const PANIC: i32 = 35;
 
-/// A machine to be booted.
+/// The settings of a machine.
 pub struct Setup {
     board: String,
     cpu: String,
@@ -33,16 +33,16 @@ pub struct Setup {
     arguments: Vec<String>,
 }
 
-/// What a network card is plugged into.
+/// The network of a card.
 enum Card {
-    /// QEMU's user network, with the ports forwarded.
+    /// QEMU's user network, with forwarded ports.
     User,
-    /// A UDP socket, one frame a datagram.
+    /// A UDP socket, with one frame in each datagram.
     Wire(SocketAddr),
 }
 
 impl Setup {
-    /// The machine that `qemu/run` boots: q35, one card in the user network, the baked configuration.
+    /// The machine of `qemu/run`: q35, one card in the user network, the built-in configuration.
     pub fn new() -> Self {
         Self {
             board: "q35".into(),
@@ -91,19 +91,19 @@ impl Setup {
         self
     }
 
-    /// A word more on the command line of the image.
+    /// Adds a word to the image's command line.
     pub fn word(mut self, word: &str) -> Self {
         let _ = write!(self.words, " {word}");
         self
     }
 
-    /// Forwards these ports of the machine rather than 10007, 10008 and 23.
+    /// Forwards these ports of the machine instead of 10007, 10008 and 23.
     pub fn ports(mut self, ports: &[u16]) -> Self {
         self.ports = ports.to_vec();
         self
     }
 
-    /// Where the machine is in the user network, if it is not 10.0.2.15.
+    /// The machine's address in the user network, if it is not 10.0.2.15.
     pub fn address(mut self, address: Ipv4Addr) -> Self {
         self.address = address;
         self
@@ -115,32 +115,32 @@ impl Setup {
         self
     }
 
-    /// A network card more, in a user network of its own.
+    /// Adds a network card in a separate user network.
     pub fn second_card(mut self) -> Self {
         self.cards.push(Card::User);
         self
     }
 
-    /// The card is plugged into a UDP socket.
+    /// Connects the card to a UDP socket.
     pub fn wire(mut self, peer: SocketAddr) -> Self {
         self.cards = vec![Card::Wire(peer)];
         self
     }
 
-    /// A restart of the machine is one, rather than the end of QEMU.
+    /// Lets a restart of the machine restart it instead of ending QEMU.
     pub fn restarts(mut self) -> Self {
         self.restarts = true;
         self
     }
 
-    /// As on a desk: no device by which to end with a status.
+    /// Without the device that ends QEMU with a status.
     pub fn no_exit_device(mut self) -> Self {
         self.exit_device = false;
         self.words = self.words.replace("exit-device", "");
         self
     }
 
-    /// Nobody reads the serial port until [`Machine::read_console`], and it stalls after a few hundred bytes.
+    /// The serial port is not read until [`Machine::read_console`], and stalls after a few hundred bytes.
     pub fn unread_console(mut self) -> Self {
         self.unread_console = true;
         self
@@ -169,7 +169,7 @@ impl Setup {
             .arg(format!("unix:{},server=on,wait=off", monitor.display()));
         let socket = scratch.path("console");
         if self.unread_console {
-            // -S: the image does not run before there is somebody who does not read.
+            // -S: the image does not run before the unread console is connected.
             let chardev = format!("socket,id=console,path={},server=on,wait=off", socket.display());
             command.args(["-S", "-chardev", &chardev]);
         } else {
@@ -194,7 +194,7 @@ impl Setup {
             };
             if let (0, Card::User) = (number, card) {
                 for port in &self.ports {
-                    // Port 0: QEMU takes one that is free, and tells.
+                    // Port 0: QEMU takes a free one and reports it.
                     let _ = write!(netdev, ",hostfwd=tcp:127.0.0.1:0-{}:{port}", self.address);
                 }
             }
@@ -227,7 +227,7 @@ impl Setup {
         machine
     }
 
-    /// Starts the machine, and waits until all that starts at boot has started, and its first card has an address.
+    /// Starts the machine and waits until everything that starts at boot has started and its first card has an address.
     pub fn ready(self) -> Machine {
         let cards = self.cards.len();
         let machine = self.boot();
@@ -239,7 +239,7 @@ impl Setup {
     }
 }
 
-/// A machine. It is switched off when this is dropped.
+/// A running machine, switched off on drop.
 pub struct Machine {
     process: Process,
     monitor: BufReader<UnixStream>,
@@ -250,12 +250,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// What the machine says on its serial console.
+    /// The output on its serial console.
     pub fn console(&self) -> &Said {
         &self.process.out
     }
 
-    /// Reads the console from now on, if it is one that was not read.
+    /// Reads a console that was not read so far.
     pub fn read_console(&self) -> Said {
         let console = self.unread_console.as_ref().expect("the console is read already");
         Said::by(console.try_clone().unwrap())
@@ -274,7 +274,7 @@ impl Machine {
         }
     }
 
-    /// Where a port of the machine is on this host.
+    /// The address on this host of a port of the machine.
     pub fn at(&self, port: u16) -> SocketAddr {
         let found = self.forwarded.iter().find(|(guest, _)| *guest == port);
         let (_, host) = found.unwrap_or_else(|| panic!("port {port} is not forwarded"));
@@ -286,12 +286,12 @@ impl Machine {
         Telnet::connect(self.at(23))
     }
 
-    /// What the debug shell answers to a command.
+    /// The debug shell's output for a command.
     pub fn ask(&self, command: &str) -> String {
         self.shell().command(command)
     }
 
-    /// Waits for the end of QEMU, and gives its exit status.
+    /// Waits for the end of QEMU and returns its exit status.
     pub fn wait(&mut self) -> i32 {
         self.process.wait().code().expect("QEMU was killed")
     }

@@ -1,6 +1,6 @@
-//! What the tests of the whole machine share: machines in QEMU, and peers for them.
+//! Shared by the tests of the whole machine: machines in QEMU, and peers for them.
 //!
-//! Nothing here waits for a fixed time: what is waited for is an event, and [`LIMIT`] is when to give up on it.
+//! Nothing here waits for a fixed time: every wait is for an event, with the time limit [`LIMIT`].
 #![allow(dead_code)] // each test program uses a part of this
 
 pub mod dhcp;
@@ -18,20 +18,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long anything may take that is sure to happen. Far beyond what it does take on a busy machine.
+/// The time limit of a wait for an event, far above the usual time on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
-/// The image under test: `POSTERN_IMAGE`, else the one that cargo has built for the tests.
+/// The image under test: `POSTERN_IMAGE`, otherwise the one that cargo built for the tests.
 pub fn image() -> PathBuf {
     std::env::var_os("POSTERN_IMAGE").map_or_else(|| env!("CARGO_BIN_EXE_postern").into(), PathBuf::from)
 }
 
-/// The CA of the throw-away PKI that is baked into the image.
+/// The CA of the throw-away PKI built into the image.
 pub fn baked_ca() -> PathBuf {
     Path::new(env!("POSTERN_PKI")).join("RootCA.pem")
 }
 
-/// Asks again and again until there is an answer.
+/// Retries until there is a result.
 pub fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -43,7 +43,7 @@ pub fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// What a peer can occupy, by `status`: slots, workers, memory and heap. Equal before an attack and after it.
+/// The resources that a peer can occupy, by `status`: slots, workers, memory and heap. Equal before and after an attack.
 pub fn resources(status: &str) -> Vec<&str> {
     let kept = ["  slots: ", "connections: ", "memory: ", "rsa heap: "];
     let lines = status
@@ -55,7 +55,7 @@ pub fn resources(status: &str) -> Vec<&str> {
     lines
 }
 
-/// The next connection to a listener, on which nothing is waited for longer than [`LIMIT`].
+/// The next connection to a listener, with the timeout [`LIMIT`].
 pub fn accept(listener: &TcpListener) -> TcpStream {
     listener.set_nonblocking(true).unwrap();
     let stream = poll("a connection", || match listener.accept() {
@@ -68,7 +68,7 @@ pub fn accept(listener: &TcpListener) -> TcpStream {
     stream
 }
 
-/// Bytes that look random and are the same for the same seed.
+/// Pseudorandom bytes, reproducible by seed.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     use rand_core::{Rng as _, SeedableRng as _};
     let mut bytes = vec![0; len];
@@ -76,7 +76,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A directory that is gone when this is dropped.
+/// A directory that is removed on drop.
 pub struct Scratch(PathBuf);
 
 impl Scratch {

@@ -1,4 +1,4 @@
-//! Certificates, made for one test, and configurations with them.
+//! Certificates made for one test, and configurations with them.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -18,12 +18,12 @@ pub struct Pki {
 }
 
 impl Pki {
-    /// Makes one that is good today.
+    /// A PKI with valid certificates.
     pub fn new() -> Self {
         Self::with(|_| {})
     }
 
-    /// Makes one whose server certificate is as `change` leaves it.
+    /// A PKI whose server certificate is modified by `change`.
     pub fn with(change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut ca = CertificateParams::new([]).unwrap();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -51,8 +51,8 @@ impl Pki {
     }
 }
 
-/// A session as ParaQ's document has it: a CA, a server, and as many clients as are wanted, with the files that programs
-/// want. What it issues is for servers and clients alike.
+/// A session as in ParaQ's document: a CA, a server, and any number of clients, with the files that programs need. Its
+/// certificates are for servers and clients alike.
 pub struct Session {
     issuer: CertifiedIssuer<'static, KeyPair>,
     scratch: Scratch,
@@ -73,7 +73,7 @@ impl Session {
         session
     }
 
-    /// Credentials for somebody of this name.
+    /// Issues credentials with this name.
     pub fn issue(&self, name: &str) {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -83,7 +83,7 @@ impl Session {
         self.scratch.file(&format!("{name}.key"), key.serialize_pem());
     }
 
-    /// Gives a copy of somebody's credentials to somebody else; what OpenSSL's programs are told of them.
+    /// Copies credentials to another name; returns the arguments of OpenSSL's programs for them.
     pub fn copy(&self, from: &str, to: &str) -> Vec<String> {
         for end in ["pem", "key"] {
             let [from, to] = [from, to].map(|name| self.scratch.path(&format!("{name}.{end}")));
@@ -92,7 +92,7 @@ impl Session {
         self.identity(to)
     }
 
-    /// What OpenSSL's programs are told of somebody's credentials.
+    /// The arguments of OpenSSL's programs for credentials.
     pub fn identity(&self, name: &str) -> Vec<String> {
         let file = |end| self.scratch.path(&format!("{name}.{end}")).to_str().unwrap().to_owned();
         vec!["-cert".into(), file("pem"), "-key".into(), file("key")]
@@ -103,13 +103,13 @@ impl Session {
         self.scratch.path("session.pem")
     }
 
-    /// The `.tls` group of the server's defconfig, with `more` in it.
+    /// The `.tls` group of the server's defconfig, with `more` added.
     pub fn tls(&self, more: &str) -> String {
         let ca = strings(&self.issuer.pem());
         self.group(&format!("  .ca_cert =\n{ca},\n  {more}\n"))
     }
 
-    /// The same without the session's certificate.
+    /// The `.tls` group without the session's certificate.
     pub fn tls_without_ca(&self) -> String {
         self.group("")
     }
@@ -124,7 +124,7 @@ impl Session {
     }
 }
 
-/// A PEM as C strings, one a line.
+/// A PEM as C strings, one for each line.
 pub fn strings(pem: &str) -> String {
     let mut text = String::new();
     for line in pem.lines() {
@@ -133,11 +133,11 @@ pub fn strings(pem: &str) -> String {
     text.trim_end().to_owned()
 }
 
-/// `.vmm` and `.ip` as the baked defconfig has them.
+/// `.vmm` and `.ip` of the built-in defconfig.
 pub const USER_NETWORK: &str = "\
 .vmm = { .telnet_dbgsh = 1, },
 .ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 2, 15 }, .netmask = { 255, 255, 255, 0 }, .gateway = { 10, 0, 2, 2 }, },
 ";
 
-/// `.echo` as the baked defconfig has it.
+/// `.echo` of the built-in defconfig.
 pub const ECHO: &str = ".echo = { .tls_port = 10007, .plain_port = 10008, },\n";

@@ -1,4 +1,4 @@
-//! A program that runs beside the test: what it says is kept and can be waited for.
+//! A program that runs beside the test, with recorded output to wait for.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::{LIMIT, poll};
 
-/// A running program. It is killed when this is dropped; if the test is failing, what it said is shown.
+/// A running program, killed on drop; if the test fails, its output is shown.
 pub struct Process {
     name: String,
     child: Child,
@@ -51,7 +51,7 @@ impl Process {
         stdin.write_all(bytes).and_then(|()| stdin.flush()).unwrap();
     }
 
-    /// Takes its standard input, to be written to from elsewhere.
+    /// Takes its standard input, for another writer.
     pub fn take_stdin(&mut self) -> ChildStdin {
         self.stdin.take().expect("standard input was closed")
     }
@@ -113,22 +113,22 @@ impl Said {
         said
     }
 
-    /// How much there is. What comes later is from here on.
+    /// The current length, to mark later output.
     pub fn mark(&self) -> usize {
         self.0.0.lock().unwrap().bytes.len()
     }
 
-    /// Everything.
+    /// The whole output.
     pub fn bytes(&self) -> Vec<u8> {
         self.0.0.lock().unwrap().bytes.clone()
     }
 
-    /// Everything, as text.
+    /// The whole output, as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 
-    /// What came from `mark` on, as text.
+    /// The output from `mark` on, as text.
     pub fn text_from(&self, mark: usize) -> String {
         String::from_utf8_lossy(&self.bytes()[mark..]).into_owned()
     }
@@ -138,7 +138,7 @@ impl Said {
         self.wait_from(0, text);
     }
 
-    /// Waits for `text` from `mark` on. Gives the mark after it.
+    /// Waits for `text` from `mark` on. Returns the mark after it.
     pub fn wait_from(&self, mark: usize, text: &str) -> usize {
         self.wait_until(&format!("{text:?}"), |bytes| {
             let at = find(bytes.get(mark..)?, text.as_bytes())?;
@@ -146,7 +146,7 @@ impl Said {
         })
     }
 
-    /// Waits until `found` finds something in what there is.
+    /// Waits until `found` finds something in the output.
     pub fn wait_until<T>(&self, what: &str, mut found: impl FnMut(&[u8]) -> Option<T>) -> T {
         let start = Instant::now();
         let (state, changed) = &*self.0;
@@ -177,7 +177,7 @@ impl Said {
     }
 }
 
-/// Where `part` begins in `whole`.
+/// The position of `part` in `whole`.
 pub fn find(whole: &[u8], part: &[u8]) -> Option<usize> {
     whole.windows(part.len()).position(|window| window == part)
 }

@@ -1,26 +1,26 @@
-//! A telnet client, as simple as `nc`: it negotiates nothing, so that the shell neither echoes nor pages.
+//! A telnet client as simple as `nc`. Without negotiation the shell neither echoes nor pages.
 
 use std::io::Write as _;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::process::Said;
 
-/// How a line ends at which the shell waits.
+/// The end of a prompt.
 const PROMPTS: [&str; 3] = ["> ", "echoctl> ", "echoctl_tls> "];
 
 /// A session on the debug shell.
 pub struct Telnet {
     stream: TcpStream,
-    /// What the shell has sent, with the telnet commands in it.
+    /// The output of the shell, including telnet commands.
     pub said: Said,
-    /// Up to where it has been looked at.
+    /// The position up to which it was read.
     seen: usize,
-    /// The prompt at which the shell waits.
+    /// The current prompt.
     at: &'static str,
 }
 
 impl Telnet {
-    /// Connects, and waits for the prompt.
+    /// Connects and waits for the prompt.
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         let said = Said::by(stream.try_clone().unwrap());
@@ -34,18 +34,18 @@ impl Telnet {
         telnet
     }
 
-    /// Sends a line; gives what comes before the next prompt, with `\n` at the end of each line.
+    /// Sends a line; returns the output before the next prompt, with `\n` at the end of each line.
     pub fn command(&mut self, line: &str) -> String {
         self.send(format!("{line}\r\n").as_bytes());
         self.prompt()
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Waits for a prompt; gives what comes before it.
+    /// Waits for a prompt; returns the output before it.
     pub fn prompt(&mut self) -> String {
         let seen = self.seen;
         let (end, prompt, text) = self.said.wait_until("a prompt", |bytes| {
@@ -58,17 +58,17 @@ impl Telnet {
         text
     }
 
-    /// The prompt at which the shell waits.
+    /// The current prompt.
     pub fn at_prompt(&self) -> &'static str {
         self.at
     }
 
-    /// The connection alone; what comes is still read.
+    /// Only the connection; its output is still read.
     pub fn into_stream(self) -> TcpStream {
         self.stream
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending direction.
     pub fn shutdown(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }

@@ -1,4 +1,4 @@
-//! TLS clients for the machine: OpenSSL's `s_client`, and records by hand.
+//! TLS clients for the machine: OpenSSL's `s_client`, and hand-made records.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write as _};
@@ -9,7 +9,7 @@ use std::process::Command;
 use super::LIMIT;
 use super::process::Process;
 
-/// `openssl s_client`, which trusts `ca` and wants `localhost`.
+/// `openssl s_client`, which trusts `ca` and expects `localhost`.
 pub fn s_client<A: AsRef<OsStr>>(address: SocketAddr, ca: &Path, arguments: impl IntoIterator<Item = A>) -> Process {
     let mut command = Command::new("openssl");
     command
@@ -19,9 +19,9 @@ pub fn s_client<A: AsRef<OsStr>>(address: SocketAddr, ca: &Path, arguments: impl
     Process::start(command.args(arguments))
 }
 
-/// Sends `data` through a TLS echo, in both directions at once; gives what comes back, as much as was sent.
+/// Sends `data` through a TLS echo, in both directions at once; returns the echo.
 pub fn echo(address: SocketAddr, ca: &Path, arguments: &[&str], data: Vec<u8>) -> Vec<u8> {
-    // -quiet: no commands in what is sent, no session in what is received.
+    // -quiet: no commands in the input, no session in the output.
     let mut client = s_client(address, ca, ["-quiet"].iter().chain(arguments));
     let mut stdin = client.take_stdin();
     let len = data.len();
@@ -29,18 +29,18 @@ pub fn echo(address: SocketAddr, ca: &Path, arguments: &[&str], data: Vec<u8>) -
     client
         .out
         .wait_until("the whole echo", |bytes| (bytes.len() >= len).then_some(()));
-    // Only now may standard input end.
+    // Standard input must stay open until here.
     drop(writer.join().unwrap().unwrap());
     client.out.bytes()
 }
 
-/// A handshake and a short echo. Whatever goes wrong is a panic.
+/// A handshake and a short echo; panics on any failure.
 pub fn assert_serves(address: SocketAddr, ca: &Path) {
     assert_eq!(echo(address, ca, &[], b"are you there\n".to_vec()), b"are you there\n");
 }
 
-/// The alert with which a server ends a connection: what is left to read has to be one fatal alert record in the clear,
-/// then the end.
+/// The alert with which a server ends a connection: the remaining input must be one fatal, unencrypted alert record and the
+/// end.
 pub fn read_alert(stream: &mut TcpStream) -> Alert {
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     let mut bytes = Vec::new();
@@ -72,12 +72,12 @@ impl Alert {
     pub const MISSING_EXTENSION: Self = Self(109);
 }
 
-/// A ClientHello of TLS 1.3, as a handshake message (RFC 8446, section 4.1.2). It is one of a client that is content
-/// with little: AES-128-GCM, X25519, ECDSA on P-256.
+/// A minimal ClientHello of TLS 1.3, as a handshake message (RFC 8446, section 4.1.2): AES-128-GCM, X25519, ECDSA on
+/// P-256.
 pub struct Hello {
     /// legacy_version.
     pub legacy_version: u16,
-    /// supported_versions; without any the extension is left out.
+    /// supported_versions; if empty the extension is omitted.
     pub versions: Vec<u16>,
     /// Cipher suites.
     pub suites: Vec<u16>,
@@ -111,7 +111,7 @@ impl Hello {
         extension(10, &vector16(&list(&self.groups)));
         extension(13, &vector16(&list(&[0x0403])));
         let mut share = list(&self.groups[..1]);
-        // A point of Curve25519 that is as good as any: the base.
+        // Any point of Curve25519: the base point.
         share.extend_from_slice(&vector16(&[&[9][..], &[0; 31]].concat()));
         extension(51, &vector16(&share));
 

@@ -1,7 +1,7 @@
-//! The other end of the network cable: a peer that may send any frame, has any number of addresses, and can also behave.
+//! The peer's end of the network cable: any frame from any number of addresses, and a correct TCP peer.
 //!
-//! It behaves at 10.0.2.2, where smoltcp connects to the machine on behalf of clients on this host ([`Wire::forward`]).
-//! Every other address belongs to *ghosts*: frames for them are kept for the test to look at ([`Wire::seen`]), and it
+//! The correct peer is at 10.0.2.2, where smoltcp connects to the machine on behalf of clients on this host
+//! ([`Wire::forward`]). All other addresses are *ghosts*: frames for them are recorded for the test ([`Wire::seen`]), which
 //! may answer or not.
 
 use std::collections::VecDeque;
@@ -25,12 +25,12 @@ use super::dhcp::{self, DhcpServer};
 
 /// The machine's address.
 pub const MACHINE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
-/// Ours, the machine's gateway.
+/// The peer's address, the machine's gateway.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-/// The Ethernet address of everybody here.
+/// The Ethernet address of all peers.
 const MAC: EthernetAddress = EthernetAddress([0x02, 0, 0, 0, 0, 0x02]);
 
-/// The cable. It is cut when this is dropped.
+/// The cable, cut on drop.
 pub struct Wire {
     socket: Arc<UdpSocket>,
     shared: Arc<Shared>,
@@ -38,22 +38,22 @@ pub struct Wire {
     forwards: Mutex<Vec<SocketAddr>>,
 }
 
-/// How a client's end of the cable reads.
+/// The reading speed of a client's end of the cable.
 #[derive(Debug, Clone, Copy)]
 pub enum Reading {
     /// As fast as the client does.
     Fast,
-    /// So many bytes, then one in each such time, or none. Its window is a kilobyte.
+    /// This many bytes, then one in each interval, or none. Its window is one kilobyte.
     Slow(usize, Option<Duration>),
 }
 
-/// What the test and the cable's thread share.
+/// The state shared by the test and the cable's thread.
 #[derive(Default)]
 pub struct Shared {
     stop: AtomicBool,
     /// See [`Wire::delay`], in microseconds.
     delay: AtomicU64,
-    /// Frames of the peer that behaves, in the order in which they are due.
+    /// Frames of the correct peer, in the order in which they are due.
     delayed: Mutex<VecDeque<(Instant, Vec<u8>)>>,
     /// See [`Wire::serve_dhcp`].
     dhcp: Mutex<Option<DhcpServer>>,
@@ -63,14 +63,14 @@ pub struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The machine's Ethernet address, and where QEMU's end of the cable is: known from the first frame on.
+    /// The machine's Ethernet address, and the address of QEMU's end of the cable: known from the first frame on.
     machine: Option<(EthernetAddress, SocketAddr)>,
     seen: VecDeque<Segment>,
     /// Segments to ghosts.
     answered: u32,
 }
 
-/// A TCP segment that the machine has sent to a ghost.
+/// A TCP segment from the machine to a ghost.
 #[derive(Debug, Clone)]
 pub struct Segment {
     /// The ghost.
@@ -88,7 +88,7 @@ pub struct Segment {
 }
 
 impl Wire {
-    /// A new cable, with nothing at its other end yet.
+    /// A new cable, not connected to a machine yet.
     pub fn new() -> Self {
         let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
@@ -113,12 +113,12 @@ impl Wire {
         self.socket.local_addr().unwrap()
     }
 
-    /// Listens on this host; what connects there gets to that port of the machine.
+    /// Listens on this host and forwards connections to that port of the machine.
     pub fn forward(&self, port: u16) -> SocketAddr {
         self.forward_reading(port, Reading::Fast)
     }
 
-    /// The same for clients that read so.
+    /// As [`Wire::forward`], for clients with this reading speed.
     pub fn forward_reading(&self, port: u16, reading: Reading) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -134,19 +134,19 @@ impl Wire {
         address
     }
 
-    /// The round-trip time of the peer that behaves: its frames reach the machine so much later. Those of ghosts do not
-    /// wait.
+    /// The round-trip time of the correct peer: its frames reach the machine this much later. Frames of ghosts are not
+    /// delayed.
     pub fn delay(&self, round_trip: Duration) {
         let micros = u64::try_from(round_trip.as_micros()).unwrap();
         self.shared.delay.store(micros, Ordering::Relaxed);
     }
 
-    /// Has a DHCP server reply at once to each message of the machine.
+    /// Starts a DHCP server that replies at once to each message of the machine.
     pub fn serve_dhcp(&self, server: DhcpServer) {
         *self.shared.dhcp.lock().unwrap() = Some(server);
     }
 
-    /// Waits until the machine has sent its first frame: from then on it can be sent to.
+    /// Waits for the machine's first frame, which shows its address.
     pub fn connected(&self) {
         let state = self.shared.state.lock().unwrap();
         let wait = self
@@ -156,7 +156,7 @@ impl Wire {
         assert!(!wait.unwrap().1.timed_out(), "the machine sends nothing");
     }
 
-    /// Sends a frame as it is.
+    /// Sends a frame unchanged.
     pub fn send(&self, frame: &[u8]) {
         let (_, address) = self
             .shared
@@ -226,7 +226,7 @@ impl Wire {
         }));
     }
 
-    /// The ghost's answer to a SYN-ACK: the connection is open from then on. `payload` goes with it.
+    /// The ghost's answer to a SYN-ACK, which opens the connection, with `payload`.
     pub fn acknowledge(&self, syn_ack: &Segment, payload: &[u8]) {
         // TcpRepr borrows the payload for less long than a closure could promise.
         let frame = self.segment(syn_ack.to, syn_ack.port, |segment| {
@@ -242,7 +242,7 @@ impl Wire {
         self.send(&frame);
     }
 
-    /// One byte from the ghost of an open connection, in a segment of its own: the one after `sent` others.
+    /// One byte from the ghost of an open connection, in a separate segment, after `sent` others.
     pub fn say_byte(&self, syn_ack: &Segment, sent: usize, byte: u8) {
         let frame = self.segment(syn_ack.to, syn_ack.port, |segment| {
             segment.seq_number = TcpSeqNumber(1001) + sent;
@@ -252,20 +252,20 @@ impl Wire {
         self.send(&with_payload(&frame, &[byte]));
     }
 
-    /// How many segments the machine has sent to ghosts; they are dropped.
+    /// The number of segments from the machine to ghosts; they are removed.
     pub fn ghosts_answered(&self) -> u32 {
         let mut state = self.shared.state.lock().unwrap();
         state.seen.clear();
         state.answered
     }
 
-    /// Waits for a segment to a ghost that `wanted` wants; those before it are dropped.
+    /// Waits for a segment to a ghost that `wanted` accepts; earlier ones are removed.
     pub fn seen(&self, what: &str, mut wanted: impl FnMut(&Segment) -> bool) -> Segment {
         self.seen_within(LIMIT, &mut wanted)
             .unwrap_or_else(|| panic!("{what}: not seen"))
     }
 
-    /// The same, but it may be that there is none.
+    /// As above, or `None` if there is none.
     pub fn seen_within(&self, limit: Duration, mut wanted: impl FnMut(&Segment) -> bool) -> Option<Segment> {
         let start = Instant::now();
         let mut state = self.shared.state.lock().unwrap();
@@ -321,11 +321,11 @@ fn with_payload(frame: &[u8], payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// What runs in the cable's thread.
+/// The cable's thread.
 struct Peer {
     socket: Arc<UdpSocket>,
     shared: Arc<Shared>,
-    /// Frames for the peer that behaves.
+    /// Frames for the correct peer.
     pending: VecDeque<Vec<u8>>,
 }
 
@@ -336,7 +336,7 @@ const BUFFER: usize = 64 * 1024;
 struct Pair {
     client: TcpStream,
     socket: SocketHandle,
-    /// The client has said all, the machine has.
+    /// Whether the client, and the machine, have sent everything.
     ended: (bool, bool),
     reading: Reading,
     /// When a slow client reads its next byte.
@@ -394,7 +394,7 @@ impl Peer {
         }
     }
 
-    /// Takes what has come: waits for the first, takes those behind it.
+    /// Receives frames: waits for the first and takes the queued ones.
     fn receive(&mut self) {
         let mut buffer = [0; 2048];
         for turn in 0..64 {
@@ -422,7 +422,7 @@ impl Peer {
         }
     }
 
-    /// Whom is this frame for?
+    /// Dispatches a frame by its destination.
     fn sort(&mut self, frame: &[u8], from: SocketAddr) {
         let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
             return;
@@ -461,7 +461,7 @@ impl Peer {
         }
     }
 
-    /// Every address but the machine's is here.
+    /// Answers ARP for every address except the machine's.
     fn answer_arp(&self, ethernet: &EthernetFrame<&[u8]>, from: SocketAddr) {
         let Ok(packet) = ArpPacket::new_checked(ethernet.payload()) else {
             return;
@@ -518,7 +518,7 @@ fn ethernet_to(to: EthernetAddress, arp: &[u8]) -> Vec<u8> {
 }
 
 impl Pair {
-    /// How many bytes the client reads now.
+    /// The number of bytes that the client reads now.
     fn room(&self) -> usize {
         match self.reading {
             Reading::Fast => usize::MAX,
@@ -534,7 +534,7 @@ impl Pair {
         }
     }
 
-    /// Moves what can be moved. Whether there is more to come.
+    /// Moves data in both directions. Returns whether more may follow.
     fn pump(&mut self, socket: &mut tcp::Socket<'_>) -> bool {
         if !self.ended.0 && socket.can_send() {
             let read = socket.send(|room| match self.client.read(room) {
@@ -544,13 +544,13 @@ impl Pair {
             });
             match read {
                 Ok(Ok(()) | Err(ErrorKind::WouldBlock)) => {}
-                // A slow reader goes at once.
+                // A slow reader is dropped at once.
                 Ok(Err(ErrorKind::UnexpectedEof)) if matches!(self.reading, Reading::Slow(..)) => return false,
                 Ok(Err(ErrorKind::UnexpectedEof)) => {
                     socket.close();
                     self.ended.0 = true;
                 }
-                // The client is gone the hard way.
+                // The client was reset.
                 _ => return false,
             }
         }

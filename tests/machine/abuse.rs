@@ -1,4 +1,4 @@
-//! Peers that come and never mean it: however many there are, whoever means it is served.
+//! Peers that open connections without using them, while honest clients must be served.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -14,7 +14,7 @@ use super::common::tls::{self, Hello};
 use super::common::wire::{Segment, Wire};
 use super::common::{LIMIT, Scratch, poll, resources};
 
-/// A machine at the other end of a cable, and the way to its services for clients that behave.
+/// A machine at the end of a cable, and the addresses of its services for honest clients.
 struct Site {
     machine: Machine,
     wire: Wire,
@@ -71,7 +71,7 @@ impl Site {
         }));
     }
 
-    /// All is free again that was free before the attack.
+    /// All resources that were free before the attack are free again.
     fn assert_rested(&self) {
         let mut shell = self.shell();
         poll("the resources as they were", || {
@@ -80,7 +80,7 @@ impl Site {
     }
 }
 
-/// Somebody out there, behind the gateway: the n-th.
+/// The n-th host behind the gateway.
 fn ghost(n: u32) -> (Ipv4Addr, u16) {
     (Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 1, 0, 1)) + n), 30_000)
 }
@@ -156,7 +156,7 @@ fn a_thousand_connections_that_end_in_ugly_ways_leave_the_pool_as_it_was() {
     assert!(said.contains(": handshake not finished in 2 s"), "{said}");
 }
 
-/// Sends `count` SYNs, and calls `answer` with what comes back. Not each one need be answered: the cable may drop some.
+/// Sends `count` SYNs and calls `answer` with each reply. Some may be unanswered: the cable may drop frames.
 fn flood(site: &Site, first: u32, count: u32, mut answer: impl FnMut(&Segment)) {
     for batch in 0..count / 50 {
         let ghosts = first + batch * 50..first + batch * 50 + 50;
@@ -201,7 +201,7 @@ fn in_a_flood_of_five_thousand_syns_a_second_distant_clients_are_served() {
             }
             sent
         });
-        // The table is full before the first of them comes.
+        // The table is full before the first client connects.
         let full = |count: u32| count >= 40_000;
         poll("the flood", || full(site.wire.ghosts_answered()).then_some(()));
         let clients: Vec<_> = (0..100)
@@ -234,7 +234,7 @@ fn behind_ten_thousand_stalled_peers_a_handshake_succeeds() {
     let hello = Hello::default().record();
     let (half, _) = hello.split_at(hello.len() / 2);
     for thousand in 0..10 {
-        // Every second one says half of what it has to say, the others nothing.
+        // Every second one sends half of its hello, the others nothing.
         let mut turn = false;
         flood(&site, thousand * 1000, 1000, |syn_ack| {
             turn = !turn;
@@ -269,7 +269,7 @@ fn a_shell_whose_peer_has_vanished_is_taken_over() {
     site.wire.seen("the prompt", |segment| {
         segment.to == ghost(0) && !segment.payload.is_empty()
     });
-    // From here on the ghost says nothing, not even an acknowledgement.
+    // From here on the ghost sends nothing, not even an acknowledgement.
     for _ in 0..5 {
         assert!(site.shell().command("version").starts_with("postern "));
     }
@@ -308,7 +308,7 @@ fn a_hello_in_one_byte_segments_is_answered() {
     let hello = Hello::default().record();
     for (at, byte) in hello.iter().enumerate() {
         site.wire.say_byte(&syn_ack, at, *byte);
-        // At most as many on the way as the cable surely holds.
+        // At most as many in flight as the cable can certainly hold.
         if at % 32 == 31 {
             let all = syn_ack_of(at + 1);
             site.wire.seen("the acknowledgement", |segment| {
@@ -332,13 +332,13 @@ fn syn_ack_of(bytes: usize) -> TcpSeqNumber {
 fn a_handshake_deadline_ends_whoever_says_nothing() {
     let site = Site::new("");
     let mut silent = TcpStream::connect(site.wire.forward(10007)).unwrap();
-    // Too short for a record, and the rest never comes.
+    // Too short for a record; the rest is never sent.
     silent.write_all(&[22, 3, 1]).unwrap();
     site.machine.wait_for(": handshake not finished in 2 s");
     site.assert_rested();
 }
 
-/// How the machine started, and who was on the shell first, can still be read.
+/// The boot and the first session of the shell can still be read.
 #[test]
 fn a_flood_of_sessions_and_failures_leaves_the_log_readable() {
     let machine = Setup::new().ready();
@@ -365,7 +365,7 @@ fn a_flood_of_sessions_and_failures_leaves_the_log_readable() {
     ] {
         assert!(log.contains(text), "{text}: {log}");
     }
-    // The first session's, then a burst; in the order of time.
+    // The first session, then a burst, in order.
     assert!(log.matches(begins).count() <= 22, "{log}");
     let times: Vec<f64> = log
         .lines()

@@ -1,4 +1,4 @@
-//! Boot, the ways out, and machines that lack something.
+//! Boot, shutdown, panics, and machines with missing devices.
 
 use super::common::machine::{Machine, PANIC, Setup};
 use super::common::{baked_ca, tls};
@@ -27,7 +27,7 @@ fn it_says_what_it_is_and_serves() {
     assert_echoes_plainly(&machine);
 }
 
-/// What `cargo build` makes serves as well, whichever image the other tests use.
+/// The image of `cargo build` works too, whichever image the other tests use.
 #[test]
 fn the_image_that_cargo_builds_for_tests_serves() {
     let machine = Setup::new().image(env!("CARGO_BIN_EXE_postern")).ready();
@@ -42,14 +42,14 @@ fn sixteen_mib_are_enough_for_the_default_configuration() {
     assert!(machine.ask("status").contains("connections: 0 of "));
 }
 
-/// The plan for the memory has to leave room for everything that comes after the connections.
+/// The memory plan must leave room for everything allocated after the connections.
 #[test]
 fn with_little_memory_there_are_fewer_connections() {
     for mib in [5, 6, 8, 10, 12] {
         let machine = Setup::new().memory(mib).ready();
         tls::assert_serves(machine.at(10007), &baked_ca());
         assert!(!machine.console().text().contains("out of memory"));
-        // There is a place in the network for each connection that it promises, and for the shell.
+        // There is a slot for each promised connection, and for the shell.
         let status = machine.ask("status");
         let number = |before: &str, after: &str| -> usize {
             let rest = status.split(before).nth(1).expect(&status);
@@ -167,7 +167,7 @@ fn a_link_that_goes_and_comes_is_noticed() {
 
 #[test]
 fn without_a_link_it_boots_and_serves_once_there_is_one() {
-    // -S: nothing runs until the link is down.
+    // -S: the machine does not run until the link is down.
     let mut machine = Setup::new().arguments(&["-S"]).boot();
     machine.monitor("set_link card0 off");
     machine.monitor("cont");
@@ -223,7 +223,7 @@ fn a_panic_has_its_message_its_place_and_its_exit_status() {
     assert!(said.contains("  at src/machine/fault.rs:"), "{said}");
 }
 
-/// Whatever the page tables and the CPU are there to stop is stopped, and named.
+/// Every fault that page tables and CPU can detect is caught and named.
 #[test]
 fn every_fault_is_caught_and_named() {
     for (fault, name) in [
@@ -251,7 +251,7 @@ fn after_a_panic_the_machine_halts_so_that_the_message_can_be_read() {
     let mut machine = Setup::new().no_exit_device().word("fault=panic").boot();
     machine.wait_for("panic: deliberate panic");
     machine.wait_for("  at src/machine/fault.rs:");
-    // It neither ends nor goes on.
+    // It neither ends nor continues.
     super::common::poll("the CPU to halt", || {
         machine.monitor("info registers").contains("HLT=1").then_some(())
     });

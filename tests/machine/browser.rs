@@ -1,4 +1,4 @@
-//! What a web page can make a browser do: send a request of its choice to a port of the machine.
+//! Requests that a web page can make a browser send to a port of the machine.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -8,16 +8,16 @@ use super::common::pki::{ECHO, Session, USER_NETWORK};
 use super::common::tls::s_client;
 use super::common::{LIMIT, Scratch};
 
-/// What the log says of a request at the debug shell.
+/// The log line for a request at the debug shell.
 const ENDED: &str = "HTTP request instead of a command";
 
-/// All that is answered to a request.
+/// The whole answer to a request.
 fn answer(machine: &Machine, port: u16, request: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(machine.at(port)).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
-    // The end of the connection, or a reset for what was not read.
+    // The end of the connection, or a reset if data was unread.
     let _ = stream.read_to_end(&mut answer);
     let _ = stream.shutdown(Shutdown::Both);
     answer
@@ -73,7 +73,7 @@ fn tls_ports_serve_no_client_that_wants_another_protocol() {
     shell.out.wait_for("> ");
 }
 
-/// The page of somebody else, in a browser on the host. `qemu/test browser` installs Chromium and runs this.
+/// A foreign page, in a browser on the host. `qemu/test browser` installs Chromium and runs this.
 #[test]
 #[ignore = "takes Chromium: qemu/test browser"]
 fn chromium_cannot_drive_the_debug_shell() {

@@ -15,7 +15,7 @@ use super::common::process::Process;
 use super::common::telnet::Telnet;
 use super::common::{Scratch, poll};
 
-/// A CA, and the files in which servers find what it has issued.
+/// A CA, and files with its certificates for servers.
 struct Ca {
     issuer: CertifiedIssuer<'static, KeyPair>,
     scratch: Scratch,
@@ -62,7 +62,7 @@ impl Ca {
         self.scratch.file(name, content)
     }
 
-    /// `openssl s_server` with these credentials; gives its port as well.
+    /// `openssl s_server` with these credentials, and its port.
     fn s_server(&self, credentials: &Credentials, arguments: &[&str]) -> (Process, u16) {
         s_server(
             self.file("server.pem", &credentials.certificate),
@@ -86,12 +86,12 @@ pub fn s_server(certificate: PathBuf, key: PathBuf, arguments: &[&str]) -> (Proc
     (server, port)
 }
 
-/// A port for a server that does not choose one by itself.
+/// A free port for a server that cannot choose one.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Waits until a server listens that does not say so.
+/// Waits until a server that prints nothing listens.
 fn listens(port: u16) {
     poll("a listening server", || {
         TcpStream::connect(("127.0.0.1", port)).ok().map(drop)
@@ -105,7 +105,7 @@ pub fn echoctl_tls(machine: &Machine) -> Telnet {
     shell
 }
 
-/// Connects, and gives what was agreed upon.
+/// Connects and returns the negotiated parameters.
 pub fn connected(shell: &mut Telnet, port: u16, more: &str) -> String {
     let answer = shell.command(&format!("client connect 10.0.2.2 {port}{more}"));
     let netif = if more.starts_with(" vm0") { " vm0" } else { "" };
@@ -114,7 +114,7 @@ pub fn connected(shell: &mut Telnet, port: u16, more: &str) -> String {
     agreed.unwrap_or_else(|| panic!("{answer}")).trim_end().to_owned()
 }
 
-/// Does not connect, and gives the reason.
+/// Fails to connect and returns the reason.
 pub fn refused(shell: &mut Telnet, port: u16, more: &str) -> String {
     let answer = shell.command(&format!("client connect 10.0.2.2 {port}{more}"));
     let netif = if more.starts_with(" vm0") { " vm0" } else { "" };
@@ -123,7 +123,7 @@ pub fn refused(shell: &mut Telnet, port: u16, more: &str) -> String {
     reason.unwrap_or_else(|| panic!("{answer}")).trim_end().to_owned()
 }
 
-/// Sends a line, and has one sent back, as the guide does it.
+/// Sends a line and receives one, as in the guide.
 pub fn converse(machine: &Machine, shell: &mut Telnet, server: &mut Process) {
     assert_eq!(shell.command("client send"), "Sending a message...\nDone.\n");
     server.out.wait_for("Hello, BitVisor with TLS!\n");
@@ -153,11 +153,11 @@ fn the_guide_s_walk_to_a_client() {
         let mut shell_again = echoctl_tls(&machine);
         assert_eq!(shell_again.command("client close"), "Done.\n");
         server.out.wait_for("DONE");
-        // Once more with the ticket, and with a name.
+        // Again with the ticket, and with a name.
         shell = shell_again;
         assert!(connected(&mut shell, port, "").contains(", resumed, server CN=the server"));
         converse(&machine, &mut shell, &mut server);
-        // What is open is not hurt by asking for another.
+        // A second connect does not affect the open connection.
         let reason = refused(&mut shell, port, " name=localhost");
         assert_eq!(
             reason,
@@ -198,7 +198,7 @@ fn servers_of_many_kinds_are_understood() {
         converse(&machine, &mut shell, &mut server);
         assert_eq!(shell.command("client close"), "Done.\n");
     }
-    // No version that is spoken here.
+    // No common version.
     let (_server, port) = ca.s_server(&credentials, &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]);
     assert_eq!(refused(&mut shell, port, ""), "the server refused: protocol_version.");
 }
@@ -304,7 +304,7 @@ fn a_server_that_asks_who_we_are_is_told() {
         converse(&known, &mut shell, &mut server);
         assert!(server.out.text().contains("CN = the client"), "{}", server.out.text());
         assert_eq!(shell.command("client close"), "Done.\n");
-        // Where no signature of ours is accepted, none is made, and the log says so.
+        // If the server accepts none of our signature schemes, no signature is made, and the log reports it.
         let arguments = [version, "-verify", "1", "-client_sigalgs", "rsa_pss_rsae_sha256"];
         let (_server, other) = ca.s_server(&credentials, &arguments);
         connected(&mut shell, other, "");
@@ -314,7 +314,7 @@ fn a_server_that_asks_who_we_are_is_told() {
         assert_eq!(shell.command("client close"), "Done.\n");
         let mut shell = echoctl_tls(&unknown);
         let answer = shell.command(&format!("client connect 10.0.2.2 {port}"));
-        // In TLS 1.3 the refusal comes after our last word of the handshake.
+        // In TLS 1.3 the refusal follows the client's last handshake message.
         unknown.wait_for(&format!("tls client: 10.0.2.2:{port}: the server refused: {refusal}"));
         if version == "-tls1_2" {
             assert!(
@@ -372,7 +372,7 @@ fn a_flood_from_the_server_is_counted_and_the_shell_goes_on() {
     let credentials = ca.issue("the server", |_| {});
     let machine = ca.machine("");
     let mut shell = echoctl_tls(&machine);
-    // Quiet, it takes nothing that it is to send for a command; but then it does not tell its port either.
+    // With -quiet it interprets no input as a command, but does not print its port either.
     let port = free_port();
     let mut command = Command::new("openssl");
     command.args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}"), "-cert"]);
@@ -382,7 +382,7 @@ fn a_flood_from_the_server_is_counted_and_the_shell_goes_on() {
     let _ = connected(&mut shell, port, "");
     let mut input = server.take_stdin();
     let flood = std::thread::spawn(move || {
-        // Without the letters that s_server takes for commands when they come first.
+        // Without the letters that s_server interprets as commands at the start of a line.
         let lines = b"to be and not to be.\n".repeat(FLOOD / 21);
         std::io::Write::write_all(&mut input, &lines).map(|()| (lines.len(), input))
     });

@@ -1,4 +1,4 @@
-//! Clients that say who they are, and those who only pretend: who is let in, and how the others learn why not.
+//! Client authentication: accepted clients, and refusals with their alerts and log lines.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ use super::identities::Ca;
 /// A CA that has revoked the serial number 7, a server of it, and clients.
 struct World {
     ca: Ca,
-    /// The key of everybody.
+    /// The key of all certificates.
     key: KeyPair,
     scratch: Scratch,
     machine: Machine,
@@ -36,7 +36,7 @@ impl World {
             strings(&ca.issue("server.test", 1, &key)),
             strings(&key.serialize_pem()),
             strings(&ca.0.pem()),
-            // As many lists of one CA as there may be: handshakes verify none of their signatures.
+            // The maximum number of lists of one CA: handshakes verify none of their signatures.
             strings(&ca.revoke(7).repeat(8)),
         );
         scratch.file("ca.pem", ca.0.pem());
@@ -59,7 +59,7 @@ impl World {
         params.signed_by(&self.key, &self.ca.0).unwrap().pem()
     }
 
-    /// The hash of everybody's key, as OpenSSL makes it.
+    /// The hash of the common key, computed by OpenSSL.
     fn key_hash(&self) -> String {
         let command = format!(
             "openssl pkey -in {} -pubout -outform DER | sha256sum",
@@ -81,13 +81,13 @@ impl World {
         s_client(self.machine.at(10007), &self.scratch.path("ca.pem"), all)
     }
 
-    /// The client is let in, and `status` ends its line so.
+    /// The client is accepted, and its line of `status` ends like this.
     fn assert_admitted(&self, mut client: Process, ending: &str) {
         client.write(b"let me in\n");
         client.out.wait_for("\nlet me in\n");
         let status = self.machine.ask("status");
         let line = status.lines().find(|line| line.contains(" established "));
-        // Behind its name stands the hash of its key.
+        // The hash of its key follows its name.
         let key = if ending.contains("CN=") {
             format!(" {}", &self.key_hash()[..7 + 16])
         } else {
@@ -102,7 +102,7 @@ impl World {
         });
     }
 
-    /// A client with that certificate is refused, with that alert, and those words in the log.
+    /// A client with that certificate is refused, with that alert and that text in the log.
     fn assert_refused(&self, certificate: Option<&str>, option: &str, alert: &str, words: &str) {
         let mark = self.machine.console().mark();
         let mut client = self.client(certificate, &[option]);
@@ -112,14 +112,14 @@ impl World {
         self.machine.console().wait_from(mark, &words);
     }
 
-    /// Who shows somebody else's certificate without its key.
+    /// A client with a certificate whose key it does not have.
     fn assert_thief_is_refused(&self, certificate: &str, versions: Versions) {
         let thief = engine::identity(certificate, &KeyPair::generate().unwrap().serialize_pem());
         let trust = engine::trust(&self.ca.0.pem());
         let config = ClientConfig::new(trust, None, engine::clock()).with_identity(thief);
         let mark = self.machine.console().mark();
         let mut thief = Peer::client(self.machine.at(10007), config.with_versions(versions));
-        // In TLS 1.3 a client is done before it is judged.
+        // In TLS 1.3 a client finishes before it is verified.
         let refusal = thief.handshake().and_then(|()| thief.read());
         assert_eq!(refusal, Err(Error::AlertReceived(AlertDescription::DECRYPT_ERROR)));
         let words = ": handshake failed: the signature was not made with the key in the certificate";
@@ -160,7 +160,7 @@ fn nobody_is_let_in_without_a_good_certificate_and_its_key() {
         world.assert_admitted(world.client(Some(&good), &arguments), " CN=good.test");
         let said = format!(": authenticated as CN=good.test, {}", world.key_hash());
         assert!(world.machine.ask("log").contains(&said), "{said}");
-        // Who comes back with a ticket is known by it.
+        // A ticket carries the client's identity.
         let again = world.client(Some(&good), &[option, "-keylogfile", keys, "-sess_in", session]);
         world.assert_admitted(again, " resumed CN=good.test");
         assert_secrets_are_logged(&world.machine, &std::fs::read_to_string(keys).unwrap());
@@ -189,7 +189,7 @@ fn nobody_is_let_in_without_a_good_certificate_and_its_key() {
         }
         world.assert_thief_is_refused(&good, versions);
     }
-    // A certificate that nobody has issued is no better than one of another CA.
+    // A self-signed certificate is refused like one of another CA.
     let alone = engine::identity(&alone, &own.serialize_pem());
     let config = ClientConfig::new(engine::trust(&world.ca.0.pem()), None, engine::clock()).with_identity(alone);
     let mut alone = Peer::client(world.machine.at(10007), config);
@@ -198,9 +198,9 @@ fn nobody_is_let_in_without_a_good_certificate_and_its_key() {
     world.assert_admitted(world.client(Some(&good), &[]), " CN=good.test");
 }
 
-/// Whether the log has the secrets that OpenSSL has written as well, line for line.
+/// Whether the log has the same secrets as OpenSSL's key log, line for line.
 fn assert_secrets_are_logged(machine: &Machine, openssl: &str) {
-    // That one is for exporters, of which there are none here.
+    // That one is for exporters, which are not supported.
     let lines = openssl
         .lines()
         .filter(|line| !line.starts_with('#') && !line.starts_with("EXPORTER_SECRET "));
@@ -249,7 +249,7 @@ fn of_good_clients_only_those_on_the_list_are_let_in() {
         }
     }
 
-    // By key: the name does not matter, and a new certificate changes nothing. (Everybody here has the same key.)
+    // By key: the name does not matter, nor does a new certificate. (All certificates here have the same key.)
     let hash = named.key_hash();
     let key = named.key.serialize_pem();
     let same = World::with_key(
@@ -260,7 +260,7 @@ fn of_good_clients_only_those_on_the_list_are_let_in() {
     same.assert_admitted(same.client(Some(&first), &[]), " CN=carol");
     same.assert_admitted(same.client(Some(&renewed), &[]), " CN=carol\\, renewed");
     same.assert_admitted(same.client(None, &["-tls1_3"]), " x25519");
-    // The same name under another key is somebody else.
+    // The same name with another key is a different client.
     let other = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["carol".to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, "carol");

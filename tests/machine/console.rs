@@ -1,4 +1,4 @@
-//! The serial console: what it costs, and its last lines; and how long a task may hold everything up.
+//! The serial console: its cost, its last lines, and the longest poll of a task.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use super::common::machine::{Machine, PANIC, Setup};
 use super::common::{LIMIT, baked_ca, noise, poll, tls};
 
-/// A machine whose console stalls, once it serves.
+/// A serving machine whose console stalls.
 fn stalled() -> Machine {
     let machine = Setup::new().unread_console().boot();
     poll("the debug shell", || {
@@ -45,7 +45,7 @@ fn status_names_the_task_with_the_longest_poll() {
     }
 }
 
-/// Lines that the console had to drop, by `status`.
+/// The lines dropped by the console, by `status`.
 fn dropped(machine: &Machine) -> u64 {
     let status = machine.ask("status");
     let count = status.split("console: ").nth(1).and_then(|rest| rest.split(' ').next());
@@ -72,7 +72,7 @@ fn nobody_reads_the_serial_port_and_everything_else_goes_on() {
     tls::assert_serves(machine.at(10007), &baked_ca());
     let data = noise(1, 8 << 20);
     assert_eq!(super::echo::plain(machine.at(10008), data.clone()), data);
-    // The shell on the port itself waits, and loses nothing.
+    // The shell on the serial port waits and loses nothing.
     machine.type_in("version\rversion\rip\r");
     let count = dropped(&machine);
     let console = machine.read_console();
@@ -109,7 +109,7 @@ fn the_last_line_before_a_restart_is_read() {
     assert!(text.ends_with("] restarting\r\n"), "{text}");
 }
 
-/// What waits for the port comes out before the panic's own lines, which are whole.
+/// Pending output is written before the panic's own lines, which are complete.
 #[test]
 fn the_last_line_before_a_panic_is_read() {
     let mut machine = stalled();
@@ -131,7 +131,7 @@ fn the_last_line_before_a_panic_is_read() {
     );
 }
 
-/// A power-off waits for a port that takes nothing, but not for ever.
+/// A power-off waits for a stalled port only for a limited time.
 #[test]
 fn a_stalled_serial_port_does_not_stop_a_power_off() {
     let mut machine = stalled();

@@ -1,4 +1,4 @@
-//! The debug shell over TLS: whoever has a good certificate, and nobody else.
+//! The debug shell over TLS, for clients with a valid certificate only.
 
 use std::net::TcpStream;
 
@@ -7,7 +7,7 @@ use super::common::pki::{ECHO, Session, USER_NETWORK, strings};
 use super::common::process::Process;
 use super::common::tls::s_client;
 
-/// A machine of the session with the shell on port 992. Whether the echo asks for certificates is another matter.
+/// A machine of the session with the shell on port 992; the echo does not request certificates.
 fn machine(session: &Session) -> Machine {
     let text = format!(
         "{USER_NETWORK}{ECHO}.vmm.tls_dbgsh = 992,\n{}",
@@ -18,14 +18,14 @@ fn machine(session: &Session) -> Machine {
     machine
 }
 
-/// `s_client`, which says nothing of its own, with the credentials of that name.
+/// A quiet `s_client` with the credentials of that name.
 fn come(machine: &Machine, session: &Session, whose: &str, more: &[&str]) -> Process {
     let arguments = session.identity(whose);
     let arguments = arguments.iter().map(String::as_str).chain(["-quiet"]);
     s_client(machine.at(992), &session.ca(), arguments.chain(more.iter().copied()))
 }
 
-/// Types a command, and waits for what it says, and for the next prompt.
+/// Types a command and waits for its output and the next prompt.
 fn assert_answers(shell: &mut Process, command: &str, answer: &str) {
     let mark = shell.out.mark();
     shell.write(format!("{command}\n").as_bytes());
@@ -49,7 +49,7 @@ fn s_client_is_served_without_telnet() {
             !shell.out.text_from(mark).contains("version"),
             "nothing typed is echoed"
         );
-        // The same shell: also what it drives is the same.
+        // It is the same shell and drives the same services.
         assert_answers(&mut shell, "echoctl_tls", "echoctl_tls> ");
         assert_answers(
             &mut shell,
@@ -73,7 +73,7 @@ fn telnet_inside_tls_is_telnet() {
     let session = Session::new("session");
     let machine = machine(&session);
     let mut shell = come(&machine, &session, "client", &[]);
-    // We offer to echo and to suppress go-ahead, and ask for the size of the window; the other end agrees.
+    // The shell offers echo and suppress-go-ahead and requests the window size; the client agrees.
     let offers = [IAC, WILL, 1, IAC, WILL, 3, IAC, DO, 31];
     shell
         .out
@@ -81,7 +81,7 @@ fn telnet_inside_tls_is_telnet() {
     shell.write(&[
         IAC, DO, 1, IAC, DO, 3, IAC, WILL, 31, IAC, SB, 31, 0, 80, 0, 12, IAC, SE,
     ]);
-    // Now it echoes, completes, pages by that size, and answers "are you there".
+    // Now it echoes, completes, pages by that size, and answers AYT.
     shell.write(b"ver\t");
     shell.out.wait_for("version ");
     shell.write(b"\r\0");
@@ -118,11 +118,11 @@ fn whoever_has_no_good_certificate_is_refused_and_disturbs_nobody() {
         assert_eq!(stranger.out.text(), "");
     }
     machine.wait_for(": debug shell over TLS refused: ");
-    // Nor do those who connect and say nothing, more of them than there are seats.
+    // Nor do silent connections, more than there are session slots.
     let _silent: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(machine.at(992)).unwrap()).collect();
     assert_answers(&mut shell, "version", "postern ");
     assert!(!machine.console().text().contains("taken over"));
-    // And they do not keep the next one out.
+    // They do not block the next client.
     let mut next = come(&machine, &session, "client", &[]);
     next.out.wait_for("> ");
     assert_answers(&mut next, "version", "postern ");
@@ -144,7 +144,7 @@ fn the_newest_wins() {
         first = next;
     }
     machine.wait_for("debug shell over TLS opened: CN=friend");
-    // The plain one is another one.
+    // The shell on telnet is separate.
     assert!(machine.ask("version").starts_with("postern "));
     assert_answers(&mut first, "version", "postern ");
 }

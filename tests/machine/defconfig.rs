@@ -1,4 +1,4 @@
-//! A configuration that comes as a boot module: it replaces the baked one, or is refused with its position.
+//! A boot module replaces the built-in configuration, or is refused with the position of its fault.
 
 use std::net::Ipv4Addr;
 
@@ -155,7 +155,7 @@ fn telnet_is_only_there_if_configured() {
         USER_NETWORK.replace(".telnet_dbgsh = 1", ".telnet_dbgsh = 0")
     );
     let machine = Setup::new().defconfig(text).ready();
-    // QEMU accepts for the machine, and ends the connection when the machine has refused it.
+    // QEMU accepts for the machine and closes the connection when the machine has refused it.
     let mut stream = std::net::TcpStream::connect(machine.at(23)).unwrap();
     stream.set_read_timeout(Some(super::common::LIMIT)).unwrap();
     assert!(matches!(std::io::Read::read(&mut stream, &mut [0; 16]), Ok(0) | Err(_)));
@@ -169,7 +169,7 @@ fn the_log_goes_to_the_syslog_server() {
     let text = format!("{}{ECHO}", USER_NETWORK.replace(".telnet_dbgsh = 1,", syslog));
     let dump = format!("filter-dump,id=dump,netdev=net0,file={}", capture.display());
     let machine = Setup::new().defconfig(text).arguments(&["-object", &dump]).ready();
-    // A line of the log that is made now, so that the address is there for sure.
+    // A new log line, so that the address is certainly configured.
     machine.shell();
     poll("the line in a datagram", || {
         let bytes = std::fs::read(&capture).unwrap();

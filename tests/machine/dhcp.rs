@@ -1,4 +1,4 @@
-//! DHCP servers that lease nothing usable, reject every request, or ask to be asked without pause.
+//! DHCP servers with unusable leases, rejections of every request, or timers that cause constant requests.
 
 use smoltcp::wire::{DhcpMessageType, DhcpOption};
 use std::sync::{Arc, Mutex};
@@ -9,10 +9,10 @@ use super::common::poll;
 use super::common::telnet::Telnet;
 use super::common::wire::Wire;
 
-/// When the server was asked, and for what.
+/// The time and type of each message to the server.
 type Asked = Arc<Mutex<Vec<(Instant, DhcpMessageType)>>>;
 
-/// DISCOVERs with offers that cannot be accepted, then messages with rejections, before the server is a better one.
+/// DISCOVERs with unusable offers, then messages with rejections, before the server behaves correctly.
 const USELESS: usize = 3;
 const REJECTED: usize = 12;
 
@@ -58,6 +58,6 @@ fn a_dhcp_server_does_not_set_the_rate_of_messages() {
     let took = |messages: &[(Instant, DhcpMessageType)]| messages.last().unwrap().0 - messages[0].0;
     assert!(took(useless) >= Duration::from_secs(5), "{useless:?}");
     assert!(took(&rest[..REJECTED]) >= Duration::from_secs(10), "{rest:?}");
-    // A DISCOVER or a REQUEST or two, and nothing since: the lease is renewed after half of its time.
+    // A DISCOVER and one or two REQUESTs, then nothing: the lease is renewed after half of its time.
     assert!(rest.len() - REJECTED <= 4, "{rest:?}");
 }

@@ -1,4 +1,4 @@
-//! The echo: every byte comes back, whatever else goes on.
+//! The echo returns every byte, under any load.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use super::common::process::Process;
 use super::common::tls::{self, s_client};
 use super::common::{LIMIT, baked_ca, noise, poll};
 
-/// Sends `data` through a plain echo in both directions at once, ends its side, and gives everything that came back.
+/// Sends `data` through a plain echo in both directions at once, closes its side, and returns the whole echo.
 pub fn plain(address: SocketAddr, data: Vec<u8>) -> Vec<u8> {
     let mut stream = connect(address);
     let mut writer = stream.try_clone().unwrap();
@@ -39,7 +39,7 @@ fn assert_echoes(stream: &mut TcpStream, message: &[u8]) {
     assert_eq!(echo, message);
 }
 
-/// Whether these are the same, without printing megabytes.
+/// Compares without printing megabytes.
 fn assert_same(left: &[u8], right: &[u8]) {
     let differs = left.iter().zip(right).position(|(left, right)| left != right);
     assert_eq!(
@@ -91,7 +91,7 @@ fn a_stranger_s_ca_does_not_verify() {
     assert!(!client.wait().success());
     assert!(client.err.text().contains("verify error"), "{}", client.err.text());
     machine.wait_for("handshake failed: the peer refused: unknown_ca");
-    // Nobody else minds.
+    // Other clients are not affected.
     tls::assert_serves(machine.at(10007), &baked_ca());
 }
 
@@ -104,7 +104,7 @@ fn every_suite_and_group_serves() {
         ["-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"],
         ["-groups", "X25519"],
         ["-groups", "P-256"],
-        // The key share is for a group that we do not have, so that a HelloRetryRequest asks for another.
+        // The key share is for an unsupported group, so that a HelloRetryRequest requests another.
         ["-groups", "P-521:P-256"],
         ["-groups", "X448:X25519"],
     ] {
@@ -158,7 +158,7 @@ fn keys_are_updated_in_the_middle() {
     let mut client = s_client(machine.at(10007), &baked_ca(), [""; 0]);
     client.write(b"before\n");
     client.out.wait_for("\nbefore\n");
-    // K asks for the other side's new keys too, k does not. Each command has to be read on its own.
+    // K requests new keys of the other side too, k does not. Each command must be read separately.
     let mut mark = 0;
     for (command, word) in [("K", "asked"), ("k", "unasked"), ("K", "again")] {
         client.write(format!("{command}\n").as_bytes());
@@ -186,7 +186,7 @@ fn sixty_four_connections_at_a_time_echo() {
     for (number, client) in secure.iter().enumerate() {
         client.out.wait_for(&format!("TLS {number}\n"));
     }
-    // All of them are there still.
+    // All of them are still connected.
     for (number, stream) in plain.iter_mut().enumerate() {
         assert_echoes(stream, &noise(number as u64, 5000));
     }
@@ -205,7 +205,7 @@ fn sixty_four_connections_at_a_time_echo() {
 #[test]
 fn one_that_stops_reading_stalls_nobody_else() {
     let machine = Setup::new().ready();
-    // It writes until its writes are not taken any more: its echo fills every buffer on the way.
+    // It writes until its writes block: its echo fills every buffer on the path.
     let mut lazy = connect(machine.at(10008));
     lazy.set_nonblocking(true).unwrap();
     let chunk = noise(4, 64 << 10);
@@ -221,7 +221,7 @@ fn one_that_stops_reading_stalls_nobody_else() {
         }
         (refused > 50).then_some(())
     });
-    // And one with TLS, whose output nobody takes from the pipe.
+    // And one with TLS, whose output is not read from the pipe.
     let mut lazy_tls = std::process::Command::new("openssl")
         .args([
             "s_client",
@@ -246,7 +246,7 @@ fn one_that_stops_reading_stalls_nobody_else() {
     }
     lazy_tls.kill().unwrap();
     lazy_tls.wait().unwrap();
-    // It can still change its mind.
+    // It can still resume reading.
     lazy.set_nonblocking(false).unwrap();
     lazy.shutdown(Shutdown::Write).unwrap();
     let mut echo = Vec::new();
@@ -270,7 +270,7 @@ fn one_beyond_the_cap_is_refused_and_the_rest_go_on() {
     for stream in &mut served {
         assert_echoes(stream, b"one of four");
     }
-    // Nobody is idle meanwhile.
+    // No connection is idle meanwhile.
     poll("a refusal", || {
         for stream in &mut served {
             assert_echoes(stream, b"busy");
@@ -278,7 +278,7 @@ fn one_beyond_the_cap_is_refused_and_the_rest_go_on() {
         let mut fifth = connect(machine.at(10008));
         let _ = fifth.write_all(b"the fifth");
         let mut answer = [0; 16];
-        // Reset, or ended at once: in any case without a byte.
+        // Reset or closed at once, in either case without a byte.
         assert!(matches!(fifth.read(&mut answer), Ok(0) | Err(_)));
         let refused = machine.console().text().contains(": refused: all 4 workers are busy");
         refused.then_some(())
@@ -291,7 +291,7 @@ fn one_beyond_the_cap_is_refused_and_the_rest_go_on() {
             .ask("counters")
             .contains(&counter("refused, all workers busy", 0))
     );
-    // Whoever leaves makes room.
+    // A closed connection frees its worker.
     served.pop().unwrap().shutdown(Shutdown::Write).unwrap();
     poll("room for another", || {
         let mut stream = connect(machine.at(10008));

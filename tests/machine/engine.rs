@@ -1,4 +1,4 @@
-//! TLS by the engine itself: peers for what no program at hand does, and that can stop in the middle.
+//! TLS peers on the engine itself, for behaviour that no available program has.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ use rand_core::SeedableRng as _;
 
 use super::common::LIMIT;
 
-/// One end of a connection. It lives in this program; its buffers for as long as the program.
+/// One end of a connection, in this program; its buffers live as long as the program.
 pub struct Peer {
     stream: TcpStream,
     connection: Connection<'static>,
@@ -23,7 +23,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Connects and says hello.
+    /// Connects and sends a ClientHello.
     pub fn client(address: SocketAddr, config: ClientConfig<'static>) -> Self {
         let mut rng = rng();
         let outbound = buffer(config.flight_len().max(MIN_OUTBOUND));
@@ -33,7 +33,7 @@ impl Peer {
         peer
     }
 
-    /// Waits for a hello on a connection that was accepted.
+    /// Waits for a ClientHello on an accepted connection.
     pub fn server(stream: TcpStream, config: ServerConfig<'static>) -> Self {
         let outbound = buffer(config.flight_len().max(MIN_OUTBOUND));
         let connection = Connection::server(config, buffer(FULL_INBOUND), outbound).unwrap();
@@ -50,12 +50,12 @@ impl Peer {
         }
     }
 
-    /// Waits until the other side has answered, and leaves the answer where it is.
+    /// Waits until the other side has answered, without reading the answer.
     pub fn await_answer(&self) {
         assert_eq!(self.stream.peek(&mut [0]).unwrap(), 1, "an end instead of an answer");
     }
 
-    /// Makes the handshake, to its end on this side.
+    /// Runs the handshake to its end on this side.
     pub fn handshake(&mut self) -> Result<(), Error> {
         while self.connection.is_handshaking() {
             let progress = self.advance()?;
@@ -66,7 +66,7 @@ impl Peer {
         Ok(())
     }
 
-    /// The next bytes of content; none at the end.
+    /// The next bytes of data; empty at the end.
     pub fn read(&mut self) -> Result<Vec<u8>, Error> {
         loop {
             match self.advance()? {
@@ -81,7 +81,7 @@ impl Peer {
         }
     }
 
-    /// Sends, and reads as much back, which has to be the same.
+    /// Sends data and requires the same data back.
     pub fn assert_echoes(&mut self, bytes: &[u8]) {
         let mut left = bytes;
         while !left.is_empty() {
@@ -98,7 +98,7 @@ impl Peer {
         assert!(back == bytes);
     }
 
-    /// What was agreed upon.
+    /// The negotiated parameters.
     pub fn info(&self) -> &Info<'_> {
         self.connection.info()
     }
@@ -118,7 +118,7 @@ impl Peer {
 
     fn flush(&mut self) {
         while !self.connection.pending().is_empty() {
-            // Whoever refuses may have gone; what it said is still to be read.
+            // A peer that refused may have closed; its alert can still be read.
             let count = self.connection.pending().len();
             let _ = self.stream.write_all(self.connection.pending());
             self.connection.sent(count);
@@ -137,14 +137,14 @@ pub fn trust(ca: &str) -> &'static Trust<'static> {
     forever(Trust::new(forever(chain(ca))))
 }
 
-/// A chain and a key, which need not belong together.
+/// A chain and a key, which need not match.
 pub fn identity(certificates: &str, key: &str) -> Identity<'static> {
     let block = pem::private_key(key.as_bytes()).unwrap();
     let key = SigningKey::from_der(block.label, &decode(block)).unwrap();
     Identity::new(forever(chain(certificates)), forever(key)).unwrap()
 }
 
-/// What lives as long as the program.
+/// Leaks a value, which then lives as long as the program.
 pub fn forever<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }

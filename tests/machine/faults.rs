@@ -1,4 +1,4 @@
-//! What the CPU, the interrupt controllers and firmware can do to the machine.
+//! Faults of the CPU, the interrupt controllers and firmware.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -18,7 +18,7 @@ fn a_machine_check_is_reported_and_the_machine_stops() {
     });
 }
 
-/// An interrupt that is not acknowledged keeps all others away.
+/// An unacknowledged interrupt would block all others.
 #[test]
 fn an_interrupt_that_nothing_uses_is_acknowledged_and_counted() {
     let machine = Setup::new().word("fault=interrupt").ready();
@@ -35,7 +35,7 @@ fn inputs_of_the_io_apic_that_firmware_has_left_on_are_masked() {
     let scratch = Scratch::new();
     let socket = scratch.path("qtest");
     let qtest = format!("unix:{},server=on,wait=off", socket.display());
-    // -S: nothing runs until the registers have been written.
+    // -S: the machine does not run until the registers have been written.
     let arguments = ["-S", "-qtest-log", "none", "-qtest", &qtest];
     let mut machine = Setup::new().arguments(&arguments).boot();
     // Input 7 is to interrupt at vector 0x41.
@@ -52,7 +52,7 @@ fn inputs_of_the_io_apic_that_firmware_has_left_on_are_masked() {
     machine.wait_for(READY);
     let pins = machine.monitor("info pic");
     let masked: Vec<bool> = (0..24).map(|number| pin(&pins, number).contains("masked")).collect();
-    // The serial port's is the only one in use.
+    // Only the serial port's input is in use.
     let expected: Vec<bool> = (0..24).map(|number| number != 4).collect();
     assert_eq!(masked, expected, "{pins}");
 }

@@ -1,4 +1,4 @@
-//! Frames that no card should send: dropped, counted by kind, and without effect on anybody.
+//! Invalid frames are dropped, counted by kind, and have no effect on other peers.
 
 use smoltcp::wire::{EthernetProtocol, Ipv4Packet, TcpControl, TcpPacket};
 use std::collections::BTreeMap;
@@ -127,7 +127,7 @@ fn each_kind_of_bad_frame_is_dropped_and_counted() {
             (more == 10).then_some(())
         });
     }
-    // None of them has opened a connection; the one that they were made of does.
+    // None of them has opened a connection; the unmodified frame does.
     assert_eq!(
         wire.seen_within(std::time::Duration::ZERO, |segment| segment.to == GHOST)
             .map(|_| ()),
@@ -159,7 +159,7 @@ fn noise_on_the_cable_harms_nobody() {
             // A good frame with three bytes changed.
             1 => (0..3).for_each(|n| frame[14 + usize::from(bytes[at + n]) % 40] = bytes[at + 8 + n]),
             // A good frame cut short.
-            // But not to nothing: QEMU would take an empty datagram for the end of the cable.
+            // But not to zero bytes: QEMU treats an empty datagram as the end of the cable.
             _ => frame.truncate(1 + usize::from(bytes[at]) % good.len()),
         }
         wire.send(&frame);

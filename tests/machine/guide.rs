@@ -1,4 +1,4 @@
-//! BitVisor's guide to a TLS connection, walked as `docs/guide.md` says, with the commands on that page.
+//! BitVisor's guide to a TLS connection, with the commands of `docs/guide.md`.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::common::{Scratch, image, poll};
 
 const PAGE: &str = include_str!("../../docs/guide.md");
 
-/// As the guide prints it, without `[req]`.
+/// As in the guide, without `[req]`.
 const ROOT_CA_CNF: &str = "\
 distinguished_name      = req_distinguished_name
 x509_extensions         = v3_ca
@@ -28,7 +28,7 @@ authorityKeyIdentifier  = keyid:always, issuer:always
 keyUsage                = critical, cRLSign, digitalSignature, keyCertSign
 ";
 
-/// As the guide prints it.
+/// As in the guide.
 const SERVER_CNF: &str = "\
 [req]
 default_bits            = 2048
@@ -60,10 +60,10 @@ openssl req -new -key server.key -out server.csr -config server.cnf
 openssl x509 -req -days 365 -in server.csr -CA RootCA.pem -CAkey RootCA.key -CAcreateserial -out server.pem -extensions v3_server
 ";
 
-/// Whom the guide's server certificate names.
+/// The subject of the guide's server certificate.
 const SUBJECT: &str = "CN=*,O=ABCCOMPANY,L=TOKYO,ST=TOKYO,C=JP";
 
-/// The script on the page that has `part` in it.
+/// The script on the page that contains `part`.
 fn script(part: &str) -> &'static str {
     let mut scripts = PAGE
         .split("```sh\n")
@@ -75,11 +75,11 @@ fn script(part: &str) -> &'static str {
         .0
 }
 
-/// The directory in which somebody follows the page.
+/// The directory in which the page's commands run.
 struct Walk(Scratch);
 
 impl Walk {
-    /// With the guide's files, and with what its commands have made of them.
+    /// With the guide's files, and the files made by its commands.
     fn new() -> Self {
         let walk = Self(Scratch::new());
         walk.run(script("cat >RootCA.cnf"));
@@ -89,7 +89,7 @@ impl Walk {
         walk
     }
 
-    /// Runs a script to its end; gives what it says.
+    /// Runs a script to its end and returns its output.
     fn run(&self, script: &str) -> String {
         let mut command = Command::new("bash");
         command.args(["-e", "-c", script]).current_dir(self.0.path(""));
@@ -99,7 +99,7 @@ impl Walk {
         said
     }
 
-    /// Starts a command of the page, with other ports than the page has.
+    /// Starts a command of the page, with other ports.
     fn start(&self, command: &str, ports: &[(u16, u16)]) -> Process {
         assert!(
             PAGE.contains(&format!("$ {command}\n")),
@@ -125,9 +125,9 @@ impl Walk {
     }
 }
 
-/// Ports of this host where nobody listens, for programs that take none of their own choice.
+/// Free ports of this host, for programs that cannot choose one.
 fn free_ports<const N: usize>() -> [u16; N] {
-    // All are taken before any is let go: the same would be given twice.
+    // All are bound before any is released; otherwise a port could be returned twice.
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
@@ -138,7 +138,7 @@ fn the_page_has_the_guide_s_commands_and_they_make_what_it_says() {
     let walk = Walk::new();
     let text = walk.run("openssl x509 -in RootCA.pem -noout -text");
     assert!(text.contains("Version: 3") && text.contains("CA:TRUE"), "{text}");
-    // -extensions without -extfile: nothing of v3_server is in there.
+    // -extensions without -extfile: v3_server has no effect.
     let text = walk.run("openssl x509 -in server.pem -noout -text");
     assert!(!text.contains("CA:TRUE") && !text.contains("Key Usage"), "{text}");
     if walk.run("openssl version").starts_with("OpenSSL 3.0.") {
@@ -200,7 +200,7 @@ fn as_the_server() {
         (" -CAfile RootCA.pem", &["Verification: OK\n"]),
         (
             " -CAfile wrong.pem",
-            // Where certificates name their issuer's key, OpenSSL does not even try this one.
+            // If certificates name their issuer's key, OpenSSL does not even try this one.
             &[
                 "Verification error: certificate signature failure\n",
                 "Verification error: unable to verify the first certificate\n",
@@ -213,7 +213,7 @@ fn as_the_server() {
         assert!(session.contains("SSL handshake has read "), "{session}");
         assert!(verification.iter().any(|line| session.contains(line)), "{session}");
         assert!(session.contains("    Protocol  : TLSv1.2\n"), "{session}");
-        // Established all the same.
+        // The connection is established anyway.
         let mark = client.out.mark();
         client.write(b"hello text\n");
         client.out.wait_from(mark, "hello text\n");
@@ -276,11 +276,11 @@ fn as_the_client_with_the_log_in_rsyslog() {
         let digits = rest.replace(|c: char| c.is_ascii_digit(), "0");
         assert!([" 00 00:00:00", "  0 00:00:00"].contains(&&digits[..]), "{line}");
     }
-    // From the first line on, though there was no address yet.
+    // From the first line on, although there was no address yet.
     assert!(lines[0].contains(" postern bitvisor: postern 0."), "{log}");
 }
 
-/// A syslog server, configured as on the page but for its port: 514 takes root, and is one for all.
+/// A syslog server, configured as on the page except for its port: 514 needs root and exists only once.
 struct Rsyslog<'a> {
     walk: &'a Walk,
     address: SocketAddr,
@@ -362,7 +362,7 @@ fn datagrams(capture: &[u8], address: [u8; 4], port: u16) -> impl Iterator<Item 
 fn its_certificates_are_good_when_pinned_and_explained_when_not() {
     let walk = Walk::new();
     let (mut server, port) = s_server(walk.0.path("server.pem"), walk.0.path("server.key"), &["-tls1_2"]);
-    // With [ v3_server ] in force, which says CA:TRUE.
+    // With [ v3_server ] applied, which has CA:TRUE.
     walk.run(
         &COMMANDS
             .lines()
@@ -382,10 +382,10 @@ fn its_certificates_are_good_when_pinned_and_explained_when_not() {
     assert!(agreed.starts_with("TLSv1.2 TLS_ECDHE_RSA_"), "{agreed}");
     converse(&pinned, &mut shell, &mut server);
     shell.command("client close");
-    // Its CN is `*`, which names nobody.
+    // Its CN is `*`, which matches no name.
     let reason = refused(&mut shell, port, " name=localhost");
     assert!(reason.starts_with("certificate does not match localhost"), "{reason}");
-    // CA:TRUE on a server does it no harm.
+    // CA:TRUE on a server is tolerated.
     let _ = connected(&mut shell, with_extensions, "");
     if walk.run("openssl version").starts_with("OpenSSL 3.0.") {
         let reason = refused(&mut echoctl_tls(&machine("strict")), port, "");
@@ -466,7 +466,7 @@ fn by_uefi_it_boots_reboots_and_switches_off() {
     machine.out.wait_for("vm0: address ");
     assert!(!machine.out.text().contains("warning:"), "{}", machine.out.text());
     let mut shell = Telnet::connect(([127, 0, 0, 1], ports[2]).into());
-    // All of the 4096 MiB but what firmware keeps, on both sides of the hole below 4 GiB.
+    // All of the 4096 MiB except the firmware's, on both sides of the hole below 4 GiB.
     let status = shell.command("status");
     let memory = status
         .lines()
@@ -496,7 +496,7 @@ fn by_uefi_it_boots_reboots_and_switches_off() {
     machine.write(b"\rpoweroff\r");
     assert!(machine.wait().success());
 
-    // Without a configuration of its own, on a CPU with little, and with a device whose registers are above 4 GiB.
+    // With the built-in configuration, on a minimal CPU, and with a device whose registers are above 4 GiB.
     let mut command = run.command();
     command.args([
         "--memory=256",
@@ -516,7 +516,7 @@ fn by_uefi_it_boots_reboots_and_switches_off() {
     machine.write(b"\rpoweroff\r");
     assert!(machine.wait().success());
 
-    // The guide's own line, from the page; with TCG where the guide has KVM.
+    // The guide's own command, from the page, with TCG instead of KVM.
     let mut lines = PAGE
         .lines()
         .filter_map(|line| line.strip_prefix("$ qemu-system-x86_64 "));

@@ -1,4 +1,4 @@
-//! The heaviest handshakes that there are, in both roles, and how much of stack and heap they take.
+//! Stack and heap used by the heaviest handshakes, in both roles.
 
 use std::net::TcpListener;
 
@@ -27,7 +27,7 @@ struct Chain {
 
 impl Chain {
     fn new() -> Self {
-        // One key does for all CAs. That of the leaf must be its own: it tells the leaf from the rest.
+        // One key serves all CAs. The leaf needs its own, which distinguishes it from the CAs.
         let (key, issuing) = (rsa(4096), rsa(4096).serialize_pem());
         let pair = || KeyPair::from_pem(&issuing).unwrap();
         let called = |name: &str| {
@@ -55,7 +55,7 @@ impl Chain {
         engine::identity(&self.sent, &self.key)
     }
 
-    /// Trust in the root, as strict as can be.
+    /// Strict trust in the root.
     fn trust(&self) -> &'static Trust<'static> {
         forever(engine::trust(&self.root).with_mode(Mode::Strict))
     }
@@ -90,7 +90,7 @@ fn the_heaviest_handshakes_leave_a_quarter_of_the_stack() {
     assert!(after.used == before.used && after.peak < after.size / 2, "{after:?}");
 }
 
-/// The machine is the server: it signs, and verifies our chain.
+/// The machine is the server: it signs and verifies the client's chain.
 fn to_the_server(machine: &Machine, chain: &Chain, versions: Versions, group: &'static Group) {
     let config = ClientConfig::new(chain.trust(), ServerName::parse("localhost"), engine::clock())
         .with_identity(chain.identity())
@@ -102,7 +102,7 @@ fn to_the_server(machine: &Machine, chain: &Chain, versions: Versions, group: &'
     peer.assert_echoes(b"heavy");
 }
 
-/// The machine is the client: it verifies our chain, and signs.
+/// The machine is the client: it verifies the server's chain and signs.
 fn to_the_client(machine: &Machine, chain: &Chain, versions: Versions, group: &'static Group) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

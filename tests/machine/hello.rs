@@ -1,5 +1,4 @@
-//! Clients that are no TLS clients, or not of a kind that can be served: each learns so, is named in the log, and harms
-//! nobody.
+//! Clients that do not speak TLS or cannot be served: each gets an alert and a log line.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,7 +7,7 @@ use super::common::machine::{Machine, Setup};
 use super::common::tls::{self, Alert, Hello, read_alert, record};
 use super::common::{LIMIT, baked_ca, noise};
 
-/// Sends this, and expects that alert in answer and this in the log, beside the address of the peer.
+/// Sends this and expects that alert, and this text in the log after the peer's address.
 fn assert_refused(machine: &Machine, name: &str, sent: &[u8], alert: Alert, logged: &str) {
     let mark = machine.console().mark();
     let mut stream = TcpStream::connect(machine.at(10007)).unwrap();
@@ -155,7 +154,7 @@ fn openssl_with_nothing_that_is_spoken_here_is_told_so() {
         ("-tls1_2", "ECDHE-ECDSA-AES128-SHA256", "alert handshake failure"),
         ("-tls1_2", "AES128-GCM-SHA256", "alert handshake failure"),
     ] {
-        // Security level 0: or OpenSSL would not even try.
+        // Security level 0, otherwise OpenSSL would not even try.
         let mut client = tls::s_client(machine.at(10007), &baked_ca(), [version, "-cipher", ciphers]);
         assert!(!client.wait().success());
         let said = client.err.text();
@@ -179,7 +178,7 @@ fn noise_of_every_kind_is_survived() {
         }
         let _ = stream.write_all(&noise);
         let _ = stream.shutdown(Shutdown::Write);
-        // The end comes, one way or the other.
+        // The connection ends in either way.
         let _ = stream.read_to_end(&mut Vec::new());
     }
     tls::assert_serves(machine.at(10007), &baked_ca());
@@ -202,7 +201,7 @@ fn a_hello_in_one_byte_records_is_understood() {
     assert_answered(machine.at(10007), &records, usize::MAX);
 }
 
-/// Sends this in pieces of `size` bytes, each a segment of its own, and expects a ServerHello.
+/// Sends this in separate segments of `size` bytes and expects a ServerHello.
 fn assert_answered(address: SocketAddr, hello: &[u8], size: usize) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();

@@ -1,4 +1,4 @@
-//! Several identities, clients with certificates, revocation: what the configuration says is what is served.
+//! Several identities, client certificates and revocation, as configured.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use super::common::pki::{ECHO, USER_NETWORK, strings};
 use super::common::tls::{echo, s_client};
 use super::common::{Scratch, poll};
 
-/// A CA, and what it issues.
+/// A CA and its certificates.
 pub(super) struct Ca(pub(super) CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
@@ -43,7 +43,7 @@ impl Ca {
         self.revoke_with(1, serial)
     }
 
-    /// The same with a number of its own.
+    /// A revocation list with a cRLNumber.
     pub(super) fn revoke_with(&self, number: u64, serial: u64) -> String {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
@@ -62,7 +62,7 @@ impl Ca {
     }
 }
 
-/// An RSA key, as OpenSSL makes it.
+/// An RSA key made by OpenSSL.
 fn rsa() -> KeyPair {
     let output = Command::new("openssl")
         .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
@@ -184,7 +184,7 @@ fn clients_are_asked_and_revocation_counts() {
     });
 }
 
-/// The guide's client needs a CA alone; what is wrong with the rest is said where it is wanted.
+/// The guide's client needs only a CA; other faults are reported when the feature is used.
 #[test]
 fn without_a_ca_nobody_is_judged() {
     let ca = Ca::new();

@@ -1,4 +1,4 @@
-//! The TLS server with RSA and ECDSA keys of every size, as OpenSSL meets it, and many handshakes at a time.
+//! The TLS server with RSA and ECDSA keys of every size, tested with OpenSSL and with concurrent handshakes.
 
 use std::process::Command;
 
@@ -13,14 +13,14 @@ use super::common::{Scratch, noise};
 use super::engine::{self, Peer};
 use super::identities::Ca;
 
-/// The name of each identity, OpenSSL's word for its signatures, and the bits of its key.
+/// The name of each identity, OpenSSL's name of its signatures, and the bits of its key.
 const IDENTITIES: [(&str, &str, u32); 3] = [
     ("rsa2048.test", "RSA", 2048),
     ("rsa4096.test", "RSA", 4096),
     ("p256.test", "ECDSA", 256),
 ];
 
-/// An RSA key, as OpenSSL makes it.
+/// An RSA key made by OpenSSL.
 pub fn rsa(bits: u32) -> KeyPair {
     let bits = format!("rsa_keygen_bits:{bits}");
     let output = Command::new("openssl")
@@ -31,7 +31,7 @@ pub fn rsa(bits: u32) -> KeyPair {
     KeyPair::from_pem(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
-/// What `status` says of the arena that RSA computes in.
+/// The line of `status` about RSA's arena.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Heap {
     pub used: usize,
@@ -75,7 +75,7 @@ fn rsa_and_ecdsa_serve_openssl_by_tls_1_2() {
     sessions_are_resumed(&machine, &scratch);
     what_is_too_old_is_refused(&machine, &scratch);
     sixty_four_rsa_handshakes_are_under_way_at_a_time(&machine, &ca);
-    // Nobody has asked for it.
+    // It was not requested.
     assert!(!machine.console().text().contains("keylog"));
 }
 
@@ -157,7 +157,7 @@ fn what_is_too_old_is_refused(machine: &Machine, scratch: &Scratch) {
     }
 }
 
-/// The server has signed for all of them before any of them goes on.
+/// The server has signed for all of them before any of them continues.
 fn sixty_four_rsa_handshakes_are_under_way_at_a_time(machine: &Machine, ca: &Ca) {
     let count = |status: &str, state: &str| {
         let lines = status.lines().filter(|line| line.contains(":10007 tls "));
@@ -186,7 +186,7 @@ fn sixty_four_rsa_handshakes_are_under_way_at_a_time(machine: &Machine, ca: &Ca)
     assert_eq!(count(&status, " established "), peers.len(), "{status}");
     let after = Heap::of(&status);
     println!("64 handshakes: {before:?}, then {after:?}");
-    // The keys are kept, and nothing else is; one signature is computed at a time, however many are waited for.
+    // Only the keys remain; one signature is computed at a time, however many are pending.
     assert_eq!(after.used, before.used, "{status}");
     assert!(
         after.peak <= after.used + (16 << 10) && after.peak < after.size / 2,

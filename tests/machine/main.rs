@@ -1,4 +1,4 @@
-//! The whole machine: the image in QEMU, and peers that treat it well and badly.
+//! The whole machine: the image in QEMU, with honest and hostile peers.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -27,7 +27,7 @@ mod shell;
 mod suspend;
 mod trace;
 
-// TLS in all its forms, with peers that the engine itself makes where no program will do.
+// TLS in all its forms, with peers on the engine where no program suffices.
 mod clients;
 mod engine;
 mod heavy;
@@ -36,5 +36,5 @@ mod staples;
 mod trust;
 mod verdicts;
 
-// Critical sections, which the engine wants for its tables.
+// Critical sections, which the engine needs for its tables.
 use postern_testing as _;

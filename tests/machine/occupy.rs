@@ -1,5 +1,4 @@
-//! Peers that occupy workers, seats, pages and buffers: others are served all the same, and everything is free afterwards.
-//! The results are in docs/limits.md.
+//! Peers that occupy workers, session slots, pages and buffers, while others are served. The results are in docs/limits.md.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -17,14 +16,14 @@ use super::common::tls::s_client;
 use super::common::wire::{Reading, Wire};
 use super::common::{poll, resources};
 
-/// The round-trip time of the clients that behave.
+/// The round-trip time of the honest clients.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
-/// Handshakes of these that are tried, and that have to succeed.
+/// The number of their handshakes, and how many of them must succeed.
 const TRIES: u32 = 100;
 const SUCCESSES: u32 = 95;
 /// The handshake timeout of the machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Clients at a time, each of which makes its handshakes one after the other.
+/// Concurrent clients, each of which makes its handshakes one after the other.
 const CLIENTS: u32 = 4;
 
 struct Site {
@@ -74,7 +73,7 @@ impl Site {
         open
     }
 
-    /// Opens a connection from `ghost` that sends `payload`. Whether it was established.
+    /// Opens a connection from `ghost` that sends `payload`. Returns whether it was established.
     fn occupy_once(&self, ghost: (Ipv4Addr, u16), port: u16, payload: &[u8]) -> bool {
         self.wire.syn(ghost, port);
         let syn_ack = self.wire.seen_within(Duration::from_millis(500), |segment| {
@@ -86,13 +85,13 @@ impl Site {
         syn_ack.is_some()
     }
 
-    /// How many of [`TRIES`] clients get `answer` to `request` over TLS while `attack` goes on until its argument is set.
+    /// How many of [`TRIES`] clients get `answer` to `request` over TLS while `attack` runs until its argument is set.
     fn served(&self, port: u16, request: &str, answer: &str, attack: impl FnOnce(&AtomicBool) + Send) -> u32 {
         let address = self.wire.forward(port);
         self.successes(CLIENTS, || self.is_served(address, request, answer), attack)
     }
 
-    /// How many of [`TRIES`] calls of `client` return true meanwhile; so many are made at a time.
+    /// How many of [`TRIES`] calls of `client` return true meanwhile, with a number of concurrent calls.
     fn successes(
         &self,
         at_a_time: u32,
@@ -102,7 +101,7 @@ impl Site {
         let (stop, left, served) = (AtomicBool::new(false), AtomicU32::new(TRIES), AtomicU32::new(0));
         std::thread::scope(|scope| {
             let attack = scope.spawn(|| attack(&stop));
-            // The machine is full when they come.
+            // The machine is full when the clients connect.
             std::thread::sleep(Duration::from_secs(3));
             let clients: Vec<_> = (0..at_a_time)
                 .map(|_| {
@@ -136,7 +135,7 @@ impl Site {
         let mut client = self.client(address, request);
         let start = Instant::now();
         while start.elapsed() < TIMEOUT {
-            // What was answered before the end counts.
+            // An answer before the end counts.
             let ended = client.ended().is_some();
             if client.out.text().contains(answer) {
                 return true;
@@ -153,7 +152,7 @@ impl Site {
         Telnet::connect(self.wire.forward(23)).command("counters")
     }
 
-    /// All is free again that was free before the attack.
+    /// All resources that were free before the attack are free again.
     fn assert_rested(&self) {
         self.wire.delay(Duration::ZERO);
         let mut shell = Telnet::connect(self.wire.forward(23));
@@ -165,7 +164,7 @@ impl Site {
 
 type Ghost = fn(u32) -> (Ipv4Addr, u16);
 
-/// The n-th connection of one address, and of an address of its own.
+/// The n-th connection: from one address, or from a separate address each.
 const SAME: Ghost = |n| (Ipv4Addr::new(10, 1, 0, 1), 10_000 + n as u16);
 const OTHERS: Ghost = |n| (Ipv4Addr::from(0x0a02_0001 + n), 30_000);
 
@@ -256,7 +255,7 @@ fn blind_resets_and_syns_keep_nobody_out() {
     let attack = |stop: &AtomicBool| {
         let mut n = 0;
         while !stop.load(Ordering::Relaxed) {
-            // Another connection when the last one was closed for being idle.
+            // A new connection when the last one was closed as idle.
             if n % 5000 == 0 {
                 site.occupy_once(ghost, 10008, b"x");
             }
@@ -300,7 +299,7 @@ fn an_address_has_no_more_workers_than_its_limit() {
     println!("at most {most} workers");
     assert!(served >= SUCCESSES, "{served} of {TRIES}");
     assert!((1..=LIMIT).contains(&most), "{most}");
-    // There was always a worker for the clients: no other connection went but those of that address.
+    // There was always a worker for the clients: only connections of that address were evicted.
     let counters = site.counters();
     assert!(counters.contains(&counter("evicted when established", 0)), "{counters}");
     site.assert_rested();
@@ -384,7 +383,7 @@ fn slow_readers_of_the_page_keep_nobody_from_it() {
     // There are four pages.
     let served = site.successes(2, || site.is_served(address, GET, "</html>"), attack);
     assert!(served >= SUCCESSES, "{served} of {TRIES}");
-    // Each of them had a page, and lost it.
+    // Each of them got a page and lost it.
     let counters = site.counters();
     let evicted = counters
         .split("failed: page evicted")
@@ -402,10 +401,10 @@ fn a_paste_that_pauses_is_taken_over_and_others_are_told() {
     let mut first = Telnet::connect(address);
     first.send(b"tls reload\r\n.tls = {\r\n");
     first.said.wait_for("Input is not echoed.");
-    // Over TLS the buffer is wanted as well.
+    // The session over TLS requests the buffer as well.
     let held = "Failed: another session is reloading the configuration; try again when it has finished.";
     assert!(site.is_served(site.wire.forward(992), "tls reload\n.\nexit\n", held));
-    // The next session on telnet ends the first, and has the buffer at once.
+    // The next session on telnet ends the first and gets the buffer at once.
     let mut second = Telnet::connect(address);
     second.send(b"tls reload\r\n\x03");
     let answer = second.prompt();

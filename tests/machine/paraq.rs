@@ -1,4 +1,4 @@
-//! ParaQ's secure connections: each use case of its document, by its name. docs/paraq.md walks the same way by hand.
+//! ParaQ's secure connections: each use case of its document, by name, as in docs/paraq.md.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
@@ -9,7 +9,7 @@ use super::common::process::Process;
 use super::common::tls::s_client;
 use super::common::{LIMIT, accept, poll};
 
-/// A server of the session, as the document launches it. `more` goes into its configuration.
+/// A server of the session, as in the document. `more` is added to its configuration.
 fn launch(session: &Session, more: &str) -> Machine {
     let text = format!(
         "{USER_NETWORK}{ECHO}{}{more}",
@@ -33,13 +33,13 @@ fn waiting_client(session: &Session, whose: &str, port: u16, more: &[&str]) -> (
     let mut command = Command::new("openssl");
     command.args(["s_server", "-accept", &format!("127.0.0.1:{port}"), "-CAfile"]);
     command.arg(session.ca()).args(session.identity(whose));
-    // It must be shown a certificate, and a good one.
+    // It requires a valid certificate.
     let server = Process::start(command.args(["-Verify", "1", "-verify_return_error"]).args(more));
     let port = accepting(&server).unwrap_or(port);
     (server, port)
 }
 
-/// Waits until `s_server` does; its port, if that was not given to it.
+/// Waits until `s_server` listens; returns its port, if it was not given.
 fn accepting(server: &Process) -> Option<u16> {
     server.out.wait_until("the port", |bytes| {
         let text = String::from_utf8_lossy(bytes);
@@ -49,18 +49,18 @@ fn accepting(server: &Process) -> Option<u16> {
     })
 }
 
-/// What is typed comes back.
+/// A typed line is echoed.
 fn assert_echoes(client: &mut Process, text: &str) {
     client.write(format!("{text}\n").as_bytes());
     client.out.wait_for(&format!("\n{text}\n"));
 }
 
-/// A port at which nobody listens, for those who will.
+/// A free port for a later listener.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// What `echoctl_tls` answers to a command.
+/// The output of `echoctl_tls` for a command.
 fn ask(machine: &Machine, command: &str) -> String {
     let mut shell = machine.shell();
     shell.command("echoctl_tls");
@@ -72,7 +72,7 @@ fn dial(machine: &Machine, port: u16, more: &str) {
     assert!(answer.ends_with("...\nDone.\n"), "{answer}");
 }
 
-/// Waits until `status` says all of that about the one that is dialled there.
+/// Waits until `status` shows all of that about the host dialled there.
 fn wait_for_status(machine: &Machine, port: u16, texts: &[&str]) {
     poll(&format!("{texts:?}"), || {
         let status = machine.ask("status");
@@ -82,8 +82,8 @@ fn wait_for_status(machine: &Machine, port: u16, texts: &[&str]) {
     });
 }
 
-/// Lets a TLS client of this host come to be dialled: whoever connects to the address given talks to whoever connects
-/// to the port given.
+/// Lets the machine dial a TLS client of this host: joins connections to the given address with connections to the given
+/// port.
 fn switchboard() -> (u16, SocketAddr) {
     let (dialled, ours) = (
         TcpListener::bind("127.0.0.1:0").unwrap(),
@@ -115,7 +115,7 @@ fn forward_connection() {
         let mut good = client(&machine, &session, "client", &[version]);
         good.out.wait_for("Verification: OK");
         assert_echoes(&mut good, "forward");
-        // The server refuses whoever is not of the session ...
+        // The server refuses peers outside the session ...
         let required = match version {
             "-tls1_3" => "alert certificate required",
             _ => "alert handshake failure",
@@ -134,7 +134,7 @@ fn forward_connection() {
         let mut misled = s_client(machine.at(10007), &other.ca(), arguments);
         misled.err.wait_for("certificate verify failed");
         misled.wait();
-        // All that while the first was served.
+        // The first client was served all the time.
         assert_echoes(&mut good, "still here");
     }
 }
@@ -166,7 +166,7 @@ fn friend_connects_to_running_server() {
     let copies = session.copy("client", "copy");
     let mut friend = s_client(machine.at(10007), &session.ca(), &copies);
     assert_echoes(&mut friend, "the same credentials");
-    // The alternate: credentials of their own, as many as are wanted, beside each other.
+    // The alternate: separate credentials, for any number of friends.
     let mut friends: Vec<Process> = ["alice", "bob", "carol"]
         .iter()
         .map(|name| {
@@ -184,7 +184,7 @@ fn friend_connects_to_running_server() {
 fn reverse_connection() {
     let (session, other) = (Session::new("session"), Session::new("another session"));
     let machine = launch(&session, "");
-    // Whoever waits on an SSL socket, as the document says.
+    // The side that waits has an SSL socket, as in the document.
     for version in ["-tls1_3", "-tls1_2"] {
         let (mut waiting, port) = waiting_client(&session, "client", 0, &[version]);
         dial(&machine, port, " every 1");
@@ -197,10 +197,10 @@ fn reverse_connection() {
             stopping,
             format!("Stopping TLS server (dialling 10.0.2.2:{port})...\nDone.\n")
         );
-        // What is open goes on.
+        // Open connections continue.
         assert_echoes(&mut waiting, "to the end");
     }
-    // The other end can just as well be the TLS client.
+    // The other end can also be the TLS client.
     for (version, role) in [("-tls1_3", ""), ("-tls1_2", " role server")] {
         let (port, address) = switchboard();
         let arguments = session.identity("client");
@@ -212,7 +212,7 @@ fn reverse_connection() {
         wait_for_status(&machine, port, &["serving CN=client for "]);
         ask(&machine, &format!("server reverse stop 10.0.2.2 {port}"));
     }
-    // The server refuses whoever is not of the session ...
+    // The server refuses peers outside the session ...
     let (_stranger, port) = waiting_client(&other, "client", 0, &[]);
     dial(&machine, port, " every 1");
     wait_for_status(
@@ -236,7 +236,7 @@ fn reverse_connection() {
     let misled = Process::start(command.args(arguments).args(["-Verify", "1", "-verify_return_error"]));
     let port = accepting(&misled).unwrap();
     dial(&machine, port, " every 1");
-    // It names its CA, and the machine has nothing of that CA's to show.
+    // It names its CA, and the machine has no certificate of that CA.
     misled.err.wait_for("peer did not return a certificate");
     wait_for_status(&machine, port, &["certificate_required"]);
     assert_eq!(ask(&machine, "server stop").matches("Done.").count(), 2);
@@ -251,7 +251,7 @@ fn server_phones_home() {
         &session,
         &format!(".echo.reverse = {{ {{ .ipaddr = {{ 10, 0, 2, 2 }}, .port = {port}, .every = 1 }} }},\n"),
     );
-    // Others are not concerned.
+    // Other hosts are not affected.
     let mut forward = client(&machine, &session, "client", &[]);
     assert_echoes(&mut forward, "before");
     machine.wait_for(&format!("tls reverse to 10.0.2.2:{port}: every 1 s, from vm0"));
@@ -271,17 +271,17 @@ fn server_phones_home() {
         wait_for_status(&machine, port, &["next try in 1 s", " s ago: connection refused\n"]);
     }
     assert_echoes(&mut forward, "after");
-    // Until it is told to stop.
+    // Until it is stopped.
     assert_eq!(
         ask(&machine, "server reverse stop"),
         "Stopping TLS server (dialling 1 host)...\nDone.\n"
     );
     machine.wait_for(&format!("tls reverse to 10.0.2.2:{port}: stopped"));
     assert!(!machine.ask("status").contains("reverse"));
-    // What failed was told, and not at each of the many tries.
+    // The failure was logged, but not at each of the many tries.
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     listener.set_nonblocking(true).unwrap();
-    assert!(listener.accept().is_err(), "nobody dials any more");
+    assert!(listener.accept().is_err(), "still dialling");
 }
 
 #[test]
@@ -295,11 +295,11 @@ fn server_phones_a_friend() {
     assert_echoes(&mut user, "home");
     user.write(b"Q\n");
     user.wait();
-    // Somebody else listens there: he gets nothing.
+    // A host outside the session listens there and gets nothing.
     let (stranger, _) = waiting_client(&other, "client", port, &[]);
     wait_for_status(&machine, port, &["served: 1\n", "issuer unknown: CN=another session"]);
     drop(stranger);
-    // The friend has a copy of the user's credentials, or (the alternate) some of their own.
+    // The friend has a copy of the user's credentials, or (the alternate) separate ones.
     session.copy("client", "copy");
     session.issue("friend");
     for (served, whose, subject) in [(2, "copy", "CN=client"), (3, "friend", "CN=friend")] {
@@ -312,7 +312,7 @@ fn server_phones_a_friend() {
     }
 }
 
-/// What has no TLS has no credentials either.
+/// Without TLS there are no credentials.
 #[test]
 fn the_plain_echo_dials_as_well() {
     let machine = Setup::new().ready();
@@ -337,7 +337,7 @@ fn the_plain_echo_dials_as_well() {
     });
 }
 
-/// Sends, says that this was all, and gives what comes back.
+/// Sends, closes the sending direction, and returns the echo.
 fn echo(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
     use std::io::{Read as _, Write as _};
     stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -348,7 +348,7 @@ fn echo(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
     back
 }
 
-/// Without a CA nobody can be told from anybody: nothing is dialled, and the shell says why.
+/// Without a CA no peer can be authenticated: no host is dialled, and the shell shows why.
 #[test]
 fn without_a_session_nobody_is_dialled() {
     let session = Session::new("session");

@@ -1,4 +1,4 @@
-//! The life of a PKI, as `pki/wizard` gives it: made, rotated, revoked, each time taken up with a boot module.
+//! A PKI by `pki/wizard`: created, rotated, revoked, each time loaded as a boot module.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use super::common::machine::{Machine, Setup};
 use super::common::tls::{echo, s_client};
 use super::common::wizard::{Wizard, end};
 
-/// The machine, with what the wizard writes for `server`.
+/// The machine, with the wizard's configuration for `server`.
 fn boot(wizard: &Wizard, more: &[&str]) -> Machine {
     let (text, _) = wizard.run(&[&["defconfig", "pki", "server"], more].concat());
     let machine = Setup::new().defconfig(text).ready();
@@ -22,7 +22,7 @@ fn words(words: &[String]) -> Vec<&str> {
 
 const VERSIONS: [&str; 2] = ["-tls1_3", "-tls1_2"];
 
-/// Somebody of this PKI is served, in both versions, by the certificate with this serial number.
+/// A client of this PKI is served, in both versions, by the certificate with this serial number.
 fn assert_admitted(machine: &Machine, ca: &Path, identity: &[String], serial: &str) {
     assert_admitted_by(&VERSIONS, machine, ca, identity, serial);
 }
@@ -37,7 +37,7 @@ fn assert_admitted_by(versions: &[&str], machine: &Machine, ca: &Path, identity:
         client.out.wait_for("Verified peername: localhost");
         client.write(line.as_bytes());
         client.out.wait_for(&format!("\n{line}"));
-        // The certificate that came is what s_client has printed.
+        // s_client has printed the server's certificate.
         let shown = client.out.text();
         let pem = &shown[shown.find("-----BEGIN").unwrap()..];
         let sent = scratch.file("sent.pem", pem);
@@ -47,7 +47,7 @@ fn assert_admitted_by(versions: &[&str], machine: &Machine, ca: &Path, identity:
     }
 }
 
-/// Somebody is refused, in both versions, and the machine says why.
+/// A client is refused, in both versions, and the machine logs why.
 fn assert_refused(machine: &Machine, ca: &Path, identity: &[String], alerts: [&str; 2], why: &str) {
     for (version, alert) in VERSIONS.into_iter().zip(alerts) {
         let arguments = [&[version], &words(identity)[..]].concat();
@@ -100,7 +100,7 @@ fn who_has_no_certificate_of_this_pki_is_refused() {
     let server = wizard.identity("server");
     let why = "certificate is for server authentication, not for client authentication";
     assert_refused(&machine, &ca, &server, ["alert "; 2], why);
-    // Who trusts another CA refuses the machine.
+    // A client that trusts another CA refuses the machine.
     let alice = wizard.identity("alice");
     let mut misled = s_client(machine.at(10007), &other.file("ca.pem"), words(&alice));
     misled.err.wait_for("certificate verify failed");
@@ -112,7 +112,7 @@ fn a_rotated_certificate_is_served_to_those_who_trust_the_ca() {
     let wizard = Wizard::init(&[]);
     wizard.run(&["server", "pki", "server"]);
     wizard.run(&["client", "pki", "alice"]);
-    // What the clients have: they are not told of anything below.
+    // The clients' credentials, which do not change below.
     let ca = wizard.scratch.path("trusted.pem");
     std::fs::copy(wizard.file("ca.pem"), &ca).unwrap();
     let alice = wizard.identity("alice");
@@ -145,7 +145,7 @@ fn who_is_revoked_is_refused_from_the_next_boot_on() {
     assert_admitted(&machine, &ca, &alice, &serial);
 
     wizard.run(&["revoke", "pki", "alice", "keyCompromise"]);
-    // Not from now on: the machine has not heard of it.
+    // Not yet: the machine has the old list.
     assert_admitted(&machine, &ca, &alice, &serial);
     let machine = boot(&wizard, &["--client-auth", "required"]);
     machine.wait_for("tls: trusts 1 CA, strict verification, 1 revocation list");
@@ -154,7 +154,7 @@ fn who_is_revoked_is_refused_from_the_next_boot_on() {
     let why = format!("certificate revoked: serial number {old}");
     assert_refused(&machine, &ca, &alice, revoked, &why);
     assert_admitted(&machine, &ca, &bob, &serial);
-    // A new key and certificate for the same name are welcome; the old ones are not.
+    // A new key and certificate for the same name are accepted; the old ones are not.
     wizard.run(&["rotate", "pki", "alice"]);
     assert_admitted(&machine, &ca, &wizard.identity("alice"), &serial);
     let alice = wizard.identity(&format!("old/alice-{old}"));

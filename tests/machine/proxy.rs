@@ -1,4 +1,4 @@
-//! Connections from the machine through HTTP proxies: tinyproxy, mitmproxy, and some that are none.
+//! Connections from the machine through HTTP proxies: tinyproxy, mitmproxy, and servers that are not proxies.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use super::common::process::Process;
 use super::common::telnet::Telnet;
 use super::common::{Scratch, accept, poll};
 
-/// A machine of the session that dials through the proxy at that port of this host.
+/// A machine of the session that uses the proxy at that port of this host.
 fn machine(session: &Session, port: u16, login: &str, tls: &str) -> Machine {
     configured(&format!("{}{}", session.tls(tls), place(port, login)))
 }
@@ -43,7 +43,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Waits until a program listens that does not say so.
+/// Waits until a program that prints nothing listens.
 fn listens(process: &mut Process, port: u16) {
     poll("a listening proxy", || {
         assert!(process.ended().is_none(), "the proxy has ended");
@@ -51,7 +51,7 @@ fn listens(process: &mut Process, port: u16) {
     });
 }
 
-/// tinyproxy, with these lines in its configuration; gives its port as well.
+/// tinyproxy, with these lines in its configuration, and its port.
 fn tinyproxy(scratch: &Scratch, more: &str) -> (Process, u16) {
     let port = free_port();
     let text = format!("Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 20\nLogLevel Info\n{more}");
@@ -61,7 +61,7 @@ fn tinyproxy(scratch: &Scratch, more: &str) -> (Process, u16) {
     (process, port)
 }
 
-/// Plays a proxy for one connection after the other: reads the request's head, then does what is to be done.
+/// A fake proxy for one connection after the other: reads the request's head, then calls the closure.
 fn play(mut answer: impl FnMut(TcpStream, String) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -83,7 +83,7 @@ fn prompt(machine: &Machine, name: &str) -> Telnet {
     shell
 }
 
-/// Connects by name through the proxy, and gives what follows.
+/// Connects by name through the proxy and returns the output.
 fn connect(shell: &mut Telnet, proxy: u16, port: u16, more: &str) -> String {
     let answer = shell.command(&format!("client connect localhost {port}{more}"));
     let start = format!("Connecting to TLS server at localhost:{port}\nThrough the proxy 10.0.2.2:{proxy}\n");
@@ -101,7 +101,7 @@ fn tls_in_both_versions_goes_through_tinyproxy_with_a_login() {
     let (certificate, key) = credentials(&session);
     let mut shell = prompt(&machine, "echoctl_tls");
     for version in ["-tls1_2", "-tls1_3"] {
-        // The name means this host to the proxy; to the machine it would not.
+        // The name is this host for the proxy, but not for the machine.
         let (mut server, port) = s_server(certificate.clone(), key.clone(), &[version]);
         let answer = connect(&mut shell, at, port, "");
         let agreed = answer.strip_prefix("Done.\n").unwrap_or_else(|| panic!("{answer}"));
@@ -119,7 +119,7 @@ fn tls_in_both_versions_goes_through_tinyproxy_with_a_login() {
         assert_eq!(shell.command("client close"), "Done.\n");
         assert!(connect(&mut shell, at, port, "").contains(", resumed, "));
         assert_eq!(shell.command("client close"), "Done.\n");
-        // Past the proxy it is another way to the same server.
+        // Without the proxy it is another path to the same server.
         let direct = shell.command(&format!("client connect 10.0.2.2 {port} name=localhost proxy=off"));
         let start = format!("Connecting to TLS server at 10.0.2.2:{port} (0a000202)\nDone.\n");
         assert!(direct.starts_with(&start), "{direct}");
@@ -193,12 +193,12 @@ fn proxies_that_are_none_are_given_up_in_time() {
             3 => stream.write_all(b"HTTP/1.1 200 OK\r\n"),
             4 => stream.write_all(b"HTTP/1.1 503 Not \x1b[2J today\r\n\r\n"),
             5 => {
-                // Says nothing until the machine has had enough.
+                // Sends nothing until the machine times out.
                 let _ = stream.read(&mut [0]);
                 Ok(())
             }
             _ => {
-                // Slow, and what comes after the head comes with it: the answer of a server in TLS.
+                // Slow, with data right after the head: the answer of a TLS server.
                 for byte in b"HTTP/1.1 200 OK\r\nVia: x\r\n" {
                     let _ = stream.write_all(&[*byte]);
                     std::thread::yield_now();
@@ -253,14 +253,14 @@ fn reverse_connections_go_through_tinyproxy() {
         };
         (served("tls", port) && served("plain", plain_port)).then_some(())
     });
-    // Without the proxy there is no way, and that is told as well.
+    // Without the proxy there is no path, which is reported as well.
     drop(proxy);
     drop(stream);
     poll("the failure", || {
         let status = machine.ask("status");
         status.contains("s ago: the proxy: connection refused\n").then_some(())
     });
-    // To somebody near by there is one.
+    // To a local host there is one.
     let near = TcpListener::bind("127.0.0.1:0").unwrap();
     let near_port = near.local_addr().unwrap().port();
     let mut shell = prompt(&machine, "echoctl");
@@ -275,7 +275,7 @@ fn reverse_connections_go_through_tinyproxy() {
     assert!(status.contains(&line), "{status}");
 }
 
-/// Its own CA signs what mitmproxy shows in place of the server's certificate.
+/// mitmproxy's own CA signs the certificates that it sends in place of the server's.
 #[test]
 fn mitmproxy_is_refused_unless_its_root_is_configured() {
     if Command::new("mitmdump").arg("--version").output().is_err() {
@@ -290,7 +290,7 @@ fn mitmproxy_is_refused_unless_its_root_is_configured() {
     command
         .arg("--set")
         .arg(format!("confdir={}", scratch.path("mitm").display()));
-    // Whatever certificate the server has, and whatever is spoken.
+    // Whatever the server's certificate and version.
     command.args([
         "--ssl-insecure",
         "--tcp-hosts",
@@ -317,7 +317,7 @@ fn mitmproxy_is_refused_unless_its_root_is_configured() {
     assert!(answer.starts_with("Done.\nTLSv1.3 "), "{answer}");
     converse(&trusting, &mut shell, &mut server);
     assert_eq!(shell.command("client close"), "Done.\n");
-    // It gives every name that is asked for, whatever the server's certificate gives: docs/proxy.md says so.
+    // Its certificate contains any requested name, whatever the server's contains (docs/proxy.md).
     let answer = connect(&mut shell, at, port, " name=other.example");
     assert!(answer.starts_with("Done.\n"), "{answer}");
 }

@@ -1,4 +1,4 @@
-//! `tls reload`: certificates are rotated and lists of the revoked updated while connections go on.
+//! `tls reload`: rotation of certificates and update of revocation lists while connections continue.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -16,13 +16,13 @@ use super::common::tls::s_client;
 use super::common::{Scratch, accept};
 use super::identities::Ca;
 
-/// What is true after any failure.
+/// The output after any failure.
 const UNCHANGED: &str = "The current configuration is unchanged.\n> ";
 
-/// Lets the shell on telnet do it.
+/// Enables it on telnet.
 const RELOAD: &str = ".vmm.telnet_reload = 1,\n";
 
-/// A CA with files for programs, and the key of everybody.
+/// A CA with files for programs, and the common key.
 struct World {
     ca: Ca,
     key: KeyPair,
@@ -66,7 +66,7 @@ impl World {
         ["-cert".into(), file(&certificate), "-key".into(), file(&key)]
     }
 
-    /// A client, that says what it is told of the server.
+    /// A client that prints the server's certificate.
     fn client(&self, machine: &Machine, arguments: &[&str]) -> Process {
         s_client(machine.at(10007), &self.ca(), arguments)
     }
@@ -100,18 +100,18 @@ connection.unwrap()
     }
 }
 
-/// A port that nobody listens on.
+/// A free port.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Whether somebody listens there; nobody is called, for whoever is called first is served.
+/// Whether the port is in use; does not connect, since the first connection is served.
 fn listens(port: u16) -> bool {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     table.contains(&format!("0100007F:{port:04X} 00000000:0000 0A"))
 }
 
-/// What the shell says to a pasted text.
+/// The shell's output for a pasted text.
 fn paste(shell: &mut Telnet, text: &str) -> String {
     shell.send(b"tls reload\r\n");
     shell.send(text.as_bytes());
@@ -125,7 +125,7 @@ fn assert_echoes(client: &mut Process, line: &str) {
     client.out.wait_from(mark, line);
 }
 
-/// A new client is shown that server.
+/// A new client gets that server's certificate.
 fn assert_served(world: &World, machine: &Machine, name: &str) {
     let mut client = world.client(machine, &[]);
     client.out.wait_for(&format!("subject=CN = {name}\n"));
@@ -180,12 +180,12 @@ fn a_certificate_is_rotated_by_paste_and_connections_go_on() {
     let outcome = shell.command("selftest");
     assert!(outcome.contains("passed, ") && !outcome.contains("FAILED"), "{outcome}");
 
-    // The text is in no history, and nothing of it in the log.
+    // The text is neither in the history nor in the log.
     let key = world.key.serialize_pem();
     let secret = key.lines().nth(1).unwrap();
     assert!(!shell.command("log").contains(secret));
     assert!(!machine.console().text().contains(secret));
-    // What is typed next is a command again.
+    // The next line is a command again.
     assert!(shell.command("version").starts_with("postern "));
 }
 
@@ -217,7 +217,7 @@ fn there_may_be_more_reloads_than_places() {
         assert!(!answer.contains("still used"), "{answer}");
     }
     assert_served(&world, &machine, "s11.test");
-    // A connection of each keeps them all.
+    // A connection of each keeps all of them.
     let mut clients = Vec::new();
     for serial in 12..15 {
         let mut client = world.client(&machine, &[]);
@@ -266,7 +266,7 @@ fn whoever_is_revoked_meanwhile_is_refused_also_with_an_old_ticket() {
         assert_echoes(&mut first, "let me in");
         first.write(b"Q\n");
         assert!(first.wait().success());
-        // So far the ticket is good.
+        // So far the ticket is accepted.
         let mut again = world.client(&machine, &with("-sess_in"));
         again.out.wait_for("Reused, ");
         assert_echoes(&mut again, "and again");
@@ -283,7 +283,7 @@ fn whoever_is_revoked_meanwhile_is_refused_also_with_an_old_ticket() {
         answer.contains("\nrevocation list 1 of CN=CA of a test, next update 2100-01-01"),
         "{answer}"
     );
-    // The list of a stranger's CA does not take the place of that one.
+    // The list of another CA does not replace it.
     let answer = paste(&mut shell, &Ca::called("Stranger").revoke(8));
     for line in [
         "\nrevocation list 1 of CN=Stranger (no configured CA; it may be that of an intermediate), next update ",
@@ -310,7 +310,7 @@ fn whoever_is_revoked_meanwhile_is_refused_also_with_an_old_ticket() {
         }
     }
     machine.wait_for("certificate revoked: serial number 07");
-    // Whoever was in stays in, and the others are let in.
+    // Connected clients stay connected, and others are accepted.
     assert_echoes(&mut inside, "still inside");
     let good: Vec<&str> = good.iter().map(String::as_str).collect();
     assert_echoes(&mut world.client(&machine, &good), "let me in");
@@ -360,7 +360,7 @@ fn what_is_fetched_from_others_or_is_cut_short_is_refused() {
         format!("10.0.2.2 {port} name=host.test"),
         "Failed: certificate's signature is not its issuer's",
     );
-    // Without a name it has to be the address.
+    // Without a name the address is checked.
     let (_server, port) = world.serve(&world.ca, text.as_bytes(), "TLSv1_3");
     refused(format!("10.0.2.2 {port}"), "10.0.2.2");
     let (_server, port) = world.serve(&world.ca, text.as_bytes(), "TLSv1_3");
@@ -375,7 +375,7 @@ fn what_is_fetched_from_others_or_is_cut_short_is_refused() {
     refused("10.0.2.2".into(), "usage:");
     refused("10.0.2.2 1 name=.".into(), "not a host name or IP address");
 
-    // Somebody on the way cuts it short: all of the text has come, but no close_notify.
+    // An attacker on the path truncates it: the whole text arrives, but no close_notify.
     let (_server, port) = world.serve(&world.ca, text.as_bytes(), "TLSv1_2");
     let middle = TcpListener::bind("127.0.0.1:0").unwrap();
     let between = middle.local_addr().unwrap().port();
@@ -478,10 +478,10 @@ fn every_fault_leaves_the_old_one_in_force_and_says_why() {
     );
     assert!(shell.command("tls").contains("configuration 0: of the start, "));
     assert_served(&world, &machine, "first.test");
-    // All of this has left no trace: the same places are good.
+    // None of this has changed anything: all slots are free.
     assert!(paste(&mut shell, &good).ends_with("Done.\n"));
     assert_served(&world, &machine, "second.test");
-    // What is unwise is taken, with a warning here and in the log.
+    // A certificate that peers will refuse is accepted, with a warning here and in the log.
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let answer = paste(&mut shell, &params.signed_by(&world.key, &world.ca.0).unwrap().pem());
@@ -515,7 +515,7 @@ fn a_server_may_come_after_the_start() {
     let outcome = shell.command("selftest");
     assert!(outcome.contains("passed, ") && !outcome.contains("FAILED"), "{outcome}");
 
-    // Chains that no buffer holds are refused in words that their figures bear out.
+    // Chains that do not fit into the buffers are refused with the exact sizes.
     let mut long = CertificateParams::new(["localhost".to_owned()]).unwrap();
     let names = (0..600).map(|n| rcgen::SanType::DnsName(format!("name-{n:04}.example.test").try_into().unwrap()));
     long.subject_alt_names.extend(names);
@@ -589,7 +589,7 @@ fn telnet_may_not_and_a_public_ca_does_not_count() {
     let text = format!("{USER_NETWORK}{ECHO}{}", world.tls("first.test", 1, &more));
     let mut machine = Setup::new().defconfig(text).ready();
     let mut shell = machine.shell();
-    // On telnet nothing changes, the paste is not run, and secrets are left out.
+    // On telnet nothing changes, the paste is not run, and secrets are omitted.
     let answer = paste(&mut shell, &format!("{}\r\npoweroff", world.tls("evil.test", 66, "")));
     assert!(answer.starts_with("Failed: not over telnet"), "{answer}");
     assert!(
@@ -601,7 +601,7 @@ fn telnet_may_not_and_a_public_ca_does_not_count() {
     machine.wait_for("] keylog: ");
     let log = shell.command("log");
     assert!(log.contains("(key log: ") && !log.contains("keylog: "), "{log}");
-    // On the serial console it is allowed, but not from a host of a CA that is there for servers at large.
+    // On the serial console it is allowed, but not from a host of a CA in .tls.root_certs.
     let text = world.tls("second.test", 2, "");
     let (_other, port) = world.serve(&public, text.as_bytes(), "TLSv1_3");
     machine.type_in(&format!("tls reload 10.0.2.2 {port} name=host.test\r"));

@@ -68,7 +68,7 @@ fn a_failed_check_keeps_the_tls_port_closed() {
     let mut shell = machine.shell();
     let shown = shell.command("selftest");
     assert!(shown.contains("\nFAILED, "), "{shown}");
-    // Who knows better may.
+    // The operator may override it.
     shell.command("echoctl_tls");
     assert_eq!(
         shell.command("server start 10007"),

@@ -1,4 +1,4 @@
-//! The debug shell, as the guide has it and as people use it.
+//! The debug shell: the guide's commands and Postern's own.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -31,7 +31,7 @@ fn the_guide_s_walk_to_a_server() {
         "Starting TLS server (Port: 10017)...\nDone.\n"
     );
     tls::assert_serves(machine.at(10017), &baked_ca());
-    // The one that started at boot.
+    // The server started at boot.
     let taken = "Starting TLS server (Port: 10007)...\nFailed: port 10007 is already in use.\n";
     assert_eq!(shell.command("server start 10007"), taken);
     assert_eq!(
@@ -106,7 +106,7 @@ fn what_the_client_cannot_do_is_said_at_the_prompt() {
     let machine = Setup::new().ready();
     let mut shell = machine.shell();
     shell.command("echoctl");
-    // A port of this host where nobody listens any more.
+    // A closed port of this host.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let answer = shell.command(&format!("client connect 10.0.2.2 {port}"));
     assert!(answer.ends_with("Failed: connection refused.\n"), "{answer}");
@@ -177,7 +177,7 @@ fn exit_ends_the_session_and_another_can_follow() {
 fn telnet_s_commands_and_noise_are_not_taken_for_text() {
     let machine = Setup::new().ready();
     let mut shell = machine.shell();
-    // Unknown options, a subnegotiation, "are you there", and a doubled 255 in front of a command.
+    // Unknown options, a subnegotiation, AYT, and a doubled 255 before a command.
     shell.send(b"\xff\xfb\x2a\xff\xfd\x2a\xff\xfa\x18\x00xterm\xff\xf0\xff\xf6");
     shell.said.wait_for("[Yes]");
     shell.command("");
@@ -211,13 +211,13 @@ fn the_serial_console_edits_completes_and_remembers() {
         machine.type_in(typed);
         mark = machine.console().wait_from(mark, answer);
     };
-    // Tab completes, Backspace and Control-U take back.
+    // Tab completes, Backspace and Ctrl-U delete.
     expect(&mut machine, "vers\t\r", "postern 0.");
     expect(&mut machine, "nothing\x15versiom\x7fn\r", "postern 0.");
     // Up: the line before.
     expect(&mut machine, "date\r", " UTC");
     expect(&mut machine, "\x1b[A\r", " UTC");
-    // Control-C abandons a line.
+    // Ctrl-C cancels a line.
     expect(&mut machine, "reboot\x03version\r", "postern 0.");
     expect(&mut machine, "echoctl_\t\r", "echoctl_tls> ");
     expect(&mut machine, "\r", "\n> ");

@@ -1,5 +1,4 @@
-//! The TLS client of the debug shell with servers that staple OCSP responses to their certificates, and with one that
-//! ought to.
+//! The TLS client of the debug shell with servers that staple OCSP responses, and one that should but does not.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,7 +11,7 @@ use super::common::machine::Setup;
 use super::common::pki::{USER_NETWORK, strings};
 use super::identities::Ca;
 
-/// A certificate of that serial number, which demands a stapled response (RFC 7633).
+/// A certificate with that serial number, which requires a stapled response (RFC 7633).
 fn demanding(ca: &Ca, serial: u64, key: &KeyPair) -> String {
     let mut params = CertificateParams::new(["server.test".to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, "server.test");
@@ -25,7 +24,7 @@ fn demanding(ca: &Ca, serial: u64, key: &KeyPair) -> String {
     params.signed_by(key, &ca.0).unwrap().pem()
 }
 
-/// The file with what the CA's responder says of `certificate`, going by that line of its index.
+/// The file with the CA's OCSP response for `certificate`, by that line of its index.
 fn response(ca: &Ca, scratch: &Scratch, name: &str, certificate: &str, index: &str) -> PathBuf {
     let path = scratch.path(name);
     let file = |name: &str, content: &str| scratch.file(name, content);

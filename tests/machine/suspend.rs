@@ -60,7 +60,7 @@ fn machines_resumed_from_one_snapshot_draw_different_numbers() {
     tls::assert_serves(machine.at(10007), &baked_ca());
     save(&mut machine, &snapshot);
     let clones = [resume(Setup::new(), &snapshot), resume(Setup::new(), &snapshot)];
-    // The first connection of each: the same bytes, and the same state to answer them from.
+    // The first connection of each: the same bytes, answered from the same state.
     let [(random, share), (other_random, other_share)] = clones.each_ref().map(|clone| server_hello(clone.at(10007)));
     assert_ne!(random, other_random);
     assert_ne!(share, other_share);
@@ -78,7 +78,7 @@ fn machines_resumed_from_one_snapshot_draw_different_numbers() {
 fn a_new_generation_id_is_mixed_in_without_rdrand() {
     let scratch = Scratch::new();
     let snapshot = scratch.path("snapshot");
-    // What is not asked at each use, so that without an ID the TSC alone has to differ.
+    // No RDRAND and RDSEED: without an ID only the TSC differs.
     let devices = ["-device", "virtio-rng-pci", "-device", "vmgenid"];
     let setup = |devices: &[&str]| Setup::new().cpu("qemu64").arguments(devices);
     let machine = setup(&devices[..2]).ready();
@@ -169,7 +169,7 @@ fn save(machine: &mut Machine, file: &Path) {
     });
 }
 
-/// The machine that the file holds, on a host of its own.
+/// The machine in that file, on a separate host.
 fn resume(setup: Setup, file: &Path) -> Machine {
     let from = format!("exec:cat {}", file.display());
     let mut machine = setup.arguments(&["-incoming", &from]).boot();

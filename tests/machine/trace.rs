@@ -1,4 +1,4 @@
-//! Connections narrated: at the shell, beside what Wireshark sees, and in a browser.
+//! Narrated connections: in the shell, compared with Wireshark, and in a browser.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,12 +14,12 @@ use super::common::tls::{echo, s_client};
 use super::common::{Scratch, baked_ca, poll};
 use super::identities::Ca;
 
-/// A narration without its blanks, in which bytes can be looked for.
+/// A narration without blanks, to search for bytes.
 fn packed(narration: &str) -> String {
     narration.split_whitespace().collect()
 }
 
-/// The bytes alone, which stand first on their lines: those of a field that is taken apart hang together then.
+/// Only the bytes, which come first on their lines, so that the bytes of a split field are contiguous.
 fn bytes(narration: &str) -> String {
     let is_byte = |word: &&str| word.len() == 2 && word.bytes().all(|digit| digit.is_ascii_hexdigit());
     narration
@@ -39,12 +39,12 @@ fn client_random(file: &Path) -> String {
     })
 }
 
-/// No secret of that key log file is in a narration, or on a page.
+/// No secret of that key log file is in a narration or on a page.
 fn assert_keeps_secrets(file: &Path, told: &str) {
     let text = std::fs::read_to_string(file).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let secrets: Vec<_> = lines.filter_map(|line| line.split(' ').nth(2)).collect();
-    // In TLS 1.3 four traffic secrets, and in TLS 1.2 one for all.
+    // Four traffic secrets in TLS 1.3, one master secret in TLS 1.2.
     assert!(secrets.len() >= if text.contains("TRAFFIC") { 4 } else { 1 }, "{text}");
     for secret in secrets {
         assert!(secret.len() >= 64 && !packed(told).contains(secret), "{secret}\n{told}");
@@ -60,7 +60,7 @@ fn told(shell: &mut Telnet, number: usize) -> String {
     })
 }
 
-/// The titles of the steps of a narration, with the arrow before.
+/// The titles of the steps of a narration, after the arrow.
 fn steps(narration: &str) -> Vec<&str> {
     let title = |line: &'_ str| {
         let at = ["->", "<-", "=="].iter().find_map(|arrow| line.find(arrow))?;
@@ -79,7 +79,7 @@ fn connections_are_narrated_while_it_is_on() {
     let machine = Setup::new().ready();
     let mut shell = echoctl_tls(&machine);
     assert_eq!(shell.command("trace"), "Tracing is off.\n");
-    // Nobody listens yet.
+    // Nothing is recorded yet.
     assert_eq!(
         echo(machine.at(10007), &baked_ca(), &[], b"unheard\n".to_vec()),
         b"unheard\n"
@@ -95,10 +95,10 @@ fn connections_are_narrated_while_it_is_on() {
         let mut client = s_client(machine.at(10007), &baked_ca(), arguments);
         client.write(b"ping\n");
         client.out.wait_for("ping");
-        // The end of its input makes it say close_notify.
+        // At the end of its input it sends close_notify.
         drop(client.take_stdin());
         client.wait();
-        // The client's end is told as well, once it has come.
+        // The client's close_notify is narrated as well, once received.
         let narration = told(&mut shell, number);
         assert_keeps_secrets(&keys, &narration);
         for told in [
@@ -149,7 +149,7 @@ fn connections_are_narrated_while_it_is_on() {
         assert!(narration.contains(told), "{told}\n{narration}");
     }
 
-    // One that fails is told, too.
+    // A failed handshake is narrated too.
     let mut refused = s_client(
         machine.at(10007),
         &baked_ca(),
@@ -176,7 +176,7 @@ fn connections_are_narrated_while_it_is_on() {
     );
 }
 
-/// A machine with an identity for either role, whose clients may show certificates, and what its peers need.
+/// A machine with an identity for either role and optional client certificates, and the files of its peers.
 struct World {
     scratch: Scratch,
     machine: Machine,
@@ -215,13 +215,13 @@ impl World {
         self.scratch.path(name).to_str().unwrap().to_owned()
     }
 
-    /// What is told of the next connection.
+    /// The narration of the next connection.
     fn next(&mut self) -> String {
         self.count += 1;
         told(&mut self.shell, self.count)
     }
 
-    /// What is told of a client that sends a line and takes the echo, or is refused.
+    /// The narration of a client that sends a line and reads the echo, or is refused.
     fn served(&mut self, arguments: &[&str]) -> String {
         let all = ["-quiet", "-no_ign_eof"].iter().chain(arguments);
         let mut client = s_client(self.machine.at(10007), &self.scratch.path("ca.pem"), all);
@@ -238,7 +238,7 @@ impl World {
         let (server, port) = s_server(self.scratch.path("peer.pem"), self.scratch.path("peer.key"), arguments);
         [0, 1].map(|number| {
             connected(&mut self.shell, port, " name=peer.test");
-            // Its tickets come before anything that it does with a text.
+            // Its tickets come before it handles any data.
             self.shell.command("client send");
             let said = || server.out.text().matches("Hello, BitVisor with TLS!").count();
             poll("the text", || (said() > number).then_some(()));
@@ -314,7 +314,7 @@ const TLS12: [&str; 2] = [
 ",
 ];
 
-/// A HelloRetryRequest, to a client that has no certificate to show.
+/// A HelloRetryRequest, to a client without a certificate.
 const RETRIED: &str = "== Client key generation
 -> ClientHello
 <- HelloRetryRequest
@@ -334,7 +334,7 @@ const RETRIED: &str = "== Client key generation
 -> Client Finished
 ";
 
-/// TLS 1.3 as our client tells it: a full handshake with a server that asks for a certificate, and one that is resumed.
+/// TLS 1.3 narrated by the client: a full handshake with a server that requests a certificate, and a resumed one.
 const CLIENT13: [&str; 2] = [
     "== Client key generation
 -> ClientHello
@@ -415,7 +415,7 @@ const CLIENT_RETRIED: &str = "== Client key generation
 
 /// What comes after a handshake of TLS 1.3.
 const TICKETS: &str = "<- NewSessionTicket\n<- NewSessionTicket\n";
-/// What is told of a server to which somebody has said `ping`, and then goodbye.
+/// The narration of a server that received `ping` and then close_notify.
 const TALK: &str = "== Handshake done
 -> Application data: ping
 <- Application data: pong
@@ -447,7 +447,7 @@ fn every_kind_of_handshake_is_told_of_the_server() {
     let list = world.shell.command("trace");
     assert!(list.contains(" resumed done, "), "{list}");
 
-    // Who has a certificate by another CA, which has the same name, is not let in.
+    // A client with a certificate of another CA with the same name is refused.
     let stranger = world.path("stranger.pem");
     let mut client = s_client(
         world.machine.at(10007),
@@ -494,7 +494,7 @@ fn every_kind_of_handshake_is_told_of_the_client() {
         assert!(retried.contains(told), "{told}\n{retried}");
     }
 
-    // A server whose certificate is by another CA, which has the same name.
+    // A server with a certificate of another CA with the same name.
     let (server, port) = s_server(
         world.scratch.path("stranger.pem"),
         world.scratch.path("peer.key"),
@@ -515,7 +515,7 @@ fn every_kind_of_handshake_is_told_of_the_client() {
     );
 }
 
-/// What is told of a client that sends a text; tickets come when they like.
+/// The narration of a client that sends a text; tickets may come at any time.
 #[track_caller]
 fn assert_told(narration: &str, expected: &str, tickets: usize) {
     let (got, titles): (Vec<_>, Vec<_>) = steps(narration)
@@ -526,7 +526,7 @@ fn assert_told(narration: &str, expected: &str, tickets: usize) {
     assert_eq!(titles.join("\n"), format!("{expected}{end}"));
 }
 
-/// Waits for all lines of the key log of one connection, and gives them.
+/// Waits for all key log lines of one connection and returns them.
 fn key_log(console: &Said, mark: usize, lines: usize) -> String {
     console.wait_until("the key log", |said| {
         let text = String::from_utf8_lossy(&said[mark..]);
@@ -567,14 +567,14 @@ fn wireshark_decrypts_what_the_narration_tells() {
         let keys = scratch.file("keys", key_log(machine.console(), mark, secrets));
         let narration = shell.command(&format!("trace show {number}"));
         let (narration, bytes) = (packed(&narration), bytes(&narration));
-        // The secrets are told, for they are logged.
+        // Secrets are shown because they are logged.
         for line in std::fs::read_to_string(&keys).unwrap().lines() {
             let secret = line.rsplit_once(' ').unwrap().1;
             assert!(narration.contains(secret), "{line}");
         }
         assert!(narration.contains("shown,becausesecretsarelogged"));
 
-        // QEMU writes each packet as it passes. The first connection of all is that of the shell.
+        // QEMU captures each packet. The first connection is the shell's.
         let decrypted = poll("the capture", || {
             let found = tshark(
                 &capture,
@@ -587,7 +587,7 @@ fn wireshark_decrypts_what_the_narration_tells() {
             decrypted.matches(&format!("the secret of {version}")).count() >= 2,
             "{decrypted}"
         );
-        // What Wireshark reads is what the narration says.
+        // Wireshark's values match the narration.
         let stream = format!("tcp.stream == {number}");
         let mut fields = vec!["-Y", &stream, "-T", "fields"];
         let names = [
@@ -616,12 +616,12 @@ fn wireshark_decrypts_what_the_narration_tells() {
             );
         }
     }
-    // Without the key log it sees nothing of the kind.
+    // Without the key log it decrypts nothing.
     let sealed = tshark(&capture, None, &["-z", "follow,tls,ascii,1", "-q"]);
     assert!(!sealed.contains("the secret of"), "{sealed}");
 }
 
-/// What tshark says of a capture.
+/// The output of tshark for a capture.
 fn tshark(capture: &Path, keys: Option<&Path>, arguments: &[&str]) -> String {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(capture).args(["-d", "tcp.port==10007,tls"]);
@@ -649,7 +649,7 @@ fn unchunked(mut chunks: &str) -> String {
 /// The bytes of messages that a page shows, in hexadecimal.
 fn shown(page: &str) -> String {
     let bytes = |field: &str| {
-        // Long ones stand there twice: their front, then all of it.
+        // Long ones occur twice: the beginning, then the whole.
         let begin = ["<code class=\"all\">", "<code>"];
         let code = begin.iter().find_map(|begin| field.split_once(begin)).unwrap().1;
         packed(code.split_once("</code>").unwrap().0)
@@ -658,7 +658,7 @@ fn shown(page: &str) -> String {
     fields.map(bytes).collect()
 }
 
-/// The handshake messages in a file that `openssl -msgfile` writes: what each is, and its bytes in hexadecimal.
+/// The handshake messages in a file of `openssl -msgfile`: type, and bytes in hexadecimal.
 fn messages(file: &Path) -> Vec<(String, String)> {
     let mut messages = Vec::<(String, String)>::new();
     let mut wanted = false;
@@ -675,7 +675,7 @@ fn messages(file: &Path) -> Vec<(String, String)> {
     messages
 }
 
-/// The page, as OpenSSL's client gets it with this request.
+/// The page, as received by OpenSSL's client with this request.
 fn get(machine: &Machine, request: &str, arguments: &[&str]) -> String {
     let mut client = s_client(machine.at(443), &baked_ca(), ["-quiet"].iter().chain(arguments));
     client.write(request.as_bytes());
@@ -713,9 +713,9 @@ fn a_page_shows_the_connection_that_delivers_it() {
         assert!(page.ends_with("</html>\n\r\n0\r\n\r\n"), "{page}");
         assert!(page.contains(&format!("shook hands over {name}")), "{page}");
         let content = unchunked(page.split_once("\r\n\r\n").unwrap().1);
-        assert!(packed(&content).contains(&client_random(&keys)), "this very connection");
+        assert!(packed(&content).contains(&client_random(&keys)), "not this connection");
         assert_keeps_secrets(&keys, &content);
-        // Each message that OpenSSL has sent or seen, in its order.
+        // Each message that OpenSSL has sent or received, in order.
         let (shown, mut at) = (shown(&content), 0);
         let seen = messages(&messages_file);
         assert!(seen.len() >= 9, "{seen:?}");
@@ -738,11 +738,11 @@ fn a_page_shows_the_connection_that_delivers_it() {
         let answer = get(&machine, request, &[]);
         assert!(answer.starts_with(status), "{answer}");
     }
-    // A browser that speaks HTTP/2 alone is told so, by the alert for it.
+    // A browser with only HTTP/2 gets the alert no_application_protocol.
     let mut client = s_client(machine.at(443), &baked_ca(), ["-alpn", "h2"]);
     client.wait();
     client.err.wait_for("no application protocol");
-    // Many at once, more than are kept: each gets its page or is told to come again.
+    // More connections than event logs: each gets its page or a 503.
     let pages: Vec<String> = std::thread::scope(|scope| {
         let machine = &machine;
         let threads: Vec<_> = (0..12).map(|_| scope.spawn(move || get(machine, GET, &[]))).collect();
@@ -758,8 +758,8 @@ fn a_page_shows_the_connection_that_delivers_it() {
     assert!(machine.ask("counters").contains("\n"), "the machine is well");
 }
 
-/// What a browser sees that trusts the CA. It takes Chromium and certutil, which are large; `qemu/test browser` installs
-/// and runs it.
+/// The page in a browser that trusts the CA. It needs Chromium and certutil, which are large; `qemu/test browser` installs
+/// them and runs this.
 #[test]
 #[ignore = "takes Chromium: qemu/test browser"]
 fn chromium_trusts_and_shows_the_page() {
@@ -792,13 +792,13 @@ fn chromium_trusts_and_shows_the_page() {
     ] {
         assert!(page.contains(told), "{told}\n{page}");
     }
-    // Without the CA it is refused.
+    // Without the CA it refuses the page.
     let stranger = Scratch::new();
     let page = chromium(&stranger.path(""), &["--dump-dom", &url]);
     assert!(!page.contains("illustrated"), "{page}");
 }
 
-/// What Chromium prints, with that home and these arguments. It waits for what a page does, in a time of its own.
+/// The output of Chromium with that home and these arguments. Its virtual time covers the page's actions.
 pub(super) fn chromium(home: &Path, arguments: &[&str]) -> String {
     let output = Command::new("chromium")
         .env("HOME", home)

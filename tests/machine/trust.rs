@@ -1,5 +1,4 @@
-//! Whom the machine believes and whom it lets in, beyond what `clients` and `verdicts` show: a large `.tls.root_certs`,
-//! `.tls.allow` wherever the machine serves, and what is said of wrong values.
+//! Trust beyond `clients` and `verdicts`: a large `.tls.root_certs`, `.tls.allow` in all services, and wrong values.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -49,7 +48,7 @@ fn the_list_counts_for_the_shell_and_for_whom_the_machine_dials() {
             machine.console().wait_from(mark, &words);
         }
 
-        // It listens, and waits to be spoken to: the machine takes the client's part, and would serve it.
+        // It listens and sends nothing first: the machine becomes the TLS client, and would serve it.
         let trust = ["-Verify", "1", "-CAfile", ca_file.to_str().unwrap()];
         let (server, port) = s_server(certificate.clone(), key_file.clone(), &trust);
         let mark = machine.console().mark();
@@ -87,7 +86,7 @@ fn server(issuer: &CertifiedIssuer<'static, KeyPair>, name: &str, key: &KeyPair,
     params.signed_by(key, issuer).unwrap().pem()
 }
 
-/// A bundle of roots as a distribution has it; of its size at least.
+/// A bundle of roots of at least the size of a distribution's.
 fn bundle() -> String {
     std::fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_else(|_| {
         (0..140)
@@ -128,7 +127,7 @@ fn a_bundle_as_large_as_a_distribution_s_vouches_for_servers() {
     let named = server(&middle, "server.test", &key, None);
     let numbered = server(&middle, "server.test", &key, Some(Ipv4Addr::new(10, 0, 2, 2)));
     for version in ["-tls1_3", "-tls1_2"] {
-        // The newest session wins: that below, which asks for the log.
+        // The session below, which reads the log, replaces this one.
         let mut shell = echoctl_tls(&machine);
         let arguments = [version, "-cert_chain", chain.to_str().unwrap()];
         let (peer, port) = start(&named, &arguments);
@@ -169,7 +168,7 @@ fn a_bundle_without_a_usable_root_leaves_no_client() {
 
 #[test]
 fn a_large_bundle_fits_into_a_small_machine() {
-    // With the boot module itself, which lies in memory as well.
+    // Including the boot module itself, which is in memory too.
     let text = format!("{USER_NETWORK}{ECHO}.tls = {{ .root_certs =\n{} }}", strings(&bundle()));
     let machine = Setup::new().memory(8).defconfig(text).ready();
     machine.wait_for(" more CAs for servers\r\n");

@@ -1,4 +1,4 @@
-//! The TLS client of the debug shell with servers that want something special, are not what they say, or do not answer.
+//! The TLS client of the debug shell with servers that have special requirements, are refused, or do not answer.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::engine;
 use super::identities::Ca;
 use super::keys::rsa;
 
-/// A CA that has revoked the serial number 7, and a machine that trusts it by the letter of the RFCs.
+/// A CA that has revoked the serial number 7, and a machine that trusts it in strict mode.
 struct World {
     ca: Ca,
     scratch: Scratch,
@@ -88,7 +88,7 @@ fn servers_with_wishes_of_their_own_are_served() {
         ),
         (&large, &["-tls1_3"], ["TLSv1.3 TLS_", ""]),
         (&large, &["-tls1_2"], ["TLSv1.2 TLS_ECDHE_RSA_", ""]),
-        // They ask who we are, and take it that we do not say.
+        // They request a certificate and accept none.
         (&p256, &["-tls1_3", "-verify", "1", "-CAfile", ca], ["TLSv1.3 TLS_", ""]),
         (
             &p256,
@@ -101,7 +101,7 @@ fn servers_with_wishes_of_their_own_are_served() {
         for resumed in [false, true] {
             let agreed = connected(&mut shell, port, " name=server.test");
             assert!(agreed.starts_with(expected[0]), "{arguments:?}: {agreed}");
-            // The group is that of a key exchange, which TLS 1.2 leaves out when it resumes.
+            // The group belongs to a key exchange, which TLS 1.2 omits in a resumption.
             let exchange = !resumed || expected[0].starts_with("TLSv1.3");
             assert!(!exchange || agreed.contains(expected[1]), "{arguments:?}: {agreed}");
             let ending = [", server CN=server.test", ", resumed, server CN=server.test"][usize::from(resumed)];
@@ -110,7 +110,7 @@ fn servers_with_wishes_of_their_own_are_served() {
             assert_eq!(shell.command("client close"), "Done.\n");
         }
         connected(&mut shell, port, " name=server.test");
-        // `status` is for the first prompt; the connection outlives that of the client.
+        // `status` is a command of the first prompt; the connection continues.
         shell.command("");
         let status = shell.command("status");
         let line = status
@@ -129,7 +129,7 @@ fn servers_with_wishes_of_their_own_are_served() {
 #[test]
 fn each_refusal_has_its_own_words_and_its_own_alert() {
     let mut world = World::new();
-    // Nobody answers there. That takes its time, so it is asked for at the other console.
+    // No host answers there. That takes time, so it is tried on the other console.
     world.machine.type_in("echoctl\rclient connect 10.0.2.77 7\r");
     let key = KeyPair::generate().unwrap();
     let good = world.ca.issue("server.test", 1, &key);
@@ -244,7 +244,7 @@ fn with_public_cas_a_server_has_to_prove_its_name() {
     assert!(status.is_empty(), "{status}");
     assert!(pki.ask("status").contains(", sha256:"));
 
-    // In the other modes any name will do, but the certificate has to be as strict ones are.
+    // In the other modes any name is accepted, but the certificate must pass strict verification.
     let pinned = machine("pinned");
     let mut shell = echoctl_tls(&pinned);
     assert!(connected(&mut shell, port, "").contains("(no name verified)"));
@@ -298,7 +298,7 @@ fn clients_are_not_judged_by_the_roots_for_servers() {
     machine.wait_for("handshake failed: issuer unknown: CN=A public CA");
 }
 
-/// What can happen to a connection before there is a word of TLS.
+/// Failures of a connection before TLS begins.
 fn without_a_server(machine: &Machine) {
     let mut shell = echoctl_tls(machine);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -307,7 +307,7 @@ fn without_a_server(machine: &Machine) {
         assert_eq!(refused(&mut shell, port, ""), format!("{words}."));
         machine.wait_for(&format!("warning: tls client: 10.0.2.2:{port}: {words}\r\n"));
     };
-    // It takes the call and says nothing.
+    // It accepts and sends nothing.
     expect("TLS handshake not finished within 2 s");
     let silent = accept(&listener);
     drop(silent);
@@ -332,12 +332,12 @@ fn without_a_server(machine: &Machine) {
     machine.wait_for(&format!("warning: tls client: 10.0.2.2:{port}: {words}\r\n"));
 }
 
-/// A server that has so many in its queue that its host answers nobody any more.
+/// A server whose listen queue is full, so that its host no longer answers.
 fn busy_server() -> (Process, u16, Vec<TcpStream>) {
     let scratch = Scratch::new();
     let key = KeyPair::generate().unwrap();
     let certificate = scratch.file("server.pem", Ca::new().issue("busy", 1, &key));
-    // It serves one at a time, and the first of the queue never says a word.
+    // It serves one at a time, and the first in the queue sends nothing.
     let (server, port) = s_server(certificate, scratch.file("server.key", key.serialize_pem()), &[]);
     let mut queue = Vec::new();
     loop {
@@ -346,14 +346,14 @@ fn busy_server() -> (Process, u16, Vec<TcpStream>) {
             Ok(stream) => queue.push(stream),
             Err(_) => return (server, port, queue),
         }
-        assert!(queue.len() < 10_000, "there is no end to this queue");
+        assert!(queue.len() < 10_000, "the queue does not fill up");
     }
 }
 
 /// The same certificate with a bit of its signature changed.
 fn tamper(certificate: &str) -> String {
     let der = engine::der(certificate);
-    // The last byte is that of the signature's second number: the encoding stays good.
+    // The last byte belongs to the signature's second number, so the encoding stays valid.
     *der.last_mut().unwrap() ^= 1;
     let mut text = vec![0; 2 * der.len() + 100];
     pem_rfc7468::encode("CERTIFICATE", pem_rfc7468::LineEnding::LF, der, &mut text)

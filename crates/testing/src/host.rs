@@ -1,4 +1,4 @@
-//! What stands in for the machine: a clock, critical sections, an executor.
+//! Stand-ins for the machine: a clock, critical sections, an executor.
 
 use core::future::Future;
 use core::pin::pin;
@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 std::thread_local! {
-    /// How far this thread's clock is ahead.
+    /// The offset of this thread's clock.
     static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
@@ -48,13 +48,13 @@ impl embassy_time_driver::Driver for HostClock {
         (START.get_or_init(Instant::now).elapsed() + AHEAD.get()).as_micros() as u64
     }
 
-    // `block_on` polls again and again, so nobody needs to be woken.
+    // `block_on` polls in a loop, so no wake-up is needed.
     fn schedule_wake(&self, _at: u64, _waker: &Waker) {}
 }
 
 embassy_time_driver::time_driver_impl!(static CLOCK: HostClock = HostClock);
 
-/// Puts this thread's clock ahead.
+/// Advances this thread's clock.
 pub fn pass(time: Duration) {
     AHEAD.set(AHEAD.get() + time);
 }

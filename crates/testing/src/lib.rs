@@ -1,10 +1,10 @@
-//! What the tests of the machine share, on the host.
+//! Shared by the tests of the machine on the host.
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code)] // the critical-section contract is an unsafe trait
 mod host;
 pub mod lists;
-/// The engine's own, which its package has to hold itself.
+/// The engine's own helpers, which are part of its package.
 #[path = "../../tls/tests/support/mod.rs"]
 mod support;
 

@@ -1,10 +1,10 @@
-//! Revocation lists that cannot be used, and what is said of each. For tests of the build and of the machine as well.
+//! Unusable revocation lists and their errors, for tests of the build and of the machine.
 
 use rcgen::{CertifiedIssuer, KeyPair, SigningKey as _};
 
 use postern_tls::pki::cert::Certificate;
 
-/// `thisUpdate` and `nextUpdate` of a list that is of today, whenever that is.
+/// `thisUpdate` and `nextUpdate` of a current list.
 const TODAY: [&str; 2] = ["200101000000Z", "490101000000Z"];
 /// ecdsa-with-SHA256 (RFC 5758 §3.2), as an AlgorithmIdentifier.
 const SHA256: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
@@ -52,12 +52,12 @@ fn list(
     pem_rfc7468::encode_string("X509 CRL", pem_rfc7468::LineEnding::LF, &whole).unwrap()
 }
 
-/// A list that is good: `openssl ca -gencrl` makes such without `crlnumber`.
+/// A valid list, as made by `openssl ca -gencrl` without `crlnumber`.
 pub fn good(ca: &CertifiedIssuer<'static, KeyPair>) -> String {
     list(ca, &TODAY, &[], SHA256, ca.key())
 }
 
-/// Lists of `ca` that cannot be used, each with what follows `.tls.crl: revocation list 1 `.
+/// Unusable lists of `ca`, each with the text after `.tls.crl: revocation list 1 `.
 pub fn unusable(ca: &CertifiedIssuer<'static, KeyPair>) -> Vec<(String, &'static str)> {
     let stranger = KeyPair::generate().unwrap();
     let with = |extension| list(ca, &TODAY, &[extension], SHA256, ca.key());

@@ -1,4 +1,4 @@
-//! Which handshakes are measured.
+//! The measured handshakes.
 
 use postern_tls::crypto::key::SigningKey;
 use postern_tls::crypto::kx::Group;

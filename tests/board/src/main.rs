@@ -1,4 +1,4 @@
-//! Handshakes in memory, each step on a painted stack; prints what each end takes.
+//! Handshakes in memory, each step on a painted stack; prints the use of each end.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]

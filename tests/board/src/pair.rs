@@ -1,4 +1,4 @@
-//! A client and a server that talk to each other in memory.
+//! A client and a server connected in memory.
 
 use core::cell::RefCell;
 use core::convert::Infallible;

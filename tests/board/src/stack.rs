@@ -1,4 +1,4 @@
-//! How much of the stack something takes: what is below this frame is painted, and looked at afterwards.
+//! Stack use: the memory below this frame is painted and inspected afterwards.
 
 /// How much is painted, in bytes.
 const DEPTH: usize = 256 << 10;

@@ -73,7 +73,7 @@ pub struct Side<'s> {
     pub now: u64,
 }
 
-/// Sets those preferences that the flags name; the engine's own are kept otherwise.
+/// Sets the preferences named by flags; the others keep the engine's defaults.
 macro_rules! with_preferences {
     ($config:expr, $settings:expr, $protocols:expr, $recorder:expr) => {{
         let mut config = $config
@@ -119,7 +119,7 @@ impl Side<'_> {
         let anchors: Vec<&[u8]> = anchors.iter().map(Vec::as_slice).collect();
         let mut trust = Trust::new(&anchors);
         if settings.verify_fail {
-            // A verdict of the application's own is a list of those that are let in.
+            // The application's own decision is an allow-list.
             trust = trust.with_allowed(&[]).with_servers_allowed();
         }
         let mut credentials = Vec::new();
@@ -372,7 +372,7 @@ impl Exchange<'_, '_> {
         Ok(result?)
     }
 
-    /// Sends what is pending. If the runner takes no more, what it has sent before tells why.
+    /// Sends pending data. If the runner accepts no more, its earlier messages show why.
     fn flush(&mut self) {
         if self.held_back {
             return;

@@ -1,6 +1,6 @@
 //! The shim by which BoringSSL's test runner (BoGo) drives the TLS engine.
 //!
-//! The runner starts one process for each test and says in flags what to do, connects it to itself, and plays the other
+//! The runner starts one process for each test with flags for its behaviour, connects it to itself, and is the other
 //! side. `ssl/test/PORTING.md` of BoringSSL has the protocol. The shim uses nothing but the engine's public interface.
 
 mod exchange;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The first connection, and those that resume its session.
+/// The first connection, and the ones that resume its session.
 fn run(settings: &[Settings; 2]) -> Result<(), Failure> {
     let [initial, resumed] = settings;
     let mut seed = [0; 32];

@@ -1,4 +1,4 @@
-//! What the engine reports of a connection while it runs.
+//! The engine's reports during a connection.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! What the flags have asked for.
+//! The settings requested by flags.
 
 use postern_tls::Versions;
 use postern_tls::crypto::kx::Group;

@@ -1,4 +1,4 @@
-//! The shim with a runner of our own in place of BoringSSL's: what it does with flags, and how it ends.
+//! The shim with our own runner instead of BoringSSL's: its reaction to flags, and its exit.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

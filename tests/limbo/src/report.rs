@@ -1,4 +1,4 @@
-//! The verdicts beside those that the suites expect, and the deviations that are listed.
+//! The results compared with the suites' expectations, and the listed deviations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

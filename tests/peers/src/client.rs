@@ -1,4 +1,4 @@
-//! A TLS 1.3 client of ring's primitives, for a peer that can be told to misbehave.
+//! A TLS 1.3 client on ring's primitives that can misbehave on purpose.
 
 use ring::{aead, agreement, digest, hmac, rand::SystemRandom, signature};
 
@@ -208,7 +208,7 @@ impl KeyPair {
     }
 }
 
-/// What a ServerHello says.
+/// The content of a ServerHello.
 #[derive(Debug)]
 pub struct ServerHello {
     /// Whether it is a HelloRetryRequest.
@@ -290,7 +290,7 @@ impl Client {
         Self::with_hello(hello, Some(pair))
     }
 
-    /// A client that says `hello`.
+    /// A client that sends `hello`.
     pub fn with_hello(hello: Hello, pair: Option<KeyPair>) -> Self {
         Self {
             hello,

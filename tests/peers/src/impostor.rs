@@ -1,4 +1,4 @@
-//! A man in the middle of TLS 1.3 who has no private key: he leaves out what would take one.
+//! A man in the middle of TLS 1.3 without a private key, who omits the messages that need one.
 
 use crate::client::{KeyPair, Keys, Suite};
 use crate::hello::{KEY_SHARE, SECP256R1, SUPPORTED_VERSIONS, message, record, vector8, vector16};

@@ -1,6 +1,6 @@
-//! What the tests share: a throw-away PKI, handshakes between Postern and rustls in memory, and an own client.
+//! Shared test code: a throw-away PKI, handshakes between Postern and rustls in memory, and our own client.
 //!
-//! [`hello`], [`client`] and [`probe`] are a TLS 1.3 client that keeps to no rule it is not told to, made of ring and
+//! [`hello`], [`client`] and [`probe`] are a TLS 1.3 client that follows only the rules it is given, built on ring and
 //! nothing of Postern's, so that both would have to be wrong in the same way for a test not to see it. [`middle`] stands
 //! between two connections of ours, has the keys of both, and changes what it likes.
 

@@ -1,4 +1,4 @@
-//! Someone in the middle who has the keys of both ends: every message can be seen, changed, left out or made up.
+//! A man in the middle with the keys of both ends: any message can be read, changed, dropped or forged.
 //!
 //! Keys and Finished messages are computed with ring from what the ends write to their key logs.
 
@@ -120,7 +120,7 @@ pub struct End<'a> {
     pub result: Result<Progress, Error>,
     /// The data that it has received.
     pub data: Vec<u8>,
-    /// What it has sent that nobody has taken yet.
+    /// Sent bytes that have not been taken yet.
     pub outbox: VecDeque<Item>,
     /// The private key of the other end, ECDSA P-256 as PKCS#8 in DER: with it [`End::fit`] signs.
     pub peer_key: Option<&'a [u8]>,

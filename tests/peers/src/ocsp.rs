@@ -1,4 +1,4 @@
-//! OCSP responses, as `openssl ocsp` gives them.
+//! OCSP responses made by `openssl ocsp`.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use postern_tls::pki::cert::Certificate;
 use crate::tools::Files;
 use crate::world::{Authority, Party};
 
-/// What a responder says of a certificate.
+/// The status of a certificate in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Says {
     /// It is good.
@@ -18,8 +18,8 @@ pub enum Says {
     Unknown,
 }
 
-/// What `authority`'s responder says of `about`'s certificate, good for three days. `signer` is the certificate and the
-/// key, in PEM, of the one who signs.
+/// The response of `authority`'s responder about `about`'s certificate, valid for three days. `signer` is the signer's
+/// certificate and key, in PEM.
 pub fn response(authority: &Authority, signer: &[String; 2], about: &Party, says: Says) -> Vec<u8> {
     let serial = Certificate::from_der(about.chain[0]).unwrap().serial;
     let digits: String = serial.iter().map(|byte| format!("{byte:02X}")).collect();

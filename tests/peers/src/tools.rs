@@ -1,4 +1,4 @@
-//! Other people's programs, run against the example server and client.
+//! External programs, run against the example server and client.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Certification authorities and those whom they vouch for, with keys of every kind. All live as long as the test.
+//! CAs, servers and clients with keys of every type. All live as long as the test.
 
 use std::process::Command;
 use std::sync::LazyLock;
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// A new key; those of RSA are made once, as they take long.
+    /// A new key; RSA keys are generated once, since that is slow.
     fn key_pair(self) -> KeyPair {
         static RSA: LazyLock<String> = LazyLock::new(|| rsa_key(2048));
         static LONG_RSA: LazyLock<String> = LazyLock::new(|| rsa_key(4096));
@@ -195,7 +195,7 @@ pub fn leak<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
-/// A CA and a server called `localhost`, both with keys of this kind, and a client called `somebody`; made once.
+/// A CA and a server `localhost`, both with keys of this type, and a client `client.test`; made once.
 pub fn of(kind: Kind) -> &'static World {
     type Worlds = [LazyLock<World, fn() -> World>; 5];
     static WORLDS: LazyLock<Worlds> = LazyLock::new(|| {
@@ -227,7 +227,7 @@ impl World {
         Self {
             authority,
             server: authority.issue(kind, "localhost"),
-            client: authority.issue(kind, "somebody"),
+            client: authority.issue(kind, "client.test"),
         }
     }
 }

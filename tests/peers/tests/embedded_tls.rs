@@ -1,4 +1,4 @@
-//! What embedded-tls 0.19 lets pass or stumbles over, and what our client says to it.
+//! Faults of embedded-tls 0.19, and how our client reacts to the same input.
 //!
 //! This is why embedded-tls can be the other side of the self-test, and not the stack; and why the self-test's
 //! verifier keeps a record of what it was shown.
@@ -164,7 +164,11 @@ fn embedded_tls_trusts_a_server_without_certificate() {
     let mut impostor = Impostor::new(Flight::Unauthenticated, &[]);
     let (result, verifier) = confide_by_embedded_tls(&mut impostor);
     assert!(result.is_ok(), "{result:?}");
-    assert_eq!((verifier.certificates, verifier.signatures), (0, 0), "nobody was asked");
+    assert_eq!(
+        (verifier.certificates, verifier.signatures),
+        (0, 0),
+        "the verifier was not called"
+    );
     assert!(impostor.believed);
     assert_eq!(impostor.heard, SECRET);
 }
@@ -205,7 +209,7 @@ fn our_client_wants_certificate_and_signature() {
 #[test]
 fn an_empty_record_makes_embedded_tls_panic_and_our_client_name_it() {
     let mut impostor = Impostor::new(Flight::Empty, &[]);
-    // All that it borrows is made anew below.
+    // All its borrowed state is created again below.
     let panic = catch_unwind(AssertUnwindSafe(|| confide_by_embedded_tls(&mut impostor).0));
     let why = panic.expect_err("a panic");
     let why = why.downcast_ref::<&str>().map(ToString::to_string);

@@ -1,4 +1,4 @@
-//! Which file has vectors for which primitive, and why the others do not apply.
+//! The primitive of each vector file, and the reasons why other files are not applicable.
 
 use crate::report::Outcome;
 use crate::vectors::Object;

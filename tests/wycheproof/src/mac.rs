@@ -1,4 +1,4 @@
-//! HMAC and HKDF, on which Finished and the key schedule stand.
+//! HMAC and HKDF, the basis of Finished and the key schedule.
 
 use postern_tls::crypto::hash::HashAlgorithm;
 use postern_tls::crypto::mac;

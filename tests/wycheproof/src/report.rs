@@ -1,4 +1,4 @@
-//! What became of the vectors: counts by file and reason, and failures.
+//! The results of the vectors: counts by file and reason, and failures.
 
 use std::collections::BTreeMap;
 use std::fmt;

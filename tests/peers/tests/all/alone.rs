@@ -10,7 +10,7 @@ fn cargo(directory: &Path, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(arguments)
         .current_dir(directory)
-        // What the present build was told is not for this one.
+        // The settings of the present build do not apply to this one.
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("RUSTFLAGS")
         .output()
@@ -125,7 +125,7 @@ debug = false
 [workspace]
 "#
     );
-    // What is unchanged is not built anew.
+    // Unchanged crates are not rebuilt.
     for (name, content) in [("Cargo.toml", &manifest[..]), ("src/lib.rs", PROGRAM)] {
         let path = directory.join(name);
         if std::fs::read_to_string(&path).is_ok_and(|old| old == content) {

@@ -1,4 +1,4 @@
-//! Certificates of servers and clients that are refused, each for its own reason and with its own alert.
+//! Certificates of servers and clients that are refused, each with its reason and its alert.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn time(seconds: u64) -> rcgen::CertificateParams {
     params
 }
 
-/// What is wrong with a certificate, and what is to be said of it.
+/// A fault of a certificate, and the expected error.
 type Fault = (&'static str, &'static Party, fn(&CertificateError) -> bool, Alert);
 
 /// Certificates of `authority` for `name` with everything that can be wrong.
@@ -161,7 +161,7 @@ fn clients_that_are_refused() {
         for auth in [ClientAuth::Optional(trust), ClientAuth::Required(trust)] {
             let server = world.server.server().with_client_auth(auth);
             for (what, party, expected, alert) in
-                faults(world.authority, "somebody", ExtendedKeyUsagePurpose::ServerAuth)
+                faults(world.authority, "client.test", ExtendedKeyUsagePurpose::ServerAuth)
             {
                 between(client.with_identity(party.identity()), server, |middle| {
                     middle.run(|_, item| vec![item]);
@@ -223,7 +223,7 @@ fn subject(middle: &Middle<'_>) -> Option<String> {
 
 #[test]
 fn a_server_that_names_other_authorities_does_not_see_our_certificate() {
-    // rustls names those that it trusts; ours has been issued by another.
+    // rustls names its trusted CAs; our certificate was issued by another.
     let (world, other) = (of(Kind::P256), of(Kind::P384));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     for (roots, shown) in [(world.authority.roots(), true), (other.authority.roots(), false)] {
@@ -262,8 +262,8 @@ fn clients_that_are_let_in() {
         let server = world.server.server();
         let known = client.with_identity(world.client.identity());
         for (client, auth, expected) in [
-            (known, ClientAuth::Required(trust), Some("CN=somebody".to_owned())),
-            (known, ClientAuth::Optional(trust), Some("CN=somebody".to_owned())),
+            (known, ClientAuth::Required(trust), Some("CN=client.test".to_owned())),
+            (known, ClientAuth::Optional(trust), Some("CN=client.test".to_owned())),
             (known, ClientAuth::Off, None),
             (client, ClientAuth::Optional(trust), None),
             (client, ClientAuth::Off, None),
@@ -274,7 +274,7 @@ fn clients_that_are_let_in() {
                 assert_eq!(subject(middle), expected);
             });
         }
-        // Nobody, where somebody is wanted (RFC 8446 §4.4.2.4, RFC 5246 §7.4.6).
+        // No certificate, where one is required (RFC 8446 §4.4.2.4, RFC 5246 §7.4.6).
         between(client, server.with_client_auth(ClientAuth::Required(trust)), |middle| {
             middle.run(|_, item| vec![item]);
             let (version, alert) = match versions {

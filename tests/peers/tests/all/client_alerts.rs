@@ -1,4 +1,4 @@
-//! What a server may not do, and what our client says to it: TLS 1.3 and TLS 1.2.
+//! Violations by a server and our client's alerts: TLS 1.3 and TLS 1.2.
 
 use postern_peers::hello::{message, numbers16, record, vector8, vector16};
 use postern_peers::middle::{Item, between};
@@ -293,7 +293,7 @@ fn downgrades() {
             .client
             .failed(PeerMisbehaved::Downgrade, Alert::ILLEGAL_PARAMETER);
     });
-    // A server that speaks nothing better marks nothing, and who asks for no better does not look.
+    // A server without a higher version sets no mark, and a client that offers no higher one does not check.
     for (ours, theirs) in [(Versions::Both, Versions::Tls12), (Versions::Tls12, Versions::Both)] {
         between(client().with_versions(ours), server().with_versions(theirs), |middle| {
             middle.establish();
@@ -924,7 +924,7 @@ fn a_server_without_a_certificate() {
             Alert::UNEXPECTED_MESSAGE,
         );
     }
-    // An entry without a certificate, an answer that nobody asked for, a context where there is none.
+    // An entry without a certificate, an unsolicited answer, an unexpected context.
     let error = InvalidMessage::IllegalValue("Certificate");
     refused(
         Versions::Tls13,
@@ -1027,7 +1027,7 @@ fn key_exchanges_of_tls12_that_are_wrong() {
             Alert::ILLEGAL_PARAMETER,
         );
     }
-    // Longer than any share of ours, whatever the signature says.
+    // Longer than any of our shares, whatever the signature.
     for length in [98, 255] {
         let longer = |body: &mut Vec<u8>| drop(body.splice(3..36, vector8(&vec![7; length])));
         let error = PeerMisbehaved::InvalidKeyShare("x25519");

@@ -138,7 +138,7 @@ fn handshake_messages_that_are_over() {
 
 #[test]
 fn alerts() {
-    // RFC 8446 §6: fatal whatever the level says, but for the two of closure; and unknown ones, too.
+    // RFC 8446 §6: fatal whatever the level, except for the two closure alerts; unknown ones too.
     for level in [0, 1, 2, 77] {
         for description in (1..=255).filter(|&description| description != 90) {
             established(|client, probe| {
@@ -204,7 +204,7 @@ fn close_notify_from_us() {
         probe.server.close();
         assert_eq!(client.open(probe), (21, vec![1, 0]));
         assert_eq!(probe.write(b"more"), Err(Misuse::WriteAfterClose.into()));
-        // Data still comes, and key updates, which nobody answers any more.
+        // Data still arrives, and key updates, which are no longer answered.
         let bytes = [client.seal(23, b"in "), update(client, 1), client.seal(23, b"flight")].concat();
         assert_eq!(probe.feed(&bytes), Ok(Progress::NeedInput));
         assert_eq!(probe.data, b"in flight");

@@ -363,7 +363,8 @@ fn chains_above_16_kib_need_a_larger_buffer() {
             rcgen::SanType::DnsName(name.try_into().unwrap())
         }));
     };
-    let [server, somebody] = ["localhost", "somebody"].map(|name| world.authority.issue_with(Kind::P256, name, names));
+    let [server, somebody] =
+        ["localhost", "client.test"].map(|name| world.authority.issue_with(Kind::P256, name, names));
     let length = server.chain[0].len();
     assert!((24_000..32_000).contains(&length), "{length}");
     let trust = world.authority.trust();

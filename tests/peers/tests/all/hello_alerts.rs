@@ -1,4 +1,4 @@
-//! ClientHellos that have to be refused, each with its error and its alert.
+//! ClientHellos that must be refused, each with its error and its alert.
 
 use postern_peers::client::Client;
 use postern_peers::hello::*;
@@ -66,7 +66,7 @@ fn older_versions() {
             Alert::PROTOCOL_VERSION,
         );
     }
-    // A hello that ends where those of old did: without a block of extensions.
+    // A hello without an extension block, as in old versions.
     let message = hello().changed(|hello| hello.extensions.clear()).message();
     let body = &message[4..message.len() - 2];
     refused_bytes(
@@ -430,7 +430,7 @@ fn lengths_that_lie() {
     refused_body(&body[..33], InvalidMessage::MissingData("ClientHello"));
     refused_body(&body[..body.len() - 1], InvalidMessage::MissingData("ClientHello"));
     refused_body(&[body, &[0]].concat(), InvalidMessage::TrailingData("ClientHello"));
-    // An extension that goes on beyond the block.
+    // An extension that extends beyond the block.
     let mut long = body.to_vec();
     let at = long.len() - key_shares(&[(X25519, &[0; 32])]).len() - 1;
     long[at] += 1;
@@ -508,7 +508,7 @@ fn alerts_instead_of_a_hello() {
         let mut probe = Probe::new(server_config(), &mut buffers);
         let error = Error::AlertReceived(Alert(description));
         assert_eq!(probe.feed(&record(21, &[level, description])), Err(error));
-        // RFC 8446 §6.2: nothing is said in return.
+        // RFC 8446 §6.2: no answer is sent.
         probe.is_over(error);
     }
     // user_canceled is followed by close_notify (§6.1); and a warning may be TLS 1.2's, where it ends nothing.

@@ -35,7 +35,7 @@ impl Recording {
             .flat_map(|(number, record)| (0..record.len()).map(move |at| (number, at)))
     }
 
-    /// Whether nobody looks at this byte: the minor version of records without protection (RFC 8446 §5.1).
+    /// Whether this byte is ignored: the minor version of unprotected records (RFC 8446 §5.1).
     fn is_ignored(&self, (number, at): (usize, usize)) -> bool {
         at == 2 && self.records[number][0] != 23
     }
@@ -189,7 +189,7 @@ fn every_byte_gone_or_twice_or_zero() {
             let gone = [&bytes[..at], &bytes[at + 1..]].concat();
             let twice = [&bytes[..=at], &bytes[at..]].concat();
             is_not_taken(&gone, format_args!("without byte {at}"));
-            // What comes after close_notify nobody reads.
+            // Data after close_notify is not read.
             if at + 1 < bytes.len() {
                 is_not_taken(&twice, format_args!("byte {at} twice"));
             }

@@ -225,7 +225,7 @@ fn messages_dropped_doubled_swapped_and_changed() {
                             Ok(_) if change == Change::Flip && sender.result.is_err() => complained(sender, &what),
                             Err(_) => complained(receiver, &what),
                             Ok(progress) => {
-                                // Something is missing, and nobody can tell yet.
+                                // Something is missing, but this cannot be detected yet.
                                 assert_eq!(progress, Progress::NeedInput, "{what}");
                                 assert!(is_last || matches!(change, Change::Drop | Change::Swap), "{what}");
                                 receiver.end();
@@ -240,7 +240,7 @@ fn messages_dropped_doubled_swapped_and_changed() {
     println!("{runs} handshakes spoilt");
 }
 
-/// This end has an error of its own to tell, and has told the other.
+/// This end has an error of its own and has reported it to the other.
 #[track_caller]
 fn complained(end: &mut End<'_>, what: &str) {
     match end.result {

@@ -1,4 +1,4 @@
-//! The order of messages: in every state everything that is not legal there, with the right keys and a fitting Finished.
+//! The order of messages: every illegal message in every state, with the right keys and a correct Finished.
 
 mod scenarios;
 mod table;
@@ -22,7 +22,7 @@ enum Expected {
     Malformed,
     /// An alert ends the connection, and is not answered.
     Ended(Alert),
-    /// It goes on; or it ends in the regular way.
+    /// It continues, or ends in the regular way.
     Accepted,
     Closed,
 }
@@ -33,7 +33,7 @@ fn refused(error: impl Into<Error>) -> Expected {
     Refused(error.into(), Alert::UNEXPECTED_MESSAGE)
 }
 
-/// The cases that were run, and those of them that ended in another way.
+/// The cases run, and the ones with another result.
 #[derive(Default)]
 struct Cases {
     count: usize,

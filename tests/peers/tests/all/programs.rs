@@ -90,7 +90,7 @@ fn openssl_group(group: Group) -> &'static str {
     }
 }
 
-/// What openssl's programs are told of a cell's version, suite and group.
+/// The arguments of OpenSSL's programs for a cell's version, suite and group.
 fn openssl_options(cell: Cell) -> Vec<String> {
     let [version, suites] = match cell.is_tls13() {
         true => ["-tls1_3", "-ciphersuites"],
@@ -142,7 +142,7 @@ fn assert_agreed(line: &str, cell: Cell, resumed: bool, is_server: bool) {
     assert_eq!(line.contains(" resumed"), resumed, "{cell:?}: {line}");
     let peer = match (is_server, cell.auth) {
         (false, _) => " peer=CN=localhost",
-        (true, Auth::Required) => " peer=CN=somebody",
+        (true, Auth::Required) => " peer=CN=client.test",
         (true, _) => "",
     };
     assert_eq!(line.contains(" peer="), !peer.is_empty(), "{cell:?}: {line}");
@@ -188,7 +188,7 @@ fn with_our_server(mut client: impl FnMut(&Server, &Pki, Cell)) {
     println!("{count} connections");
 }
 
-/// The line in which our server tells what it agreed upon, and that it has echoed our text.
+/// Our server's line with the negotiated parameters, after it has echoed the text.
 #[track_caller]
 fn server_agreed(server: &Server, cell: Cell, resumed: bool) {
     let lines = server.says("TLSv1.");
@@ -261,7 +261,7 @@ fn gnutls_as_the_client() {
     });
 }
 
-/// Our client to a server, twice in a row; what it said and what came back.
+/// Our client to a server, twice in a row; its output and the echo.
 #[track_caller]
 fn our_client(address: &str, pki: &Pki, cell: Cell) -> String {
     let version = if cell.is_tls13() { "-tls1_3" } else { "-tls1_2" };
@@ -339,7 +339,7 @@ fn gnutls_as_the_server() {
     for (kind, auth, cells) in servers() {
         let pki = Pki::new(kind);
         let [certificate, key] = &pki.server;
-        // Free a moment ago. If somebody took it since, the program says so and the test fails.
+        // Free a moment ago. If it was taken since, the program reports it and the test fails.
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()

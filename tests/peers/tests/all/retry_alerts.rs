@@ -1,4 +1,4 @@
-//! Second ClientHellos and early data that have to be refused.
+//! Second ClientHellos and early data that must be refused.
 
 use postern_peers::client::Client;
 use postern_peers::hello::*;

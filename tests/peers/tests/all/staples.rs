@@ -53,7 +53,7 @@ fn world() -> &'static World {
     &WORLD
 }
 
-/// One to whom `authority` has given the right to answer, with changes.
+/// A responder authorised by `authority`, with changes.
 fn responder(authority: &Authority, change: impl FnOnce(&mut rcgen::CertificateParams)) -> &'static Party {
     authority.issue_with(Kind::P256, "responder", |params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
@@ -62,7 +62,7 @@ fn responder(authority: &Authority, change: impl FnOnce(&mut rcgen::CertificateP
 }
 
 impl World {
-    /// What the CA itself says of this certificate.
+    /// The CA's own response for this certificate.
     fn says(&self, about: &Party, says: Says) -> Vec<u8> {
         response(self.authority, &self.authority.credentials(), about, says)
     }
@@ -112,7 +112,7 @@ fn check(what: &str, result: Result<Outcome, Error>, verdict: Verdict, stapled: 
     }
 }
 
-/// A server, the response that it staples, how much later it is, and what is to be said of it.
+/// A server, its stapled response, the time that has passed, and the expected result.
 type Case = (&'static str, &'static Party, Option<Vec<u8>>, i64, Verdict);
 
 /// Responses of every kind that OpenSSL can be made to give.
@@ -195,14 +195,14 @@ fn cases() -> Vec<Case> {
             refused(|error| matches!(error, CertificateError::Staple(StapleFault::ForeignResponder))),
         ),
         (
-            "by one who may not",
+            "by an unauthorised responder",
             server,
             by(&unfit.pem),
             0,
             refused(|error| matches!(error, CertificateError::Staple(StapleFault::ResponderMayNotSign))),
         ),
         (
-            "by one who may not any more",
+            "by a responder no longer authorised",
             server,
             by(&old.pem),
             0,
@@ -278,7 +278,7 @@ fn rustls_staples() {
             check(&format!("{what}, {versions:?}"), result, verdict, staple.is_some());
         }
     }
-    // What no responder says.
+    // Responses that no responder sends.
     for garbage in [&b"garbage"[..], &[0], &[0x30, 0], &[0x30, 0x80, 0, 0], &[0xff; 3000]] {
         let server = rustls_server(world().server, garbage);
         for versions in BOTH {
@@ -295,7 +295,7 @@ fn a_response_with_a_changed_byte_is_refused() {
     let world = world();
     for signer in [&world.authority.credentials(), &world.responder.pem] {
         let good = response(world.authority, signer, world.server, Says::Good);
-        // The certificate of the CA itself, which nobody needs, comes along at the end.
+        // The certificate of the CA itself, which is not needed, is sent at the end.
         let needed = match signer == &world.responder.pem {
             true => good.len(),
             false => good.len() - world.authority.der.len(),
@@ -485,7 +485,7 @@ fn staples_of_tls13_stand_with_the_certificate() {
             middle.client.failed(error, Alert::DECODE_ERROR)
         });
     }
-    // Beside it, or instead of it, what nobody asked for: certificate transparency.
+    // Beside it, or instead of it, an unsolicited extension: certificate transparency.
     for list in [vec![(18, vec![])], vec![(5, status(1, &good)), (18, vec![])]] {
         run(&list, &|middle| {
             let error = PeerMisbehaved::UnofferedExtension(ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP);
@@ -496,7 +496,7 @@ fn staples_of_tls13_stand_with_the_certificate() {
         let error = PeerMisbehaved::DuplicateExtension(ExtensionType::STATUS_REQUEST);
         middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
     });
-    // With another certificate of the chain it says nothing of the first, whatever it is.
+    // With another certificate of the chain it does not apply to the first, whatever it is.
     for (staple, error) in [
         (status(1, &good), None),
         (status(1, b"garbage"), None),
@@ -647,7 +647,7 @@ fn the_status_of_clients_is_not_asked_for() {
     let demanding = leak(
         client
             .authority
-            .issue_with(Kind::P256, "somebody", |params| {
+            .issue_with(Kind::P256, "client.test", |params| {
                 let features = vec![0x30, 3, 2, 1, 5];
                 params.custom_extensions = vec![CustomExtension::from_oid_content(
                     &[1, 3, 6, 1, 5, 5, 7, 1, 24],

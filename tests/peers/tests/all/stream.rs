@@ -1,4 +1,4 @@
-//! The async stream: futures dropped anywhere, both halves at once, alerts that have to get out.
+//! The async stream: futures dropped anywhere, both halves at once, alerts that must be sent.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,7 +20,7 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Runs a future that waits for nobody.
+/// Runs a future that never waits.
 fn finish<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     for _ in 0..10 {
@@ -41,7 +41,7 @@ fn small() -> usize {
 }
 
 /// Polls a future that borrows, letting the peer move on whenever it is not ready; `$drop` says whether it is then
-/// dropped and made anew.
+/// dropped and created again.
 macro_rules! run {
     ($peer:expr, $drop:expr, $future:expr) => {
         'done: loop {
@@ -59,7 +59,7 @@ macro_rules! run {
     };
 }
 
-/// Echoes all that comes, with futures dropped where `drop` says so. Returns how often there was a choice.
+/// Echoes all data, with futures dropped where `drop` returns true. Returns how often it was called.
 fn echo(text: &[u8], capacity: usize, outbound: usize, mut drop: impl FnMut(usize) -> bool) -> usize {
     let (mut peer, transport) = Peer::new(client(), capacity, true);
     peer.to_send.extend(text);
@@ -140,7 +140,7 @@ fn with_stream(
     let mut stream = Stream::new(transport, connection);
     let mut rng = rng(6);
     run!(peer, || false, stream.handshake(&mut rng)).unwrap();
-    // What rustls says last in the handshake may still be on its way.
+    // The last handshake messages of rustls may still be in transit.
     peer.turn();
     test(&mut stream, &mut peer);
 }
@@ -329,7 +329,7 @@ fn the_alert_of_a_failed_handshake_gets_out_even_if_its_future_is_dropped() {
     };
     assert_eq!(result, Err(error));
     assert_eq!(sent, [21, 3, 3, 0, 2, 2, Alert::UNEXPECTED_MESSAGE.0]);
-    // Whatever is tried then says why it cannot be.
+    // Any further call returns the error.
     let mut buffer = [0; 10];
     assert_eq!(finish(stream.read(&mut buffer)), Err(error));
     assert_eq!(finish(stream.write(b"x")), Err(error));
@@ -363,7 +363,7 @@ fn the_ends_of_a_stream() {
             Err(StreamError::Tls(Misuse::WriteAfterClose.into()))
         );
         run!(peer, || false, stream.close()).unwrap();
-        // Reading goes on.
+        // Reading continues.
         peer.to_send.extend(b"half");
         assert_eq!(run!(peer, || false, stream.read(&mut buffer)), Ok(4));
         peer.client.send_close_notify();

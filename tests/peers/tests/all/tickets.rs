@@ -166,7 +166,7 @@ fn tickets_have_their_time() {
 
 #[test]
 fn psks_do_not_come_or_go_between_two_hellos() {
-    // RFC 8446 §4.1.2: only those go that the suite rules out.
+    // RFC 8446 §4.1.2: only the offers that the suite excludes are removed.
     use CipherSuite::{Aes128GcmSha256, Aes256GcmSha384};
     let groups = [Group::X25519, Group::Secp256r1];
     type Alter = fn(&mut Vec<(u16, Vec<u8>)>);
@@ -388,18 +388,18 @@ fn sessions_remember_the_client() {
                 (info.resumed, info.peer.map(|peer| peer.subject.as_str().to_owned()))
             })
         };
-        let somebody = Some("CN=somebody".to_owned());
+        let somebody = Some("CN=client.test".to_owned());
         assert_eq!(subject(required), (false, somebody.clone()));
         assert_eq!(subject(required), (true, somebody.clone()));
         let optional = server.with_client_auth(ClientAuth::Optional(trust));
         assert_eq!(subject(optional), (false, somebody.clone()));
         assert_eq!(subject(optional), (true, somebody.clone()));
-        // Who is not asked is not known by what he said before, nor the other way round.
+        // A session without client authentication does not carry an earlier identity, nor the other way round.
         assert_eq!(subject(server), (false, None));
         assert_eq!(subject(required), (false, somebody.clone()));
         // Nor does a session outlive the certificate.
         let soon = clock().now + 100;
-        let short = world.authority.issue_with(Kind::P256, "somebody", |params| {
+        let short = world.authority.issue_with(Kind::P256, "client.test", |params| {
             params.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(soon);
         });
         let client = client.with_identity(short.identity());
@@ -444,7 +444,7 @@ fn a_session_ends_with_the_certificate_and_the_revocation_list() {
         let authority = world.authority;
         authority.issue_with(Kind::P256, name, |params| params.not_after = date(1000))
     };
-    let (somebody, localhost) = (issue("somebody"), issue("localhost"));
+    let (somebody, localhost) = (issue("client.test"), issue("localhost"));
     let lists = [world.authority.revoke_until(99, start.now + 500)];
     let trust = world.authority.trust();
     let listed = trust.with_crls(&lists);
@@ -508,7 +508,7 @@ fn a_session_ends_with_the_certificate_and_the_revocation_list() {
 #[test]
 fn a_client_that_was_revoked_since_resumes_no_session() {
     let world = of(Kind::P256);
-    let revoked = world.authority.issue_with(Kind::P256, "somebody", |params| {
+    let revoked = world.authority.issue_with(Kind::P256, "client.test", |params| {
         params.serial_number = Some(rcgen::SerialNumber::from(5_u64));
     });
     let trust = world.authority.trust();

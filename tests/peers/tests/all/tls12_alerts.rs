@@ -96,7 +96,7 @@ fn change_cipher_spec_left_out_late_doubled_or_broken() {
                 end.failed(error, Alert::UNEXPECTED_MESSAGE);
             });
         }
-        // Amid a message, and a message that goes on past it.
+        // Within a message, and a message that continues after it.
         up_to(from_client, None, |end, _| {
             end.feed(&record(22, &[20, 0, 0]));
             end.deliver(Item::ChangeCipherSpec, false);
@@ -171,7 +171,7 @@ fn renegotiation_is_declined_and_the_connection_goes_on() {
                     assert_eq!(end.outbox.pop_front(), Some(Item::Data(b"!".to_vec())));
                     middle.works();
                 }
-                // Again and again is a way to keep somebody busy.
+                // Repetition would keep the peer busy.
                 let end = if to_client {
                     &mut middle.client
                 } else {
@@ -307,7 +307,7 @@ fn warnings_during_the_handshake() {
         middle.establish();
         middle.works();
     });
-    // With TLS 1.3 it is fatal whatever it says (RFC 8446 §6).
+    // With TLS 1.3 it is fatal whatever its level (RFC 8446 §6).
     between(client(), server(), |middle| {
         let mut kept = Vec::new();
         middle.run(|(from_client, number), item| {
@@ -685,7 +685,7 @@ fn client_key_exchanges_that_are_wrong() {
             middle.server.failed(error, alert);
         });
     }
-    // The server's, likewise, signed by nobody.
+    // The same for the server's, without a valid signature.
     for (groups, length) in [(&X25519, 32), (&P256, 65)] {
         let client = client().with_versions(Versions::Tls12);
         between(client, server().with_groups(groups), |middle| {

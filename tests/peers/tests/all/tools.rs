@@ -145,7 +145,7 @@ fn openssl_is_told_why_it_is_refused() {
         assert!(!success && seen.contains(alert), "{seen}");
         server.says(said);
     }
-    // And we are told why when it refuses.
+    // Its refusal is reported with the reason.
     let (success, seen) = s_client(&server, &["-verify_hostname", "elsewhere"]).end();
     assert!(!success && seen.contains("ostname mismatch"), "{seen}");
     server.says("failed: the peer refused: bad_certificate");

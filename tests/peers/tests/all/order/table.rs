@@ -146,7 +146,7 @@ pub type Edge = (State, Input, State, bool);
 pub struct Table {
     pub states: &'static [(State, Protection, ChangeCipherSpec)],
     pub edges: &'static [Edge],
-    /// What is legal by its type, but not by what it says.
+    /// Messages that are legal by type but not by content.
     pub by_content: &'static [(State, Input, PeerMisbehaved, Alert)],
 }
 
