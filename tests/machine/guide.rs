@@ -456,7 +456,7 @@ fn by_uefi_it_boots_reboots_and_switches_off() {
         &telnet,
     ]);
     let mut machine = Process::start(&mut command);
-    machine.out.wait_for("nothing more will be shown on the screen.");
+    machine.out.wait_for("the screen shows nothing more.");
     machine.out.wait_for(&format!(
         "configured by the boot module ({} bytes)",
         walk.read("server.defconfig").len()
