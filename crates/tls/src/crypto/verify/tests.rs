@@ -1,4 +1,4 @@
-//! Signatures made here and by OpenSSL, the vectors of the RFCs, and encodings that must not pass.
+//! Signatures made here and by OpenSSL, the vectors of the RFCs, and encodings that must be refused.
 
 use std::vec::Vec;
 
@@ -159,7 +159,7 @@ fn only_before_tls_13_may_hash_and_curve_differ() {
             right
         );
 
-        // The same for certificates, where algorithm and key are named apart.
+        // The same for certificates, where algorithm and key are separate.
         let fitting = ALGORITHMS.iter().filter(|algorithm| {
             let key = &spki[spki.len() - if curve == "P-256" { 65 } else { 97 }..];
             algorithm.verify_signature(key, MESSAGE, &signature).is_ok()
@@ -221,7 +221,7 @@ fn ed25519_vectors() {
             .is_err()
         );
     }
-    // A key of small order would fit every message: R = 1, S = 0.
+    // A key of small order would verify every message: R = 1, S = 0.
     let mut neutral = [0; 64];
     neutral[0] = 1;
     assert!(

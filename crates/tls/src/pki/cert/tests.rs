@@ -1,4 +1,4 @@
-//! Certificates whole and damaged, names, dates and extensions.
+//! Valid and malformed certificates, names, dates and extensions.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::format;
@@ -12,7 +12,7 @@ use rcgen::{
 
 use super::*;
 
-/// A certificate made by rcgen, as `change` wants it.
+/// A certificate made by rcgen, modified by `change`.
 fn certificate(change: impl FnOnce(&mut CertificateParams)) -> (Vec<u8>, KeyPair) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
@@ -289,7 +289,7 @@ fn extensions_are_checked() {
     }
 }
 
-/// Cut short or changed anywhere, a certificate is read or refused, and what was read can be shown.
+/// A truncated or changed certificate is parsed or refused, and a parsed one can be displayed.
 #[test]
 fn no_bytes_make_it_panic() {
     let (der, _) = certificate(|params| {

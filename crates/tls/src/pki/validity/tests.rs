@@ -12,7 +12,7 @@ use crate::pki::verify::{Clock, Mode, Purpose, Trust};
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
 
-/// A certificate that is valid for so many seconds from 1970 on.
+/// A certificate that is valid for this many seconds from 1970 on.
 fn params(name: &str, seconds: u64) -> CertificateParams {
     let mut params = CertificateParams::new(["localhost".to_string()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -58,7 +58,7 @@ fn list_of(issuer: &Ca, this_update: u64, next_update: u64) -> Vec<u8> {
 
 #[test]
 fn the_earliest_end_of_path_and_lists_is_the_end() {
-    // The root is trusted as it is (RFC 5280 §6.1.1 d).
+    // The root's dates do not count (RFC 5280 §6.1.1 d).
     let root = root(100);
     let upper = intermediate("upper", &root, 5000);
     let lower = intermediate("lower", &upper, 4000);
@@ -73,7 +73,7 @@ fn the_earliest_end_of_path_and_lists_is_the_end() {
     let (short, long) = (leaf(&lower, 3000), leaf(&lower, 6000));
     let [upper_der, lower_der, stranger_der]: [&[u8]; 3] = [upper.der(), lower.der(), stranger.der()];
     assert_eq!(until(&[&leaf(&root, 7000)], &[]), 7000);
-    // In any order, and whatever else was sent.
+    // In any order, with other certificates.
     assert_eq!(until(&[&short, lower_der, upper_der], &[]), 3000);
     assert_eq!(until(&[&long, upper_der, stranger_der, lower_der], &[]), 4000);
     // The name of an issuer may occur twice: the certificate of the path counts.
@@ -85,7 +85,7 @@ fn the_earliest_end_of_path_and_lists_is_the_end() {
         assert_eq!(until(&chain, &[&list(issuer, 2000)]), expected);
     }
     assert_eq!(until(&chain, &[&list(&root, 2000), &list(&lower, 1500)]), 1499);
-    // One that begins to count later may change the verdict then.
+    // A list that becomes valid later may change the result then.
     let begins = 3500 + CLOCK_SKEW;
     let (current, later) = (list(&lower, 9000), list_of(&lower, begins, 9000));
     assert_eq!(until_from(3000, &chain, &[&current, &later]), 3499);

@@ -1,4 +1,4 @@
-//! Chains made by rcgen, by hand and by OpenSSL: the good ones pass, and every refusal is seen once.
+//! Chains made by rcgen, by hand and by OpenSSL: valid ones pass, and every refusal occurs once.
 
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -66,7 +66,7 @@ fn intermediate(name: &str, issuer: &Ca, change: impl FnOnce(&mut CertificatePar
     CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), issuer).unwrap()
 }
 
-/// A certificate for localhost, valid in 2025 and 2026, as `change` wants it.
+/// A certificate for localhost, valid in 2025 and 2026, modified by `change`.
 fn leaf(issuer: &Ca, change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
     let mut params = CertificateParams::new(["localhost".to_string()]).unwrap();
     params.distinguished_name = named("leaf");
@@ -167,7 +167,7 @@ fn valid_leaves_pass() {
         assert!(!matches_name(&leaf, name), "{name}");
     }
     assert!(!matches_name(&leaf, "no name") && !matches_name(&[], "localhost"));
-    // What only looks like a name fits nothing.
+    // An invalid name matches nothing.
     let odd = Purpose::Server(Some(ServerName::Dns("local host")));
     refused(
         &root,
@@ -199,7 +199,7 @@ fn chains_with_intermediates_pass_in_any_order() {
     refused(&root, &[&leaf, two], ANY_SERVER, "issuer unknown: CN=One");
     refused(&root, &[&leaf, one], ANY_SERVER, "issuer unknown: CN=Two");
     refused(&root, &[&leaf], ANY_SERVER, "issuer unknown: CN=Two");
-    // An intermediate will do as a trust anchor.
+    // An intermediate can be a trust anchor.
     assert_eq!(Trust::new(&[other, two]).verify(&[&leaf], ANY_SERVER, CLOCK), Ok(()));
 }
 
@@ -245,7 +245,7 @@ fn dates_are_exact_to_the_second() {
         at(late + DAY).unwrap_err().to_string(),
         "certificate expired 2027-01-01 (it is 2027-01-02 now)"
     );
-    // Of one day the time is told.
+    // Within one day the time of day is shown.
     assert_eq!(
         at(late).unwrap_err().to_string(),
         "certificate expired 2027-01-01 00:00:00 UTC (it is 2027-01-01 00:00:01 UTC now)"
@@ -349,7 +349,7 @@ fn other_issuers_are_unknown() {
         ANY_SERVER,
         "certificate's signature is not its issuer's",
     );
-    // With both configured each finds its own.
+    // With both configured each chain finds its own.
     for anchors in [[root.der().as_ref(), namesake.der()], [namesake.der(), root.der()]] {
         for mode in [Mode::Strict, Mode::Pinned] {
             let trust = Trust::new(&anchors).with_mode(mode);
@@ -504,9 +504,9 @@ fn pinned_accepts_certificates_of_simple_tools() {
     );
     assert_eq!(pinned(&root, &[&cn], server("a.example")), Ok(()));
     assert_eq!(pinned(&root, &[&common("10.0.2.15")], server("10.0.2.15")), Ok(()));
-    // The guide's CN is an asterisk: nobody's name.
+    // The guide's CN is an asterisk, which matches no name.
     assert!(pinned(&root, &[&common("*")], server("localhost")).is_err());
-    // An alternative name of another kind silences the common name.
+    // With a subjectAltName of any form the common name is ignored.
     let email = leaf(&root, |params| {
         params.distinguished_name = named("a.example");
         params.subject_alt_names = Vec::from([rcgen::SanType::Rfc822Name("a@b".try_into().unwrap())]);
@@ -519,7 +519,7 @@ fn pinned_accepts_certificates_of_simple_tools() {
 fn pinned_applies_only_to_direct_issuance() {
     let root = root(|_| {});
     let tolerated = leaf(&root, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    // CA:TRUE is tolerated on a leaf, but what hides behind an intermediate is judged strictly.
+    // CA:TRUE is tolerated on a leaf, but chains with an intermediate are verified strictly.
     let one = intermediate("One", &root, |_| {});
     let ca = leaf(&one, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     refused(
@@ -528,13 +528,13 @@ fn pinned_applies_only_to_direct_issuance() {
         ANY_SERVER,
         "certificate is a CA certificate: reissue it with basicConstraints CA:FALSE",
     );
-    // What helps against that does not where nobody knows the issuer.
+    // No advice on pinning is given if the issuer is unknown.
     let stranger = super::tests::root(|params| params.distinguished_name = named("Stranger"));
     assert_eq!(
         pinned(&root, &[stranger.der()], ANY_SERVER).unwrap_err().to_string(),
         "issuer unknown: CN=Stranger"
     );
-    // A v1 certificate as intermediate: it is no CA, whatever it has signed.
+    // A v1 certificate as intermediate is not a CA, whatever it has signed.
     let fake = CertifiedIssuer::signed_by(ca_params("Fake"), KeyPair::generate().unwrap(), &root).unwrap();
     let below = leaf(&fake, |_| {});
     let issuer = Certificate::from_der(fake.der()).unwrap();
@@ -560,7 +560,7 @@ fn pinned_applies_only_to_direct_issuance() {
             "issuer is X.509 version 1 and therefore not a CA: CN=Fake"
         );
     }
-    // A CA with name constraints is one for webpki alone.
+    // A CA with name constraints is used only through webpki.
     let narrow = super::tests::root(|params| params.name_constraints = Some(only_example()));
     let leaf = super::tests::leaf(&narrow, |params| {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
@@ -668,7 +668,7 @@ fn cas_whose_key_may_not_sign_may_not_issue() {
     refused(&root, &[&below, unfit.der()], ANY_SERVER, text);
     let two = intermediate("Two", &unfit, |_| {});
     refused(&root, &[&leaf(&two, |_| {}), two.der(), unfit.der()], ANY_SERVER, text);
-    // Another certificate of the same CA is found, and nothing said allows all.
+    // Another certificate of the same CA is found; without keyUsage everything is allowed.
     accepted(&root, &[&below, unfit.der(), fit.der()], ANY_SERVER);
     accepted(&root, &[&below, one(&[]).der()], ANY_SERVER);
 }
@@ -692,7 +692,7 @@ fn unknown_critical_extensions_are_refused() {
     );
 }
 
-/// In a leaf they have no place (RFC 5280 §4.2.1.10).
+/// A leaf must not have them (RFC 5280 §4.2.1.10).
 #[test]
 fn critical_name_constraints_of_a_leaf_are_refused() {
     let root = root(|_| {});
@@ -744,7 +744,7 @@ fn further_roots_verify_strictly() {
     let trust = Trust::new(&anchors).with_mode(Mode::Pinned).with_roots(&roots);
     let good = leaf(&other, |_| {});
     assert_eq!(trust.verify(&[&good], server("localhost"), CLOCK), Ok(()));
-    // What pinned verification forgives those whom a configured CA has signed, it does not forgive these.
+    // Pinned verification does not apply to these roots.
     let lenient = |issuer: &Ca| {
         leaf(issuer, |params| {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
@@ -755,7 +755,7 @@ fn further_roots_verify_strictly() {
         trust.verify(&[&lenient(&other)], ANY_SERVER, CLOCK),
         Err(CertificateError::CaUsedAsEndEntity { pinned: false })
     );
-    // Without them nobody knows it; and they do without the others.
+    // Without them the issuer is unknown; and they suffice without other CAs.
     assert!(matches!(
         Trust::new(&anchors).verify(&[&good], ANY_SERVER, CLOCK),
         Err(CertificateError::UnknownIssuer { .. })
@@ -764,7 +764,7 @@ fn further_roots_verify_strictly() {
         Trust::new(&[]).with_roots(&roots).verify(&[&good], ANY_SERVER, CLOCK),
         Ok(())
     );
-    // As many as there are; and one that cannot be read is in nobody's way.
+    // Any number of them; a malformed one is skipped.
     let many = [&[roots[0]; 200][..], &[b"no certificate"]].concat();
     assert_eq!(
         Trust::new(&[]).with_roots(&many).verify(&[&good], ANY_SERVER, CLOCK),
@@ -788,7 +788,7 @@ fn clients_are_allowed_by_subject_or_by_key() {
         let trust = Trust::new(&anchors).with_allowed(allowed);
         let verdict = trust.verify(&[leaf], Purpose::Client, CLOCK);
         assert_eq!(verdict.is_ok(), trust.allows(&PeerIdentity::from_leaf(leaf).unwrap()));
-        // Servers are none of its business.
+        // It does not apply to servers.
         assert_eq!(trust.verify(&[leaf], ANY_SERVER, CLOCK), Ok(()));
         verdict
     };
@@ -811,7 +811,7 @@ fn clients_are_allowed_by_subject_or_by_key() {
     ] {
         assert_eq!(judge(allowed, &alice), refused("CN=alice"), "{allowed:?}");
     }
-    // No name can pass for two, and no long one for another.
+    // A name cannot be mistaken for two, nor a long name for another.
     assert_eq!(
         judge(&["O=x,CN=alice"], &subject("alice", &[(DnType::OrganizationName, "x")])),
         Ok(())
@@ -823,14 +823,14 @@ fn clients_are_allowed_by_subject_or_by_key() {
     let long = subject(&"x".repeat(200), &[]);
     let cut = PeerIdentity::from_leaf(&long).unwrap().subject;
     assert_eq!(judge(&[cut.as_str()], &long), refused(cut.as_str()));
-    // An alternative name is no subject, however it is written.
+    // An alternative name is not a subject, whatever its text.
     let imitation = leaf(&ca, |params| {
         params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names = Vec::from([rcgen::SanType::DnsName("CN=alice".try_into().unwrap())]);
     });
     assert_eq!(PeerIdentity::from_leaf(&imitation).unwrap().subject.as_str(), "");
     assert!(judge(&["CN=alice"], &imitation).is_err());
-    // Nor is it a key, in whichever letters: that would be for anybody to claim whom the CA gives any name.
+    // Nor is it a key, in either case: any client with a free choice of names could claim it.
     for entry in [key.clone(), key.to_uppercase(), key.replacen("sha", "Sha", 1)] {
         let imitation = leaf(&ca, |params| {
             params.distinguished_name = DistinguishedName::new();
@@ -840,13 +840,13 @@ fn clients_are_allowed_by_subject_or_by_key() {
         assert_eq!(identity.subject.as_str(), entry);
         assert_eq!(judge(&[&entry], &imitation), refused(&entry), "{entry}");
     }
-    // Where servers are concerned as well, they are.
+    // With servers included, it applies to them.
     let both = Trust::new(&anchors).with_allowed(&["CN=alice"]).with_servers_allowed();
     for purpose in [Purpose::Client, ANY_SERVER] {
         assert_eq!(both.verify(&[&alice], purpose, CLOCK), Ok(()));
         assert_eq!(both.verify(&[&subject("bob", &[])], purpose, CLOCK), refused("CN=bob"));
     }
-    // The list does not make a bad certificate good.
+    // The list does not make an invalid certificate valid.
     let expired = leaf(&ca, |params| {
         params.distinguished_name = named("alice");
         params.not_after = date_time_ymd(2025, 6, 1);
@@ -863,7 +863,7 @@ fn verify_expired(anchors: &[&[u8]], leaf: &[u8]) -> Result<(), CertificateError
         .verify(&[leaf], Purpose::Client, CLOCK)
 }
 
-/// Of an address that stands where DNS names do the kind is named.
+/// An address in a dNSName is named with its form.
 #[test]
 fn an_address_as_a_dns_name_does_not_match() {
     let root = root(|_| {});
@@ -875,7 +875,7 @@ fn an_address_as_a_dns_name_does_not_match() {
     refused(&root, &[&leaf], server("10.0.2.2"), text);
 }
 
-/// What rustls-webpki does not know of dates is named, and elsewhere it counts.
+/// Dates that rustls-webpki does not support are named, and accepted elsewhere.
 #[test]
 fn dates_before_1970_are_accepted_or_named() {
     let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(1955, 1, 1);

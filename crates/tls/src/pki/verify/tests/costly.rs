@@ -1,4 +1,4 @@
-//! Chains that are made to cost much: the work of each verdict has its bound.
+//! Expensive chains: the cost of each verification is bounded.
 
 use super::paths::{by, wrong};
 use super::*;
@@ -32,14 +32,14 @@ impl Knot {
         KeyPair::try_from(&self.keys[number][..]).unwrap()
     }
 
-    /// The certificate of one, signed by another.
+    /// The certificate of one CA, signed by another.
     fn certificate(&self, number: usize, issuer: usize) -> Vec<u8> {
         let issuer = Issuer::new(self.params(issuer), self.key(issuer));
         let params = self.params(number);
         params.signed_by(&self.key(number), &issuer).unwrap().der().to_vec()
     }
 
-    /// A leaf below the first, and all that `edges` name: who has signed whom.
+    /// A leaf below the first, and the certificates of `edges`, each an issuer and a subject.
     fn chain(&self, edges: &[(usize, usize)]) -> Vec<Vec<u8>> {
         let first = CertifiedIssuer::self_signed(self.params(0), self.key(0)).unwrap();
         let mut chain = Vec::from([leaf(&first, |_| {})]);
@@ -79,7 +79,7 @@ fn loops_end() {
     assert_eq!((verdict, work.signatures()), (Ok(()), 2));
 }
 
-/// Every one of four has signed every other one, as far as ten certificates go.
+/// Each of four CAs has signed each other one, up to ten certificates.
 #[test]
 fn graphs_of_all_edges_end() {
     let root = root(|_| {});
@@ -91,7 +91,7 @@ fn graphs_of_all_edges_end() {
     assert_eq!(by(&root, &refs(&chain)).0, wrong(TOO_COMPLEX));
 }
 
-/// Names as long as they can be, that differ in the last byte.
+/// Names of maximum length that differ in the last byte.
 #[test]
 fn long_names_cost_no_signatures() {
     let long = |last: char| {
@@ -104,7 +104,7 @@ fn long_names_cost_no_signatures() {
     };
     let root = root(|params| params.distinguished_name = long('0'));
     let knot = Knot::new((1..10).map(|number| long((b'0' + number) as char)).collect());
-    // The leaf's issuer is among them, and has been issued by none of the others.
+    // The leaf's issuer is among them, and none of the others issued it.
     let edges: Vec<_> = (0..9).map(|number| (number, number)).collect();
     let chain = knot.chain(&edges);
     let sent: usize = chain.iter().map(Vec::len).sum();
@@ -178,18 +178,18 @@ fn hosts(count: usize) -> Vec<String> {
 fn name_constraints_do_not_multiply_with_names() {
     let root = root(|_| {});
     let dns = |number| GeneralSubtree::DnsName(std::format!("{number}.example"));
-    // Each name is compared with each subtree, 250,000 times at most.
+    // Each name is compared with each subtree, at most 250,000 times.
     let chain = constrained(&root, Vec::from([permitted(400, dns)]), hosts(400));
     assert_eq!(by(&root, &refs(&chain)).0, Ok(()));
     let too_many = "name constraints need more than 250000 comparisons";
     let chain = constrained(&root, Vec::from([permitted(600, dns)]), hosts(600));
     assert_eq!(by(&root, &refs(&chain)).0, wrong(too_many));
-    // Five levels of them count together.
+    // Five levels of them are added up.
     for (count, verdict) in [(200, Ok(())), (250, wrong(too_many))] {
         let levels = (0..5).map(|_| permitted(count, dns)).collect();
         assert_eq!(by(&root, &refs(&constrained(&root, levels, hosts(count)))).0, verdict);
     }
-    // Those of a form that is not compared are read once, and so are the names.
+    // Subtrees of an unsupported form are read once, and so are the names.
     let mail = |number| GeneralSubtree::Rfc822Name(std::format!("{number}.example"));
     let chain = constrained(&root, Vec::from([permitted(400, mail)]), hosts(400));
     let anchors: [&[u8]; 1] = [root.der()];
@@ -198,7 +198,7 @@ fn name_constraints_do_not_multiply_with_names() {
     assert_eq!((verdict.map(drop), work.names()), (Ok(()), 800));
 }
 
-/// A list of ten thousand certificates: hashed once for each verdict that it takes part in.
+/// A list of ten thousand certificates is hashed once for each verification that uses it.
 #[test]
 fn long_revocation_lists_are_hashed_once() {
     let root = root(|_| {});
@@ -223,7 +223,7 @@ fn long_revocation_lists_are_hashed_once() {
     assert_eq!(verdict(&[2, 0, 0, 0]), Ok(()));
     let revoked = verdict(serials[9_999]);
     assert!(matches!(revoked, Err(CertificateError::Revoked { .. })), "{revoked:?}");
-    // It says nothing of what others have issued, and is not hashed for that.
+    // It does not apply to other issuers, and is not hashed for them.
     let one = intermediate("One", &root, |_| {});
     let below = super::leaf(&one, |_| {});
     let work = Work::default();

@@ -1,4 +1,4 @@
-//! Certificates as people make them with OpenSSL's command line: the guide's commands, and `openssl ca -gencrl`.
+//! Certificates made with OpenSSL's command line: the guide's commands, and `openssl ca -gencrl`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -71,7 +71,7 @@ fn guide(algorithm: &str) -> Dir {
     dir
 }
 
-/// The guide's last command, with `options` at its end.
+/// The guide's last command, with `options` appended.
 fn issue(dir: &Dir, options: &str) -> Vec<u8> {
     dir.openssl(&std::format!(
         "x509 -req -days 365 -in server.csr -CA RootCA.pem -CAkey RootCA.key -CAcreateserial -out server.pem {options}"
@@ -85,7 +85,7 @@ fn root_der(dir: &Dir) -> Vec<u8> {
     dir.read("RootCA.der")
 }
 
-/// Lets the guide's certificate through, revokes it, and has it refused.
+/// Accepts the guide's certificate, revokes it, and requires its refusal.
 fn follow_the_guide(algorithm: &str) {
     let dir = guide(algorithm);
     let root = root_der(&dir);
@@ -127,7 +127,7 @@ fn follow_the_guide(algorithm: &str) {
         assert_eq!(both(trust, &good, server(name)), (Ok(()), Ok(())));
     }
 
-    // `openssl ca` makes lists of version 1 unless it is told otherwise.
+    // `openssl ca` makes lists of version 1 by default.
     dir.write("ca.cnf", CA);
     dir.write("index.txt", "");
     dir.write(
@@ -231,7 +231,7 @@ fn version_1_roots_are_accepted() {
     assert_eq!(trust, Ok(()));
 }
 
-/// A CA may hash with another function than the one of its curve's size: certificates and lists.
+/// A CA may use a hash function other than the one of its curve's size, for certificates and lists.
 #[test]
 fn ecdsa_signatures_with_any_hash_pass() {
     for curve in ["P-256", "P-384"] {
@@ -260,7 +260,7 @@ fn ecdsa_signatures_with_any_hash_pass() {
     }
 }
 
-/// A leaf whose RSA key is too short, or of a kind that is not supported, is refused for that.
+/// A leaf with a short RSA key or an unsupported key type is refused for that.
 #[test]
 fn unsupported_leaf_keys_are_named() {
     let dir = guide("EC -pkeyopt ec_paramgen_curve:P-256");

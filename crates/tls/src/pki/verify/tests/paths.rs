@@ -1,13 +1,13 @@
-//! Paths: what a peer can make the search do, and what it finds.
+//! Path building: bounds against hostile peers, and results.
 
 use super::*;
 use crate::pki::limits::{MAX_INTERMEDIATES, MAX_SAME_NAME, MAX_SIGNATURES};
 use crate::pki::work::Work;
 
-/// The most candidates that are looked at for one verdict: each signature leads to one certificate at most.
+/// The most candidates considered in one verification: each signature leads to at most one certificate.
 const MAX_STEPS: u32 = (MAX_SIGNATURES + 1) * (MAX_CHAIN + MAX_ANCHORS + MAX_ROOTS) as u32;
 
-/// A verdict in both modes, and the work of the one that took more.
+/// The result in both modes, and the larger cost.
 fn counted(trust: Trust<'_>, chain: &[&[u8]]) -> (Result<(), String>, Work) {
     let verdicts = [Mode::Strict, Mode::Pinned].map(|mode| {
         let work = Work::default();
@@ -33,7 +33,7 @@ pub(super) fn wrong(text: &str) -> Result<(), String> {
     Err(text.to_string())
 }
 
-/// `count` CAs of the same name and with their own keys, each of which names the same issuer.
+/// `count` CAs with the same name and separate keys, all with the same issuer name.
 fn namesakes(count: usize, issuer: &Ca) -> Vec<Ca> {
     (0..count).map(|_| intermediate("Same", issuer, |_| {})).collect()
 }
@@ -48,7 +48,7 @@ fn a_path_costs_a_signature_for_each_certificate() {
     }
     for (length, ca) in cas.iter().enumerate() {
         let leaf = leaf(ca, |_| {});
-        // The order is the peer's, and so is what else it sends.
+        // The peer chooses the order, and may send other certificates.
         let mut chain = Vec::from([&leaf[..]]);
         chain.extend(cas[1..=length].iter().map(|ca| ca.der().as_ref()));
         for _ in 0..2 {
@@ -70,14 +70,14 @@ fn a_path_costs_a_signature_for_each_certificate() {
 #[test]
 fn same_name_certificates_do_not_multiply() {
     let root = root(|_| {});
-    // Each could have issued each other one: none of them has.
+    // Each could have issued any other, but none did.
     let pretenders: Vec<Ca> = (1..MAX_CHAIN).map(|_| super::root(|_| {})).collect();
     let leaf = super::leaf(&pretenders[0], |_| {});
     let mut chain = Vec::from([&leaf[..]]);
     chain.extend(pretenders.iter().map(|ca| ca.der().as_ref()));
     let complex = wrong("certificate takes more than 8 signature checks to verify");
     assert!(by(&root, &chain).0.is_err());
-    // A tower of one name, where each has signed the one below, and all have one key identifier.
+    // A chain of CAs with the same name and key identifier, each signed by the next.
     let mut tower = Vec::from([super::root(|_| {})]);
     for number in 1..MAX_CHAIN {
         tower.push(intermediate("Root", &tower[number - 1], |_| {}));
@@ -116,7 +116,7 @@ fn same_name_certificates_do_not_multiply() {
     assert_eq!((verdict, work.signatures()), (Ok(()), 2));
 }
 
-/// Nine towers that meet in every storey: the number of paths is a power of their height.
+/// Nine levels of CAs that all sign each other: the number of paths is exponential in the levels.
 #[test]
 fn levels_of_two_cas_do_not_multiply() {
     let root = root(|params| params.distinguished_name = named("Elsewhere"));
@@ -163,7 +163,7 @@ fn lists_and_responses_are_counted() {
     let size = |der: &[u8]| Certificate::from_der(der).unwrap().tbs.len();
     let lists: usize = crls.iter().map(|crl| crl::Crl::from_der(crl).unwrap().tbs.len()).sum();
     assert_eq!(work.hashed(), size(&leaf) + size(one.der()) + lists);
-    // As many lists of one CA as can be configured.
+    // The maximum number of lists of one CA.
     let many = [crls[0]; MAX_CRLS];
     assert_eq!(
         counted(Trust::new(&anchors).with_crls(&many), &chain).0,
@@ -186,7 +186,7 @@ fn lists_with_known_signatures_cost_no_checks() {
         let (verdict, work) = counted(trust.with_signed_crls(trust.signed_crls()), &chain);
         (verdict, work.signatures())
     };
-    // As many lists of one CA as can be configured, and one of them revokes.
+    // The maximum number of lists of one CA, one of which revokes.
     let mut many = [&empty[..]; MAX_CRLS];
     assert_eq!(verdict(&many, &anchors), (Ok(()), 2));
     let one_serial = Certificate::from_der(one.der()).unwrap().serial;
@@ -198,13 +198,13 @@ fn lists_with_known_signatures_cost_no_checks() {
             .unwrap_err()
             .starts_with("certificate revoked: ")
     );
-    // That of a CA which is not configured is verified with the path, and no other passes for it.
+    // The list of a CA that is not configured is verified with the path, and cannot be replaced by another.
     assert_eq!(verdict(&[&empty, &below], &anchors), (Ok(()), 3));
     assert_eq!(
         verdict(&[&empty, &forged], &anchors).0,
         wrong("revocation list's signature is not its issuer's")
     );
-    // It is known of these lists and CAs only.
+    // The result applies only to these lists and CAs.
     let trust = Trust::new(&anchors).with_crls(&many[..1]);
     let known = trust.with_signed_crls(trust.signed_crls());
     assert_eq!(counted(known, &chain).1.signatures(), 2);
@@ -240,7 +240,7 @@ fn another_path_is_tried_if_the_first_is_refused() {
     );
 }
 
-/// A CA that has changed its key issues a certificate for the new one with the old one (RFC 5280 §6.1.4 l).
+/// A CA with a new key issues a certificate for it with the old one (RFC 5280 §6.1.4 l).
 #[test]
 fn self_issued_certificates_are_not_counted() {
     let root = root(|_| {});
@@ -261,7 +261,7 @@ fn self_issued_certificates_are_not_counted() {
     let root_key = intermediate("Root", &root, |_| {});
     let below = super::leaf(&root_key, |_| {});
     assert_eq!(by(&root, &[&below, root_key.der()]).0, Ok(()));
-    // What it says still holds.
+    // Its constraints still apply.
     let expired = narrow(&one, "One", |params| params.not_after = date_time_ymd(2025, 2, 1));
     let code = narrow(&one, "One", |params| {
         params.extended_key_usages = Vec::from([ExtendedKeyUsagePurpose::CodeSigning])
@@ -278,7 +278,7 @@ fn self_issued_certificates_are_not_counted() {
         let leaf = super::leaf(&ca, |_| {});
         assert_eq!(by(&root, &[&leaf, ca.der(), one.der()]).0, wrong(text));
     }
-    // An intermediate that counts is still one too many, and no other signature will do.
+    // A counted intermediate is still one too many, and a wrong signature is refused.
     let two = narrow(&new, "Two", |_| {});
     let leaf = super::leaf(&two, |_| {});
     assert_eq!(
@@ -295,7 +295,7 @@ fn self_issued_certificates_are_not_counted() {
         by(&root, &[&leaf, forged.der(), one.der()]).0,
         wrong("certificate's signature is not its issuer's")
     );
-    // Two of one name are the most.
+    // At most two may have the same name.
     let mut cas = Vec::from([intermediate("One", &root, |_| {})]);
     for number in 0..MAX_SAME_NAME {
         cas.push(intermediate("One", &cas[number], |_| {}));
@@ -353,7 +353,7 @@ fn configured_cas_are_limited_by_their_extensions() {
     );
 }
 
-/// A certificate that is no CA counts as itself where it is configured.
+/// A configured certificate that is not a CA is trusted as the peer's own.
 #[test]
 fn a_configured_leaf_is_pinned() {
     let ca = root(|_| {});
@@ -374,7 +374,7 @@ fn a_configured_leaf_is_pinned() {
         verdict(Mode::Strict, &by_ca),
         Err(CertificateError::UnknownIssuer { .. })
     ));
-    // Only this very one: not another of the same key and name.
+    // Only this very certificate: not another with the same key and name.
     let mut params = params.clone();
     params.serial_number = Some(SerialNumber::from(Vec::from([7])));
     let twin = params.self_signed(&key).unwrap().der().to_vec();
@@ -386,7 +386,7 @@ fn a_configured_leaf_is_pinned() {
             "{verdict:?}"
         );
     }
-    // And it has to be as good as any other.
+    // And it must be valid like any other.
     let anchors: [&[u8]; 1] = [&by_ca];
     let pinned = Trust::new(&anchors).with_mode(Mode::Pinned);
     assert!(matches!(
@@ -432,7 +432,7 @@ fn unsupported_constraints_are_named() {
     assert_eq!(by(&ca, &[&leaf]).0, text("rfc822Name"));
 }
 
-/// What is advised helps.
+/// Following the advice helps.
 #[test]
 fn advice_is_given_where_it_helps() {
     let (ca, stranger) = (

@@ -28,7 +28,7 @@ pub(super) fn list(
 }
 
 const THIS_UPDATE: &[u8] = b"\x17\x0d250601000000Z";
-/// For a list that does not name the time of the next one.
+/// For a list without nextUpdate.
 const RECENT: &[u8] = b"\x17\x0d251210000000Z";
 const V2: &[u8] = &[2, 1, 1];
 const NEXT_UPDATE: &[u8] = b"\x17\x0d260601000000Z";
@@ -37,7 +37,7 @@ fn entry(serial: &[u8], extensions: &[u8]) -> Vec<u8> {
     element(0x30, &[&element(2, &[serial]), THIS_UPDATE, extensions])
 }
 
-/// A list from the fields behind the issuer; version 1 unless `version` is given.
+/// A list from the fields after the issuer; version 1 unless `version` is given.
 fn assemble(ca: &Ca, version: &[u8], fields: &[&[u8]]) -> Vec<u8> {
     let issuer = Certificate::from_der(ca.der()).unwrap().subject.der;
     let fields = fields.concat();
@@ -91,12 +91,12 @@ fn lists_of_both_versions_revoke() {
     // One of several.
     let (empty, full) = (old(&[]), list(&root, &[SERIAL], |_| {}));
     assert_eq!(with(&root, &[&empty, &full], &[&leaf]), wrong(REVOKED));
-    // A list of another CA says nothing here, though the number is on it.
+    // A list of another CA does not apply, although it contains the number.
     let stranger = super::root(|params| params.distinguished_name = named("Stranger"));
     let theirs = list(&stranger, &[SERIAL], |_| {});
     assert_eq!(with(&root, &[&theirs], &[&leaf]), Ok(()));
     assert_eq!(with(&root, &[&theirs, &full], &[&leaf]), wrong(REVOKED));
-    // A serial number with its highest bit set is written without the zero in front.
+    // A serial number with its highest bit set is shown without the leading zero.
     let leaf = super::leaf(&root, |params| {
         params.serial_number = Some(Vec::from([0xab, 0xcd]).into())
     });
@@ -147,7 +147,7 @@ fn unusable_lists_are_named() {
     for crl in [new, old] {
         assert_eq!(with(&root, &[&crl], &[&leaf]), wrong(text));
     }
-    // Signed by somebody else of the same name
+    // Signed by another CA with the same name
     let namesake = super::root(|_| {});
     for crl in [list(&namesake, &[], |_| {}), assemble(&namesake, &[], &[RECENT])] {
         assert_eq!(
@@ -216,7 +216,7 @@ fn issuers_without_crl_sign_may_not_sign_lists() {
         params.key_usages = Vec::from([KeyUsagePurpose::KeyCertSign])
     });
     let leaf = leaf(&one, |_| {});
-    // rcgen would not sign either: make it forget the usage.
+    // rcgen would not sign either: clear its key usage.
     let key = KeyPair::try_from(one.key().serialize_der()).unwrap();
     let mut params = ca_params("One");
     params.key_usages.clear();
@@ -228,7 +228,7 @@ fn issuers_without_crl_sign_may_not_sign_lists() {
             wrong("issuer may not sign revocation lists (keyUsage lacks cRLSign)")
         );
     }
-    // Nor do configured CAs.
+    // The same applies to configured CAs.
     let root = super::root(|params| params.key_usages = Vec::from([KeyUsagePurpose::KeyCertSign]));
     let leaf = super::leaf(&root, |_| {});
     let mut params = ca_params("Root");
@@ -284,7 +284,7 @@ fn listed_certificates_are_revoked_whatever_the_distribution_point() {
     }
 }
 
-/// Two CAs of one name, as when a CA changes its key: what one of them has listed is revoked, whichever has issued it.
+/// Two CAs with the same name, as after a change of keys: the list of either revokes the certificates of both.
 #[test]
 fn a_list_by_the_ca_s_other_key_counts() {
     let (old, new) = (root(|_| {}), root(|_| {}));

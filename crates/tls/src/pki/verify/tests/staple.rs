@@ -10,7 +10,7 @@ use crate::pki::staple::{CLOCK_SKEW, MAX_AGE, requires_staple};
 const SHA1: &[u8] = b"\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00";
 const SHA256: &[u8] = b"\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00";
 const BASIC: &[u8] = b"\x06\x09\x2b\x06\x01\x05\x05\x07\x30\x01\x01";
-/// An extension that nobody knows.
+/// An unknown extension.
 const CRITICAL: &[u8] = b"\x30\x0b\x06\x03\x2a\x03\x04\x01\x01\xff\x04\x01\x00";
 const HARMLESS: &[u8] = b"\x30\x08\x06\x03\x2a\x03\x04\x04\x01\x00";
 /// The day before [`NOW`], and the day after.
@@ -20,7 +20,7 @@ const GOOD: &[u8] = &[0x80, 0];
 const UNKNOWN: &[u8] = &[0x82, 0];
 const SERIAL: &[u8] = &[0x10, 1];
 
-/// What is said of a certificate: an answer that is good, to be changed.
+/// The status of a certificate: a good answer, to be modified.
 struct Made {
     algorithm: &'static [u8],
     issuer: Vec<u8>,
@@ -95,7 +95,7 @@ fn successful(basic: &[u8]) -> Vec<u8> {
     element(0x30, &[&[0x0a, 1, 0], &element(0xa0, &[&bytes])])
 }
 
-/// A CA and a leaf by it, and what there is to be said of that.
+/// A CA, a leaf issued by it, and responses about the leaf.
 struct World {
     root: Ca,
     leaf: Vec<u8>,
@@ -130,7 +130,7 @@ impl World {
     }
 }
 
-/// What both modes say, which is the same, at once and later.
+/// The result in both modes, which must agree, immediately and by a later check.
 fn check_staple(root: &Ca, chain: &[&[u8]], staple: Option<&[u8]>, clock: Clock) -> Result<(), String> {
     check_staple_with(Trust::new(&[root.der()]), chain, staple, clock)
 }
@@ -192,7 +192,7 @@ fn valid_responses_pass() {
     assert_eq!(world.check_staple(&world.response(old)), Ok(()));
 }
 
-/// The one who counts is the one who has signed the leaf, wherever that one's certificate is.
+/// The issuer is the one that signed the leaf, wherever its certificate is.
 #[test]
 fn the_issuer_is_that_of_the_path() {
     let root = root(|_| {});
@@ -245,7 +245,7 @@ fn revoked_certificates_are_refused_with_date_and_reason() {
             format!("certificate revoked 2025-12-31{words} according to the stapled OCSP response: serial number 1001")
         );
     }
-    // One good word does not help against a bad one.
+    // A good status does not override a bad one.
     let (good, bad) = (
         world.answer(|_| {}),
         world.answer(|made| made.status = element(0xa1, &[YESTERDAY])),
@@ -271,7 +271,7 @@ fn responses_for_other_certificates_are_refused() {
     world.says(&world.response(|made| made.issuer[3] ^= 1), words);
     world.says(&world.response(|made| made.key[3] ^= 1), words);
     world.says(&world.response(|made| made.key.truncate(20)), words);
-    // SHA-384, which is not known here; SHA-1 for hashes that are none.
+    // SHA-384, which is not supported; SHA-1 for hashes of another length.
     let other = b"\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02";
     world.says(&world.response(|made| made.algorithm = other), words);
     world.says(&world.response(|made| made.algorithm = SHA1), words);
@@ -302,10 +302,10 @@ fn responses_must_be_current() {
             "{refused} expired 2026-01-02 00:00:00 UTC (it is 2026-01-02 00:00:01 UTC now)"
         ))
     );
-    // An old one may not tell of a revocation either: it may have been lifted.
+    // An old response cannot report a revocation either, since it may have been lifted.
     let revoked = world.response(|made| made.status = element(0xa1, &[YESTERDAY]));
     assert!(at(&revoked, until + 1).unwrap_err().contains("expired"));
-    // Without an end it is good for so long.
+    // Without nextUpdate it is valid for this long.
     let open = world.response(|made| made.next_update.clear());
     assert_eq!(at(&open, from + MAX_AGE * DAY), Ok(()));
     assert_eq!(
@@ -329,14 +329,14 @@ fn other_signers_are_refused() {
         &respond(&as_stranger, stranger.key(), &[stranger.der()]),
         "the responder's certificate was not signed by the server certificate's issuer",
     );
-    // It says that it is the issuer.
+    // It claims to be the issuer.
     let double = super::root(|_| {});
     let as_root = data(&by_name(world.root.der()), &[&answer], &[]);
     let words = "its signature is not the responder's";
     for certificates in [&[][..], &[&double.der()[..]]] {
         world.says(&respond(&as_root, double.key(), certificates), words);
     }
-    // Signed by an algorithm that is none, and by ECDSA with SHA-1.
+    // Signed with an unknown algorithm, and with ECDSA and SHA-1.
     for algorithm in [
         &b"\x30\x05\x06\x03\x2a\x03\x04"[..],
         b"\x30\x09\x06\x07\x2a\x86\x48\xce\x3d\x04\x01",
@@ -363,7 +363,7 @@ fn authorised_responders_may_sign() {
     let by = |certificate: &[u8]| respond(&data(&by_name(certificate), &[&answer], &[]), &key, &[certificate]);
     let good = certify(&world.root, &|_| {});
     assert_eq!(world.check_staple(&by(&good)), Ok(()));
-    // By the hash of its key, and behind others.
+    // By the hash of its key, and after others.
     let bits = Certificate::from_der(&good).unwrap().public_key.bits;
     let by_key = data(
         &element(0xa2, &[&element(4, &[&crate::pki::staple::sha1(bits)])]),
@@ -374,7 +374,7 @@ fn authorised_responders_may_sign() {
         world.check_staple(&respond(&by_key, &key, &[world.root.der(), &[0x30, 0], &good])),
         Ok(())
     );
-    // So many are looked at.
+    // This many are read.
     let mut many: Vec<&[u8]> = std::vec![world.root.der(); MAX_RESPONDER_CERTIFICATES];
     many.push(&good);
     world.says(
@@ -421,7 +421,7 @@ fn authorised_responders_may_sign() {
         "the responder's certificate is not valid before 2026-01-02 (it is 2026-01-01 now)",
     );
 
-    // By whom else it may have been certified: a CA under the issuer, a CA of its name, the responder itself.
+    // Other issuers of its certificate: a CA under the issuer, a CA of its name, the responder itself.
     let strange = "the responder's certificate was not signed by the server certificate's issuer";
     let below = intermediate("Below", &world.root, |_| {});
     world.says(&by(&certify(&below, &|_| {})), strange);
@@ -479,7 +479,7 @@ fn unusable_responses_are_refused() {
     };
     world.says(&wrapped(&[6, 3, 42, 3, 4], &[]), "its type is not supported");
     malformed(&wrapped(BASIC, &[]), "BasicOCSPResponse");
-    // All of this is signed by the right one.
+    // All of this is signed by the right key.
     let sign = |data: &[u8]| respond(data, world.root.key(), &[]);
     let (id, answer) = (by_name(world.root.der()), world.answer(|_| {}));
     let answers = element(0x30, &[&answer]);
@@ -511,7 +511,7 @@ fn unusable_responses_are_refused() {
         |made| made.extensions = Vec::from([5, 0]),
     ] {
         malformed(&answered(&world.answer(change)), "SingleResponse");
-        // Behind a good one, too.
+        // Also after a good one.
         let staple = sign(&data(&id, &[&answer, &world.answer(change)], &[]));
         malformed(&staple, "SingleResponse");
     }
@@ -522,7 +522,7 @@ fn unusable_responses_are_refused() {
     world.says(&answered(&of_one), words);
 }
 
-/// Changed or cut anywhere, no response passes that says what its signer did not say.
+/// No changed or truncated response passes with a status that its signer did not state.
 #[test]
 fn no_changed_byte_passes() {
     let world = World::new();
@@ -595,7 +595,7 @@ fn some_certificates_require_a_response() {
         (b"\x30\x03\x02\x01\x11", false),
         (b"\x30\x04\x02\x02\x05\x05", false),
         (b"\x30\x00", false),
-        // Who knows what it means.
+        // A malformed extension may be the requirement.
         (b"\x05\x00", true),
         (b"\x30\x00\x00", true),
         (b"\x30\x03\x04\x01\x05", true),
@@ -613,7 +613,7 @@ fn some_certificates_require_a_response() {
     assert!(!requires_staple(&plain) && !requires_staple(b"garbage"));
     assert_eq!(check_staple(&root, &[&plain], None, CLOCK), Ok(()));
 
-    // Critical, which RFC 7633 §4.1 advises against: webpki cannot be told that it is understood here.
+    // Critical, which RFC 7633 §4.1 advises against: webpki cannot be configured to accept it.
     let leaf = featured(&root, b"\x30\x03\x02\x01\x05", true);
     assert_eq!(
         strict(&root, &[&leaf], ANY_SERVER),
@@ -638,7 +638,7 @@ tlsfeature = status_request
 extendedKeyUsage = OCSPSigning
 ";
 
-/// Answers of `openssl ocsp`, with keys that `genpkey` makes of `algorithm`.
+/// Responses of `openssl ocsp`, with keys that `genpkey` makes of `algorithm`.
 fn openssl_answers(algorithm: &str) {
     let dir = Dir::new();
     dir.write("extensions", EXTENSIONS);
@@ -694,7 +694,7 @@ fn openssl_answers(algorithm: &str) {
             "stapled OCSP response refused: the responder does not know the certificate"
         );
     }
-    // A certificate that may not, and a hash function that may not be under a signature.
+    // A certificate that may not sign responses, and a hash function that is not allowed.
     let said = ask(&valid, "-rsigner leaf.pem -rkey leaf.key -ndays 3").unwrap_err();
     assert!(said.ends_with("is not for OCSP signing"), "{said}");
     if !algorithm.contains("ED25519") {

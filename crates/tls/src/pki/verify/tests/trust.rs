@@ -1,4 +1,4 @@
-//! Who a peer is by its key, and bundles of roots.
+//! Identities by key, and bundles of roots.
 
 use super::*;
 use crate::pki::signed::KeyFault;
@@ -15,7 +15,7 @@ fn identity_is_the_key_and_not_the_certificate() {
     let first = issued("alice", &key, 1);
     let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
     assert_eq!(first.key().0, HashAlgorithm::Sha256.hash(&spki).as_ref());
-    // Renewed, even under another name, it is the same; under the same name with another key it is not.
+    // A renewed certificate, even with another name, has the same identity; another key with the same name does not.
     for renewed in [issued("alice", &key, 2), issued("bob", &key, 3)] {
         assert_eq!(renewed.key(), first.key());
     }
@@ -24,7 +24,7 @@ fn identity_is_the_key_and_not_the_certificate() {
     assert_ne!(namesake.key(), first.key());
 }
 
-/// So many CAs, each with its own key and name.
+/// This many CAs, each with its own key and name.
 fn bundle(count: usize) -> Vec<Ca> {
     (0..count)
         .map(|number| root(|params| params.distinguished_name = named(&std::format!("Root {number}"))))
@@ -49,7 +49,7 @@ fn a_large_root_bundle_verifies_chains_with_intermediates() {
             trust.verify(&chain, server("elsewhere"), CLOCK),
             Err(CertificateError::NotValidForName { .. })
         ));
-        // Without the one of them that counts, or without any, it is unknown.
+        // Without the right one, or without any, the issuer is unknown.
         let others: Vec<&[u8]> = roots.iter().copied().filter(|root| *root != roots[number]).collect();
         for trust in [Trust::new(&anchors).with_roots(&others), Trust::new(&anchors)] {
             assert_eq!(
@@ -60,11 +60,11 @@ fn a_large_root_bundle_verifies_chains_with_intermediates() {
                 std::format!("issuer unknown: CN=Root {number}")
             );
         }
-        // Nor does the intermediate's name help, without itself.
+        // The intermediate's name is not enough without its certificate.
         let error = trust.verify(&chain[..1], server("localhost"), CLOCK).unwrap_err();
         assert_eq!(error.to_string(), "issuer unknown: CN=Intermediate");
     }
-    // The CA of one's own counts as ever, and alone: a bundle is for servers.
+    // For clients only the configured CA counts: a bundle is for servers.
     let good = leaf(&own, |_| {});
     assert_eq!(trust.find_root(&[&good], Purpose::Client, CLOCK), Ok(anchors[0]));
     assert_eq!(Trust::new(&[]).with_roots(&roots).check(), Ok(()));
@@ -75,7 +75,7 @@ fn a_large_root_bundle_verifies_chains_with_intermediates() {
 fn roots_are_never_pinned_to_and_malformed_ones_are_skipped() {
     let ca = root(|_| {});
     let der = &ca.der()[..];
-    // As the guide makes it: the name in CN alone.
+    // As in the guide: the name only in CN.
     let nameless = leaf(&ca, |params| {
         params.subject_alt_names.clear();
         params.distinguished_name = named("localhost");
@@ -103,7 +103,7 @@ fn unusable_roots_are_identified() {
     assert_eq!(root_fault(&end[1..], NOW), Some(RootFault::Malformed));
     assert_eq!(root_fault(&[], NOW), Some(RootFault::Malformed));
     let key = |fault| RootFault::Anchor(AnchorFault::Key(fault));
-    // SHA-1 in its own signature is nobody's concern, but its key is.
+    // SHA-1 in its own signature does not matter, but its key does.
     for (arguments, fault) in [
         #[cfg(feature = "rsa")]
         ("-newkey rsa:2048 -sha1", None),
