@@ -271,7 +271,7 @@ fn a_stopped_port_is_closed_and_its_connections_go_on() {
 }
 
 #[test]
-fn one_beyond_the_cap_is_refused_and_the_rest_go_on() {
+fn a_connection_above_the_limit_is_refused_and_the_others_continue() {
     served(2, Limits::default(), async |service, network| {
         service.start(Kind::Plain, 7, None).unwrap();
         let peers: Vec<_> = (0..2).map(|_| network.dial(7, 100).unwrap()).collect();

@@ -86,7 +86,7 @@ fn ghost(n: u32) -> (Ipv4Addr, u16) {
 }
 
 #[test]
-fn a_thousand_connections_that_end_in_ugly_ways_leave_the_pool_as_it_was() {
+fn a_thousand_abnormal_ends_leave_the_pool_unchanged() {
     let site = Site::new("");
     site.assert_rested();
     let hello = Hello::default().record();
@@ -251,7 +251,7 @@ fn behind_ten_thousand_stalled_peers_a_handshake_succeeds() {
 }
 
 #[test]
-fn stalled_peers_keep_nobody_out_of_the_shell() {
+fn stalled_peers_do_not_block_the_shell() {
     let site = Site::new(".connections = 4");
     for n in 0..200 {
         site.wire.acknowledge(&site.open(ghost(n), 23), b"");
@@ -262,7 +262,7 @@ fn stalled_peers_keep_nobody_out_of_the_shell() {
 }
 
 #[test]
-fn a_shell_whose_peer_has_vanished_is_taken_over() {
+fn a_shell_whose_peer_has_vanished_is_replaced() {
     let site = Site::new("");
     let syn_ack = site.open(ghost(0), 23);
     site.wire.acknowledge(&syn_ack, b"status\r\n");
@@ -329,7 +329,7 @@ fn syn_ack_of(bytes: usize) -> TcpSeqNumber {
 }
 
 #[test]
-fn a_handshake_deadline_ends_whoever_says_nothing() {
+fn silent_handshakes_end_at_the_deadline() {
     let site = Site::new("");
     let mut silent = TcpStream::connect(site.wire.forward(10007)).unwrap();
     // Too short for a record; the rest is never sent.

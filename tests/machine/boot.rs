@@ -9,7 +9,7 @@ fn assert_echoes_plainly(machine: &Machine) {
 }
 
 #[test]
-fn it_says_what_it_is_and_serves() {
+fn the_image_reports_its_version_and_serves() {
     let machine = Setup::new().ready();
     let said = machine.console().text();
     for part in [
@@ -29,7 +29,7 @@ fn it_says_what_it_is_and_serves() {
 
 /// The image of `cargo build` works too, whichever image the other tests use.
 #[test]
-fn the_image_that_cargo_builds_for_tests_serves() {
+fn the_test_build_of_the_image_serves() {
     let machine = Setup::new().image(env!("CARGO_BIN_EXE_postern")).ready();
     tls::assert_serves(machine.at(10007), &baked_ca());
 }
@@ -61,7 +61,7 @@ fn with_little_memory_there_are_fewer_connections() {
 }
 
 #[test]
-fn without_entropy_there_is_no_tls_and_it_says_why() {
+fn without_entropy_tls_is_refused_with_the_reason() {
     let machine = Setup::new().cpu("qemu64").ready();
     machine.wait_for("entropy: rdrand absent");
     machine.wait_for("no entropy: the CPU has neither RDSEED nor RDRAND, and there is no virtio entropy device");
@@ -89,14 +89,14 @@ fn an_entropy_device_is_enough_for_tls() {
 }
 
 #[test]
-fn a_clock_before_the_build_is_named_and_there_is_no_tls() {
+fn a_clock_before_the_build_disables_tls() {
     let machine = Setup::new().arguments(&["-rtc", "base=2001-02-03T04:05:06"]).ready();
     machine.wait_for("tls echo server on port 10007 not started: the real-time clock is wrong");
     assert_echoes_plainly(&machine);
 }
 
 #[test]
-fn a_baked_certificate_that_has_expired_since_is_named() {
+fn an_expired_built_in_certificate_is_reported() {
     let machine = Setup::new().arguments(&["-rtc", "base=2041-02-03T04:05:06"]).ready();
     machine.wait_for("certificate 1 expired 20");
     assert_echoes_plainly(&machine);
@@ -112,7 +112,7 @@ fn without_a_card_there_is_still_a_shell() {
 }
 
 #[test]
-fn a_small_machine_says_which_card_has_no_shell() {
+fn a_small_machine_reports_the_card_without_a_shell() {
     for mib in [6, 7, 8, 10] {
         let machine = Setup::new().memory(mib).second_card().ready();
         if mib == 6 {
@@ -153,7 +153,7 @@ fn two_cards_are_two_interfaces() {
 }
 
 #[test]
-fn a_link_that_goes_and_comes_is_noticed() {
+fn link_changes_are_detected() {
     let mut machine = Setup::new().ready();
     machine.monitor("set_link card0 off");
     machine.wait_for("vm0: link down");
@@ -215,7 +215,7 @@ fn reboot_starts_it_again() {
 }
 
 #[test]
-fn a_panic_has_its_message_its_place_and_its_exit_status() {
+fn a_panic_reports_message_location_and_exit_status() {
     let mut machine = Setup::new().word("fault=panic").boot();
     assert_eq!(machine.wait(), PANIC);
     let said = machine.console().text();
@@ -247,7 +247,7 @@ fn every_fault_is_caught_and_named() {
 }
 
 #[test]
-fn after_a_panic_the_machine_halts_so_that_the_message_can_be_read() {
+fn after_a_panic_the_machine_halts() {
     let mut machine = Setup::new().no_exit_device().word("fault=panic").boot();
     machine.wait_for("panic: deliberate panic");
     machine.wait_for("  at src/machine/fault.rs:");

@@ -24,7 +24,7 @@ fn answer(machine: &Machine, port: u16, request: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_request_to_a_text_port_is_neither_run_nor_sent_back() {
+fn an_http_request_to_a_text_port_is_neither_run_nor_echoed() {
     let machine = Setup::new().ready();
     let request = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 24\r\n\r\n\r\nserver stop\r\npoweroff\r\n";
     assert!(
@@ -39,7 +39,7 @@ fn a_request_to_a_text_port_is_neither_run_nor_sent_back() {
 }
 
 #[test]
-fn tls_ports_serve_no_client_that_wants_another_protocol() {
+fn tls_ports_refuse_other_application_protocols() {
     let session = Session::new("session");
     let text = format!(
         "{USER_NETWORK}{ECHO}.vmm.tls_dbgsh = 992,\n{}",

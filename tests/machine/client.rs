@@ -134,7 +134,7 @@ pub fn converse(machine: &Machine, shell: &mut Telnet, server: &mut Process) {
 }
 
 #[test]
-fn the_guide_s_walk_to_a_client() {
+fn the_guide_s_client_steps_work() {
     let ca = Ca::new("CA of a test");
     let credentials = ca.issue("the server", |_| {});
     let machine = ca.machine("");
@@ -174,7 +174,7 @@ fn the_guide_s_walk_to_a_client() {
 }
 
 #[test]
-fn servers_of_many_kinds_are_understood() {
+fn servers_with_many_configurations_are_accepted() {
     let ca = Ca::new("CA of a test");
     let credentials = ca.issue("the server", |_| {});
     let machine = ca.machine("");
@@ -235,7 +235,7 @@ fn gnutls_echoes() {
 }
 
 #[test]
-fn certificates_that_do_not_verify_are_refused_by_their_own_words() {
+fn unverifiable_certificates_are_refused_with_the_reason() {
     let (ca, other) = (Ca::new("CA of a test"), Ca::new("Another CA"));
     let machine = ca.machine("");
     let mut shell = echoctl_tls(&machine);
@@ -285,7 +285,7 @@ fn certificates_that_do_not_verify_are_refused_by_their_own_words() {
 }
 
 #[test]
-fn a_server_that_asks_who_we_are_is_told() {
+fn the_client_certificate_is_sent_on_request() {
     let ca = Ca::new("CA of a test");
     let credentials = ca.issue("the server", |_| {});
     let mine = ca.issue("the client", |_| {});
@@ -366,7 +366,7 @@ fn a_ticket_that_is_too_long_is_logged_once_a_connection() {
 }
 
 #[test]
-fn a_flood_from_the_server_is_counted_and_the_shell_goes_on() {
+fn a_flood_from_the_server_is_counted_and_the_shell_continues() {
     const FLOOD: usize = 8 << 20;
     let ca = Ca::new("CA of a test");
     let credentials = ca.issue("the server", |_| {});

@@ -128,7 +128,7 @@ impl World {
 }
 
 #[test]
-fn nobody_is_let_in_without_a_good_certificate_and_its_key() {
+fn clients_need_a_valid_certificate_and_its_key() {
     let world = World::new(".client_auth = \"required\", .verify = \"strict\", .keylog = 1");
     let good = world.issue("good.test", |_| {});
     let expired = world.issue("expired.test", |params| {
@@ -213,7 +213,7 @@ fn assert_secrets_are_logged(machine: &Machine, openssl: &str) {
 }
 
 #[test]
-fn where_a_certificate_is_optional_a_bad_one_is_worse_than_none() {
+fn optional_certificates_must_be_valid_if_sent() {
     let world = World::new(".client_auth = \"optional\"");
     world.machine.wait_for("tls: client authentication optional");
     let good = world.issue("good.test", |_| {});
@@ -231,7 +231,7 @@ fn where_a_certificate_is_optional_a_bad_one_is_worse_than_none() {
 }
 
 #[test]
-fn of_good_clients_only_those_on_the_list_are_let_in() {
+fn only_clients_on_the_allow_list_are_accepted() {
     let named = World::new(
         ".client_auth = \"required\", .verify = \"strict\", .allow = { \"CN=alice\", \"O=Example,CN=bob\" }",
     );

@@ -66,7 +66,7 @@ fn fill(machine: &Machine) {
 }
 
 #[test]
-fn nobody_reads_the_serial_port_and_everything_else_goes_on() {
+fn an_unread_serial_port_delays_nothing_else() {
     let mut machine = stalled();
     fill(&machine);
     tls::assert_serves(machine.at(10007), &baked_ca());
@@ -90,7 +90,7 @@ fn nobody_reads_the_serial_port_and_everything_else_goes_on() {
 }
 
 #[test]
-fn the_last_line_before_a_power_off_is_read() {
+fn the_last_line_before_a_power_off_is_written() {
     let mut machine = Setup::new().no_exit_device().ready();
     machine.shell().send(b"poweroff\r\n");
     assert_eq!(machine.wait(), 0);
@@ -100,7 +100,7 @@ fn the_last_line_before_a_power_off_is_read() {
 }
 
 #[test]
-fn the_last_line_before_a_restart_is_read() {
+fn the_last_line_before_a_restart_is_written() {
     let mut machine = Setup::new().no_exit_device().ready();
     machine.shell().send(b"reboot\r\n");
     assert_eq!(machine.wait(), 0);
@@ -111,7 +111,7 @@ fn the_last_line_before_a_restart_is_read() {
 
 /// Pending output is written before the panic's own lines, which are complete.
 #[test]
-fn the_last_line_before_a_panic_is_read() {
+fn the_last_line_before_a_panic_is_written() {
     let mut machine = stalled();
     fill(&machine);
     machine.monitor("stop");

@@ -97,7 +97,7 @@ fn telnet_inside_tls_is_telnet() {
 }
 
 #[test]
-fn whoever_has_no_good_certificate_is_refused_and_disturbs_nobody() {
+fn clients_without_a_valid_certificate_do_not_disturb_sessions() {
     let (session, other) = (Session::new("session"), Session::new("another session"));
     let machine = machine(&session);
     let mut shell = come(&machine, &session, "client", &[]);
@@ -150,7 +150,7 @@ fn the_newest_wins() {
 }
 
 #[test]
-fn without_certificates_it_does_not_start_and_says_why() {
+fn without_certificates_it_reports_why_it_does_not_start() {
     let session = Session::new("session");
     let shell = ".vmm.tls_dbgsh = 992,\n";
     let ca = strings(&std::fs::read_to_string(session.ca()).unwrap());

@@ -11,7 +11,7 @@ use super::common::{Scratch, baked_ca, poll, tls};
 use super::identities::Ca;
 
 #[test]
-fn another_one_changes_certificate_address_and_ports() {
+fn a_boot_module_changes_certificate_address_and_ports() {
     let (pki, scratch) = (Pki::new(), Scratch::new());
     let text = format!(
         ".vmm = {{ .telnet_dbgsh = 1 }},\n\
@@ -36,7 +36,7 @@ fn another_one_changes_certificate_address_and_ports() {
 }
 
 #[test]
-fn a_broken_one_is_refused_with_its_position_and_the_baked_one_serves() {
+fn a_faulty_module_is_refused_and_the_built_in_one_used() {
     let pki = Pki::new();
     let expired = Pki::with(|server| {
         server.not_before = date_time_ymd(2020, 1, 1);
@@ -113,7 +113,7 @@ fn an_address_by_dhcp() {
 }
 
 #[test]
-fn without_certificates_the_throw_away_ones_of_the_build_serve_with_a_warning() {
+fn without_certificates_the_throw_away_ones_are_used_with_a_warning() {
     let machine = Setup::new().defconfig(format!("{USER_NETWORK}{ECHO}")).ready();
     machine.wait_for("warning: tls: the boot module has no certificates: the throw-away ones of the build serve");
     machine.wait_for("tls: serving CN=localhost,O=Postern throw-away, ");
@@ -122,7 +122,7 @@ fn without_certificates_the_throw_away_ones_of_the_build_serve_with_a_warning() 
 }
 
 #[test]
-fn what_is_unwise_is_a_warning_and_a_list_that_has_expired_refuses_its_ca_alone() {
+fn risky_settings_warn_and_an_expired_list_refuses_only_its_ca() {
     let ca = Ca::new();
     let lists = lists::unusable(&ca.0);
     let (expired, _) = lists.iter().find(|(_, reason)| reason.starts_with("expired ")).unwrap();
@@ -149,7 +149,7 @@ fn what_is_unwise_is_a_warning_and_a_list_that_has_expired_refuses_its_ca_alone(
 }
 
 #[test]
-fn telnet_is_only_there_if_configured() {
+fn telnet_is_open_only_if_configured() {
     let text = format!(
         "{}{ECHO}",
         USER_NETWORK.replace(".telnet_dbgsh = 1", ".telnet_dbgsh = 0")

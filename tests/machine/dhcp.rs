@@ -17,7 +17,7 @@ const USELESS: usize = 3;
 const REJECTED: usize = 12;
 
 #[test]
-fn a_dhcp_server_does_not_set_the_rate_of_messages() {
+fn a_dhcp_server_cannot_raise_the_message_rate() {
     let wire = Wire::new();
     let asked = Asked::default();
     let list = asked.clone();

@@ -83,7 +83,7 @@ fn counter(name: &str, count: u64) -> String {
 }
 
 #[test]
-fn a_stranger_s_ca_does_not_verify() {
+fn another_ca_does_not_verify() {
     let machine = Setup::new().ready();
     let scratch = super::common::Scratch::new();
     let other = scratch.file("other.pem", super::common::pki::Pki::new().ca);
@@ -145,7 +145,7 @@ fn sixty_four_mib_come_back_over_plain_tcp() {
 }
 
 #[test]
-fn after_the_peer_s_end_the_rest_is_echoed_and_then_the_end() {
+fn after_the_peer_s_fin_the_rest_is_echoed_before_the_fin() {
     let machine = Setup::new().ready();
     let data = noise(3, 300_000);
     assert_same(&plain(machine.at(10008), data.clone()), &data);
@@ -203,7 +203,7 @@ fn sixty_four_connections_at_a_time_echo() {
 }
 
 #[test]
-fn one_that_stops_reading_stalls_nobody_else() {
+fn a_peer_that_stops_reading_stalls_no_other_peer() {
     let machine = Setup::new().ready();
     // It writes until its writes block: its echo fills every buffer on the path.
     let mut lazy = connect(machine.at(10008));
@@ -264,7 +264,7 @@ fn capped(connections: u16) -> Machine {
 }
 
 #[test]
-fn one_beyond_the_cap_is_refused_and_the_rest_go_on() {
+fn a_connection_above_the_limit_is_refused_and_the_others_continue() {
     let machine = capped(4);
     let mut served: Vec<TcpStream> = (0..4).map(|_| connect(machine.at(10008))).collect();
     for stream in &mut served {

@@ -31,7 +31,7 @@ fn an_interrupt_that_nothing_uses_is_acknowledged_and_counted() {
 }
 
 #[test]
-fn inputs_of_the_io_apic_that_firmware_has_left_on_are_masked() {
+fn io_apic_inputs_left_on_by_firmware_are_masked() {
     let scratch = Scratch::new();
     let socket = scratch.path("qtest");
     let qtest = format!("unix:{},server=on,wait=off", socket.display());

@@ -141,7 +141,7 @@ fn each_kind_of_bad_frame_is_dropped_and_counted() {
 }
 
 #[test]
-fn noise_on_the_cable_harms_nobody() {
+fn noise_on_the_cable_has_no_effect() {
     let wire = Wire::new();
     let _machine = Setup::new().wire(wire.address()).defconfig(plain_echo()).ready();
     wire.connected();

@@ -359,7 +359,7 @@ fn datagrams(capture: &[u8], address: [u8; 4], port: u16) -> impl Iterator<Item 
 }
 
 #[test]
-fn its_certificates_are_good_when_pinned_and_explained_when_not() {
+fn the_guide_s_certificates_are_accepted_only_when_pinned() {
     let walk = Walk::new();
     let (mut server, port) = s_server(walk.0.path("server.pem"), walk.0.path("server.key"), &["-tls1_2"]);
     // With [ v3_server ] applied, which has CA:TRUE.
@@ -397,7 +397,7 @@ fn its_certificates_are_good_when_pinned_and_explained_when_not() {
 }
 
 #[test]
-fn the_better_commands_satisfy_whoever_asks_for_a_name() {
+fn the_better_commands_pass_name_checks() {
     let walk = Walk::new();
     walk.run(script("-extfile"));
     let text = walk.defconfig("server.defconfig");

@@ -147,7 +147,7 @@ fn each_wrong_hello_gets_its_alert_and_a_line_in_the_log() {
 }
 
 #[test]
-fn openssl_with_nothing_that_is_spoken_here_is_told_so() {
+fn openssl_without_a_common_version_gets_an_alert() {
     let machine = Setup::new().ready();
     for (version, ciphers, alert) in [
         ("-tls1_1", "ALL:@SECLEVEL=0", "alert protocol version"),
@@ -163,7 +163,7 @@ fn openssl_with_nothing_that_is_spoken_here_is_told_so() {
 }
 
 #[test]
-fn noise_of_every_kind_is_survived() {
+fn all_kinds_of_noise_are_survived() {
     let machine = Setup::new().ready();
     for seed in 0..64 {
         let mut stream = TcpStream::connect(machine.at(10007)).unwrap();

@@ -186,7 +186,7 @@ fn clients_are_asked_and_revocation_counts() {
 
 /// The guide's client needs only a CA; other faults are reported when the feature is used.
 #[test]
-fn without_a_ca_nobody_is_judged() {
+fn without_a_ca_client_authentication_is_refused() {
     let ca = Ca::new();
     let key = KeyPair::generate().unwrap();
     let text = format!(

@@ -195,17 +195,17 @@ fn counter(name: &str, count: u32) -> String {
 }
 
 #[test]
-fn idle_connections_of_one_address_keep_nobody_out() {
+fn idle_connections_of_one_address_do_not_block_others() {
     assert_occupied_workers_serve(SAME);
 }
 
 #[test]
-fn idle_connections_of_many_addresses_keep_nobody_out() {
+fn idle_connections_of_many_addresses_do_not_block_others() {
     assert_occupied_workers_serve(OTHERS);
 }
 
 #[test]
-fn silent_connections_keep_nobody_out_of_the_echo_over_tls() {
+fn silent_connections_do_not_block_the_echo_over_tls() {
     let site = Site::new("");
     let attack = |stop: &AtomicBool| {
         site.occupy(10007, b"", Duration::from_millis(20), OTHERS, stop);
@@ -221,7 +221,7 @@ fn silent_connections_keep_nobody_out_of_the_echo_over_tls() {
 }
 
 #[test]
-fn handshakes_that_fail_at_once_keep_nobody_out_and_leave_the_log_readable() {
+fn failing_handshakes_do_not_block_others_or_the_log() {
     let site = Site::new("");
     let attack = |stop: &AtomicBool| {
         let failed = site.occupy(10007, b"no ClientHello\r\n", Duration::from_millis(10), OTHERS, stop);
@@ -238,7 +238,7 @@ fn handshakes_that_fail_at_once_keep_nobody_out_and_leave_the_log_readable() {
 }
 
 #[test]
-fn handshakes_that_fail_while_the_serial_port_is_not_read_keep_nobody_out() {
+fn failing_handshakes_with_an_unread_serial_port_do_not_block_others() {
     let site = Site::boot("", |setup| setup.unread_console().boot());
     let attack = |stop: &AtomicBool| {
         site.occupy(10007, b"no ClientHello\r\n", Duration::from_millis(10), OTHERS, stop);
@@ -249,7 +249,7 @@ fn handshakes_that_fail_while_the_serial_port_is_not_read_keep_nobody_out() {
 }
 
 #[test]
-fn blind_resets_and_syns_keep_nobody_out() {
+fn blind_resets_and_syns_do_not_block_others() {
     let site = Site::new("");
     let ghost = OTHERS(0);
     let attack = |stop: &AtomicBool| {
@@ -306,7 +306,7 @@ fn an_address_has_no_more_workers_than_its_limit() {
 }
 
 #[test]
-fn silent_connections_keep_nobody_out_of_the_shell_over_tls() {
+fn silent_connections_do_not_block_the_shell_over_tls() {
     let site = Site::new("");
     let attack = |stop: &AtomicBool| {
         site.occupy(992, b"", Duration::from_millis(50), OTHERS, stop);
@@ -318,7 +318,7 @@ fn silent_connections_keep_nobody_out_of_the_shell_over_tls() {
 }
 
 #[test]
-fn connections_of_one_byte_keep_nobody_out_of_the_shell_over_tls() {
+fn one_byte_connections_do_not_block_the_shell_over_tls() {
     let site = Site::new("");
     // The type of a handshake record.
     let attack = |stop: &AtomicBool| {
@@ -351,7 +351,7 @@ fn is_greeted(address: SocketAddr) -> bool {
 }
 
 #[test]
-fn silent_connections_keep_nobody_out_of_the_shell_on_telnet() {
+fn silent_connections_do_not_block_the_shell_on_telnet() {
     let site = Site::new("");
     let address = site.wire.forward(23);
     let attack = |stop: &AtomicBool| {
@@ -363,7 +363,7 @@ fn silent_connections_keep_nobody_out_of_the_shell_on_telnet() {
 }
 
 #[test]
-fn slow_readers_of_the_page_keep_nobody_from_it() {
+fn slow_readers_of_the_page_do_not_block_others() {
     const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let site = Site::new("");
     // The handshake and the beginning of the page; then nothing, or a byte in 100 ms.
@@ -395,7 +395,7 @@ fn slow_readers_of_the_page_keep_nobody_from_it() {
 }
 
 #[test]
-fn a_paste_that_pauses_is_taken_over_and_others_are_told() {
+fn a_paused_paste_is_replaced_and_others_are_refused() {
     let site = Site::new("");
     let address = site.wire.forward(23);
     let mut first = Telnet::connect(address);
@@ -417,7 +417,7 @@ fn a_paste_that_pauses_is_taken_over_and_others_are_told() {
 }
 
 #[test]
-fn a_paste_without_end_keeps_nobody_out() {
+fn an_endless_paste_does_not_block_others() {
     let site = Site::new("");
     let address = site.wire.forward(23);
     let attack = |stop: &AtomicBool| {

@@ -350,7 +350,7 @@ fn echo(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
 
 /// Without a CA no peer can be authenticated: no host is dialled, and the shell shows why.
 #[test]
-fn without_a_session_nobody_is_dialled() {
+fn without_a_session_no_host_is_dialled() {
     let session = Session::new("session");
     let text = format!("{USER_NETWORK}{ECHO}{}", session.tls_without_ca());
     let machine = Setup::new().defconfig(text).ready();

@@ -59,7 +59,7 @@ fn assert_refused(machine: &Machine, ca: &Path, identity: &[String], alerts: [&s
 }
 
 #[test]
-fn what_the_wizard_makes_is_served_with_every_kind_of_key() {
+fn the_wizard_s_certificates_are_served_with_every_key_type() {
     for (kind, called) in [
         ("p256", "ECDSA P-256"),
         ("p384", "ECDSA P-384"),
@@ -80,7 +80,7 @@ fn what_the_wizard_makes_is_served_with_every_kind_of_key() {
 }
 
 #[test]
-fn who_has_no_certificate_of_this_pki_is_refused() {
+fn clients_without_a_certificate_of_this_pki_are_refused() {
     let (wizard, other) = (Wizard::init(&[]), Wizard::init(&[]));
     wizard.run(&["server", "pki", "server"]);
     wizard.run(&["client", "pki", "alice"]);
@@ -108,7 +108,7 @@ fn who_has_no_certificate_of_this_pki_is_refused() {
 }
 
 #[test]
-fn a_rotated_certificate_is_served_to_those_who_trust_the_ca() {
+fn a_rotated_certificate_is_accepted_by_clients_of_the_ca() {
     let wizard = Wizard::init(&[]);
     wizard.run(&["server", "pki", "server"]);
     wizard.run(&["client", "pki", "alice"]);
@@ -131,7 +131,7 @@ fn a_rotated_certificate_is_served_to_those_who_trust_the_ca() {
 }
 
 #[test]
-fn who_is_revoked_is_refused_from_the_next_boot_on() {
+fn revoked_clients_are_refused_from_the_next_boot_on() {
     let wizard = Wizard::init(&[]);
     wizard.run(&["server", "pki", "server"]);
     for name in ["alice", "bob"] {

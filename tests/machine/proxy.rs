@@ -138,7 +138,7 @@ fn tls_in_both_versions_goes_through_tinyproxy_with_a_login() {
 }
 
 #[test]
-fn tinyproxy_s_refusals_are_told() {
+fn tinyproxy_s_refusals_are_reported() {
     let (session, scratch) = (Session::new("CA of a test"), Scratch::new());
     let dead = free_port();
     let (_closed, at) = tinyproxy(&scratch, &format!("BasicAuth postern sesame\nConnectPort {dead}\n"));
@@ -178,7 +178,7 @@ fn tinyproxy_s_refusals_are_told() {
 }
 
 #[test]
-fn proxies_that_are_none_are_given_up_in_time() {
+fn servers_that_are_not_proxies_time_out() {
     let (session, mut number) = (Session::new("CA of a test"), 0);
     let at = play(move |mut stream, asked| {
         assert!(

@@ -133,7 +133,7 @@ fn assert_served(world: &World, machine: &Machine, name: &str) {
 }
 
 #[test]
-fn a_certificate_is_rotated_by_paste_and_connections_go_on() {
+fn a_certificate_is_rotated_by_paste_and_connections_continue() {
     let world = World::new();
     let machine = world.machine("");
     let mut shell = machine.shell();
@@ -190,7 +190,7 @@ fn a_certificate_is_rotated_by_paste_and_connections_go_on() {
 }
 
 #[test]
-fn on_the_serial_console_nothing_of_it_is_shown() {
+fn the_serial_console_does_not_echo_the_paste() {
     let world = World::new();
     let mut machine = world.machine("");
     machine.type_in("tls reload\r");
@@ -206,7 +206,7 @@ fn on_the_serial_console_nothing_of_it_is_shown() {
 }
 
 #[test]
-fn there_may_be_more_reloads_than_places() {
+fn there_may_be_more_reloads_than_slots() {
     let world = World::new();
     let machine = world.machine("");
     let mut shell = machine.shell();
@@ -249,7 +249,7 @@ fn there_may_be_more_reloads_than_places() {
 }
 
 #[test]
-fn whoever_is_revoked_meanwhile_is_refused_also_with_an_old_ticket() {
+fn clients_revoked_meanwhile_are_refused_even_with_a_ticket() {
     let world = World::new();
     let machine = world.machine(".client_auth = \"required\",");
     let (good, bad) = (world.identity(6), world.identity(7));
@@ -345,7 +345,7 @@ fn a_configuration_is_fetched_from_a_host_of_the_ca() {
 }
 
 #[test]
-fn what_is_fetched_from_others_or_is_cut_short_is_refused() {
+fn fetches_from_other_hosts_and_truncated_texts_are_refused() {
     let world = World::new();
     let machine = world.machine("");
     let mut shell = machine.shell();
@@ -413,7 +413,7 @@ fn what_is_fetched_from_others_or_is_cut_short_is_refused() {
 }
 
 #[test]
-fn every_fault_leaves_the_old_one_in_force_and_says_why() {
+fn every_fault_is_reported_and_changes_nothing() {
     let (world, other) = (World::new(), World::new());
     let machine = world.machine("");
     let mut shell = machine.shell();
@@ -500,7 +500,7 @@ fn every_fault_leaves_the_old_one_in_force_and_says_why() {
 }
 
 #[test]
-fn a_server_may_come_after_the_start() {
+fn a_server_may_be_added_after_the_start() {
     let world = World::new();
     let ca = format!(".tls = {{ .ca_cert =\n{} }},\n", strings(&world.ca.0.pem()));
     let machine = Setup::new()
@@ -532,7 +532,7 @@ fn a_server_may_come_after_the_start() {
 }
 
 #[test]
-fn rsa_keys_come_and_go() {
+fn rsa_keys_are_added_and_removed() {
     let world = World::new();
     let machine = world.machine("");
     let mut shell = machine.shell();
@@ -565,7 +565,7 @@ fn rsa_keys_come_and_go() {
 }
 
 #[test]
-fn a_small_machine_says_that_it_cannot() {
+fn a_small_machine_reports_missing_memory() {
     let world = World::new();
     let text = format!("{USER_NETWORK}{RELOAD}{ECHO}{}", world.tls("first.test", 1, ""));
     let machine = Setup::new().memory(6).defconfig(text).ready();
@@ -582,7 +582,7 @@ fn a_small_machine_says_that_it_cannot() {
 }
 
 #[test]
-fn telnet_may_not_and_a_public_ca_does_not_count() {
+fn telnet_is_refused_and_public_cas_are_not_accepted() {
     let world = World::new();
     let public = Ca::called("Public CA");
     let more = format!(".keylog = 1, .root_certs =\n{},\n", strings(&public.0.pem()));

@@ -10,7 +10,7 @@ use super::common::telnet::Telnet;
 use super::common::{accept, baked_ca, tls};
 
 #[test]
-fn the_guide_s_walk_to_a_server() {
+fn the_guide_s_server_steps_work() {
     let machine = Setup::new().ports(&[23, 10007, 10017]).ready();
     let mut shell = machine.shell();
     assert_eq!(shell.at_prompt(), "> ");
@@ -48,7 +48,7 @@ fn the_guide_s_walk_to_a_server() {
 }
 
 #[test]
-fn a_stopped_server_is_closed_and_its_connections_go_on() {
+fn a_stopped_server_closes_and_its_connections_continue() {
     let machine = Setup::new().ready();
     let mut client = tls::s_client(machine.at(10007), &baked_ca(), ["-quiet"]);
     client.write(b"before\n");
@@ -102,7 +102,7 @@ fn the_plain_client_sends_and_logs_what_it_receives() {
 }
 
 #[test]
-fn what_the_client_cannot_do_is_said_at_the_prompt() {
+fn client_errors_are_shown_at_the_prompt() {
     let machine = Setup::new().ready();
     let mut shell = machine.shell();
     shell.command("echoctl");
@@ -123,7 +123,7 @@ fn what_the_client_cannot_do_is_said_at_the_prompt() {
 }
 
 #[test]
-fn wrong_lines_are_answered_with_what_is_right() {
+fn wrong_lines_are_answered_with_usage() {
     let machine = Setup::new().ready();
     let mut shell = machine.shell();
     assert_eq!(
@@ -153,7 +153,7 @@ fn wrong_lines_are_answered_with_what_is_right() {
 }
 
 #[test]
-fn the_newest_session_wins() {
+fn a_new_session_replaces_the_old_one() {
     let machine = Setup::new().ready();
     let first = machine.shell();
     let mut second = machine.shell();
@@ -174,7 +174,7 @@ fn exit_ends_the_session_and_another_can_follow() {
 }
 
 #[test]
-fn telnet_s_commands_and_noise_are_not_taken_for_text() {
+fn telnet_commands_and_noise_are_not_text() {
     let machine = Setup::new().ready();
     let mut shell = machine.shell();
     // Unknown options, a subnegotiation, AYT, and a doubled 255 before a command.
@@ -203,7 +203,7 @@ fn the_distribution_s_telnet_gets_its_prompt_and_its_echo() {
 }
 
 #[test]
-fn the_serial_console_edits_completes_and_remembers() {
+fn the_serial_console_has_editing_completion_and_history() {
     let mut machine = Setup::new().ready();
     machine.type_in("\r");
     let mut mark = machine.console().mark();
@@ -224,7 +224,7 @@ fn the_serial_console_edits_completes_and_remembers() {
 }
 
 #[test]
-fn reports_say_what_they_should() {
+fn reports_have_the_expected_content() {
     let machine = Setup::new().ready();
     let mut shell = machine.shell();
     let status = shell.command("status");
@@ -266,7 +266,7 @@ fn the_log_can_be_followed() {
 }
 
 #[test]
-fn the_answer_to_a_long_report_is_whole() {
+fn long_reports_are_complete() {
     let machine = Setup::new().ready();
     let streams: Vec<_> = (0..100)
         .map(|_| {

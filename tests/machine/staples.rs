@@ -50,7 +50,7 @@ fn response(ca: &Ca, scratch: &Scratch, name: &str, certificate: &str, index: &s
 }
 
 #[test]
-fn stapled_responses_are_read_and_missing_ones_missed() {
+fn stapled_responses_are_verified_and_missing_ones_refused() {
     let (ca, key, scratch) = (Ca::new(), KeyPair::generate().unwrap(), Scratch::new());
     let (plain, demanding) = (ca.issue("server.test", 7, &key), demanding(&ca, 8, &key));
     let end = "491231235959Z";

@@ -19,7 +19,7 @@ use super::common::{LIMIT, Scratch, baked_ca, poll};
 const STOPPED: Duration = Duration::from_secs(8);
 
 #[test]
-fn after_a_stop_connections_go_on_and_the_date_catches_up() {
+fn after_a_stop_connections_continue_and_the_date_catches_up() {
     let mut machine = Setup::new().arguments(&["-rtc", "base=utc,clock=host"]).ready();
     let mut plain = TcpStream::connect(machine.at(10008)).unwrap();
     plain.set_read_timeout(Some(LIMIT)).unwrap();

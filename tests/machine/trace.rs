@@ -74,7 +74,7 @@ fn steps(narration: &str) -> Vec<&str> {
 }
 
 #[test]
-fn connections_are_narrated_while_it_is_on() {
+fn connections_are_recorded_while_trace_is_on() {
     let scratch = Scratch::new();
     let machine = Setup::new().ready();
     let mut shell = echoctl_tls(&machine);
@@ -423,7 +423,7 @@ const TALK: &str = "== Handshake done
 <- Alert: close_notify";
 
 #[test]
-fn every_kind_of_handshake_is_told_of_the_server() {
+fn every_kind_of_server_handshake_is_narrated() {
     let mut world = World::new();
     let [certificate, key, session] = ["peer.pem", "peer.key", "session"].map(|name| world.path(name));
     for (version, [full, resumed], tickets) in [("-tls1_3", TLS13, TICKETS), ("-tls1_2", TLS12, "")] {
@@ -468,7 +468,7 @@ fn every_kind_of_handshake_is_told_of_the_server() {
 }
 
 #[test]
-fn every_kind_of_handshake_is_told_of_the_client() {
+fn every_kind_of_client_handshake_is_narrated() {
     let mut world = World::new();
     let ca = world.path("ca.pem");
     let ask = ["-Verify", "1", "-CAfile", &ca];
@@ -538,7 +538,7 @@ fn key_log(console: &Said, mark: usize, lines: usize) -> String {
 }
 
 #[test]
-fn wireshark_decrypts_what_the_narration_tells() {
+fn wireshark_confirms_the_narration() {
     let scratch = Scratch::new();
     let capture = scratch.path("capture.pcap");
     let pki = Path::new(env!("POSTERN_PKI"));

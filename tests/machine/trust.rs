@@ -12,7 +12,7 @@ use super::common::tls::s_client;
 use super::identities::Ca;
 
 #[test]
-fn the_list_counts_for_the_shell_and_for_whom_the_machine_dials() {
+fn the_allow_list_covers_the_shell_and_dialled_hosts() {
     let (ca, key, scratch) = (Ca::new(), KeyPair::generate().unwrap(), Scratch::new());
     let text = format!(
         "{USER_NETWORK}.vmm.tls_dbgsh = 992, .tls = {{ .srv_cert =\n{},\n.srv_key =\n{},\n.ca_cert =\n{},\n\
@@ -96,7 +96,7 @@ fn bundle() -> String {
 }
 
 #[test]
-fn a_bundle_as_large_as_a_distribution_s_vouches_for_servers() {
+fn a_distribution_s_root_bundle_verifies_servers() {
     let (ca, key, scratch) = (Ca::new(), KeyPair::generate().unwrap(), Scratch::new());
     let root = authority("Public root", None);
     let middle = authority("Intermediate", Some(&root));
@@ -175,7 +175,7 @@ fn a_large_bundle_fits_into_a_small_machine() {
 }
 
 #[test]
-fn what_is_wrong_with_these_keys_is_said_at_boot() {
+fn faults_of_these_keys_are_reported_at_boot() {
     let key = KeyPair::generate().unwrap().serialize_pem();
     let many: String = (0..17).map(|number| format!("\"CN={number}\",")).collect();
     for (text, message) in [

@@ -48,7 +48,7 @@ impl World {
 }
 
 #[test]
-fn servers_with_wishes_of_their_own_are_served() {
+fn servers_with_special_requirements_are_accepted() {
     let world = World::new();
     let ca = world.scratch.file("ca.pem", world.ca.0.pem());
     let ca = ca.to_str().unwrap();
@@ -127,7 +127,7 @@ fn servers_with_wishes_of_their_own_are_served() {
 }
 
 #[test]
-fn each_refusal_has_its_own_words_and_its_own_alert() {
+fn each_refusal_has_its_own_message_and_alert() {
     let mut world = World::new();
     // No host answers there. That takes time, so it is tried on the other console.
     world.machine.type_in("echoctl\rclient connect 10.0.2.77 7\r");
@@ -202,7 +202,7 @@ fn each_refusal_has_its_own_words_and_its_own_alert() {
 }
 
 #[test]
-fn with_public_cas_a_server_has_to_prove_its_name() {
+fn with_public_cas_the_server_name_is_checked() {
     let (ca, public, key) = (Ca::new(), Ca::called("A public CA"), KeyPair::generate().unwrap());
     let scratch = Scratch::new();
     scratch.file("key.pem", key.serialize_pem());
@@ -264,7 +264,7 @@ fn with_public_cas_a_server_has_to_prove_its_name() {
 }
 
 #[test]
-fn clients_are_not_judged_by_the_roots_for_servers() {
+fn clients_are_not_verified_by_the_server_roots() {
     let (ca, public, key) = (Ca::new(), Ca::called("A public CA"), KeyPair::generate().unwrap());
     let scratch = Scratch::new();
     let text = format!(

@@ -335,7 +335,7 @@ fn lent_buffers_carry_the_same_bytes() {
 }
 
 #[test]
-fn one_that_stops_reading_stalls_nobody_else() {
+fn a_peer_that_stops_reading_stalls_no_other_peer() {
     let (mut world, listener) = listening(&[PLAN, PLAN, PLAN]);
     let (mut stalled, server) = world.pair(1, 0, &listener);
     world.spawn(async move { echo(server).await.unwrap() });
