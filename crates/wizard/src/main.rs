@@ -1,7 +1,7 @@
 //! `pki/wizard`: an internal PKI and the defconfig for the image.
 //!
-//! The directory has the layout of the shell script that preceded it: `ca.pem`, `ca.key`, `NAME.pem`, `NAME.key`, `crl.pem`, and in `ca/` the
-//! database of `openssl ca`, in OpenSSL's format.
+//! The directory has the layout of the shell script that preceded it: `ca.pem`, `ca.key`, `NAME.pem`, `NAME.key`,
+//! `crl.pem`, and in `ca/` the database of `openssl ca`, in OpenSSL's format.
 
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
