@@ -1,5 +1,5 @@
-//! OCSP responses that servers staple to their certificates: by rustls, by OpenSSL's and GnuTLS's servers, and by someone
-//! in between who does what none of them would.
+//! Stapled OCSP responses: from rustls, from OpenSSL's and GnuTLS's servers, and from a man in the middle for faults that
+//! none of them has.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
