@@ -168,10 +168,10 @@ mod tests {
             (&["--machine", "pc"], "--machine takes q35 or microvm, not 'pc'"),
             (&["--no-build=yes"], "--no-build takes no value"),
             (&["--uefi=yes"], "--uefi takes no value"),
-            (&["--uefi", "--machine", "microvm"], "--uefi takes the machine q35"),
+            (&["--uefi", "--machine", "microvm"], "--uefi needs the machine q35"),
             (
                 &["--uefi", "--memory", "63"],
-                "--uefi takes --memory 64 or more, not '63'",
+                "--uefi needs --memory 64 or more, not '63'",
             ),
             (&["--tls", "4444", "--plain", "4444"], "port 4444 is given twice"),
         ] {
@@ -301,7 +301,7 @@ mod tests {
             .args(["--dry-run", "--uefi"])
             .env("CARGO_TARGET_DIR", "/tmp/a:b"));
         assert!(
-            status == 1 && err.contains("a directory with a colon in its name: /tmp/a:b/uefi"),
+            status == 1 && err.contains("a directory with a colon in its name as a disk: /tmp/a:b/uefi"),
             "{err}"
         );
     }
@@ -368,7 +368,10 @@ mod tests {
             bare.program(program, "");
         }
         let (status, _, err) = end(bare.run().arg("--no-build"));
-        assert!(status == 1 && err.contains("Rust is missing: install 1."), "{err}");
+        assert!(
+            status == 1 && err.contains("Rust is not installed; install 1."),
+            "{err}"
+        );
         // What UEFI takes besides is asked for then alone.
         let (_, _, err) = end(bare.run().args(["--no-build", "--uefi"]));
         assert!(err.contains("please install grub-mkstandalone "), "{err}");
@@ -376,7 +379,7 @@ mod tests {
         bare.program("rustc", "echo rustc 1.75.0");
         let (status, _, err) = end(bare.run().arg("--no-build"));
         assert!(
-            status == 1 && err.contains("Rust 1.75.0 is too old: install 1."),
+            status == 1 && err.contains("Rust 1.75.0 is too old; install 1."),
             "{err}"
         );
     }
@@ -459,7 +462,7 @@ mod tests {
         let none = banner(".vmm = {},\n");
         assert!(
             none.contains(" -CAfile target/pki/RootCA.pem -verify_return_error")
-                && none.contains("TLS echo is closed at boot: open it by `echoctl_tls` and `server start 10007`"),
+                && none.contains("TLS echo is closed at boot: open it with `echoctl_tls` and `server start 10007`"),
             "{none}"
         );
         for absent in ["telnet 127", "https://", "plain echo", "debug shell over TLS"] {
