@@ -362,8 +362,8 @@ impl fmt::Display for PeerIncompatible {
     }
 }
 
-/// The alert for a refused certificate (RFC 8446 §6.2). What is wrong with our own configuration is ours to mend: the
-/// peer learns only that we cannot judge.
+/// The alert for a refused certificate (RFC 8446 §6.2). A fault in our own configuration is not disclosed: the peer learns
+/// only that its certificate cannot be verified.
 fn certificate_alert(refusal: &CertificateError) -> AlertDescription {
     use AlertDescription as Alert;
     use CertificateError as Refusal;

@@ -784,7 +784,7 @@ fn clients_are_allowed_by_subject_or_by_key() {
     let alice = subject("alice", &[]);
     let identity = PeerIdentity::from_leaf(&alice).unwrap();
     let key = identity.key().to_string();
-    let judge = |allowed: &[&str], leaf: &[u8]| {
+    let verify = |allowed: &[&str], leaf: &[u8]| {
         let trust = Trust::new(&anchors).with_allowed(allowed);
         let verdict = trust.verify(&[leaf], Purpose::Client, CLOCK);
         assert_eq!(verdict.is_ok(), trust.allows(&PeerIdentity::from_leaf(leaf).unwrap()));
@@ -793,7 +793,7 @@ fn clients_are_allowed_by_subject_or_by_key() {
         verdict
     };
     for allowed in [&["CN=alice"][..], &["CN=bob", "CN=alice"], &[&key]] {
-        assert_eq!(judge(allowed, &alice), Ok(()), "{allowed:?}");
+        assert_eq!(verify(allowed, &alice), Ok(()), "{allowed:?}");
     }
     let refused = |subject: &str| {
         Err(CertificateError::NotAllowed {
@@ -809,15 +809,15 @@ fn clients_are_allowed_by_subject_or_by_key() {
         &["CN=alic"],
         &[&key[..20]],
     ] {
-        assert_eq!(judge(allowed, &alice), refused("CN=alice"), "{allowed:?}");
+        assert_eq!(verify(allowed, &alice), refused("CN=alice"), "{allowed:?}");
     }
     // A name cannot be mistaken for two, nor a long name for another.
     assert_eq!(
-        judge(&["O=x,CN=alice"], &subject("alice", &[(DnType::OrganizationName, "x")])),
+        verify(&["O=x,CN=alice"], &subject("alice", &[(DnType::OrganizationName, "x")])),
         Ok(())
     );
     assert_eq!(
-        judge(&["O=x,CN=alice"], &subject("alice,O=x", &[])),
+        verify(&["O=x,CN=alice"], &subject("alice,O=x", &[])),
         refused("CN=alice\\,O=x")
     );
     let long = subject(&"x".repeat(200), &[]);
@@ -838,7 +838,7 @@ fn clients_are_allowed_by_subject_or_by_key() {
         });
         let identity = PeerIdentity::from_leaf(&imitation).unwrap();
         assert_eq!(identity.subject.as_str(), entry);
-        assert_eq!(judge(&[&entry], &imitation), refused(&entry), "{entry}");
+        assert_eq!(verify(&[&entry], &imitation), refused(&entry), "{entry}");
     }
     // With servers included, it applies to them.
     let both = Trust::new(&anchors).with_allowed(&["CN=alice"]).with_servers_allowed();

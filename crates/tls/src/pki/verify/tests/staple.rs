@@ -124,7 +124,7 @@ impl World {
         check_staple(&self.root, &[&self.leaf], Some(staple), CLOCK)
     }
 
-    fn says(&self, staple: &[u8], words: &str) {
+    fn refuses(&self, staple: &[u8], words: &str) {
         let expected = format!("stapled OCSP response refused: {words}");
         assert_eq!(self.check_staple(staple), Err(expected));
     }
@@ -260,7 +260,7 @@ fn revoked_certificates_are_refused_with_date_and_reason() {
         );
     }
     let unknown = world.response(|made| made.status = UNKNOWN.to_vec());
-    world.says(&unknown, "the responder does not know the certificate");
+    world.refuses(&unknown, "the responder does not know the certificate");
 }
 
 #[test]
@@ -273,10 +273,10 @@ fn responses_for_other_certificates_are_refused() {
     world.says(&world.response(|made| made.key.truncate(20)), words);
     // SHA-384, which is not supported; SHA-1 for hashes of another length.
     let other = b"\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02";
-    world.says(&world.response(|made| made.algorithm = other), words);
-    world.says(&world.response(|made| made.algorithm = SHA1), words);
+    world.refuses(&world.response(|made| made.algorithm = other), words);
+    world.refuses(&world.response(|made| made.algorithm = SHA1), words);
     let none = respond(&data(&by_name(world.root.der()), &[], &[]), world.root.key(), &[]);
-    world.says(&none, words);
+    world.refuses(&none, words);
 }
 
 #[test]
@@ -323,9 +323,9 @@ fn other_signers_are_refused() {
     let answer = world.answer(|_| {});
     let as_stranger = data(&by_name(stranger.der()), &[&answer], &[]);
     let words = "it was not signed by the certificate's issuer";
-    world.says(&respond(&as_stranger, stranger.key(), &[]), words);
-    world.says(&respond(&as_stranger, world.root.key(), &[]), words);
-    world.says(
+    world.refuses(&respond(&as_stranger, stranger.key(), &[]), words);
+    world.refuses(&respond(&as_stranger, world.root.key(), &[]), words);
+    world.refuses(
         &respond(&as_stranger, stranger.key(), &[stranger.der()]),
         "the responder's certificate was not signed by the server certificate's issuer",
     );
@@ -334,7 +334,7 @@ fn other_signers_are_refused() {
     let as_root = data(&by_name(world.root.der()), &[&answer], &[]);
     let words = "its signature is not the responder's";
     for certificates in [&[][..], &[&double.der()[..]]] {
-        world.says(&respond(&as_root, double.key(), certificates), words);
+        world.refuses(&respond(&as_root, double.key(), certificates), words);
     }
     // Signed with an unknown algorithm, and with ECDSA and SHA-1.
     for algorithm in [
@@ -342,7 +342,7 @@ fn other_signers_are_refused() {
         b"\x30\x09\x06\x07\x2a\x86\x48\xce\x3d\x04\x01",
     ] {
         let basic = element(0x30, &[&as_root, algorithm, &element(3, &[&[0, 1, 2]])]);
-        world.says(&successful(&basic), "it is signed with an unsupported algorithm or key");
+        world.refuses(&successful(&basic), "it is signed with an unsupported algorithm or key");
     }
 }
 
@@ -377,7 +377,7 @@ fn authorised_responders_may_sign() {
     // This many are read.
     let mut many: Vec<&[u8]> = std::vec![world.root.der(); MAX_RESPONDER_CERTIFICATES];
     many.push(&good);
-    world.says(
+    world.refuses(
         &respond(&by_key, &key, &many),
         "it was not signed by the certificate's issuer",
     );
@@ -385,38 +385,38 @@ fn authorised_responders_may_sign() {
     assert_eq!(world.check_staple(&respond(&by_key, &key, &many)), Ok(()));
 
     let other = KeyPair::generate().unwrap();
-    world.says(
+    world.refuses(
         &respond(&data(&by_name(&good), &[&answer], &[]), &other, &[&good]),
         "its signature is not the responder's",
     );
     let for_others = "the responder's certificate is not for OCSP signing";
     let unstated = certify(&world.root, &|params| params.extended_key_usages.clear());
-    world.says(&by(&unstated), for_others);
+    world.refuses(&by(&unstated), for_others);
     let server = certify(&world.root, &|params| {
         params.extended_key_usages = Vec::from([ExtendedKeyUsagePurpose::ServerAuth]);
     });
-    world.says(&by(&server), for_others);
+    world.refuses(&by(&server), for_others);
     let any = certify(&world.root, &|params| {
         params.extended_key_usages = Vec::from([ExtendedKeyUsagePurpose::Any]);
     });
-    world.says(&by(&any), for_others);
+    world.refuses(&by(&any), for_others);
     let cannot_sign = certify(&world.root, &|params| {
         params.key_usages = Vec::from([KeyUsagePurpose::KeyAgreement]);
     });
-    world.says(&by(&cannot_sign), for_others);
+    world.refuses(&by(&cannot_sign), for_others);
     let odd = certify(&world.root, &|params| {
         let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], Vec::from([5, 0]));
         extension.set_criticality(true);
         params.custom_extensions = Vec::from([extension]);
     });
-    world.says(&by(&odd), "it has an unsupported critical extension");
+    world.refuses(&by(&odd), "it has an unsupported critical extension");
     let expired = certify(&world.root, &|params| params.not_after = date_time_ymd(2025, 12, 31));
-    world.says(
+    world.refuses(
         &by(&expired),
         "the responder's certificate expired 2025-12-31 (it is 2026-01-01 now)",
     );
     let early = certify(&world.root, &|params| params.not_before = date_time_ymd(2026, 1, 2));
-    world.says(
+    world.refuses(
         &by(&early),
         "the responder's certificate is not valid before 2026-01-02 (it is 2026-01-01 now)",
     );
@@ -424,15 +424,15 @@ fn authorised_responders_may_sign() {
     // Other issuers of its certificate: a CA under the issuer, a CA of its name, the responder itself.
     let strange = "the responder's certificate was not signed by the server certificate's issuer";
     let below = intermediate("Below", &world.root, |_| {});
-    world.says(&by(&certify(&below, &|_| {})), strange);
-    world.says(&by(&certify(&super::root(|_| {}), &|_| {})), strange);
+    world.refuses(&by(&certify(&below, &|_| {})), strange);
+    world.refuses(&by(&certify(&super::root(|_| {}), &|_| {})), strange);
     let same_key = KeyPair::try_from(world.root.key().serialize_der()).unwrap();
     let alias = CertifiedIssuer::self_signed(ca_params("Alias"), same_key).unwrap();
-    world.says(&by(&certify(&alias, &|_| {})), strange);
+    world.refuses(&by(&certify(&alias, &|_| {})), strange);
     let mut tampered = good.clone();
     let last = tampered.len() - 1;
     tampered[last] ^= 1;
-    world.says(&by(&tampered), strange);
+    world.refuses(&by(&tampered), strange);
     let lists = [
         super::revocation::list(&world.root, &[&[0x77]], |_| {}),
         super::revocation::list(&world.root, &[&[0x78]], |_| {}),
@@ -460,12 +460,12 @@ fn unusable_responses_are_refused() {
         (5, "sigRequired"),
         (6, "unauthorized"),
     ] {
-        world.says(
+        world.refuses(
             &[0x30, 3, 0x0a, 1, number],
             &format!("the responder returned an error ({name})"),
         );
     }
-    let malformed = |staple: &[u8], what: &str| world.says(staple, &format!("malformed ({what})"));
+    let malformed = |staple: &[u8], what: &str| world.refuses(staple, &format!("malformed ({what})"));
     malformed(&[], "not a DER SEQUENCE");
     malformed(b"garbage", "not a DER SEQUENCE");
     malformed(&[0x30, 3, 0x0a, 1, 4], "responseStatus");
@@ -477,7 +477,7 @@ fn unusable_responses_are_refused() {
         let bytes = element(0x30, &[kind, &element(4, &[basic])]);
         element(0x30, &[&[0x0a, 1, 0], &element(0xa0, &[&bytes])])
     };
-    world.says(&wrapped(&[6, 3, 42, 3, 4], &[]), "its type is not supported");
+    world.refuses(&wrapped(&[6, 3, 42, 3, 4], &[]), "its type is not supported");
     malformed(&wrapped(BASIC, &[]), "BasicOCSPResponse");
     // All of this is signed by the right key.
     let sign = |data: &[u8]| respond(data, world.root.key(), &[]);
@@ -517,9 +517,9 @@ fn unusable_responses_are_refused() {
     }
     let critical = element(0xa1, &[&element(0x30, &[HARMLESS, CRITICAL])]);
     let words = "it has an unsupported critical extension";
-    world.says(&sign(&data(&id, &[&answer], &critical)), words);
+    world.refuses(&sign(&data(&id, &[&answer], &critical)), words);
     let of_one = world.answer(|made| made.extensions = element(0xa1, &[&element(0x30, &[CRITICAL])]));
-    world.says(&answered(&of_one), words);
+    world.refuses(&answered(&of_one), words);
 }
 
 /// No changed or truncated response passes with a status that its signer did not state.
