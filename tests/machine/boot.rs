@@ -166,7 +166,7 @@ fn link_changes_are_detected() {
 }
 
 #[test]
-fn without_a_link_it_boots_and_serves_once_there_is_one() {
+fn without_a_link_it_boots_and_serves_when_the_link_comes_up() {
     // -S: the machine does not run until the link is down.
     let mut machine = Setup::new().arguments(&["-S"]).boot();
     machine.monitor("set_link card0 off");
