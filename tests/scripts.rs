@@ -462,7 +462,7 @@ mod tests {
         let none = banner(".vmm = {},\n");
         assert!(
             none.contains(" -CAfile target/pki/RootCA.pem -verify_return_error")
-                && none.contains("TLS echo is closed at boot: open it with `echoctl_tls` and `server start 10007`"),
+                && none.contains("TLS echo is closed at boot; open it with `echoctl_tls` and `server start 10007`"),
             "{none}"
         );
         for absent in ["telnet 127", "https://", "plain echo", "debug shell over TLS"] {

@@ -431,7 +431,7 @@ mod tests {
             (&["init", ""], "the name of a directory or file must not be empty"),
             (
                 &["init", "a\nb"],
-                "the name of a directory or file must not be empty or have line ends",
+                "the name of a directory or file must not be empty or contain line ends",
             ),
             (&["init", "x", "y"], "init does not take 'y'"),
             (&["init", "x", "--san=DNS:a"], "init does not take --san"),

@@ -107,7 +107,7 @@ mod tests {
             cp -a pki disk/pki
             mount -o remount,ro "$PWD/disk"
             fails() {
-                if "$wizard" "$@" 2>said || ! grep -q 'check its permissions and the space left' said; then
+                if "$wizard" "$@" 2>said || ! grep -q 'check its permissions and the free space' said; then
                     echo "$*: $(cat said)" >&2
                     exit 1
                 fi
