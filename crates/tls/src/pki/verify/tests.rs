@@ -822,14 +822,14 @@ fn clients_are_allowed_by_subject_or_by_key() {
     );
     let long = subject(&"x".repeat(200), &[]);
     let cut = PeerIdentity::from_leaf(&long).unwrap().subject;
-    assert_eq!(judge(&[cut.as_str()], &long), refused(cut.as_str()));
+    assert_eq!(verify(&[cut.as_str()], &long), refused(cut.as_str()));
     // An alternative name is not a subject, whatever its text.
     let imitation = leaf(&ca, |params| {
         params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names = Vec::from([rcgen::SanType::DnsName("CN=alice".try_into().unwrap())]);
     });
     assert_eq!(PeerIdentity::from_leaf(&imitation).unwrap().subject.as_str(), "");
-    assert!(judge(&["CN=alice"], &imitation).is_err());
+    assert!(verify(&["CN=alice"], &imitation).is_err());
     // Nor is it a key, in either case: any client with a free choice of names could claim it.
     for entry in [key.clone(), key.to_uppercase(), key.replacen("sha", "Sha", 1)] {
         let imitation = leaf(&ca, |params| {

@@ -267,10 +267,10 @@ fn revoked_certificates_are_refused_with_date_and_reason() {
 fn responses_for_other_certificates_are_refused() {
     let world = World::new();
     let words = "it is for another certificate";
-    world.says(&world.response(|made| made.serial = Vec::from([0x10, 2])), words);
-    world.says(&world.response(|made| made.issuer[3] ^= 1), words);
-    world.says(&world.response(|made| made.key[3] ^= 1), words);
-    world.says(&world.response(|made| made.key.truncate(20)), words);
+    world.refuses(&world.response(|made| made.serial = Vec::from([0x10, 2])), words);
+    world.refuses(&world.response(|made| made.issuer[3] ^= 1), words);
+    world.refuses(&world.response(|made| made.key[3] ^= 1), words);
+    world.refuses(&world.response(|made| made.key.truncate(20)), words);
     // SHA-384, which is not supported; SHA-1 for hashes of another length.
     let other = b"\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02";
     world.refuses(&world.response(|made| made.algorithm = other), words);
