@@ -3,40 +3,49 @@
 use core::fmt::{self, Write};
 use core::net::Ipv4Addr;
 
-use postern::client::fetch::{self, FetchError};
-use postern::client::{self, Client, ClientError, Target};
-use postern::dial::{self, DialError, Proxy, reach};
-use postern::endpoint::traces::Traces;
-use postern::log;
-use postern::machine::{clock, cpu, descriptors, entropy, executor, interrupts, power, rtc, serial};
-use postern::net::{DhcpState, Kind, Netif, find_network};
-use postern::nic::Link;
-use postern::pki::text::Count;
-use postern::pki::verify::ServerName;
-use postern::selftest;
-use postern::serve::reverse::{self, ReverseError};
-use postern::serve::{REVERSES, Service, StartError, StopError};
-use postern::shell::{Host, Paper, Power, Refused, Report};
-
-use crate::boot::symbols::{self, HeapUse};
-use crate::settings::{self, Store, Tls};
+use crate::client::fetch::{self, FetchError};
+use crate::client::{self, Client, ClientError, Target};
+use crate::dial::{self, DialError, Proxy, reach};
+use crate::endpoint::traces::Traces;
+use crate::log;
+use crate::machine::{clock, cpu, descriptors, entropy, executor, interrupts, power, rtc, serial};
+use crate::memory::HeapUse;
+use crate::net::{DhcpState, Kind, Netif, find_network};
+use crate::nic::Link;
+use crate::pki::text::Count;
+use crate::pki::verify::ServerName;
+use crate::selftest;
+use crate::serve::reverse::{self, ReverseError};
+use crate::serve::{REVERSES, Service, StartError, StopError};
+use crate::settings::{self, Roles, TlsConfigs};
+use crate::shell::{Host, Paper, Power, Refused, Report};
 
 /// Everything that the shell reads and drives.
-pub(crate) struct Machine {
-    pub(crate) netifs: &'static [Netif],
-    pub(crate) service: &'static Service<Netif>,
-    pub(crate) plain_client: &'static Client,
-    pub(crate) tls_client: &'static Client,
-    pub(crate) proxy: Option<&'static Proxy>,
-    pub(crate) selftest: &'static selftest::Desk,
-    pub(crate) traces: &'static Traces,
-    pub(crate) store: &'static Store,
-    /// `.vmm.telnet_reload`
-    pub(crate) telnet_reload: bool,
+pub struct Machine {
+    /// The interfaces.
+    pub netifs: &'static [Netif],
+    /// The echo service.
+    pub service: &'static Service<Netif>,
+    /// The plain echo client.
+    pub plain_client: &'static Client,
+    /// The TLS echo client.
+    pub tls_client: &'static Client,
+    /// The proxy for outgoing connections.
+    pub proxy: Option<&'static Proxy>,
+    /// Where the self-test is requested.
+    pub selftest: &'static selftest::Desk,
+    /// The narrations of connections.
+    pub traces: &'static Traces,
+    /// The TLS configurations.
+    pub tls_configs: &'static TlsConfigs,
+    /// `.vmm.telnet_reload`.
+    pub telnet_reload: bool,
     /// All the RAM, in bytes.
-    pub(crate) ram: u64,
+    pub ram: u64,
     /// What was left of it after the start, in bytes.
-    pub(crate) free: usize,
+    pub free: usize,
+    /// How full the heap is.
+    pub heap: fn() -> HeapUse,
 }
 
 impl Machine {
@@ -96,7 +105,7 @@ impl Machine {
             self.ram / 1024,
             self.free / 1024
         )?;
-        let HeapUse { used, peak, size } = symbols::heap();
+        let HeapUse { used, peak, size } = (self.heap)();
         writeln!(out, "rsa heap: {used} of {size} bytes in use, {peak} at most")?;
         let (deepest, size) = descriptors::main_stack();
         writeln!(out, "stack: {deepest} of {size} bytes used at most")?;
@@ -166,7 +175,7 @@ impl Host for Machine {
             Report::Status => self.status(piece, out),
             Report::Counters => self.counters(piece, out),
             Report::Ip => self.ip(piece, out),
-            Report::Tls => self.store.report(piece, out),
+            Report::Tls => self.tls_configs.report(piece, out),
             Report::Date => {
                 let _ = date(out);
                 None
@@ -270,7 +279,7 @@ impl Host for Machine {
     }
 
     fn tls_paper(&self) -> Result<Paper<'_>, &'static str> {
-        self.store.paper()
+        self.tls_configs.paste_buffer()
     }
 
     async fn tls_fetch(&self, target: Target<'_>, paper: &mut Paper<'_>) -> Result<(), FetchError> {
@@ -279,8 +288,8 @@ impl Host for Machine {
             Some(None) => return Err(ClientError::NotAName.into()),
             name => name.flatten(),
         };
-        let fetch = async |tls: Tls<'_>| {
-            let client = tls.client.map_err(ClientError::NoTls)?;
+        let fetch = async |roles: Roles<'_>| {
+            let client = roles.client.map_err(ClientError::NoTls)?;
             let config = client.fetch.map_err(ClientError::NoTls)?;
             let proxy = self.proxy.filter(|_| !target.direct);
             let stream = reach(netif, proxy, target.host, target.port, settings::seed).await;
@@ -292,9 +301,9 @@ impl Host for Machine {
             });
             let config = config.with_name(name).with_clock(settings::now());
             let mut buffers = self
-                .store
+                .tls_configs
                 .buffers()
-                .ok_or(ClientError::NoTls("it is fetched already"))?;
+                .ok_or(ClientError::NoTls("another session is fetching a configuration"))?;
             let [inbound, outbound] = &mut *buffers;
             let fetched = fetch::fetch(
                 stream,
@@ -307,19 +316,19 @@ impl Host for Machine {
             paper.set_len(fetched?);
             Ok(())
         };
-        self.store.with(fetch).await
+        self.tls_configs.with(fetch).await
     }
 
     fn tls_replace(&self, paper: &Paper<'_>, out: &mut dyn Write) -> Result<(), Refused> {
-        let result = self.store.replace(paper.text(), out);
+        let result = self.tls_configs.replace(paper.text(), out);
         match result {
             Ok(()) => {
-                settings::set_tls(self.service, self.store);
-                self.service.renew(self.store.look(|tls| tls.handshake));
+                settings::set_tls(self.service, self.tls_configs);
+                self.service.renew(self.tls_configs.look(|roles| roles.handshake));
                 self.tls_client.renew();
-                self.store.announce();
+                self.tls_configs.announce();
             }
-            Err(_) => ::log::warn!(target: log::SECURITY, "tls: another configuration was refused"),
+            Err(_) => ::log::warn!(target: log::SECURITY, "tls: reload refused"),
         }
         result
     }

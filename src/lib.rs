@@ -17,6 +17,8 @@
 //! * `selftest` has the engine shake hands with itself and with another implementation before it serves; it uses the
 //!   engine and nothing else of ours.
 //! * `log` is the log ring.
+//! * `memory` divides the RAM, `settings` turns the configuration into what the rooms take, and `host` is the machine as
+//!   the shell sees it.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
@@ -30,14 +32,17 @@ pub use postern_tls::{crypto, pki};
 pub mod client;
 pub mod dial;
 pub mod endpoint;
+pub mod host;
 pub mod log;
 #[allow(unsafe_code)] // privileged instructions, memory-mapped devices
 pub mod machine;
+pub mod memory;
 pub mod net;
 #[allow(unsafe_code)] // registers and DMA memory of the card
 pub mod nic;
 pub mod selftest;
 pub mod serve;
+pub mod settings;
 pub mod shell;
 mod web;
 

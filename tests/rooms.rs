@@ -17,6 +17,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("serve", &["log", "net", "dial", "endpoint", "web"]),
     ("selftest", &[]),
     ("shell", &["log", "net", "dial", "endpoint", "client", "serve"]),
+    ("memory", &["machine", "net", "endpoint", "serve"]),
+    (
+        "settings",
+        &[
+            "log", "machine", "nic", "net", "dial", "endpoint", "client", "serve", "selftest", "shell", "memory",
+        ],
+    ),
+    (
+        "host",
+        &[
+            "log", "machine", "nic", "net", "dial", "endpoint", "client", "serve", "selftest", "shell", "memory",
+            "settings",
+        ],
+    ),
 ];
 
 /// The rooms whose files use each other in one direction only.

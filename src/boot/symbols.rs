@@ -1,9 +1,10 @@
-//! Symbols that compiled code and crates expect somebody to define.
+//! Symbols that compiled code and crates expect from the program.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::Waker;
 use postern::machine::{clock, executor, panic};
+use postern::memory::HeapUse;
 use spinning_top::RawSpinlock;
 use talc::TalcLock;
 use talc::source::Claim;
@@ -60,17 +61,7 @@ static HEAP: Heap = Heap {
 /// The length of the arena in bytes.
 const ARENA_LEN: usize = 128 * 1024;
 
-/// How full the heap's arena is, in bytes. What the allocator itself keeps there is not counted.
-pub(crate) struct HeapUse {
-    /// What is in use.
-    pub(crate) used: usize,
-    /// The most that ever was.
-    pub(crate) peak: usize,
-    /// All there is.
-    pub(crate) size: usize,
-}
-
-/// How full it is.
+/// How full the heap is.
 pub(crate) fn heap() -> HeapUse {
     HeapUse {
         used: HEAP.used.load(Relaxed),

@@ -128,6 +128,14 @@ impl Arena {
         Self { free: left }
     }
 
+    /// An arena for tests, over `len` bytes of the host's, which are never freed.
+    #[cfg(test)]
+    pub fn fake(len: usize) -> Self {
+        let start = physical(std::vec![0_u8; len].leak().as_ptr());
+        // SAFETY: nobody else uses the leaked bytes.
+        unsafe { Self::new(&[Range::new(start, start + len as u64)], &[]) }
+    }
+
     /// `len` bytes, zeroed, at a multiple of `align` (a power of two).
     pub fn bytes(&mut self, len: usize, align: usize) -> Result<&'static mut [u8], OutOfMemory> {
         let memory = self.take(len, align)?;

@@ -203,16 +203,23 @@ const HALF_OPEN_SHARE: usize = 32;
 pub const MAX_SLOTS: usize = 4096;
 
 impl Plan {
+    /// What a connection slot takes beside its buffers, in bytes.
+    const OVERHEAD: usize = size_of::<Slot>() + size_of::<SocketStorage<'_>>() + size_of::<Waiter>() + 8;
+    /// Bytes of a small buffer where memory is scarce.
+    const LEAST_BUFFER: usize = 4 << 10;
+    /// The least that a connection slot takes, in bytes.
+    pub const LEAST_SLOT: usize = 2 * Self::LEAST_BUFFER + Self::OVERHEAD;
+
     /// Divides `budget` bytes so that `connections` find place, if it is enough for that many. The smallest table of
     /// half-open connections, which every interface has (96 KiB), is not taken from it.
     pub fn for_memory(budget: usize, connections: usize) -> Self {
         let half_open = (budget / HALF_OPEN_SHARE / size_of::<HalfOpen>()).clamp(MIN_HALF_OPEN, MAX_HALF_OPEN);
         let budget = budget.saturating_sub((half_open - MIN_HALF_OPEN) * size_of::<HalfOpen>());
-        let overhead = size_of::<Slot>() + size_of::<SocketStorage<'_>>() + size_of::<Waiter>() + 8;
+        let overhead = Self::OVERHEAD;
         let (large_buffer, small_buffer) = if budget >= 16 << 20 {
             (64 << 10, 8 << 10)
         } else {
-            (32 << 10, 4 << 10)
+            (32 << 10, Self::LEAST_BUFFER)
         };
         let (per_large, per_small) = (2 * large_buffer + overhead, 2 * small_buffer + overhead);
         let connections = connections.clamp(1, MAX_SLOTS).min((budget / per_small).max(1));

@@ -1,36 +1,35 @@
-//! What `tls` shows of a configuration.
+//! The report of the shell's command `tls`.
 
 use core::fmt::{self, Display, Write};
 
-use postern::config::Choice as _;
-use postern::pki::cert::{Certificate, Date};
-use postern::pki::crl::Crl;
-use postern::pki::text::Hex;
+use crate::config::Choice as _;
+use crate::pki::cert::{Certificate, Date};
+use crate::pki::crl::Crl;
+use crate::pki::text::{Count, Hex};
 
-use super::generation::Generation;
 use super::time::now;
-use super::tls::{chains, is_configured, plural};
+use super::tls_config::{TlsConfig, chains, is_configured};
 
 /// `.verify`, `.client_auth`, `.handshake_timeout`.
-pub(super) fn rules(generation: &Generation, out: &mut dyn Write) -> fmt::Result {
-    let tls = &generation.config().tls;
+pub(super) fn rules(tls_config: &TlsConfig, out: &mut dyn Write) -> fmt::Result {
+    let tls = &tls_config.config().tls;
     writeln!(
         out,
         "{} verification, client authentication {}, {} s for a handshake",
         tls.verify.name(),
         tls.client_auth.name(),
-        super::tls::handshake(tls).as_secs()
+        tls.handshake_timeout
     )
 }
 
 /// The server's chains.
-pub(super) fn server(generation: &Generation, out: &mut dyn Write) -> fmt::Result {
-    let ders = &generation.config().tls.srv_cert;
+pub(super) fn server(tls_config: &TlsConfig, out: &mut dyn Write) -> fmt::Result {
+    let ders = &tls_config.config().tls.srv_cert;
     if ders.is_empty() {
         return writeln!(out, "serves nothing: no certificate is configured");
     }
     let mut result = Ok(());
-    chains(&generation.server, ders, &mut |leaf, key, count| {
+    chains(&tls_config.server, ders, &mut |leaf, key, count| {
         let more = MoreIn(count);
         result = result.and_then(|()| writeln!(out, "serves {}, {}{more}", Whose(leaf), key.algorithm()));
     });
@@ -38,10 +37,10 @@ pub(super) fn server(generation: &Generation, out: &mut dyn Write) -> fmt::Resul
 }
 
 /// The client's chain.
-pub(super) fn client(generation: &Generation, out: &mut dyn Write) -> fmt::Result {
+pub(super) fn client(tls_config: &TlsConfig, out: &mut dyn Write) -> fmt::Result {
     let mut result = Ok(());
-    let ders = &generation.config().tls.cli_cert;
-    chains(&generation.client, ders, &mut |leaf, key, count| {
+    let ders = &tls_config.config().tls.cli_cert;
+    chains(&tls_config.client, ders, &mut |leaf, key, count| {
         let more = MoreIn(count);
         result = result.and_then(|()| writeln!(out, "client shows {}, {}{more}", Whose(leaf), key.algorithm()));
     });
@@ -49,25 +48,25 @@ pub(super) fn client(generation: &Generation, out: &mut dyn Write) -> fmt::Resul
 }
 
 /// The n-th CA, if there is one.
-pub(super) fn authority(generation: &Generation, n: usize, out: &mut dyn Write) -> fmt::Result {
-    match generation.config().tls.ca_cert.iter().nth(n) {
+pub(super) fn authority(tls_config: &TlsConfig, n: usize, out: &mut dyn Write) -> fmt::Result {
+    match tls_config.config().tls.ca_cert.iter().nth(n) {
         Some(der) => writeln!(out, "trusts {}", Whose(der)),
         None => Ok(()),
     }
 }
 
 /// How many of `.tls.root_certs` there are.
-pub(super) fn roots(generation: &Generation, out: &mut dyn Write) -> fmt::Result {
-    match generation.roots {
+pub(super) fn roots(tls_config: &TlsConfig, out: &mut dyn Write) -> fmt::Result {
+    match tls_config.roots {
         Ok([]) => Ok(()),
-        Ok(roots) => writeln!(out, "trusts {} more CA{} for servers", roots.len(), plural(roots.len())),
+        Ok(roots) => writeln!(out, "trusts {} for servers", Count::of(roots.len(), "more CA")),
         Err(why) => writeln!(out, "trusts no CA for servers: {why}"),
     }
 }
 
 /// The n-th revocation list, if there is one.
-pub(super) fn list(generation: &Generation, n: usize, out: &mut dyn Write) -> fmt::Result {
-    let der = generation.config().tls.crl.iter().nth(n);
+pub(super) fn list(tls_config: &TlsConfig, n: usize, out: &mut dyn Write) -> fmt::Result {
+    let der = tls_config.config().tls.crl.iter().nth(n);
     let Some(Ok(crl)) = der.map(Crl::from_der) else {
         return Ok(());
     };
@@ -76,7 +75,7 @@ pub(super) fn list(generation: &Generation, n: usize, out: &mut dyn Write) -> fm
         write!(out, " {number}")?;
     }
     write!(out, " of {}", crl.issuer)?;
-    if !is_configured(generation.config(), &crl) {
+    if !is_configured(tls_config.config(), &crl) {
         out.write_str(" (no configured CA; it may be that of an intermediate)")?;
     }
     let expiry = crl.expiry();
@@ -87,17 +86,6 @@ pub(super) fn list(generation: &Generation, n: usize, out: &mut dyn Write) -> fm
     } else {
         writeln!(out, ", without next update: expires {expiry}")
     }
-}
-
-/// `1 connection`, `2 connections`.
-pub(super) fn connections(count: usize) -> impl Display {
-    struct Count(usize);
-    impl Display for Count {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "{} connection{}", self.0, if self.0 == 1 { "" } else { "s" })
-        }
-    }
-    Count(count)
 }
 
 /// `CN=localhost, serial 07, good until 2027-01-02`.

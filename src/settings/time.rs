@@ -1,11 +1,11 @@
-//! Times as the configuration and the certificates want them.
+//! Times, in the forms that configuration and certificates have.
 
+use crate::machine::clock;
+use crate::pki::verify::Clock;
 use embassy_time::Duration;
-use postern::machine::clock;
-use postern::pki::verify::Clock;
 
-/// The time by which certificates are judged. A clock that is wrong tells a time that no certificate outlives.
-pub(crate) fn now() -> Clock {
+/// The time by which certificates are verified. A clock that is wrong gives a time before any certificate.
+pub fn now() -> Clock {
     Clock {
         now: clock::unix_time().unwrap_or(0),
         floor: clock::BUILT,
@@ -13,6 +13,6 @@ pub(crate) fn now() -> Clock {
 }
 
 /// A number of seconds.
-pub(crate) fn seconds(number: u32) -> Duration {
+pub fn seconds(number: u32) -> Duration {
     Duration::from_secs(number.into())
 }

@@ -65,7 +65,7 @@ fn without_entropy_tls_is_refused_with_the_reason() {
     let machine = Setup::new().cpu("qemu64").ready();
     machine.wait_for("entropy: rdrand absent");
     machine.wait_for("no entropy: the CPU has neither RDSEED nor RDRAND, and there is no virtio entropy device");
-    let why = "no entropy: give the machine a CPU with RDRAND (-cpu max) or an entropy device (-device virtio-rng-pci)";
+    let why = "no entropy: use a CPU with RDRAND (-cpu max) or an entropy device (-device virtio-rng-pci)";
     machine.wait_for(&format!("tls echo server on port 10007 not started: {why}"));
     assert_echoes_plainly(&machine);
     let mut shell = machine.shell();
@@ -116,9 +116,7 @@ fn a_small_machine_reports_the_card_without_a_shell() {
     for mib in [6, 7, 8, 10] {
         let machine = Setup::new().memory(mib).second_card().ready();
         if mib == 6 {
-            machine.wait_for(
-                "error: no debug shell on vm1: too many listening ports for so little memory: give the machine more",
-            );
+            machine.wait_for("error: no debug shell on vm1: not enough memory (use a larger -m)");
         }
         tls::assert_serves(machine.at(10007), &baked_ca());
         assert!(machine.ask("status").contains("vm1: link up"));

@@ -235,7 +235,7 @@ fn only_clients_on_the_allow_list_are_accepted() {
     let named = World::new(
         ".client_auth = \"required\", .verify = \"strict\", .allow = { \"CN=alice\", \"O=Example,CN=bob\" }",
     );
-    named.machine.wait_for("tls: of clients lets in 2 by name or key");
+    named.machine.wait_for("tls: client allow-list has 2 entries");
     let organization =
         |params: &mut CertificateParams| params.distinguished_name.push(DnType::OrganizationName, "Example");
     let (alice, bob) = (named.issue("alice", |_| {}), named.issue("bob", organization));

@@ -164,5 +164,5 @@ fn without_certificates_it_reports_why_it_does_not_start() {
         .defconfig(format!("{USER_NETWORK}{ECHO}{shell}{}", session.tls_without_ca()))
         .boot();
     machine.wait_for(".vmm.tls_dbgsh: there is no CA to verify client certificates with. Set `.tls.ca_cert` as well");
-    machine.wait_for("the baked configuration serves");
+    machine.wait_for("using the baked configuration");
 }

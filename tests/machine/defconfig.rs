@@ -90,7 +90,7 @@ fn a_faulty_module_is_refused_and_the_built_in_one_used() {
         let machine = Setup::new().defconfig(text).ready();
         machine.wait_for("boot module refused: defconfig:");
         machine.wait_for(refusal);
-        machine.wait_for("the baked configuration serves");
+        machine.wait_for("using the baked configuration");
         tls::assert_serves(machine.at(10007), &baked_ca());
         let log = machine.ask("log");
         assert!(
@@ -115,7 +115,7 @@ fn an_address_by_dhcp() {
 #[test]
 fn without_certificates_the_throw_away_ones_are_used_with_a_warning() {
     let machine = Setup::new().defconfig(format!("{USER_NETWORK}{ECHO}")).ready();
-    machine.wait_for("warning: tls: the boot module has no certificates: the throw-away ones of the build serve");
+    machine.wait_for("warning: tls: the boot module has no certificates: using the throw-away ones of the build");
     machine.wait_for("tls: serving CN=localhost,O=Postern throw-away, ");
     tls::assert_serves(machine.at(10007), &baked_ca());
     assert_eq!(super::echo::plain(machine.at(10008), b"plain".to_vec()), b"plain");

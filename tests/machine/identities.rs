@@ -133,7 +133,7 @@ fn clients_are_asked_and_revocation_counts() {
         strings(&ca.revoke(7)),
     );
     let machine = Setup::new().defconfig(text).ready();
-    machine.wait_for("tls: .tls.keylog is 1: whoever reads this log can decrypt every connection");
+    machine.wait_for("tls: .tls.keylog is 1: a reader of this log can decrypt every connection");
     machine.wait_for("tls: client authentication required");
     machine.wait_for("tls: trusts 1 CA, strict verification, 1 revocation list");
     let trust = scratch.file("ca.pem", ca.0.pem());
@@ -196,5 +196,5 @@ fn without_a_ca_client_authentication_is_refused() {
     );
     let machine = Setup::new().defconfig(text).boot();
     machine.wait_for(".tls.client_auth: there is no CA to verify client certificates with");
-    machine.wait_for("the baked configuration serves");
+    machine.wait_for("using the baked configuration");
 }

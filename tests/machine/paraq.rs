@@ -356,7 +356,7 @@ fn without_a_session_no_host_is_dialled() {
     let machine = Setup::new().defconfig(text).ready();
     let answer = ask(&machine, "server reverse 10.0.2.2 20001");
     assert!(
-        answer.ends_with("Failed: no CA is configured to judge the other end by: .tls.ca_cert is empty.\n"),
+        answer.ends_with("Failed: no CA is configured to verify the peer with: .tls.ca_cert is empty.\n"),
         "{answer}"
     );
 }

@@ -154,7 +154,7 @@ fn a_certificate_is_rotated_by_paste_and_connections_continue() {
     );
     let answer = paste(&mut shell, &text);
     assert!(
-        answer.contains("\n.vmm is ignored: it is taken up at a start only.\n"),
+        answer.contains("\n.vmm is ignored: it takes effect at a start only.\n"),
         "{answer}"
     );
     assert!(answer.contains("configuration 1: by tls reload, "), "{answer}");
@@ -166,7 +166,7 @@ fn a_certificate_is_rotated_by_paste_and_connections_continue() {
     assert!(answer.contains("\nserves CN=second.test, serial 02, "), "{answer}");
     assert!(answer.ends_with("\nDone.\n"), "{answer}");
     assert!(!answer.contains("BEGIN"), "{answer}");
-    machine.wait_for("tls: configuration 1 is in force for new connections");
+    machine.wait_for("tls: configuration 1 is used for new connections");
     assert_served(&world, &machine, "second.test");
     assert_echoes(&mut old, "between");
 
@@ -230,8 +230,8 @@ fn there_may_be_more_reloads_than_slots() {
     }
     let pem = world.ca.issue("last.test", 20, &world.key);
     let answer = paste(&mut shell, &pem);
-    let why = "Failed: 2 connections still use configurations before the present one, and there is room for 3: close \
-               them or wait";
+    let why = "Failed: 2 connections still use earlier configurations, of which there are 3 at most; close them or \
+     wait";
     assert!(answer.contains(why), "{answer}");
     assert_served(&world, &machine, "s13.test");
     for client in &mut clients {
@@ -291,7 +291,7 @@ fn clients_revoked_meanwhile_are_refused_even_with_a_ticket() {
     ] {
         assert!(answer.contains(line), "{answer}");
     }
-    machine.wait_for("warning: tls: the revocation list of CN=Stranger is that of no configured CA");
+    machine.wait_for("warning: tls: the revocation list of CN=Stranger is not of a configured CA");
     // Nor does an older one of the same CA.
     let newer = world.ca.revoke_with(2, 7);
     let older = world.tls("one.test", 9, &format!(".crl =\n{},", strings(&world.ca.revoke(9))));
@@ -570,7 +570,7 @@ fn a_small_machine_reports_missing_memory() {
     let text = format!("{USER_NETWORK}{RELOAD}{ECHO}{}", world.tls("first.test", 1, ""));
     let machine = Setup::new().memory(6).defconfig(text).ready();
     let mut shell = machine.shell();
-    let why = "Failed: the machine has too little memory for a second configuration: give it more (-m).\n";
+    let why = "Failed: not enough memory for a second configuration (use a larger -m).\n";
     // The paste is not run.
     let answer = paste(&mut shell, "poweroff");
     assert!(
@@ -608,6 +608,6 @@ fn telnet_is_refused_and_public_cas_are_not_accepted() {
     machine.wait_for("The current configuration is unchanged.");
     let (_server, port) = world.serve(&world.ca, text.as_bytes(), "TLSv1_3");
     machine.type_in(&format!("tls reload 10.0.2.2 {port} name=host.test\r"));
-    machine.wait_for("tls: configuration 1 is in force");
+    machine.wait_for("tls: configuration 1 is used");
     assert_served(&world, &machine, "second.test");
 }

@@ -161,7 +161,7 @@ fn a_bundle_without_a_usable_root_leaves_no_client() {
     );
     let machine = Setup::new().ports(&[23]).defconfig(text).ready();
     machine.wait_for("tls: .tls.root_certs: CN=No CA is left out: not a CA\r\n");
-    let why = "no CA is left to judge servers by: none of .tls.root_certs can be used.";
+    let why = "there is no CA to verify servers with: none of .tls.root_certs can be used.";
     let said = refused(&mut echoctl_tls(&machine), 1, "");
     assert!(said.ends_with(why), "{said}");
 }
@@ -221,6 +221,6 @@ fn faults_of_these_keys_are_reported_at_boot() {
         let machine = Setup::new().no_card().defconfig(format!(".tls = {{ {text} }}")).boot();
         machine.wait_for("boot module refused: defconfig:");
         machine.wait_for(message);
-        machine.wait_for("the baked configuration serves");
+        machine.wait_for("using the baked configuration");
     }
 }

@@ -1,0 +1,122 @@
+//! Addresses, the proxy, the hosts to dial and the syslog server.
+
+use core::fmt::Write as _;
+
+use rand_core::Rng as _;
+
+use super::time::seconds;
+use crate::config::Config;
+use crate::dial::{self, Proxy};
+use crate::log;
+use crate::machine::memory::{Arena, OutOfMemory};
+use crate::machine::{clock, entropy};
+use crate::net::{self, Kind, Netif, syslog};
+use crate::pki::text::Count;
+use crate::serve::Service;
+use crate::serve::reverse;
+
+/// Dials the hosts of `.echo.reverse`, once there is an address to dial from; over TLS only if that is `fit`.
+pub async fn dial(config: &'static Config, netifs: &'static [Netif], service: &'static Service<Netif>, fit: bool) {
+    if config.echo.reverse.is_empty() {
+        return;
+    }
+    if let Some(netif) = netifs.first() {
+        netif.configured().await;
+    }
+    for (number, wanted) in (1..).zip(&config.echo.reverse) {
+        let kind = if wanted.plain { Kind::Plain } else { Kind::Tls };
+        let target = reverse::Target {
+            host: wanted
+                .ipaddr
+                .map_or(dial::Host::Name(&wanted.host), dial::Host::Address),
+            port: wanted.port,
+            netif: Some(wanted.netif.as_str()).filter(|name| !name.is_empty()),
+            every: seconds(wanted.every),
+            role: wanted.role,
+            direct: wanted.direct,
+        };
+        if kind == Kind::Tls && !fit {
+            ::log::error!(
+                ".echo.reverse {number}: {}:{} is not dialled: the self-test failed",
+                target.host,
+                target.port
+            );
+        } else if let Err(error) = service.reverse(kind, target) {
+            ::log::error!(
+                ".echo.reverse {number}: {}:{} is not dialled: {error}",
+                target.host,
+                target.port
+            );
+        }
+    }
+}
+
+/// The proxy for outgoing connections, if there is one.
+///
+/// # Errors
+/// When the memory does not suffice.
+pub fn proxy(config: &Config, arena: &mut Arena) -> Result<Option<&'static Proxy>, OutOfMemory> {
+    let Some(proxy) = Proxy::from_config(&config.proxy, seed) else {
+        return Ok(None);
+    };
+    let proxy: &'static Proxy = arena.value(proxy)?;
+    let login = if proxy.has_login() { ", with a login" } else { "" };
+    ::log::info!("proxy: {proxy}{login}");
+    Ok(Some(proxy))
+}
+
+/// The address of the card with that number: the first has the configured one, others ask DHCP.
+pub fn address(config: &Config, number: usize) -> net::Address {
+    if number > 0 {
+        return net::Address::Dhcp;
+    }
+    net::Address::from_config(&config.ip).unwrap_or_else(|error| {
+        ::log::error!(".ip: {error}; using DHCP instead");
+        net::Address::Dhcp
+    })
+}
+
+/// A secret for an interface; from the clock where there is no entropy, and therefore no TLS.
+pub fn key() -> [u8; 16] {
+    let mut key = u128::from(clock::tsc()).to_le_bytes();
+    if let Ok(mut rng) = entropy::rng() {
+        rng.fill_bytes(&mut key);
+    }
+    key
+}
+
+/// A seed for random intervals and names; from the clock where there is no entropy, and therefore no TLS.
+pub fn seed() -> u64 {
+    entropy::rng().map_or_else(|_| clock::tsc(), |mut rng| rng.next_u64())
+}
+
+/// Sends the log to the syslog server, forever.
+pub async fn send_log(netif: Netif, settings: syslog::Settings) {
+    let clock = || clock::unix_time().ok();
+    match syslog::run(netif, settings, "postern", clock, LogLines { next: 0 }).await {}
+}
+
+/// The lines of the log ring, from the first that is left.
+struct LogLines {
+    next: u64,
+}
+
+impl syslog::Source for LogLines {
+    async fn next(&mut self, text: &mut heapless::String<{ syslog::MAX_TEXT }>) -> (::log::Level, u64) {
+        loop {
+            if let Some(line) = log::read_from(self.next) {
+                if line.missed > 0 {
+                    self.next = line.number;
+                    let _ = write!(text, "{} overwritten before being sent", Count(line.missed, "log line"));
+                    return (::log::Level::Warn, 0);
+                }
+                self.next = line.number + 1;
+                // A line of the log is shorter than one of syslog may be.
+                let _ = text.push_str(&line.text);
+                let age = clock::now().saturating_sub(line.uptime.as_micros()) / 1_000_000;
+                return (line.level, age);
+            }
+            log::news(self.next).await;
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Slots, and what refuses another configuration. A whole reload needs a clock and entropy: `tests/machine/reload.rs`.
+
+use std::boxed::Box;
+use std::string::String;
+
+use super::*;
+use crate::testing::block_on;
+
+fn configs(memory: usize) -> &'static TlsConfigs {
+    let heap = || HeapUse {
+        used: 0,
+        peak: 0,
+        size: 128 * 1024,
+    };
+    let config = Box::leak(Box::new(Config::new()));
+    TlsConfigs::new(config, heap, &mut Arena::fake(memory)).unwrap()
+}
+
+fn refusal(configs: &'static TlsConfigs, text: &str) -> String {
+    let mut why = String::new();
+    assert!(configs.replace(text.as_bytes(), &mut why).is_err());
+    why
+}
+
+fn report(configs: &'static TlsConfigs) -> String {
+    let (mut text, mut next) = (String::new(), Some(0));
+    while let Some(piece) = next {
+        next = configs.report(piece, &mut text);
+    }
+    text
+}
+
+#[test]
+fn a_small_memory_has_no_second_configuration() {
+    let configs = configs(ENOUGH - 4096);
+    assert!(!configs.can_change());
+    assert_eq!(configs.paste_buffer().err(), Some(TOO_SMALL));
+    assert_eq!(refusal(configs, ".tls = {}"), TOO_SMALL);
+}
+
+#[test]
+fn what_is_refused_leaves_the_current_configuration() {
+    let configs = configs(ENOUGH + (1 << 20));
+    assert!(configs.can_change());
+    for (text, why) in [
+        ("", "there is no .tls in it, nor a PEM block at the beginning of a line"),
+        (
+            ".tls = {}",
+            "there is no .tls.srv_cert in it, without which nothing can be served",
+        ),
+        (".tls = { .keylog = 2 }", "out of range"),
+        ("-----BEGIN CERTIFICATE-----\n", "the PEM block has no END line"),
+    ] {
+        let refusal = refusal(configs, text);
+        assert!(refusal.contains(why), "{refusal}");
+    }
+    assert!(report(configs).starts_with("configuration 0: of the start, "));
+    assert!(configs.slots.iter().all(|slot| slot.users.get() == 0));
+}
+
+#[test]
+fn one_session_at_a_time_has_the_paste_buffer() {
+    let configs = configs(ENOUGH + (1 << 20));
+    let first = configs.paste_buffer().unwrap();
+    assert_eq!(configs.paste_buffer().err(), Some(BUSY));
+    drop(first);
+    assert!(configs.paste_buffer().is_ok());
+}
+
+#[test]
+fn a_configuration_is_in_use_while_work_is_done_with_it() {
+    let configs = configs(ENOUGH + (1 << 20));
+    let users = || configs.slots[0].users.get();
+    block_on(configs.with(async |roles| {
+        assert_eq!(users(), 1);
+        configs.look(|_| assert_eq!(users(), 2));
+        // On this host there is no entropy.
+        assert!(roles.server.is_err_and(|why| why.starts_with("no entropy: ")));
+    }));
+    assert_eq!(users(), 0);
+}

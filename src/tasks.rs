@@ -1,0 +1,222 @@
+//! The tasks of the image.
+
+use embassy_executor::Spawner;
+use embassy_futures::join::join;
+use postern::client::{Client, Protocol};
+use postern::config::Config;
+use postern::endpoint::traces::Traces;
+use postern::host::Machine;
+use postern::machine::memory::{Arena, OutOfMemory};
+use postern::machine::{clock, entropy, serial};
+use postern::net::{self, Kind, Netif, TcpListener};
+use postern::nic::PciCard;
+use postern::pki::text::Count;
+use postern::serve::Service;
+use postern::settings::{self, Roles, TlsConfigs};
+use postern::shell::secure::{SESSION_SLOTS, SessionSlot, Takeover, secure_server};
+use postern::{log, memory, shell};
+
+use crate::bring_up::{BufferPair, Prepared};
+
+/// Spawns the tasks that exist once, or once for each interface.
+pub(crate) fn spawn(
+    spawner: Spawner,
+    config: &'static Config,
+    prepared: Prepared,
+    arena: &mut Arena,
+) -> Result<(), OutOfMemory> {
+    let Prepared {
+        machine, connections, ..
+    } = prepared;
+    let (service, netifs) = (machine.service, machine.netifs);
+    let (mut selftest, mut client) = (Some(prepared.selftest), Some(prepared.tls_client));
+    memory::spawn(arena, spawner, "echo listener", 1, |_| service.listen())?;
+    memory::spawn(arena, spawner, "reverse dialler", 1, |_| service.dial(settings::seed))?;
+    memory::spawn(arena, spawner, "plain client", 1, |_| {
+        plain_client(machine.plain_client, netifs)
+    })?;
+    memory::spawn(arena, spawner, "TLS client", 1, |_| tls_client(machine, client.take()))?;
+    memory::spawn(arena, spawner, "serial shell", 1, |_| {
+        shell::serial(serial::Console, machine)
+    })?;
+    memory::spawn(arena, spawner, "clock", 1, |_| clock::maintain())?;
+    memory::spawn(arena, spawner, "serial port", 1, |_| serial::poll())?;
+    memory::spawn(arena, spawner, "entropy", 1, |_| entropy::keep_fresh())?;
+    if config.vmm.telnet_dbgsh {
+        memory::spawn(arena, spawner, "telnet shell", netifs.len(), |n| {
+            telnet(netifs.get(n), machine)
+        })?;
+    }
+    for (netif, slots) in netifs.iter().zip(prepared.secure_shell) {
+        let port = config.vmm.tls_dbgsh;
+        match netif.listen_reserved(port, RESERVED) {
+            Ok(listener) => {
+                // A slot is for clients that begin a handshake.
+                let (listener, takeover) = (&*arena.value(listener.defer())?, &*arena.value(Takeover::new())?);
+                let mut slots = slots.into_iter();
+                memory::spawn(arena, spawner, "TLS shell", SESSION_SLOTS, |n| {
+                    secure_shell(listener, machine, slots.next(), takeover, n)
+                })?;
+                ::log::info!("debug shell over TLS on port {port} of {}", netif.name());
+            }
+            Err(error) => ::log::error!("debug shell over TLS on port {port} of {}: {error}", netif.name()),
+        }
+    }
+    let syslog = net::syslog::Settings::from_config(&config.vmm.tty_syslog);
+    if let (Some(syslog), Some(&netif)) = (syslog, netifs.first()) {
+        memory::spawn(arena, spawner, "syslog", 1, |_| settings::send_log(netif, syslog))?;
+    }
+    memory::spawn(arena, spawner, "self-test", 1, |_| {
+        open(machine, config, selftest.take(), connections)
+    })
+}
+
+/// Opens the configured ports and dials, after a self-test if one is configured; then tests whenever the shell asks.
+async fn open(
+    machine: &'static Machine,
+    config: &'static Config,
+    buffer: Option<&'static mut [u8]>,
+    connections: usize,
+) {
+    let (service, requests, tls_configs) = (machine.service, machine.selftest, machine.tls_configs);
+    let (Some(buffer), Some(mut changes)) = (buffer, tls_configs.changes()) else {
+        return;
+    };
+    let test = async |roles: Roles<'_>| settings::selftest(&roles, buffer).run(requests).await.failed == 0;
+    let fit = !config.tls.selftest || tls_configs.with(test).await;
+    for (kind, port) in [
+        (Kind::Tls, config.echo.tls_port),
+        (Kind::Plain, config.echo.plain_port),
+        (Kind::Https, config.echo.https_port),
+    ] {
+        if port == 0 {
+            continue;
+        }
+        if kind != Kind::Plain && !fit {
+            ::log::error!("{} on port {port} not started: the self-test failed", kind.server());
+        } else if let Err(error) = service.start(kind, port, None) {
+            ::log::error!("{} on port {port} not started: {error}", kind.server());
+        }
+    }
+    ::log::info!(
+        "ready after {} ms, {} at a time",
+        clock::now() / 1000,
+        Count::of(connections, "connection")
+    );
+    log::booted();
+    join(settings::dial(config, machine.netifs, service, fit), async {
+        loop {
+            let test = async |roles: Roles<'_>| {
+                let changed = async {
+                    changes.changed().await;
+                };
+                settings::selftest(&roles, buffer).serve(requests, changed).await;
+            };
+            tls_configs.with(test).await;
+        }
+    })
+    .await;
+}
+
+/// An interface.
+pub(crate) async fn interface(runner: Option<net::Runner<PciCard>>) {
+    if let Some(mut runner) = runner {
+        runner.run().await;
+    }
+}
+
+/// An echo worker.
+pub(crate) async fn work(
+    service: &'static Service<Netif>,
+    tls_configs: &'static TlsConfigs,
+    traces: (&'static Traces, &'static Traces),
+    buffers: Option<BufferPair>,
+) {
+    let (Some([inbound, outbound]), Some(slot)) = (buffers, service.take_slot()) else {
+        return;
+    };
+    loop {
+        let serve = async |roles: Roles<'_>| {
+            let mut worker = settings::worker(&roles, traces, [&mut *inbound, &mut *outbound]);
+            service.work_at(slot, &mut worker).await;
+        };
+        tls_configs.with(serve).await;
+    }
+}
+
+/// What the task of an echo worker takes, in bytes.
+pub(crate) fn worker_size() -> usize {
+    memory::task_size(&|(service, tls_configs, traces, buffers)| work(service, tls_configs, traces, buffers))
+}
+
+/// The plain echo client.
+async fn plain_client(client: &'static Client, netifs: &'static [Netif]) {
+    loop {
+        client.run(netifs, Protocol::<entropy::Rng>::Plain).await;
+    }
+}
+
+/// The TLS echo client.
+async fn tls_client(machine: &'static Machine, buffers: Option<BufferPair>) {
+    let Some([inbound, outbound]) = buffers else { return };
+    loop {
+        let run = async |roles: Roles<'_>| {
+            let protocol = settings::client_protocol(&roles, machine.traces, [&mut *inbound, &mut *outbound]);
+            machine.tls_client.run(machine.netifs, protocol).await;
+        };
+        machine.tls_configs.with(run).await;
+    }
+}
+
+/// Connection slots that are reserved for a debug shell, however many connections the echo servers have.
+const RESERVED: usize = 4;
+
+/// A session slot of the debug shell over TLS.
+async fn secure_shell(
+    listener: &'static TcpListener,
+    machine: &'static Machine,
+    buffers: Option<BufferPair>,
+    takeover: &'static Takeover,
+    number: usize,
+) {
+    let (Some([inbound, outbound]), Some(mut changes)) = (buffers, machine.tls_configs.changes()) else {
+        return;
+    };
+    loop {
+        let serve = async |roles: Roles<'_>| {
+            let changed = async {
+                changes.changed().await;
+            };
+            let (config, rng) = match settings::session_slot(&roles) {
+                Ok(slot) => slot,
+                Err(why) => {
+                    ::log::error!("debug shell over TLS: {why}");
+                    return changed.await;
+                }
+            };
+            let slot = SessionSlot {
+                config,
+                clock: settings::now,
+                rng,
+                inbound: &mut *inbound,
+                outbound: &mut *outbound,
+            };
+            secure_server(listener, machine, slot, takeover, number, changed).await;
+        };
+        machine.tls_configs.with(serve).await;
+    }
+}
+
+/// The debug shell on telnet.
+async fn telnet(netif: Option<&'static Netif>, machine: &'static Machine) {
+    const PORT: u16 = 23;
+    let Some(netif) = netif else { return };
+    match netif.listen_reserved(PORT, RESERVED) {
+        Ok(listener) => shell::telnet_server(&listener, machine).await,
+        // There are as many listening ports as the memory suffices for.
+        Err(_) => ::log::error!(
+            "no debug shell on {}: not enough memory (use a larger -m)",
+            netif.name()
+        ),
+    }
+}
