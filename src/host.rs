@@ -16,9 +16,9 @@ use crate::pki::text::Count;
 use crate::pki::verify::ServerName;
 use crate::selftest;
 use crate::serve::reverse::{self, ReverseError};
-use crate::serve::{REVERSES, Service, StartError, StopError};
+use crate::serve::{Service, StartError, StopError};
 use crate::settings::{self, Roles, TlsConfigs};
-use crate::shell::{Host, Paper, Power, Refused, Report};
+use crate::shell::{Host, Paper, Power, Refused, Report, ReportWriter};
 
 /// Everything that the shell reads and drives.
 pub struct Machine {
@@ -49,34 +49,24 @@ pub struct Machine {
 }
 
 impl Machine {
-    fn status(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
-        let interfaces = 2..2 + self.netifs.len();
-        let ports = interfaces.end;
-        let clients = ports + 1..ports + 3;
-        let reverses = clients.end..clients.end + REVERSES;
-        let connections = reverses.end + 1;
-        match piece {
-            0 => drop(self.overview(out)),
-            1 => drop(entropy_report(out)),
-            piece if interfaces.contains(&piece) => {
-                if let Some(netif) = self.netifs.get(piece - interfaces.start) {
-                    let _ = interface(netif, out);
-                }
-            }
-            piece if piece == ports => drop(self.ports(out)),
-            piece if piece == clients.start => drop(self.tls_client.write_status(out)),
-            piece if clients.contains(&piece) => drop(self.plain_client.write_status(out)),
-            piece if reverses.contains(&piece) => {
-                let next = self.service.write_reverse(piece - reverses.start, out);
-                return Some(next.map_or(reverses.end, |next| reverses.start + next));
-            }
-            piece if piece == reverses.end => drop(self.live(out)),
-            piece => {
-                let next = self.service.write_connection(piece - connections, out)?;
-                return Some(connections + next);
-            }
+    async fn status<W: ReportWriter>(&self, out: &mut W) -> Result<(), W::Error> {
+        out.section(|out| self.overview(out)).await?;
+        out.section(entropy_report).await?;
+        for netif in self.netifs {
+            out.section(|out| interface(netif, out)).await?;
         }
-        Some(piece + 1)
+        out.section(|out| self.ports(out)).await?;
+        for client in [self.tls_client, self.plain_client] {
+            out.section(|out| client.write_status(out)).await?;
+        }
+        for target in self.service.reverse_targets() {
+            out.section(|out| write!(out, "{target}")).await?;
+        }
+        out.section(|out| self.live(out)).await?;
+        for connection in self.service.live() {
+            out.section(|out| writeln!(out, "{connection}")).await?;
+        }
+        Ok(())
     }
 
     fn overview(&self, out: &mut dyn Write) -> fmt::Result {
@@ -147,43 +137,36 @@ impl Machine {
         }
     }
 
-    fn counters(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
-        let Some(netif) = piece.checked_sub(1) else {
-            let _ = write!(out, "echo:\n{}", self.service.tally());
-            return Some(1);
-        };
-        // Two pieces for each interface: what the card counts, and what the stack does.
-        let _ = match (self.netifs.get(netif / 2)?, netif % 2) {
-            (netif, 0) => card_counters(netif, out),
-            (netif, _) => stack_counters(netif, out),
-        };
-        Some(piece + 1)
+    async fn counters<W: ReportWriter>(&self, out: &mut W) -> Result<(), W::Error> {
+        out.section(|out| write!(out, "echo:\n{}", self.service.tally()))
+            .await?;
+        for netif in self.netifs {
+            out.section(|out| card_counters(netif, out)).await?;
+            out.section(|out| stack_counters(netif, out)).await?;
+        }
+        Ok(())
     }
 
-    fn ip(&self, piece: usize, out: &mut dyn Write) -> Option<usize> {
-        if piece == 0 && self.netifs.is_empty() {
-            let _ = writeln!(out, "there is no network card");
+    async fn ip<W: ReportWriter>(&self, out: &mut W) -> Result<(), W::Error> {
+        if self.netifs.is_empty() {
+            out.section(|out| writeln!(out, "there is no network card")).await?;
         }
-        let _ = interface(self.netifs.get(piece)?, out);
-        Some(piece + 1)
+        for netif in self.netifs {
+            out.section(|out| interface(netif, out)).await?;
+        }
+        Ok(())
     }
 }
 
 impl Host for Machine {
-    fn report(&self, report: Report, piece: usize, out: &mut dyn Write) -> Option<usize> {
+    async fn report<W: ReportWriter>(&self, report: Report, out: &mut W) -> Result<(), W::Error> {
         match report {
-            Report::Status => self.status(piece, out),
-            Report::Counters => self.counters(piece, out),
-            Report::Ip => self.ip(piece, out),
-            Report::Tls => self.tls_configs.report(piece, out),
-            Report::Date => {
-                let _ = date(out);
-                None
-            }
-            Report::Version => {
-                let _ = version(out);
-                None
-            }
+            Report::Status => self.status(out).await,
+            Report::Counters => self.counters(out).await,
+            Report::Ip => self.ip(out).await,
+            Report::Tls => self.tls_configs.report(out).await,
+            Report::Date => out.section(date).await,
+            Report::Version => out.section(version).await,
         }
     }
 

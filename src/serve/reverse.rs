@@ -84,7 +84,7 @@ impl fmt::Display for ReverseError {
 impl core::error::Error for ReverseError {}
 
 impl<N: Network> Service<N> {
-    /// Dials from now on. Success does not imply an answer: [`Service::write_reverse`] shows what came of it.
+    /// Dials from now on. Success does not imply an answer: [`Service::reverse_targets`] shows what came of it.
     ///
     /// # Errors
     /// See [`ReverseError`].
@@ -160,13 +160,9 @@ impl<N: Network> Service<N> {
         self.reverses.iter().filter(of_kind).count()
     }
 
-    /// Writes the status of the first reverse target whose number is `from` or later, as whole lines of together at
-    /// most 1,024 bytes; returns the number after it.
-    pub fn write_reverse(&self, from: usize, out: &mut dyn fmt::Write) -> Option<usize> {
-        let mut rest = self.reverses.iter().enumerate().skip(from);
-        let (number, reverse) = rest.find(|(_, reverse)| reverse.plan.borrow().is_some())?;
-        let _ = reverse.write_status(out);
-        Some(number + 1)
+    /// The reverse targets, each displayed as whole lines of together at most 1,024 bytes.
+    pub fn reverse_targets(&self) -> impl Iterator<Item = impl fmt::Display> {
+        self.reverses.iter().filter(|reverse| reverse.plan.borrow().is_some())
     }
 
     /// Dials all reverse targets, for ever. One task runs this. `random` returns unpredictable numbers.

@@ -175,37 +175,6 @@ impl ReverseTarget {
             limiter.log(level, format_args!("{plan}: {what}"));
         }
     }
-
-    pub(super) fn write_status(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        let plan = self.plan.borrow();
-        let Some(plan) = plan.as_ref() else { return Ok(()) };
-        write!(out, "{plan}, every {} s: ", plan.every.as_secs())?;
-        let now = Instant::now();
-        match self.state.get() {
-            ReverseState::Dialling => write!(out, "dialling")?,
-            ReverseState::Serving(since, subject) => {
-                write!(out, "serving")?;
-                if let Some(subject) = subject {
-                    write!(out, " {}", subject.as_str())?;
-                }
-                write!(out, " for {} s", now.saturating_duration_since(since).as_secs())?;
-            }
-            ReverseState::Pausing(until) => {
-                // Rounded up: it is not over yet.
-                let left = until.saturating_duration_since(now).as_millis().div_ceil(1000);
-                write!(out, "next try in {left} s")?;
-            }
-        }
-        let (tries, served) = (self.tries.get(), self.served.get());
-        writeln!(out, ", tries: {tries}, served: {served}")?;
-        match self.fault.get() {
-            Some((when, why)) => {
-                let ago = now.saturating_duration_since(when).as_secs();
-                writeln!(out, "  last failure {ago} s ago: {}", why.as_str())
-            }
-            None => Ok(()),
-        }
-    }
 }
 
 /// A connection to a reverse target, about which its worker reports. Reports are dropped once the target was stopped.
@@ -253,5 +222,39 @@ impl OutgoingCall<'_> {
             true => Outcome::Served,
             false => Outcome::Refused,
         });
+    }
+}
+
+/// As whole lines of together at most 1,024 bytes.
+impl fmt::Display for ReverseTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = self.plan.borrow();
+        let Some(plan) = plan.as_ref() else { return Ok(()) };
+        write!(f, "{plan}, every {} s: ", plan.every.as_secs())?;
+        let now = Instant::now();
+        match self.state.get() {
+            ReverseState::Dialling => write!(f, "dialling")?,
+            ReverseState::Serving(since, subject) => {
+                write!(f, "serving")?;
+                if let Some(subject) = subject {
+                    write!(f, " {}", subject.as_str())?;
+                }
+                write!(f, " for {} s", now.saturating_duration_since(since).as_secs())?;
+            }
+            ReverseState::Pausing(until) => {
+                // Rounded up: it is not over yet.
+                let left = until.saturating_duration_since(now).as_millis().div_ceil(1000);
+                write!(f, "next try in {left} s")?;
+            }
+        }
+        let (tries, served) = (self.tries.get(), self.served.get());
+        writeln!(f, ", tries: {tries}, served: {served}")?;
+        match self.fault.get() {
+            Some((when, why)) => {
+                let ago = now.saturating_duration_since(when).as_secs();
+                writeln!(f, "  last failure {ago} s ago: {}", why.as_str())
+            }
+            None => Ok(()),
+        }
     }
 }

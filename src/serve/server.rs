@@ -7,7 +7,6 @@
 //! one, as `share` chooses it. If all of these are in use, the newcomer is refused.
 
 use core::cell::Cell;
-use core::fmt;
 
 use embassy_futures::join::join_array;
 use embassy_futures::select::select;
@@ -190,14 +189,6 @@ impl<N: Network> Service<N> {
             .iter()
             .map(|slot| &slot.entry)
             .filter(|entry| entry.state() != ConnectionState::Vacant)
-    }
-
-    /// Writes the line of the first live connection whose place is `from` or later; gives the place after it.
-    pub fn write_connection(&self, from: usize, out: &mut dyn fmt::Write) -> Option<usize> {
-        let mut rest = self.workers.iter().enumerate().skip(from);
-        let (place, slot) = rest.find(|(_, slot)| slot.entry.state() != ConnectionState::Vacant)?;
-        let _ = writeln!(out, "{}", slot.entry);
-        Some(place + 1)
     }
 
     /// Accepts on all ports, for ever. One task runs this.

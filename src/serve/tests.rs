@@ -191,12 +191,7 @@ fn several_ports_of_both_kinds() {
             (Some((8, "vm0")), None)
         );
         assert_eq!(service.echoed(), 11);
-        let mut out = String::new();
-        let mut at = Some(0);
-        while let Some(from) = at {
-            at = service.write_connection(from, &mut out);
-        }
-        assert_eq!(out.lines().count(), 3);
+        assert_eq!(lines.len(), 3);
     });
 }
 

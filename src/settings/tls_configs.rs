@@ -28,7 +28,7 @@ use crate::nic;
 use crate::pki::text::Count;
 use crate::pki::verify::Trust;
 use crate::shell::secure::SESSION_SLOTS;
-use crate::shell::{Paper, Refused};
+use crate::shell::{Paper, Refused, ReportWriter};
 use crate::tls::FULL_INBOUND;
 
 /// Slots for configurations beside the one of the start.
@@ -362,25 +362,31 @@ impl TlsConfigs {
         }
     }
 
-    /// Writes that piece of what is served and trusted: see [`Host::report`](crate::shell::Host::report).
-    pub fn report(&'static self, piece: usize, out: &mut dyn fmt::Write) -> Option<usize> {
-        const AUTHORITIES: usize = 3;
-        const ROOTS: usize = AUTHORITIES + config::MAX_CERTIFICATES;
-        const LISTS: usize = ROOTS + 1;
-        let in_use = self.in_use();
-        let tls_config = in_use.get()?;
-        let _ = match piece {
-            0 => self.write_status(tls_config, out),
-            1 => report::server(tls_config, out),
-            2 => report::client(tls_config, out),
-            AUTHORITIES..ROOTS => report::authority(tls_config, piece - AUTHORITIES, out),
-            ROOTS => report::roots(tls_config, out),
-            _ => {
-                report::list(tls_config, piece - LISTS, out).ok()?;
-                return Some(piece + 1).filter(|next| *next < LISTS + config::MAX_CRLS);
-            }
+    /// Writes what is served and trusted. The configuration is in use for one section at a time, not for as long as the
+    /// peer takes to read.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub async fn report<W: ReportWriter>(&'static self, out: &mut W) -> Result<(), W::Error> {
+        let of_current = |section: &dyn Fn(&TlsConfig, &mut dyn fmt::Write) -> fmt::Result,
+                          out: &mut dyn fmt::Write| {
+            let in_use = self.in_use();
+            in_use.get().map_or(Ok(()), |tls_config| section(tls_config, out))
         };
-        Some(piece + 1)
+        out.section(|out| of_current(&|tls_config, out| self.write_status(tls_config, out), out))
+            .await?;
+        out.section(|out| of_current(&report::server, out)).await?;
+        out.section(|out| of_current(&report::client, out)).await?;
+        for n in 0..config::MAX_CERTIFICATES {
+            out.section(|out| of_current(&|tls_config, out| report::authority(tls_config, n, out), out))
+                .await?;
+        }
+        out.section(|out| of_current(&report::roots, out)).await?;
+        for n in 0..config::MAX_CRLS {
+            out.section(|out| of_current(&|tls_config, out| report::list(tls_config, n, out), out))
+                .await?;
+        }
+        Ok(())
     }
 
     /// Which configuration is current since when, and who uses others.

@@ -73,13 +73,25 @@ pub enum Power {
     Off,
 }
 
+/// Where a report goes, section by section: it may be longer than any buffer, and the peer may read as slowly as it likes.
+pub trait ReportWriter {
+    /// Why no more can be written.
+    type Error;
+
+    /// Writes what `section` writes: whole lines, of at most 1,024 bytes together.
+    ///
+    /// # Errors
+    /// When the session has ended.
+    async fn section(&mut self, section: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> Result<(), Self::Error>;
+}
+
 /// The machine, as the shell sees it.
 pub trait Host {
-    /// Writes the piece of a report that begins at `piece`, and says where the next begins; `None` after the last.
+    /// Writes a report.
     ///
-    /// The first is 0. A report comes in pieces so that it may be longer than any buffer: at most 1,024 bytes of whole
-    /// lines each, say one for a section and one for a connection. What the numbers mean is the host's affair.
-    fn report(&self, report: Report, piece: usize, out: &mut dyn fmt::Write) -> Option<usize>;
+    /// # Errors
+    /// Those of `out`.
+    async fn report<W: ReportWriter>(&self, report: Report, out: &mut W) -> Result<(), W::Error>;
 
     /// The number that the next record of the log will have.
     fn log_end(&self) -> u64;
@@ -295,13 +307,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 
     async fn report(&mut self, report: Report) -> Result<(), C::Error> {
         let mut pager = Pager::new(self.console, &mut self.input);
-        let mut next = Some(0);
-        while let Some(at) = next.filter(|_| !pager.quit()) {
-            let mut piece = Piece::new();
-            next = self.host.report(report, at, &mut piece);
-            pager.show(&piece).await?;
-        }
-        Ok(())
+        self.host.report(report, &mut pager).await
     }
 
     /// `selftest`: each outcome as it comes.

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::ReportWriter;
 use super::console::{Console, Input, Size, Text, width, write_all, write_text};
 
 /// What is shown where the output waits, and what removes it.
@@ -92,6 +93,19 @@ impl<'a, C: Console> Pager<'a, C> {
         write_all(self.console, GONE).await?;
         self.column = 0;
         Ok(())
+    }
+}
+
+impl<C: Console> ReportWriter for Pager<'_, C> {
+    type Error = C::Error;
+
+    async fn section(&mut self, section: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> Result<(), C::Error> {
+        if self.quit {
+            return Ok(());
+        }
+        let mut piece = Piece::new();
+        let _ = section(&mut piece); // what does not fit is marked
+        self.show(&piece).await
     }
 }
 

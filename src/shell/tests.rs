@@ -114,12 +114,14 @@ fn plain(text: &str) -> String {
 }
 
 impl Host for Machine {
-    fn report(&self, report: Report, piece: usize, out: &mut dyn fmt::Write) -> Option<usize> {
-        let _ = match report {
-            Report::Status => writeln!(out, "status piece {piece}"),
-            other => writeln!(out, "{other:?}"),
-        };
-        (report == Report::Status && piece < 2).then_some(piece + 1)
+    async fn report<W: ReportWriter>(&self, report: Report, out: &mut W) -> Result<(), W::Error> {
+        if report != Report::Status {
+            return out.section(|out| writeln!(out, "{report:?}")).await;
+        }
+        for piece in 0..3 {
+            out.section(|out| writeln!(out, "status piece {piece}")).await?;
+        }
+        Ok(())
     }
     fn traces(&self) -> &'static Traces {
         self.traces

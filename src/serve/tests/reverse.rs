@@ -33,12 +33,7 @@ async fn dialled(network: &FakeNetwork) -> Stream {
 }
 
 fn status(service: &Service<FakeNetwork>) -> String {
-    let mut out = String::new();
-    let mut at = Some(0);
-    while let Some(from) = at {
-        at = service.write_reverse(from, &mut out);
-    }
-    out
+    service.reverse_targets().map(|target| target.to_string()).collect()
 }
 
 async fn until(service: &Service<FakeNetwork>, text: &str) -> String {

@@ -23,11 +23,19 @@ fn refusal(configs: &'static TlsConfigs, text: &str) -> String {
 }
 
 fn report(configs: &'static TlsConfigs) -> String {
-    let (mut text, mut next) = (String::new(), Some(0));
-    while let Some(piece) = next {
-        next = configs.report(piece, &mut text);
+    struct Sections(String);
+
+    impl ReportWriter for Sections {
+        type Error = fmt::Error;
+
+        async fn section(&mut self, section: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> fmt::Result {
+            section(&mut self.0)
+        }
     }
-    text
+
+    let mut sections = Sections(String::new());
+    block_on(configs.report(&mut sections)).unwrap();
+    sections.0
 }
 
 #[test]
