@@ -1,10 +1,8 @@
 //! The names of the numbers that peers offer, including those that the engine does not support.
 
-use postern_tls::crypto::kx::Group;
-use postern_tls::crypto::sign::SignatureScheme;
 use postern_tls::crypto::suite::CipherSuite;
 use postern_tls::registry::is_grease;
-use postern_tls::{ExtensionType, ProtocolVersion};
+use postern_tls::{ExtensionType, NamedGroup, NamedScheme, ProtocolVersion};
 
 /// The name of a version.
 pub(crate) fn version(number: u16) -> Option<&'static str> {
@@ -61,62 +59,12 @@ pub(crate) fn suite(number: u16) -> Option<&'static str> {
 
 /// The name of a group of the key exchange.
 pub(crate) fn group(number: u16) -> Option<&'static str> {
-    if let Some(known) = Group::from_id(number) {
-        return Some(known.name());
-    }
-    Some(match number {
-        21 => "secp224r1",
-        22 => "secp256k1",
-        25 => "secp521r1",
-        26 => "brainpoolP256r1",
-        27 => "brainpoolP384r1",
-        28 => "brainpoolP512r1",
-        30 => "x448",
-        31 => "brainpoolP256r1tls13",
-        32 => "brainpoolP384r1tls13",
-        33 => "brainpoolP512r1tls13",
-        256 => "ffdhe2048",
-        257 => "ffdhe3072",
-        258 => "ffdhe4096",
-        259 => "ffdhe6144",
-        260 => "ffdhe8192",
-        512 => "MLKEM512",
-        513 => "MLKEM768",
-        514 => "MLKEM1024",
-        0x11eb => "SecP256r1MLKEM768",
-        0x11ed => "SecP384r1MLKEM1024",
-        0x6399 => "X25519Kyber768Draft00",
-        _ => return grease(number),
-    })
+    NamedGroup(number).name().or_else(|| grease(number))
 }
 
 /// The name of a signature scheme.
 pub(crate) fn scheme(number: u16) -> Option<&'static str> {
-    if let Some(known) = SignatureScheme::from_id(number) {
-        return Some(known.name());
-    }
-    Some(match number {
-        0x0201 => "rsa_pkcs1_sha1",
-        0x0202 => "dsa_sha1",
-        0x0203 => "ecdsa_sha1",
-        0x0301 => "rsa_sha224",
-        0x0302 => "dsa_sha224",
-        0x0303 => "ecdsa_sha224",
-        0x0402 => "dsa_sha256",
-        0x0502 => "dsa_sha384",
-        0x0602 => "dsa_sha512",
-        0x0808 => "ed448",
-        0x0809 => "rsa_pss_pss_sha256",
-        0x080a => "rsa_pss_pss_sha384",
-        0x080b => "rsa_pss_pss_sha512",
-        0x081a => "ecdsa_brainpoolP256r1tls13_sha256",
-        0x081b => "ecdsa_brainpoolP384r1tls13_sha384",
-        0x081c => "ecdsa_brainpoolP512r1tls13_sha512",
-        0x0904 => "mldsa44",
-        0x0905 => "mldsa65",
-        0x0906 => "mldsa87",
-        _ => return grease(number),
-    })
+    NamedScheme(number).name().or_else(|| grease(number))
 }
 
 /// The name and the purpose of an extension.

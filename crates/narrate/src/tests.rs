@@ -11,8 +11,8 @@ use postern_tls::pki::verify::{Clock, ServerName, Trust};
 use postern_tls::session::{SessionCache, Tickets};
 use postern_tls::trace::{DATA_SHOWN, Event, Milestone, Protection, Record, Secret, Trace};
 use postern_tls::{
-    ClientAuth, ClientConfig, Connection, ContentType, Identity, KeyLog, Progress, ProtocolVersion, ServerConfig,
-    Versions,
+    ClientAuth, ClientConfig, Connection, ContentType, Identity, KeyLog, MIN_OUTBOUND, Progress, ProtocolVersion,
+    ServerConfig, Versions,
 };
 
 use super::*;
@@ -118,7 +118,9 @@ fn run(world: &World, how: How<'_>, server_trace: Option<&dyn Trace>, client_tra
     if let Some(trace) = client_trace {
         client = client.with_trace(trace);
     }
-    let mut buffers = [(); 4].map(|()| vec![0; 20_000]);
+    // What is sent fits into buffers that are as large as they have to be.
+    let outbound = [server.flight_len(), client.flight_len()];
+    let mut buffers = [20_000, outbound[0], 20_000, outbound[1]].map(|size: usize| vec![0; size.max(MIN_OUTBOUND)]);
     let [a, b, c, d] = &mut buffers;
     let (mut server_rng, mut client_rng) = (Script(noise(1, 5000)), Script(noise(2, 5000)));
     let mut server = Connection::server(server, a, b).unwrap();

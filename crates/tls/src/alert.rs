@@ -1,4 +1,4 @@
-//! Alerts: what either side says when it closes or refuses.
+//! Alert descriptions and levels.
 
 use super::registry::registry;
 

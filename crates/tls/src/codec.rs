@@ -32,6 +32,11 @@ impl<'a> Reader<'a> {
         self.bytes.is_empty()
     }
 
+    /// The bytes that have not been read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The next `count` bytes.
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], InvalidMessage> {
         let (head, tail) = self
@@ -116,15 +121,31 @@ impl<'a> U16List<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// A cursor that writes into a buffer.
+/// A cursor that writes into a buffer, or only counts.
 pub(crate) struct Writer<'a> {
-    buffer: &'a mut [u8],
+    /// None of a writer that counts.
+    buffer: Option<&'a mut [u8]>,
     length: usize,
 }
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
-        Self { buffer, length: 0 }
+        Self {
+            buffer: Some(buffer),
+            length: 0,
+        }
+    }
+
+    /// The number of bytes that `write` writes, whether or not the vectors in it fit into their lengths.
+    pub(crate) fn count(write: impl FnOnce(&mut Self) -> Result<(), Full>) -> usize {
+        let mut writer = Self {
+            buffer: None,
+            length: 0,
+        };
+        match write(&mut writer) {
+            Ok(()) => writer.length,
+            Err(Full) => usize::MAX,
+        }
     }
 
     /// How many bytes have been written.
@@ -137,14 +158,22 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// When less has been written: it goes into transcripts, where something else must not take its place.
     pub(crate) fn since(&self, start: usize) -> Result<&[u8], Error> {
-        self.buffer
+        let buffer = self.buffer.as_deref().unwrap_or_default();
+        buffer
             .get(start..self.length)
             .ok_or(Error::Internal("position beyond what was written"))
     }
 
+    /// Everything that has been written.
+    pub(crate) fn finish(self) -> &'a [u8] {
+        let buffer = self.buffer.map(|buffer| &*buffer).unwrap_or_default();
+        buffer.get(..self.length).unwrap_or_default()
+    }
+
     /// Everything that has been written, to be changed.
     pub(crate) fn written_mut(&mut self) -> &mut [u8] {
-        self.buffer.get_mut(..self.length).unwrap_or_default()
+        let buffer = self.buffer.as_deref_mut().unwrap_or_default();
+        buffer.get_mut(..self.length).unwrap_or_default()
     }
 
     /// Takes back what was written from position `length` on.
@@ -154,11 +183,16 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let end = self.length.checked_add(bytes.len()).ok_or(Full)?;
-        self.buffer
-            .get_mut(self.length..end)
-            .ok_or(Full)?
-            .copy_from_slice(bytes);
+        self.put(self.length..end, bytes)?;
         self.length = end;
+        Ok(())
+    }
+
+    /// Puts `bytes` at `range`, which is as long.
+    fn put(&mut self, range: core::ops::Range<usize>, bytes: &[u8]) -> Result<(), Full> {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.get_mut(range).ok_or(Full)?.copy_from_slice(bytes);
+        }
         Ok(())
     }
 
@@ -187,15 +221,15 @@ impl<'a> Writer<'a> {
 
     fn nested(&mut self, width: usize, body: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
         let at = self.length;
-        self.bytes(&[0; 3][..width])?;
+        self.bytes([0; 3].get(..width).ok_or(Full)?)?;
+        let start = self.length;
         body(self)?;
-        let length = (self.length - at - width).to_be_bytes();
-        let (high, low) = length.split_at(length.len() - width);
-        if high.iter().any(|&byte| byte != 0) {
+        let length = self.length.checked_sub(start).ok_or(Full)?.to_be_bytes();
+        let (high, low) = length.split_at(length.len().saturating_sub(width));
+        if self.buffer.is_some() && high.iter().any(|&byte| byte != 0) {
             return Err(Full);
         }
-        self.buffer.get_mut(at..at + width).ok_or(Full)?.copy_from_slice(low);
-        Ok(())
+        self.put(at..start, low)
     }
 }
 

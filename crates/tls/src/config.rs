@@ -2,10 +2,21 @@
 
 use core::net::IpAddr;
 
+use super::msg::certificate::{CertificateRequestTls12, CertificateRequestTls13, CertificateTls13, CertificateVerify};
+use super::msg::client_hello::Offer;
+use super::msg::server_hello::{
+    Answers, EncryptedExtensions, HelloRetryRequest, ServerHelloTls12, ServerHelloTls13, Tls12Answers,
+};
+use super::msg::ticket::{TicketTls12, TicketTls13};
+use super::msg::tls12::{ClientKeyExchange, ServerHelloDone};
+use super::msg::{Emit as _, Finished};
+use super::outbound::RESERVE;
 use super::record::{HEADER_LEN, MAX_OVERHEAD, MIN_FRAGMENT};
-use super::registry::ProtocolVersion;
+use super::registry::{NamedScheme, ProtocolVersion};
+use super::server::TICKETS;
 use super::session::{MAX_TICKET, SessionCache};
 use super::tickets::{MAX_OWN_TICKET, Tickets};
+use super::tls12::MAX_PARAMS;
 use super::trace::Trace;
 use crate::crypto::hash::{HashAlgorithm, HashOutput, Hasher, MAX_HASH};
 use crate::crypto::key::SigningKey;
@@ -44,15 +55,13 @@ impl<'a> Identity<'a> {
         self.key
     }
 
-    /// The most bytes that its Certificate message takes.
+    /// The length of its Certificate message in bytes, in TLS 1.3, where it is longer.
     pub(crate) fn message_len(&self) -> usize {
-        4 + 1
-            + 3
-            + self
-                .chain
-                .iter()
-                .map(|certificate| 3 + certificate.len() + 2)
-                .sum::<usize>()
+        let message = CertificateTls13 {
+            context: &[],
+            chain: self.chain,
+        };
+        message.encoded_len()
     }
 }
 
@@ -334,30 +343,83 @@ impl<'a> ServerConfig<'a> {
 
     /// The most bytes that one flight of this server can take: what the outbound buffer has to hold.
     pub fn flight_len(&self) -> usize {
-        // A HelloRetryRequest may still wait to be sent when the second ClientHello comes.
-        const HELLO: usize = 4 + 2 + 32 + 33 + 2 + 1 + 2;
-        const HELLO_RETRY_REQUEST: usize = HELLO + 6 + 6;
-        const KEY_EXCHANGE: usize = 4 + 2 + MAX_PUBLIC;
-        const EXTENSIONS: usize = 6 + 6 + (4 + 256) + 6 + 5 + 4 + 5 + 6 + 4 + 4;
-        const SIGNATURE: usize = 4 + 2 + 2 + MAX_SIGNATURE;
-        const TICKET: usize = 4 + 4 + 4 + 9 + 2 + MAX_OWN_TICKET + 2;
-        let lists = 2 * (self.preferences.groups.len() + self.preferences.schemes.len()) + 32;
-        let certificate = self
-            .identities
-            .iter()
-            .map(Identity::message_len)
-            .max()
-            .unwrap_or_default();
-        let content = HELLO_RETRY_REQUEST
-            + HELLO
-            + KEY_EXCHANGE
-            + EXTENSIONS
-            + lists
-            + certificate
-            + SIGNATURE
-            + (4 + MAX_HASH)
-            + 2 * TICKET;
-        content + protection_len(content)
+        let Preferences { groups, schemes, .. } = self.preferences;
+        // What has one length whatever its value, and with the longest values what is chosen later.
+        let (random, session_id) = (&[0; 32], &[0; 32][..]);
+        let (suite, group) = (CipherSuite::Aes128GcmSha256, Group::X25519);
+        let answers = Answers {
+            protocol: self.preferences.protocols.iter().copied().max_by_key(|name| name.len()),
+            record_size_limit: Some(0),
+            max_fragment_length: Some(512),
+            server_name: true,
+        };
+        let chain = self.identities.iter().max_by_key(|identity| identity.message_len());
+        let certificate = chain.map_or(0, Identity::message_len);
+        let signed = CERTIFICATE_VERIFY.encoded_len().saturating_add(MAX_SIGNATURE);
+        let key_share = (group, &[][..]);
+        let psk = Some(0);
+        let ticket = TicketTls13 {
+            nonce: &[0],
+            ..TicketTls13::default()
+        };
+        let tls13 = [
+            // It may still wait to be sent when the second ClientHello comes.
+            HelloRetryRequest {
+                session_id,
+                suite,
+                group,
+            }
+            .encoded_len(),
+            ServerHelloTls13 {
+                random,
+                session_id,
+                suite,
+                key_share,
+                psk,
+            }
+            .encoded_len(),
+            MAX_PUBLIC,
+            EncryptedExtensions {
+                groups: Some(groups),
+                answers: &answers,
+            }
+            .encoded_len(),
+            CertificateRequestTls13 { schemes }.encoded_len(),
+            certificate,
+            signed,
+            FINISHED.encoded_len(),
+            MAX_HASH,
+            usize::from(TICKETS).saturating_mul(ticket.encoded_len().saturating_add(MAX_OWN_TICKET)),
+        ];
+        let tls12 = [
+            ServerHelloTls12 {
+                random,
+                session_id,
+                suite,
+                answers: &Tls12Answers {
+                    extended_master_secret: true,
+                    renegotiation_info: true,
+                    session_ticket: true,
+                    ec_point_formats: true,
+                    common: answers,
+                },
+            }
+            .encoded_len(),
+            certificate,
+            // ServerKeyExchange: what is signed comes before the signature.
+            signed,
+            MAX_PARAMS,
+            CertificateRequestTls12 {
+                schemes: schemes.iter().copied(),
+            }
+            .encoded_len(),
+            ServerHelloDone.encoded_len(),
+            TicketTls12::default().encoded_len(),
+            MAX_OWN_TICKET,
+            FINISHED.encoded_len(),
+            MAX_HASH,
+        ];
+        with_protection(sum(&tls13).max(sum(&tls12)))
     }
 }
 
@@ -424,34 +486,80 @@ impl<'a> ClientConfig<'a> {
         hasher.finish()
     }
 
+    /// The name in `server_name`: without a trailing dot (RFC 6066 §3).
+    pub(crate) fn server_name(&self) -> Option<&'a str> {
+        match self.name {
+            Some(ServerName::Dns(name)) => Some(name.strip_suffix('.').unwrap_or(name)),
+            _ => None,
+        }
+    }
+
     /// The most bytes that one flight of this client can take: what the outbound buffer has to hold.
     pub fn flight_len(&self) -> usize {
-        let lists = 2
-            * (self.preferences.suites.len() + self.preferences.groups.len() + self.preferences.schemes.len())
-            + self
-                .preferences
-                .protocols
-                .iter()
-                .map(|protocol| protocol.len() + 1)
-                .sum::<usize>();
-        // Fixed parts and the headers of every extension; two key shares; a name; a ticket.
-        let hello = 512 + lists + 2 * (4 + MAX_PUBLIC) + 256 + (MAX_TICKET + 64);
-        let certificate = self.identity.as_ref().map_or(8, Identity::message_len);
-        let second = certificate + (8 + MAX_SIGNATURE) + (5 + MAX_PUBLIC) + (4 + MAX_HASH);
+        let hello = Offer {
+            random: &[0; 32],
+            session_id: &[0; 32],
+            versions: self.preferences.versions,
+            suites: self.preferences.suites,
+            groups: self.preferences.groups,
+            schemes: self.preferences.schemes,
+            server_name: self.server_name(),
+            protocols: self.preferences.protocols,
+            record_size_limit: 0,
+            key_pairs: &[],
+            cookie: Some(&[]),
+            session_ticket: Some(&[]),
+            psk: Some((&[], 0, MAX_HASH)),
+        };
+        const KEY_SHARE: usize = 2 + 2 + MAX_PUBLIC;
+        let hello = sum(&[hello.encoded_len(), KEY_SHARES * KEY_SHARE, MAX_TICKET]);
+        let no_chain = CertificateTls13 {
+            context: &[],
+            chain: &[],
+        };
+        let second = sum(&[
+            self.identity
+                .map_or_else(|| no_chain.encoded_len(), |identity| identity.message_len()),
+            CERTIFICATE_VERIFY.encoded_len(),
+            MAX_SIGNATURE,
+            ClientKeyExchange { public: &[] }.encoded_len(),
+            MAX_PUBLIC,
+            FINISHED.encoded_len(),
+            MAX_HASH,
+        ]);
         // The first hello, which has no cookie, may still wait to be sent.
-        let content = hello + (hello + COOKIE).max(second);
-        content + protection_len(content)
+        with_protection(sum(&[hello, sum(&[hello, COOKIE]).max(second)]))
     }
 }
 
+/// The most key shares in a ClientHello: of a hybrid group, and of one that TLS 1.2 has as well.
+const KEY_SHARES: usize = 2;
+
 /// A cookie for which there is room in a client's second hello in any case, in bytes; a longer one, up to the 2^16-1 of
-/// RFC 8446 §4.2.2, is given back where the outbound buffer has the room.
+/// RFC 8446 §4.2.2, is returned where the outbound buffer has the room.
 const COOKIE: usize = 1024;
 
-/// What headers and protection add to a flight: a few records more than its length asks for, and change_cipher_spec.
-/// The records are as small as the peer wants them.
-fn protection_len(content: usize) -> usize {
-    (content.div_ceil(MIN_FRAGMENT) + 4) * (HEADER_LEN + MAX_OVERHEAD) + 2 * (HEADER_LEN + 1)
+/// Messages whose lengths are counted without the one value that they have.
+const CERTIFICATE_VERIFY: CertificateVerify<'_> = CertificateVerify {
+    scheme: NamedScheme(0),
+    signature: &[],
+};
+const FINISHED: Finished<'_> = Finished { verify_data: &[] };
+
+fn sum(lengths: &[usize]) -> usize {
+    lengths.iter().fold(0, |sum, length| sum.saturating_add(*length))
+}
+
+/// The length of a flight with headers and protection: a few records more than its length asks for, and
+/// change_cipher_spec; behind it the reserve. The records are as small as the peer may want them.
+fn with_protection(content: usize) -> usize {
+    let records = content.div_ceil(MIN_FRAGMENT).saturating_add(4);
+    sum(&[
+        content,
+        records.saturating_mul(HEADER_LEN + MAX_OVERHEAD),
+        2 * (HEADER_LEN + 1),
+        RESERVE,
+    ])
 }
 
 /// Why a configuration cannot serve.

@@ -1,10 +1,10 @@
-//! What can go wrong with a connection, and the alert that says so to the peer.
+//! The errors of a connection, and the alerts that report them to the peer.
 
 use core::fmt;
 
 use super::alert::AlertDescription;
 use super::codec::Full;
-use super::registry::{ContentType, ExtensionType, HandshakeType, ProtocolVersion};
+use super::registry::{ContentType, ExtensionType, HandshakeType, NamedGroup, NamedScheme, ProtocolVersion};
 use crate::pki::limits::MAX_CHAIN;
 use crate::pki::verify::CertificateError;
 
@@ -22,11 +22,14 @@ pub enum Error {
     Certificate(CertificateError),
     /// The peer refused with an alert.
     AlertReceived(AlertDescription),
-    /// The peer ended the byte stream without `close_notify` (RFC 8446 §6.1): what came may be cut short.
+    /// The peer ended the byte stream without `close_notify` (RFC 8446 §6.1): what was received may be truncated.
     Truncated,
     /// The caller asked for what the connection cannot do now.
     Misuse(Misuse),
-    /// Our side cannot go on; the text says why.
+    /// The key has protected as many records as it may, and TLS 1.2 cannot change it (RFC 8446 §5.5, RFC 9325 §4.4): this
+    /// direction has ended with close_notify.
+    KeyLimit,
+    /// This side cannot continue; the text is the reason.
     Internal(&'static str),
 }
 
@@ -34,7 +37,7 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// There is no data before the handshake is done.
+    /// Data was read or written before the handshake was complete.
     HandshakeNotDone,
     /// Nothing may follow `close_notify` or a fatal alert (RFC 8446 §6.1).
     WriteAfterClose,
@@ -85,11 +88,11 @@ pub enum PeerMisbehaved {
     UnexpectedHandshake(HandshakeType),
     /// Another record came between the fragments of a handshake message (RFC 8446 §5.1).
     InterleavedHandshake,
-    /// A handshake message went on past a change of keys (RFC 8446 §5.1).
+    /// A handshake message spans a key change (RFC 8446 §5.1).
     MessageAcrossKeyChange,
-    /// Too many records in a row that bring nothing on: empty ones, change_cipher_spec, warnings.
+    /// Too many consecutive records without effect: empty ones, change_cipher_spec, warnings.
     TooManyEmptyRecords,
-    /// Too many KeyUpdates in a row without data between them.
+    /// Too many consecutive KeyUpdates without data between them.
     TooManyKeyUpdates,
     /// Too many tickets on one connection.
     TooManyTickets,
@@ -97,18 +100,18 @@ pub enum PeerMisbehaved {
     TooMuchEarlyData,
     /// `legacy_version` or another version is that of SSL 3.0 (RFC 8446 §E.5).
     Ssl3,
-    /// An extension came twice (RFC 8446 §4.2).
+    /// A message has an extension twice (RFC 8446 §4.2).
     DuplicateExtension(ExtensionType),
     /// `pre_shared_key` is not the last extension (RFC 8446 §4.2.11).
     PskNotLast,
     /// The extension that another requires is missing.
     MissingExtension(ExtensionType),
     /// A key share was offered twice for one group.
-    DuplicateKeyShare(u16),
+    DuplicateKeyShare(NamedGroup),
     /// A key share is for a group that `supported_groups` does not list.
-    KeyShareOutsideGroups(u16),
-    /// A key share is no public value of its group.
-    InvalidKeyShare(&'static str),
+    KeyShareOutsideGroups(NamedGroup),
+    /// A key share is not a public value of its group.
+    InvalidKeyShare(NamedGroup),
     /// `legacy_compression_methods` is not just "null" (RFC 8446 §4.1.2).
     Compression,
     /// The second ClientHello does not bring the one share that was asked for.
@@ -124,18 +127,21 @@ pub enum PeerMisbehaved {
     /// The peer's signature does not verify with the key in its certificate.
     WrongSignature,
     /// The peer signed with a scheme that was not offered, or that does not fit its certificate.
-    WrongSignatureScheme(u16),
+    WrongSignatureScheme(NamedScheme),
     /// The binder of a PSK does not match the ClientHello (RFC 8446 §4.2.11.2).
     WrongBinder,
     /// The peer answered an extension that was not offered (RFC 8446 §4.2).
     UnofferedExtension(ExtensionType),
-    /// An extension stands in a message where it may not (RFC 8446 §4.2).
+    /// An extension is in a message where it is not allowed (RFC 8446 §4.2).
     MisplacedExtension(ExtensionType),
     /// A server chose the named thing, which was not offered.
     Unoffered(&'static str),
-    /// A TLS 1.3 server speaks TLS 1.2 although we offered TLS 1.3: somebody changed our hello (RFC 8446 §4.1.3).
+    /// A server chose a group that was not offered.
+    UnofferedGroup(NamedGroup),
+    /// A server that supports TLS 1.3 negotiated TLS 1.2 although TLS 1.3 was offered: the hello was changed on the way
+    /// (RFC 8446 §4.1.3).
     Downgrade,
-    /// A client fell back to a lower version than both speak (RFC 7507).
+    /// A client fell back to a lower version than both sides support (RFC 7507).
     InappropriateFallback,
     /// `renegotiation_info` is not empty in a first handshake (RFC 5746 §3.4, §3.6).
     RenegotiationInfo,
@@ -145,11 +151,11 @@ pub enum PeerMisbehaved {
     NoServerCertificate,
     /// The client sent no certificate though one is required; in this version, as TLS 1.3 has an alert of its own for it.
     NoClientCertificate(ProtocolVersion),
-    /// More certificates in a chain than are looked at.
+    /// A chain has more certificates than are read.
     ChainTooLong,
     /// The public key in a certificate is longer than any that is supported.
     KeyTooLong,
-    /// The peer wants to renegotiate again and again.
+    /// The peer asks for renegotiation repeatedly.
     TooManyRenegotiations,
 }
 
@@ -174,7 +180,7 @@ pub enum PeerIncompatible {
 }
 
 impl Error {
-    /// The alert that tells the peer, where there is one to be sent.
+    /// The alert to be sent to the peer, if any.
     pub fn alert(&self) -> Option<AlertDescription> {
         use AlertDescription as Alert;
         Some(match self {
@@ -221,6 +227,7 @@ impl Error {
                 | PeerMisbehaved::WrongSignatureScheme(_)
                 | PeerMisbehaved::MisplacedExtension(_)
                 | PeerMisbehaved::Unoffered(_)
+                | PeerMisbehaved::UnofferedGroup(_)
                 | PeerMisbehaved::Downgrade
                 | PeerMisbehaved::IllegalParameter(_) => Alert::ILLEGAL_PARAMETER,
                 PeerMisbehaved::WrongFinished | PeerMisbehaved::WrongSignature | PeerMisbehaved::WrongBinder => {
@@ -238,7 +245,7 @@ impl Error {
                 | PeerIncompatible::ExtendedMasterSecret => Alert::HANDSHAKE_FAILURE,
             },
             Error::Internal(_) => Alert::INTERNAL_ERROR,
-            Error::AlertReceived(_) | Error::Truncated | Error::Misuse(_) => return None,
+            Error::AlertReceived(_) | Error::Truncated | Error::Misuse(_) | Error::KeyLimit => return None,
         })
     }
 }
@@ -253,6 +260,7 @@ impl fmt::Display for Error {
             Error::AlertReceived(alert) => write!(f, "the peer refused: {alert}"),
             Error::Truncated => f.write_str("the peer ended the connection without close_notify"),
             Error::Misuse(misuse) => misuse.fmt(f),
+            Error::KeyLimit => f.write_str("the key has protected as many records as it may; open a new connection"),
             Error::Internal(why) => f.write_str(why),
         }
     }
@@ -307,14 +315,11 @@ impl fmt::Display for PeerMisbehaved {
             Self::DuplicateExtension(kind) => write!(f, "duplicate extension {kind}"),
             Self::PskNotLast => f.write_str("pre_shared_key is not the last extension"),
             Self::MissingExtension(kind) => write!(f, "missing extension {kind}"),
-            Self::DuplicateKeyShare(group) => write!(f, "two key shares for group {group:#06x}"),
+            Self::DuplicateKeyShare(group) => write!(f, "duplicate key share for {group}"),
             Self::KeyShareOutsideGroups(group) => {
-                write!(
-                    f,
-                    "key share for group {group:#06x}, which supported_groups does not list"
-                )
+                write!(f, "key share for {group}, which supported_groups does not list")
             }
-            Self::InvalidKeyShare(group) => write!(f, "key share is no public value of {group}"),
+            Self::InvalidKeyShare(group) => write!(f, "key share is not a public value of {group}"),
             Self::Compression => f.write_str("compression methods other than null"),
             Self::WrongRetryKeyShare => f.write_str("second ClientHello without the key share that was asked for"),
             Self::ChangedClientHello => f.write_str("second ClientHello differs from the first where it may not"),
@@ -325,13 +330,14 @@ impl fmt::Display for PeerMisbehaved {
             Self::WrongSignatureScheme(scheme) => {
                 write!(
                     f,
-                    "signature scheme {scheme:#06x} was not offered, or is not for the key in the certificate"
+                    "signature scheme {scheme} was not offered, or is not for the key in the certificate"
                 )
             }
             Self::WrongBinder => f.write_str("the binder of the ticket does not match the ClientHello"),
             Self::UnofferedExtension(kind) => write!(f, "extension {kind} was not offered"),
             Self::MisplacedExtension(kind) => write!(f, "extension {kind} is not allowed in this message"),
             Self::Unoffered(what) => write!(f, "the server chose a {what} that was not offered"),
+            Self::UnofferedGroup(group) => write!(f, "the server chose {group}, which was not offered"),
             Self::Downgrade => f.write_str("downgraded: the server speaks TLS 1.3, but was made to choose TLS 1.2"),
             Self::InappropriateFallback => f.write_str("the client fell back to a lower version than both speak"),
             Self::RenegotiationInfo => f.write_str("renegotiation_info does not fit a first handshake"),

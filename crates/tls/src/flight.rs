@@ -2,6 +2,7 @@
 
 use super::codec::Writer;
 use super::error::Error;
+use super::msg::Emit;
 use super::trace::{Event, Trace};
 use super::transcript::Transcript;
 use crate::crypto::hash::{HashAlgorithm, HashOutput};
@@ -27,11 +28,16 @@ impl<'f, 'w> Flight<'f, 'w> {
         }
     }
 
+    /// Adds a message.
+    pub(crate) fn add(&mut self, message: &impl Emit) -> Result<(), Error> {
+        self.add_written(|writer| Ok(message.emit(writer)?))
+    }
+
     /// Adds the message that `write` writes.
-    pub(crate) fn add<E>(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), E>) -> Result<(), Error>
-    where
-        Error: From<E>,
-    {
+    pub(crate) fn add_written(
+        &mut self,
+        write: impl FnOnce(&mut Writer<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let at = self.writer.len();
         write(self.writer)?;
         let whole = self.writer.since(at)?;

@@ -8,6 +8,7 @@ use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::inbound::{ChangeCipherSpec, ContentLimit, Inbound};
 use super::msg::HANDSHAKE_HEADER_LEN;
+use super::msg::certificate::CertificateVerify;
 use super::outbound::Outbound;
 use super::record::PendingKey;
 use super::registry::{HandshakeType, ProtocolVersion};
@@ -275,16 +276,17 @@ impl PeerKey {
         &self,
         offered: &[SignatureScheme],
         version: ProtocolVersion,
-        (scheme, signature): (u16, &[u8]),
+        signed: CertificateVerify<'_>,
         message: &[u8],
     ) -> Result<SignatureScheme, Error> {
         let scheme = offered
             .iter()
             .copied()
-            .find(|offer| offer.id() == scheme && (!version.is_tls13() || offer.in_tls13()))
-            .ok_or(PeerMisbehaved::WrongSignatureScheme(scheme))?;
+            .find(|offer| offer.named() == signed.scheme && (!version.is_tls13() || offer.in_tls13()))
+            .ok_or(PeerMisbehaved::WrongSignatureScheme(signed.scheme))?;
         self.check_kind(scheme, version)?;
-        verify::verify(scheme, version, &self.0, message, signature).map_err(|_| PeerMisbehaved::WrongSignature)?;
+        verify::verify(scheme, version, &self.0, message, signed.signature)
+            .map_err(|_| PeerMisbehaved::WrongSignature)?;
         Ok(scheme)
     }
 
@@ -296,7 +298,7 @@ impl PeerKey {
         hash: &HashOutput,
     ) -> Result<(), Error> {
         if !offered.contains(&scheme) {
-            return Err(PeerMisbehaved::WrongSignatureScheme(scheme.id()).into());
+            return Err(PeerMisbehaved::WrongSignatureScheme(scheme.named()).into());
         }
         self.check_kind(scheme, ProtocolVersion::TLS12)?;
         let result = verify::verify_prehashed(scheme, &self.0, hash, signature);
@@ -308,7 +310,7 @@ impl PeerKey {
         if verify::fits(scheme, version, &self.0) {
             Ok(())
         } else {
-            Err(PeerMisbehaved::WrongSignatureScheme(scheme.id()).into())
+            Err(PeerMisbehaved::WrongSignatureScheme(scheme.named()).into())
         }
     }
 }

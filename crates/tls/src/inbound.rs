@@ -62,7 +62,7 @@ pub(crate) enum ContentLimit {
     All(usize),
 }
 
-/// How early data that was not accepted is told from the rest (RFC 8446 §4.2.10).
+/// How early data that was not accepted is distinguished from the rest (RFC 8446 §4.2.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SkipEarlyData {
     No,
@@ -118,12 +118,12 @@ impl<'b> Inbound<'b> {
         }
     }
 
-    /// Tells `trace` of everything that comes from now on.
+    /// Reports everything that is received from now on to `trace`.
     pub(crate) fn set_trace(&mut self, trace: Option<&'b dyn Trace>) {
         self.trace = trace;
     }
 
-    /// Where what comes is told, if anywhere.
+    /// The trace, if there is one.
     pub(crate) fn trace(&self) -> Option<&'b dyn Trace> {
         self.trace
     }
@@ -143,7 +143,7 @@ impl<'b> Inbound<'b> {
         self.buffer.get_mut(self.raw.end..).unwrap_or_default()
     }
 
-    /// Notes that the transport has put `count` bytes into [`Inbound::space`].
+    /// Records that the transport has put `count` bytes into [`Inbound::space`].
     pub(crate) fn received(&mut self, count: usize) {
         self.raw.end = self.raw.end.saturating_add(count).min(self.buffer.len());
     }
@@ -193,7 +193,7 @@ impl<'b> Inbound<'b> {
         !self.messages.is_empty()
     }
 
-    /// Notes that the transport has nothing more.
+    /// Records that the transport has ended.
     pub(crate) fn received_end(&mut self) {
         self.ended = true;
     }

@@ -53,6 +53,6 @@ pub use error::Error;
 pub use handshake::Handshake;
 pub use inbound::{FULL_INBOUND, MIN_INBOUND};
 pub use outbound::MIN_OUTBOUND;
-pub use registry::{ContentType, ExtensionType, HandshakeType, ProtocolVersion};
+pub use registry::{ContentType, ExtensionType, HandshakeType, NamedGroup, NamedScheme, ProtocolVersion};
 pub use session::{SessionCache, Tickets};
 pub use stream::{ReadHalf, Stream, StreamError, WriteHalf};

@@ -1,10 +1,10 @@
-//! What the two directions of a connection tell each other after the handshake.
+//! The state that the two directions of a connection share after the handshake.
 
 use core::cell::Cell;
 
 use super::error::Error;
 
-/// What the receiving direction leaves to the sending one.
+/// What the receiving direction leaves for the sending one.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     /// The peer asked for a KeyUpdate of ours, due before the next data (RFC 8446 §4.6.3).

@@ -3,13 +3,13 @@
 use core::ops::Range;
 
 use super::alert::{self, AlertDescription};
-use super::codec::{Full, Writer};
+use super::codec::Writer;
 use super::error::{Error, Misuse};
 use super::flight::Flight;
 use super::link::Link;
-use super::msg;
+use super::msg::{Emit, KeyUpdate};
 use super::record::{HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, PendingKey, RecordKey};
-use super::registry::{ContentType, HandshakeType};
+use super::registry::ContentType;
 use super::schedule::TrafficSecret;
 use super::trace::{self, DATA_SHOWN, Trace};
 use super::transcript::Transcript;
@@ -18,8 +18,8 @@ use super::transcript::Transcript;
 /// connection is made: see [`super::config::ServerConfig::flight_len`].
 pub const MIN_OUTBOUND: usize = 1024;
 
-/// Kept free for what must always find room: a KeyUpdate and two alerts, protected.
-const RESERVE: usize = 3 * (HEADER_LEN + MAX_OVERHEAD) + 5 + 2 + 2;
+/// The space that is kept free for what must always fit: a KeyUpdate and two alerts, protected.
+pub(crate) const RESERVE: usize = 3 * (HEADER_LEN + MAX_OVERHEAD) + 5 + 2 + 2;
 
 /// The outbound buffer: records that wait to be sent.
 ///
@@ -55,7 +55,7 @@ impl<'b> Outbound<'b> {
         }
     }
 
-    /// Tells `trace` of everything that is queued from now on.
+    /// Reports everything that is queued from now on to `trace`.
     pub(crate) fn set_trace(&mut self, trace: Option<&'b dyn Trace>) {
         self.trace = trace;
     }
@@ -105,9 +105,9 @@ impl<'b> Outbound<'b> {
     }
 
     /// Queues a message that no transcript has, as it comes after the handshake.
-    pub(crate) fn message(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Result<(), Error> {
+    pub(crate) fn message(&mut self, message: &impl Emit) -> Result<(), Error> {
         let trace = self.trace;
-        self.handshake(|writer| Flight::new(writer, None, trace).add(write))
+        self.handshake(|writer| Flight::new(writer, None, trace).add(message))
     }
 
     /// Queues an initial ClientHello.
@@ -264,7 +264,7 @@ impl<'b> Outbound<'b> {
                 // There is no KeyUpdate: the last record under this key closes our side. 24 million records are some
                 // 390 GB.
                 self.alert(AlertDescription::CLOSE_NOTIFY);
-                return Err(Error::Internal("record limit of the TLS 1.2 key reached"));
+                return Err(Error::KeyLimit);
             }
             self.key_update()?;
         }
@@ -293,12 +293,7 @@ impl<'b> Outbound<'b> {
 
     /// Queues a KeyUpdate that asks for none in return, and changes to the next key (RFC 8446 §4.6.3).
     fn key_update(&mut self) -> Result<(), Error> {
-        const UPDATE_NOT_REQUESTED: u8 = 0;
-        self.message(|writer| {
-            msg::emit(writer, HandshakeType::KEY_UPDATE, |writer| {
-                writer.u8(UPDATE_NOT_REQUESTED)
-            })
-        })?;
+        self.message(&KeyUpdate { requested: false })?;
         let next = self
             .key
             .as_ref()

@@ -1,14 +1,13 @@
 //! The receiving direction of a connection, during the handshake and after it.
 
 use super::alert::AlertDescription;
-use super::codec::Reader;
 use super::connection::Progress;
 use super::error::{Error, PeerMisbehaved};
 use super::handshake::{Message, Resumption};
 use super::inbound::{Inbound, Received};
 use super::link::Link;
-use super::msg;
-use super::msg::ticket::NewSessionTicket;
+use super::msg::ticket::TicketTls13;
+use super::msg::{self, KeyUpdate};
 use super::registry::{HandshakeType, ProtocolVersion};
 use super::schedule::KeySchedule;
 use super::session::ClientSession;
@@ -162,10 +161,10 @@ impl<'a> Receiver<'a> {
         let update = match (message.kind(), self.is_tls13(), self.server) {
             (HandshakeType::KEY_UPDATE, true, _) => {
                 message.last()?;
-                Some(Reader::all(message.body(), "KeyUpdate", |reader| reader.u8())?)
+                Some(KeyUpdate::parse(message.body())?)
             }
             (HandshakeType::NEW_SESSION_TICKET, true, false) => {
-                let ticket = NewSessionTicket::parse_tls13(message.body())?;
+                let ticket = TicketTls13::parse(message.body())?;
                 keep(&ticket, self.resumption.as_ref())?;
                 self.tickets = self.tickets.saturating_add(1);
                 None
@@ -188,27 +187,25 @@ impl<'a> Receiver<'a> {
         }
         self.inbound.consume_message(length);
         match update {
-            Some(request) => self.key_update(request, link),
+            Some(update) => self.key_update(&update, link),
             None => Ok(()),
         }
     }
 
-    fn key_update(&mut self, request: u8, link: &Link) -> Result<(), Error> {
+    fn key_update(&mut self, update: &KeyUpdate, link: &Link) -> Result<(), Error> {
         self.key_updates = self.key_updates.saturating_add(1);
         if self.key_updates > MAX_KEY_UPDATES {
             return Err(PeerMisbehaved::TooManyKeyUpdates.into());
         }
-        match request {
-            0 => {}
-            1 => link.set_key_update_due(true),
-            _ => return Err(PeerMisbehaved::IllegalParameter("KeyUpdateRequest").into()),
+        if update.requested {
+            link.set_key_update_due(true);
         }
         self.inbound.update_key()
     }
 }
 
 /// Puts a ticket where the client wants its sessions, if it wants them.
-fn keep(ticket: &NewSessionTicket<'_>, resumption: Option<&Resumption<'_>>) -> Result<(), Error> {
+fn keep(ticket: &TicketTls13<'_>, resumption: Option<&Resumption<'_>>) -> Result<(), Error> {
     let Some(resumption) = resumption else { return Ok(()) };
     // RFC 8446 §4.6.1: zero means that it is to be discarded.
     if ticket.lifetime == 0 {

@@ -50,7 +50,7 @@ impl Header {
                 Some(false) => Err(InvalidMessage::ContentType(first)),
             };
         }
-        // Versions are ignored but for their major number (RFC 8446 §5.1), which tells TLS from something else.
+        // Only the major version is checked (RFC 8446 §5.1), which distinguishes TLS from other protocols.
         if let Some(&major) = bytes.get(1)
             && major != 3
         {

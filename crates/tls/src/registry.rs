@@ -146,6 +146,76 @@ registry! {
     }
 }
 
+registry! {
+    /// A group of the key exchange (RFC 8446 §4.2.7).
+    NamedGroup(u16) {
+        SECP256R1 = 23 "secp256r1",
+        SECP384R1 = 24 "secp384r1",
+        X25519 = 29 "x25519",
+        X25519_MLKEM768 = 0x11ec "X25519MLKEM768",
+    }
+    also {
+        SECP224R1 = 21 "secp224r1",
+        SECP256K1 = 22 "secp256k1",
+        SECP521R1 = 25 "secp521r1",
+        BRAINPOOL_P256R1 = 26 "brainpoolP256r1",
+        BRAINPOOL_P384R1 = 27 "brainpoolP384r1",
+        BRAINPOOL_P512R1 = 28 "brainpoolP512r1",
+        X448 = 30 "x448",
+        BRAINPOOL_P256R1_TLS13 = 31 "brainpoolP256r1tls13",
+        BRAINPOOL_P384R1_TLS13 = 32 "brainpoolP384r1tls13",
+        BRAINPOOL_P512R1_TLS13 = 33 "brainpoolP512r1tls13",
+        FFDHE2048 = 256 "ffdhe2048",
+        FFDHE3072 = 257 "ffdhe3072",
+        FFDHE4096 = 258 "ffdhe4096",
+        FFDHE6144 = 259 "ffdhe6144",
+        FFDHE8192 = 260 "ffdhe8192",
+        MLKEM512 = 512 "MLKEM512",
+        MLKEM768 = 513 "MLKEM768",
+        MLKEM1024 = 514 "MLKEM1024",
+        SECP256R1_MLKEM768 = 0x11eb "SecP256r1MLKEM768",
+        SECP384R1_MLKEM1024 = 0x11ed "SecP384r1MLKEM1024",
+        X25519_KYBER768_DRAFT00 = 0x6399 "X25519Kyber768Draft00",
+    }
+}
+
+registry! {
+    /// A signature scheme (RFC 8446 §4.2.3).
+    NamedScheme(u16) {
+        RSA_PKCS1_SHA256 = 0x0401 "rsa_pkcs1_sha256",
+        ECDSA_SECP256R1_SHA256 = 0x0403 "ecdsa_secp256r1_sha256",
+        RSA_PKCS1_SHA384 = 0x0501 "rsa_pkcs1_sha384",
+        ECDSA_SECP384R1_SHA384 = 0x0503 "ecdsa_secp384r1_sha384",
+        RSA_PKCS1_SHA512 = 0x0601 "rsa_pkcs1_sha512",
+        ECDSA_SECP521R1_SHA512 = 0x0603 "ecdsa_secp521r1_sha512",
+        RSA_PSS_RSAE_SHA256 = 0x0804 "rsa_pss_rsae_sha256",
+        RSA_PSS_RSAE_SHA384 = 0x0805 "rsa_pss_rsae_sha384",
+        RSA_PSS_RSAE_SHA512 = 0x0806 "rsa_pss_rsae_sha512",
+        ED25519 = 0x0807 "ed25519",
+    }
+    also {
+        RSA_PKCS1_SHA1 = 0x0201 "rsa_pkcs1_sha1",
+        DSA_SHA1 = 0x0202 "dsa_sha1",
+        ECDSA_SHA1 = 0x0203 "ecdsa_sha1",
+        RSA_SHA224 = 0x0301 "rsa_sha224",
+        DSA_SHA224 = 0x0302 "dsa_sha224",
+        ECDSA_SHA224 = 0x0303 "ecdsa_sha224",
+        DSA_SHA256 = 0x0402 "dsa_sha256",
+        DSA_SHA384 = 0x0502 "dsa_sha384",
+        DSA_SHA512 = 0x0602 "dsa_sha512",
+        ED448 = 0x0808 "ed448",
+        RSA_PSS_PSS_SHA256 = 0x0809 "rsa_pss_pss_sha256",
+        RSA_PSS_PSS_SHA384 = 0x080a "rsa_pss_pss_sha384",
+        RSA_PSS_PSS_SHA512 = 0x080b "rsa_pss_pss_sha512",
+        ECDSA_BRAINPOOL_P256R1_SHA256 = 0x081a "ecdsa_brainpoolP256r1tls13_sha256",
+        ECDSA_BRAINPOOL_P384R1_SHA384 = 0x081b "ecdsa_brainpoolP384r1tls13_sha384",
+        ECDSA_BRAINPOOL_P512R1_SHA512 = 0x081c "ecdsa_brainpoolP512r1tls13_sha512",
+        MLDSA44 = 0x0904 "mldsa44",
+        MLDSA65 = 0x0905 "mldsa65",
+        MLDSA87 = 0x0906 "mldsa87",
+    }
+}
+
 impl ProtocolVersion {
     /// The name that OpenSSL gives to a version that the engine handles; empty for others.
     pub const fn openssl_name(self) -> &'static str {
@@ -186,14 +256,23 @@ macro_rules! display_with_number {
 
 display_with_number! { ContentType HandshakeType ExtensionType }
 
-impl fmt::Display for ProtocolVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "version {:#06x}", self.0),
-        }
-    }
+/// The name alone; what has none as the number of what it is.
+macro_rules! display_name {
+    ($($type:ident $what:literal)*) => {
+        $(
+            impl fmt::Display for $type {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    match self.name() {
+                        Some(name) => f.write_str(name),
+                        None => write!(f, concat!($what, " {:#06x}"), self.0),
+                    }
+                }
+            }
+        )*
+    };
 }
+
+display_name! { ProtocolVersion "version" NamedGroup "group" NamedScheme "scheme" }
 
 #[cfg(test)]
 mod tests {

@@ -105,7 +105,7 @@ impl<'t> Narrative<'t> {
             }
             HandshakeType::CERTIFICATE_VERIFY | HandshakeType::SERVER_KEY_EXCHANGE if !of_client => {
                 let scheme = views::signature_scheme(whole).ok();
-                summary.scheme = scheme.and_then(names::scheme).unwrap_or_default();
+                summary.scheme = scheme.and_then(|scheme| names::scheme(scheme.0)).unwrap_or_default();
             }
             _ => {}
         }

@@ -11,11 +11,12 @@ use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::handshake::{Context, LastMessage, Message, Progress};
 use super::inbound::ContentLimit;
+use super::msg::Emit as _;
 use super::msg::certificate::{CertificateRequest, Chain};
 use super::msg::client_hello::Offer;
 use super::msg::server_hello::{Answers, DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, ServerHello};
 use super::outbound::Outbound;
-use super::registry::{ExtensionType, HandshakeType, ProtocolVersion};
+use super::registry::{ExtensionType, HandshakeType, NamedGroup, ProtocolVersion};
 use super::schedule::KeySchedule;
 use super::session::{ClientSession, MAX_TICKET_AGE};
 use super::trace::Milestone;
@@ -184,11 +185,7 @@ impl ExpectServerHello {
             suites: preferences.suites,
             groups: preferences.groups,
             schemes: preferences.schemes,
-            server_name: match config.name {
-                // RFC 6066 §3: without a trailing dot.
-                Some(ServerName::Dns(name)) => Some(name.strip_suffix('.').unwrap_or(name)),
-                _ => None,
-            },
+            server_name: config.server_name(),
             protocols: preferences.protocols,
             record_size_limit: self.record_limit.saturating_add(preferences.versions.tls13().into()),
             key_pairs: &self.key_pairs,
@@ -213,8 +210,8 @@ impl ExpectServerHello {
             }
         };
         match self.retried {
-            None => outbound.initial_hello(transcript, |flight| flight.add(write)),
-            Some(_) => outbound.flight(transcript, |flight| flight.add(write)),
+            None => outbound.initial_hello(transcript, |flight| flight.add_written(write)),
+            Some(_) => outbound.flight(transcript, |flight| flight.add_written(write)),
         }
     }
 
@@ -299,9 +296,9 @@ impl ExpectServerHello {
         let preferences = common.config.preferences;
         let group = match hello.key_share {
             Some(&[high, low]) => {
-                let group = Group::from_id(u16::from_be_bytes([high, low]));
-                let group = group.filter(|group| preferences.groups.contains(group));
-                let group = group.ok_or(PeerMisbehaved::Unoffered("group"))?;
+                let named = NamedGroup(u16::from_be_bytes([high, low]));
+                let group = Group::from_id(named.0).filter(|group| preferences.groups.contains(group));
+                let group = group.ok_or(PeerMisbehaved::UnofferedGroup(named))?;
                 // It has to be one that there was no share for.
                 if self.key_pairs.iter().any(|pair| pair.group() == group) {
                     return Err(PeerMisbehaved::IllegalParameter("selected_group").into());
@@ -348,10 +345,10 @@ impl ExpectServerHello {
             .key_share
             .ok_or(PeerMisbehaved::MissingExtension(ExtensionType::KEY_SHARE))?;
         let (group, public) = Reader::all(share, "KeyShareEntry", |reader| {
-            Ok::<_, Error>((reader.u16()?, reader.vector16()?))
+            Ok::<_, Error>((NamedGroup(reader.u16()?), reader.vector16()?))
         })?;
-        let pair = self.key_pairs.iter().find(|pair| pair.group().id() == group);
-        let pair = pair.ok_or(PeerMisbehaved::Unoffered("group"))?;
+        let pair = self.key_pairs.iter().find(|pair| pair.group().named() == group);
+        let pair = pair.ok_or(PeerMisbehaved::UnofferedGroup(group))?;
         if let Some((promised, group)) = self.retried {
             if promised != suite {
                 return Err(PeerMisbehaved::IllegalParameter("cipher_suite after HelloRetryRequest").into());
@@ -362,7 +359,7 @@ impl ExpectServerHello {
         }
         context.info.group = Some(pair.group());
         let shared = pair.complete(public);
-        Ok(shared.map_err(|_| PeerMisbehaved::InvalidKeyShare(pair.group().name()))?)
+        Ok(shared.map_err(|_| PeerMisbehaved::InvalidKeyShare(pair.group().named()))?)
     }
 }
 

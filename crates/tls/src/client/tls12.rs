@@ -7,10 +7,11 @@ use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress};
+use crate::msg::Finished;
+use crate::msg::certificate::{self, CertificateTls12, CertificateVerify};
 use crate::msg::server_hello::ServerHello;
-use crate::msg::ticket::NewSessionTicket;
-use crate::msg::tls12::ServerKeyExchange;
-use crate::msg::{self, certificate, tls12};
+use crate::msg::ticket::TicketTls12;
+use crate::msg::tls12::{ClientKeyExchange, ServerHelloDone, ServerKeyExchange};
 use crate::pki::staple::StapleCheck;
 use crate::pki::verify::PeerIdentity;
 use crate::record::PendingKey;
@@ -258,24 +259,23 @@ impl Handshake {
             return Err(message.unexpected());
         };
         let preferences = &common.config.preferences;
-        let exchange = ServerKeyExchange::parse(message.body())?;
+        let ServerKeyExchange { params, signed } = ServerKeyExchange::parse(message.body())?;
         let offered = |group: &Group| group.in_tls12() && preferences.groups.contains(group);
-        let group = Group::from_id(exchange.group)
+        let group = Group::from_id(params.group.0)
             .filter(offered)
-            .ok_or(PeerMisbehaved::Unoffered("group"))?;
+            .ok_or(PeerMisbehaved::UnofferedGroup(params.group))?;
         // The suite promises a kind of signature (RFC 8422 §2).
         let offered = |scheme: &SignatureScheme| scheme.may_be_offered(preferences.versions.highest());
-        let scheme = SignatureScheme::from_id(exchange.scheme).filter(offered);
+        let scheme = SignatureScheme::from_id(signed.scheme.0).filter(offered);
         let kind = scheme.map(SignatureScheme::authentication);
         if kind != self.suite.authentication() {
-            return Err(PeerMisbehaved::WrongSignatureScheme(exchange.scheme).into());
+            return Err(PeerMisbehaved::WrongSignatureScheme(signed.scheme).into());
         }
         // Before the signature: it covers a share of any length, but none of ours is longer.
-        let public = heapless::Vec::from_slice(exchange.public);
-        let public = public.map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
-        let content = signed_params(&common.random, &self.server_random, exchange.params)?;
-        let signature = (exchange.scheme, exchange.signature);
-        context.info.scheme = Some(key.check(preferences.schemes, ProtocolVersion::TLS12, signature, &content)?);
+        let public = heapless::Vec::from_slice(params.public);
+        let public = public.map_err(|_| PeerMisbehaved::InvalidKeyShare(group.named()))?;
+        let content = signed_params(&common.random, &self.server_random, params.encoded)?;
+        context.info.scheme = Some(key.check(preferences.schemes, ProtocolVersion::TLS12, signed, &content)?);
         context.info.group = Some(group);
         self.state = State::Done(ExpectDone {
             group,
@@ -321,7 +321,7 @@ impl Handshake {
         message: LastMessage<'_>,
         context: &mut Context<'_, '_>,
     ) -> Result<(), Error> {
-        tls12::parse_server_hello_done(message.body())?;
+        ServerHelloDone::parse(message.body())?;
         let State::Done(ExpectDone { group, public, request }) = &self.state else {
             return Err(message.unexpected());
         };
@@ -332,16 +332,16 @@ impl Handshake {
         super::record_key_pair(&preferences, &pair);
         let premaster = pair
             .complete(public)
-            .map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
+            .map_err(|_| PeerMisbehaved::InvalidKeyShare(group.named()))?;
         let identity = common.config.identity.zip(request.flatten());
         let transcript = &mut common.transcript;
         let share: PublicValue = pair.public_value();
         context.outbound.flight(transcript, |flight| {
             if request.is_some() {
                 let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
-                flight.add(|writer| certificate::certificate_tls12(writer, chain))?;
+                flight.add(&CertificateTls12 { chain })?;
             }
-            flight.add(|writer| tls12::client_key_exchange(writer, share.as_ref()))
+            flight.add(&ClientKeyExchange { public: share.as_ref() })
         })?;
         let session_hash = transcript.hash(self.suite.hash())?;
         let (master, covered) = if self.extended {
@@ -365,7 +365,10 @@ impl Handshake {
             };
             let signature = signature.map_err(|_| Error::Internal("the private key did not sign"))?;
             context.outbound.flight(transcript, |flight| {
-                flight.add(|writer| certificate::certificate_verify(writer, scheme, &signature))
+                flight.add(&CertificateVerify {
+                    scheme: scheme.named(),
+                    signature: &signature,
+                })
             })?;
         }
         preferences.record(Milestone::Shared { group: group.id() });
@@ -394,7 +397,9 @@ impl Handshake {
         let hash = transcript.hash(self.suite.hash())?;
         let verify_data = master.verify_data(Side::Client, &hash);
         context.outbound.flight(transcript, |flight| {
-            flight.add(|writer| msg::finished(writer, &verify_data))
+            flight.add(&Finished {
+                verify_data: &verify_data,
+            })
         })?;
         let hash = hash.as_ref();
         let preferences = &common.config.preferences;
@@ -427,7 +432,7 @@ impl Handshake {
             return Err(message.unexpected());
         };
         let config = &common.config;
-        let (lifetime, ticket) = NewSessionTicket::parse_tls12(message.body())?;
+        let TicketTls12 { lifetime, ticket } = TicketTls12::parse(message.body())?;
         common.transcript.add(message.whole);
         // RFC 5077 §3.3: an empty one means that there is none after all.
         if let (Some(sessions), false, true) = (config.sessions, ticket.is_empty(), self.extended)
@@ -461,7 +466,7 @@ impl Handshake {
         let State::Finished(ExpectFinished { master, client_key, .. }) = &self.state else {
             return Err(message.unexpected());
         };
-        let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
+        let Finished { verify_data } = Finished::parse(message.body(), VERIFY_DATA)?;
         let hash = common.transcript.hash(self.suite.hash())?;
         if !master.is_finished(Side::Server, &hash, verify_data) {
             return Err(PeerMisbehaved::WrongFinished.into());

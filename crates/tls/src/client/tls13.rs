@@ -6,8 +6,9 @@ use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerMisbehaved};
 use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress, Resumption};
+use crate::msg::Finished;
+use crate::msg::certificate::{self, CertificateTls13, CertificateVerify};
 use crate::msg::server_hello::{Answers, ServerHello};
-use crate::msg::{self, certificate};
 use crate::pki::verify::PeerIdentity;
 use crate::registry::{HandshakeType, ProtocolVersion};
 use crate::schedule::{KeySchedule, TrafficSecret};
@@ -206,7 +207,7 @@ impl Handshake {
         context: &mut Context<'_, 'a>,
     ) -> Result<(), Error> {
         let hash = self.suite.hash();
-        let verify_data = msg::parse_finished(message.body(), hash.output_len())?;
+        let Finished { verify_data } = Finished::parse(message.body(), hash.output_len())?;
         let covered = common.transcript.hash(hash)?;
         if !self.server_handshake.is_finished(&covered, verify_data)? {
             return Err(PeerMisbehaved::WrongFinished.into());
@@ -256,7 +257,7 @@ impl Handshake {
             if let Some(scheme) = self.request {
                 let identity = config.identity.zip(scheme);
                 let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
-                flight.add(|writer| certificate::certificate_tls13(writer, &[], chain))?;
+                flight.add(&CertificateTls13 { context: &[], chain })?;
                 if let Some((identity, scheme)) = identity {
                     let covered = flight.hash(hash)?;
                     let content = signed_content(CLIENT_CONTEXT, &covered)?;
@@ -265,12 +266,17 @@ impl Handshake {
                         .key
                         .sign(scheme, &content, rng)
                         .map_err(|_| Error::Internal("the private key did not sign"))?;
-                    flight.add(|writer| certificate::certificate_verify(writer, scheme, &signature))?;
+                    flight.add(&CertificateVerify {
+                        scheme: scheme.named(),
+                        signature: &signature,
+                    })?;
                 }
             }
             let covered = flight.hash(hash)?;
             let verify_data = self.client_handshake.verify_data(&covered)?;
-            flight.add(|writer| msg::finished(writer, verify_data.as_ref()))?;
+            flight.add(&Finished {
+                verify_data: verify_data.as_ref(),
+            })?;
             Ok(covered)
         })?;
         if let Some(hash) = &signed {
@@ -291,11 +297,11 @@ fn certificate_verify(
     message: Message<'_>,
     context: &mut Context<'_, '_>,
 ) -> Result<(), Error> {
-    let signature = certificate::parse_verify(message.body())?;
+    let signed = CertificateVerify::parse(message.body())?;
     let hash = common.transcript.hash(suite.hash())?;
     let content = signed_content(SERVER_CONTEXT, &hash)?;
     let preferences = &common.config.preferences;
-    let scheme = key.check(preferences.schemes, ProtocolVersion::TLS13, signature, &content)?;
+    let scheme = key.check(preferences.schemes, ProtocolVersion::TLS13, signed, &content)?;
     context.info.scheme = Some(scheme);
     let hash = hash.as_ref();
     preferences.record(Milestone::Signature { sent: false, hash });

@@ -7,6 +7,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::CryptoError;
 #[cfg(feature = "mlkem")]
 use super::mlkem;
+use crate::registry::NamedGroup;
 
 /// The length of an X25519 public value, in bytes (RFC 7748).
 const X25519: usize = 32;
@@ -98,6 +99,11 @@ groups! {
 }
 
 impl Group {
+    /// The IANA number, in its registry.
+    pub const fn named(self) -> NamedGroup {
+        NamedGroup(self.id())
+    }
+
     /// Whether TLS 1.2 supports it too.
     pub const fn in_tls12(self) -> bool {
         match self {

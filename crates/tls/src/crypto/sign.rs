@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha512};
 use super::CryptoError;
 use super::hash::{HashAlgorithm, HashOutput};
 use super::key::SigningKey;
-use crate::registry::ProtocolVersion;
+use crate::registry::{NamedScheme, ProtocolVersion};
 
 /// The longest signature of any [`SignatureScheme`], in bytes: RSA with 4096 bits.
 pub const MAX_SIGNATURE: usize = 512;
@@ -128,6 +128,11 @@ schemes! {
 use SignatureScheme::*;
 
 impl SignatureScheme {
+    /// The IANA number, in its registry.
+    pub const fn named(self) -> NamedScheme {
+        NamedScheme(self.id())
+    }
+
     /// Whether it may be offered when `highest` is the highest version. In TLS 1.3 PKCS#1 v1.5 is for certificates;
     /// but an ECDSA scheme would promise its curve.
     pub const fn may_be_offered(self, highest: ProtocolVersion) -> bool {

@@ -1,46 +1,62 @@
 //! Certificate, CertificateStatus, CertificateVerify and CertificateRequest, of both versions.
 
 use super::client_hello::OCSP;
-use super::{Extensions, emit, emit_extension, list16, not_empty};
+use super::{Emit, Extensions, emit_extension, list16, not_empty};
 use crate::codec::{Full, Reader, U16List, Writer};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::Authentication;
 use crate::error::{Error, InvalidMessage, PeerMisbehaved};
 pub(crate) use crate::pki::limits::MAX_CHAIN;
 use crate::pki::verify::issuer_of;
-use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
+use crate::registry::{ExtensionType, HandshakeType, NamedScheme, ProtocolVersion};
 
 /// The certificates of a chain, leaf first.
 pub(crate) type Chain<'a> = heapless::Vec<&'a [u8], MAX_CHAIN>;
 
-/// Certificate of TLS 1.3 (RFC 8446 §4.4.2): `chain` in DER, leaf first.
-pub(crate) fn certificate_tls13(writer: &mut Writer<'_>, context: &[u8], chain: &[&[u8]]) -> Result<(), Full> {
-    emit(writer, HandshakeType::CERTIFICATE, |writer| {
-        writer.nested8(|writer| writer.bytes(context))?;
+/// Certificate of TLS 1.3 (RFC 8446 §4.4.2).
+pub(crate) struct CertificateTls13<'a> {
+    /// The context of the request that it answers.
+    pub(crate) context: &'a [u8],
+    /// In DER, leaf first.
+    pub(crate) chain: &'a [&'a [u8]],
+}
+
+impl Emit for CertificateTls13<'_> {
+    const KIND: HandshakeType = HandshakeType::CERTIFICATE;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        writer.nested8(|writer| writer.bytes(self.context))?;
         writer.nested24(|writer| {
-            chain.iter().try_for_each(|certificate| {
+            self.chain.iter().try_for_each(|certificate| {
                 writer.nested24(|writer| writer.bytes(certificate))?;
                 writer.nested16(|_| Ok(()))
             })
         })
-    })
+    }
 }
 
 /// Certificate of TLS 1.2 (RFC 5246 §7.4.2).
-pub(crate) fn certificate_tls12(writer: &mut Writer<'_>, chain: &[&[u8]]) -> Result<(), Full> {
-    emit(writer, HandshakeType::CERTIFICATE, |writer| {
+pub(crate) struct CertificateTls12<'a> {
+    /// In DER, leaf first.
+    pub(crate) chain: &'a [&'a [u8]],
+}
+
+impl Emit for CertificateTls12<'_> {
+    const KIND: HandshakeType = HandshakeType::CERTIFICATE;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
         writer.nested24(|writer| {
-            chain
+            self.chain
                 .iter()
                 .try_for_each(|certificate| writer.nested24(|writer| writer.bytes(certificate)))
         })
-    })
+    }
 }
 
 /// Checks a Certificate of TLS 1.3, whose context has to be `context`. The chain may be empty.
 ///
-/// `asked` tells whether the status of certificates was asked for: the OCSP response that comes with the first is given
-/// back. Those with others are read, and left alone.
+/// `asked`: whether the status of certificates was asked for. The OCSP response of the first certificate is returned, those
+/// of others are checked and ignored.
 pub(crate) fn parse_tls13<'a>(
     body: &'a [u8],
     context: &[u8],
@@ -99,46 +115,59 @@ fn push<'a>(chain: &mut Chain<'a>, certificate: &'a [u8]) -> Result<(), Error> {
         .map_err(|_| Error::from(PeerMisbehaved::ChainTooLong))
 }
 
-/// CertificateVerify, the same in both versions (RFC 8446 §4.4.3, RFC 5246 §7.4.8).
-pub(crate) fn certificate_verify(
-    writer: &mut Writer<'_>,
-    scheme: SignatureScheme,
-    signature: &[u8],
-) -> Result<(), Full> {
-    emit(writer, HandshakeType::CERTIFICATE_VERIFY, |writer| {
-        emit_signature(writer, scheme, signature)
-    })
+/// A digitally-signed struct (RFC 5246 §4.7); CertificateVerify, in both versions, consists of it alone (RFC 8446 §4.4.3,
+/// RFC 5246 §7.4.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CertificateVerify<'a> {
+    pub(crate) scheme: NamedScheme,
+    pub(crate) signature: &'a [u8],
 }
 
-/// Checks a CertificateVerify: the scheme's number, and the signature.
-pub(crate) fn parse_verify(body: &[u8]) -> Result<(u16, &[u8]), InvalidMessage> {
-    Reader::all(body, "CertificateVerify", parse_signature)
+impl<'a> CertificateVerify<'a> {
+    /// Checks the body of a CertificateVerify.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, InvalidMessage> {
+        Reader::all(body, "CertificateVerify", Self::read)
+    }
+
+    /// Reads the struct inside another message.
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            scheme: NamedScheme(reader.u16()?),
+            signature: reader.vector16()?,
+        })
+    }
 }
 
-/// A digitally-signed struct (RFC 5246 §4.7).
-pub(crate) fn emit_signature(writer: &mut Writer<'_>, scheme: SignatureScheme, signature: &[u8]) -> Result<(), Full> {
-    writer.u16(scheme.id())?;
-    writer.nested16(|writer| writer.bytes(signature))
-}
+impl Emit for CertificateVerify<'_> {
+    const KIND: HandshakeType = HandshakeType::CERTIFICATE_VERIFY;
 
-/// The same, read.
-pub(crate) fn parse_signature<'a>(reader: &mut Reader<'a>) -> Result<(u16, &'a [u8]), InvalidMessage> {
-    Ok((reader.u16()?, reader.vector16()?))
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        writer.u16(self.scheme.0)?;
+        writer.nested16(|writer| writer.bytes(self.signature))
+    }
 }
 
 /// CertificateRequest of TLS 1.3 (RFC 8446 §4.3.2), with an empty context.
-pub(crate) fn request_tls13(writer: &mut Writer<'_>, schemes: &[SignatureScheme]) -> Result<(), Full> {
-    emit(writer, HandshakeType::CERTIFICATE_REQUEST, |writer| {
+pub(crate) struct CertificateRequestTls13<'a> {
+    /// Those that TLS 1.3 does not have are left out.
+    pub(crate) schemes: &'a [SignatureScheme],
+}
+
+impl Emit for CertificateRequestTls13<'_> {
+    const KIND: HandshakeType = HandshakeType::CERTIFICATE_REQUEST;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
         writer.nested8(|_| Ok(()))?;
         writer.nested16(|writer| {
             emit_extension(writer, ExtensionType::SIGNATURE_ALGORITHMS, |writer| {
-                let mut schemes = schemes
+                let mut schemes = self
+                    .schemes
                     .iter()
                     .filter(|scheme| scheme.may_be_offered(ProtocolVersion::TLS13));
                 writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))
             })
         })
-    })
+    }
 }
 
 /// What a CertificateRequest of either version asks for.
@@ -221,15 +250,18 @@ const RSA_SIGN: u8 = 1;
 const ECDSA_SIGN: u8 = 64;
 
 /// CertificateRequest of TLS 1.2 (RFC 5246 §7.4.4), naming no CAs.
-pub(crate) fn request_tls12(
-    writer: &mut Writer<'_>,
-    mut schemes: impl Iterator<Item = SignatureScheme>,
-) -> Result<(), Full> {
-    emit(writer, HandshakeType::CERTIFICATE_REQUEST, |writer| {
+pub(crate) struct CertificateRequestTls12<I> {
+    pub(crate) schemes: I,
+}
+
+impl<I: Iterator<Item = SignatureScheme> + Clone> Emit for CertificateRequestTls12<I> {
+    const KIND: HandshakeType = HandshakeType::CERTIFICATE_REQUEST;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
         writer.nested8(|writer| writer.bytes(&[ECDSA_SIGN, RSA_SIGN]))?;
-        writer.nested16(|writer| schemes.try_for_each(|scheme| writer.u16(scheme.id())))?;
+        writer.nested16(|writer| self.schemes.clone().try_for_each(|scheme| writer.u16(scheme.id())))?;
         writer.nested16(|_| Ok(()))
-    })
+    }
 }
 
 /// Checks a CertificateRequest of TLS 1.2.

@@ -1,7 +1,7 @@
 //! ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2): everything about it is checked once, here.
 
 use super::{
-    Extensions, emit, emit_extension, empty, first_duplicate, first_outside, list16, not_empty, parse_cookie,
+    Emit, Extensions, emit_extension, empty, first_duplicate, first_outside, list16, not_empty, parse_cookie,
     parse_record_size_limit, parse_renegotiation_info, parse_session_id,
 };
 use crate::codec::{Full, Reader, U16List, Writer};
@@ -11,7 +11,7 @@ use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, InvalidMessage, PeerMisbehaved};
-use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
+use crate::registry::{ExtensionType, HandshakeType, NamedGroup, ProtocolVersion};
 
 /// `TLS_EMPTY_RENEGOTIATION_INFO_SCSV` (RFC 5746 §3.3).
 const RENEGOTIATION_SCSV: u16 = 0x00ff;
@@ -80,7 +80,7 @@ impl<'a> ClientHello<'a> {
             if hello.psks.is_some() {
                 return Err(PeerMisbehaved::PskNotLast.into());
             }
-            hello.note(kind, body)?;
+            hello.read_extension(kind, body)?;
         }
         Ok(hello)
     }
@@ -154,7 +154,7 @@ impl<'a> ClientHello<'a> {
         hasher.finish()
     }
 
-    fn note(&mut self, kind: ExtensionType, body: &'a [u8]) -> Result<(), Error> {
+    fn read_extension(&mut self, kind: ExtensionType, body: &'a [u8]) -> Result<(), Error> {
         match kind {
             ExtensionType::SERVER_NAME => self.server_name = parse_server_name(body)?,
             ExtensionType::SUPPORTED_GROUPS => self.supported_groups = Some(list16(body, "supported_groups")?),
@@ -222,7 +222,7 @@ impl<'a> KeyShares<'a> {
         }
         // "Clients MUST NOT offer multiple KeyShareEntry values for the same group."
         if let Some(group) = first_duplicate(shares.iter().map(|(group, _)| group)) {
-            return Err(PeerMisbehaved::DuplicateKeyShare(group).into());
+            return Err(PeerMisbehaved::DuplicateKeyShare(NamedGroup(group)).into());
         }
         Ok(shares)
     }
@@ -347,7 +347,7 @@ impl<'a> Psks<'a> {
     }
 }
 
-/// A ClientHello of ours. Emitted twice from the same values, it comes out the same but for what they say.
+/// A ClientHello to be sent. The second one after a HelloRetryRequest differs only in the fields that have changed.
 pub(crate) struct Offer<'a> {
     pub(crate) random: &'a [u8; 32],
     pub(crate) session_id: &'a [u8],
@@ -366,25 +366,26 @@ pub(crate) struct Offer<'a> {
     pub(crate) psk: Option<(&'a [u8], u32, usize)>,
 }
 
-impl Offer<'_> {
-    /// Writes the ClientHello.
-    pub(crate) fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
-        emit(writer, HandshakeType::CLIENT_HELLO, |writer| {
-            writer.u16(ProtocolVersion::TLS12.0)?;
-            writer.bytes(self.random)?;
-            writer.nested8(|writer| writer.bytes(self.session_id))?;
-            writer.nested16(|writer| {
-                let offered = |suite: &&CipherSuite| self.versions.contains(suite.version());
-                self.suites
-                    .iter()
-                    .filter(offered)
-                    .try_for_each(|suite| writer.u16(suite.id()))
-            })?;
-            writer.nested8(|writer| writer.u8(0))?; // legacy_compression_methods
-            writer.nested16(|writer| self.emit_extensions(writer))
-        })
-    }
+impl Emit for Offer<'_> {
+    const KIND: HandshakeType = HandshakeType::CLIENT_HELLO;
 
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        writer.u16(ProtocolVersion::TLS12.0)?;
+        writer.bytes(self.random)?;
+        writer.nested8(|writer| writer.bytes(self.session_id))?;
+        writer.nested16(|writer| {
+            let offered = |suite: &&CipherSuite| self.versions.contains(suite.version());
+            self.suites
+                .iter()
+                .filter(offered)
+                .try_for_each(|suite| writer.u16(suite.id()))
+        })?;
+        writer.nested8(|writer| writer.u8(0))?; // legacy_compression_methods
+        writer.nested16(|writer| self.emit_extensions(writer))
+    }
+}
+
+impl Offer<'_> {
     fn emit_extensions(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
         if let Some(name) = self.server_name {
             emit_extension(writer, ExtensionType::SERVER_NAME, |writer| {

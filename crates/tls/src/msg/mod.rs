@@ -1,4 +1,4 @@
-//! Handshake messages: a checked view of each that comes, and an emitter for each that goes.
+//! Handshake messages: a checked view of each that is received, and a value of each that is sent.
 
 pub(crate) mod certificate;
 pub mod client_hello;
@@ -28,14 +28,24 @@ pub(crate) const fn max_message(kind: HandshakeType) -> usize {
 /// The length of a handshake message's header, in bytes: type and length.
 pub const HANDSHAKE_HEADER_LEN: usize = 4;
 
-/// Writes a handshake message with its header.
-pub(crate) fn emit(
-    writer: &mut Writer<'_>,
-    kind: HandshakeType,
-    body: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
-) -> Result<(), Full> {
-    writer.u8(kind.0)?;
-    writer.nested24(body)
+/// A handshake message as a value, to be sent.
+pub(crate) trait Emit {
+    /// The type of the message.
+    const KIND: HandshakeType;
+
+    /// Writes the body of the message.
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full>;
+
+    /// Writes the message, header included.
+    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        writer.u8(Self::KIND.0)?;
+        writer.nested24(|writer| self.emit_body(writer))
+    }
+
+    /// The length of the message in bytes, header included.
+    fn encoded_len(&self) -> usize {
+        Writer::count(|writer| self.emit(writer))
+    }
 }
 
 /// Writes an extension with its header.
@@ -49,13 +59,54 @@ pub(crate) fn emit_extension(
 }
 
 /// Finished (RFC 8446 §4.4.4, RFC 5246 §7.4.9).
-pub(crate) fn finished(writer: &mut Writer<'_>, verify_data: &[u8]) -> Result<(), Full> {
-    emit(writer, HandshakeType::FINISHED, |writer| writer.bytes(verify_data))
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finished<'a> {
+    pub(crate) verify_data: &'a [u8],
 }
 
-/// Checks that the body of a Finished has the length that it must have, and returns it.
-pub(crate) fn parse_finished(body: &[u8], length: usize) -> Result<&[u8], InvalidMessage> {
-    Reader::all(body, "Finished", |reader| reader.take(length))
+impl<'a> Finished<'a> {
+    /// Checks the body of a Finished; `length`: that of `verify_data`.
+    pub(crate) fn parse(body: &'a [u8], length: usize) -> Result<Self, InvalidMessage> {
+        Reader::all(body, "Finished", |reader| {
+            Ok(Self {
+                verify_data: reader.take(length)?,
+            })
+        })
+    }
+}
+
+impl Emit for Finished<'_> {
+    const KIND: HandshakeType = HandshakeType::FINISHED;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        writer.bytes(self.verify_data)
+    }
+}
+
+/// KeyUpdate (RFC 8446 §4.6.3).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KeyUpdate {
+    /// Whether the receiver has to answer with a KeyUpdate of its own.
+    pub(crate) requested: bool,
+}
+
+impl KeyUpdate {
+    /// Checks the body of a KeyUpdate.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Error> {
+        match Reader::all(body, "KeyUpdate", |reader| reader.u8())? {
+            0 => Ok(Self { requested: false }),
+            1 => Ok(Self { requested: true }),
+            _ => Err(PeerMisbehaved::IllegalParameter("KeyUpdateRequest").into()),
+        }
+    }
+}
+
+impl Emit for KeyUpdate {
+    const KIND: HandshakeType = HandshakeType::KEY_UPDATE;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        writer.u8(self.requested.into())
+    }
 }
 
 /// A block of extensions, checked to be whole and without duplicates.

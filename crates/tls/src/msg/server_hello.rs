@@ -1,7 +1,7 @@
 //! ServerHello, HelloRetryRequest and EncryptedExtensions.
 
 use super::{
-    Extensions, emit, emit_extension, empty, parse_cookie, parse_record_size_limit, parse_renegotiation_info,
+    Emit, Extensions, emit_extension, empty, parse_cookie, parse_record_size_limit, parse_renegotiation_info,
     parse_selected_alpn, parse_session_id,
 };
 use crate::codec::{Full, Reader, Writer};
@@ -16,52 +16,66 @@ pub(crate) const HELLO_RETRY_REQUEST_RANDOM: [u8; 32] = [
     0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
-/// The end of a `random` by which a TLS 1.3 server tells that it was made to speak TLS 1.2 (RFC 8446 §4.1.3).
+/// The end of the `random` of a TLS 1.3 server that negotiates TLS 1.2 (RFC 8446 §4.1.3).
 pub(crate) const DOWNGRADE_TO_TLS12: [u8; 8] = *b"DOWNGRD\x01";
 /// The same for versions before (RFC 8446 §4.1.3).
 pub(crate) const DOWNGRADE_BELOW_TLS12: [u8; 8] = *b"DOWNGRD\x00";
 
-/// ServerHello of TLS 1.3 (RFC 8446 §4.1.3). `psk`: the first PSK of the client was chosen, and its number.
-pub(crate) fn server_hello_tls13(
-    writer: &mut Writer<'_>,
-    random: &[u8; 32],
-    session_id: &[u8],
-    suite: CipherSuite,
-    (group, key_share): (Group, &[u8]),
-    psk: Option<u16>,
-) -> Result<(), Full> {
-    hello(writer, random, session_id, suite, |writer| {
-        // In the order of RFC 8448's traces, which can then be compared byte for byte.
-        emit_extension(writer, ExtensionType::KEY_SHARE, |writer| {
-            writer.u16(group.id())?;
-            writer.nested16(|writer| writer.bytes(key_share))
-        })?;
-        emit_extension(writer, ExtensionType::SUPPORTED_VERSIONS, |writer| {
-            writer.u16(ProtocolVersion::TLS13.0)
-        })?;
-        match psk {
-            Some(number) => emit_extension(writer, ExtensionType::PRE_SHARED_KEY, |writer| writer.u16(number)),
-            None => Ok(()),
-        }
-    })
+/// ServerHello of TLS 1.3 (RFC 8446 §4.1.3).
+pub(crate) struct ServerHelloTls13<'a> {
+    pub(crate) random: &'a [u8; 32],
+    pub(crate) session_id: &'a [u8],
+    pub(crate) suite: CipherSuite,
+    pub(crate) key_share: (Group, &'a [u8]),
+    /// The index of the chosen PSK.
+    pub(crate) psk: Option<u16>,
 }
 
-/// HelloRetryRequest (RFC 8446 §4.1.4), asking for a share of `group`.
-pub(crate) fn hello_retry_request(
-    writer: &mut Writer<'_>,
-    session_id: &[u8],
-    suite: CipherSuite,
-    group: Group,
-) -> Result<(), Full> {
-    hello(writer, &HELLO_RETRY_REQUEST_RANDOM, session_id, suite, |writer| {
-        emit_extension(writer, ExtensionType::KEY_SHARE, |writer| writer.u16(group.id()))?;
-        emit_extension(writer, ExtensionType::SUPPORTED_VERSIONS, |writer| {
-            writer.u16(ProtocolVersion::TLS13.0)
+impl Emit for ServerHelloTls13<'_> {
+    const KIND: HandshakeType = HandshakeType::SERVER_HELLO;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let (group, public) = self.key_share;
+        hello(writer, self.random, self.session_id, self.suite, |writer| {
+            // In the order of RFC 8448's traces, which can then be compared byte for byte.
+            emit_extension(writer, ExtensionType::KEY_SHARE, |writer| {
+                writer.u16(group.id())?;
+                writer.nested16(|writer| writer.bytes(public))
+            })?;
+            emit_extension(writer, ExtensionType::SUPPORTED_VERSIONS, |writer| {
+                writer.u16(ProtocolVersion::TLS13.0)
+            })?;
+            match self.psk {
+                Some(index) => emit_extension(writer, ExtensionType::PRE_SHARED_KEY, |writer| writer.u16(index)),
+                None => Ok(()),
+            }
         })
-    })
+    }
 }
 
-/// What a TLS 1.2 ServerHello says in its extensions.
+/// HelloRetryRequest (RFC 8446 §4.1.4).
+pub(crate) struct HelloRetryRequest<'a> {
+    pub(crate) session_id: &'a [u8],
+    pub(crate) suite: CipherSuite,
+    /// The group for which a key share is asked for.
+    pub(crate) group: Group,
+}
+
+impl Emit for HelloRetryRequest<'_> {
+    const KIND: HandshakeType = HandshakeType::SERVER_HELLO;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let random = &HELLO_RETRY_REQUEST_RANDOM;
+        hello(writer, random, self.session_id, self.suite, |writer| {
+            emit_extension(writer, ExtensionType::KEY_SHARE, |writer| writer.u16(self.group.id()))?;
+            emit_extension(writer, ExtensionType::SUPPORTED_VERSIONS, |writer| {
+                writer.u16(ProtocolVersion::TLS13.0)
+            })
+        })
+    }
+}
+
+/// The extensions of a ServerHello of TLS 1.2.
 #[derive(Debug, Default)]
 pub(crate) struct Tls12Answers<'a> {
     pub(crate) extended_master_secret: bool,
@@ -71,7 +85,7 @@ pub(crate) struct Tls12Answers<'a> {
     pub(crate) common: Answers<'a>,
 }
 
-/// What either version's server answers, in ServerHello or EncryptedExtensions.
+/// The extensions that a server of either version answers, in ServerHello or EncryptedExtensions.
 #[derive(Debug, Default)]
 pub(crate) struct Answers<'a> {
     pub(crate) protocol: Option<&'a [u8]>,
@@ -103,51 +117,60 @@ impl Answers<'_> {
 }
 
 /// ServerHello of TLS 1.2 (RFC 5246 §7.4.1.3).
-pub(crate) fn server_hello_tls12(
-    writer: &mut Writer<'_>,
-    random: &[u8; 32],
-    session_id: &[u8],
-    suite: CipherSuite,
-    answers: &Tls12Answers<'_>,
-) -> Result<(), Full> {
-    hello(writer, random, session_id, suite, |writer| {
-        if answers.renegotiation_info {
-            emit_extension(writer, ExtensionType::RENEGOTIATION_INFO, |writer| {
-                writer.nested8(|_| Ok(()))
-            })?;
-        }
-        if answers.extended_master_secret {
-            emit_extension(writer, ExtensionType::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
-        }
-        if answers.session_ticket {
-            emit_extension(writer, ExtensionType::SESSION_TICKET, |_| Ok(()))?;
-        }
-        if answers.ec_point_formats {
-            emit_extension(writer, ExtensionType::EC_POINT_FORMATS, |writer| {
-                writer.nested8(|writer| writer.u8(0))
-            })?;
-        }
-        answers.common.emit(writer)
-    })
+pub(crate) struct ServerHelloTls12<'a> {
+    pub(crate) random: &'a [u8; 32],
+    pub(crate) session_id: &'a [u8],
+    pub(crate) suite: CipherSuite,
+    pub(crate) answers: &'a Tls12Answers<'a>,
 }
 
-/// EncryptedExtensions (RFC 8446 §4.3.1). `groups`: the server's preference, for the client's next connection
-/// (RFC 8446 §4.2.7); none where it has nothing to add.
-pub(crate) fn encrypted_extensions(
-    writer: &mut Writer<'_>,
-    groups: Option<&[Group]>,
-    answers: &Answers<'_>,
-) -> Result<(), Full> {
-    emit(writer, HandshakeType::ENCRYPTED_EXTENSIONS, |writer| {
+impl Emit for ServerHelloTls12<'_> {
+    const KIND: HandshakeType = HandshakeType::SERVER_HELLO;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        let answers = self.answers;
+        hello(writer, self.random, self.session_id, self.suite, |writer| {
+            if answers.renegotiation_info {
+                emit_extension(writer, ExtensionType::RENEGOTIATION_INFO, |writer| {
+                    writer.nested8(|_| Ok(()))
+                })?;
+            }
+            if answers.extended_master_secret {
+                emit_extension(writer, ExtensionType::EXTENDED_MASTER_SECRET, |_| Ok(()))?;
+            }
+            if answers.session_ticket {
+                emit_extension(writer, ExtensionType::SESSION_TICKET, |_| Ok(()))?;
+            }
+            if answers.ec_point_formats {
+                emit_extension(writer, ExtensionType::EC_POINT_FORMATS, |writer| {
+                    writer.nested8(|writer| writer.u8(0))
+                })?;
+            }
+            answers.common.emit(writer)
+        })
+    }
+}
+
+/// EncryptedExtensions (RFC 8446 §4.3.1).
+pub(crate) struct EncryptedExtensions<'a> {
+    /// The server's preference, for the client's next connection (RFC 8446 §4.2.7); `None` where it is that already used.
+    pub(crate) groups: Option<&'a [Group]>,
+    pub(crate) answers: &'a Answers<'a>,
+}
+
+impl Emit for EncryptedExtensions<'_> {
+    const KIND: HandshakeType = HandshakeType::ENCRYPTED_EXTENSIONS;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
         writer.nested16(|writer| {
-            if let Some(groups) = groups {
+            if let Some(groups) = self.groups {
                 emit_extension(writer, ExtensionType::SUPPORTED_GROUPS, |writer| {
                     writer.nested16(|writer| groups.iter().try_for_each(|group| writer.u16(group.id())))
                 })?;
             }
-            answers.emit(writer)
+            self.answers.emit(writer)
         })
-    })
+    }
 }
 
 fn hello(
@@ -157,20 +180,22 @@ fn hello(
     suite: CipherSuite,
     extensions: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
 ) -> Result<(), Full> {
-    emit(writer, HandshakeType::SERVER_HELLO, |writer| {
-        writer.u16(ProtocolVersion::TLS12.0)?;
-        writer.bytes(random)?;
-        writer.nested8(|writer| writer.bytes(session_id))?;
-        writer.u16(suite.id())?;
-        writer.u8(0)?; // legacy_compression_method
-        let at = writer.len();
-        writer.nested16(extensions)?;
-        // RFC 5246 §7.4.1.3: no block at all rather than an empty one, which old clients do not expect.
-        if writer.len() == at + 2 {
-            writer.truncate(at);
-        }
-        Ok(())
-    })
+    writer.u16(ProtocolVersion::TLS12.0)?;
+    writer.bytes(random)?;
+    writer.nested8(|writer| writer.bytes(session_id))?;
+    writer.u16(suite.id())?;
+    writer.u8(0)?; // legacy_compression_method
+    let at = writer.len();
+    let mut start = at;
+    writer.nested16(|writer| {
+        start = writer.len();
+        extensions(writer)
+    })?;
+    // RFC 5246 §7.4.1.3: no block at all rather than an empty one, which old clients do not expect.
+    if writer.len() == start {
+        writer.truncate(at);
+    }
+    Ok(())
 }
 
 /// A ServerHello or HelloRetryRequest whose structures have been checked.
@@ -188,7 +213,7 @@ pub(crate) struct ServerHello<'a> {
     pub(crate) tls12: Tls12Answers<'a>,
     /// Of the `renegotiation_info`, which has to be empty (RFC 5746 §3.4).
     pub(crate) renegotiated: bool,
-    /// Whether a CertificateStatus may come (RFC 6066 §8). Ours never say so: no status is stapled here.
+    /// Whether a CertificateStatus may follow (RFC 6066 §8). Never sent: a server here staples no status.
     pub(crate) status: bool,
     /// There is an extension that belongs into no ServerHello of TLS 1.3, and the like.
     pub(crate) only_tls12: Option<ExtensionType>,
@@ -219,7 +244,7 @@ impl<'a> ServerHello<'a> {
             Ok((hello, Extensions::parse(block)?))
         })?;
         for (kind, body) in extensions.iter() {
-            hello.note(kind, body)?;
+            hello.read_extension(kind, body)?;
         }
         Ok(hello)
     }
@@ -229,7 +254,7 @@ impl<'a> ServerHello<'a> {
         *self.random == HELLO_RETRY_REQUEST_RANDOM
     }
 
-    fn note(&mut self, kind: ExtensionType, body: &'a [u8]) -> Result<(), Error> {
+    fn read_extension(&mut self, kind: ExtensionType, body: &'a [u8]) -> Result<(), Error> {
         match kind {
             ExtensionType::SUPPORTED_VERSIONS => {
                 let version = Reader::all(body, "supported_versions", |reader| reader.u16())?;
@@ -274,7 +299,7 @@ impl<'a> ServerHello<'a> {
             // It does not belong here (RFC 8422 §5.2), but servers of TLS 1.2 are known to send it, and nothing follows.
             ExtensionType::SUPPORTED_GROUPS => self.only_tls12 = Some(kind),
             _ => {
-                self.tls12.common.note(kind, body)?;
+                self.tls12.common.read_extension(kind, body)?;
                 self.only_tls12 = Some(kind);
             }
         }
@@ -303,13 +328,13 @@ impl<'a> Answers<'a> {
                 ExtensionType::SUPPORTED_GROUPS => {
                     super::list16(body, "supported_groups")?;
                 }
-                _ => answers.note(kind, body)?,
+                _ => answers.read_extension(kind, body)?,
             }
         }
         Ok(answers)
     }
 
-    fn note(&mut self, kind: ExtensionType, body: &'a [u8]) -> Result<(), Error> {
+    fn read_extension(&mut self, kind: ExtensionType, body: &'a [u8]) -> Result<(), Error> {
         match kind {
             ExtensionType::SERVER_NAME => {
                 empty(body, "server_name")?;

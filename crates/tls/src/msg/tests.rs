@@ -1,10 +1,15 @@
-//! Every message that is sent is read back as what it says.
+//! Every message that is sent is read back with the same values.
 
-use super::certificate::{self, parse_status};
+use super::certificate::{
+    self, CertificateRequestTls12, CertificateRequestTls13, CertificateTls12, CertificateTls13, CertificateVerify,
+    parse_status,
+};
 use super::client_hello::{ClientHello, Offer};
-use super::server_hello::{self, Answers, ServerHello, Tls12Answers};
-use super::ticket::{self, NewSessionTicket};
-use super::tls12::{self, ServerKeyExchange};
+use super::server_hello::{
+    Answers, EncryptedExtensions, HelloRetryRequest, ServerHello, ServerHelloTls12, ServerHelloTls13, Tls12Answers,
+};
+use super::ticket::{TicketTls12, TicketTls13};
+use super::tls12::{ClientKeyExchange, EcdhParams, ServerHelloDone, ServerKeyExchange};
 use super::*;
 use crate::config::Versions;
 use crate::crypto::kx::{Group, KeyPair};
@@ -13,14 +18,15 @@ use crate::crypto::suite::{Authentication, CipherSuite};
 use crate::registry::ProtocolVersion;
 use crate::support::Script;
 
-/// What `write` writes: a message of this type, whose header is right. Its body.
-fn body(kind: HandshakeType, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
+/// The body of `message` as it is sent. Its header is right, and it is as long as it was counted to be.
+fn body<M: Emit>(message: &M) -> Vec<u8> {
     let mut buffer = vec![0; 1 << 14];
     let mut writer = Writer::new(&mut buffer);
-    write(&mut writer).unwrap();
+    message.emit(&mut writer).unwrap();
     let whole = writer.since(0).unwrap();
+    assert_eq!(whole.len(), message.encoded_len());
     let mut reader = Reader::new(whole, "message");
-    assert_eq!(HandshakeType(reader.u8().unwrap()), kind);
+    assert_eq!(HandshakeType(reader.u8().unwrap()), M::KIND);
     let body = reader.vector24().unwrap();
     assert!(reader.is_empty());
     body.to_vec()
@@ -29,6 +35,10 @@ fn body(kind: HandshakeType, write: impl FnOnce(&mut Writer<'_>) -> Result<(), F
 const RANDOM: [u8; 32] = [7; 32];
 const SESSION_ID: &[u8] = &[8; 32];
 const SCHEME: SignatureScheme = SignatureScheme::Ed25519;
+const SIGNED: CertificateVerify<'_> = CertificateVerify {
+    scheme: SCHEME.named(),
+    signature: b"signature",
+};
 
 #[test]
 fn client_hellos_come_back() {
@@ -49,7 +59,7 @@ fn client_hellos_come_back() {
             session_ticket: Some(b"ticket"),
             psk: Some((b"identity", 5, 32)),
         };
-        let bytes = body(HandshakeType::CLIENT_HELLO, |writer| offer.emit(writer));
+        let bytes = body(&offer);
         let hello = ClientHello::parse(&bytes).unwrap();
         assert_eq!(hello.legacy_version, ProtocolVersion::TLS12);
         assert_eq!((hello.random, hello.session_id), (&RANDOM, SESSION_ID));
@@ -89,9 +99,12 @@ fn client_hellos_come_back() {
 fn server_hellos_come_back() {
     let suite = CipherSuite::Aes128GcmSha256;
     for psk in [None, Some(3)] {
-        let bytes = body(HandshakeType::SERVER_HELLO, |writer| {
-            let share = (Group::X25519, &[9; 32][..]);
-            server_hello::server_hello_tls13(writer, &RANDOM, SESSION_ID, suite, share, psk)
+        let bytes = body(&ServerHelloTls13 {
+            random: &RANDOM,
+            session_id: SESSION_ID,
+            suite,
+            key_share: (Group::X25519, &[9; 32]),
+            psk,
         });
         let hello = ServerHello::parse(&bytes).unwrap();
         assert!(!hello.is_retry());
@@ -102,8 +115,10 @@ fn server_hellos_come_back() {
         assert_eq!(hello.key_share.unwrap()[..4], [0, 29, 0, 32]);
         assert_eq!(hello.only_tls12, None);
     }
-    let bytes = body(HandshakeType::SERVER_HELLO, |writer| {
-        server_hello::hello_retry_request(writer, SESSION_ID, suite, Group::Secp256r1)
+    let bytes = body(&HelloRetryRequest {
+        session_id: SESSION_ID,
+        suite,
+        group: Group::Secp256r1,
     });
     let hello = ServerHello::parse(&bytes).unwrap();
     assert!(hello.is_retry());
@@ -122,8 +137,11 @@ fn server_hellos_come_back() {
         },
     };
     for all in [true, false] {
-        let bytes = body(HandshakeType::SERVER_HELLO, |writer| {
-            server_hello::server_hello_tls12(writer, &RANDOM, &[], suite, &answers(all))
+        let bytes = body(&ServerHelloTls12 {
+            random: &RANDOM,
+            session_id: &[],
+            suite,
+            answers: &answers(all),
         });
         let hello = ServerHello::parse(&bytes).unwrap();
         assert_eq!((hello.selected_version, hello.session_id), (None, &[][..]));
@@ -145,9 +163,7 @@ fn encrypted_extensions_come_back() {
             max_fragment_length: None,
             server_name: true,
         };
-        let bytes = body(HandshakeType::ENCRYPTED_EXTENSIONS, |writer| {
-            server_hello::encrypted_extensions(writer, groups, &sent)
-        });
+        let bytes = body(&EncryptedExtensions { groups, answers: &sent });
         let read = Answers::parse_encrypted_extensions(&bytes).unwrap();
         assert_eq!(read.protocol, sent.protocol);
         assert_eq!(read.record_size_limit, sent.record_size_limit);
@@ -159,14 +175,10 @@ fn encrypted_extensions_come_back() {
 fn certificates_come_back() {
     let chains: [&[&[u8]]; 3] = [&[], &[b"leaf"], &[b"leaf", b"issuer"]];
     for chain in chains {
-        let bytes = body(HandshakeType::CERTIFICATE, |writer| {
-            certificate::certificate_tls12(writer, chain)
-        });
+        let bytes = body(&CertificateTls12 { chain });
         assert_eq!(certificate::parse_tls12(&bytes).unwrap()[..], *chain);
         for context in [&[][..], b"context"] {
-            let bytes = body(HandshakeType::CERTIFICATE, |writer| {
-                certificate::certificate_tls13(writer, context, chain)
-            });
+            let bytes = body(&CertificateTls13 { context, chain });
             let (read, staple) = certificate::parse_tls13(&bytes, context, false).unwrap();
             assert_eq!((&read[..], staple), (chain, None));
         }
@@ -178,59 +190,56 @@ fn certificates_come_back() {
 fn requests_and_proofs_come_back() {
     let schemes = [SignatureScheme::EcdsaSecp256r1Sha256, SCHEME];
     let ids = schemes.map(SignatureScheme::id);
-    let bytes = body(HandshakeType::CERTIFICATE_REQUEST, |writer| {
-        certificate::request_tls13(writer, &schemes)
-    });
+    let bytes = body(&CertificateRequestTls13 { schemes: &schemes });
     let request = certificate::parse_request_tls13(&bytes).unwrap();
     assert!(request.context.is_empty() && request.schemes.iter().eq(ids));
-    let bytes = body(HandshakeType::CERTIFICATE_REQUEST, |writer| {
-        certificate::request_tls12(writer, schemes.into_iter())
+    let bytes = body(&CertificateRequestTls12 {
+        schemes: schemes.into_iter(),
     });
     let request = certificate::parse_request_tls12(&bytes).unwrap();
     assert!(request.schemes.iter().eq(ids));
     assert!(request.allows(&[], Authentication::Ecdsa) && request.allows(&[], Authentication::Rsa));
 
-    let bytes = body(HandshakeType::CERTIFICATE_VERIFY, |writer| {
-        certificate::certificate_verify(writer, SCHEME, b"signature")
-    });
-    assert_eq!(certificate::parse_verify(&bytes), Ok((SCHEME.id(), &b"signature"[..])));
-    let bytes = body(HandshakeType::FINISHED, |writer| finished(writer, &[6; 12]));
-    assert_eq!(parse_finished(&bytes, 12), Ok(&[6; 12][..]));
+    assert_eq!(CertificateVerify::parse(&body(&SIGNED)), Ok(SIGNED));
+    let sent = Finished { verify_data: &[6; 12] };
+    assert_eq!(Finished::parse(&body(&sent), 12), Ok(sent));
+    for requested in [false, true] {
+        let sent = KeyUpdate { requested };
+        assert_eq!(KeyUpdate::parse(&body(&sent)), Ok(sent));
+    }
 }
 
 #[test]
 fn the_key_exchange_of_tls12_comes_back() {
-    let mut params = [0; 80];
-    let mut writer = Writer::new(&mut params);
-    tls12::emit_params(&mut writer, Group::Secp256r1, &[4; 65]).unwrap();
-    let params = writer.since(0).unwrap();
-    let bytes = body(HandshakeType::SERVER_KEY_EXCHANGE, |writer| {
-        tls12::server_key_exchange(writer, params, SCHEME, b"signature")
-    });
-    let read = ServerKeyExchange::parse(&bytes).unwrap();
-    assert_eq!((read.params, read.public), (params, &[4; 65][..]));
-    assert_eq!((read.group, read.scheme), (Group::Secp256r1.id(), SCHEME.id()));
-    assert_eq!(read.signature, b"signature");
-    let bytes = body(HandshakeType::CLIENT_KEY_EXCHANGE, |writer| {
-        tls12::client_key_exchange(writer, &[4; 65])
-    });
-    assert_eq!(tls12::parse_client_key_exchange(&bytes), Ok(&[4; 65][..]));
-    let bytes = body(HandshakeType::SERVER_HELLO_DONE, tls12::server_hello_done);
-    assert_eq!(tls12::parse_server_hello_done(&bytes), Ok(()));
+    let mut buffer = [0; 80];
+    let params = EcdhParams::encode(Group::Secp256r1, &[4; 65], &mut buffer).unwrap();
+    let sent = ServerKeyExchange { params, signed: SIGNED };
+    let bytes = body(&sent);
+    assert_eq!(ServerKeyExchange::parse(&bytes), Ok(sent));
+    let sent = ClientKeyExchange { public: &[4; 65] };
+    assert_eq!(ClientKeyExchange::parse(&body(&sent)), Ok(sent));
+    assert_eq!(ServerHelloDone::parse(&body(&ServerHelloDone)), Ok(ServerHelloDone));
 }
 
 #[test]
 fn tickets_come_back() {
-    let bytes = body(HandshakeType::NEW_SESSION_TICKET, |writer| {
-        ticket::emit_tls13(writer, 7200, 0xdead_beef, b"nonce", b"ticket")
-    });
-    let read = NewSessionTicket::parse_tls13(&bytes).unwrap();
-    assert_eq!((read.lifetime, read.age_add), (7200, 0xdead_beef));
-    assert_eq!((read.nonce, read.ticket), (&b"nonce"[..], &b"ticket"[..]));
+    let sent = TicketTls13 {
+        lifetime: 7200,
+        age_add: 0xdead_beef,
+        nonce: b"nonce",
+        ticket: b"ticket",
+    };
+    assert_eq!(TicketTls13::parse(&body(&sent)), Ok(sent));
     for ticket in [&b"ticket"[..], b""] {
-        let bytes = body(HandshakeType::NEW_SESSION_TICKET, |writer| {
-            ticket::emit_tls12(writer, 7200, ticket)
-        });
-        assert_eq!(NewSessionTicket::parse_tls12(&bytes), Ok((7200, ticket)));
+        let sent = TicketTls12 { lifetime: 7200, ticket };
+        assert_eq!(TicketTls12::parse(&body(&sent)), Ok(sent));
     }
+}
+
+#[test]
+fn what_is_too_long_for_its_length_fits_nowhere() {
+    let public = [0; 256];
+    let sent = ClientKeyExchange { public: &public };
+    assert_eq!(sent.encoded_len(), 4 + 1 + 256);
+    assert_eq!(sent.emit(&mut Writer::new(&mut [0; 300])), Err(Full));
 }

@@ -1,38 +1,13 @@
 //! NewSessionTicket, of both versions.
 
-use super::{Extensions, emit, not_empty};
+use super::{Emit, Extensions, not_empty};
 use crate::codec::{Full, Reader, Writer};
 use crate::error::{Error, InvalidMessage};
 use crate::registry::{ExtensionType, HandshakeType};
 
-/// NewSessionTicket of TLS 1.3 (RFC 8446 §4.6.1), without early data. Lifetime in seconds.
-pub(crate) fn emit_tls13(
-    writer: &mut Writer<'_>,
-    lifetime: u32,
-    age_add: u32,
-    nonce: &[u8],
-    ticket: &[u8],
-) -> Result<(), Full> {
-    emit(writer, HandshakeType::NEW_SESSION_TICKET, |writer| {
-        writer.bytes(&lifetime.to_be_bytes())?;
-        writer.bytes(&age_add.to_be_bytes())?;
-        writer.nested8(|writer| writer.bytes(nonce))?;
-        writer.nested16(|writer| writer.bytes(ticket))?;
-        writer.nested16(|_| Ok(()))
-    })
-}
-
-/// NewSessionTicket of TLS 1.2 (RFC 5077 §3.3). Lifetime in seconds.
-pub(crate) fn emit_tls12(writer: &mut Writer<'_>, lifetime: u32, ticket: &[u8]) -> Result<(), Full> {
-    emit(writer, HandshakeType::NEW_SESSION_TICKET, |writer| {
-        writer.bytes(&lifetime.to_be_bytes())?;
-        writer.nested16(|writer| writer.bytes(ticket))
-    })
-}
-
-/// A checked NewSessionTicket of TLS 1.3.
-#[derive(Debug)]
-pub(crate) struct NewSessionTicket<'a> {
+/// NewSessionTicket of TLS 1.3 (RFC 8446 §4.6.1), without early data.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct TicketTls13<'a> {
     /// In seconds.
     pub(crate) lifetime: u32,
     pub(crate) age_add: u32,
@@ -40,8 +15,9 @@ pub(crate) struct NewSessionTicket<'a> {
     pub(crate) ticket: &'a [u8],
 }
 
-impl<'a> NewSessionTicket<'a> {
-    pub(crate) fn parse_tls13(body: &'a [u8]) -> Result<Self, Error> {
+impl<'a> TicketTls13<'a> {
+    /// Checks the body of a NewSessionTicket.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let read = Reader::all(body, "NewSessionTicket", |reader| -> Result<_, Error> {
             let read = Self {
                 lifetime: u32::from_be_bytes(*reader.array()?),
@@ -56,11 +32,46 @@ impl<'a> NewSessionTicket<'a> {
         not_empty(read.ticket, "ticket")?;
         Ok(read)
     }
+}
 
-    /// Of TLS 1.2: lifetime in seconds and ticket, which may be empty (RFC 5077 §3.3).
-    pub(crate) fn parse_tls12(body: &'a [u8]) -> Result<(u32, &'a [u8]), InvalidMessage> {
+impl Emit for TicketTls13<'_> {
+    const KIND: HandshakeType = HandshakeType::NEW_SESSION_TICKET;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        writer.bytes(&self.lifetime.to_be_bytes())?;
+        writer.bytes(&self.age_add.to_be_bytes())?;
+        writer.nested8(|writer| writer.bytes(self.nonce))?;
+        writer.nested16(|writer| writer.bytes(self.ticket))?;
+        writer.nested16(|_| Ok(()))
+    }
+}
+
+/// NewSessionTicket of TLS 1.2 (RFC 5077 §3.3).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct TicketTls12<'a> {
+    /// In seconds.
+    pub(crate) lifetime: u32,
+    /// May be empty.
+    pub(crate) ticket: &'a [u8],
+}
+
+impl<'a> TicketTls12<'a> {
+    /// Checks the body of a NewSessionTicket.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, InvalidMessage> {
         Reader::all(body, "NewSessionTicket", |reader| {
-            Ok((u32::from_be_bytes(*reader.array()?), reader.vector16()?))
+            Ok(Self {
+                lifetime: u32::from_be_bytes(*reader.array()?),
+                ticket: reader.vector16()?,
+            })
         })
+    }
+}
+
+impl Emit for TicketTls12<'_> {
+    const KIND: HandshakeType = HandshakeType::NEW_SESSION_TICKET;
+
+    fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+        writer.bytes(&self.lifetime.to_be_bytes())?;
+        writer.nested16(|writer| writer.bytes(self.ticket))
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::crypto::aead::AeadAlgorithm;
 use crate::crypto::suite::CipherSuite;
 use crate::record::Protected;
+use crate::registry::HandshakeType;
 
 fn key(suite: CipherSuite) -> RecordKey {
     RecordKey::new(TrafficSecret::new(suite, &[7; 48][..suite.hash().output_len()])).unwrap()
@@ -69,7 +70,7 @@ fn a_key_of_tls12_ends_with_close_notify_at_its_limit() {
         let mut outbound = Outbound::new(&mut buffer);
         outbound.key = Some(new());
         assert_eq!(outbound.data(b"last"), Ok(4));
-        assert!(matches!(outbound.data(b"over"), Err(Error::Internal(_))));
+        assert_eq!(outbound.data(b"over"), Err(Error::KeyLimit));
         assert!(outbound.closed);
         // No KeyUpdate, which there is not in TLS 1.2.
         let (mut opener, mut bytes) = (new(), outbound.pending().to_vec());

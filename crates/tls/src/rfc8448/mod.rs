@@ -9,8 +9,9 @@ use super::config::{Identity, ServerConfig};
 use super::connection::{Connection, Progress};
 use super::error::{Error, PeerMisbehaved};
 use super::inbound::MIN_INBOUND;
-use super::msg::HANDSHAKE_HEADER_LEN;
+use super::msg::certificate::CertificateTls13;
 use super::msg::client_hello::ClientHello;
+use super::msg::{Emit, Finished, HANDSHAKE_HEADER_LEN};
 use super::record::{HEADER_LEN, Header, Protected, RecordKey};
 use super::registry::{ContentType, ProtocolVersion};
 use super::schedule::{KeySchedule, TrafficSecret};
@@ -490,10 +491,17 @@ fn what_we_write_is_what_the_trace_holds() {
     let der = &certificate[HANDSHAKE_HEADER_LEN + 1 + 3 + 3..certificate.len() - 2];
     let mut buffer = [0; 1024];
     let mut writer = Writer::new(&mut buffer);
-    super::msg::certificate::certificate_tls13(&mut writer, &[], &[der]).unwrap();
+    let sent = CertificateTls13 {
+        context: &[],
+        chain: &[der],
+    };
+    sent.emit(&mut writer).unwrap();
     assert_eq!(writer.since(0), Ok(&certificate[..]));
     let finished = unhex(simple::FINISHED);
     let mut writer = Writer::new(&mut buffer);
-    super::msg::finished(&mut writer, &finished[HANDSHAKE_HEADER_LEN..]).unwrap();
+    let sent = Finished {
+        verify_data: &finished[HANDSHAKE_HEADER_LEN..],
+    };
+    sent.emit(&mut writer).unwrap();
     assert_eq!(writer.since(0), Ok(&finished[..]));
 }

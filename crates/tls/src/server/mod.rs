@@ -3,6 +3,8 @@
 mod tls12;
 mod tls13;
 
+pub(crate) use tls13::TICKETS;
+
 use super::config::{ClientAuth, Identity, ServerConfig};
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::handshake::{Context, LastMessage, Message, Progress};

@@ -8,9 +8,12 @@ use crate::crypto::sign::{MAX_SIGNATURE, SignatureScheme};
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress};
+use crate::msg::Finished;
+use crate::msg::certificate::{self, CertificateRequestTls12, CertificateTls12, CertificateVerify};
 use crate::msg::client_hello::ClientHello;
-use crate::msg::server_hello::{DOWNGRADE_TO_TLS12, Tls12Answers};
-use crate::msg::{self, certificate, server_hello, ticket, tls12};
+use crate::msg::server_hello::{DOWNGRADE_TO_TLS12, ServerHelloTls12, Tls12Answers};
+use crate::msg::ticket::TicketTls12;
+use crate::msg::tls12::{ClientKeyExchange, EcdhParams, ServerHelloDone, ServerKeyExchange};
 use crate::pki::verify::PeerIdentity;
 use crate::record::PendingKey;
 use crate::registry::{HandshakeType, ProtocolVersion};
@@ -173,17 +176,19 @@ impl Handshake {
         let rng = &mut *context.rng;
         let Common { config, transcript } = common;
         context.outbound.flight(transcript, |flight| {
-            flight.add(|writer| certificate::certificate_tls12(writer, identity.chain))?;
-            let mut params = [0; MAX_PARAMS];
-            let mut params_writer = crate::codec::Writer::new(&mut params);
-            tls12::emit_params(&mut params_writer, group, public.as_ref())?;
-            let params = params_writer.since(0)?;
-            let content = signed_params(&self.client_random, &self.server_random, params)?;
+            flight.add(&CertificateTls12 { chain: identity.chain })?;
+            let mut buffer = [0; MAX_PARAMS];
+            let params = EcdhParams::encode(group, public.as_ref(), &mut buffer)?;
+            let content = signed_params(&self.client_random, &self.server_random, params.encoded)?;
             let signature = identity
                 .key
                 .sign(scheme, &content, rng)
                 .map_err(|_| Error::Internal("the private key did not sign"))?;
-            flight.add(|writer| tls12::server_key_exchange(writer, params, scheme, &signature))?;
+            let signed = CertificateVerify {
+                scheme: scheme.named(),
+                signature: &signature,
+            };
+            flight.add(&ServerKeyExchange { params, signed })?;
             if asked {
                 let usable = |scheme: &SignatureScheme| whole || scheme.prehash().is_some();
                 let mut schemes = config.preferences.schemes.iter().copied().filter(usable).peekable();
@@ -192,9 +197,9 @@ impl Handshake {
                         "no room for what the configured signature schemes sign",
                     ));
                 }
-                flight.add(|writer| certificate::request_tls12(writer, schemes))?;
+                flight.add(&CertificateRequestTls12 { schemes })?;
             }
-            flight.add(tls12::server_hello_done)
+            flight.add(&ServerHelloDone)
         })?;
         self.state = if asked {
             State::Certificate(key_pair)
@@ -243,11 +248,13 @@ impl Handshake {
             ec_point_formats: hello.uncompressed_points.is_some(),
             common: answers(config, hello, ProtocolVersion::TLS12, named, context)?,
         };
-        context.outbound.flight(transcript, |flight| {
-            flight.add(|writer| {
-                server_hello::server_hello_tls12(writer, &self.server_random, session_id, self.suite, &answers)
-            })
-        })
+        let answer = ServerHelloTls12 {
+            random: &self.server_random,
+            session_id,
+            suite: self.suite,
+            answers: &answers,
+        };
+        context.outbound.flight(transcript, |flight| flight.add(&answer))
     }
 
     /// change_cipher_spec and Finished, by which our direction changes to `key`.
@@ -264,7 +271,9 @@ impl Handshake {
         let hash = common.transcript.hash(self.suite.hash())?;
         let verify_data = master.verify_data(Side::Server, &hash);
         context.outbound.flight(&mut common.transcript, |flight| {
-            flight.add(|writer| msg::finished(writer, &verify_data))
+            flight.add(&Finished {
+                verify_data: &verify_data,
+            })
         })?;
         let hash = hash.as_ref();
         common
@@ -301,7 +310,10 @@ impl Handshake {
             None => (0, heapless::Vec::new()),
         };
         context.outbound.flight(transcript, |flight| {
-            flight.add(|writer| ticket::emit_tls12(writer, lifetime, &sealed))
+            flight.add(&TicketTls12 {
+                lifetime,
+                ticket: &sealed,
+            })
         })
     }
 
@@ -352,11 +364,11 @@ impl Handshake {
             message.last()?;
         }
         let client_key = client_key.take();
-        let public = tls12::parse_client_key_exchange(message.body())?;
+        let ClientKeyExchange { public } = ClientKeyExchange::parse(message.body())?;
         let group = key_pair.group();
         let premaster = key_pair
             .complete(public)
-            .map_err(|_| PeerMisbehaved::InvalidKeyShare(group.name()))?;
+            .map_err(|_| PeerMisbehaved::InvalidKeyShare(group.named()))?;
         common.transcript.add(message.whole);
         common
             .config
@@ -392,20 +404,20 @@ impl Handshake {
         let State::CertificateVerify(master, client_key) = &self.state else {
             return Err(message.unexpected());
         };
-        let (scheme, signature) = certificate::parse_verify(message.body())?;
-        let wrong = PeerMisbehaved::WrongSignatureScheme(scheme);
-        let known = SignatureScheme::from_id(scheme).ok_or(wrong)?;
+        let signed = CertificateVerify::parse(message.body())?;
+        let wrong = PeerMisbehaved::WrongSignatureScheme(signed.scheme);
+        let known = SignatureScheme::from_id(signed.scheme.0).ok_or(wrong)?;
         let transcript = &mut common.transcript;
         let offered = common.config.preferences.schemes;
         // What is signed are the messages themselves (RFC 5246 §7.4.8), of which not more than hashes may be kept.
         match known.prehash() {
             Some(hash) => {
                 let hash = transcript.hash(hash)?;
-                client_key.check_prehashed(offered, (known, signature), &hash)?;
+                client_key.check_prehashed(offered, (known, signed.signature), &hash)?;
             }
             None => {
                 let messages = context.outbound.kept_messages().ok_or(wrong)?;
-                client_key.check(offered, ProtocolVersion::TLS12, (scheme, signature), messages)?;
+                client_key.check(offered, ProtocolVersion::TLS12, signed, messages)?;
             }
         }
         context.outbound.forget_messages();
@@ -438,7 +450,7 @@ impl Handshake {
         let State::Finished(master, server_key) = &self.state else {
             return Err(message.unexpected());
         };
-        let verify_data = msg::parse_finished(message.body(), VERIFY_DATA)?;
+        let Finished { verify_data } = Finished::parse(message.body(), VERIFY_DATA)?;
         let hash = common.transcript.hash(self.suite.hash())?;
         if !master.is_finished(Side::Client, &hash, verify_data) {
             return Err(PeerMisbehaved::WrongFinished.into());

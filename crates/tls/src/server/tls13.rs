@@ -10,9 +10,11 @@ use crate::crypto::mac::constant_time_eq;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerMisbehaved};
 use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress, SkipEarlyData};
+use crate::msg::Finished;
+use crate::msg::certificate::{self, CertificateRequestTls13, CertificateTls13, CertificateVerify};
 use crate::msg::client_hello::ClientHello;
-use crate::msg::server_hello::Answers;
-use crate::msg::{self, certificate, server_hello, ticket};
+use crate::msg::server_hello::{Answers, EncryptedExtensions, HelloRetryRequest, ServerHelloTls13};
+use crate::msg::ticket::TicketTls13;
 use crate::pki::verify::PeerIdentity;
 use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 use crate::schedule::{KeySchedule, TrafficSecret};
@@ -21,7 +23,7 @@ use crate::trace::{Milestone, Secret};
 use crate::transcript::{CLIENT_CONTEXT, SERVER_CONTEXT, signed_content};
 
 /// How many tickets follow a handshake.
-const TICKETS: u8 = 2;
+pub(crate) const TICKETS: u8 = 2;
 
 /// The server after its HelloRetryRequest.
 pub(super) struct ExpectSecondClientHello {
@@ -102,7 +104,11 @@ fn retry<'a>(
     context.info.retried = true;
     transcript.replace_by_message_hash(suite.hash())?;
     context.outbound.flight(transcript, |flight| {
-        flight.add(|writer| server_hello::hello_retry_request(writer, hello.session_id, suite, group))
+        flight.add(&HelloRetryRequest {
+            session_id: hello.session_id,
+            suite,
+            group,
+        })
     })?;
     if !hello.session_id.is_empty() {
         context.outbound.change_cipher_spec()?;
@@ -206,7 +212,7 @@ impl Handshake {
         context: &mut Context<'_, 'a>,
     ) -> Result<(), Error> {
         let suite = self.client_handshake.suite();
-        let verify_data = msg::parse_finished(message.body(), suite.hash().output_len())?;
+        let Finished { verify_data } = Finished::parse(message.body(), suite.hash().output_len())?;
         let hash = common.transcript.hash(suite.hash())?;
         if !self.client_handshake.is_finished(&hash, verify_data)? {
             return Err(PeerMisbehaved::WrongFinished.into());
@@ -252,9 +258,12 @@ impl Handshake {
             let ticket = tickets.seal(&state, &session_context, rng)?;
             let mut age_add = [0; 4];
             rng.fill_bytes(&mut age_add);
-            context
-                .outbound
-                .message(|writer| ticket::emit_tls13(writer, lifetime, u32::from_be_bytes(age_add), &nonce, &ticket))?;
+            context.outbound.message(&TicketTls13 {
+                lifetime,
+                age_add: u32::from_be_bytes(age_add),
+                nonce: &nonce,
+                ticket: &ticket,
+            })?;
         }
         Ok(())
     }
@@ -268,10 +277,10 @@ fn certificate_verify(
     message: Message<'_>,
 ) -> Result<(), Error> {
     let hash = common.transcript.hash(suite.hash())?;
-    let signature = certificate::parse_verify(message.body())?;
+    let signed = CertificateVerify::parse(message.body())?;
     let preferences = &common.config.preferences;
     let content = signed_content(CLIENT_CONTEXT, &hash)?;
-    key.check(preferences.schemes, ProtocolVersion::TLS13, signature, &content)?;
+    key.check(preferences.schemes, ProtocolVersion::TLS13, signed, &content)?;
     let hash = hash.as_ref();
     preferences.record(Milestone::Signature { sent: false, hash });
     Ok(())
@@ -375,7 +384,7 @@ impl Negotiated {
         let shared = self
             .group
             .respond_into(public, context.rng, &mut share)
-            .map_err(|_| PeerMisbehaved::InvalidKeyShare(self.group.name()))?;
+            .map_err(|_| PeerMisbehaved::InvalidKeyShare(self.group.named()))?;
         common.config.preferences.record(Milestone::KeyPair {
             group: self.group.id(),
             public: share.as_ref(),
@@ -473,12 +482,16 @@ impl Negotiated {
     ) -> Result<(), Error> {
         let mut random = [0; 32];
         context.rng.fill_bytes(&mut random);
-        let share = (self.group, share.as_ref());
-        context.outbound.flight(&mut common.transcript, |flight| {
-            flight.add(|writer| {
-                server_hello::server_hello_tls13(writer, &random, hello.session_id, self.suite, share, psk)
-            })
-        })?;
+        let answer = ServerHelloTls13 {
+            random: &random,
+            session_id: hello.session_id,
+            suite: self.suite,
+            key_share: (self.group, share.as_ref()),
+            psk,
+        };
+        context
+            .outbound
+            .flight(&mut common.transcript, |flight| flight.add(&answer))?;
         // After a HelloRetryRequest it went out already (RFC 8446 §D.4).
         if !self.retried && !hello.session_id.is_empty() {
             context.outbound.change_cipher_spec()?;
@@ -507,7 +520,7 @@ impl Negotiated {
             } else {
                 Some(groups)
             };
-            flight.add(|writer| server_hello::encrypted_extensions(writer, groups, answers))?;
+            flight.add(&EncryptedExtensions { groups, answers })?;
             if let Authentication::Certificate(Credentials { identity, scheme, .. }) = authentication {
                 if config.client_auth.trust().is_some() {
                     let schemes = config.preferences.schemes;
@@ -517,9 +530,12 @@ impl Negotiated {
                     {
                         return Err(Error::Internal("no signature scheme of TLS 1.3 is configured"));
                     }
-                    flight.add(|writer| certificate::request_tls13(writer, schemes))?;
+                    flight.add(&CertificateRequestTls13 { schemes })?;
                 }
-                flight.add(|writer| certificate::certificate_tls13(writer, &[], identity.chain))?;
+                flight.add(&CertificateTls13 {
+                    context: &[],
+                    chain: identity.chain,
+                })?;
                 let covered = flight.hash(hash)?;
                 let content = signed_content(SERVER_CONTEXT, &covered)?;
                 signed = Some(covered);
@@ -527,11 +543,16 @@ impl Negotiated {
                     .key
                     .sign(*scheme, &content, rng)
                     .map_err(|_| Error::Internal("the private key did not sign"))?;
-                flight.add(|writer| certificate::certificate_verify(writer, *scheme, &signature))?;
+                flight.add(&CertificateVerify {
+                    scheme: scheme.named(),
+                    signature: &signature,
+                })?;
             }
             let covered = flight.hash(hash)?;
             let verify_data = server_handshake.verify_data(&covered)?;
-            flight.add(|writer| msg::finished(writer, verify_data.as_ref()))?;
+            flight.add(&Finished {
+                verify_data: verify_data.as_ref(),
+            })?;
             Ok(covered)
         })?;
         if let Some(hash) = &signed {

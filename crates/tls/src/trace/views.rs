@@ -7,11 +7,12 @@ use crate::crypto::aead::NONCE_LEN;
 use crate::crypto::suite::CipherSuite;
 use crate::error::Error;
 pub use crate::msg::HANDSHAKE_HEADER_LEN;
+use crate::msg::certificate::CertificateVerify;
+use crate::msg::client_hello;
 pub use crate::msg::client_hello::{ClientHello, KeyShares};
 use crate::msg::server_hello::{self, Answers};
 use crate::msg::tls12::ServerKeyExchange;
-use crate::msg::{certificate, client_hello};
-use crate::registry::{HandshakeType, ProtocolVersion};
+use crate::registry::{HandshakeType, NamedScheme, ProtocolVersion};
 use crate::schedule::TrafficSecret;
 
 /// The `random` that makes a ServerHello a HelloRetryRequest (RFC 8446 §4.1.3).
@@ -65,14 +66,14 @@ pub fn encrypted_extensions(whole: &[u8]) -> Result<Option<&[u8]>, Error> {
     Ok(Answers::parse_encrypted_extensions(body(whole))?.protocol)
 }
 
-/// Reads a CertificateVerify or a ServerKeyExchange: the number of the signature scheme.
+/// Reads a CertificateVerify or a ServerKeyExchange: the signature scheme.
 ///
 /// # Errors
 /// Those of the parser.
-pub fn signature_scheme(whole: &[u8]) -> Result<u16, Error> {
+pub fn signature_scheme(whole: &[u8]) -> Result<NamedScheme, Error> {
     Ok(match kind(whole) {
-        HandshakeType::SERVER_KEY_EXCHANGE => ServerKeyExchange::parse(body(whole))?.scheme,
-        _ => certificate::parse_verify(body(whole))?.0,
+        HandshakeType::SERVER_KEY_EXCHANGE => ServerKeyExchange::parse(body(whole))?.signed.scheme,
+        _ => CertificateVerify::parse(body(whole))?.scheme,
     })
 }
 

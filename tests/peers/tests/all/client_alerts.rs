@@ -10,7 +10,7 @@ use postern_tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
 use postern_tls::pki::verify::ServerName;
 use postern_tls::{
     AlertDescription as Alert, ClientAuth, ClientConfig, Connection, ContentType, Error, ExtensionType, HandshakeType,
-    Progress, ProtocolVersion, ServerConfig, Versions,
+    NamedGroup, NamedScheme, Progress, ProtocolVersion, ServerConfig, Versions,
 };
 
 const X25519: [Group; 1] = [Group::X25519];
@@ -391,7 +391,7 @@ fn key_shares_that_were_not_asked_for() {
         }
     };
     for group in [0x0017, 0x0018, 0x11ec, 0x0019, 0x0100] {
-        let error = PeerMisbehaved::Unoffered("group");
+        let error = PeerMisbehaved::UnofferedGroup(NamedGroup(group));
         refused(
             Versions::Tls13,
             2,
@@ -402,7 +402,7 @@ fn key_shares_that_were_not_asked_for() {
     }
     // RFC 7748 §6.1, RFC 8446 §7.4.2: zeros, and lengths that are wrong.
     for length in [32, 31, 33, 0] {
-        let error = PeerMisbehaved::InvalidKeyShare("x25519");
+        let error = PeerMisbehaved::InvalidKeyShare(NamedGroup::X25519);
         refused(
             Versions::Tls13,
             2,
@@ -623,12 +623,12 @@ fn retry_requests_that_are_illegal() {
         // Not offered, or unknown.
         (
             vec![ask(0x0018)],
-            PeerMisbehaved::Unoffered("group").into(),
+            PeerMisbehaved::UnofferedGroup(NamedGroup::SECP384R1).into(),
             Alert::ILLEGAL_PARAMETER,
         ),
         (
             vec![ask(0x0019)],
-            PeerMisbehaved::Unoffered("group").into(),
+            PeerMisbehaved::UnofferedGroup(NamedGroup::SECP521R1).into(),
             Alert::ILLEGAL_PARAMETER,
         ),
         (
@@ -997,7 +997,7 @@ fn signatures_that_are_wrong() {
     // Another share than was signed.
     refused(Versions::Tls12, 12, |body| body[10] ^= 1, error, Alert::DECRYPT_ERROR);
     for scheme in [0x0203, 0x0303, 0x0401, 0x0804, 0x0840, 0xffff] {
-        let error = PeerMisbehaved::WrongSignatureScheme(scheme);
+        let error = PeerMisbehaved::WrongSignatureScheme(NamedScheme(scheme));
         let rename = |at: usize| move |body: &mut Vec<u8>| body[at..at + 2].copy_from_slice(&u16::to_be_bytes(scheme));
         if ![0x0804].contains(&scheme) {
             refused(Versions::Tls13, 15, rename(0), error, Alert::ILLEGAL_PARAMETER);
@@ -1008,7 +1008,7 @@ fn signatures_that_are_wrong() {
     // Offered, but for keys of another kind: RSA, or another curve.
     for scheme in [0x0804, 0x0503, 0x0807] {
         let rename = |body: &mut Vec<u8>| body[..2].copy_from_slice(&u16::to_be_bytes(scheme));
-        let error = PeerMisbehaved::WrongSignatureScheme(scheme);
+        let error = PeerMisbehaved::WrongSignatureScheme(NamedScheme(scheme));
         refused(Versions::Tls13, 15, rename, error, Alert::ILLEGAL_PARAMETER);
     }
 }
@@ -1018,7 +1018,7 @@ fn key_exchanges_of_tls12_that_are_wrong() {
     let error = PeerMisbehaved::IllegalParameter("curve_type");
     refused(Versions::Tls12, 12, |body| body[0] = 1, error, Alert::ILLEGAL_PARAMETER);
     for group in [0x0018, 0x0019, 0x11ec] {
-        let error = PeerMisbehaved::Unoffered("group");
+        let error = PeerMisbehaved::UnofferedGroup(NamedGroup(group));
         refused(
             Versions::Tls12,
             12,
@@ -1030,7 +1030,7 @@ fn key_exchanges_of_tls12_that_are_wrong() {
     // Longer than any of our shares, whatever the signature.
     for length in [98, 255] {
         let longer = |body: &mut Vec<u8>| drop(body.splice(3..36, vector8(&vec![7; length])));
-        let error = PeerMisbehaved::InvalidKeyShare("x25519");
+        let error = PeerMisbehaved::InvalidKeyShare(NamedGroup::X25519);
         refused(Versions::Tls12, 12, longer, error, Alert::ILLEGAL_PARAMETER);
     }
     let error = InvalidMessage::TrailingData("ServerHelloDone");

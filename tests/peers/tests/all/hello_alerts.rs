@@ -8,7 +8,7 @@ use postern_tls::crypto::kx::Group;
 use postern_tls::crypto::suite::CipherSuite;
 use postern_tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
 use postern_tls::{
-    AlertDescription as Alert, Error, ExtensionType, HandshakeType, Progress, ProtocolVersion, ServerConfig,
+    AlertDescription as Alert, Error, ExtensionType, HandshakeType, NamedGroup, Progress, ProtocolVersion, ServerConfig,
 };
 
 /// A correct hello with a share for X25519.
@@ -224,7 +224,7 @@ fn duplicates() {
     let public = [9; 32];
     refused(
         &hello().with(KEY_SHARE, key_shares(&[(X25519, &public), (X25519, &public)])),
-        PeerMisbehaved::DuplicateKeyShare(X25519),
+        PeerMisbehaved::DuplicateKeyShare(NamedGroup::X25519),
         Alert::ILLEGAL_PARAMETER,
     );
     let names = [&[0][..], &vector16(b"a"), &[0], &vector16(b"b")].concat();
@@ -318,17 +318,17 @@ fn pre_shared_keys() {
 
 #[test]
 fn key_shares_that_are_none() {
-    for (group, name, public) in [
-        (X25519, "x25519", vec![0; 32]),
-        (X25519, "x25519", vec![9; 31]),
-        (X25519, "x25519", vec![9; 33]),
-        (SECP256R1, "secp256r1", vec![4; 65]),
-        (SECP256R1, "secp256r1", vec![0]),
-        (SECP256R1, "secp256r1", [&[2][..], &[7; 32]].concat()),
+    for (group, public) in [
+        (X25519, vec![0; 32]),
+        (X25519, vec![9; 31]),
+        (X25519, vec![9; 33]),
+        (SECP256R1, vec![4; 65]),
+        (SECP256R1, vec![0]),
+        (SECP256R1, [&[2][..], &[7; 32]].concat()),
     ] {
         refused(
             &hello().with(KEY_SHARE, key_shares(&[(group, &public)])),
-            PeerMisbehaved::InvalidKeyShare(name),
+            PeerMisbehaved::InvalidKeyShare(NamedGroup(group)),
             Alert::ILLEGAL_PARAMETER,
         );
     }
@@ -337,7 +337,7 @@ fn key_shares_that_are_none() {
         &hello()
             .with(SUPPORTED_GROUPS, numbers16(&[SECP256R1]))
             .with(KEY_SHARE, key_shares(&[(X25519, &[9; 32])])),
-        PeerMisbehaved::KeyShareOutsideGroups(X25519),
+        PeerMisbehaved::KeyShareOutsideGroups(NamedGroup::X25519),
         Alert::ILLEGAL_PARAMETER,
     );
 }

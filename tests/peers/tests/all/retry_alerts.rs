@@ -5,7 +5,7 @@ use postern_peers::hello::*;
 use postern_peers::probe::{Buffers, Probe};
 use postern_peers::server_config;
 use postern_tls::error::{InvalidMessage, PeerMisbehaved};
-use postern_tls::{AlertDescription as Alert, ContentType, Error, ExtensionType, HandshakeType};
+use postern_tls::{AlertDescription as Alert, ContentType, Error, ExtensionType, HandshakeType, NamedGroup};
 
 /// What the first hello of every test holds besides the necessary.
 fn first() -> Hello {
@@ -85,7 +85,7 @@ fn the_share_that_was_not_asked_for() {
     }
     second_refused(
         |hello| hello.with(KEY_SHARE, key_shares(&[(X25519, &[0; 32])])),
-        PeerMisbehaved::InvalidKeyShare("x25519"),
+        PeerMisbehaved::InvalidKeyShare(NamedGroup::X25519),
         Alert::ILLEGAL_PARAMETER,
     );
     second_refused(

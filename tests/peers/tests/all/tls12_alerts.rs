@@ -11,7 +11,7 @@ use postern_tls::crypto::kx::Group;
 use postern_tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
 use postern_tls::pki::verify::{PeerIdentity, ServerName, Trust};
 use postern_tls::{
-    AlertDescription as Alert, ClientConfig, ContentType, Error, HandshakeType, Progress, ProtocolVersion,
+    AlertDescription as Alert, ClientConfig, ContentType, Error, HandshakeType, NamedGroup, Progress, ProtocolVersion,
     ServerConfig, Versions,
 };
 
@@ -647,31 +647,31 @@ fn client_key_exchanges_that_are_wrong() {
         (
             &X25519,
             vector8(&[0; 32]),
-            PeerMisbehaved::InvalidKeyShare("x25519").into(),
+            PeerMisbehaved::InvalidKeyShare(NamedGroup::X25519).into(),
             Alert::ILLEGAL_PARAMETER,
         ),
         (
             &X25519,
             vector8(&[9; 31]),
-            PeerMisbehaved::InvalidKeyShare("x25519").into(),
+            PeerMisbehaved::InvalidKeyShare(NamedGroup::X25519).into(),
             Alert::ILLEGAL_PARAMETER,
         ),
         (
             &P256,
             off_curve,
-            PeerMisbehaved::InvalidKeyShare("secp256r1").into(),
+            PeerMisbehaved::InvalidKeyShare(NamedGroup::SECP256R1).into(),
             Alert::ILLEGAL_PARAMETER,
         ),
         (
             &P256,
             vector8(&[0]),
-            PeerMisbehaved::InvalidKeyShare("secp256r1").into(),
+            PeerMisbehaved::InvalidKeyShare(NamedGroup::SECP256R1).into(),
             Alert::ILLEGAL_PARAMETER,
         ),
         (
             &P384,
             vector8(&[&[2][..], &[1; 48]].concat()),
-            PeerMisbehaved::InvalidKeyShare("secp384r1").into(),
+            PeerMisbehaved::InvalidKeyShare(NamedGroup::SECP384R1).into(),
             Alert::ILLEGAL_PARAMETER,
         ),
     ] {

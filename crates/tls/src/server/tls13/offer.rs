@@ -7,7 +7,7 @@ use crate::crypto::kx::Group;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::msg::client_hello::{ClientHello, KeyShares};
-use crate::registry::{ExtensionType, ProtocolVersion};
+use crate::registry::{ExtensionType, NamedGroup, ProtocolVersion};
 use crate::session::SessionState;
 
 use super::super::session_suffices;
@@ -39,7 +39,7 @@ impl<'a> Offer<'a> {
             return Err(PeerMisbehaved::MissingExtension(ExtensionType::SIGNATURE_ALGORITHMS).into());
         }
         if let Some(group) = key_shares.first_outside(groups) {
-            return Err(PeerMisbehaved::KeyShareOutsideGroups(group).into());
+            return Err(PeerMisbehaved::KeyShareOutsideGroups(NamedGroup(group)).into());
         }
         Ok(Self { groups, key_shares })
     }
