@@ -5,10 +5,14 @@ use core::borrow::BorrowMut;
 use rand_core::CryptoRng;
 
 use super::alert::AlertDescription;
-use super::config::{ClientConfig, ConfigError, ServerConfig};
+#[cfg(feature = "client")]
+use super::config::ClientConfig;
+use super::config::ConfigError;
+#[cfg(feature = "server")]
+use super::config::ServerConfig;
 use super::error::{Error, Misuse, PeerMisbehaved};
 use super::handshake::{self, Change, Context, Handshake};
-use super::inbound::{ChangeCipherSpec, Inbound, MIN_INBOUND};
+use super::inbound::{Inbound, MIN_INBOUND};
 use super::link::Link;
 use super::msg;
 use super::outbound::{MIN_OUTBOUND, Outbound};
@@ -101,6 +105,7 @@ pub struct Connection<'a, H = Handshake<'a>> {
 }
 
 impl<'a> Connection<'a> {
+    #[cfg(feature = "server")]
     /// A connection that waits for a ClientHello.
     ///
     /// # Errors
@@ -115,6 +120,7 @@ impl<'a> Connection<'a> {
         Self::server_in(Handshake::new(), config, inbound, outbound)
     }
 
+    #[cfg(feature = "client")]
     /// A connection whose ClientHello waits in [`Connection::pending`].
     ///
     /// # Errors
@@ -132,6 +138,7 @@ impl<'a> Connection<'a> {
 }
 
 impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
+    #[cfg(feature = "server")]
     /// As [`Connection::server`], with the state of the handshake in `handshake`.
     ///
     /// # Errors
@@ -157,6 +164,7 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
         Ok(connection)
     }
 
+    #[cfg(feature = "client")]
     /// As [`Connection::client`], with the state of the handshake in `handshake`.
     ///
     /// # Errors
@@ -186,7 +194,7 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
             connection
                 .receiver
                 .inbound
-                .on_change_cipher_spec(ChangeCipherSpec::Drop);
+                .on_change_cipher_spec(super::inbound::ChangeCipherSpec::Drop);
         }
         Ok(connection)
     }

@@ -1,26 +1,36 @@
 //! What the handshakes of both roles and versions share.
 
+use core::marker::PhantomData;
+
 use rand_core::CryptoRng;
 
+#[cfg(feature = "client")]
 use super::client;
-use super::config::{ClientConfig, Preferences, ServerConfig};
+#[cfg(feature = "client")]
+use super::config::ClientConfig;
+use super::config::Preferences;
+#[cfg(feature = "server")]
+use super::config::ServerConfig;
 use super::connection::Info;
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
 use super::inbound::{ChangeCipherSpec, ContentLimit, Inbound};
 use super::msg::HANDSHAKE_HEADER_LEN;
 use super::msg::certificate::CertificateVerify;
 use super::outbound::Outbound;
+#[cfg(feature = "tls12")]
 use super::record::PendingKey;
 use super::registry::{HandshakeType, ProtocolVersion};
 use super::schedule::TrafficSecret;
+#[cfg(feature = "server")]
 use super::server;
+#[cfg(feature = "client")]
 use super::session::SessionCache;
 use super::trace::{Event, Milestone, Secret};
-use crate::crypto::hash::HashOutput;
+#[cfg(feature = "tls12")]
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::verify;
-use crate::pki::verify::{PeerIdentity, leaf_public_key};
+use crate::pki::verify::leaf_public_key;
 
 /// A whole handshake message.
 #[derive(Clone, Copy)]
@@ -102,6 +112,7 @@ impl<'a> Change<'a> {
         self.key = Some(secret);
     }
 
+    #[cfg(feature = "tls12")]
     /// Uses `key` from the change_cipher_spec on that has to come next (RFC 5246 §7.1).
     pub(crate) fn key_at_change_cipher_spec(&mut self, _after: LastMessage<'_>, key: PendingKey) {
         self.change_cipher_spec = Some(ChangeCipherSpec::Await(key));
@@ -147,16 +158,21 @@ pub(crate) enum SkipEarlyData {
     UntilDecrypted,
 }
 
+/// What a client needs for the tickets of TLS 1.3 that come after the handshake; a server has none.
+#[cfg(not(feature = "client"))]
+pub(crate) struct Resumption<'a>(core::convert::Infallible, PhantomData<&'a ()>);
+
 /// What a client needs for the tickets of TLS 1.3 that come after the handshake.
+#[cfg(feature = "client")]
 pub(crate) struct Resumption<'a> {
     pub(crate) sessions: &'a SessionCache,
     pub(crate) secret: TrafficSecret,
     /// In seconds since 1970.
     pub(crate) now: u64,
-    pub(crate) identity: Option<PeerIdentity>,
+    pub(crate) identity: Option<crate::pki::verify::PeerIdentity>,
     /// The last second of the session.
     pub(crate) expires: u64,
-    pub(crate) context: HashOutput,
+    pub(crate) context: crate::crypto::hash::HashOutput,
 }
 
 /// The place of a handshake: what a connection needs until its handshake is done, and not after it.
@@ -165,7 +181,6 @@ pub(crate) struct Resumption<'a> {
 /// (`&mut Handshake`, or a guard of a pool), for as long as the handshake lasts: see
 /// [`Connection::server_in`](super::Connection::server_in). Secrets are wiped when the handshake is done or has failed, or
 /// the place is dropped; a place that was lent to a connection that is dropped before holds them until it is used again.
-#[derive(Default)]
 pub struct Handshake<'a> {
     role: Role<'a>,
 }
@@ -173,24 +188,28 @@ pub struct Handshake<'a> {
 // It stays where it is, and each message changes it there: to move it from state to state would put it on the stack several
 // times over. Held inline: there is no heap.
 #[allow(clippy::large_enum_variant)]
-#[derive(Default)]
 enum Role<'a> {
-    #[default]
-    None,
+    None(PhantomData<&'a ()>),
+    #[cfg(feature = "server")]
     Server(server::Handshake<'a>),
+    #[cfg(feature = "client")]
     Client(client::Handshake<'a>),
 }
 
 impl<'a> Handshake<'a> {
     /// An empty place.
     pub const fn new() -> Self {
-        Self { role: Role::None }
+        Self {
+            role: Role::None(PhantomData),
+        }
     }
 
+    #[cfg(feature = "server")]
     pub(crate) fn start_server(&mut self, config: ServerConfig<'a>) {
         self.role = Role::Server(server::Handshake::new(config));
     }
 
+    #[cfg(feature = "client")]
     /// Sends the ClientHello.
     pub(crate) fn start_client(
         &mut self,
@@ -208,29 +227,44 @@ impl<'a> Handshake<'a> {
 
     /// Forgets and wipes everything.
     pub(crate) fn clear(&mut self) {
-        self.role = Role::None;
+        *self = Self::new();
     }
 
     /// Whether TLS 1.2 is spoken by a client, or still may be.
     pub(crate) fn is_client_of_tls12(&self) -> bool {
-        matches!(&self.role, Role::Client(handshake) if handshake.may_be_tls12())
+        match &self.role {
+            #[cfg(feature = "client")]
+            Role::Client(handshake) => handshake.may_be_tls12(),
+            _ => false,
+        }
     }
 
     /// Takes a message. After an error the handshake is of no more use.
+    #[cfg_attr(not(any(feature = "client", feature = "server")), allow(unused_variables))]
     pub(crate) fn handle(&mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Progress, Error> {
         match &mut self.role {
-            Role::None => Err(Error::Internal("no handshake under way")),
+            Role::None(_) => Err(Error::Internal("no handshake under way")),
+            #[cfg(feature = "server")]
             Role::Server(handshake) => handshake.handle(message, context),
+            #[cfg(feature = "client")]
             Role::Client(handshake) => handshake.handle(message, context),
         }
+    }
+}
+
+impl Default for Handshake<'_> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl core::fmt::Debug for Handshake<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self.role {
-            Role::None => "Handshake(none)",
+            Role::None(_) => "Handshake(none)",
+            #[cfg(feature = "server")]
             Role::Server(_) => "Handshake(server)",
+            #[cfg(feature = "client")]
             Role::Client(_) => "Handshake(client)",
         })
     }
@@ -260,6 +294,7 @@ impl PeerKey {
         ))
     }
 
+    #[cfg(feature = "tls12")]
     /// Checks that an ECDSA key is on one of the curves that we list: in TLS 1.2 supported_groups speaks for
     /// certificates as well (RFC 8422 §5.1.1, §5.3).
     pub(crate) fn check_curve(&self, groups: &[Group]) -> Result<(), Error> {
@@ -290,12 +325,13 @@ impl PeerKey {
         Ok(scheme)
     }
 
+    #[cfg(feature = "tls12")]
     /// The same in TLS 1.2 for a message of which only the hash is there.
     pub(crate) fn check_prehashed(
         &self,
         offered: &[SignatureScheme],
         (scheme, signature): (SignatureScheme, &[u8]),
-        hash: &HashOutput,
+        hash: &crate::crypto::hash::HashOutput,
     ) -> Result<(), Error> {
         if !offered.contains(&scheme) {
             return Err(PeerMisbehaved::WrongSignatureScheme(scheme.named()).into());

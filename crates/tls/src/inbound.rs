@@ -6,7 +6,7 @@ use super::alert::AlertDescription;
 use super::codec::Reader;
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::msg::{HANDSHAKE_HEADER_LEN, max_message};
-use super::record::{HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, PendingKey, Protected, RecordKey};
+use super::record::{HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, Protected, RecordKey};
 use super::registry::{ContentType, HandshakeType};
 use super::schedule::TrafficSecret;
 use super::trace::{self, Trace};
@@ -50,7 +50,8 @@ pub(crate) enum ChangeCipherSpec {
     /// It is dropped, as TLS 1.3 wants it between the first ClientHello and the peer's Finished (RFC 8446 §5).
     Drop,
     /// It has to come before the next handshake message, and changes to this key (RFC 5246 §7.1).
-    Await(PendingKey),
+    #[cfg(feature = "tls12")]
+    Await(super::record::PendingKey),
 }
 
 /// The most content that is taken in a record, in bytes.
@@ -228,7 +229,10 @@ impl<'b> Inbound<'b> {
 
     /// Whether a change_cipher_spec has to come before the next handshake message.
     pub(crate) fn awaits_change_cipher_spec(&self) -> bool {
-        matches!(self.change_cipher_spec, ChangeCipherSpec::Await(_))
+        !matches!(
+            self.change_cipher_spec,
+            ChangeCipherSpec::Refuse | ChangeCipherSpec::Drop
+        )
     }
 
     /// From now on an alert may come without protection, until a record has authenticated.
@@ -396,6 +400,7 @@ impl<'b> Inbound<'b> {
                 self.change_cipher_spec = ChangeCipherSpec::Drop;
                 self.idle_record()
             }
+            #[cfg(feature = "tls12")]
             ChangeCipherSpec::Await(key) => {
                 self.key = Some(RecordKey::new_tls12(&key)?);
                 Ok(())

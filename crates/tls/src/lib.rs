@@ -12,10 +12,19 @@
 //! protocol but the numbers and names in [`registry`].
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(all(feature = "client", feature = "server", feature = "tls12", feature = "ocsp")),
+    allow(
+        dead_code,
+        unused_macros,
+        reason = "the roles and versions share parsers and helpers of which each uses only some; the full build checks that all are used"
+    )
+)]
 #![deny(missing_docs)]
 #![warn(unreachable_pub)]
 
 pub mod alert;
+#[cfg(feature = "client")]
 mod client;
 mod codec;
 pub mod config;
@@ -32,27 +41,37 @@ pub mod pki;
 mod receiver;
 pub mod record;
 pub mod registry;
-#[cfg(test)]
+#[cfg(all(test, feature = "client", feature = "server"))]
 mod rfc8448;
 mod schedule;
+#[cfg(feature = "server")]
 mod server;
 pub mod session;
 pub mod stream;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[cfg(feature = "server")]
 mod tickets;
+#[cfg(feature = "tls12")]
 mod tls12;
 pub mod trace;
 mod transcript;
 
 pub use alert::AlertDescription;
-pub use config::{ClientAuth, ClientConfig, ConfigError, Identity, KeyLog, ServerConfig, Versions};
+#[cfg(feature = "client")]
+pub use config::ClientConfig;
+#[cfg(feature = "server")]
+pub use config::{ClientAuth, ServerConfig};
+pub use config::{ConfigError, Identity, KeyLog, Versions};
 pub use connection::{Connection, Info, Progress};
 pub use error::Error;
 pub use handshake::Handshake;
 pub use inbound::{FULL_INBOUND, MIN_INBOUND};
 pub use outbound::MIN_OUTBOUND;
 pub use registry::{ContentType, ExtensionType, HandshakeType, NamedGroup, NamedScheme, ProtocolVersion};
-pub use session::{SessionCache, Tickets};
+#[cfg(feature = "client")]
+pub use session::SessionCache;
+#[cfg(feature = "server")]
+pub use session::Tickets;
 pub use stream::{ReadHalf, Stream, StreamError, WriteHalf};

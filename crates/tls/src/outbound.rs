@@ -8,7 +8,7 @@ use super::error::{Error, Misuse};
 use super::flight::Flight;
 use super::link::Link;
 use super::msg::{Emit, KeyUpdate};
-use super::record::{HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, PendingKey, RecordKey};
+use super::record::{HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, RecordKey};
 use super::registry::ContentType;
 use super::schedule::TrafficSecret;
 use super::trace::{self, DATA_SHOWN, Trace};
@@ -87,9 +87,10 @@ impl<'b> Outbound<'b> {
         Ok(())
     }
 
+    #[cfg(feature = "tls12")]
     /// Uses a key of TLS 1.2 from the next record on.
     #[inline(never)] // as above
-    pub(crate) fn set_tls12_key(&mut self, key: &PendingKey) -> Result<(), Error> {
+    pub(crate) fn set_tls12_key(&mut self, key: &super::record::PendingKey) -> Result<(), Error> {
         self.key = Some(RecordKey::new_tls12(key)?);
         Ok(())
     }

@@ -6,10 +6,13 @@ use super::error::{Error, PeerMisbehaved};
 use super::handshake::{Message, Resumption};
 use super::inbound::{Inbound, Received};
 use super::link::Link;
+#[cfg(feature = "client")]
 use super::msg::ticket::TicketTls13;
 use super::msg::{self, KeyUpdate};
 use super::registry::{HandshakeType, ProtocolVersion};
+#[cfg(feature = "client")]
 use super::schedule::KeySchedule;
+#[cfg(feature = "client")]
 use super::session::ClientSession;
 use super::trace::{self, Event};
 
@@ -163,6 +166,7 @@ impl<'a> Receiver<'a> {
                 message.last()?;
                 Some(KeyUpdate::parse(message.body())?)
             }
+            #[cfg(feature = "client")]
             (HandshakeType::NEW_SESSION_TICKET, true, false) => {
                 let ticket = TicketTls13::parse(message.body())?;
                 keep(&ticket, self.resumption.as_ref())?;
@@ -204,6 +208,7 @@ impl<'a> Receiver<'a> {
     }
 }
 
+#[cfg(feature = "client")]
 /// Puts a ticket where the client wants its sessions, if it wants them.
 fn keep(ticket: &TicketTls13<'_>, resumption: Option<&Resumption<'_>>) -> Result<(), Error> {
     let Some(resumption) = resumption else { return Ok(()) };

@@ -7,7 +7,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::registry::{ContentType, ProtocolVersion};
 use super::schedule::TrafficSecret;
-use crate::crypto::aead::{AeadAlgorithm, AeadKey, MAX_KEY_LEN, NONCE_LEN, TAG_LEN};
+#[cfg(feature = "tls12")]
+use crate::crypto::aead::AeadAlgorithm;
+use crate::crypto::aead::{AeadKey, MAX_KEY_LEN, NONCE_LEN, TAG_LEN};
 
 /// The length of a record's header, in bytes.
 pub const HEADER_LEN: usize = 5;
@@ -130,12 +132,13 @@ struct Iv([u8; NONCE_LEN]);
 enum Kind {
     /// RFC 8446 §5.2: the secret that the next generation stems from.
     Tls13(TrafficSecret),
-    /// RFC 5288 §3: four bytes of salt, eight bytes of nonce in the record.
-    Tls12ExplicitNonce,
-    /// RFC 7905 §2: nonces as in TLS 1.3.
-    Tls12,
+    /// How many bytes of the nonce are in the record: with AES-GCM eight beside four bytes of salt (RFC 5288 §3), else
+    /// none (RFC 7905 §2).
+    #[cfg(feature = "tls12")]
+    Tls12(usize),
 }
 
+#[cfg(feature = "tls12")]
 /// A key of TLS 1.2 that waits for its use. It is expanded then: until then it takes a tenth of the room.
 pub(crate) struct PendingKey {
     aead: AeadAlgorithm,
@@ -143,6 +146,7 @@ pub(crate) struct PendingKey {
     iv: Iv,
 }
 
+#[cfg(feature = "tls12")]
 impl PendingKey {
     /// Takes key and IV as TLS 1.2 derives them (RFC 5246 §6.3); `iv` has [`tls12_iv_len`] bytes.
     pub(crate) fn new(aead: AeadAlgorithm, key: &[u8], iv: &[u8]) -> Result<Self, Error> {
@@ -184,21 +188,17 @@ impl RecordKey {
         })
     }
 
+    #[cfg(feature = "tls12")]
     /// Expands a key of TLS 1.2.
     pub(crate) fn new_tls12(pending: &PendingKey) -> Result<Self, Error> {
         let aead = pending.aead;
         let key = pending.key.get(..aead.key_len()).ok_or(WRONG_LENGTH)?;
         let key = AeadKey::new(aead, key).map_err(|_| WRONG_LENGTH)?;
-        let kind = if tls12_iv_len(aead) == NONCE_LEN {
-            Kind::Tls12
-        } else {
-            Kind::Tls12ExplicitNonce
-        };
         Ok(Self {
             key,
             iv: Iv(pending.iv.0),
             sequence: 0,
-            kind,
+            kind: Kind::Tls12(NONCE_LEN - tls12_iv_len(aead)),
         })
     }
 
@@ -206,7 +206,8 @@ impl RecordKey {
     pub(crate) fn next_secret(&self) -> Result<TrafficSecret, Error> {
         match &self.kind {
             Kind::Tls13(secret) => secret.next_generation(),
-            Kind::Tls12ExplicitNonce | Kind::Tls12 => Err(Error::Internal("TLS 1.2 keys are not updated")),
+            #[cfg(feature = "tls12")]
+            Kind::Tls12(_) => Err(Error::Internal("TLS 1.2 keys are not updated")),
         }
     }
 
@@ -227,8 +228,9 @@ impl RecordKey {
     /// How many bytes protection puts before the content, after the header.
     pub(crate) fn prefix(&self) -> usize {
         match self.kind {
-            Kind::Tls12ExplicitNonce => EXPLICIT_NONCE,
-            Kind::Tls13(_) | Kind::Tls12 => 0,
+            Kind::Tls13(_) => 0,
+            #[cfg(feature = "tls12")]
+            Kind::Tls12(explicit) => explicit,
         }
     }
 
@@ -236,8 +238,8 @@ impl RecordKey {
     pub(crate) fn overhead(&self) -> usize {
         match self.kind {
             Kind::Tls13(_) => 1 + TAG_LEN,
-            Kind::Tls12ExplicitNonce => EXPLICIT_NONCE + TAG_LEN,
-            Kind::Tls12 => TAG_LEN,
+            #[cfg(feature = "tls12")]
+            Kind::Tls12(explicit) => explicit + TAG_LEN,
         }
     }
 
@@ -363,6 +365,7 @@ impl RecordKey {
 /// The explicit part of a TLS 1.2 AES-GCM nonce, in bytes (RFC 5288 §3).
 const EXPLICIT_NONCE: usize = 8;
 
+#[cfg(feature = "tls12")]
 /// How many bytes of IV TLS 1.2 derives for an AEAD (RFC 5288 §3, RFC 7905 §2).
 pub(crate) const fn tls12_iv_len(aead: AeadAlgorithm) -> usize {
     match aead {

@@ -7,14 +7,12 @@ use zeroize::Zeroizing;
 
 use super::codec::Writer;
 use super::error::Error;
-use super::session::{MAX_STATE, SessionState};
+use super::session::{MAX_STATE, SessionState, TICKET_LIFETIME};
 use crate::crypto::CryptoError;
 use crate::crypto::aead::{AeadAlgorithm, AeadKey, NONCE_LEN, TAG_LEN};
 use crate::crypto::hash::{HashAlgorithm, HashOutput};
 use crate::crypto::mac::hkdf_expand;
 
-/// The lifetime of a ticket in seconds (RFC 8446 §4.6.1 allows seven days).
-pub const TICKET_LIFETIME: u32 = 7200;
 /// The longest ticket that a server issues, in bytes.
 pub(crate) const MAX_OWN_TICKET: usize = KEY_NAME + SYNTHETIC_IV + MAX_STATE + TAG_LEN;
 

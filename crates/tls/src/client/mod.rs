@@ -1,5 +1,6 @@
 //! The client's side of the handshake: the states, and what each may receive.
 
+#[cfg(feature = "tls12")]
 mod tls12;
 mod tls13;
 
@@ -14,7 +15,7 @@ use super::inbound::ContentLimit;
 use super::msg::Emit as _;
 use super::msg::certificate::{CertificateRequest, Chain};
 use super::msg::client_hello::Offer;
-use super::msg::server_hello::{Answers, DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, ServerHello};
+use super::msg::server_hello::{Answers, ServerHello};
 use super::outbound::Outbound;
 use super::registry::{ExtensionType, HandshakeType, NamedGroup, ProtocolVersion};
 use super::schedule::KeySchedule;
@@ -39,6 +40,7 @@ enum State {
     /// ServerHello or HelloRetryRequest.
     ServerHello(ExpectServerHello),
     Tls13(tls13::Handshake),
+    #[cfg(feature = "tls12")]
     Tls12(tls12::Handshake),
 }
 
@@ -108,6 +110,7 @@ impl<'a> Handshake<'a> {
     pub(crate) fn may_be_tls12(&self) -> bool {
         match &self.state {
             State::ServerHello(state) => state.retried.is_none() && self.common.config.preferences.versions.tls12(),
+            #[cfg(feature = "tls12")]
             State::Tls12(_) => true,
             State::Tls13(_) => false,
         }
@@ -124,6 +127,7 @@ impl<'a> Handshake<'a> {
             }
             (State::ServerHello(_), _) => Err(message.unexpected()),
             (State::Tls13(handshake), _) => handshake.handle(&mut self.common, message, context),
+            #[cfg(feature = "tls12")]
             (State::Tls12(handshake), _) => handshake.handle(&mut self.common, message, context),
         }
     }
@@ -251,30 +255,15 @@ impl ExpectServerHello {
                     .map(|state| Some(State::Tls13(state)))
             }
             Some(_) => Err(PeerMisbehaved::IllegalParameter("selected_version").into()),
-            None if hello.version != ProtocolVersion::TLS12 || !versions.tls12() => {
-                Err(PeerIncompatible::Version(Some(hello.version)).into())
-            }
-            // A HelloRetryRequest is TLS 1.3 and nothing else.
-            None if self.retried.is_some() || hello.is_retry() => {
-                Err(PeerMisbehaved::IllegalParameter("selected_version").into())
-            }
-            None => {
-                // RFC 8446 §4.1.3.
-                let sentinel = hello.random.last_chunk();
-                if versions.tls13()
-                    && (sentinel == Some(&DOWNGRADE_TO_TLS12) || sentinel == Some(&DOWNGRADE_BELOW_TLS12))
-                {
-                    return Err(PeerMisbehaved::Downgrade.into());
+            #[cfg(feature = "tls12")]
+            None if hello.version == ProtocolVersion::TLS12 && versions.tls12() => {
+                // A HelloRetryRequest is TLS 1.3 and nothing else.
+                if self.retried.is_some() || hello.is_retry() {
+                    return Err(PeerMisbehaved::IllegalParameter("selected_version").into());
                 }
-                if let Some(kind) = hello.only_tls13 {
-                    return Err(PeerMisbehaved::MisplacedExtension(kind).into());
-                }
-                if hello.key_share.is_some() {
-                    return Err(PeerMisbehaved::MisplacedExtension(ExtensionType::KEY_SHARE).into());
-                }
-                let suite = chosen_suite(common, &hello, ProtocolVersion::TLS12)?;
-                tls12::server_hello(common, suite, &hello, message, context).map(|state| Some(State::Tls12(state)))
+                tls12::server_hello(common, &hello, message, context).map(|state| Some(State::Tls12(state)))
             }
+            None => Err(PeerIncompatible::Version(Some(hello.version)).into()),
         }
     }
 

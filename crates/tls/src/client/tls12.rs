@@ -1,6 +1,6 @@
 //! The TLS 1.2 client (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
 
-use super::{Common, check_server, choose_scheme, take_answers, trusted};
+use super::{Common, check_server, choose_scheme, chosen_suite, take_answers, trusted};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::{Group, KeyPair, PublicValue};
 use crate::crypto::sign::SignatureScheme;
@@ -9,7 +9,7 @@ use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress};
 use crate::msg::Finished;
 use crate::msg::certificate::{self, CertificateTls12, CertificateVerify};
-use crate::msg::server_hello::ServerHello;
+use crate::msg::server_hello::{DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, ServerHello};
 use crate::msg::ticket::TicketTls12;
 use crate::msg::tls12::{ClientKeyExchange, ServerHelloDone, ServerKeyExchange};
 use crate::pki::staple::StapleCheck;
@@ -79,11 +79,24 @@ struct ExpectFinished {
 #[inline(never)]
 pub(super) fn server_hello<'a>(
     common: &mut Common<'a>,
-    suite: CipherSuite,
     hello: &ServerHello<'_>,
     message: Message<'_>,
     context: &mut Context<'_, 'a>,
 ) -> Result<Handshake, Error> {
+    // RFC 8446 §4.1.3.
+    let sentinel = hello.random.last_chunk();
+    if common.config.preferences.versions.tls13()
+        && (sentinel == Some(&DOWNGRADE_TO_TLS12) || sentinel == Some(&DOWNGRADE_BELOW_TLS12))
+    {
+        return Err(PeerMisbehaved::Downgrade.into());
+    }
+    if let Some(kind) = hello.only_tls13 {
+        return Err(PeerMisbehaved::MisplacedExtension(kind).into());
+    }
+    if hello.key_share.is_some() {
+        return Err(PeerMisbehaved::MisplacedExtension(ExtensionType::KEY_SHARE).into());
+    }
+    let suite = chosen_suite(common, hello, ProtocolVersion::TLS12)?;
     let answers = &hello.tls12;
     if hello.renegotiated {
         return Err(PeerMisbehaved::RenegotiationInfo.into());

@@ -1,6 +1,7 @@
 //! What a connection is not made with.
 
 use super::*;
+use crate::pki::verify::Trust;
 use crate::support::Script;
 use crate::{Connection, Error, FULL_INBOUND};
 

@@ -4,7 +4,6 @@
 use ed25519_dalek::Signer as _;
 use p256::ecdsa::signature::hazmat::RandomizedPrehashSigner as _;
 use rand_core::CryptoRng;
-use sha2::{Digest as _, Sha512};
 
 use super::CryptoError;
 use super::hash::{HashAlgorithm, HashOutput};
@@ -96,31 +95,30 @@ macro_rules! schemes {
     };
 }
 
-const SHA256: Option<HashAlgorithm> = Some(HashAlgorithm::Sha256);
-const SHA384: Option<HashAlgorithm> = Some(HashAlgorithm::Sha384);
-
 schemes! {
     /// In TLS 1.2: ECDSA with SHA-256 on any curve.
-    EcdsaSecp256r1Sha256 = 0x0403 "ecdsa_secp256r1_sha256" Ecdsa, prehash: SHA256, tls13: true;
+    EcdsaSecp256r1Sha256 = 0x0403 "ecdsa_secp256r1_sha256" Ecdsa, prehash: Some(HashAlgorithm::Sha256), tls13: true;
     #[cfg(feature = "ed25519")]
     Ed25519 = 0x0807 "ed25519" Ecdsa, prehash: None, tls13: true;
+    #[cfg(any(feature = "p384", feature = "tls12"))]
     /// In TLS 1.2: ECDSA with SHA-384 on any curve.
-    EcdsaSecp384r1Sha384 = 0x0503 "ecdsa_secp384r1_sha384" Ecdsa, prehash: SHA384, tls13: cfg!(feature = "p384");
+    EcdsaSecp384r1Sha384 = 0x0503 "ecdsa_secp384r1_sha384" Ecdsa, prehash: Some(HashAlgorithm::Sha384), tls13: cfg!(feature = "p384");
     #[cfg(feature = "rsa")]
-    RsaPssRsaeSha256 = 0x0804 "rsa_pss_rsae_sha256" Rsa, prehash: SHA256, tls13: true;
+    RsaPssRsaeSha256 = 0x0804 "rsa_pss_rsae_sha256" Rsa, prehash: Some(HashAlgorithm::Sha256), tls13: true;
     #[cfg(feature = "rsa")]
-    RsaPssRsaeSha384 = 0x0805 "rsa_pss_rsae_sha384" Rsa, prehash: SHA384, tls13: true;
+    RsaPssRsaeSha384 = 0x0805 "rsa_pss_rsae_sha384" Rsa, prehash: Some(HashAlgorithm::Sha384), tls13: true;
     #[cfg(feature = "rsa")]
     RsaPssRsaeSha512 = 0x0806 "rsa_pss_rsae_sha512" Rsa, prehash: None, tls13: true;
     #[cfg(feature = "rsa")]
     /// For TLS 1.2 and for certificates.
-    RsaPkcs1Sha256 = 0x0401 "rsa_pkcs1_sha256" Rsa, prehash: SHA256, tls13: false;
+    RsaPkcs1Sha256 = 0x0401 "rsa_pkcs1_sha256" Rsa, prehash: Some(HashAlgorithm::Sha256), tls13: false;
     #[cfg(feature = "rsa")]
     /// For TLS 1.2 and for certificates.
-    RsaPkcs1Sha384 = 0x0501 "rsa_pkcs1_sha384" Rsa, prehash: SHA384, tls13: false;
+    RsaPkcs1Sha384 = 0x0501 "rsa_pkcs1_sha384" Rsa, prehash: Some(HashAlgorithm::Sha384), tls13: false;
     #[cfg(feature = "rsa")]
     /// For TLS 1.2 and for certificates.
     RsaPkcs1Sha512 = 0x0601 "rsa_pkcs1_sha512" Rsa, prehash: None, tls13: false;
+    #[cfg(feature = "tls12")]
     /// In TLS 1.2: ECDSA with SHA-512 on any curve (RFC 8422 §5.10). Not for TLS 1.3, where it names P-521.
     EcdsaSecp521r1Sha512 = 0x0603 "ecdsa_secp521r1_sha512" Ecdsa, prehash: None, tls13: false;
 }
@@ -151,12 +149,13 @@ impl SigningKey {
     /// curve (RFC 8446 §4.2.3), in TLS 1.2 only the hash (RFC 8422 §5.10).
     pub fn schemes(&self, version: ProtocolVersion) -> &'static [SignatureScheme] {
         match (self, version.is_tls13()) {
-            (Self::EcdsaP256(_), true) => &[EcdsaSecp256r1Sha256],
+            #[cfg(feature = "tls12")]
             (Self::EcdsaP256(_), false) => &[EcdsaSecp256r1Sha256, EcdsaSecp384r1Sha384, EcdsaSecp521r1Sha512],
-            #[cfg(feature = "p384")]
-            (Self::EcdsaP384(_), true) => &[EcdsaSecp384r1Sha384],
-            #[cfg(feature = "p384")]
+            (Self::EcdsaP256(_), _) => &[EcdsaSecp256r1Sha256],
+            #[cfg(all(feature = "tls12", feature = "p384"))]
             (Self::EcdsaP384(_), false) => &[EcdsaSecp384r1Sha384, EcdsaSecp256r1Sha256, EcdsaSecp521r1Sha512],
+            #[cfg(feature = "p384")]
+            (Self::EcdsaP384(_), _) => &[EcdsaSecp384r1Sha384],
             #[cfg(feature = "ed25519")]
             (Self::Ed25519(_), _) => &[Ed25519],
             #[cfg(feature = "rsa")]
@@ -203,7 +202,8 @@ impl SigningKey {
             }
             #[cfg(feature = "rsa")]
             (Self::Rsa(key), scheme) => super::rsa::sign(key, scheme, message, rng),
-            (_, EcdsaSecp521r1Sha512) => self.sign_hash(&Sha512::digest(message), rng),
+            #[cfg(feature = "tls12")]
+            (_, EcdsaSecp521r1Sha512) => self.sign_hash(&<sha2::Sha512 as sha2::Digest>::digest(message), rng),
             _ => {
                 let hash = scheme.prehash().ok_or(CryptoError)?;
                 self.sign_prehashed(scheme, &hash.hash(message), rng)
@@ -224,7 +224,9 @@ impl SigningKey {
         match (self, scheme) {
             #[cfg(feature = "rsa")]
             (Self::Rsa(key), scheme) => super::rsa::sign_prehashed(key, scheme, hash, rng),
-            (_, EcdsaSecp256r1Sha256 | EcdsaSecp384r1Sha384) => self.sign_hash(hash.as_ref(), rng),
+            _ if scheme.authentication() == Authentication::Ecdsa && scheme.prehash().is_some() => {
+                self.sign_hash(hash.as_ref(), rng)
+            }
             _ => Err(CryptoError),
         }
     }

@@ -76,20 +76,22 @@ suites! {
     Aes256GcmSha384 = 0x1302 "TLS_AES_256_GCM_SHA384" Aes256Gcm Sha384 None;
     #[cfg(feature = "chacha")]
     ChaCha20Poly1305Sha256 = 0x1303 "TLS_CHACHA20_POLY1305_SHA256" ChaCha20Poly1305 Sha256 None;
+    #[cfg(feature = "tls12")]
     EcdheEcdsaAes128GcmSha256 = 0xc02b "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" Aes128Gcm Sha256
         Some(Authentication::Ecdsa);
+    #[cfg(feature = "tls12")]
     EcdheEcdsaAes256GcmSha384 = 0xc02c "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384" Aes256Gcm Sha384
         Some(Authentication::Ecdsa);
-    #[cfg(feature = "chacha")]
+    #[cfg(all(feature = "tls12", feature = "chacha"))]
     EcdheEcdsaChaCha20Poly1305Sha256 = 0xcca9 "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256" ChaCha20Poly1305 Sha256
         Some(Authentication::Ecdsa);
-    #[cfg(feature = "rsa")]
+    #[cfg(all(feature = "tls12", feature = "rsa"))]
     EcdheRsaAes128GcmSha256 = 0xc02f "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" Aes128Gcm Sha256
         Some(Authentication::Rsa);
-    #[cfg(feature = "rsa")]
+    #[cfg(all(feature = "tls12", feature = "rsa"))]
     EcdheRsaAes256GcmSha384 = 0xc030 "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" Aes256Gcm Sha384
         Some(Authentication::Rsa);
-    #[cfg(all(feature = "rsa", feature = "chacha"))]
+    #[cfg(all(feature = "tls12", feature = "rsa", feature = "chacha"))]
     EcdheRsaChaCha20Poly1305Sha256 = 0xcca8 "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" ChaCha20Poly1305 Sha256
         Some(Authentication::Rsa);
 }
@@ -102,6 +104,7 @@ impl CipherSuite {
     pub const TLS13: [Self; TLS13_SUITES] = *Self::ALL.first_chunk().unwrap();
 
     /// The suites of TLS 1.2, in the default order of preference.
+    #[cfg(feature = "tls12")]
     pub const TLS12: [Self; Self::ALL.len() - TLS13_SUITES] = *Self::ALL.last_chunk().unwrap();
 
     /// The protocol version of the suite.

@@ -94,18 +94,21 @@ fn choose(scheme: SignatureScheme, version: ProtocolVersion, spki: &[u8]) -> Res
     }
     let check = match (scheme, kind) {
         (EcdsaSecp256r1Sha256, Key::P256) => Check::P256(EcdsaHash::Sha256),
+        #[cfg(feature = "tls12")]
         (EcdsaSecp384r1Sha384, Key::P256) if !tls13 => Check::P256(EcdsaHash::Sha384),
+        #[cfg(feature = "tls12")]
         (EcdsaSecp521r1Sha512, Key::P256) => Check::P256(EcdsaHash::Sha512),
         #[cfg(feature = "p384")]
         (EcdsaSecp256r1Sha256, Key::P384) if !tls13 => Check::P384(EcdsaHash::Sha256),
         #[cfg(feature = "p384")]
         (EcdsaSecp384r1Sha384, Key::P384) => Check::P384(EcdsaHash::Sha384),
-        #[cfg(feature = "p384")]
+        #[cfg(all(feature = "tls12", feature = "p384"))]
         (EcdsaSecp521r1Sha512, Key::P384) => Check::P384(EcdsaHash::Sha512),
         #[cfg(feature = "ed25519")]
         (Ed25519, Key::Ed25519) => Check::Ed25519,
         #[cfg(feature = "rsa")]
         (rsa, Key::Rsa) if rsa.authentication() == Authentication::Rsa => Check::Rsa(rsa),
+        #[allow(unreachable_patterns)] // where there is one scheme and one kind of key
         _ => return Err(CryptoError),
     };
     Ok((check, key))

@@ -3,7 +3,7 @@
 use super::*;
 use crate::crypto::aead::AeadAlgorithm;
 use crate::crypto::suite::CipherSuite;
-use crate::record::Protected;
+use crate::record::{PendingKey, Protected};
 use crate::registry::HandshakeType;
 
 fn key(suite: CipherSuite) -> RecordKey {

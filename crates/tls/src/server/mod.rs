@@ -1,5 +1,6 @@
 //! The server's side of the handshake: the states, and what each may receive.
 
+#[cfg(feature = "tls12")]
 mod tls12;
 mod tls13;
 
@@ -40,6 +41,7 @@ enum State {
     /// TLS 1.3: the ClientHello that answers a HelloRetryRequest.
     SecondClientHello(tls13::ExpectSecondClientHello),
     Tls13(tls13::Handshake),
+    #[cfg(feature = "tls12")]
     Tls12(tls12::Handshake),
 }
 
@@ -65,6 +67,7 @@ impl<'a> Handshake<'a> {
             }
             (State::ClientHello | State::SecondClientHello(_), _) => return Err(message.unexpected()),
             (State::Tls13(handshake), _) => return handshake.handle(common, message, context),
+            #[cfg(feature = "tls12")]
             (State::Tls12(handshake), _) => return handshake.handle(common, message, context),
         }
         Ok(Progress::Continues)
@@ -93,6 +96,7 @@ fn client_hello<'a>(
     if offers(ProtocolVersion::TLS13) && versions.tls13() {
         return tls13::client_hello(common, state, &hello, message, context);
     }
+    #[cfg(feature = "tls12")]
     if offers(ProtocolVersion::TLS12) && versions.tls12() {
         // RFC 7507 §3.
         if hello.is_fallback() && versions.tls13() {
