@@ -16,7 +16,7 @@ use postern::pki::text::Count;
 use postern::selftest;
 use postern::serve::{IDLE_TIMEOUT, IDLE_TIMEOUT_DIALLED, Limits, Service, WorkerSlot};
 use postern::settings::{self, TlsConfigs};
-use postern::shell::secure::SESSION_SLOTS;
+use postern::shell::tls::SESSION_SLOTS;
 
 use crate::boot::symbols;
 use crate::tasks;
@@ -105,7 +105,7 @@ pub(crate) fn services(
     })?;
     let selftest_buffer = settings::selftest_buffer(tls_configs, arena)?;
     let client_buffers = settings::client_buffers(tls_configs, arena)?;
-    let selftest: &'static selftest::Desk = arena.value(selftest::Desk::new())?;
+    let selftest: &'static selftest::Requests = arena.value(selftest::Requests::new())?;
     let plain_client: &'static Client = arena.value(Client::new(Kind::Plain))?;
     let tls_client: &'static Client = arena.value(Client::new(Kind::Tls))?;
     let proxy = settings::proxy(config, arena)?;

@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 use core::net::Ipv4Addr;
 
 use crate::client::fetch::{self, FetchError};
-use crate::client::{self, Client, ClientError, Target};
+use crate::client::{self, Client, ClientError, ConnectOptions};
 use crate::dial::{self, DialError, Proxy, reach};
 use crate::endpoint::traces::Traces;
 use crate::log;
@@ -18,7 +18,7 @@ use crate::selftest;
 use crate::serve::reverse::{self, ReverseError};
 use crate::serve::{Service, StartError, StopError};
 use crate::settings::{self, Roles, TlsConfigs};
-use crate::shell::{Host, Paper, Power, Refused, Report, ReportWriter};
+use crate::shell::{Host, PasteBuffer, Power, Refused, Report, ReportWriter};
 
 /// Everything that the shell reads and drives.
 pub struct Machine {
@@ -33,7 +33,7 @@ pub struct Machine {
     /// The proxy for outgoing connections.
     pub proxy: Option<&'static Proxy>,
     /// Where the self-test is requested.
-    pub selftest: &'static selftest::Desk,
+    pub selftest: &'static selftest::Requests,
     /// The narrations of connections.
     pub traces: &'static Traces,
     /// The TLS configurations.
@@ -203,7 +203,7 @@ impl Host for Machine {
         self.service.port(kind, n).map(|(port, _)| port)
     }
 
-    fn server_reverse(&self, kind: Kind, target: reverse::Target<'_>) -> Result<(), ReverseError> {
+    fn server_reverse(&self, kind: Kind, target: reverse::ReverseOptions<'_>) -> Result<(), ReverseError> {
         self.service.reverse(kind, target)
     }
 
@@ -229,7 +229,11 @@ impl Host for Machine {
         Ok(address.map_err(DialError::Resolve)?)
     }
 
-    async fn client_connect(&self, kind: Kind, target: Target<'_>) -> Result<Option<client::Session>, ClientError> {
+    async fn client_connect(
+        &self,
+        kind: Kind,
+        target: ConnectOptions<'_>,
+    ) -> Result<Option<client::Negotiated>, ClientError> {
         self.client(kind).connect(target).await
     }
 
@@ -261,11 +265,11 @@ impl Host for Machine {
         self.traces
     }
 
-    fn tls_paper(&self) -> Result<Paper<'_>, &'static str> {
+    fn tls_paste_buffer(&self) -> Result<PasteBuffer<'_>, &'static str> {
         self.tls_configs.paste_buffer()
     }
 
-    async fn tls_fetch(&self, target: Target<'_>, paper: &mut Paper<'_>) -> Result<(), FetchError> {
+    async fn tls_fetch(&self, target: ConnectOptions<'_>, paper: &mut PasteBuffer<'_>) -> Result<(), FetchError> {
         let netif = find_network(self.netifs, target.netif).ok_or(ClientError::Dial(DialError::NoSuchInterface))?;
         let name = match target.name.map(ServerName::parse) {
             Some(None) => return Err(ClientError::NotAName.into()),
@@ -302,7 +306,7 @@ impl Host for Machine {
         self.tls_configs.with(fetch).await
     }
 
-    fn tls_replace(&self, paper: &Paper<'_>, out: &mut dyn Write) -> Result<(), Refused> {
+    fn tls_replace(&self, paper: &PasteBuffer<'_>, out: &mut dyn Write) -> Result<(), Refused> {
         let result = self.tls_configs.replace(paper.text(), out);
         match result {
             Ok(()) => {

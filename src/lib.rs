@@ -22,7 +22,6 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
-#![warn(unreachable_pub)]
 
 pub use postern_config as config;
 pub use postern_narrate as narrate;
@@ -34,11 +33,11 @@ pub mod dial;
 pub mod endpoint;
 pub mod host;
 pub mod log;
-#[allow(unsafe_code)] // privileged instructions, memory-mapped devices
+#[expect(unsafe_code, reason = "privileged instructions and memory-mapped devices")]
 pub mod machine;
 pub mod memory;
 pub mod net;
-#[allow(unsafe_code)] // registers and DMA memory of the card
+#[expect(unsafe_code, reason = "registers and DMA memory of the card")]
 pub mod nic;
 pub mod selftest;
 pub mod serve;

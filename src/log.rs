@@ -6,7 +6,7 @@
 //!
 //! Three places keep lines, and reading merges them in order: the lines of the boot, which nothing overwrites; those
 //! with the target [`SECURITY`]; and a ring for all others, among them whatever a peer can cause at will. So a peer that
-//! floods the log overwrites neither how the machine started nor who took it over.
+//! floods the log overwrites neither how the machine started nor its security events.
 
 mod limit;
 mod ring;
@@ -30,11 +30,11 @@ use crate::pki::text::Text;
 pub const MAX_LINE: usize = 240;
 /// Bytes of lines in the ring, with 19 on top of each line. The oldest make room for the newest.
 pub const RING: usize = 16 * 1024;
-/// Bytes for the lines of the boot, likewise. The ring takes those that find no room.
+/// Bytes for the lines of the boot, likewise. The ring takes the rest.
 pub const BOOT_RING: usize = 4 * 1024;
 /// Bytes for the lines with the target [`SECURITY`], likewise.
 pub const SECURITY_RING: usize = 4 * 1024;
-/// The target of lines about who controls the machine and what it trusts (`log::warn!(target: log::SECURITY, ...)`).
+/// The target of lines about control of the machine and its trust (`log::warn!(target: log::SECURITY, ...)`).
 /// What a peer without credentials can cause gets it only behind a limiter.
 pub const SECURITY: &str = "security";
 /// The most tasks that can wait for news at the same time; further ones are woken at once and wait again.
@@ -45,7 +45,7 @@ type LineText = Text<MAX_LINE>;
 
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct LogLine {
     /// Its number; the first line ever has 0.
     pub number: u64,
     /// Lines between the one that was asked for and this one that are gone.
@@ -58,7 +58,7 @@ pub struct Line {
     pub text: String<MAX_LINE>,
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for LogLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_line(f, self.uptime, self.level, &self.text)
     }
@@ -84,7 +84,7 @@ pub fn booted() {
 }
 
 /// The oldest line there is with number `number` or above. To read on, ask for the number after its own.
-pub fn read_from(number: u64) -> Option<Line> {
+pub fn read_from(number: u64) -> Option<LogLine> {
     with(|log| log.read_from(number))
 }
 
@@ -167,7 +167,7 @@ impl Log {
         }
     }
 
-    fn read_from(&self, number: u64) -> Option<Line> {
+    fn read_from(&self, number: u64) -> Option<LogLine> {
         let found = [
             self.boot.number_from(number),
             self.security.number_from(number),
@@ -176,7 +176,7 @@ impl Log {
         let found = found.into_iter().flatten().min()?;
         let line = self.boot.read(found).or_else(|| self.security.read(found));
         let line = line.or_else(|| self.ring.read(found))?;
-        Some(Line {
+        Some(LogLine {
             missed: found - number,
             ..line
         })

@@ -13,7 +13,7 @@ use crate::machine::executor::Timed;
 use crate::machine::memory::{Arena, OutOfMemory};
 use crate::net::{self, TcpStream};
 use crate::serve::WorkerSlot;
-use crate::serve::secure::INBOUND;
+use crate::serve::tls::INBOUND;
 use crate::tls::record::MAX_PLAINTEXT;
 
 /// The most connections that are ever served at a time.

@@ -13,7 +13,7 @@ use postern::nic::PciCard;
 use postern::pki::text::Count;
 use postern::serve::Service;
 use postern::settings::{self, Roles, TlsConfigs};
-use postern::shell::secure::{SESSION_SLOTS, SessionSlot, Takeover, secure_server};
+use postern::shell::tls::{SESSION_SLOTS, SessionSlot, Takeover, secure_server};
 use postern::{log, memory, shell};
 
 use crate::bring_up::{BufferPair, Prepared};

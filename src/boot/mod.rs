@@ -1,4 +1,4 @@
-//! From the loader to `main`: entry, page tables, stacks, and the symbols that compiled code wants.
+//! Boot: entry, page tables, stacks, and the symbols that compiled code needs.
 
 pub(crate) mod symbols;
 
@@ -7,10 +7,10 @@ use core::slice;
 use postern::machine::acpi::Acpi;
 use postern::machine::boot_info::{BootInfo, PhysicalMemory};
 use postern::machine::memory::{self, Arena, PAGE, Range};
-use postern::machine::paging::{Kind, Mapper};
+use postern::machine::paging::{Mapper, MemoryKind};
 use postern::machine::{cpu, descriptors, multiboot2, serial};
 
-/// What `main` gets: what the loader and ACPI told, the RAM that is free, and the boot module's bytes.
+/// What `main` gets: the reports of loader and ACPI, the RAM that is free, and the boot module's bytes.
 pub(crate) struct Boot {
     pub(crate) info: BootInfo,
     pub(crate) acpi: Acpi,
@@ -65,7 +65,7 @@ macro_rules! between {
 /// Called once, in that state, with what the loader left.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn boot_start(start_info: u32, magic: u32) -> ! {
-    // First of all, so that whatever goes wrong can be told.
+    // First, so that any failure can be reported.
     serial::init();
     let image = between!(__image_start, __image_end);
     let info = match magic {
@@ -84,7 +84,7 @@ unsafe extern "C" fn boot_start(start_info: u32, magic: u32) -> ! {
 ///
 /// # Safety
 ///
-/// `info` is what the loader of this machine told, `image` is where the image is, and this is called once.
+/// `info` is what the loader reported, `image` is where the image is, and this is called once.
 unsafe fn prepare(info: BootInfo, image: Range) -> Boot {
     let taken = [Some(image), info.module];
     let taken: heapless::Vec<Range, 2> = taken.into_iter().flatten().collect();
@@ -103,15 +103,15 @@ unsafe fn prepare(info: BootInfo, image: Range) -> Boot {
         Ok(mapper) => unsafe { switch_to(mapper) },
         Err(error) => panic!("cannot boot: {error}"),
     }
-    // SAFETY: the stacks are those of the linker script, mapped just now; nobody else uses them.
+    // SAFETY: the stacks are those of the linker script, mapped just now; nothing else uses them.
     if let Err(error) = unsafe { descriptors::init(&mut arena, stacks) } {
         panic!("cannot boot: {error}");
     }
     let module = info.module.map(|module| {
-        // SAFETY: RAM by the memory map, mapped, apart from the image, and kept out of the arena: nobody writes it.
+        // SAFETY: RAM by the memory map, mapped, apart from the image, and kept out of the arena: nothing writes it.
         unsafe { slice::from_raw_parts(module.start as *const u8, module.len() as usize) }
     });
-    // SAFETY: as the loader told, and no driver runs yet. Image, module and what the arena hands out lie in RAM.
+    // SAFETY: as the loader reported, and no driver runs yet. Image, module and what the arena hands out lie in RAM.
     let acpi = unsafe { Acpi::read(&info.ram, info.rsdp) };
     Boot {
         info,
@@ -144,18 +144,21 @@ fn map(
     let mut mapper = mapper.map_err(|_| &"no RAM for page tables" as _)?;
     let text = between!(__text_start, __text_end);
     let parts = [
-        (Range::new(image.start, text.start), Kind::ReadOnly),
-        (text, Kind::Code),
-        (between!(__data_start, __stacks_start), Kind::Data),
-        (stacks.interrupt, Kind::Data),
-        (stacks.fault, Kind::Data),
-        (stacks.double_fault, Kind::Data),
-        (stacks.nmi, Kind::Data),
-        (stacks.main, Kind::Data),
+        (Range::new(image.start, text.start), MemoryKind::ReadOnly),
+        (text, MemoryKind::Code),
+        (between!(__data_start, __stacks_start), MemoryKind::Data),
+        (stacks.interrupt, MemoryKind::Data),
+        (stacks.fault, MemoryKind::Data),
+        (stacks.double_fault, MemoryKind::Data),
+        (stacks.nmi, MemoryKind::Data),
+        (stacks.main, MemoryKind::Data),
     ];
     let ram = info.ram.iter().flat_map(|ram| {
         let (below, above) = ram.without(image);
-        [below, above].into_iter().flatten().map(|range| (range, Kind::Data))
+        [below, above]
+            .into_iter()
+            .flatten()
+            .map(|range| (range, MemoryKind::Data))
     });
     for (range, kind) in parts.into_iter().chain(ram) {
         mapper.map(range, kind).map_err(|_| &"too few page tables" as _)?;
@@ -166,13 +169,13 @@ fn map(
 /// Pages for tables that map devices and firmware tables later.
 const DEVICE_TABLES: u64 = 16;
 
-/// Puts the tables in force. Write protection (CR0.WP) and no-execute (EFER.NXE) are on since entry.s.
+/// Loads the tables. Write protection (CR0.WP) and no-execute (EFER.NXE) are on since entry.s.
 ///
 /// # Safety
 ///
 /// They map all memory that is in use, one to one, and permit what is done there.
 unsafe fn switch_to(mapper: Mapper) {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: the caller's promise.
     unsafe { core::arch::asm!("mov cr3, {}", in(reg) mapper.root(), options(nostack, preserves_flags)) };
     // SAFETY: the instruction before has made them the current ones.
     unsafe { memory::set_mapper(mapper) };
@@ -191,9 +194,9 @@ impl PhysicalMemory for Low {
         if address == 0 || end > Self::END {
             return None;
         }
-        // SAFETY: mapped; nobody writes there while the start info is read, since the only code that runs is its parser,
+        // SAFETY: mapped; nothing writes there while the start info is read, since the only code that runs is its parser,
         // and that writes to the stack alone, which the start info cannot be on: what is read there would be garbage
-        // and be refused, but not be anybody's reference.
+        // and be refused, but never be a reference.
         Some(unsafe { slice::from_raw_parts(address as *const u8, len) })
     }
 }

@@ -51,7 +51,7 @@ unsafe impl critical_section::Impl for NoPreemption {
 static HEAP: Heap = Heap {
     arena: TalcLock::new({
         static mut ARENA: [u8; ARENA_LEN] = [0; ARENA_LEN];
-        // SAFETY: nobody else names the array.
+        // SAFETY: nothing else names the array.
         unsafe { Claim::array(&raw mut ARENA) }
     }),
     used: AtomicUsize::new(0),

@@ -5,7 +5,7 @@ use embedded_io_async::{Read, Write};
 use rand_core::CryptoRng;
 
 use super::error::{ClientError, Ended};
-use super::remote::{Name, Remote, Session};
+use super::remote::{Name, Negotiated, Remote};
 use crate::dial::Host;
 use crate::endpoint::traces::{Narrators, Traces};
 use crate::endpoint::{Description, Endpoint, HandshakeError, wipe};
@@ -18,8 +18,7 @@ use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache};
 pub const SESSIONS: usize = 4;
 
 /// What a client runs over a connection.
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap")]
 pub enum Protocol<'b, R> {
     /// TCP alone.
     Plain,
@@ -49,7 +48,7 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
     /// times out after `handshake`.
     ///
     /// `inbound` holds at least [`crate::tls::MIN_INBOUND`] bytes ([`crate::tls::FULL_INBOUND`] for full records), and
-    /// `outbound` what [`outbound_len`] says.
+    /// `outbound` [`outbound_len`].
     pub fn new(
         config: ClientConfig<'b>,
         clock: fn() -> Clock,
@@ -90,7 +89,7 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         stream: S,
         remote: &'a Remote,
         name: Option<&'a Name>,
-    ) -> Result<(Channel<'a, S>, Session), ClientError> {
+    ) -> Result<(Channel<'a, S>, Negotiated), ClientError> {
         let server_name = match name {
             None if self.named => Some(match remote.host() {
                 Host::Address(address) => ServerName::Ip(address.into()),
@@ -124,7 +123,7 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         if let Some(proof) = endpoint.proof() {
             ::log::debug!("tls client: {remote}: authenticated as {proof}");
         }
-        let session = Session {
+        let session = Negotiated {
             description: Description::of(endpoint.info()),
             named: server_name.is_some(),
         };
@@ -162,7 +161,7 @@ impl<R: CryptoRng> Protocol<'_, R> {
         stream: S,
         remote: &'a Remote,
         name: Option<&'a Name>,
-    ) -> Result<(Channel<'a, S>, Option<Session>), ClientError> {
+    ) -> Result<(Channel<'a, S>, Option<Negotiated>), ClientError> {
         match self {
             Protocol::Plain => Ok((Channel::Plain(stream), None)),
             Protocol::Tls(tls) => {
@@ -174,9 +173,8 @@ impl<R: CryptoRng> Protocol<'_, R> {
     }
 }
 
-/// An open conversation.
-// One of them is there at a time, and there is no heap.
-#[allow(clippy::large_enum_variant)]
+/// An open connection.
+#[expect(clippy::large_enum_variant, reason = "there is no heap")]
 pub(super) enum Channel<'a, S> {
     /// TCP alone.
     Plain(S),
@@ -226,11 +224,11 @@ impl<S: Transport<Error = net::Error>> Channel<'_, S> {
         }
     }
 
-    /// Ends our side, as far as the peer takes it within `patience`.
-    pub(super) async fn close(mut self, patience: Duration) {
+    /// Ends our side, as far as the peer takes it within `timeout`.
+    pub(super) async fn close(mut self, timeout: Duration) {
         match &mut self {
             Channel::Plain(stream) => stream.shutdown(),
-            Channel::Tls(endpoint, _) => endpoint.close(patience).await,
+            Channel::Tls(endpoint, _) => endpoint.close(timeout).await,
         }
     }
 }
@@ -253,7 +251,7 @@ where
 #[derive(Default)]
 struct Sessions {
     servers: [CachedServer; SESSIONS],
-    /// The place that is given up next.
+    /// The next place to be replaced.
     oldest: usize,
 }
 

@@ -80,7 +80,7 @@ pub enum Ended {
     Tcp(net::Error),
     /// TLS failed: a rule was broken, or the server sent an alert.
     Tls(tls::Error),
-    /// The server took nothing for [`SEND_TIMEOUT`] when something was to be sent.
+    /// The server stopped reading for [`SEND_TIMEOUT`].
     Stalled,
 }
 

@@ -19,7 +19,7 @@ pub const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum FetchError {
     /// No connection came about, or it failed.
     Client(ClientError),
-    /// The host ended the connection without close_notify: the text may be cut short.
+    /// The host closed the connection without close_notify: the text may be truncated.
     Truncated,
     /// The text is longer than this many bytes.
     TooLong(usize),
@@ -98,7 +98,7 @@ pub async fn fetch<S: Transport<Error = net::Error>, R: CryptoRng>(
         Ok(len)
     })
     .await;
-    // What was said last, an alert perhaps, must not be overtaken by a reset.
+    // What was sent last, an alert perhaps, must not be overtaken by a reset.
     endpoint.shutdown();
     fetched.unwrap_or(Err(FetchError::TimedOut))
 }

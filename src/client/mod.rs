@@ -1,4 +1,4 @@
-//! The echo client: one connection, driven from the shell, that outlives the session which opened it.
+//! The echo client: one connection, which outlives its shell session.
 //!
 //! * [`Client`] takes requests from sessions, and its task carries them out; there is one for plain TCP and one for TLS.
 //! * [`Protocol`] is what it runs: TCP alone, or TLS with the client role's buffers.
@@ -15,5 +15,5 @@ mod tests;
 
 pub use channel::{Protocol, SESSIONS, TlsClient, outbound_len};
 pub use error::{ClientError, Ended, MESSAGE, SEND_TIMEOUT};
-pub use remote::{MAX_NAME, Session, Target};
+pub use remote::{ConnectOptions, MAX_NAME, Negotiated};
 pub use task::Client;

@@ -14,7 +14,7 @@ pub(super) type Name = heapless::String<MAX_NAME>;
 
 /// Where to connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target<'a> {
+pub struct ConnectOptions<'a> {
     /// The host; by its name only where there is a proxy to look it up.
     pub host: Host<'a>,
     /// The port.
@@ -52,14 +52,14 @@ impl fmt::Display for Remote {
 
 /// What a TLS connection has agreed upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Session {
+pub struct Negotiated {
     /// Version, suite and group, whether a session was resumed, and the server's identity.
     pub description: Description,
     /// Whether the certificate had to give a certain name.
     pub named: bool,
 }
 
-impl fmt::Display for Session {
+impl fmt::Display for Negotiated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Description {
             version,

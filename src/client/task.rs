@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::channel::{Channel, Protocol};
 use super::error::{ClientError, Ended, MESSAGE, SEND_TIMEOUT};
-use super::remote::{Name, Remote, Session, Target};
+use super::remote::{ConnectOptions, Name, Negotiated, Remote};
 use crate::dial::{DialError, Host, Proxy, reach};
 use crate::endpoint::wipe;
 use crate::log::Limiter;
@@ -39,8 +39,8 @@ pub struct Client {
     proxy: Cell<Option<&'static Proxy>>,
     /// Held while one asks; answers are then for that one.
     turn: Mutex<NoopRawMutex, ()>,
-    request: Signal<NoopRawMutex, (u32, Request)>,
-    answer: Signal<NoopRawMutex, (u32, Answer)>,
+    request: Signal<NoopRawMutex, (u32, ClientRequest)>,
+    answer: Signal<NoopRawMutex, (u32, Reply)>,
     renewed: Signal<NoopRawMutex, ()>,
     /// The number of the last request: the answer to one whose asker has gone must not be taken for another's.
     number: Cell<u32>,
@@ -55,10 +55,9 @@ pub struct Client {
     withheld: Cell<u64>,
 }
 
-type Answer = Result<Option<Session>, ClientError>;
+type Reply = Result<Option<Negotiated>, ClientError>;
 
-#[allow(clippy::large_enum_variant)] // there is no heap
-enum Request {
+enum ClientRequest {
     Connect {
         remote: Remote,
         name: Option<Name>,
@@ -75,7 +74,10 @@ enum ClientState {
     /// A connection is being opened.
     Opening,
     /// A connection is open.
-    Open { since: Instant, session: Option<Session> },
+    Open {
+        since: Instant,
+        session: Option<Negotiated>,
+    },
     /// A connection was open, and ended without our doing.
     Ended { at: Instant, why: Ended },
 }
@@ -117,7 +119,7 @@ impl Client {
 
     /// Connects; gives what was agreed upon, if that is anything. A connection that is open is left alone: closing it
     /// is a request of its own. Cancel-safe, though the connection may come about yet.
-    pub async fn connect(&self, target: Target<'_>) -> Answer {
+    pub async fn connect(&self, target: ConnectOptions<'_>) -> Reply {
         let netif = match target.netif.map(heapless::String::try_from) {
             None => None,
             Some(Ok(name)) => Some(name),
@@ -140,18 +142,18 @@ impl Client {
             port: target.port,
             through,
         };
-        self.ask(Request::Connect { remote, name, netif }).await
+        self.ask(ClientRequest::Connect { remote, name, netif }).await
     }
 
     /// Sends `text`, at most [`MESSAGE`] bytes. Cancel-safe, though it may be sent yet.
     pub async fn send(&self, text: &[u8]) -> Result<(), ClientError> {
         let text = heapless::Vec::from_slice(text).map_err(|_| ClientError::TooLong)?;
-        self.ask(Request::Send(text)).await.map(drop)
+        self.ask(ClientRequest::Send(text)).await.map(drop)
     }
 
-    /// Closes the connection, or gives up opening it. Cancel-safe, though it may be closed yet.
+    /// Closes the connection, or cancels opening it. Cancel-safe, though it may be closed yet.
     pub async fn close(&self) -> Result<(), ClientError> {
-        self.ask(Request::Close).await.map(drop)
+        self.ask(ClientRequest::Close).await.map(drop)
     }
 
     /// Writes the connection's part of `status`, as whole lines of together at most 1,024 bytes; nothing
@@ -197,7 +199,7 @@ impl Client {
         N::Stream: Transport<Error = net::Error>,
     {
         self.renewed.reset();
-        let mut next: Option<(u32, Request)> = None;
+        let mut next: Option<(u32, ClientRequest)> = None;
         loop {
             if let Some(request) = next.take()
                 && !self.request.signaled()
@@ -210,7 +212,7 @@ impl Client {
                 Either::Second(request) => request,
             };
             match request {
-                Request::Connect { remote, name, netif } => {
+                ClientRequest::Connect { remote, name, netif } => {
                     let route = Route {
                         networks,
                         proxy: self.proxy.get().filter(|_| remote.through),
@@ -221,12 +223,12 @@ impl Client {
                     next = self.run_connection(number, route, &mut protocol).await;
                     protocol.wipe();
                 }
-                Request::Send(_) | Request::Close => self.answer.signal((number, Err(self.absence()))),
+                ClientRequest::Send(_) | ClientRequest::Close => self.answer.signal((number, Err(self.absence()))),
             }
         }
     }
 
-    async fn ask(&self, request: Request) -> Answer {
+    async fn ask(&self, request: ClientRequest) -> Reply {
         let _turn = self.turn.lock().await;
         let number = self.number.get().wrapping_add(1);
         self.number.set(number);
@@ -248,13 +250,13 @@ impl Client {
         }
     }
 
-    /// One connection, from opening it to its end. Gives the request that is still to be seen to.
+    /// One connection, from opening it to its end. Returns the request that is still to be handled.
     async fn run_connection<N: Network, R: CryptoRng>(
         &self,
         number: u32,
         route: Route<'_, N>,
         protocol: &mut Protocol<'_, R>,
-    ) -> Option<(u32, Request)>
+    ) -> Option<(u32, ClientRequest)>
     where
         N::Stream: Transport<Error = net::Error>,
     {
@@ -265,14 +267,14 @@ impl Client {
         let opened = {
             let mut opening = pin!(open(route, protocol));
             loop {
-                // There is another request only if the asker of this one has gone.
+                // There is another request only if the session of this one has ended.
                 match select(opening.as_mut(), self.request.wait()).await {
                     Either::First(opened) => break opened,
-                    Either::Second(later @ (_, Request::Send(_))) => held = Some(later),
+                    Either::Second(later @ (_, ClientRequest::Send(_))) => held = Some(later),
                     Either::Second((number, later)) => {
                         ::log::info!("{} client: connecting to {remote} cancelled", self.kind);
                         self.state.set(ClientState::Idle);
-                        if matches!(later, Request::Close) {
+                        if matches!(later, ClientRequest::Close) {
                             self.answer.signal((number, Ok(None)));
                             return None;
                         }
@@ -317,7 +319,7 @@ impl Client {
                 }
             }
             match request {
-                Request::Send(mut text) => {
+                ClientRequest::Send(mut text) => {
                     let sent = with_timeout(SEND_TIMEOUT, channel.send(&text)).await;
                     let length = text.len();
                     wipe(&mut text);
@@ -328,14 +330,14 @@ impl Client {
                     add(&self.sent, length);
                     self.answer.signal((number, Ok(None)));
                 }
-                Request::Connect { netif, .. } if find_network(networks, netif.as_deref()).is_none() => {
+                ClientRequest::Connect { netif, .. } if find_network(networks, netif.as_deref()).is_none() => {
                     self.answer.signal((number, Err(DialError::NoSuchInterface.into())));
                 }
-                Request::Connect { .. } => {
+                ClientRequest::Connect { .. } => {
                     self.answer
                         .signal((number, Err(ClientError::Connected(Text::of(remote)))));
                 }
-                Request::Close => {
+                ClientRequest::Close => {
                     self.closed(remote, "closed");
                     channel.close(CLOSE_TIMEOUT).await;
                     self.answer.signal((number, Ok(None)));
@@ -348,7 +350,7 @@ impl Client {
         held
     }
 
-    fn opened(&self, remote: &Remote, session: Option<Session>) {
+    fn opened(&self, remote: &Remote, session: Option<Negotiated>) {
         let since = Instant::now();
         self.state.set(ClientState::Open { since, session });
         self.sent.set(0);
@@ -448,7 +450,7 @@ struct Route<'a, N> {
 async fn open<'a, N: Network, R: CryptoRng>(
     route: Route<'a, N>,
     protocol: &'a mut Protocol<'_, R>,
-) -> Result<(Channel<'a, N::Stream>, Option<Session>), ClientError>
+) -> Result<(Channel<'a, N::Stream>, Option<Negotiated>), ClientError>
 where
     N::Stream: Transport<Error = net::Error>,
 {

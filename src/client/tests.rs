@@ -1,4 +1,4 @@
-//! The client against servers at the other end of an in-memory network, TLS ones included.
+//! The client against servers on an in-memory network, with and without TLS.
 
 mod tls;
 
@@ -30,8 +30,8 @@ fn clock() -> Clock {
     }
 }
 
-fn to(name: Option<&str>) -> Target<'_> {
-    Target {
+fn to(name: Option<&str>) -> ConnectOptions<'_> {
+    ConnectOptions {
         host: Host::Address(*REMOTE.ip()),
         port: REMOTE.port(),
         name,
@@ -108,14 +108,14 @@ fn plain_connects_sends_and_closes() {
 fn a_proxy_is_used_unless_it_is_not_wanted() {
     let network = FakeNetwork::default();
     with_plain(&network, async |client| {
-        let named = Target {
+        let named = ConnectOptions {
             host: Host::Name("echo.example"),
             ..to(None)
         };
         assert_eq!(client.connect(named).await, Err(ClientError::NotLookedUp));
         client.set_proxy(crate::dial::proxy::testing::proxy());
         assert_eq!(
-            client.connect(Target { direct: true, ..named }).await,
+            client.connect(ConnectOptions { direct: true, ..named }).await,
             Err(ClientError::NotLookedUp)
         );
         let play = async |answer: &str| {
@@ -146,7 +146,7 @@ fn a_proxy_is_used_unless_it_is_not_wanted() {
         );
         client.close().await.unwrap();
         client
-            .connect(Target {
+            .connect(ConnectOptions {
                 direct: true,
                 ..to(None)
             })
@@ -162,7 +162,7 @@ fn failures_are_named() {
     let network = FakeNetwork::default();
     with_plain(&network, async |client| {
         let long = "x".repeat(40);
-        let via = |netif| Target {
+        let via = |netif| ConnectOptions {
             netif: Some(netif),
             ..to(None)
         };
@@ -206,7 +206,7 @@ fn an_open_connection_is_left_alone_and_the_peers_end_is_noticed() {
         let mut second = network.answered().unwrap();
         assert!(first.finished() && !second.finished());
         // What cannot come about hurts nobody.
-        let nowhere = Target {
+        let nowhere = ConnectOptions {
             netif: Some("vm7"),
             ..to(None)
         };
@@ -233,7 +233,7 @@ fn an_open_connection_is_left_alone_and_the_peers_end_is_noticed() {
 }
 
 #[test]
-fn a_request_whose_asker_has_gone_confuses_nobody() {
+fn a_cancelled_request_confuses_no_later_one() {
     let network = FakeNetwork::default();
     with_plain(&network, async |client| {
         client.connect(to(None)).await.unwrap();
@@ -294,7 +294,7 @@ fn what_comes_is_logged_line_by_line_in_bounded_amounts() {
 }
 
 #[test]
-fn what_tls_lacks_is_said_before_anybody_is_called() {
+fn what_tls_lacks_is_reported_before_anything_is_dialled() {
     let network = FakeNetwork::default();
     let client = Client::new(Kind::Tls);
     let networks = [network.clone()];

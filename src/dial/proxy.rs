@@ -144,12 +144,12 @@ impl Proxy {
             let count = stream.read(&mut byte).await?;
             let [byte] = byte;
             if count == 0 {
-                return Err(self.blame(answer.cut_short()));
+                return Err(self.classify(answer.cut_short()));
             }
             match answer.take(byte) {
                 None => {}
                 Some(Ok(())) => return Ok(()),
-                Some(Err(error)) => return Err(self.blame(error)),
+                Some(Err(error)) => return Err(self.classify(error)),
             }
         }
     }
@@ -157,7 +157,7 @@ impl Proxy {
 
 impl Proxy {
     /// A proxy that was sent a login refuses that one. (tinyproxy returns 401, as a server would, instead of 407.)
-    fn blame(&self, error: ProxyError) -> ProxyError {
+    fn classify(&self, error: ProxyError) -> ProxyError {
         match error {
             ProxyError::WantsLogin | ProxyError::Refused(401, _) if self.has_login() => ProxyError::WrongLogin,
             error => error,
@@ -309,7 +309,7 @@ impl ResponseHead {
         None
     }
 
-    /// What is to be said if it ends here.
+    /// The error if the response ends here.
     fn cut_short(&self) -> ProxyError {
         match self.verdict {
             // The reason is known all the same.

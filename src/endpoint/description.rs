@@ -1,10 +1,10 @@
-//! What a TLS connection has negotiated, and with whom.
+//! The negotiated parameters of a TLS connection, and its peer.
 
 use crate::pki::allow::KeyHash;
 use crate::pki::text::Text;
 use crate::tls::Info;
 
-/// What was negotiated, by its registered names, and with whom.
+/// The negotiated parameters by their registered names, and the peer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Description {
     /// Such as `TLSv1.3`.

@@ -5,12 +5,12 @@
 //! * [`traces`] keeps the narrations of the last TLS connections.
 //! * [`wipe`] overwrites a buffer when a connection is over.
 
+mod connection;
 mod description;
-mod secure;
 pub mod traces;
 
+pub use connection::{Endpoint, Halves, HandshakeError};
 pub use description::Description;
-pub use secure::{Endpoint, Halves, HandshakeError};
 
 /// Overwrites a buffer that has held what a peer sent or was sent.
 pub fn wipe(buffer: &mut [u8]) {

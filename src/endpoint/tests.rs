@@ -78,7 +78,7 @@ async fn finish_handshake(server: &mut Endpoint<'_, Stream>, client: &mut Endpoi
 }
 
 #[test]
-fn both_ends_finish_the_handshake_and_say_who_they_saw() {
+fn both_ends_finish_the_handshake_and_name_their_peer() {
     let (mut server, mut client, last_read) = ends(1 << 14);
     block_on(async {
         finish_handshake(&mut server, &mut client).await;

@@ -1,6 +1,6 @@
 //! A ring of log lines with their numbers.
 
-use super::{Level, Line, MAX_LINE};
+use super::{Level, LogLine, MAX_LINE};
 use embassy_time::Duration;
 use heapless::{Deque, String, Vec};
 
@@ -27,7 +27,7 @@ impl<const N: usize> Ring<N> {
         Self { bytes: Deque::new() }
     }
 
-    /// Whether a line fits beside those that are there.
+    /// Whether a line fits beside the present ones.
     pub(super) fn fits(&self, record: &Record<'_>) -> bool {
         HEADER + record.text.len() <= N - self.bytes.len()
     }
@@ -54,7 +54,7 @@ impl<const N: usize> Ring<N> {
     }
 
     /// The line with that number.
-    pub(super) fn read(&self, number: u64) -> Option<Line> {
+    pub(super) fn read(&self, number: u64) -> Option<LogLine> {
         let start = self.find(number).filter(|&at| self.number_at(at) == number)?;
         let mut text = Vec::<u8, MAX_LINE>::new();
         text.extend(
@@ -63,7 +63,7 @@ impl<const N: usize> Ring<N> {
                 .take(MAX_LINE),
         );
         let level = self.byte(start + 16);
-        Some(Line {
+        Some(LogLine {
             number,
             missed: 0,
             uptime: Duration::from_micros(self.word(start + 8)),

@@ -31,7 +31,7 @@ fn a_long_line_is_cut_at_a_character() {
 }
 
 /// All that a log has, from `number` on.
-fn lines(log: &Log, mut number: u64) -> Vec<Line> {
+fn lines(log: &Log, mut number: u64) -> Vec<LogLine> {
     let mut lines = Vec::new();
     while let Some(line) = log.read_from(number) {
         assert!(line.number >= number && line.missed == line.number - number);
@@ -136,7 +136,7 @@ fn boot_lines_that_find_no_room_go_on_in_the_rings() {
 
 // The one test that uses the log itself: it is one for the whole process.
 #[test]
-fn the_log_reaches_ring_and_console_by_level_and_wakes_who_waits() {
+fn the_log_reaches_ring_and_console_by_level_and_wakes_waiters() {
     static CONSOLE: std::sync::Mutex<std::string::String> = std::sync::Mutex::new(std::string::String::new());
     init(|line| CONSOLE.lock().unwrap().push_str(line));
     let mark = next_number();

@@ -1,4 +1,4 @@
-//! The few things wanted from ACPI: power registers, the PM timer, the interrupt controllers.
+//! ACPI: power registers, the PM timer, the interrupt controllers.
 //!
 //! Nothing is interpreted but fixed tables; a package (`_S5_`) and QEMU's VM Generation ID (`VGIA`) are found by their
 //! names. Offsets are those of ACPI 6.5: table header 5.2.6, RSDP 5.2.5.3, FADT 5.2.9, MADT 5.2.12, `_S5_` 7.4.2.
@@ -79,7 +79,7 @@ pub struct IoApic {
     pub first_input: u32,
 }
 
-/// An ISA interrupt that arrives elsewhere, or otherwise, than its number says (5.2.12.5).
+/// An ISA interrupt that arrives elsewhere, or otherwise, than by its number (5.2.12.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Override {
     /// The ISA interrupt.
@@ -93,11 +93,11 @@ pub struct Override {
 }
 
 impl Acpi {
-    /// Reads the tables of this machine. `ram`: its usable RAM. `rsdp`: what the loader says of the root pointer.
+    /// Reads the tables of this machine. `ram`: its usable RAM. `rsdp`: the loader's root pointer.
     ///
     /// # Safety
     ///
-    /// Both are what the loader told. All memory that is ever written lies in `ram`, and no device is in use yet.
+    /// Both are the loader's. All memory that is ever written lies in `ram`, and no device is in use yet.
     ///
     /// ```compile_fail,E0133
     /// use postern::machine::{acpi::Acpi, boot_info::RootPointer};

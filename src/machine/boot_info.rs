@@ -1,4 +1,4 @@
-//! What the loader tells: memory map, module and command line, checked against lies.
+//! The loader's memory map, module and command line, validated.
 //!
 //! The structures here are those of the x86/HVM direct boot ABI, version 1 of `hvm_start_info`
 //! (<https://xenbits.xen.org/docs/unstable/misc/pvh.html>; field offsets from Xen's `start_info.h`); those of Multiboot2
@@ -36,7 +36,7 @@ pub trait PhysicalMemory {
     fn bytes(&self, address: u64, len: usize) -> Option<&[u8]>;
 }
 
-/// What the loader told, checked.
+/// The loader's information, validated.
 #[derive(Debug, Clone, Default)]
 pub struct BootInfo {
     /// Usable RAM: whole pages, ascending, disjoint, without the first page. Image and module lie within.
@@ -55,7 +55,7 @@ pub struct BootInfo {
     pub rsdp: RootPointer,
 }
 
-/// What the loader says of the ACPI root pointer (RSDP).
+/// The loader's ACPI root pointer (RSDP).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RootPointer {
     /// Nothing.
@@ -72,7 +72,7 @@ pub enum RootPointer {
 pub enum BootInfoError {
     /// The start info lies where it cannot be read.
     Unreadable,
-    /// It says that it has so many bytes, which cannot be.
+    /// Its size, which is impossible.
     BadSize(u32),
     /// It does not begin with the magic number.
     BadMagic(u32),
@@ -80,7 +80,7 @@ pub enum BootInfoError {
     NoMemoryMap,
     /// The memory map lies where it cannot be read, or has no entry.
     BadMemoryMap,
-    /// The image does not lie within RAM, if the memory map is to be believed.
+    /// The image does not lie within RAM, by the memory map.
     ImageOutsideRam,
 }
 

@@ -1,6 +1,6 @@
-//! Time: the TSC as the clock, the local APIC's timer as the alarm, the RTC for the date.
+//! Time: the TSC as clock, the local APIC's timer as alarm, the RTC for the date.
 //!
-//! The TSC's rate is taken from CPUID where the CPU or the hypervisor tells it, else it is measured for two
+//! The TSC's rate is taken from CPUID where the CPU or the hypervisor reports it, else it is measured for two
 //! milliseconds at boot against the ACPI PM timer or the PIT, and once more, at leisure, by [`maintain`].
 //! The date is read at boot and, by [`maintain`], every ten seconds: the TSC need not count while the machine is
 //! stopped, suspended or saved in a snapshot. It is that of kvm-clock where KVM offers it, else that of the RTC.
@@ -46,7 +46,7 @@ impl fmt::Display for DateSource {
     }
 }
 
-/// The date cannot be told.
+/// The date is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateError {
     /// There is no real-time clock, or it does not hold a date.
@@ -109,7 +109,7 @@ pub fn now() -> u64 {
 /// Seconds since 1970, UTC (or whatever the RTC is set to).
 pub fn unix_time() -> Result<u64, DateError> {
     let date = clock().date.ok_or(DateError::NoClock)?;
-    judge(date.at(now()))
+    check_date(date.at(now()))
 }
 
 /// The rate of the TSC in Hz.
@@ -251,7 +251,7 @@ pub(super) fn arm() -> bool {
         return false;
     }
     let Clock { alarm, scale, .. } = clock();
-    // Armed anew each time: an alarm may come a little early, or, where the count has a limit, much too early.
+    // Armed again each time: an alarm may come a little early, or, where the count has a limit, much too early.
     match alarm {
         Alarm::Deadline => timer::start_deadline(scale.tsc(next)),
         Alarm::Apic(_) if next == u64::MAX => timer::stop(),
@@ -364,7 +364,7 @@ impl Scale {
     }
 }
 
-fn judge(now: u64) -> Result<u64, DateError> {
+fn check_date(now: u64) -> Result<u64, DateError> {
     if now.saturating_add(TOLERANCE) < BUILT {
         Err(DateError::BeforeBuild(now))
     } else {

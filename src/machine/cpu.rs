@@ -1,4 +1,4 @@
-//! What the CPU is and can do, by CPUID.
+//! The CPU's brand and features, by CPUID.
 
 use core::arch::x86_64::{__cpuid, CpuidResult};
 use core::fmt;

@@ -1,4 +1,4 @@
-//! Segments, stacks for exceptions, and the interrupt table; exceptions end in a panic that names them.
+//! Segments, exception stacks, and the interrupt table.
 
 use super::machine_check::{self, MachineCheck};
 use super::memory::{Arena, OutOfMemory, Range};
@@ -42,7 +42,7 @@ pub struct Stacks {
 ///
 /// # Safety
 ///
-/// The stacks are mapped, writable, and used by nobody else. To be called once, on the main stack.
+/// The stacks are mapped, writable, and used by nothing else. To be called once, on the main stack.
 pub unsafe fn init(arena: &mut Arena, stacks: Stacks) -> Result<(), OutOfMemory> {
     critical_section::with(|cs| STACKS.borrow(cs).set(Some(stacks)));
     // SAFETY: mapped, and far enough below what is in use; whatever runs on this stack comes later.
@@ -102,10 +102,10 @@ fn below_this_frame(stack: Range) -> Range {
 ///
 /// # Safety
 ///
-/// It is mapped, writable, and used by nobody.
+/// It is mapped, writable, and unused.
 unsafe fn paint(range: Range) {
     for address in (range.start..range.end).step_by(8) {
-        // SAFETY: the caller's promise; volatile, since nobody is to reason about memory below the stack pointer.
+        // SAFETY: the caller's promise; volatile, since the compiler must not reason about memory below the stack pointer.
         unsafe { (address as *mut u64).write_volatile(PAINT) };
     }
 }

@@ -18,9 +18,9 @@ pub const WATCH: u64 = 500;
 
 /// Runs the machine: `init` spawns the first tasks. When nothing is ready, `idle_poll` is asked again and again, for
 /// up to [`WATCH`] after it last said yes or a device last interrupted, whether there is work on the card; if there
-/// is, it has woken who is to do it. Interrupts are masked meanwhile, so that the card has no cause to send any.
+/// is, it has woken the task that does it. Interrupts are masked meanwhile, so that the card has no cause to send any.
 ///
-/// When it is about to sleep, `before_sleep` is asked whether something has to be run first, such as whoever is to
+/// When it is about to sleep, `before_sleep` is asked whether something has to be run first, such as the task that is to
 /// unmask the card's interrupt.
 pub fn run(
     init: impl FnOnce(Spawner),

@@ -1,9 +1,9 @@
-//! Faults on purpose, so that a test can see each of them caught (command line: `fault=NAME`).
+//! Deliberate faults for tests of their handlers (command line: `fault=NAME`).
 
 use core::arch::asm;
 use core::hint::black_box;
 
-/// Does what `name` says, and should not return, but for `interrupt`. An unknown name does nothing.
+/// Causes the fault `name`, and should not return, but for `interrupt`. An unknown name does nothing.
 ///
 /// * `panic`: panics.
 /// * `null`: reads through a null pointer.

@@ -1,4 +1,4 @@
-//! Interrupts: local and I/O APIC, vectors for devices, and what happens when one came in.
+//! Interrupts: local and I/O APIC, device vectors, and dispatch.
 //!
 //! An interrupt only sets a flag (see `descriptors`). The main loop lets interrupts in at two places alone, between
 //! two rounds of tasks and while it sleeps, and then runs what belongs to the flags that are set: wakers and handlers
@@ -144,7 +144,7 @@ pub fn init(acpi: &Acpi) -> Result<(), Error> {
     for input in [LVT_TIMER, LVT_LINT0, LVT_ERROR] {
         write(input, LVT_MASKED);
     }
-    // NMI ends in a panic that says where the machine was: for one that hangs (`nmi` in QEMU's monitor).
+    // NMI ends in a panic with the location: for one that hangs (`nmi` in QEMU's monitor).
     write(LVT_LINT1, LVT_NMI);
     write(TASK_PRIORITY, 0);
     write(SPURIOUS, SPURIOUS_ENABLE | u32::from(SPURIOUS_VECTOR));
@@ -190,7 +190,7 @@ pub(super) fn sleep() {
     unsafe { core::arch::asm!("sti", "hlt", "cli", options(nostack)) };
 }
 
-/// Acknowledges what came in, wakes and calls who waits for it. Says whether there was any from a device, rather than
+/// Acknowledges what came in, wakes and calls what waits for it. Returns whether there was any from a device, rather than
 /// from the timer.
 pub(super) fn dispatch() -> bool {
     if ANY_PENDING.load(Ordering::Relaxed) == 0 {

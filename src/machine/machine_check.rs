@@ -1,4 +1,4 @@
-//! Machine checks: errors that the CPU finds in itself, memory or bus (Intel SDM volume 3, chapter 16).
+//! Machine checks: hardware errors (Intel SDM volume 3, chapter 16).
 //!
 //! Unless they are switched on, one resets the CPU silently.
 
@@ -95,7 +95,7 @@ fn has_banks() -> bool {
     cpu::leaf(1).is_some_and(|leaf| leaf.edx & CPUID_MCA != 0)
 }
 
-/// The number of banks that MCG_CAP tells.
+/// The number of banks in MCG_CAP.
 fn banks(capabilities: u64) -> u32 {
     (capabilities as u32 & 0xff).min(MAX_BANKS)
 }

@@ -3,7 +3,7 @@
 //! Virtual and physical addresses are the same everywhere. RAM is handed out once, at boot, and never comes back: what
 //! a connection, a ring or a table needs is sized by what there is, and nothing can run out later.
 
-use super::paging::{Kind, MapError, Mapper};
+use super::paging::{MapError, Mapper, MemoryKind};
 use core::cell::RefCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -114,7 +114,7 @@ impl Arena {
     ///
     /// # Safety
     ///
-    /// Nobody else uses the RAM in `free` that is not in `taken`, now or later; it is mapped, one to one and writable,
+    /// Nothing else uses the RAM in `free` that is not in `taken`, now or later; it is mapped, one to one and writable,
     /// by the time the arena is asked for it.
     pub unsafe fn new(free: &[Range], taken: &[Range]) -> Self {
         let mut left: Vec<Range, MAX_FREE> = free.iter().copied().take(MAX_FREE).collect();
@@ -151,7 +151,7 @@ impl Arena {
         // SAFETY: this does nothing; but as far as the compiler knows it may have written the memory that it is given
         // the address of, which therefore holds bytes, if unknown ones.
         unsafe { core::arch::asm!("/* {0} */", in(reg) memory, options(nostack, preserves_flags)) };
-        // SAFETY: `take` gave that many bytes to nobody else, for good, and every byte is a valid `u8`.
+        // SAFETY: `take` gave that many bytes to nothing else, for good, and every byte is a valid `u8`.
         Ok(unsafe { slice::from_raw_parts_mut(memory, len) })
     }
 
@@ -163,7 +163,7 @@ impl Arena {
             largest,
         })?;
         let memory = self.take(bytes, align_of::<T>())?.as_mut_ptr().cast::<MaybeUninit<T>>();
-        // SAFETY: `take` gave that many bytes with that alignment, and to nobody else, for good.
+        // SAFETY: `take` gave that many bytes with that alignment, and to nothing else, for good.
         let memory: &'static mut [MaybeUninit<T>] = unsafe { slice::from_raw_parts_mut(memory, len) };
         for (index, place) in memory.iter_mut().enumerate() {
             place.write(init(index));
@@ -178,7 +178,7 @@ impl Arena {
             .take(size_of::<T>(), align_of::<T>())?
             .as_mut_ptr()
             .cast::<MaybeUninit<T>>();
-        // SAFETY: `take` gave room for a `T`, to nobody else, for good.
+        // SAFETY: `take` gave room for a `T`, to nothing else, for good.
         Ok(unsafe { (*memory).write(value) })
     }
 
@@ -214,7 +214,7 @@ impl Arena {
                 continue;
             };
             range.start = end;
-            // SAFETY: `new`'s caller vouches that the range is RAM of nobody's; it leaves the free list for good.
+            // SAFETY: `new`'s caller guarantees that nothing else uses the range; it leaves the free list for good.
             return Ok(unsafe { slice::from_raw_parts_mut(start as *mut MaybeUninit<u8>, len) });
         }
         Err(OutOfMemory {
@@ -286,10 +286,10 @@ impl Registers {
     ///
     /// # Safety
     ///
-    /// `range` belongs to a device, and whoever gets the registers drives it so that it touches no memory but what it
+    /// `range` belongs to a device, and the caller drives it so that it touches no memory but what it
     /// was given.
     pub unsafe fn map(range: Range) -> Result<Self, MapError> {
-        map(range, Kind::Device)?;
+        map(range, MemoryKind::Device)?;
         let start = NonNull::new(range.start as *mut u8).ok_or(MapError::FirstPage)?;
         let len = range.len() as usize;
         Ok(Self { start, len })
@@ -331,7 +331,7 @@ impl Registers {
     #[inline]
     pub fn write(&self, at: usize, value: u32) {
         if let Some(register) = self.register(at) {
-            // SAFETY: `register` checked bounds and alignment; `map`'s caller vouches for what the device does.
+            // SAFETY: `register` checked bounds and alignment; `map`'s caller is responsible for what the device does.
             unsafe { register.write_volatile(value) }
         }
     }
@@ -363,7 +363,7 @@ pub unsafe fn set_mapper(mapper: Mapper) {
 }
 
 /// Maps the pages around `range`; what is mapped like that already stays.
-pub(super) fn map(range: Range, kind: Kind) -> Result<(), MapError> {
+pub(super) fn map(range: Range, kind: MemoryKind) -> Result<(), MapError> {
     critical_section::with(|cs| match MAPPER.borrow_ref_mut(cs).as_mut() {
         Some(mapper) => mapper.map(range.pages(), kind),
         None => Err(MapError::NotYet),
@@ -374,12 +374,12 @@ pub(super) fn map(range: Range, kind: Kind) -> Result<(), MapError> {
 ///
 /// # Safety
 ///
-/// Nobody writes there while the slice lives: it is memory that firmware has left behind.
+/// Nothing writes there while the slice lives: it is memory that firmware has left behind.
 pub(super) unsafe fn firmware(address: u64, len: usize) -> Option<&'static [u8]> {
     let range = Range::new(address, address.checked_add(len as u64)?);
-    map(range, Kind::ReadOnly).ok()?;
+    map(range, MemoryKind::ReadOnly).ok()?;
     let start = NonNull::new(address as *mut u8)?;
-    // SAFETY: mapped above; the caller vouches for the rest.
+    // SAFETY: mapped above; the caller guarantees the rest.
     Some(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
 }
 

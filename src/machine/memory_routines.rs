@@ -1,4 +1,4 @@
-//! Tests of the image's memcpy and its kin, under the names that they have of their own.
+//! Tests of the image's memcpy and its kin, under their private names.
 
 core::arch::global_asm!(include_str!("../boot/memory.s"));
 

@@ -1,6 +1,6 @@
 //! The PC: memory, interrupts, clocks, PCI, serial, entropy, panic and power.
 //!
-//! `boot` brings the CPU to 64-bit mode and hands over what the loader told; everything after that is here. One CPU,
+//! `boot` brings the CPU to 64-bit mode and hands over the loader's information; everything after that is here. One CPU,
 //! no preemption: interrupts set flags, and the main loop of [`executor`] does the rest.
 
 pub mod acpi;

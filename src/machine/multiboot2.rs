@@ -1,4 +1,4 @@
-//! What a Multiboot2 loader tells, such as GRUB under UEFI firmware.
+//! Boot information of a Multiboot2 loader, such as GRUB under UEFI firmware.
 //!
 //! Offsets are those of the Multiboot2 specification, version 2.0, 3.6
 //! (<https://www.gnu.org/software/grub/manual/multiboot2/multiboot.html>): a list of tags, in memory that is free RAM by

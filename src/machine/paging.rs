@@ -8,7 +8,7 @@ use core::fmt;
 
 /// What a range of memory is for, from which follows what may be done there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MemoryKind {
     /// Executed and read.
     Code,
     /// Read.
@@ -64,7 +64,7 @@ impl Mapper {
     ///
     /// # Safety
     ///
-    /// `spare` is whole pages of RAM that nobody else uses, mapped one to one and writable.
+    /// `spare` is whole pages of RAM that nothing else uses, mapped one to one and writable.
     pub unsafe fn new(spare: Range, large: bool) -> Result<Self, MapError> {
         let mut mapper = Self {
             root: core::ptr::null_mut(),
@@ -90,7 +90,7 @@ impl Mapper {
     }
 
     /// Maps `range`, whole pages, one to one. What is mapped for the same purpose already stays as it is.
-    pub fn map(&mut self, range: Range, kind: Kind) -> Result<(), MapError> {
+    pub fn map(&mut self, range: Range, kind: MemoryKind) -> Result<(), MapError> {
         if !(range.start | range.end).is_multiple_of(PAGE) || range.end > 1 << 47 {
             return Err(MapError::BadRange);
         }
@@ -105,7 +105,7 @@ impl Mapper {
     }
 
     /// What is mapped at `address`: its purpose.
-    pub fn lookup(&self, address: u64) -> Option<Kind> {
+    pub fn lookup(&self, address: u64) -> Option<MemoryKind> {
         let mut table = self.root;
         for level in (0..4).rev() {
             // SAFETY: the root, or a table below it: made by `table`, ours alone.
@@ -114,15 +114,15 @@ impl Mapper {
                 return None;
             }
             if level == 0 || entry & LARGE != 0 {
-                return Kind::ALL.into_iter().find(|kind| kind.flags() == entry & FLAGS);
+                return MemoryKind::ALL.into_iter().find(|kind| kind.flags() == entry & FLAGS);
             }
             table = (entry & ADDRESS) as *mut Table;
         }
         None
     }
 
-    /// Maps the largest page that fits at `at`, and says how much that was.
-    fn map_one(&mut self, at: u64, len: u64, kind: Kind) -> Result<u64, MapError> {
+    /// Maps the largest page that fits at `at`, and returns its size.
+    fn map_one(&mut self, at: u64, len: u64, kind: MemoryKind) -> Result<u64, MapError> {
         let mut table = self.root;
         for level in (0..4).rev() {
             let size = PAGE << (9 * level);
@@ -165,7 +165,7 @@ impl Mapper {
         }
         let table = self.spare.start as *mut Table;
         self.spare.start += PAGE;
-        // SAFETY: a page of `spare`: RAM of nobody else's.
+        // SAFETY: a page of `spare`: RAM that nothing else uses.
         unsafe { table.write(Table([0; 512])) };
         Ok(table)
     }
@@ -188,19 +188,24 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// The bits by which one purpose differs from another. Accessed and dirty are set from the start.
 const FLAGS: u64 = PRESENT | WRITABLE | WRITE_THROUGH | UNCACHED | ACCESSED | DIRTY | NO_EXECUTE;
 
-impl Kind {
-    const ALL: [Kind; 4] = [Kind::Code, Kind::ReadOnly, Kind::Data, Kind::Device];
+impl MemoryKind {
+    const ALL: [MemoryKind; 4] = [
+        MemoryKind::Code,
+        MemoryKind::ReadOnly,
+        MemoryKind::Data,
+        MemoryKind::Device,
+    ];
 
     const fn flags(self) -> u64 {
         PRESENT
             | ACCESSED
             | DIRTY
             | match self {
-                Kind::Code => 0,
-                Kind::ReadOnly => NO_EXECUTE,
-                Kind::Data => WRITABLE | NO_EXECUTE,
+                MemoryKind::Code => 0,
+                MemoryKind::ReadOnly => NO_EXECUTE,
+                MemoryKind::Data => WRITABLE | NO_EXECUTE,
                 // Entry 3 of the PAT as it is after reset: strongly uncached.
-                Kind::Device => WRITABLE | NO_EXECUTE | UNCACHED | WRITE_THROUGH,
+                MemoryKind::Device => WRITABLE | NO_EXECUTE | UNCACHED | WRITE_THROUGH,
             }
     }
 }

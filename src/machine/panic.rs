@@ -1,4 +1,4 @@
-//! What a panic does: say where and why, then halt, reset, or tell the tests.
+//! The panic handler: report, then halt, reset, or exit for the tests.
 
 use super::power::{self, ExitStatus};
 use super::serial;
@@ -21,13 +21,13 @@ pub fn set_policy(policy: Policy) {
     RESET.store(policy == Policy::Reset, Ordering::Relaxed);
 }
 
-/// The panic handler: message and location to console and log ring, then what the policy says.
+/// The panic handler: message and location to console and log ring, then the action of the policy.
 pub fn report(info: &PanicInfo<'_>) -> ! {
     x86_64::instructions::interrupts::disable();
     if PANICKING.swap(true, Ordering::Relaxed) {
         serial::write_panic("\npanic within a panic\n");
     } else {
-        // The location of an exception is this project's own handler, which says nothing: the message has it all.
+        // The location of an exception is this project's own handler, which adds nothing to the message.
         let _ = write!(Console, "\npanic: {}", info.message());
         if let Some(location) = info.location() {
             let _ = write!(Console, "\n  at {location}");

@@ -19,7 +19,7 @@ use x86_64::instructions::port::Port;
 /// The most functions that are found; further ones are ignored.
 pub const MAX_FUNCTIONS: usize = 64;
 
-/// A function of a PCI device. There is one of these for each: who owns it drives the device.
+/// A function of a PCI device. There is one of these for each: its owner drives the device.
 #[derive(Debug)]
 pub struct Function {
     address: DeviceFunction,
@@ -97,11 +97,11 @@ impl Function {
     ///
     /// # Safety
     ///
-    /// Whoever gets the registers drives the device so that it touches no memory but what it was given.
+    /// The caller drives the device so that it touches no memory but what it was given.
     pub unsafe fn bar(&self, index: u8) -> Result<Registers, Error> {
         let range = self.memory_bar(index)?;
         self.set_command(COMMAND_MEMORY, 0);
-        // SAFETY: a BAR belongs to its device; the caller vouches for the rest.
+        // SAFETY: a BAR belongs to its device; the caller guarantees the rest.
         unsafe { Registers::map(range) }.map_err(Error::Map)
     }
 
@@ -158,7 +158,7 @@ impl Function {
             return Err(Error::BadTable);
         }
         self.set_command(COMMAND_MEMORY | COMMAND_INTX_DISABLE, 0);
-        // SAFETY: the entry of the table, as the device says; it makes the device send the message, which is that of
+        // SAFETY: the entry of the table, by the device's own account; it makes the device send the message, which is that of
         // a vector with a handler.
         let registers = unsafe { Registers::map(range) }.map_err(Error::Map)?;
         let message = interrupt.message();

@@ -7,7 +7,7 @@ use core::cell::Cell;
 use critical_section::Mutex;
 use x86_64::instructions::port::Port;
 
-/// What is told to QEMU's `isa-debug-exit` device at port 0xf4. QEMU then ends with status `2 * value + 1`.
+/// What is written to QEMU's `isa-debug-exit` device at port 0xf4. QEMU then ends with status `2 * value + 1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {
@@ -139,7 +139,7 @@ fn write(register: Register, value: u8) {
         }
         Space::Memory => {
             let word = Range::new(register.address, register.address.saturating_add(1));
-            // SAFETY: ACPI says that this is the register that resets the machine or puts it to sleep.
+            // SAFETY: by ACPI this is the register that resets the machine or puts it to sleep.
             if let Ok(register) = unsafe { Registers::map(word) } {
                 // SAFETY: mapped just now, one byte.
                 unsafe { register.as_ptr().write_volatile(value) };

@@ -1,4 +1,4 @@
-//! The serial console, COM1: buffered output for the log and the shell, input for the shell.
+//! The serial console, COM1: buffered output, and input for the shell.
 //!
 //! Until the tasks run, output is synchronous. From then on it waits in a buffer for the port's interrupt, so that a
 //! slow reader at the other end delays nothing but the console; lines that find no room are dropped and counted. A

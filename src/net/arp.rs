@@ -1,4 +1,4 @@
-//! The ARP that smoltcp does not do: announcing ourselves, and asking at once.
+//! The ARP that smoltcp does not do: announcements and immediate requests.
 //!
 //! smoltcp answers requests and resolves neighbours, but with one request a second for the whole interface, so that a
 //! flood from addresses that do not exist would keep a real newcomer waiting. Hence a connection that waits for a
@@ -13,13 +13,13 @@ use crate::nic::Card;
 /// Ethernet header and ARP packet, in bytes. The card pads frames to the minimum.
 const LEN: usize = 14 + 28;
 
-/// Tells the network that `address` is ours (RFC 5227, 3: an ARP request for it, from it). Whoever has a packet waiting
+/// Announces that `address` is ours (RFC 5227, 3: an ARP request for it, from it). A host with a packet waiting
 /// for us sends it now instead of after his next request.
 pub(super) fn announce(card: &mut impl Card, address: Ipv4Addr) -> bool {
     request(card, address, address)
 }
 
-/// Asks who has `target`.
+/// Sends an ARP request for `target`.
 pub(super) fn request(card: &mut impl Card, address: Ipv4Addr, target: Ipv4Addr) -> bool {
     let mac = EthernetAddress(card.mac());
     let arp = ArpRepr::EthernetIpv4 {

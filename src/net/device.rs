@@ -1,4 +1,4 @@
-//! The card as smoltcp sees it: one received frame lent in place, or a way out.
+//! The card as smoltcp devices: one received frame in place, or transmission.
 //!
 //! smoltcp builds its immediate answers (ARP, ICMP, RST, out-of-order ACK) while the received frame is still lent, and
 //! the card can lend only one thing at a time. Those answers, few and small, go through a scratch buffer; data never
@@ -51,26 +51,26 @@ impl<'a> OneFrame<'a> {
 
 impl Device for OneFrame<'_> {
     type RxToken<'t>
-        = Lent<'t>
+        = RxFrame<'t>
     where
         Self: 't;
     type TxToken<'t>
-        = Answer<'t>
+        = Reply<'t>
     where
         Self: 't;
 
-    fn receive(&mut self, _: Instant) -> Option<(Lent<'_>, Answer<'_>)> {
+    fn receive(&mut self, _: Instant) -> Option<(RxFrame<'_>, Reply<'_>)> {
         let frame = self.frame.take()?;
         Some((
-            Lent(frame),
-            Answer {
+            RxFrame(frame),
+            Reply {
                 scratch: self.scratch,
                 reply: &mut self.reply,
             },
         ))
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Answer<'_>> {
+    fn transmit(&mut self, _: Instant) -> Option<Reply<'_>> {
         None
     }
 
@@ -80,23 +80,23 @@ impl Device for OneFrame<'_> {
 }
 
 /// The received frame.
-pub(super) struct Lent<'t>(&'t [u8]);
+pub(super) struct RxFrame<'t>(&'t [u8]);
 
-impl RxToken for Lent<'_> {
+impl RxToken for RxFrame<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
         f(self.0)
     }
 }
 
 /// The place for an immediate answer.
-pub(super) struct Answer<'t> {
+pub(super) struct Reply<'t> {
     scratch: &'t mut Scratch,
     reply: &'t mut usize,
 }
 
-impl TxToken for Answer<'_> {
+impl TxToken for Reply<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        // smoltcp keeps to the MTU that it was told, which is the size of the scratch buffer.
+        // smoltcp keeps to its MTU, which is the size of the scratch buffer.
         let len = len.min(self.scratch.len());
         *self.reply = len;
         f(&mut self.scratch[..len])
@@ -138,25 +138,25 @@ impl<'a, C: Card> Egress<'a, C> {
 
 impl<'a, C: Card> Device for Egress<'a, C> {
     type RxToken<'t>
-        = Lent<'t>
+        = RxFrame<'t>
     where
         Self: 't;
     type TxToken<'t>
-        = Way<'t, 'a, C>
+        = TxBuffer<'t, 'a, C>
     where
         Self: 't;
 
-    fn receive(&mut self, _: Instant) -> Option<(Lent<'_>, Way<'_, 'a, C>)> {
+    fn receive(&mut self, _: Instant) -> Option<(RxFrame<'_>, TxBuffer<'_, 'a, C>)> {
         None
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Way<'_, 'a, C>> {
+    fn transmit(&mut self, _: Instant) -> Option<TxBuffer<'_, 'a, C>> {
         if !self.card.can_send() {
             self.full = true;
             return None;
         }
         self.wanted += 1;
-        Some(Way(self))
+        Some(TxBuffer(self))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -165,9 +165,9 @@ impl<'a, C: Card> Device for Egress<'a, C> {
 }
 
 /// A free transmit buffer of the card.
-pub(super) struct Way<'t, 'a, C: Card>(&'t mut Egress<'a, C>);
+pub(super) struct TxBuffer<'t, 'a, C: Card>(&'t mut Egress<'a, C>);
 
-impl<C: Card> TxToken for Way<'_, '_, C> {
+impl<C: Card> TxToken for TxBuffer<'_, '_, C> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let device = self.0;
         let mut fill = Some(f);

@@ -1,4 +1,4 @@
-//! The DHCP client: smoltcp's, with what it leaves to us: checking replies, and links that come and go.
+//! The DHCP client: smoltcp's, with checks of replies and link changes added.
 //!
 //! smoltcp accepts any lease, however short, and starts again at once when it is rejected, so that a server on the link
 //! sets the rate of our messages. Hence [`Guard`] sees each reply first. It passes one reply to each message of ours,

@@ -1,8 +1,8 @@
-//! The addresses of names: a stub resolver that asks the configured server, or those of DHCP.
+//! A DNS stub resolver, with the configured server or those of DHCP.
 //!
 //! RFC 1035, over UDP alone and for IPv4 addresses alone: one question at a time, asked again while no answer comes. An
 //! answer counts if it comes from a server that was asked, to the port and with the number and the name of the
-//! question. Whoever sits on the way can forge it nevertheless; what must not be forged belongs under TLS.
+//! question. An attacker on the path can forge it nevertheless; what must not be forged belongs under TLS.
 
 use core::cell::Cell;
 use core::fmt;
@@ -88,7 +88,7 @@ impl core::error::Error for ResolveError {}
 
 impl Netif {
     /// The address of the host `name` (without a dot at its end). `nonce` makes the question hard to guess, and is to be
-    /// different each time. Who else asks meanwhile waits. Cancel-safe.
+    /// different each time. Other callers wait meanwhile. Cancel-safe.
     ///
     /// # Errors
     /// See [`ResolveError`]; at the latest after some ten seconds.
@@ -96,7 +96,7 @@ impl Netif {
         self.resolve_within(name, nonce, FIRST_WAIT).await
     }
 
-    /// Who is asked for names, in this order.
+    /// The servers that are asked, in this order.
     pub fn dns_servers(&self) -> impl Iterator<Item = Ipv4Addr> {
         self.shared.resolver.servers()
     }
@@ -143,7 +143,7 @@ impl Netif {
 pub(super) struct Resolver {
     /// The configured server.
     configured: Option<Ipv4Addr>,
-    /// Those that DHCP has named.
+    /// The servers from DHCP.
     leased: Cell<Servers>,
     socket: SocketHandle,
     /// Held while one asks.
@@ -160,13 +160,13 @@ impl Resolver {
         }
     }
 
-    /// Notes what DHCP says.
+    /// Records the servers from DHCP.
     pub(super) fn lease(&self, servers: Servers) {
         self.leased.set(servers);
     }
 
     fn servers(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
-        // Who configures a server means that one.
+        // A configured server takes precedence.
         let leased = if self.configured.is_none() {
             self.leased.get()
         } else {
@@ -240,7 +240,7 @@ impl<'a> Question<'a> {
                     let IpAddress::Ipv4(from_address) = from.endpoint.addr;
                     if from.endpoint.port == PORT
                         && servers.contains(&from_address)
-                        && let Some(answer) = self.judge(message, from_address)
+                        && let Some(answer) = self.parse_answer(message, from_address)
                     {
                         return Poll::Ready(answer);
                     }
@@ -252,8 +252,8 @@ impl<'a> Question<'a> {
         .await
     }
 
-    /// What a message says to the question; `None` if it is no answer to it.
-    fn judge(&self, message: &[u8], server: Ipv4Addr) -> Option<Result<Ipv4Addr, ResolveError>> {
+    /// The answer in a message; `None` if it is no answer to it.
+    fn parse_answer(&self, message: &[u8], server: Ipv4Addr) -> Option<Result<Ipv4Addr, ResolveError>> {
         let packet = DnsPacket::new_checked(message).ok()?;
         let (mut rest, question) = DnsQuestion::parse(packet.payload()).ok()?;
         let answers = packet.transaction_id() == self.number
@@ -308,7 +308,7 @@ fn same_name(packet: &DnsPacket<&[u8]>, a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// A name as it goes over the wire; `None` if [`is_name`] says that it is none.
+/// A name as it goes over the wire; `None` if it is none by [`is_name`].
 fn wire_name(name: &str) -> Option<heapless::Vec<u8, WIRE_NAME>> {
     if !is_name(name) {
         return None;

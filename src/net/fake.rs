@@ -15,7 +15,7 @@ use embedded_io_async::{ErrorType, Read, Write};
 use super::transport::{Listener, Network, Transport};
 use crate::net::{ConnectError, Error, ListenError, ResolveError};
 
-/// One direction of a connection. Nobody is woken: the tests' executor polls again and again.
+/// One direction of a connection. No waker is used: the tests' executor polls continuously.
 #[derive(Default)]
 struct Pipe {
     bytes: RefCell<VecDeque<u8>>,
@@ -240,7 +240,7 @@ pub(crate) struct FakeListener {
 }
 
 impl FakeNetwork {
-    /// Connects to a listening port, as a peer; `None` if nobody listens there.
+    /// Connects to a listening port, as a peer; `None` without a listener there.
     pub(crate) fn dial(&self, port: u16, capacity: usize) -> Option<Stream> {
         self.dial_from(PEER, port, capacity)
     }

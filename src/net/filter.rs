@@ -1,4 +1,4 @@
-//! Looks at each received frame before the stack does: what is it, is it whole, is it for us.
+//! A filter of received frames ahead of the stack.
 //!
 //! Whatever smoltcp would drop silently is dropped here, with a named count. This is also where the checksums are
 //! verified that the card could not verify, and where a TCP segment gets the key by which its connection is found.
@@ -11,7 +11,7 @@ use smoltcp::wire::{
 };
 
 use super::guard::TooBig;
-use super::slots::Key;
+use super::slots::ConnectionKey;
 use super::{dhcp, is_host};
 use crate::nic::MAX_FRAME;
 
@@ -59,7 +59,7 @@ pub(super) enum Reason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Segment {
     /// Which connection it belongs to.
-    pub(super) key: Key,
+    pub(super) key: ConnectionKey,
     /// Our address.
     pub(super) local: Ipv4Addr,
     /// Whether it opens a connection: SYN, and neither ACK, RST nor FIN.
@@ -76,7 +76,7 @@ pub(super) struct Segment {
 
 /// What a frame is measured against.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Us {
+pub(super) struct LocalAddr {
     /// Our Ethernet address.
     pub(super) mac: EthernetAddress,
     /// Our address and mask.
@@ -85,31 +85,31 @@ pub(super) struct Us {
     pub(super) dhcp: bool,
 }
 
-/// Judges one frame. `verified`: the card has checked its IPv4, TCP and UDP checksums.
-pub(super) fn judge(frame: &[u8], verified: bool, us: &Us) -> Verdict {
-    match inspect(frame, verified, us) {
+/// Classifies one frame. `verified`: the card has checked its IPv4, TCP and UDP checksums.
+pub(super) fn classify(frame: &[u8], verified: bool, local: &LocalAddr) -> Verdict {
+    match inspect(frame, verified, local) {
         Ok(verdict) => verdict,
         Err(reason) => Verdict::Drop(reason),
     }
 }
 
-fn inspect(frame: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
+fn inspect(frame: &[u8], verified: bool, local: &LocalAddr) -> Result<Verdict, Reason> {
     if frame.len() > MAX_FRAME {
         return Err(Reason::TooLong);
     }
     let frame = EthernetFrame::new_checked(frame).map_err(|_| Reason::TooShort)?;
     let to = frame.dst_addr();
-    if to != us.mac && !to.is_broadcast() {
+    if to != local.mac && !to.is_broadcast() {
         return Err(Reason::NotForUs);
     }
     match frame.ethertype() {
-        EthernetProtocol::Arp => arp(frame.payload(), us),
-        EthernetProtocol::Ipv4 => ipv4(frame.payload(), verified, us),
+        EthernetProtocol::Arp => arp(frame.payload(), local),
+        EthernetProtocol::Ipv4 => ipv4(frame.payload(), verified, local),
         _ => Err(Reason::Protocol),
     }
 }
 
-fn arp(payload: &[u8], us: &Us) -> Result<Verdict, Reason> {
+fn arp(payload: &[u8], local: &LocalAddr) -> Result<Verdict, Reason> {
     let packet = ArpPacket::new_checked(payload).map_err(|_| Reason::Malformed)?;
     // RFC 826: Ethernet (1), IPv4 (0x0800), addresses of 6 and 4 bytes. Only then do the fields have their length.
     if packet.hardware_len() != 6 || packet.protocol_len() != 4 {
@@ -124,13 +124,13 @@ fn arp(payload: &[u8], us: &Us) -> Result<Verdict, Reason> {
         address(packet.source_protocol_addr())?,
         address(packet.target_protocol_addr())?,
     );
-    match us.address {
+    match local.address {
         Some(cidr) if cidr.address() == to => Ok(Verdict::Arp(from)),
         _ => Err(Reason::NotForUs),
     }
 }
 
-fn ipv4(payload: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
+fn ipv4(payload: &[u8], verified: bool, local: &LocalAddr) -> Result<Verdict, Reason> {
     let packet = Ipv4Packet::new_checked(payload).map_err(|_| Reason::Malformed)?;
     if packet.version() != 4 {
         return Err(Reason::Malformed);
@@ -142,11 +142,11 @@ fn ipv4(payload: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
         return Err(Reason::Fragment);
     }
     let (from, to) = (packet.src_addr(), packet.dst_addr());
-    let ours = us.address.map(|cidr| cidr.address());
-    let broadcast = to.is_broadcast() || us.address.and_then(|cidr| cidr.broadcast()) == Some(to);
+    let ours = local.address.map(|cidr| cidr.address());
+    let broadcast = to.is_broadcast() || local.address.and_then(|cidr| cidr.broadcast()) == Some(to);
     // RFC 1122 §3.2.1.3. Beyond that an unspecified source would end as the destination of our answer, which smoltcp
     // asserts never to happen (a DHCP server's address is taken from here).
-    if !is_host(from, us.address) || Some(from) == ours {
+    if !is_host(from, local.address) || Some(from) == ours {
         return Err(Reason::Source);
     }
     match packet.next_header() {
@@ -162,7 +162,7 @@ fn ipv4(payload: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
                 return Err(Reason::Malformed);
             }
             Ok(Verdict::Tcp(Segment {
-                key: Key {
+                key: ConnectionKey {
                     remote: SocketAddrV4::new(from, segment.src_port()),
                     local_port: segment.dst_port(),
                 },
@@ -176,7 +176,7 @@ fn ipv4(payload: &[u8], verified: bool, us: &Us) -> Result<Verdict, Reason> {
         }
         IpProtocol::Udp => {
             let datagram = UdpPacket::new_checked(packet.payload()).map_err(|_| Reason::Malformed)?;
-            let dhcp = us.dhcp && datagram.src_port() == 67 && datagram.dst_port() == 68;
+            let dhcp = local.dhcp && datagram.src_port() == 67 && datagram.dst_port() == 68;
             if Some(to) != ours && !broadcast && !dhcp {
                 return Err(Reason::NotForUs);
             }
@@ -220,7 +220,7 @@ fn too_big(message: &[u8], own: Ipv4Addr) -> Option<TooBig> {
         return None;
     }
     Some(TooBig {
-        key: Key {
+        key: ConnectionKey {
             remote: SocketAddrV4::new(address(16)?, word(segment, 2)?),
             local_port: word(segment, 0)?,
         },

@@ -74,7 +74,7 @@ pub enum End<R, W> {
     Finished,
     /// Nothing came for the idle time.
     Idle,
-    /// The peer took nothing for the idle time.
+    /// The peer stopped reading for the idle time.
     Stalled,
     /// The first line is an HTTP request line, and is not sent back.
     Http,

@@ -17,7 +17,7 @@
 //!
 //! Initial sequence numbers are those of RFC 6528: a clock and a keyed hash (SipHash-2-4 with [`Config::key`]) of the
 //! connection. Ephemeral ports are drawn at random from the whole range (RFC 6056), and DHCP transaction IDs from a
-//! generator that is seeded anew for each message. Segments go out with "don't fragment"; a connection whose packet was
+//! generator that is reseeded for each message. Segments go out with "don't fragment"; a connection whose packet was
 //! too big for its path, as an ICMP error that quotes a segment under way reports, goes on without it (RFC 1191 §3).
 
 mod arp;
@@ -54,7 +54,7 @@ pub use dns::ResolveError;
 pub use flow::{End, Flow};
 use guard::{HalfOpen, MAX_HALF_OPEN, MIN_HALF_OPEN, Offer, Secret, Table};
 pub use runner::Runner;
-use slots::{Class, NONE, Pool, Slot, Waiter};
+use slots::{Class, NONE, Pool, TcpSlot, Waiter};
 pub use smoltcp::socket::tcp::State;
 pub use status::{ConnectionInfo, Counters, DhcpState, ListenerInfo, Status};
 pub use tcp::{ReadHalf, TcpListener, TcpStream, WriteHalf};
@@ -142,11 +142,11 @@ pub struct Config {
     pub name: &'static str,
     /// How it gets its address.
     pub address: Address,
-    /// Who is asked for the addresses of names; `None`: whom the DHCP server names, if there is one.
+    /// The DNS server; `None`: those from DHCP, if any.
     pub dns: Option<Ipv4Addr>,
     /// What sequence numbers, ephemeral ports and DHCP transaction IDs are derived from: 16 bytes of the entropy source.
     pub key: [u8; 16],
-    /// A peer that says nothing for so long is asked whether it is still there.
+    /// The interval of keep-alive probes to an idle peer.
     pub keepalive: Duration,
     /// A peer that answers nothing for so long is gone.
     pub timeout: Duration,
@@ -157,7 +157,7 @@ pub struct Config {
     /// An acknowledgement waits so long for data to travel with; zero: not at all.
     pub ack_delay: Duration,
     /// After the last frame the runner polls so long before it sleeps. Interrupts under QEMU are up to 128 us late;
-    /// who answers within this time does not need one.
+    /// a peer that answers within this time needs none.
     pub spin: Duration,
 }
 
@@ -204,7 +204,7 @@ pub const MAX_SLOTS: usize = 4096;
 
 impl Plan {
     /// What a connection slot takes beside its buffers, in bytes.
-    const OVERHEAD: usize = size_of::<Slot>() + size_of::<SocketStorage<'_>>() + size_of::<Waiter>() + 8;
+    const OVERHEAD: usize = size_of::<TcpSlot>() + size_of::<SocketStorage<'_>>() + size_of::<Waiter>() + 8;
     /// Bytes of a small buffer where memory is scarce.
     const LEAST_BUFFER: usize = 4 << 10;
     /// The least that a connection slot takes, in bytes.
@@ -329,7 +329,7 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
         socket.set_ack_delay((config.ack_delay.as_ticks() > 0).then(|| micros(config.ack_delay)));
         socket.set_keep_alive(Some(micros(config.keepalive)));
         socket.set_timeout(Some(micros(config.timeout)));
-        Slot::new(cut(&mut storage, 1), socket, large)
+        TcpSlot::new(cut(&mut storage, 1), socket, large)
     })?;
     let buckets = arena.slice((2 * count).next_power_of_two(), |_| Cell::new(NONE))?;
     let waiters = arena.slice(count + EXTRA_WAITERS, |_| Waiter::new())?;
@@ -488,7 +488,7 @@ impl Netif {
 /// Why a port cannot be listened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenError {
-    /// Somebody listens there already.
+    /// The port has a listener already.
     InUse,
     /// Port 0.
     InvalidPort,
@@ -517,7 +517,7 @@ pub enum ConnectError {
     TimedOut,
     /// The interface has no address yet, or no route to the host.
     Unreachable,
-    /// Nobody answered to ARP in time: neither the host nor, if it is beyond one, the gateway.
+    /// No answer to ARP in time: neither the host nor, if it is beyond one, the gateway.
     NoNeighbor,
     /// All connection slots are taken.
     NoSlot,

@@ -1,4 +1,4 @@
-//! The interface's task: frames in, frames out, timers, and sleep when there is nothing to do.
+//! The interface's task: frames in, frames out, timers, and sleep.
 
 mod address;
 mod handshake;
@@ -16,9 +16,9 @@ use smoltcp::time::Instant;
 use smoltcp::wire::EthernetAddress;
 
 use super::device::{Egress, OneFrame, Scratch};
-use super::filter::{self, Segment, Us, Verdict};
+use super::filter::{self, LocalAddr, Segment, Verdict};
 use super::guard::{Offer, Table};
-use super::slots::{Class, End, NEVER, Request, Slot, Taken};
+use super::slots::{Class, CloseReason, ConnectRequest, NEVER, Taken, TcpSlot};
 use super::{Config, Shared, arp, dhcp};
 use crate::log::Limiter;
 use crate::nic::{Card, Link, MAX_FRAME};
@@ -68,7 +68,7 @@ pub(super) struct Step {
     pub(super) next: i64,
 }
 
-/// Who changed a socket's state.
+/// What changed a socket's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     /// A segment of the peer's.
@@ -160,7 +160,7 @@ impl<C: Card> Runner<C> {
             next = next.min(now + if up { RETRY } else { RETRY_NO_LINK });
         }
         Step {
-            // Who has sent something may have an answer soon.
+            // A peer that has sent something may get an answer soon.
             busy: frames > 0 || (!full && (served > 0 || shared.pool.dirty() > 0)) || (up && shared.common_dirty.get()),
             next,
         }
@@ -197,12 +197,12 @@ impl<C: Card> Runner<C> {
         let Some(frame) = self.card.received() else {
             return false;
         };
-        let us = Us {
+        let local = LocalAddr {
             mac: self.mac,
             address: self.shared.address.get(),
             dhcp: self.shared.dhcp.is_some(),
         };
-        let verdict = filter::judge(frame.bytes, frame.verified, &us);
+        let verdict = filter::classify(frame.bytes, frame.verified, &local);
         self.shared.count(|counters| counters.frames += 1);
         match verdict {
             Verdict::Drop(reason) => {
@@ -252,7 +252,7 @@ impl<C: Card> Runner<C> {
         }
     }
 
-    /// Takes the slot from its connection, and tells the peer where that is of use: not in TIME_WAIT, and not in a
+    /// Takes the slot from its connection, and notifies the peer where that is of use: not in TIME_WAIT, and not in a
     /// handshake, where the sender's address may be a third party's.
     fn evict(&mut self, index: u16, class: Class, now: i64) {
         let Some(slot) = self.shared.pool.slot(index) else {
@@ -268,7 +268,7 @@ impl<C: Card> Runner<C> {
         self.shared.count(|counters| counters.evict(class));
     }
 
-    /// An ARP answer came from `neighbour`: who waited for it may go on.
+    /// An ARP answer came from `neighbour`: connections that waited for it go on.
     fn unblock(&self, neighbour: Ipv4Addr) {
         let pool = &self.shared.pool;
         if pool.blocked.get() == 0 {
@@ -303,14 +303,14 @@ impl<C: Card> Runner<C> {
         pool.next_timer.set(next);
     }
 
-    fn expire(&self, index: u16, slot: &Slot, now: i64) {
+    fn expire(&self, index: u16, slot: &TcpSlot, now: i64) {
         let shared = self.shared;
         match slot.class() {
             Class::Connecting => {
                 slot.end.set(if slot.blocked.get() {
-                    End::Unreachable
+                    CloseReason::Unreachable
                 } else {
-                    End::TimedOut
+                    CloseReason::TimedOut
                 });
                 slot.with(|socket| socket.abort());
                 shared.pool.mark_quietly(index);
@@ -331,14 +331,14 @@ impl<C: Card> Runner<C> {
     }
 
     /// Until when an open connection may say nothing before it is accepted.
-    fn silence(&self, slot: &Slot) -> i64 {
+    fn silence(&self, slot: &TcpSlot) -> i64 {
         let listener = self.shared.pool.listener(slot.listener.get());
         match listener.is_some_and(|listener| listener.deferred.get()) {
             true => self
                 .shared
                 .now
                 .get()
-                .saturating_add(super::tcp::SILENCE.as_micros() as i64),
+                .saturating_add(super::tcp::SILENT_PEER_TIMEOUT.as_micros() as i64),
             false => NEVER,
         }
     }
@@ -383,7 +383,7 @@ impl<C: Card> Runner<C> {
     fn egress(&mut self, now: i64) -> (usize, bool) {
         let pool = &self.shared.pool;
         let mut served = 0;
-        // Those that become dirty meanwhile wait for the next round.
+        // Slots that become dirty meanwhile wait for the next round.
         for _ in 0..pool.dirty() {
             let Some(index) = pool.next_dirty() else { break };
             let Some(slot) = pool.slot(index).filter(|slot| !slot.is_free()) else {
@@ -400,7 +400,7 @@ impl<C: Card> Runner<C> {
     }
 
     /// Sends what one slot has. True if the card is full.
-    fn egress_slot(&mut self, index: u16, slot: &'static Slot, now: i64) -> bool {
+    fn egress_slot(&mut self, index: u16, slot: &'static TcpSlot, now: i64) -> bool {
         let shared = self.shared;
         let timestamp = Instant::from_micros(now);
         if let Some(request) = slot.request.take() {
@@ -452,8 +452,8 @@ impl<C: Card> Runner<C> {
         full
     }
 
-    /// smoltcp may not ask for another neighbour yet: we do. (Without a route there is nobody to ask for.)
-    fn ask_for(&mut self, slot: &Slot) {
+    /// smoltcp may not ask for another neighbour yet: we do. (Without a route there is no neighbour to ask for.)
+    fn ask_for(&mut self, slot: &TcpSlot) {
         let shared = self.shared;
         if let Some(cidr) = shared.address.get()
             && let Some(key) = slot.key.get()
@@ -465,7 +465,7 @@ impl<C: Card> Runner<C> {
     }
 
     /// Draws the conclusions from a socket's new state.
-    fn settle(&self, index: u16, slot: &Slot, cause: Cause) {
+    fn settle(&self, index: u16, slot: &TcpSlot, cause: Cause) {
         let shared = self.shared;
         let pool = &shared.pool;
         let (state, gone, unread) =
@@ -495,7 +495,7 @@ impl<C: Card> Runner<C> {
                         pool.unhash(index);
                     }
                 } else if cause == Cause::Segment && unread && slot.class() == Class::Unmarked {
-                    // Who says nothing is evicted before who does.
+                    // Silent connections are evicted first.
                     pool.touch(index);
                 }
                 if !slot.owned.get() && slot.class() == Class::Unmarked {
@@ -503,7 +503,7 @@ impl<C: Card> Runner<C> {
                 }
             }
             Class::Orphan | Class::Done => {
-                // Nobody reads it, and unread it would keep the peer from saying FIN.
+                // It has no reader, and unread it would keep the peer from saying FIN.
                 slot.with(|socket| {
                     while socket.can_recv()
                         && let Ok(count) = socket.recv(|bytes| (bytes.len(), bytes.len()))
@@ -513,7 +513,7 @@ impl<C: Card> Runner<C> {
                 });
                 match state {
                     State::TimeWait | State::FinWait2 => pool.reclass(index, Class::Done),
-                    // The RST is out, or would have to wait for a neighbour who does not answer.
+                    // The RST is out, or would have to wait for a neighbour that does not answer.
                     State::Closed if gone || slot.blocked.get() => pool.release(index),
                     _ => {}
                 }
@@ -521,15 +521,15 @@ impl<C: Card> Runner<C> {
         }
     }
 
-    /// Notes why a connection has ended that somebody owns.
-    fn ended(&self, slot: &Slot, before: State, cause: Cause) {
+    /// Records why an owned connection has ended.
+    fn ended(&self, slot: &TcpSlot, before: State, cause: Cause) {
         let clean = matches!(before, State::LastAck | State::Closing | State::TimeWait);
-        if slot.end.get() != End::None || (clean && (cause == Cause::Segment || before == State::TimeWait)) {
+        if slot.end.get() != CloseReason::None || (clean && (cause == Cause::Segment || before == State::TimeWait)) {
             return;
         }
         let (end, counter): (_, fn(&mut super::Counters) -> &mut u64) = match cause {
-            Cause::Segment => (End::Reset, |counters| &mut counters.reset),
-            Cause::Time => (End::TimedOut, |counters| &mut counters.timed_out),
+            Cause::Segment => (CloseReason::Reset, |counters| &mut counters.reset),
+            Cause::Time => (CloseReason::TimedOut, |counters| &mut counters.timed_out),
         };
         slot.end.set(end);
         self.shared.count(|counters| *counter(counters) += 1);

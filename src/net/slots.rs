@@ -1,4 +1,4 @@
-//! Connection slots: a TCP socket with its buffers each, and which may be given up.
+//! Connection slots: a TCP socket with its buffers each, and their eviction.
 //!
 //! Every slot has a smoltcp socket set of its own with one socket in it, so that a segment costs the same with one
 //! connection as with a thousand. A slot is at any time in exactly one [`Class`]; each class is a list in the order of
@@ -16,15 +16,15 @@ use smoltcp::socket::tcp;
 
 pub(super) use accept::{Listener, Waiter};
 use list::{Links, List};
-pub(super) use slot::Slot;
-pub(super) use table::Key;
+pub(super) use slot::TcpSlot;
+pub(super) use table::ConnectionKey;
 
 /// The index that means "none".
 pub(super) const NONE: u16 = u16::MAX;
 /// The most listening ports of an interface.
 pub(super) const MAX_LISTENERS: usize = 16;
 /// No listener: a connection that we opened, or whose listener is gone.
-pub(super) const NOBODY: u8 = u8::MAX;
+pub(super) const NO_LISTENER: u8 = u8::MAX;
 /// The time that never comes.
 pub(super) const NEVER: i64 = i64::MAX;
 
@@ -39,7 +39,7 @@ pub(super) enum Class {
     Done,
     /// Without an owner, data or FIN still on the way.
     Orphan,
-    /// Open, waiting in `accept` or accepted, not yet worth keeping. In the order in which they last said something.
+    /// Open, waiting in `accept` or accepted, not yet worth keeping. In the order in which they last sent something.
     Unmarked,
     /// Open and marked as one that counts. Never evicted.
     Marked,
@@ -49,13 +49,13 @@ pub(super) enum Class {
 
 const CLASSES: usize = 7;
 
-/// Who may be evicted, in this order.
+/// The classes that may be evicted, in this order.
 const EVICTABLE: [Class; 3] = [Class::Done, Class::Orphan, Class::Unmarked];
 
-/// How a connection ended, for the owner who asks later.
+/// How a connection ended, for its owner to read later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// Not yet, or both sides have said FIN.
+pub(super) enum CloseReason {
+    /// Not yet, or both sides have sent FIN.
     None,
     /// RST.
     Reset,
@@ -69,8 +69,8 @@ pub(super) enum End {
 
 /// A connection that the runner is to open.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Request {
-    pub(super) key: Key,
+pub(super) struct ConnectRequest {
+    pub(super) key: ConnectionKey,
     /// How long the handshake may take, in microseconds.
     pub(super) timeout: i64,
 }
@@ -88,7 +88,7 @@ pub(super) enum Taken {
 
 /// All slots of an interface.
 pub(super) struct Pool {
-    slots: &'static [Slot],
+    slots: &'static [TcpSlot],
     buckets: &'static [Cell<u16>],
     seed: u64,
     classes: [List; CLASSES],
@@ -100,15 +100,15 @@ pub(super) struct Pool {
     overflow: Cell<Option<Waker>>,
     /// No timer of any slot runs out before this, in microseconds.
     pub(super) next_timer: Cell<i64>,
-    /// The slots with [`Slot::blocked`].
+    /// The slots with [`TcpSlot::blocked`].
     pub(super) blocked: Cell<usize>,
     runner: Cell<Option<Waker>>,
 }
 
 impl Pool {
-    /// A pool of free slots. `buckets` is as long as a power of two; `seed` keeps strangers from choosing collisions.
+    /// A pool of free slots. `buckets` is as long as a power of two; `seed` keeps peers from choosing collisions.
     pub(super) fn new(
-        slots: &'static [Slot],
+        slots: &'static [TcpSlot],
         buckets: &'static [Cell<u16>],
         waiters: &'static [Waiter],
         seed: u64,
@@ -138,11 +138,11 @@ impl Pool {
         pool
     }
 
-    pub(super) fn slot(&self, index: u16) -> Option<&'static Slot> {
+    pub(super) fn slot(&self, index: u16) -> Option<&'static TcpSlot> {
         self.slots.get(usize::from(index))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, &'static Slot)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, &'static TcpSlot)> {
         (0..NONE).zip(self.slots)
     }
 
@@ -177,9 +177,9 @@ impl Pool {
         }
     }
 
-    /// A slot for a new connection to `listener` ([`NOBODY`]: for one of ours), or the one to evict for it.
+    /// A slot for a new connection to `listener` ([`NO_LISTENER`]: for one of ours), or the one to evict for it.
     ///
-    /// What other listeners have reserved and do not use stays free, and nobody's eviction takes a listener below its
+    /// What other listeners have reserved and do not use stays free, and only a listener's own eviction takes it below its
     /// reservation but its own.
     pub(super) fn take(&self, listener: u8) -> Taken {
         let within = self.listener(listener).is_some_and(|own| own.owed() > 0);
@@ -216,7 +216,7 @@ impl Pool {
     }
 
     /// Puts a free slot to use for the connection `key`.
-    pub(super) fn enlist(&self, index: u16, class: Class, listener: u8, key: Key, now: i64) {
+    pub(super) fn enlist(&self, index: u16, class: Class, listener: u8, key: ConnectionKey, now: i64) {
         let Some(slot) = self.slot(index) else { return };
         slot.key.set(Some(key));
         slot.listener.set(listener);
@@ -241,7 +241,7 @@ impl Pool {
         }
         self.unhash(index);
         self.unready(index);
-        if let Some(listener) = self.listener(slot.listener.replace(NOBODY)) {
+        if let Some(listener) = self.listener(slot.listener.replace(NO_LISTENER)) {
             listener.used.set(listener.used.get().saturating_sub(1));
         }
         slot.renew();
@@ -250,7 +250,7 @@ impl Pool {
         slot.generation.set(slot.generation.get().wrapping_add(1));
         slot.owned.set(false);
         slot.shut.set(false);
-        slot.end.set(End::None);
+        slot.end.set(CloseReason::None);
         slot.request.set(None);
         slot.poll_at.set(NEVER);
         slot.deadline.set(NEVER);
@@ -258,7 +258,7 @@ impl Pool {
         self.reclass(index, if slot.large { Class::FreeLarge } else { Class::FreeSmall });
     }
 
-    pub(super) fn set_blocked(&self, slot: &Slot, blocked: bool) {
+    pub(super) fn set_blocked(&self, slot: &TcpSlot, blocked: bool) {
         if slot.blocked.replace(blocked) != blocked {
             let count = self.blocked.get();
             self.blocked
@@ -267,7 +267,7 @@ impl Pool {
     }
 
     /// Sets when the slot is to be looked at by itself.
-    pub(super) fn schedule(&self, slot: &Slot) {
+    pub(super) fn schedule(&self, slot: &TcpSlot) {
         self.next_timer.set(self.next_timer.get().min(slot.wake_at()));
     }
 
@@ -279,7 +279,7 @@ impl Pool {
         self.wake();
     }
 
-    /// Has the runner, who is awake, look at a slot.
+    /// Has the runner, which is awake, look at a slot.
     pub(super) fn mark_quietly(&self, index: u16) {
         let Some(slot) = self.slot(index) else { return };
         if !slot.dirty.replace(true) {

@@ -1,4 +1,4 @@
-//! What an interface is doing, for the debug shell.
+//! The status of an interface, for the debug shell.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -118,19 +118,19 @@ pub struct Counters {
     pub accepted: u64,
     /// Connections that we opened.
     pub connected: u64,
-    /// SYNs for ports where nobody listens.
+    /// SYNs for ports without a listener.
     pub no_listener: u64,
     /// SYNs refused because every slot held an established connection.
     pub no_slot: u64,
     /// Segments for connections that do not exist, answered with RST.
     pub stray: u64,
-    /// Finished connections (TIME_WAIT, FIN_WAIT_2) given up for new ones.
+    /// Finished connections (TIME_WAIT, FIN_WAIT_2) evicted for new ones.
     pub evicted_done: u64,
     /// Half-open connections evicted for new ones.
     pub evicted_half_open: u64,
-    /// Connections without an owner, still closing, given up for new ones.
+    /// Connections without an owner, still closing, evicted for new ones.
     pub evicted_orphan: u64,
-    /// Open connections that were not marked as established, given up for new ones.
+    /// Open connections that were not marked as established, evicted for new ones.
     pub evicted_unmarked: u64,
     /// Half-open connections whose time was up.
     pub half_open_expired: u64,

@@ -30,7 +30,7 @@ const TAG: &str = "bitvisor";
 
 /// Where lines come from.
 pub trait Source {
-    /// Waits for the next line, puts it into `text` (which is empty), and tells its level and its age in seconds.
+    /// Waits for the next line, puts it into `text` (which is empty), and returns its level and its age in seconds.
     fn next(&mut self, text: &mut String<MAX_TEXT>) -> impl Future<Output = (log::Level, u64)>;
 }
 
@@ -79,9 +79,9 @@ async fn send(netif: Netif, settings: Settings, packet: &[u8]) {
     let shared = netif.shared;
     poll_fn(|context| {
         let mut set = shared.common.borrow_mut();
-        let socket = set.get_mut::<udp::Socket>(shared.udp);
+        let socket = set.get_mut::<udp::Socket<'_>>(shared.udp);
         if !socket.is_open() {
-            // Port 514 is not 0, and nobody else uses the socket.
+            // Port 514 is not 0, and nothing else uses the socket.
             let _ = socket.bind(PORT);
         }
         if !socket.can_send() {

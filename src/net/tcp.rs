@@ -10,10 +10,10 @@ use core::task::{Context, Poll};
 use embedded_io_async::{ErrorType, Read, Write};
 use smoltcp::socket::tcp::{RecvError, Socket, State};
 
-use super::slots::{Class, End, Slot};
+use super::slots::{Class, CloseReason, TcpSlot};
 use super::{Error, Shared};
 pub(super) use connect::connect;
-pub(super) use listener::SILENCE;
+pub(super) use listener::SILENT_PEER_TIMEOUT;
 pub use listener::TcpListener;
 
 /// An open connection. Reads and writes are cancel-safe. Dropping it sends FIN if the write side was shut, else RST.
@@ -71,15 +71,14 @@ impl TcpStream {
         }
     }
 
-    /// Waits for data and lends them where they lie: `take` gets a part of them, at least one byte, and says how many
-    /// bytes it has used. `None`: the peer has said FIN and everything was read.
+    /// Waits for data and lends them where they lie: `take` gets a part of them, at least one byte, and returns how many bytes it has used. `None`: the peer has sent FIN and everything was read.
     ///
     /// `take` must not use this connection.
     pub async fn read_with<R>(&mut self, take: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<Option<R>, Error> {
         self.recv(take).await
     }
 
-    /// Waits for room to write and lends it: `put` gets a part of it, at least one byte, and says how many bytes it has
+    /// Waits for room to write and lends it: `put` gets a part of it, at least one byte, and returns how many bytes it has
     /// written.
     ///
     /// `put` must not use this connection.
@@ -105,7 +104,7 @@ impl TcpStream {
     }
 
     /// The stream of a slot whose handshake is finished. The slot is owned from now on.
-    fn of(shared: &'static Shared, index: u16, slot: &Slot) -> Option<Self> {
+    fn of(shared: &'static Shared, index: u16, slot: &TcpSlot) -> Option<Self> {
         let peer = slot.key.get()?;
         let local = slot.with(|socket| socket.local_endpoint());
         let address = match local.map(|endpoint| endpoint.addr) {
@@ -126,7 +125,7 @@ impl TcpStream {
     }
 
     /// The slot, while it is ours.
-    fn slot(&self) -> Option<&'static Slot> {
+    fn slot(&self) -> Option<&'static TcpSlot> {
         self.shared
             .pool
             .slot(self.index)
@@ -186,14 +185,14 @@ impl TcpStream {
             Poll::Ready(match result {
                 Ok(Some((used, result))) => {
                     slot.bytes_in.set(slot.bytes_in.get().saturating_add(used as u64));
-                    // The window may have grown enough to tell.
+                    // The window may have grown enough to announce.
                     self.shared.pool.mark(self.index);
                     Ok(Some(result))
                 }
                 Ok(None) | Err(RecvError::Finished) => Ok(None),
                 Err(RecvError::InvalidState) => match slot.end.get() {
                     // TIME_WAIT is over, and smoltcp has forgotten the FIN that led there.
-                    End::None if slot.state.get() == State::Closed => Ok(None),
+                    CloseReason::None if slot.state.get() == State::Closed => Ok(None),
                     end => Err(error(end)),
                 },
             })
@@ -311,8 +310,8 @@ impl Drop for TcpStream {
     }
 }
 
-/// Leaves a connection to the runner, who will finish it and give the slot back.
-fn orphan(shared: &'static Shared, index: u16, slot: &Slot) {
+/// Leaves a connection to the runner, which finishes it and releases the slot.
+fn orphan(shared: &'static Shared, index: u16, slot: &TcpSlot) {
     slot.owned.set(false);
     // A connection that was never begun is not begun now.
     slot.request.set(None);
@@ -323,12 +322,12 @@ fn orphan(shared: &'static Shared, index: u16, slot: &Slot) {
     shared.pool.mark(index);
 }
 
-fn error(end: End) -> Error {
+fn error(end: CloseReason) -> Error {
     match end {
-        End::None => Error::Closed,
-        End::Reset => Error::Reset,
-        End::TimedOut | End::Unreachable => Error::TimedOut,
-        End::Down => Error::AddressLost,
+        CloseReason::None => Error::Closed,
+        CloseReason::Reset => Error::Reset,
+        CloseReason::TimedOut | CloseReason::Unreachable => Error::TimedOut,
+        CloseReason::Down => Error::AddressLost,
     }
 }
 
@@ -375,7 +374,7 @@ impl ErrorType for WriteHalf<'_> {
 }
 
 impl Read for TcpStream {
-    /// Reads what is there; waits only if nothing is. 0: the peer has said FIN.
+    /// Reads what is there; waits only if nothing is. 0: the peer has sent FIN.
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.read_some(buffer).await
     }

@@ -2,7 +2,10 @@
 //!
 //! The services are generic over them, so that they run on the host over in-memory pipes and in the image over the
 //! streams of [`crate::net`]. One executor runs all tasks: shared state is in `Cell`s, never borrowed across an await.
-#![allow(async_fn_in_trait)] // one executor, one core: no future here is ever sent anywhere
+#![expect(
+    async_fn_in_trait,
+    reason = "one executor on one core: no future is sent to another thread"
+)]
 
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};

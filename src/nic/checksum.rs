@@ -1,4 +1,4 @@
-//! Which checksums of a frame the card inserts, and whether it has verified those of another.
+//! Checksum offload: insertion on transmit, verification on receive.
 
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket, checksum,
@@ -49,7 +49,7 @@ pub(super) enum Verdict {
     WrongChecksum,
 }
 
-/// Readies the checksum fields of a frame to be sent, whatever they hold, and says what the card shall insert.
+/// Readies the checksum fields of a frame to be sent, whatever they hold, and returns what the card shall insert.
 ///
 /// The card adds what the TCP checksum field holds already, so that must be the sum of the pseudo header; and it sums up
 /// to the end of the frame. It knows one layout, IPv4 without options and TCP ([`super::ring::TxRing::push_context`]):
@@ -72,7 +72,7 @@ pub(super) fn prepare(frame: &mut [u8]) -> Insert {
 
     let mut insert = Insert::Ipv4;
     match protocol {
-        // The checksum of a fragment is the whole packet's and cannot be told from here.
+        // The checksum of a fragment is the whole packet's and is unknown here.
         IpProtocol::Tcp | IpProtocol::Udp if !whole => {}
         IpProtocol::Tcp => {
             let mut tcp = TcpPacket::new_unchecked(packet.payload_mut());
@@ -104,9 +104,9 @@ pub(super) fn prepare(frame: &mut [u8]) -> Insert {
     }
 }
 
-/// Judges a received frame by the `status` word that the card wrote back with it.
-pub(super) fn judge(frame: &[u8], status: u32) -> Verdict {
-    const UNJUDGED: Verdict = Verdict::Good { verified: false };
+/// Classifies a received frame by the `status` word that the card wrote back with it.
+pub(super) fn classify(frame: &[u8], status: u32) -> Verdict {
+    const UNVERIFIED: Verdict = Verdict::Good { verified: false };
     let checked = if status & RX_IXSM == 0 {
         status & (RX_IPCS | RX_L4CS)
     } else {
@@ -124,7 +124,7 @@ pub(super) fn judge(frame: &[u8], status: u32) -> Verdict {
         EthernetProtocol::Ipv4 => {}
         // It carries no checksum.
         EthernetProtocol::Arp => return Verdict::Good { verified: true },
-        _ => return UNJUDGED,
+        _ => return UNVERIFIED,
     }
     // The card does not compare lengths: a packet that was cut on its way, in a frame that was not.
     let Ok(packet) = Ipv4Packet::new_checked(frame.payload()) else {

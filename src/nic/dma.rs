@@ -1,11 +1,11 @@
-//! Memory that the card reads and writes by itself, and how it is parted.
+//! DMA memory of the card, and its division.
 
 use core::ptr::NonNull;
 
 use super::ring::Descriptor;
 use crate::machine::memory::Dma;
 
-/// Size of a frame buffer, in bytes. RCTL.BSIZE says the same to the card, which therefore never writes past it.
+/// Size of a frame buffer, in bytes. RCTL.BSIZE has the same value, which therefore never writes past it.
 pub const BUFFER_SIZE: usize = 2048;
 
 /// Alignment of a descriptor ring, in bytes; the card ignores the low address bits (82574 datasheet, RDBAL and TDBAL).
@@ -120,7 +120,7 @@ impl Buffers {
     /// The card does not own the buffer: its descriptor was not handed over, or has come back with DD set.
     pub(super) unsafe fn get(&mut self, index: usize) -> &mut [u8; BUFFER_SIZE] {
         assert!(index < self.count);
-        // SAFETY: in bounds; nobody but this value points there, and the card leaves the buffer alone (the caller).
+        // SAFETY: in bounds; only this value points there, and the card leaves the buffer alone (the caller).
         unsafe { self.start.add(index).as_mut() }
     }
 }

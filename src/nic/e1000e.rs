@@ -1,6 +1,6 @@
-//! The Intel 82574L, "e1000e" to Linux and QEMU: bringing it up, and frames in and out.
+//! The Intel 82574L ("e1000e"): initialization, and frames in and out.
 //!
-//! The hot path reads no register: descriptors tell what was received and sent, and an interrupt count tells when to ask
+//! The hot path reads no register: descriptors show what was received and sent, and an interrupt count tells when to ask
 //! for the link. It writes one register for all frames queued ([`Card::kick`]) and one for 32 buffers returned.
 
 use core::cell::Cell;
@@ -25,7 +25,7 @@ pub(super) const DEVICE: (u16, u16) = (0x8086, 0x10d3);
 /// How long frames may wait in the card, while there is a link, before it is taken to hang.
 const HANG: Duration = Duration::from_secs(2);
 
-/// How old the card's own counters may be when [`Card::stats`] tells them. Reading them takes six register reads.
+/// How old the card's own counters may be when [`Card::stats`] returns them. Reading them takes six register reads.
 const COUNTERS_AGE: Duration = Duration::from_millis(250);
 
 /// Why a card cannot be used.
@@ -147,11 +147,11 @@ pub struct E1000e<R> {
     link: Link,
     rx: RxRing,
     tx: TxRing,
-    /// The oldest frame: judged, counted, and not yet released.
+    /// The oldest frame: classified, counted, and not yet released.
     current: Option<Current>,
     /// The descriptors to come, up to the end of a packet, belong to a frame that is being dropped.
     skipping: bool,
-    /// Somebody was told that no transmit buffer is free.
+    /// A sender has found no free transmit buffer.
     starved: bool,
     /// The interrupt count when the link was last looked at.
     serviced: u64,
@@ -357,7 +357,7 @@ impl<R: Registers> E1000e<R> {
         })
     }
 
-    fn note_link(&mut self) {
+    fn update_link(&mut self) {
         let link = self.read_link();
         if link != self.link {
             self.link = link;
@@ -410,7 +410,7 @@ impl<R: Registers> E1000e<R> {
                     if let Err(error) = self.reset().and_then(|()| self.bring_up()) {
                         log::error!("{}: {error}", self.name);
                     }
-                    self.note_link();
+                    self.update_link();
                 }
             }
             _ => {
@@ -456,7 +456,7 @@ impl<R: Registers> Card for E1000e<R> {
                 continue;
             }
             let verdict = match buffer.get(..completion.len) {
-                Some(bytes) if bytes.len() <= MAX_FRAME => checksum::judge(bytes, completion.status),
+                Some(bytes) if bytes.len() <= MAX_FRAME => checksum::classify(bytes, completion.status),
                 _ => Verdict::Damaged,
             };
             match verdict {
@@ -535,7 +535,7 @@ impl<R: Registers> Card for E1000e<R> {
         self.serviced = taken;
         // First the cause, then the state: a change after this read interrupts again.
         self.write(ICR, ICR_LSC | ICR_RXO | ICR_OTHER);
-        self.note_link();
+        self.update_link();
         self.write(IMS, self.causes().other);
     }
 

@@ -1,4 +1,4 @@
-//! A fake 82574L for host tests: registers and DMA as the datasheet has them, and a strict eye on the driver.
+//! A fake 82574L for host tests, which checks what the driver does.
 //!
 //! It walks the descriptor rings in the memory that the driver shares with it, and fails the test where a real card
 //! would go wrong: a descriptor handed over twice or without its address, a buffer outside the shared memory, a tail

@@ -8,7 +8,7 @@ use embassy_sync::waitqueue::AtomicWaker;
 
 use super::ring::Descriptor;
 
-/// What an interrupt handler and the idle loop need of a card: a counter, whom to wake, and where the next frame will
+/// What an interrupt handler and the idle loop need of a card: a counter, a waker, and where the next frame will
 /// show. Lives in a `static`; knows no register, so that neither costs an access to the card.
 ///
 /// An idle loop that watches before it sleeps calls [`Interrupt::poll`] meanwhile and [`Interrupt::before_sleep`] at the
@@ -25,17 +25,17 @@ pub struct Interrupt {
     deferring: AtomicBool,
 }
 
-/// The card does not interrupt, and nobody waits for it.
+/// The card does not interrupt, and no task waits for it.
 const MASKED: u8 = 0;
-/// Somebody waits, and will be woken in time to unmask the interrupt.
+/// A task waits, and will be woken in time to unmask the interrupt.
 const DEFERRED: u8 = 1;
-/// Somebody was woken to unmask the interrupt.
+/// A task was woken to unmask the interrupt.
 const WANTED: u8 = 2;
 /// The card interrupts as soon as there is a cause.
 const UNMASKED: u8 = 3;
 
 impl Interrupt {
-    /// No interrupt yet, and nobody to wake.
+    /// No interrupt yet, and no task to wake.
     pub const fn new() -> Self {
         Self {
             taken: AtomicU64::new(0),
@@ -48,13 +48,13 @@ impl Interrupt {
 
     /// To be called by the handler: counts the interrupt and wakes the task that waits for it.
     pub fn raise(&self) {
-        // Release, and Acquire in `taken`: who sees the count sees what the card wrote before the interrupt.
+        // Release, and Acquire in `taken`: a reader of the count sees what the card wrote before the interrupt.
         self.taken.fetch_add(1, Ordering::Release);
         self.state.store(MASKED, Ordering::Relaxed);
         self.waker.wake();
     }
 
-    /// For the idle loop: if a frame has been received, wakes the task as an interrupt would, and says so.
+    /// For the idle loop: if a frame has been received, wakes the task as an interrupt would, and returns true.
     pub fn poll(&self) -> bool {
         // SAFETY: null or a shared reference for good (see `next`).
         let next = unsafe { self.next.load(Ordering::Relaxed).as_ref() };

@@ -1,4 +1,4 @@
-//! The network card: the Intel 82574L ("e1000e"), and what the stack asks of a card.
+//! The network card: the Intel 82574L ("e1000e"), and the trait of a card.
 //!
 //! [`probe`] finds the cards, and [`E1000e`] drives one. Below it, each apart from the rest: the registers
 //! ([`Registers`]), the descriptor rings (`ring`), the memory shared with the card ([`DmaMemory`]), and checksums
@@ -25,7 +25,7 @@ pub use regs::Registers;
 /// What the network stack asks of a network card. Frames are handed over where the card left them, without a copy.
 ///
 /// A card verifies and inserts the IPv4, TCP and UDP checksums: the stack above does neither. A frame that the card
-/// found to be damaged never gets here; one that it could not judge arrives with [`Frame::verified`] false.
+/// found to be damaged never gets here; one that it could not verify arrives with [`Frame::verified`] false.
 pub trait Card {
     /// The Ethernet address.
     fn mac(&self) -> [u8; 6];
@@ -41,14 +41,14 @@ pub trait Card {
     /// Queues a frame of `len` bytes (at most [`MAX_FRAME`]), written by `fill` straight into the card's buffer, and
     /// has its checksums inserted. `None`, with `fill` not called, when no buffer is free or `len` is out of range.
     fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R>;
-    /// Tells the card of everything queued since the last kick, in one register write; in none if there is nothing.
+    /// Notifies the card of everything queued since the last kick, in one register write; in none if there is nothing.
     fn kick(&mut self);
     /// Gives the card all released buffers at once, however few. QEMU takes this for a reason to look at the other end
     /// of its network, where it otherwise notices a connection that has just been opened, or closed, milliseconds late.
     fn restock(&mut self);
     /// Acknowledges interrupt causes and notes link changes (logging them). Called once per poll of the stack.
     fn service(&mut self);
-    /// Registers who is to be woken by the card's next interrupt, and unmasks it. The caller then looks once more.
+    /// Registers the waker for the card's next interrupt, and unmasks it. The caller then looks once more.
     fn arm(&mut self, waker: &core::task::Waker);
     /// Counters since the start.
     fn stats(&self) -> Stats;

@@ -1,4 +1,4 @@
-//! Finding the cards on PCI, and giving each what it needs.
+//! The search for cards on PCI, and their resources.
 
 use heapless::Vec;
 

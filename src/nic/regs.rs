@@ -56,7 +56,7 @@ pub(super) const RCTL: u32 = 0x0100;
 pub(super) const TCTL: u32 = 0x0400;
 /// Transmit Inter-Packet Gap.
 pub(super) const TIPG: u32 = 0x0410;
-/// Extended Configuration Control: who uses the management bus.
+/// Extended Configuration Control: the owner of the management bus.
 pub(super) const EXTCNF_CTRL: u32 = 0x0f00;
 /// Receive Descriptor Base, low half.
 pub(super) const RDBAL0: u32 = 0x2800;
@@ -159,7 +159,7 @@ pub(super) const EECD_AUTO_RD: u32 = 1 << 9;
 pub(super) const CTRL_EXT_RESERVED_SET: u32 = 1 << 22;
 /// CTRL_EXT: reserved, must be 0.
 pub(super) const CTRL_EXT_RESERVED_CLEAR: u32 = 1 << 23;
-/// CTRL_EXT: an MSI-X message masks its cause, as IAM says.
+/// CTRL_EXT: an MSI-X message masks its cause, by IAM.
 pub(super) const CTRL_EXT_EIAME: u32 = 1 << 24;
 /// CTRL_EXT: a driver has taken over.
 pub(super) const CTRL_EXT_DRV_LOAD: u32 = 1 << 28;

@@ -80,7 +80,7 @@ pub(super) const TX_CONTEXT_TCP: u64 = 1 << 24;
 pub(super) struct Completion {
     /// Extended status (low bits) and errors (high bits).
     pub(super) status: u32,
-    /// Bytes in the buffer, as the card says.
+    /// Bytes in the buffer, by the card's account.
     pub(super) len: usize,
 }
 
@@ -114,7 +114,7 @@ impl RxRing {
         ring
     }
 
-    /// Starts anew, with the card stopped: all descriptors are ready, and those up to the tail returned are the card's.
+    /// Resets, with the card stopped: all descriptors are ready, and those up to the tail returned are the card's.
     pub(super) fn reset(&mut self) -> u32 {
         for index in 0..=self.mask {
             self.rewrite(index);
@@ -144,7 +144,7 @@ impl RxRing {
         &self.ring.ring[self.next]
     }
 
-    /// What the card says of the oldest descriptor, if it is done with it.
+    /// The card's status of the oldest descriptor, if it is done with it.
     pub(super) fn completed(&self) -> Option<Completion> {
         if self.next == self.tail {
             return None; // all were released and none returned yet: the card has nothing
@@ -158,14 +158,14 @@ impl RxRing {
         })
     }
 
-    /// The oldest buffer and what the card says of it, if the card is done with it.
+    /// The oldest buffer and the card's status of it, if the card is done with it.
     pub(super) fn oldest(&mut self) -> Option<(Completion, &mut [u8; BUFFER_SIZE])> {
         let completion = self.completed()?;
         // SAFETY: the descriptor has come back with DD set.
         Some((completion, unsafe { self.buffers.get(self.next) }))
     }
 
-    /// Releases the oldest buffer. Returns the new tail when it is time to tell the card.
+    /// Releases the oldest buffer. Returns the new tail when the card is to be notified.
     pub(super) fn release(&mut self) -> Option<u32> {
         if self.next == self.tail {
             return None;
@@ -236,7 +236,7 @@ impl TxRing {
         }
     }
 
-    /// Starts anew, with the card stopped: everything queued is forgotten, head and tail are 0.
+    /// Resets, with the card stopped: everything queued is forgotten, head and tail are 0.
     pub(super) fn reset(&mut self) {
         (self.done, self.open, self.next, self.tail) = (0, 0, 0, 0);
     }
@@ -256,7 +256,7 @@ impl TxRing {
         self.done.wrapping_sub(self.next).wrapping_sub(1) & self.mask
     }
 
-    /// Descriptors that the card was told of and has not reported done.
+    /// Descriptors that were announced to the card and that it has not reported done.
     pub(super) fn outstanding(&self) -> usize {
         self.tail.wrapping_sub(self.done) & self.mask
     }
@@ -270,7 +270,7 @@ impl TxRing {
         Some(unsafe { self.buffers.get(self.next) })
     }
 
-    /// Queues the first `len` bytes of that buffer as a frame; the card inserts what `insert` says.
+    /// Queues the first `len` bytes of that buffer as a frame; the card inserts what `insert` selects.
     pub(super) fn push(&mut self, len: usize, insert: Insert) {
         let options = match insert {
             Insert::Nothing => 0,
@@ -282,7 +282,7 @@ impl TxRing {
     }
 
     /// Queues the context descriptor by which the card knows where the checksums of a frame are (datasheet 7.2.6):
-    /// it holds for IPv4 without options and TCP in untagged Ethernet frames, and stays in force until the next one.
+    /// it holds for IPv4 without options and TCP in untagged Ethernet frames, and applies until the next one.
     pub(super) fn push_context(&mut self) {
         const IP: u64 = 14; // IPCSS: start of the IPv4 header
         const IP_SUM: u64 = 24; // IPCSO: its checksum
@@ -293,7 +293,7 @@ impl TxRing {
         self.put(places, TX_DEXT | TX_CONTEXT_IP | TX_CONTEXT_TCP);
     }
 
-    /// The new tail, if there is anything that the card has not been told of.
+    /// The new tail, if anything was not announced to the card yet.
     pub(super) fn publish(&mut self) -> Option<u32> {
         self.close();
         if self.tail == self.next {

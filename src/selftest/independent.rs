@@ -1,4 +1,4 @@
-//! The second implementation: embedded-tls as a client, with our verdict on certificates and signatures.
+//! The second implementation: embedded-tls as a client of our server.
 //!
 //! embedded-tls 0.19 reports an established connection also when a server leaves out Certificate and
 //! CertificateVerify: only what comes is shown to its verifier. So the verifier here keeps a record of what it was
@@ -63,7 +63,7 @@ pub(super) async fn client(
 pub(super) struct Verifier<'a> {
     /// The chain that has to come.
     chain: &'a [&'a [u8]],
-    /// The CA that has to vouch for it; with `None` it is enough that the chain is the right one.
+    /// The CA that must have issued it; with `None` it is enough that the chain is the right one.
     trust: Option<&'a Trust<'a>>,
     clock: Clock,
     /// The hash of the transcript up to the server's Certificate, once that has come and was good.
@@ -85,7 +85,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// What to think of a connection that embedded-tls says it has opened, or not.
+    /// The verdict on a connection that embedded-tls reports as opened, or not.
     fn verdict(&self, opened: Result<(), TlsError>) -> Result<(), Failure> {
         match (self.failure, opened) {
             (Some(failure), _) => Err(failure),
@@ -126,7 +126,7 @@ impl<'a> Verifier<'a> {
         verify(scheme, ProtocolVersion::TLS13, key, &content, came.signature).map_err(|_| Failure::Signature)
     }
 
-    /// Keeps the failure, of which embedded-tls is told only that there is one.
+    /// Keeps the failure, of which embedded-tls learns only that there is one.
     fn note(&mut self, result: Result<(), Failure>) -> Result<(), TlsError> {
         result.map_err(|failure| {
             self.failure.get_or_insert(failure);

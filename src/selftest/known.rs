@@ -1,4 +1,4 @@
-//! Known answers of the algorithms that everything rests on.
+//! Known-answer tests of the cryptographic algorithms.
 
 use core::convert::Infallible;
 

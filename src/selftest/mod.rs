@@ -1,18 +1,18 @@
-//! The power-on self-test: does this machine speak TLS as others understand it?
+//! The power-on self-test: known answers, and handshakes with two implementations.
 //!
 //! It uses `tls`, `crypto` and `pki`, and nothing else of ours; what it needs of the machine it is given. Checked are,
 //! in this order, the algorithms by known answers, the random generator, and for each identity of the server: its
 //! certificates, a handshake with an independent implementation (embedded-tls) as the client, and one each of TLS 1.3
-//! and TLS 1.2 with our own client. `docs/selftest.md` says what that shows and what it does not.
+//! and TLS 1.2 with our own client. `docs/selftest.md` describes what that shows and what it does not.
 //!
-//! [`SelfTest::run`] runs it once; [`SelfTest::serve`] whenever the [`Desk`] is asked.
+//! [`SelfTest::run`] runs it once; [`SelfTest::serve`] whenever the [`Requests`] is asked.
 
-mod desk;
 mod handshake;
 mod independent;
 mod known;
 mod outcome;
 mod pipe;
+mod requests;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +21,8 @@ use core::pin::pin;
 use embassy_futures::select::{Either, select};
 use rand_core::CryptoRng;
 
-pub use desk::Desk;
 pub use outcome::{Check, Failure, Outcome, Summary, Verdict};
+pub use requests::Requests;
 
 use crate::crypto::kx::Group;
 use crate::crypto::suite::CipherSuite;
@@ -50,7 +50,7 @@ pub struct SelfTest<'a, R> {
     pub server: Result<ServerConfig<'a>, &'static str>,
     /// The configured CAs. A server whose certificate comes from elsewhere is compared with its configuration instead.
     pub trust: Trust<'a>,
-    /// The time by which certificates are judged.
+    /// The time at which certificates are verified.
     pub clock: fn() -> Clock,
     /// The generator, or why there is none.
     pub random: fn() -> Result<R, &'static str>,
@@ -71,18 +71,18 @@ pub fn buffer_len_for(flight: usize) -> usize {
 }
 
 impl<R: CryptoRng> SelfTest<'_, R> {
-    /// Checks everything once. The outcomes are at the desk as they come, and in the log.
+    /// Checks everything once. The outcomes go to `requests` as they come, and to the log.
     ///
     /// The processor is given to other tasks between the flights of each handshake.
-    pub async fn run(&mut self, desk: &Desk) -> Summary {
-        desk.begin();
+    pub async fn run(&mut self, requests: &Requests) -> Summary {
+        requests.begin();
         let report = |outcome: Outcome| {
             if let Verdict::Failed(_) = outcome.verdict {
                 log::error!("self-test: {outcome}");
             } else {
                 log::info!("self-test: {outcome}");
             }
-            desk.add(outcome);
+            requests.add(outcome);
         };
         report(self.timed(Check::KnownAnswers, |_| known::check().into()));
         report(self.timed(Check::Generator, |this| generator(this.random).into()));
@@ -108,17 +108,17 @@ impl<R: CryptoRng> SelfTest<'_, R> {
                 }
             }
         }
-        let summary = desk.summary();
+        let summary = requests.summary();
         log::info!("self-test: {summary}");
-        desk.end();
+        requests.end();
         summary
     }
 
-    /// Runs it whenever the desk is asked, until `renewed`, and then to the end of the one under way.
-    pub async fn serve(&mut self, desk: &Desk, renewed: impl Future<Output = ()>) {
+    /// Runs it at each request, until `renewed`, and then to the end of the one under way.
+    pub async fn serve(&mut self, requests: &Requests, renewed: impl Future<Output = ()>) {
         let mut renewed = pin!(renewed);
-        while let Either::Second(()) = select(renewed.as_mut(), desk.wanted()).await {
-            self.run(desk).await;
+        while let Either::Second(()) = select(renewed.as_mut(), requests.wanted()).await {
+            self.run(requests).await;
         }
     }
 
@@ -245,13 +245,13 @@ impl<R: CryptoRng> SelfTest<'_, R> {
     }
 }
 
-/// Who vouches for an identity.
+/// The issuer of an identity.
 enum Vouched {
     /// A configured CA.
     ByCa,
     /// The last certificate of its own chain.
     ByChain,
-    /// Nobody here.
+    /// No configured CA.
     No,
 }
 

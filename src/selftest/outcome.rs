@@ -1,4 +1,4 @@
-//! What a self-test found.
+//! The outcome of a self-test.
 
 use core::fmt;
 
@@ -42,12 +42,10 @@ impl fmt::Display for Check {
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy)]
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
 pub enum Verdict {
     /// All is well.
     Passed,
-    /// It could not be checked, for this reason; nothing speaks against it.
+    /// It could not be checked, for this reason; not a failure.
     Skipped(&'static str),
     /// It is not well.
     Failed(Failure),
@@ -65,7 +63,7 @@ impl From<Result<(), Failure>> for Verdict {
 pub enum Failure {
     /// This algorithm gave another answer than it must.
     Known(&'static str),
-    /// There are no random numbers, or they are none; the text says why.
+    /// There are no random numbers, or they failed; the text has the reason.
     Generator(&'static str),
     /// A certificate is refused.
     Certificate(CertificateError),
@@ -75,7 +73,7 @@ pub enum Failure {
     Signature,
     /// embedded-tls took the connection for established although this message never came.
     Missing(&'static str),
-    /// Version, suite or peer are not those that were asked for.
+    /// Unexpected version, suite or peer.
     OtherTerms,
     /// Other bytes came back than were sent.
     Differs,

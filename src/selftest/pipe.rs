@@ -1,4 +1,4 @@
-//! A connection in memory, and the two futures that talk through it.
+//! A connection in memory between two futures.
 
 use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
@@ -18,7 +18,7 @@ const MOST_IDLE_ROUNDS: u32 = 16;
 
 /// The two directions between one side and the other.
 ///
-/// Nobody is woken by it: [`Link::join`] polls both sides for as long as that moves bytes.
+/// It wakes no task: [`Link::join`] polls both sides for as long as that moves bytes.
 pub(super) struct Link<'b> {
     up: RefCell<Pipe<'b>>,
     down: RefCell<Pipe<'b>>,
@@ -34,7 +34,7 @@ impl<'b> Link<'b> {
         }
     }
 
-    /// The end of the one who calls.
+    /// The calling end.
     pub(super) fn caller(&self) -> End<'_, 'b> {
         End {
             incoming: &self.down,
@@ -43,7 +43,7 @@ impl<'b> Link<'b> {
         }
     }
 
-    /// The end of the one who is called.
+    /// The called end.
     pub(super) fn called(&self) -> End<'_, 'b> {
         End {
             incoming: &self.up,

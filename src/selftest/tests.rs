@@ -1,4 +1,4 @@
-//! Self-tests of good machines, and of some that are not.
+//! Self-tests of good machines and of faulty ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -87,7 +87,7 @@ fn run(
     random: fn() -> Result<Numbers, &'static str>,
 ) -> (Vec<String>, Summary) {
     let mut buffer = vec![0; buffer_len(&server)];
-    let desk = Desk::new();
+    let requests = Requests::new();
     let mut test = SelfTest {
         server,
         trust,
@@ -96,8 +96,8 @@ fn run(
         micros,
         buffer: &mut buffer,
     };
-    let summary = block_on(test.run(&desk));
-    let lines = (0..).map_while(|n| block_on(desk.outcome(n)));
+    let summary = block_on(test.run(&requests));
+    let lines = (0..).map_while(|n| block_on(requests.outcome(n)));
     let lines: Vec<String> = lines.map(|outcome| outcome.to_string()).collect();
     assert!(
         lines.len() == summary.passed + summary.skipped + summary.failed,
@@ -211,7 +211,7 @@ fn a_certificate_that_no_client_would_take_fails() {
 }
 
 #[test]
-fn a_certificate_that_demands_what_is_not_stapled_is_told() {
+fn a_certificate_that_requires_a_missing_staple_is_reported() {
     let pki = Pki::new(&KeyPair::generate().unwrap(), |server| {
         let feature = rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 24], vec![0x30, 3, 2, 1, 5]);
         server.custom_extensions = vec![feature];
@@ -250,7 +250,7 @@ fn certificates_from_elsewhere_are_compared_with_the_configuration() {
 }
 
 #[test]
-fn a_machine_without_server_or_random_numbers_says_so() {
+fn a_machine_without_server_or_random_numbers_reports_it() {
     let (lines, summary) = run(Err("no entropy"), Trust::new(&[]), || Err("no entropy"));
     assert_eq!(
         (summary.passed, summary.skipped, summary.failed),
@@ -285,13 +285,13 @@ fn a_buffer_that_is_too_small_is_no_success() {
         micros,
         buffer: &mut buffer,
     };
-    let summary = block_on(test.run(&Desk::new()));
+    let summary = block_on(test.run(&Requests::new()));
     assert_eq!((summary.passed, summary.skipped, summary.failed), (3, 0, 3));
 }
 
 #[test]
-fn who_asks_while_one_is_under_way_sees_that_one() {
-    let desk = Desk::new();
+fn a_request_during_a_self_test_joins_it() {
+    let requests = Requests::new();
     let mut test = SelfTest {
         server: Err("none"),
         trust: Trust::new(&[]),
@@ -300,13 +300,13 @@ fn who_asks_while_one_is_under_way_sees_that_one() {
         micros,
         buffer: &mut [],
     };
-    assert!(block_on(desk.outcome(0)).is_none(), "nothing was asked for");
+    assert!(block_on(requests.outcome(0)).is_none(), "nothing was asked for");
     let asks = async {
         for _ in 0..3 {
-            desk.ask();
-            desk.ask();
+            requests.ask();
+            requests.ask();
             let mut count = 0;
-            while desk.outcome(count).await.is_some() {
+            while requests.outcome(count).await.is_some() {
                 count += 1;
             }
             assert_eq!(count, 3);
@@ -314,7 +314,7 @@ fn who_asks_while_one_is_under_way_sees_that_one() {
     };
     match block_on(embassy_futures::select::select(
         asks,
-        test.serve(&desk, core::future::pending()),
+        test.serve(&requests, core::future::pending()),
     )) {
         embassy_futures::select::Either::First(()) => {}
         embassy_futures::select::Either::Second(never) => never,

@@ -1,4 +1,4 @@
-//! How long things may take in the service.
+//! The time limits of the echo service.
 
 use embassy_time::Duration;
 

@@ -14,7 +14,7 @@ use embassy_futures::join::join_array;
 use embassy_futures::select::select;
 use embassy_time::{Duration, Instant, Timer};
 
-use super::reverse_target::{Dialled, Outcome, Plan, REVERSES, ReverseState, ReverseTarget};
+use super::reverse_target::{Dialled, REVERSES, ReversePlan, ReverseState, ReverseTarget, TryOutcome};
 use super::server::{Service, ended};
 use super::slot::Job;
 use crate::config::Role;
@@ -22,14 +22,14 @@ use crate::dial::{DialError, Host, reach};
 use crate::net::{self, Kind, Network, Transport, dns, find_network};
 
 /// The interval between tries where none is asked for.
-pub const EVERY: Duration = Duration::from_secs(10);
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The longest pause to which a shorter interval grows.
-const LONGEST: Duration = Duration::from_secs(300);
+const INTERVAL_MAX: Duration = Duration::from_secs(300);
 
 /// The host to dial, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target<'a> {
+pub struct ReverseOptions<'a> {
     /// The host: an address, or a name that is looked up for each try.
     pub host: Host<'a>,
     /// The port.
@@ -88,7 +88,7 @@ impl<N: Network> Service<N> {
     ///
     /// # Errors
     /// See [`ReverseError`].
-    pub fn reverse(&self, kind: Kind, target: Target<'_>) -> Result<(), ReverseError> {
+    pub fn reverse(&self, kind: Kind, target: ReverseOptions<'_>) -> Result<(), ReverseError> {
         if kind == Kind::Tls {
             self.mutual.get().map_err(ReverseError::NoTls)?;
         }
@@ -114,7 +114,7 @@ impl<N: Network> Service<N> {
         }
         let free = |reverse: &&ReverseTarget| reverse.plan.borrow().is_none();
         let reverse = self.reverses.iter().find(free).ok_or(ReverseError::TooMany)?;
-        let plan = Plan {
+        let plan = ReversePlan {
             kind,
             address,
             // Both are short enough: a name of ours, and one of an interface that was found.
@@ -130,14 +130,14 @@ impl<N: Network> Service<N> {
         Ok(())
     }
 
-    /// Stops dialling `whom`, or all hosts of that kind. Open connections go on until they end.
+    /// Stops dialling `target`, or all hosts of that kind. Open connections go on until they end.
     ///
     /// # Errors
     /// [`ReverseError::NotRunning`].
-    pub async fn reverse_stop(&self, kind: Kind, whom: Option<(Host<'_>, u16)>) -> Result<(), ReverseError> {
+    pub async fn reverse_stop(&self, kind: Kind, target: Option<(Host<'_>, u16)>) -> Result<(), ReverseError> {
         let mut found = false;
         for reverse in &self.reverses {
-            let meant = match whom {
+            let meant = match target {
                 Some((host, port)) => reverse.goes_to(kind, host, port),
                 None => reverse.plan.borrow().as_ref().is_some_and(|plan| plan.kind == kind),
             };
@@ -200,8 +200,8 @@ impl<N: Network> Service<N> {
             reverse.tries.set(reverse.tries.get().saturating_add(1));
             reverse.state.set(ReverseState::Dialling);
             refusals = match self.try_once(number, reverse, &plan, random).await {
-                Outcome::Refused => refusals + 1,
-                Outcome::Unreached | Outcome::Served => 0,
+                TryOutcome::Refused => refusals + 1,
+                TryOutcome::Unreached | TryOutcome::Served => 0,
             };
             let pause = pause(plan.every, refusals, random());
             reverse
@@ -212,13 +212,19 @@ impl<N: Network> Service<N> {
     }
 
     /// From dialling to the end of the connection.
-    async fn try_once(&self, number: usize, reverse: &ReverseTarget, plan: &Plan, random: fn() -> u64) -> Outcome
+    async fn try_once(
+        &self,
+        number: usize,
+        reverse: &ReverseTarget,
+        plan: &ReversePlan,
+        random: fn() -> u64,
+    ) -> TryOutcome
     where
         N::Stream: Transport<Error = net::Error>,
     {
         let unreached = |why: DialError| {
             reverse.failed(format_args!("{why}"));
-            Outcome::Unreached
+            TryOutcome::Unreached
         };
         let Some(network) = find_network(self.networks, Some(&plan.netif)) else {
             return unreached(DialError::NoSuchInterface);
@@ -248,7 +254,7 @@ impl<N: Network> Service<N> {
                 // Dropping it sends RST.
                 drop(job);
                 reverse.failed(format_args!("{}", self.busy()));
-                Outcome::Unreached
+                TryOutcome::Unreached
             }
         }
     }
@@ -259,7 +265,7 @@ fn pause(every: Duration, refusals: u32, random: u64) -> Duration {
     let doubled = every
         .checked_mul(1 << refusals.saturating_sub(1).min(3))
         .unwrap_or(every);
-    let ticks = doubled.min(LONGEST).max(every).as_ticks();
+    let ticks = doubled.min(INTERVAL_MAX).max(every).as_ticks();
     // An eighth to either side.
     let spread = random % (ticks / 4).max(1);
     Duration::from_ticks(ticks.saturating_sub(ticks / 8).saturating_add(spread))

@@ -1,4 +1,4 @@
-//! A host that is dialled again and again, and what came of it.
+//! A host that is dialled repeatedly, and its status.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -18,13 +18,13 @@ use crate::pki::text::Text;
 pub const REVERSES: usize = MAX_REVERSES;
 
 /// Messages about a reverse target that are logged at once; then one a minute.
-const BURST: u32 = 6;
+const FAILURE_BURST: u32 = 6;
 /// The same for peers that are served, and the ends of their connections.
-const TALK: u32 = 60;
+const SERVED_BURST: u32 = 60;
 
 /// One host that is dialled, or none.
 pub(super) struct ReverseTarget {
-    pub(super) plan: RefCell<Option<Plan>>,
+    pub(super) plan: RefCell<Option<ReversePlan>>,
     pub(super) start: Signal<NoopRawMutex, ()>,
     pub(super) stop: Signal<NoopRawMutex, ()>,
     pub(super) stopped: Signal<NoopRawMutex, ()>,
@@ -35,7 +35,7 @@ pub(super) struct ReverseTarget {
     /// must not be taken for another's.
     pub(super) connection: Cell<u32>,
     /// The present connection has ended.
-    pub(super) ended: Signal<NoopRawMutex, Outcome>,
+    pub(super) ended: Signal<NoopRawMutex, TryOutcome>,
     /// Whether it was established, and whether it has failed.
     pub(super) served_now: Cell<bool>,
     pub(super) faulted_now: Cell<bool>,
@@ -50,7 +50,7 @@ pub(super) struct ReverseTarget {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
+pub(super) struct ReversePlan {
     pub(super) kind: Kind,
     /// `None`: by its name.
     pub(super) address: Option<Ipv4Addr>,
@@ -62,14 +62,14 @@ pub(super) struct Plan {
     pub(super) through: bool,
 }
 
-impl Plan {
+impl ReversePlan {
     pub(super) fn host(&self) -> Host<'_> {
         self.address.map_or(Host::Name(&self.name), Host::Address)
     }
 }
 
 /// `tls reverse to 10.0.2.2:20001`, or that and `through the proxy`.
-impl fmt::Display for Plan {
+impl fmt::Display for ReversePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let through = if self.through { " through the proxy" } else { "" };
         write!(f, "{} reverse to {}:{}{through}", self.kind, self.host(), self.port)
@@ -88,7 +88,7 @@ pub(super) enum ReverseState {
 
 /// What a try came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum TryOutcome {
     /// The host was not reached, or no worker was free.
     Unreached,
     /// The host answered, but the connection was not established.
@@ -122,8 +122,8 @@ impl ReverseTarget {
             tries: Cell::new(0),
             served: Cell::new(0),
             fault: Cell::new(None),
-            log: Limiter::new(BURST, Duration::from_secs(60)),
-            talk: Limiter::new(TALK, Duration::from_secs(60)),
+            log: Limiter::new(FAILURE_BURST, Duration::from_secs(60)),
+            talk: Limiter::new(SERVED_BURST, Duration::from_secs(60)),
         }
     }
 
@@ -132,7 +132,7 @@ impl ReverseTarget {
         OutgoingCall { reverse: self, number }
     }
 
-    pub(super) fn begin(&self, plan: Plan) {
+    pub(super) fn begin(&self, plan: ReversePlan) {
         self.run.set(self.run.get().wrapping_add(1));
         self.stop.reset();
         self.stopping.set(false);
@@ -219,8 +219,8 @@ impl OutgoingCall<'_> {
         }
         // A server of TLS 1.3 can refuse our certificate after our handshake is done.
         reverse.ended.signal(match served && (received > 0 || !faulted) {
-            true => Outcome::Served,
-            false => Outcome::Refused,
+            true => TryOutcome::Served,
+            false => TryOutcome::Refused,
         });
     }
 }

@@ -319,7 +319,7 @@ impl<N: Network> Service<N> {
     }
 }
 
-/// Waits until `over`. `signal` says when to look; another task may take it, or begin anew before this one runs.
+/// Waits until `over`. `signal` wakes it; another task may take it, or begin again before this one runs.
 pub(super) async fn ended(signal: &Signal<NoopRawMutex, ()>, over: impl Fn() -> bool) {
     const RECHECK: Duration = Duration::from_millis(20);
     while !over() {

@@ -1,4 +1,4 @@
-//! What the service wants of TLS.
+//! The traits by which the service uses TLS.
 
 use embassy_time::{Duration, Instant};
 use embedded_io_async::{BufRead, ErrorKind, Write};
@@ -11,11 +11,11 @@ use crate::net::Transport;
 use crate::pki::text::Text;
 
 /// TLS with the buffers of one worker.
-pub trait Secure<S: Transport> {
+pub trait TlsAcceptor<S: Transport> {
     /// What can go wrong, in the handshake and after.
     type Error: embedded_io_async::Error;
     /// A connection after its handshake.
-    type Session<'a>: Session<Error = Self::Error>
+    type Session<'a>: AcceptedSession<Error = Self::Error>
     where
         Self: 'a,
         S: 'a;
@@ -41,7 +41,7 @@ pub trait Secure<S: Transport> {
 }
 
 /// A TLS connection after its handshake.
-pub trait Session {
+pub trait AcceptedSession {
     /// What can go wrong.
     type Error: embedded_io_async::Error;
     /// The reading half: at its end, the peer has sent close_notify.
@@ -65,8 +65,8 @@ pub trait Session {
     fn mark_established(&mut self);
     /// Both halves, usable at the same time.
     fn split(&mut self) -> Result<(Self::Reader<'_>, Self::Writer<'_>), Self::Error>;
-    /// Ends the output: with close_notify, as far as the peer takes it within `patience`, and FIN.
-    async fn close(&mut self, patience: Duration);
+    /// Ends the output: with close_notify, as far as the peer takes it within `timeout`, and FIN.
+    async fn close(&mut self, timeout: Duration);
 }
 
 /// The cause of an end without close_notify.

@@ -4,7 +4,7 @@ mod reverse;
 
 use super::pump::Buffered;
 use super::registry::{Entry, SILENT};
-use super::{Limits, Secure, Service, Session, StartError, StopError, WorkerSlot};
+use super::{AcceptedSession, Limits, Service, StartError, StopError, TlsAcceptor, WorkerSlot};
 use crate::config::Role;
 use crate::endpoint::{Description, HandshakeError};
 use crate::net::fake::{FakeNetwork, Half, Stream, beside, settle};
@@ -24,7 +24,7 @@ struct FakeSession<'a> {
     scratch: &'a mut [u8],
 }
 
-impl Secure<Stream> for FakeTls {
+impl TlsAcceptor<Stream> for FakeTls {
     type Error = net::Error;
     type Session<'a> = FakeSession<'a>;
 
@@ -64,7 +64,7 @@ impl Secure<Stream> for FakeTls {
     }
 }
 
-impl Session for FakeSession<'_> {
+impl AcceptedSession for FakeSession<'_> {
     type Error = net::Error;
     type Reader<'a>
         = Buffered<'a, Half>
@@ -223,7 +223,7 @@ fn half_close_is_answered_with_the_rest_and_the_end() {
 }
 
 #[test]
-fn starting_says_what_is_in_the_way() {
+fn each_failed_start_has_its_reason() {
     served(1, Limits::default(), async |service, _| {
         service.start(Kind::Plain, 7, None).unwrap();
         assert_eq!(
@@ -289,7 +289,7 @@ fn a_connection_above_the_limit_is_refused_and_the_others_continue() {
 }
 
 #[test]
-fn any_number_of_silent_peers_keeps_nobody_out() {
+fn any_number_of_silent_peers_locks_nothing_out() {
     served(4, Limits::default(), async |service, network| {
         service.start(Kind::Tls, 10007, None).unwrap();
         let good = network.dial(10007, 100).unwrap();

@@ -1,4 +1,4 @@
-//! A worker: it serves one connection at a time, to its end.
+//! A worker, which serves one connection at a time, to its end.
 
 use core::fmt;
 use core::ops::Deref;
@@ -13,7 +13,7 @@ use super::registry::{ConnectionState, Entry, Eviction, Guard};
 use super::request_line::RequestLine;
 use super::reverse_target::OutgoingCall;
 use super::server::Service;
-use super::session::{NO_CLOSE_NOTIFY, Secure, Session, transport_cause};
+use super::session::{AcceptedSession, NO_CLOSE_NOTIFY, TlsAcceptor, transport_cause};
 use super::slot::{Job, WorkerSlot};
 use crate::config::Role;
 use crate::endpoint::{HandshakeError, wipe};
@@ -45,7 +45,7 @@ impl<'a> Deref for ActiveConnection<'a> {
 impl<N: Network> Service<N> {
     /// Serves connections at that place until [`Service::renew`], and then to the end of the connection at hand. Each
     /// worker task runs this again and again, with TLS buffers of its own.
-    pub async fn work_at<T: Secure<N::Stream>>(&self, slot: &WorkerSlot<N::Stream>, tls: &mut T) {
+    pub async fn work_at<T: TlsAcceptor<N::Stream>>(&self, slot: &WorkerSlot<N::Stream>, tls: &mut T) {
         slot.renewed.reset();
         loop {
             if !slot.mailbox.signaled() {
@@ -73,7 +73,7 @@ impl<N: Network> Service<N> {
         }
     }
 
-    async fn serve_connection<T: Secure<N::Stream>>(&self, entry: &Entry, job: Job<N::Stream>, tls: &mut T) {
+    async fn serve_connection<T: TlsAcceptor<N::Stream>>(&self, entry: &Entry, job: Job<N::Stream>, tls: &mut T) {
         let Job {
             mut stream,
             kind,
@@ -94,12 +94,12 @@ impl<N: Network> Service<N> {
                 // In this order: what has arrived meanwhile can prevent the eviction.
                 match select(serving.as_mut(), connection.asked()).await {
                     Either::First(ended) => break ended,
-                    Either::Second(why) if connection.should_evict(why) => break Ended::Evicted(why),
+                    Either::Second(why) if connection.should_evict(why) => break ConnectionEnd::Evicted(why),
                     Either::Second(_) => self.changed.signal(()),
                 }
             }
         };
-        if let Ended::Evicted(why) = ended {
+        if let ConnectionEnd::Evicted(why) = ended {
             let state = connection.state();
             match state {
                 ConnectionState::Established => self.tally.evicted_established.one(),
@@ -126,27 +126,32 @@ impl<N: Network> Service<N> {
         }
         match ended {
             // The network delivers what is queued, and FIN, without an owner.
-            Ended::InOrder => stream.shutdown(),
-            Ended::Evicted(_) if connection.state() == ConnectionState::Closing => stream.shutdown(),
+            ConnectionEnd::InOrder => stream.shutdown(),
+            ConnectionEnd::Evicted(_) if connection.state() == ConnectionState::Closing => stream.shutdown(),
             // Dropping it sends RST.
-            Ended::Evicted(_) | Ended::Lost => drop(stream),
+            ConnectionEnd::Evicted(_) | ConnectionEnd::Lost => drop(stream),
         }
     }
 
-    async fn run_protocol<T: Secure<N::Stream>>(
+    async fn run_protocol<T: TlsAcceptor<N::Stream>>(
         &self,
         connection: &ActiveConnection<'_>,
         kind: Kind,
         stream: &mut N::Stream,
         tls: &mut T,
-    ) -> Ended {
+    ) -> ConnectionEnd {
         match kind {
             Kind::Plain => self.serve_plain(connection, stream, tls.scratch()).await,
             Kind::Tls | Kind::Https => self.serve_tls(connection, stream, tls).await,
         }
     }
 
-    async fn serve_plain(&self, connection: &ActiveConnection<'_>, stream: &mut N::Stream, buffer: &mut [u8]) -> Ended {
+    async fn serve_plain(
+        &self,
+        connection: &ActiveConnection<'_>,
+        stream: &mut N::Stream,
+        buffer: &mut [u8],
+    ) -> ConnectionEnd {
         if let Some((call, _)) = connection.call {
             call.established(None);
         }
@@ -166,7 +171,7 @@ impl<N: Network> Service<N> {
         if first == 0 {
             // The end came at once.
             self.tally.finished.one();
-            return Ended::InOrder;
+            return ConnectionEnd::InOrder;
         }
         let end = pump(
             &mut reader,
@@ -179,12 +184,12 @@ impl<N: Network> Service<N> {
         self.finish(connection, end, |error| transport_cause(error.kind()))
     }
 
-    async fn serve_tls<T: Secure<N::Stream>>(
+    async fn serve_tls<T: TlsAcceptor<N::Stream>>(
         &self,
         connection: &ActiveConnection<'_>,
         stream: &mut N::Stream,
         tls: &mut T,
-    ) -> Ended {
+    ) -> ConnectionEnd {
         let role = connection.call.map(|(_, role)| role);
         let limits = self.limits.get();
         let deadline = Instant::now().saturating_add(limits.handshake);
@@ -193,7 +198,7 @@ impl<N: Network> Service<N> {
             Err(HandshakeError::Failed(error)) => {
                 self.tally.fault(T::cause(&error));
                 self.log_failure(connection, format_args!("handshake failed: {error}"));
-                return Ended::InOrder;
+                return ConnectionEnd::InOrder;
             }
             Err(HandshakeError::TimedOut) => {
                 let seconds = limits.handshake.as_secs();
@@ -238,7 +243,7 @@ impl<N: Network> Service<N> {
                     }
                 };
                 if let End::Read(_) = end {
-                    // The alert that says why.
+                    // The alert with the reason.
                     connection.advance(ConnectionState::Closing);
                     let _ = with_timeout(self.limits.get().goodbye, writer.flush()).await;
                 }
@@ -280,20 +285,20 @@ impl<N: Network> Service<N> {
         connection: &ActiveConnection<'_>,
         end: End<E, E>,
         cause: fn(&E) -> &'static str,
-    ) -> Ended {
+    ) -> ConnectionEnd {
         let idle = self.idle(connection).as_secs();
         match end {
             End::Finished => {
                 self.tally.finished.one();
-                Ended::InOrder
+                ConnectionEnd::InOrder
             }
             End::Idle => {
                 self.failed(connection, "idle", &format_args!("idle for {idle} s"));
-                Ended::InOrder
+                ConnectionEnd::InOrder
             }
             End::Http => {
                 self.failed(connection, "HTTP on an echo port", &"HTTP request on an echo port");
-                Ended::InOrder
+                ConnectionEnd::InOrder
             }
             End::Displaced => self.failed(
                 connection,
@@ -317,15 +322,15 @@ impl<N: Network> Service<N> {
                 self.tally.fault(cause(&error));
                 self.log_failure(connection, format_args!("connection failed: {error}"));
                 // An alert may be on its way; a connection that is gone makes this end at once.
-                Ended::InOrder
+                ConnectionEnd::InOrder
             }
         }
     }
 
-    fn failed(&self, connection: &ActiveConnection<'_>, cause: &'static str, why: &dyn fmt::Display) -> Ended {
+    fn failed(&self, connection: &ActiveConnection<'_>, cause: &'static str, why: &dyn fmt::Display) -> ConnectionEnd {
         self.tally.fault(cause);
         self.log_failure(connection, format_args!("{why}"));
-        Ended::Lost
+        ConnectionEnd::Lost
     }
 
     /// Logs what a peer did, but no flood of it.
@@ -340,7 +345,7 @@ impl<N: Network> Service<N> {
 }
 
 /// How a connection ended.
-enum Ended {
+enum ConnectionEnd {
     /// Close the connection properly.
     InOrder,
     /// Reset it.

@@ -25,7 +25,7 @@ pub async fn dial(config: &'static Config, netifs: &'static [Netif], service: &'
     }
     for (number, wanted) in (1..).zip(&config.echo.reverse) {
         let kind = if wanted.plain { Kind::Plain } else { Kind::Tls };
-        let target = reverse::Target {
+        let target = reverse::ReverseOptions {
             host: wanted
                 .ipaddr
                 .map_or(dial::Host::Name(&wanted.host), dial::Host::Address),

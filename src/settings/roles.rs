@@ -14,8 +14,8 @@ use crate::nic;
 use crate::pki::verify::Trust;
 use crate::selftest::{self, SelfTest};
 use crate::serve::Service;
-use crate::serve::secure::TlsWorker;
-use crate::shell::secure::SESSION_SLOTS;
+use crate::serve::tls::TlsWorker;
+use crate::shell::tls::SESSION_SLOTS;
 use crate::tls::{MIN_OUTBOUND, ServerConfig};
 
 /// The least bytes of any outbound buffer: where the configuration may change, it has to hold what others send.

@@ -12,7 +12,7 @@ use crate::pki::cert::{Certificate, Date};
 use crate::pki::crl::{self, Crl};
 use crate::pki::text::{Count, Hex};
 use crate::pki::verify::{MAX_ANCHORS, MAX_CRLS, Mode, PeerIdentity, SignedCrls, Trust};
-use crate::serve::secure::Mutual;
+use crate::serve::tls::Mutual;
 use crate::tls::{self, ClientAuth, ClientConfig, KeyLog, ServerConfig, Tickets};
 
 /// A configuration with its keys, ready to be used.

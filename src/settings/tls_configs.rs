@@ -27,8 +27,8 @@ use crate::memory::{HeapUse, OUTBOUND};
 use crate::nic;
 use crate::pki::text::Count;
 use crate::pki::verify::Trust;
-use crate::shell::secure::SESSION_SLOTS;
-use crate::shell::{Paper, Refused, ReportWriter};
+use crate::shell::tls::SESSION_SLOTS;
+use crate::shell::{PasteBuffer, Refused, ReportWriter};
 use crate::tls::FULL_INBOUND;
 
 /// Slots for configurations beside the one of the start.
@@ -207,9 +207,9 @@ impl TlsConfigs {
     ///
     /// # Errors
     /// When there is none, or another session has it.
-    pub fn paste_buffer(&self) -> Result<Paper<'_>, &'static str> {
+    pub fn paste_buffer(&self) -> Result<PasteBuffer<'_>, &'static str> {
         let tools = self.tools.as_ref().ok_or(TOO_SMALL)?;
-        Paper::take(&tools.paste).ok_or(BUSY)
+        PasteBuffer::take(&tools.paste).ok_or(BUSY)
     }
 
     /// The buffers to fetch a configuration with.

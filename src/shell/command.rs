@@ -222,15 +222,15 @@ impl fmt::Display for Help {
 /// The help text after its heading, a command at a time, without the ends of lines.
 pub(super) fn help_lines(specs: &'static [Spec]) -> impl Iterator<Item = impl fmt::Display> {
     let width = usage_width(specs);
-    specs.iter().map(move |spec| Line(spec, width))
+    specs.iter().map(move |spec| UsageLine(spec, width))
 }
 
 /// One line of the help, and the columns that its table gives to usages.
-struct Line<'a>(&'a Spec, usize);
+struct UsageLine<'a>(&'a Spec, usize);
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for UsageLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Line(
+        let UsageLine(
             Spec {
                 words, arguments, help, ..
             },
@@ -345,7 +345,7 @@ impl fmt::Display for Usage<'_> {
             .filter(|spec| if any_exact { exact(spec) } else { first(spec) });
         meant
             .into_iter()
-            .try_for_each(|spec| writeln!(f, "{}", Line(spec, usage_width(self.specs))))
+            .try_for_each(|spec| writeln!(f, "{}", UsageLine(spec, usage_width(self.specs))))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a session talks to: a console, its input byte by byte, its output as text.
+//! The console of a session: input byte by byte, output as text.
 
 use core::fmt;
 
@@ -34,10 +34,10 @@ const COLUMNS: core::ops::RangeInclusive<u16> = 24..=250;
 const ROWS: core::ops::RangeInclusive<u16> = 3..=500;
 
 impl Size {
-    /// What is assumed of a terminal that does not tell.
+    /// The size of a terminal that reports none.
     pub const DEFAULT: Size = Size { columns: 80, rows: 24 };
 
-    /// Brings what a terminal claims within bounds; 0 stands for "not told" (RFC 1073).
+    /// Brings what a terminal claims within bounds; 0 stands for "unknown" (RFC 1073).
     pub fn clamped(columns: u16, rows: u16) -> Size {
         let bound = |value: u16, default, range: core::ops::RangeInclusive<u16>| match value {
             0 => default,
@@ -84,7 +84,7 @@ pub(super) const CONTROL_C: u8 = 0x03;
 /// Bytes of input held at a time; what comes beyond stays with the connection.
 const INPUT: usize = 128;
 
-/// The input of a session. What was typed ahead stays here until somebody asks for it.
+/// The input of a session. What was typed ahead stays here until it is read.
 pub(super) struct Input {
     bytes: [u8; INPUT],
     /// `start <= end <= INPUT`
@@ -171,17 +171,17 @@ impl Input {
 }
 
 /// Text in a buffer of fixed size. What does not fit is cut at a character; writing never fails.
-pub struct Text<const N: usize> {
+pub struct TextBuffer<const N: usize> {
     bytes: [u8; N],
     /// `len <= N`, and always at a character's end
     len: usize,
     cut: bool,
 }
 
-impl<const N: usize> Text<N> {
+impl<const N: usize> TextBuffer<N> {
     /// An empty text.
     pub const fn new() -> Self {
-        Text {
+        TextBuffer {
             bytes: [0; N],
             len: 0,
             cut: false,
@@ -207,13 +207,13 @@ impl<const N: usize> Text<N> {
     }
 }
 
-impl<const N: usize> Default for Text<N> {
+impl<const N: usize> Default for TextBuffer<N> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const N: usize> fmt::Write for Text<N> {
+impl<const N: usize> fmt::Write for TextBuffer<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if self.cut {
             return Ok(());

@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use super::command::{self, Action, Request, Spec};
 use super::console::Console;
 use super::{Exit, Host, Line, Session};
-use crate::client::Target;
+use crate::client::ConnectOptions;
 use crate::config::{Choice as _, Role};
 use crate::dial;
 use crate::net::Kind;
@@ -16,14 +16,14 @@ use crate::serve::reverse;
 const HELLO: &str = "Hello, BitVisor!\n";
 const HELLO_TLS: &str = "Hello, BitVisor with TLS!\n";
 
-/// What goes before the expected name among the arguments of `client connect`.
+/// The prefix of the expected name among the arguments of `client connect`.
 const NAME: &str = "name=";
 
-/// By which a connection goes straight to its host although there is a proxy.
+/// Bypasses the configured proxy.
 const DIRECT: &str = "proxy=off";
 const PROXY: &str = "proxy=";
 
-/// How a prompt is called, and what it offers.
+/// A prompt's text and commands.
 pub(super) struct Prompt {
     text: &'static str,
     pub(super) specs: &'static [Spec],
@@ -150,14 +150,14 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                     role.replace(chosen).is_some()
                 }
                 DIRECT => direct.replace(()).is_some(),
-                word if word.starts_with(PROXY) => return self.not_a_way(word, prompt.specs, request).await,
+                word if word.starts_with(PROXY) => return self.unknown_proxy_word(word, prompt.specs, request).await,
                 name => netif.replace(name).is_some(),
             };
             if set_twice {
                 return self.usage(prompt.specs, request.spec.words).await;
             }
         }
-        let every = every.unwrap_or(reverse::EVERY);
+        let every = every.unwrap_or(reverse::DEFAULT_INTERVAL);
         self.print(format_args!("Starting {} (dialling {host}:{port}", server(kind)))
             .await?;
         if let dial::Host::Address(address) = host {
@@ -171,7 +171,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             self.print(format_args!(" through the proxy {proxy}")).await?;
         }
         self.print(format_args!(", every {} s)...\n", every.as_secs())).await?;
-        let target = reverse::Target {
+        let target = reverse::ReverseOptions {
             host,
             port,
             netif,
@@ -220,14 +220,14 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         self.outcome(stopped).await
     }
 
-    /// The host among the arguments, which is the first; says what is wrong if there is none.
+    /// The host among the arguments, which is the first; prints what is wrong otherwise.
     pub(super) async fn host_argument<'r>(
         &mut self,
         specs: &'static [Spec],
         request: &Request<'r>,
     ) -> Result<Option<dial::Host<'r>>, C::Error> {
         let text = request.argument(0).unwrap_or("");
-        // A dot at the end of a name only says that it is complete.
+        // A dot at the end of a name only marks it as complete.
         let name = text.strip_suffix('.').unwrap_or(text);
         let host = match command::address(text) {
             Some(address) => dial::Host::Address(address),
@@ -270,22 +270,22 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         let Some(port) = self.port(prompt.specs, request, 1).await? else {
             return Ok(());
         };
-        let Some((netif, name, direct)) = self.way(kind, prompt.specs, request).await? else {
+        let Some((netif, name, direct)) = self.route_arguments(kind, prompt.specs, request).await? else {
             return Ok(());
         };
         let through = self.host.proxy().filter(|_| !direct);
-        let whom = match (address, host) {
+        let host_shown = match (address, host) {
             (Some(address), _) => dial::Host::Address(address),
-            // Whoever is behind the proxy may have a name only there.
+            // A host behind the proxy may have a name only there.
             (None, Some(host)) if through.is_some() => dial::Host::Name(host),
             (None, host) => match self.look_up(host.unwrap_or(""), netif).await? {
                 Some(address) => dial::Host::Address(address),
                 None => return Ok(()),
             },
         };
-        self.print(format_args!("Connecting to {} at {whom}:{port}", server(kind)))
+        self.print(format_args!("Connecting to {} at {host_shown}:{port}", server(kind)))
             .await?;
-        if let dial::Host::Address(address) = whom {
+        if let dial::Host::Address(address) = host_shown {
             self.print(format_args!(" ({:08x})", u32::from(address))).await?;
         }
         let blank = if netif.is_some() { " " } else { "" };
@@ -293,8 +293,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         if let Some(proxy) = through {
             self.print(format_args!("Through the proxy {proxy}\n")).await?;
         }
-        let target = Target {
-            host: whom,
+        let target = ConnectOptions {
+            host: host_shown,
             port,
             name: name.or(host).filter(|_| kind == Kind::Tls),
             netif,
@@ -302,7 +302,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         };
         let shell = self.host;
         let Some(connected) = self.interruptible(shell.client_connect(kind, target)).await? else {
-            // The client would go on without its asker. An attempt that has not begun is none to close.
+            // The client would go on without the session. An attempt that has not begun need not be closed.
             let _ = shell.client_close(kind).await;
             return Ok(());
         };
@@ -315,8 +315,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         }
     }
 
-    /// Says that `proxy=` takes one word alone.
-    async fn not_a_way(
+    /// Prints that only `proxy=off` is allowed.
+    async fn unknown_proxy_word(
         &mut self,
         argument: &str,
         specs: &'static [Spec],
@@ -329,9 +329,9 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         self.usage(specs, request.spec.words).await
     }
 
-    /// What follows host and port, in any order: an interface, `name=N`, and whether the proxy is to be left out. Says
+    /// What follows host and port, in any order: an interface, `name=N`, and whether the proxy is to be left out. Prints
     /// what is wrong with them.
-    pub(super) async fn way<'r>(
+    pub(super) async fn route_arguments<'r>(
         &mut self,
         kind: Kind,
         specs: &'static [Spec],
@@ -350,7 +350,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 self.usage(specs, request.spec.words).await?;
                 return Ok(None);
             } else if argument.starts_with(PROXY) {
-                self.not_a_way(argument, specs, request).await?;
+                self.unknown_proxy_word(argument, specs, request).await?;
                 return Ok(None);
             } else {
                 &mut netif
@@ -375,7 +375,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         Ok(Some((netif, name, direct.is_some())))
     }
 
-    /// The address of a host; says why if it is not known.
+    /// The address of a host; prints why if it is not known.
     pub(super) async fn look_up(&mut self, host: &str, netif: Option<&str>) -> Result<Option<Ipv4Addr>, C::Error> {
         self.print(format_args!("Looking up {host}...\n")).await?;
         let shell = self.host;
@@ -406,7 +406,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         self.outcome(sent).await
     }
 
-    /// The port among the arguments; says what is wrong if there is none.
+    /// The port among the arguments; prints what is wrong otherwise.
     pub(super) async fn port(
         &mut self,
         specs: &'static [Spec],

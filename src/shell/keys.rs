@@ -1,4 +1,4 @@
-//! Keys out of bytes: UTF-8, control characters, escape sequences.
+//! A decoder from bytes to keys: UTF-8, control characters, escape sequences.
 
 use crate::pki::text::needs_escape;
 

@@ -1,11 +1,11 @@
-//! The line editor: keys in, a line and what the terminal must show out.
+//! The line editor: keys in, a line and terminal output out.
 //!
 //! Emacs keys, history and completion on one screen line, which scrolls sideways where the text is wider. The editor
 //! does no input or output of its own, so that dropping a session half way through a line loses nothing but the line.
 
 use core::fmt::Write as _;
 
-use super::console::{Text, width};
+use super::console::{TextBuffer, width};
 use super::history::History;
 use super::keys::Key;
 
@@ -13,7 +13,7 @@ use super::keys::Key;
 pub(super) const LINE: usize = 256;
 
 /// What one key may send to the terminal: at most one redrawn line of the widest terminal and a list of completions.
-pub(super) type Echo = Text<2048>;
+pub(super) type Echo = TextBuffer<2048>;
 
 /// Given the text before the cursor, offers each word that may stand in place of its last.
 pub(super) type Completer<'a> = dyn Fn(&str, &mut dyn FnMut(&'static str)) + 'a;
@@ -36,7 +36,7 @@ pub(super) enum Event {
     Line,
     /// A line is complete and had more than [`LINE`] bytes.
     TooLong,
-    /// Control-C: the line is given up.
+    /// Control-C: the line is cancelled.
     Abandoned,
     /// Control-D on an empty line.
     End,
@@ -182,7 +182,7 @@ impl Editor {
         self.line.truncate(from);
         let _ = self.line.push_str(&rest);
         self.cursor = from;
-        // Whoever shortens a line that was too long has seen the bell, and decides what stands in it.
+        // A shortened line is within the limit again.
         self.overflow = false;
         true
     }
@@ -256,7 +256,7 @@ impl Editor {
         Event::Editing
     }
 
-    /// Draws prompt and line anew: the part around the cursor that fits, the cursor in its place.
+    /// Redraws prompt and line: the part around the cursor that fits, the cursor in its place.
     fn redraw(&self, scene: &Scene<'_>, echo: &mut Echo, clear: bool) {
         if !scene.visible {
             return;

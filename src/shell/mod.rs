@@ -5,9 +5,12 @@
 //! calls the shell.
 //!
 //! * [`run`] is one session on one [`Console`].
-//! * [`telnet_server`] and [`serial`] give sessions to those who come; [`secure`] to those who prove who they are.
+//! * [`telnet_server`] and [`serial`] serve sessions; [`tls`] serves them to authenticated clients.
 //! * [`telnet`] is the protocol; the line editor, the pager and the table of commands have a file each.
-#![allow(async_fn_in_trait)] // one executor, one core: no future here is ever sent anywhere
+#![expect(
+    async_fn_in_trait,
+    reason = "one executor on one core: no future is sent to another thread"
+)]
 
 mod command;
 mod console;
@@ -17,11 +20,11 @@ mod keys;
 mod line;
 mod pager;
 mod reload;
-pub mod secure;
 mod server;
 pub mod telnet;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod trace;
 
 use core::fmt;
@@ -29,12 +32,12 @@ use core::net::Ipv4Addr;
 
 use embassy_futures::select::{Either, select};
 
-pub use console::{Console, Serial, Size, Text};
-pub use reload::Paper;
+pub use console::{Console, Serial, Size, TextBuffer};
+pub use reload::PasteBuffer;
 pub use server::{serial, telnet_server};
 
 use crate::client::fetch::FetchError;
-use crate::client::{self, ClientError, Target};
+use crate::client::{self, ClientError, ConnectOptions};
 use crate::dial::{self, Proxy};
 use crate::endpoint::traces::Traces;
 use crate::net::Kind;
@@ -109,7 +112,7 @@ pub trait Host {
     /// The n-th listening port of that kind.
     fn server_port(&self, kind: Kind, n: usize) -> Option<u16>;
     /// Dials, and serves the echo there, again and again.
-    fn server_reverse(&self, kind: Kind, target: reverse::Target<'_>) -> Result<(), ReverseError>;
+    fn server_reverse(&self, kind: Kind, target: reverse::ReverseOptions<'_>) -> Result<(), ReverseError>;
     /// Dials that host and port no more, or none at all. Connections go on.
     async fn server_reverse_stop(&self, kind: Kind, whom: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError>;
     /// How many are dialled for that kind of echo.
@@ -124,13 +127,17 @@ pub trait Host {
     async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError>;
     /// Connects the echo client of that kind, which stays connected when the session ends. Cancel-safe. Gives what was
     /// agreed upon, if that is anything.
-    async fn client_connect(&self, kind: Kind, target: Target<'_>) -> Result<Option<client::Session>, ClientError>;
+    async fn client_connect(
+        &self,
+        kind: Kind,
+        target: ConnectOptions<'_>,
+    ) -> Result<Option<client::Negotiated>, ClientError>;
     /// Sends from the echo client of that kind.
     async fn client_send(&self, kind: Kind, text: &[u8]) -> Result<(), ClientError>;
     /// Closes the connection of the echo client of that kind.
     async fn client_close(&self, kind: Kind) -> Result<(), ClientError>;
 
-    /// Writes that piece of the outcome of a self-test, once it is there, and says where the next begins; `None` after
+    /// Writes that piece of the outcome of a self-test, once it is there, and returns where the next begins; `None` after
     /// the last. The first is 0, which also starts the test unless one is under way. Whole lines, at most 1,024 bytes.
     /// Cancel-safe.
     async fn selftest(&self, piece: usize, out: &mut dyn fmt::Write) -> Option<usize>;
@@ -142,15 +149,15 @@ pub trait Host {
     fn traces(&self) -> &'static Traces;
 
     /// What a configuration is written on before it is taken; or why there is none.
-    fn tls_paper(&self) -> Result<Paper<'_>, &'static str>;
-    /// Fetches a configuration over TLS from a host that the one in force trusts. Cancel-safe.
-    async fn tls_fetch(&self, target: Target<'_>, paper: &mut Paper<'_>) -> Result<(), FetchError>;
-    /// Puts the `.tls` of the defconfig on that paper, or its PEM blocks, in force, for connections from now on. What
+    fn tls_paste_buffer(&self) -> Result<PasteBuffer<'_>, &'static str>;
+    /// Fetches a configuration over TLS from a host that the current one trusts. Cancel-safe.
+    async fn tls_fetch(&self, target: ConnectOptions<'_>, paper: &mut PasteBuffer<'_>) -> Result<(), FetchError>;
+    /// Puts the `.tls` of the defconfig in that buffer, or its PEM blocks, into use, for connections from now on. What
     /// there is to say of it is written to `out`, as whole lines.
     ///
     /// # Errors
     /// When anything is wrong with it. Nothing has changed then, and `out` has the reason, without an end of line.
-    fn tls_replace(&self, paper: &Paper<'_>, out: &mut dyn fmt::Write) -> Result<(), Refused>;
+    fn tls_replace(&self, paper: &PasteBuffer<'_>, out: &mut dyn fmt::Write) -> Result<(), Refused>;
 
     /// Restarts or switches off. It returns only if the machine would not.
     fn power(&self, power: Power);
@@ -161,7 +168,7 @@ pub trait Host {
 pub enum Origin {
     /// The serial console, which belongs to the host.
     Serial,
-    /// Telnet, which anyone can use who reaches the port.
+    /// Telnet, without authentication.
     Telnet,
     /// TLS, with a client certificate that was verified.
     Tls,
@@ -180,7 +187,7 @@ pub enum Exit {
     Exit,
     /// The first line was an HTTP request line: a web page has made a browser connect, and what follows is of its making.
     Http,
-    /// By `reboot` or `poweroff`, which whoever runs the session carries out after the goodbye.
+    /// By `reboot` or `poweroff`, which the caller carries out after the session.
     Power(Power),
 }
 
@@ -200,7 +207,7 @@ pub async fn run<C: Console, H: Host>(console: &mut C, host: &H, origin: Origin)
     exit
 }
 
-/// A session: who is there, and what was typed.
+/// A session: its console, its origin, and its input.
 struct Session<'a, C, H> {
     origin: Origin,
     console: &'a mut C,
@@ -416,7 +423,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 return Ok(Line::Http);
             }
             if byte == b'\r' && self.console.interactive() {
-                // A terminal sends the CR LF of a pasted text as CR CR; nobody types that fast.
+                // A terminal sends the CR LF of a pasted text as CR CR; no user types that fast.
                 self.input.skip(b'\r');
             }
             let Some(key) = self.keys.push(byte) else { continue };

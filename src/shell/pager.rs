@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::ReportWriter;
-use super::console::{Console, Input, Size, Text, width, write_all, write_text};
+use super::console::{Console, Input, Size, TextBuffer, width, write_all, write_text};
 
 /// What is shown where the output waits, and what removes it.
 const MORE: &[u8] = b"--More--";
@@ -13,7 +13,7 @@ const GONE: &[u8] = b"\r        \r";
 pub(super) const PIECE: usize = 1024;
 
 /// One piece of output, before it goes to the screen.
-pub(super) type Piece = Text<PIECE>;
+pub(super) type Piece = TextBuffer<PIECE>;
 
 /// Counts lines, and waits for a key when the screen is full: blank for the next screen, Enter for the next line, `q`
 /// for no more. A console without a person never waits.

@@ -1,4 +1,4 @@
-//! `tls`: what TLS serves and trusts, and how that is replaced while it runs.
+//! `tls` and `tls reload`: the TLS configuration, and its replacement.
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::{Mutex, MutexGuard};
@@ -9,7 +9,7 @@ use super::command::{self, Request};
 use super::console::Console;
 use super::pager::Piece;
 use super::{Exit, Host, Report, Session};
-use crate::client::Target;
+use crate::client::ConnectOptions;
 use crate::dial;
 use crate::net::Kind;
 use crate::pki::text::Count;
@@ -22,12 +22,12 @@ pub(super) const PASTE_MAX: Duration = Duration::from_secs(600);
 
 /// What a configuration is written on before it is taken. There is one, and one session at a time has it. It is wiped
 /// when that session is done with it, however that ends: there may be private keys on it.
-pub struct Paper<'a> {
+pub struct PasteBuffer<'a> {
     bytes: MutexGuard<'a, NoopRawMutex, &'static mut [u8]>,
     len: usize,
 }
 
-impl<'a> Paper<'a> {
+impl<'a> PasteBuffer<'a> {
     /// Takes the paper, if no other session has it.
     pub fn take(paper: &'a Mutex<NoopRawMutex, &'static mut [u8]>) -> Option<Self> {
         let bytes = paper.try_lock().ok()?;
@@ -44,7 +44,7 @@ impl<'a> Paper<'a> {
         &mut self.bytes
     }
 
-    /// Says how many bytes of the space hold the text.
+    /// Sets how many bytes of the space hold the text.
     pub fn set_len(&mut self, len: usize) {
         self.len = len.min(self.bytes.len());
     }
@@ -60,7 +60,7 @@ impl<'a> Paper<'a> {
     }
 }
 
-impl Drop for Paper<'_> {
+impl Drop for PasteBuffer<'_> {
     fn drop(&mut self) {
         self.bytes.zeroize();
     }
@@ -104,7 +104,11 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             };
             return self.fetch(destination).await.map(|()| None);
         }
-        let paper = if trusted { host.tls_paper() } else { Err(UNTRUSTED) };
+        let paper = if trusted {
+            host.tls_paste_buffer()
+        } else {
+            Err(UNTRUSTED)
+        };
         let until = Instant::now().saturating_add(PASTE_MAX);
         match &paper {
             Ok(_) => {
@@ -146,9 +150,9 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         Ok(None)
     }
 
-    /// Takes what was pasted, or says why it is not taken. The buffer is free before anything is printed, which takes as
+    /// Takes what was pasted, or prints why it is refused. The buffer is free before anything is printed, which takes as
     /// long as the peer likes.
-    async fn pasted(&mut self, pasted: Pasted, mut paper: Paper<'_>) -> Result<Option<Exit>, C::Error> {
+    async fn pasted(&mut self, pasted: Pasted, mut paper: PasteBuffer<'_>) -> Result<Option<Exit>, C::Error> {
         if matches!(pasted, Pasted::Whole) {
             return self.take(paper).await.map(|()| None);
         }
@@ -185,7 +189,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 
     /// Reads up to a line that is a full stop. What does not fit, or without paper everything, is read all the same: it must
     /// not be taken for commands. At `until` the paper is given back.
-    async fn paste(&mut self, paper: &mut Option<Paper<'_>>, until: Instant) -> Result<Pasted, C::Error> {
+    async fn paste(&mut self, paper: &mut Option<PasteBuffer<'_>>, until: Instant) -> Result<Pasted, C::Error> {
         // Of the line at hand: where it begins, how long it is, and whether it begins with a full stop.
         let (mut start, mut length, mut stop) = (0, 0_usize, false);
         let (mut after_cr, mut fits, mut slow) = (false, true, false);
@@ -240,8 +244,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         }
     }
 
-    /// Whom to fetch from; says what is wrong with the arguments, or that the address is not known.
-    async fn destination<'r>(&mut self, request: &Request<'r>) -> Result<Option<Target<'r>>, C::Error> {
+    /// The host to fetch from; prints what is wrong with the arguments otherwise.
+    async fn destination<'r>(&mut self, request: &Request<'r>) -> Result<Option<ConnectOptions<'r>>, C::Error> {
         let specs = command::TOP;
         let Some(host) = self.host_argument(specs, request).await? else {
             return Ok(None);
@@ -249,11 +253,11 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         let Some(port) = self.port(specs, request, 1).await? else {
             return Ok(None);
         };
-        let Some((netif, name, direct)) = self.way(Kind::Tls, specs, request).await? else {
+        let Some((netif, name, direct)) = self.route_arguments(Kind::Tls, specs, request).await? else {
             return Ok(None);
         };
-        let (whom, host) = match host {
-            // Whoever is behind the proxy may have a name only there.
+        let (host_shown, host) = match host {
+            // A host behind the proxy may have a name only there.
             dial::Host::Name(name) if direct || self.host.proxy().is_none() => {
                 let address = self.look_up(name, netif).await?;
                 (address.map(dial::Host::Address), Some(name))
@@ -261,8 +265,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             dial::Host::Name(name) => (Some(host), Some(name)),
             dial::Host::Address(_) => (Some(host), None),
         };
-        Ok(whom.map(|whom| Target {
-            host: whom,
+        Ok(host_shown.map(|host_shown| ConnectOptions {
+            host: host_shown,
             port,
             name: name.or(host),
             netif,
@@ -270,13 +274,13 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         }))
     }
 
-    async fn fetch(&mut self, target: Target<'_>) -> Result<(), C::Error> {
+    async fn fetch(&mut self, target: ConnectOptions<'_>) -> Result<(), C::Error> {
         let host = self.host;
         self.print(format_args!("Fetching from {}:{}...\n", target.host, target.port))
             .await?;
         // The buffer is taken when the peer has read that.
         self.console.flush().await?;
-        let mut paper = match host.tls_paper() {
+        let mut paper = match host.tls_paste_buffer() {
             Ok(paper) => paper,
             Err(why) => return self.outcome(Err(why)).await,
         };
@@ -293,7 +297,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         }
     }
 
-    async fn take(&mut self, paper: Paper<'_>) -> Result<(), C::Error> {
+    async fn take(&mut self, paper: PasteBuffer<'_>) -> Result<(), C::Error> {
         let count = paper.text().len();
         let mut said = Piece::new();
         let taken = self.host.tls_replace(&paper, &mut said);

@@ -1,4 +1,4 @@
-//! Sessions for those who come: by telnet, where the newest wins, and on the serial line.
+//! Sessions on telnet, where the newest wins, and on the serial line.
 
 use core::fmt;
 
@@ -14,15 +14,15 @@ use crate::log::{Level, SECURITY};
 use crate::net::{Listener, Transport};
 
 /// How long a goodbye may take. One session's goodbye keeps the next one waiting.
-pub(super) const GOODBYE: Duration = Duration::from_millis(500);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long the serial console rests after an error, so that a line that only fails does not take the CPU.
-const REST: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Sessions on telnet that are logged at once, and how often one is after that: anybody can begin them.
+/// Sessions on telnet that are logged at once, and how often one is after that: any peer can open them.
 const LOGGED: (u32, Duration) = (20, Duration::from_secs(60));
 
-/// Serves telnet for ever: one session at a time, and whoever connects takes over, as in BitVisor.
+/// Serves telnet for ever: one session at a time, and each new client takes over, as in BitVisor.
 pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
     let mut waiting = None;
     let limiter = Limiter::new(LOGGED.0, LOGGED.1);
@@ -60,7 +60,7 @@ pub async fn telnet_server<L: Listener, H: Host>(listener: &L, host: &H) -> ! {
                 stream.shutdown();
                 if let Exit::Power(power) = exit {
                     // The network goes down with the machine.
-                    let _ = with_timeout(GOODBYE, stream.drained()).await;
+                    let _ = with_timeout(CLOSE_TIMEOUT, stream.drained()).await;
                     carry_out(host, power);
                 }
             }
@@ -78,7 +78,7 @@ pub async fn serial<S: Read + Write, H: Host>(line: S, host: &H) -> ! {
         match run(&mut console, host, Origin::Serial).await {
             Ok(Exit::Power(power)) => carry_out(host, power),
             Ok(Exit::Exit | Exit::Http) => {}
-            Ok(Exit::End) | Err(_) => Timer::after(REST).await,
+            Ok(Exit::End) | Err(_) => Timer::after(RETRY_PAUSE).await,
         }
     }
 }
@@ -102,7 +102,7 @@ impl fmt::Display for Power {
 
 /// Last words, as far as the peer takes them. What is left is to shut the stream.
 pub(super) async fn goodbye<S: Read + Write>(mut telnet: Telnet<S>, words: Option<&str>) -> S {
-    let _ = with_timeout(GOODBYE, async {
+    let _ = with_timeout(CLOSE_TIMEOUT, async {
         if let Some(words) = words {
             write_text(&mut telnet, words).await?;
         }

@@ -1,4 +1,4 @@
-//! The telnet protocol around a byte stream: negotiation, escaping, window size.
+//! The telnet protocol on a byte stream: negotiation, escaping, window size.
 //!
 //! Read first: RFC 854 (protocol), 855 (options), 857 (ECHO), 858 (SUPPRESS-GO-AHEAD), 1073 (window size), 1143 (how to
 //! negotiate without loops). We offer to echo and to suppress go-ahead, ask for the window size, and refuse the rest. A
@@ -12,7 +12,7 @@ use zeroize::Zeroize as _;
 
 use super::console::{Console, Size};
 
-/// A peer that takes nothing for so long is given up.
+/// The longest time that a peer may stop reading.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a telnet session's stream ended.
@@ -20,7 +20,7 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Error<E> {
     /// The connection failed.
     Connection(E),
-    /// The peer took nothing for [`WRITE_TIMEOUT`].
+    /// The peer stopped reading for [`WRITE_TIMEOUT`].
     Stalled,
 }
 
@@ -44,7 +44,7 @@ impl<E: embedded_io_async::Error> embedded_io_async::Error for Error<E> {
     }
 }
 
-/// A stream that speaks telnet. Reads give what the peer typed, writes are escaped; both are cancel-safe.
+/// A telnet stream. Reads return what the peer typed, writes are escaped; both are cancel-safe.
 pub struct Telnet<S> {
     stream: S,
     protocol: Protocol,
@@ -206,7 +206,7 @@ impl<S: Write> Write for Telnet<S> {
 
 impl<S: Read + Write> Console for Telnet<S> {
     fn interactive(&self) -> bool {
-        self.protocol.us_echo == Side::Yes
+        self.protocol.us_echo == OptionState::Yes
     }
     fn size(&self) -> Size {
         self.protocol.size
@@ -218,7 +218,7 @@ impl<S: Read + Write> Console for Telnet<S> {
 
 /// One side's state of an option (RFC 1143, without the queue bits: we never change our mind).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+enum OptionState {
     No,
     /// We have asked and wait for the answer.
     Asked,
@@ -226,7 +226,7 @@ enum Side {
 }
 
 #[derive(Clone, Copy)]
-enum State {
+enum ParserState {
     Data,
     /// After CR, which NUL or LF completes (RFC 854, "The NVT printer and keyboard").
     Cr,
@@ -245,11 +245,11 @@ const SUB_LIMIT: usize = 1024;
 
 /// The protocol without its stream.
 struct Protocol {
-    state: State,
-    us_echo: Side,
-    us_suppress: Side,
-    peer_suppress: Side,
-    peer_naws: Side,
+    state: ParserState,
+    us_echo: OptionState,
+    us_suppress: OptionState,
+    peer_suppress: OptionState,
+    peer_naws: OptionState,
     sub_option: u8,
     sub: [u8; SUB],
     sub_len: usize,
@@ -259,11 +259,11 @@ struct Protocol {
 impl Protocol {
     fn new() -> Self {
         Protocol {
-            state: State::Data,
-            us_echo: Side::Asked,
-            us_suppress: Side::Asked,
-            peer_suppress: Side::No,
-            peer_naws: Side::Asked,
+            state: ParserState::Data,
+            us_echo: OptionState::Asked,
+            us_suppress: OptionState::Asked,
+            peer_suppress: OptionState::No,
+            peer_naws: OptionState::Asked,
             sub_option: 0,
             sub: [0; SUB],
             sub_len: 0,
@@ -273,39 +273,39 @@ impl Protocol {
 
     /// Takes one byte from the peer; gives what it means as typed input, and the answer it demands, if any.
     fn take(&mut self, byte: u8, answer: &mut dyn FnMut(&[u8])) -> Option<u8> {
-        match core::mem::replace(&mut self.state, State::Data) {
-            State::Cr if matches!(byte, 0 | b'\n') => None,
-            State::Data | State::Cr => match byte {
+        match core::mem::replace(&mut self.state, ParserState::Data) {
+            ParserState::Cr if matches!(byte, 0 | b'\n') => None,
+            ParserState::Data | ParserState::Cr => match byte {
                 IAC => {
-                    self.state = State::Command;
+                    self.state = ParserState::Command;
                     None
                 }
                 _ => {
                     if byte == b'\r' {
-                        self.state = State::Cr;
+                        self.state = ParserState::Cr;
                     }
                     Some(byte)
                 }
             },
-            State::Command => self.command(byte, answer),
-            State::Option(verb) => {
+            ParserState::Command => self.command(byte, answer),
+            ParserState::Option(verb) => {
                 self.negotiate(verb, byte, answer);
                 None
             }
-            State::Sub => {
+            ParserState::Sub => {
                 (self.sub_option, self.sub_len) = (byte, 0);
-                self.state = State::SubData;
+                self.state = ParserState::SubData;
                 None
             }
-            State::SubData if byte == IAC => {
-                self.state = State::SubCommand;
+            ParserState::SubData if byte == IAC => {
+                self.state = ParserState::SubCommand;
                 None
             }
-            State::SubData => {
+            ParserState::SubData => {
                 self.sub_byte(byte);
                 None
             }
-            State::SubCommand => match byte {
+            ParserState::SubCommand => match byte {
                 IAC => {
                     self.sub_byte(IAC);
                     None
@@ -324,11 +324,11 @@ impl Protocol {
         match byte {
             IAC => Some(IAC),
             WILL | WONT | DO | DONT => {
-                self.state = State::Option(byte);
+                self.state = ParserState::Option(byte);
                 None
             }
             SB => {
-                self.state = State::Sub;
+                self.state = ParserState::Sub;
                 None
             }
             IP | BRK => Some(0x03),
@@ -360,10 +360,10 @@ impl Protocol {
             (None, true) => answer(&[IAC, refuse, option]),
             (None, false) => {}
             (Some(side), wanted) => {
-                let before = core::mem::replace(side, if wanted { Side::Yes } else { Side::No });
+                let before = core::mem::replace(side, if wanted { OptionState::Yes } else { OptionState::No });
                 match (before, wanted) {
-                    (Side::No, true) => answer(&[IAC, agree, option]),
-                    (Side::Yes, false) => answer(&[IAC, refuse, option]),
+                    (OptionState::No, true) => answer(&[IAC, agree, option]),
+                    (OptionState::Yes, false) => answer(&[IAC, refuse, option]),
                     _ => {}
                 }
             }
@@ -376,7 +376,7 @@ impl Protocol {
         }
         self.sub_len += 1;
         if self.sub_len <= SUB_LIMIT {
-            self.state = State::SubData;
+            self.state = ParserState::SubData;
         }
     }
 

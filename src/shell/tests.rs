@@ -1,4 +1,4 @@
-//! Sessions as somebody at the other end sees them.
+//! Sessions as their users see them.
 
 mod paste;
 
@@ -158,7 +158,7 @@ impl Host for Machine {
     fn server_port(&self, kind: Kind, n: usize) -> Option<u16> {
         self.service.port(kind, n).map(|(port, _)| port)
     }
-    fn server_reverse(&self, kind: Kind, target: reverse::Target<'_>) -> Result<(), ReverseError> {
+    fn server_reverse(&self, kind: Kind, target: reverse::ReverseOptions<'_>) -> Result<(), ReverseError> {
         self.service.reverse(kind, target)
     }
     async fn server_reverse_stop(&self, kind: Kind, whom: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError> {
@@ -180,8 +180,12 @@ impl Host for Machine {
             _ => Err(DialError::Resolve(ResolveError::NoSuchName).into()),
         }
     }
-    async fn client_connect(&self, kind: Kind, target: Target<'_>) -> Result<Option<client::Session>, ClientError> {
-        let Target {
+    async fn client_connect(
+        &self,
+        kind: Kind,
+        target: ConnectOptions<'_>,
+    ) -> Result<Option<client::Negotiated>, ClientError> {
+        let ConnectOptions {
             host,
             port,
             name,
@@ -204,11 +208,11 @@ impl Host for Machine {
         let _ = writeln!(out, "check {piece}: ok");
         (piece < 2).then_some(piece + 1)
     }
-    fn tls_paper(&self) -> Result<Paper<'_>, &'static str> {
-        Paper::take(&self.paper).ok_or("another session is at it")
+    fn tls_paste_buffer(&self) -> Result<PasteBuffer<'_>, &'static str> {
+        PasteBuffer::take(&self.paper).ok_or("another session is at it")
     }
-    async fn tls_fetch(&self, target: Target<'_>, paper: &mut Paper<'_>) -> Result<(), FetchError> {
-        let Target {
+    async fn tls_fetch(&self, target: ConnectOptions<'_>, paper: &mut PasteBuffer<'_>) -> Result<(), FetchError> {
+        let ConnectOptions {
             host,
             port,
             name,
@@ -223,7 +227,7 @@ impl Host for Machine {
         paper.set_len(text.len());
         Ok(())
     }
-    fn tls_replace(&self, paper: &Paper<'_>, out: &mut dyn fmt::Write) -> Result<(), Refused> {
+    fn tls_replace(&self, paper: &PasteBuffer<'_>, out: &mut dyn fmt::Write) -> Result<(), Refused> {
         let text = String::from_utf8(paper.text().to_vec()).unwrap();
         let bad = text.contains("bad");
         let _ = out.write_str(match (bad, text.ends_with("?\n")) {
@@ -269,7 +273,7 @@ echoctl_tls> > ";
 }
 
 #[test]
-fn servers_start_and_stop_and_say_why_not() {
+fn servers_start_and_stop_or_report_why_not() {
     let machine = Machine::new();
     let shown = machine.piped(
         "echoctl_tls\nserver start 10007\nserver start 10007\nserver start 10008 vm0\nserver start 1 vm9\n\
@@ -311,7 +315,7 @@ echoctl> \n";
 }
 
 #[test]
-fn reverse_connections_start_and_stop_and_say_why_not() {
+fn reverse_connections_start_and_stop_or_report_why_not() {
     let machine = Machine::new();
     machine.network.refuse(crate::net::ConnectError::Refused);
     let shown = machine.piped(
@@ -364,7 +368,7 @@ echoctl> \n";
 }
 
 #[test]
-fn wrong_words_about_reverse_connections_dial_nobody() {
+fn wrong_words_about_reverse_connections_dial_nothing() {
     let machine = Machine::new();
     let shown = machine.piped(
         "echoctl_tls\nserver reverse\nserver reverse 10.0.2 1\nserver reverse 10.0.2.2 0\n\
@@ -396,7 +400,7 @@ fn wrong_words_about_reverse_connections_dial_nobody() {
 }
 
 #[test]
-fn the_plain_client_says_hello() {
+fn the_plain_client_sends_its_greeting() {
     let machine = Machine::new();
     let shown = machine.piped(
         "echoctl\nclient send\nclient connect 10.0.2.2 10007\nclient send\nclient send two  words\nclient close\nclient close\n",
@@ -427,7 +431,7 @@ echoctl> \n";
 }
 
 #[test]
-fn the_tls_client_says_what_it_lacks() {
+fn the_tls_client_reports_what_it_lacks() {
     let machine = Machine::new();
     let shown = machine.piped("echoctl_tls\nclient connect 192.168.40.50 10007\nclient send\nclient close\n");
     let expected = "\
@@ -519,7 +523,7 @@ echoctl_tls> 'proxy=on': only 'proxy=off' is allowed; ";
 }
 
 #[test]
-fn addresses_and_names_that_cannot_be_reach_nobody() {
+fn invalid_addresses_and_names_are_refused() {
     let machine = Machine::new();
     let shown = machine.piped(
         "echoctl_tls\nclient connect 10.0.2 7\nclient connect a..b 7\nclient connect 10.0.2.2 7 name=\n\
@@ -920,7 +924,7 @@ fn a_paste_is_given_up_refused_or_ends_with_the_input() {
 }
 
 #[test]
-fn a_configuration_is_fetched_from_whom_the_arguments_say() {
+fn a_configuration_is_fetched_from_the_host_in_the_arguments() {
     let machine = Machine::new();
     let shown = machine.piped(
         "tls reload 10.0.2.2 443\ntls reload echo.example 444 vm0\ntls reload echo.example 445 name=a.test vm1\n\

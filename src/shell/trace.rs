@@ -1,4 +1,4 @@
-//! `trace`: narrates TLS connections, lists what was narrated, and shows one.
+//! `trace`: switching, listing and showing traces of TLS connections.
 
 use core::fmt::Write as _;
 

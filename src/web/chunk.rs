@@ -1,4 +1,4 @@
-//! A part of a page, made while it is sent.
+//! A part of a page, made while the page is sent.
 
 use core::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! An HTTPS page that shows the very connection which delivers it.
+//! The HTTPS page that shows the connection which delivers it.
 //!
 //! One request a connection, one page, no JavaScript. The page is made piece by piece while it is sent, from the log
 //! on which the connection was narrated, so that it takes as little memory as it would if it were short.

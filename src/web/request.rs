@@ -74,11 +74,11 @@ impl Request {
 }
 
 /// A line, and the end of line and of head that httparse needs behind it.
-type Line = heapless::Vec<u8, { LINE + END.len() }>;
+type HeadLine = heapless::Vec<u8, { LINE + END.len() }>;
 const END: &[u8] = b"\r\n\r\n";
 
 /// The line as a whole head, or as a whole section of fields.
-fn as_head(line: &mut Line) -> &[u8] {
+fn as_head(line: &mut HeadLine) -> &[u8] {
     // There is room.
     let _ = line.extend_from_slice(END);
     line
@@ -87,7 +87,7 @@ fn as_head(line: &mut Line) -> &[u8] {
 /// Reads a head byte by byte, in bounded memory.
 pub(super) struct Parser {
     /// The line that is being read, its front if it is a long field.
-    line: Line,
+    line: HeadLine,
     /// Bytes of fields so far.
     fields: usize,
     request: Option<Request>,
@@ -159,7 +159,7 @@ impl Parser {
     }
 
     /// A field line (RFC 9112 §5).
-    fn field(&mut self, line: &mut Line) -> Result<(), Status> {
+    fn field(&mut self, line: &mut HeadLine) -> Result<(), Status> {
         let mut field = [httparse::EMPTY_HEADER];
         let parsed = httparse::parse_headers(as_head(line), &mut field);
         let Ok(httparse::Status::Complete((_, &[httparse::Header { name, value }]))) = parsed else {
@@ -194,7 +194,7 @@ impl Parser {
 }
 
 /// A request line (RFC 9112 §3).
-fn request_line(line: &mut Line) -> Result<Request, Status> {
+fn request_line(line: &mut HeadLine) -> Result<Request, Status> {
     // A later HTTP/1 is served as HTTP/1.1 (RFC 9110 §2.5).
     if let [.., b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9'] = line.as_mut_slice() {
         *minor = b'1';

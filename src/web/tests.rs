@@ -20,8 +20,8 @@ use crate::net::fake::connection;
 use crate::net::{Kind, Transport as _};
 use crate::pki::verify::{Clock, Trust};
 use crate::serve::registry::Entry;
-use crate::serve::secure::{INBOUND, TlsWorker};
-use crate::serve::{Secure as _, Session as _};
+use crate::serve::tls::{INBOUND, TlsWorker};
+use crate::serve::{AcceptedSession as _, TlsAcceptor as _};
 use crate::testing::{Script, unhex};
 use crate::testing::{block_on, pass};
 use crate::tls::trace::Event;
@@ -339,7 +339,7 @@ fn http_1_0_gets_no_chunks() {
 }
 
 #[test]
-fn refusals_say_what_and_why() {
+fn refusals_have_status_and_reason() {
     for (request, line, field) in [
         ("GET /x HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 Not Found", ""),
         (

@@ -296,7 +296,7 @@ fn a_certificate_that_does_not_verify_is_refused_by_its_own_words() {
 }
 
 #[test]
-fn a_server_that_wants_a_certificate_gets_it_or_its_refusal_is_told() {
+fn a_server_that_wants_a_certificate_gets_it_or_its_refusal_is_reported() {
     let ca = Ca::new("Our CA");
     let (credentials, mine) = (ca.issue("the server", 2027), ca.issue("the client", 2027));
     let anchors = [&ca.0.der()[..]];
@@ -413,7 +413,7 @@ fn opening_can_be_given_up() {
 }
 
 #[test]
-fn an_end_without_close_notify_is_told_from_one_with() {
+fn an_end_without_close_notify_is_distinguished_from_one_with() {
     let ca = Ca::new("Our CA");
     let credentials = ca.issue("the server", 2027);
     let chain = [&credentials.chain[0][..]];

@@ -1,4 +1,4 @@
-//! A proxy for the tests of those who use one.
+//! A proxy for the tests of its users.
 
 use super::*;
 use crate::config::{Config, Scratch};

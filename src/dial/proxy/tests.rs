@@ -1,4 +1,4 @@
-//! What proxies answer, whole and in pieces, and what they are asked.
+//! Requests to proxies, and their responses, whole and in pieces.
 
 use super::testing::configured as proxy;
 use super::*;
@@ -50,7 +50,7 @@ fn a_tunnel_opens_with_the_last_byte_of_the_head_and_no_other() {
 }
 
 #[test]
-fn refusals_are_told_in_the_proxys_words() {
+fn refusals_are_reported_in_the_proxys_words() {
     let wants = "the proxy requires authentication: set .proxy.user and .proxy.password";
     for (head, text) in [
         (
@@ -203,7 +203,7 @@ fn a_proxy_that_gives_no_tunnel_loses_the_connection() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_is_told_from_a_host_that_is_not() {
+fn an_unreachable_proxy_and_an_unreachable_host_are_distinguished() {
     let network = FakeNetwork::default();
     let reach =
         |proxy: Option<Proxy>, host| block_on(reach(&network, proxy.as_ref(), Host::Name(host), 7, || 0)).map(drop);
@@ -230,7 +230,7 @@ fn a_proxy_that_is_not_there_is_told_from_a_host_that_is_not() {
 }
 
 #[test]
-fn the_login_is_sent_whole_and_shown_to_nobody() {
+fn the_login_is_sent_whole_and_never_shown() {
     let (user, password) = ("u".repeat(MAX_USER), "p".repeat(MAX_PASSWORD));
     let longest = proxy(&std::format!("{PLACE} .user = \"{user}\", .password = \"{password}\"")).unwrap();
     let mut decoded = [0; LOGIN];

@@ -1,7 +1,7 @@
 //! KVM's clock for its guests (kvm-clock): the date, and the rate of the TSC.
 //!
 //! The registers and structures are those of Linux's Documentation/virt/kvm/x86/msr.rst. The date is the time at which
-//! KVM started this machine's clock, which it writes anew at each request, plus what that clock shows now. It is the
+//! KVM started this machine's clock, which it updates at each request, plus what that clock shows now. It is the
 //! host's own date, also after the machine was stopped, suspended or saved.
 
 use super::rate::plausible;
@@ -14,7 +14,7 @@ use x86_64::registers::model_specific::Msr;
 const WALL_CLOCK: u32 = 0x4b56_4d00;
 /// `MSR_KVM_SYSTEM_TIME_NEW`: where KVM is to write the parameters of the clock. Bit 0 switches it on.
 const SYSTEM_TIME: u32 = 0x4b56_4d01;
-/// The bit of CPUID leaf 0x40000001, EAX, that says that both registers are there (`KVM_FEATURE_CLOCKSOURCE2`). Bit 0
+/// The bit of CPUID leaf 0x40000001, EAX: both registers exist (`KVM_FEATURE_CLOCKSOURCE2`). Bit 0
 /// stands for their predecessors, which are deprecated. Bit 24 is about several CPUs, and here is one.
 const CLOCKSOURCE2: u32 = 1 << 3;
 /// How often to read a structure that changes under the reader. KVM writes while this CPU does not run.

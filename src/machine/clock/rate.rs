@@ -53,14 +53,14 @@ const PIT_HZ: u64 = 1_193_182;
 /// How long to measure, in microseconds.
 const MEASURE: u64 = 2000;
 /// How often to look at a reference that may stand still.
-const PATIENCE: u32 = 1_000_000;
+const POLLS_MAX: u32 = 1_000_000;
 pub(super) const GHZ: u64 = 1_000_000_000;
 
 /// The rate of the TSC, where it comes from, and that of the local APIC's timer.
 pub(super) fn calibrate(pm_timer: Option<PmTimer>) -> (u64, Source, Option<u64>) {
-    let told = told_rate();
+    let told = reported_rate();
     let apic = interrupts::is_ready();
-    // The APIC's timer needs measuring in any case, unless the hypervisor tells its rate as well.
+    // The APIC's timer needs measuring in any case, unless the hypervisor reports its rate as well.
     if let Some((rate, Source::Hypervisor)) = told {
         let bus = cpu::leaf(0x4000_0010)
             .map(|leaf| u64::from(leaf.ebx) * 1000)
@@ -101,8 +101,8 @@ pub(super) async fn refined(pm_timer: PmTimer) -> Option<u64> {
     scaled(end.0 - start.0, PM_HZ, pm_timer.between(start.1, end.1))
 }
 
-/// What CPUID says (Intel SDM volume 3, 20.7.3; VMware's timing leaf, which KVM has as well).
-fn told_rate() -> Option<(u64, Source)> {
+/// The rate in CPUID (Intel SDM volume 3, 20.7.3; VMware's timing leaf, which KVM has as well).
+fn reported_rate() -> Option<(u64, Source)> {
     if cpu::hypervisor().is_some()
         && let Some(leaf) = cpu::leaf(0x4000_0010)
         && leaf.eax != 0
@@ -155,7 +155,7 @@ fn measure_pm(pm_timer: PmTimer) -> Option<Measured> {
     let wanted = PM_HZ * MEASURE / TICKS;
     let start = sample(|| pm_timer.read());
     let apic = timer::counted();
-    for _ in 0..PATIENCE {
+    for _ in 0..POLLS_MAX {
         if pm_timer.between(start.1, pm_timer.read()) >= wanted {
             let end = sample(|| pm_timer.read());
             let apic = timer::counted() - apic;
@@ -187,7 +187,7 @@ fn measure_pit() -> Option<Measured> {
         if gate.read() & 0x20 != 0 {
             return None;
         }
-        for _ in 0..PATIENCE {
+        for _ in 0..POLLS_MAX {
             if gate.read() & 0x20 != 0 {
                 let cycles = tsc() - start;
                 let apic = timer::counted() - apic;
@@ -202,7 +202,7 @@ fn measure_pit() -> Option<Measured> {
 fn measure_apic() -> Option<u64> {
     let wanted = (GHZ / 16 * MEASURE / TICKS) as u32;
     let start = sample(timer::counted);
-    for _ in 0..PATIENCE {
+    for _ in 0..POLLS_MAX {
         if timer::counted().wrapping_sub(start.1) >= wanted {
             let end = sample(timer::counted);
             return scaled(end.0 - start.0, GHZ / 16, end.1.wrapping_sub(start.1).into());
@@ -225,7 +225,7 @@ fn sample(read: impl Fn() -> u32) -> (u64, u32) {
 
 impl PmTimer {
     fn read(&self) -> u32 {
-        // SAFETY: ACPI says that the PM timer is there; reading it changes nothing.
+        // SAFETY: the PM timer exists by ACPI; reading it changes nothing.
         unsafe { Port::<u32>::new(self.port).read() }
     }
 

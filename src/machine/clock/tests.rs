@@ -23,10 +23,10 @@ fn the_scale_goes_both_ways() {
 
 #[test]
 fn a_date_before_the_build_is_named() {
-    assert_eq!(judge(BUILT), Ok(BUILT));
-    assert_eq!(judge(BUILT - TOLERANCE), Ok(BUILT - TOLERANCE));
+    assert_eq!(check_date(BUILT), Ok(BUILT));
+    assert_eq!(check_date(BUILT - TOLERANCE), Ok(BUILT - TOLERANCE));
     assert_eq!(
-        judge(BUILT - TOLERANCE - 1),
+        check_date(BUILT - TOLERANCE - 1),
         Err(DateError::BeforeBuild(BUILT - TOLERANCE - 1))
     );
     let error = std::format!("{}", DateError::BeforeBuild(86_400));

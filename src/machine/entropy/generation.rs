@@ -8,7 +8,7 @@ pub(super) type Id = [u64; 2];
 
 static ID: AtomicPtr<[AtomicU64; 2]> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Looks from now on where ACPI says that the ID is.
+/// Reads the ID from now on at ACPI's address.
 pub(super) fn init(acpi: &Acpi) {
     let address = acpi.generation_id.unwrap_or(0);
     ID.store(

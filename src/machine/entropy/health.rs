@@ -1,4 +1,4 @@
-//! Health tests of a raw entropy source: repetition count and adaptive proportion.
+//! Health tests of an entropy source: repetition count, adaptive proportion.
 //!
 //! NIST SP 800-90B, 4.4. A sample is a byte. The sources here are conditioned and claim full entropy; the tests assume
 //! half of that, 4 bits a sample, and are set so that a source which is as good as assumed fails once in 2^40 samples.

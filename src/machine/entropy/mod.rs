@@ -1,4 +1,4 @@
-//! Random numbers: from whichever sources exist, tested, into a generator that fails closed.
+//! Random numbers: tested sources and a generator that fails closed.
 //!
 //! RDSEED, RDRAND and a virtio entropy device, each watched by health tests ([`health`]), go through SHA-256 into the
 //! key of a ChaCha20 generator. The generator erases fast: each time it makes numbers it first makes its next key, and
@@ -7,7 +7,7 @@
 //!
 //! Two machines resumed from one snapshot have one state. So each use mixes in the time stamp counter, 32 bytes of
 //! RDRAND or RDSEED, and the VM Generation ID; a new ID also has the sources mixed in again. Where the CPU has neither
-//! instruction, and the hypervisor no ID, the counter alone has to differ, and `status` says so.
+//! instruction, and the hypervisor no ID, the counter alone has to differ, and `status` reports it.
 
 pub mod health;
 
@@ -29,7 +29,7 @@ use rand_core::{Rng as _, SeedableRng, TryCryptoRng, TryRng};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// The generator, for whoever needs random numbers. All handles are of the one generator.
+/// The generator. All handles share it.
 #[derive(Debug, Clone, Copy)]
 pub struct Rng(());
 
@@ -121,7 +121,7 @@ pub fn rng() -> Result<Rng, NoEntropy> {
 }
 
 /// Finds the sources, tests them, and seeds the generator. A device on the bus is waited for only where the CPU has
-/// nothing to offer, and [`PATIENCE`] at the most; if it answers later, it counts from then on ([`keep_fresh`]).
+/// nothing to offer, and [`VIRTIO_TIMEOUT`] at the most; if it answers later, it counts from then on ([`keep_fresh`]).
 pub fn init(functions: &[Function], acpi: &Acpi, arena: &mut Arena) {
     generation::init(acpi);
     with(|pool| pool.has_new_generation(generation::current()));
@@ -144,7 +144,7 @@ pub fn init(functions: &[Function], acpi: &Acpi, arena: &mut Arena) {
     }
     gather(START_UP);
     let start = Instant::now();
-    while rng().is_err() && with(|pool| pool.is_starting(Source::Virtio)) && start.elapsed() < PATIENCE {
+    while rng().is_err() && with(|pool| pool.is_starting(Source::Virtio)) && start.elapsed() < VIRTIO_TIMEOUT {
         core::hint::spin_loop();
         gather(0);
     }
@@ -205,7 +205,7 @@ impl TryRng for Rng {
 impl TryCryptoRng for Rng {}
 
 /// How long to wait for a device at boot, where it is the only source.
-pub const PATIENCE: Duration = Duration::from_millis(250);
+pub const VIRTIO_TIMEOUT: Duration = Duration::from_millis(250);
 /// How often to look for a device's first answer.
 const RETRY: Duration = Duration::from_millis(100);
 /// How often to mix the sources in again.
@@ -419,7 +419,7 @@ impl Generator {
         self.since_seed = 0;
     }
 
-    /// Makes the key anew, of itself and of these.
+    /// Derives the next key from the present one and these bytes.
     fn mix(&mut self, label: &[u8], parts: &[&[u8]]) {
         let mut hash = Sha256::new().chain_update(label).chain_update(self.key);
         for part in parts {

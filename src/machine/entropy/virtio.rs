@@ -4,7 +4,7 @@
 //! request stays with the device until it is answered, and is looked at now and then.
 
 use super::super::memory::{self, Arena, Dma, PAGE, Range};
-use super::super::paging::Kind;
+use super::super::paging::MemoryKind;
 use super::super::pci::{self, Function, Ports};
 use core::cell::RefCell;
 use core::ptr::NonNull;
@@ -84,13 +84,10 @@ impl Device {
         let features = transport.begin_init(Feature::VERSION_1);
         function.enable_bus_master();
         let queue = VirtQueue::new(&mut transport, QUEUE, false, features.contains(Feature::RING_EVENT_IDX));
-        let queue = match queue {
-            Ok(queue) => queue,
-            Err(_) => {
-                // Dropping the transport would wait for a reset, without end.
-                core::mem::forget(transport);
-                return Err("no queue");
-            }
+        let Ok(queue) = queue else {
+            // Dropping the transport would wait for a reset, without end.
+            core::mem::forget(transport);
+            return Err("no queue");
         };
         transport.finish_init();
         let mut device = Self {
@@ -110,7 +107,7 @@ impl Device {
             return;
         }
         let len = len.clamp(1, REQUEST.min(self.buffer.len()));
-        // SAFETY: nobody has it but the device, which has no request.
+        // SAFETY: only the device has it, and it has no request.
         let buffer = unsafe { slice::from_raw_parts_mut(self.buffer.as_ptr().as_ptr(), len) };
         // SAFETY: the buffer lives for good, and is not looked at before `answer` has the request back.
         if let Ok(token) = unsafe { self.queue.add(&[], &mut [buffer]) } {
@@ -140,7 +137,7 @@ static PAGES: Mutex<RefCell<Vec<Dma, 2>>> = Mutex::new(RefCell::new(Vec::new()))
 
 struct Memory;
 
-// SAFETY: pages come from the arena, zeroed, aligned and for nobody else; addresses are the same for the device; the
+// SAFETY: pages come from the arena, zeroed, aligned and used by nothing else; addresses are the same for the device; the
 // BARs were mapped as device memory by `Device::new`.
 unsafe impl Hal for Memory {
     fn dma_alloc(pages: usize, _: BufferDirection) -> (u64, NonNull<u8>) {
@@ -159,7 +156,10 @@ unsafe impl Hal for Memory {
 
     unsafe fn mmio_phys_to_virt(address: u64, size: usize) -> NonNull<u8> {
         // Mapped already, so that this cannot fail.
-        let _ = memory::map(Range::new(address, address.saturating_add(size as u64)), Kind::Device);
+        let _ = memory::map(
+            Range::new(address, address.saturating_add(size as u64)),
+            MemoryKind::Device,
+        );
         NonNull::new(address as *mut u8).unwrap_or(NonNull::dangling())
     }
 

@@ -1,4 +1,4 @@
-//! The longest poll of a task, since boot and of late.
+//! The longest poll of a task, since boot and recently.
 //!
 //! Tasks are not preempted: while one runs, nothing else does. None should run for more than 50 ms natively.
 

@@ -31,7 +31,7 @@ fn what_is_handed_out_is_zeroed_aligned_and_apart() {
 }
 
 #[test]
-fn running_out_says_what_there_is_and_takes_nothing() {
+fn running_out_reports_what_is_left_and_takes_nothing() {
     let mut arena = arena(2);
     arena.bytes(100, 1).unwrap();
     let left = arena.left();
@@ -82,7 +82,7 @@ fn registers_of_a_device_are_no_firmware_table() {
     let device = Range::new(0xfee0_0000, 0xfee0_1000);
     // SAFETY: leaked memory of this test alone.
     let mut mapper = unsafe { Mapper::new(ram(8), false) }.unwrap();
-    mapper.map(device, Kind::Device).unwrap();
+    mapper.map(device, MemoryKind::Device).unwrap();
     // SAFETY: nothing that is mapped in this process is accessed.
     unsafe { set_mapper(mapper) };
     // SAFETY: none of it is read.

@@ -65,7 +65,7 @@ fn ovmf() -> Vec<u8> {
 }
 
 #[test]
-fn everything_that_is_told_is_taken() {
+fn all_boot_information_is_read() {
     let mut rsdp = [7; 36];
     rsdp[..8].copy_from_slice(b"RSD PTR ");
     let tags = [

@@ -14,7 +14,7 @@ const EVENING: Registers = Registers {
 const SECONDS: u64 = 1_709_249_696;
 
 #[test]
-fn bcd_and_binary_say_the_same() {
+fn bcd_and_binary_decode_to_the_same() {
     assert_eq!(EVENING.decode(), Some(SECONDS));
     let binary = Registers {
         second: 56,

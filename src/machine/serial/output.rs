@@ -1,4 +1,4 @@
-//! What waits for the serial port: whole lines or none, and a count of the dropped ones.
+//! The output queue of the serial port: whole lines, and a count of dropped ones.
 
 use core::fmt::Write as _;
 use heapless::String;

@@ -3,7 +3,7 @@
 use smoltcp::socket::tcp::State;
 
 use super::super::filter::Segment;
-use super::super::slots::{Key, Slot};
+use super::super::slots::{ConnectionKey, TcpSlot};
 use super::after;
 
 /// What is to be done with a segment of a connection.
@@ -19,8 +19,8 @@ pub(in crate::net) enum Action {
     Reopen,
 }
 
-/// Judges a segment that may be a blind spoofer's: RST (RFC 5961 §3.2) and SYN (§4.2).
-pub(in crate::net) fn check(slot: &Slot, segment: &Segment) -> Action {
+/// Validates a segment that may be a blind spoofer's: RST (RFC 5961 §3.2) and SYN (§4.2).
+pub(in crate::net) fn check(slot: &TcpSlot, segment: &Segment) -> Action {
     if !segment.syn && !segment.rst {
         return Action::Deliver;
     }
@@ -49,7 +49,7 @@ pub(in crate::net) fn check(slot: &Slot, segment: &Segment) -> Action {
 }
 
 /// The next sequence number expected from the peer (RCV.NXT).
-pub(in crate::net) fn rcv_nxt(slot: &Slot) -> u32 {
+pub(in crate::net) fn rcv_nxt(slot: &TcpSlot) -> u32 {
     let fin = matches!(
         slot.state.get(),
         State::CloseWait | State::LastAck | State::Closing | State::TimeWait
@@ -64,7 +64,7 @@ pub(in crate::net) fn rcv_nxt(slot: &Slot) -> u32 {
 }
 
 /// Our first sequence number that is not acknowledged (SND.UNA).
-pub(in crate::net) fn snd_una(slot: &Slot) -> u32 {
+pub(in crate::net) fn snd_una(slot: &TcpSlot) -> u32 {
     let fin = matches!(slot.state.get(), State::FinWait2 | State::TimeWait);
     snd_end(slot)
         .wrapping_sub(slot.with(|socket| socket.send_queue()) as u32)
@@ -72,12 +72,12 @@ pub(in crate::net) fn snd_una(slot: &Slot) -> u32 {
 }
 
 /// No sequence number of ours after this one was used: with all that was written, and a FIN.
-pub(in crate::net) fn snd_max(slot: &Slot) -> u32 {
+pub(in crate::net) fn snd_max(slot: &TcpSlot) -> u32 {
     snd_end(slot).wrapping_add(1)
 }
 
 /// The sequence number after what the owner has written.
-fn snd_end(slot: &Slot) -> u32 {
+fn snd_end(slot: &TcpSlot) -> u32 {
     slot.iss.get().wrapping_add(1).wrapping_add(slot.bytes_out.get() as u32)
 }
 
@@ -85,7 +85,7 @@ fn snd_end(slot: &Slot) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::net) struct TooBig {
     /// The connection of the quoted packet.
-    pub(in crate::net) key: Key,
+    pub(in crate::net) key: ConnectionKey,
     /// Its sequence number.
     pub(in crate::net) seq: u32,
     /// Its length.
@@ -96,7 +96,7 @@ pub(in crate::net) struct TooBig {
 
 /// Whether the report is of a packet that is under way on this connection (RFC 5927 §4.1, §7.2): a blind spoofer would
 /// have to guess it.
-pub(in crate::net) fn is_in_flight(slot: &Slot, report: &TooBig) -> bool {
+pub(in crate::net) fn is_in_flight(slot: &TcpSlot, report: &TooBig) -> bool {
     let pending = slot.with(|socket| socket.send_queue()) as u32;
     report.seq.wrapping_sub(snd_una(slot)) < pending && report.mtu < report.len
 }

@@ -1,4 +1,4 @@
-//! Validation of SYN, RST and ICMP before smoltcp sees them, and handshakes until they are complete.
+//! Validation of SYN, RST and ICMP ahead of smoltcp, and half-open connections.
 //!
 //! smoltcp has one socket, with its buffers, for each SYN, draws initial sequence numbers from a predictable
 //! generator, obeys every RST in the window and reads no ICMP errors. Hence this module answers SYNs itself from a

@@ -1,4 +1,4 @@
-//! The segments that are made here: SYN-ACKs, replayed SYNs, and probes for a challenge ACK.
+//! Segments of the guard: SYN-ACKs, replayed SYNs, and challenge ACKs.
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{

@@ -1,4 +1,4 @@
-//! The secret of an interface, and what peers must not predict: sequence numbers, ports, seeds.
+//! The secret of an interface: unpredictable sequence numbers, ports, seeds.
 
 use core::cell::Cell;
 use core::hash::{Hash, Hasher};

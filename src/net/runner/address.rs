@@ -10,11 +10,11 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, Ipv4Cidr};
 use super::super::device::{Egress, Scratch};
 use super::super::filter::Reason;
 use super::super::{Address, DhcpState, Shared, arp, dhcp};
-use super::{Card, End, Link, NEVER, Runner};
+use super::{Card, CloseReason, Link, NEVER, Runner};
 
 /// After the link came back the leased address is used for so long without a new lease, in microseconds: connections
 /// outlive a cable that was pulled for a moment.
-const GRACE: i64 = 30_000_000;
+const LINK_GRACE_PERIOD: i64 = 30_000_000;
 
 impl<C: Card> Runner<C> {
     /// Follows the link, and sets the fixed address at the first poll.
@@ -39,11 +39,11 @@ impl<C: Card> Runner<C> {
                 self.shared
                     .common
                     .borrow_mut()
-                    .get_mut::<dhcpv4::Socket>(handle)
+                    .get_mut::<dhcpv4::Socket<'_>>(handle)
                     .reset();
                 if self.shared.address.get().is_some() {
                     // Not later, however often the link comes and goes.
-                    self.grace = self.grace.min(now.saturating_add(GRACE));
+                    self.grace = self.grace.min(now.saturating_add(LINK_GRACE_PERIOD));
                 }
             }
             self.shared.common_dirty.set(true);
@@ -67,7 +67,7 @@ impl<C: Card> Runner<C> {
             self.half_open.clear();
             // smoltcp closes them when it next wants to send and finds the address gone.
             for (index, slot) in shared.pool.iter().filter(|(_, slot)| !slot.is_free()) {
-                slot.end.set(End::Down);
+                slot.end.set(CloseReason::Down);
                 shared.pool.mark_quietly(index);
             }
         }
@@ -100,7 +100,7 @@ impl<C: Card> Runner<C> {
         }
     }
 
-    /// Makes smoltcp's interface anew, with another seed. Its neighbours are asked for again.
+    /// Creates smoltcp's interface again, with another seed. Its neighbours are asked for again.
     pub(super) fn reseed(&mut self) {
         self.iface = interface(&mut self.card, &mut self.scratch, self.shared);
         self.update_address();

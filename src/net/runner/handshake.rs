@@ -1,14 +1,14 @@
-//! Handshakes, and segments that are not the socket's: between the card and smoltcp.
+//! TCP handshakes, and segments that belong to no socket.
 
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
 use smoltcp::wire::IpEndpoint;
 
 use super::super::guard::{self, Action, Due, Flow, HalfOpen, SynOptions, TooBig};
-use super::{Card, Cause, Class, OneFrame, Request, Runner, Segment, Slot, Taken};
+use super::{Card, Cause, Class, ConnectRequest, OneFrame, Runner, Segment, Taken, TcpSlot};
 
 /// A connection sends at most one challenge ACK in so long, in microseconds (RFC 5961 §7). The limit is the connection's:
-/// a common one would tell each peer about the others'.
+/// a common one would reveal to each peer about the others'.
 const CHALLENGE: i64 = 1_000_000;
 
 impl<C: Card> Runner<C> {
@@ -87,7 +87,7 @@ impl<C: Card> Runner<C> {
             shared.count(|counters| counters.malformed += 1);
             return true;
         };
-        // An entry is not replaced by another SYN, which a spoofer may have sent: to a peer that has begun anew this
+        // An entry is not replaced by another SYN, which a spoofer may have sent: to a peer that has restarted this
         // answer is a challenge (RFC 5961 §4.2).
         let entry = self.half_open.find(&flow).unwrap_or_else(|| {
             let entry = HalfOpen::new(&flow, mac, segment.seq, flow.iss(now, floor), options, now);
@@ -180,7 +180,7 @@ impl<C: Card> Runner<C> {
     /// Gives a free slot to a connection whose handshake is complete.
     fn establish(
         &mut self,
-        (index, slot): (u16, &'static Slot),
+        (index, slot): (u16, &'static TcpSlot),
         listener: u8,
         segment: &Segment,
         (flow, entry): (&Flow, &HalfOpen),
@@ -214,7 +214,7 @@ impl<C: Card> Runner<C> {
 
     /// Has smoltcp acknowledge where the connection stands (RFC 5961 §3.2, §4.2). The peer, if the segment was its own,
     /// then sends an RST with the exact number.
-    fn challenge(&mut self, slot: &'static Slot, segment: &Segment, now: i64) {
+    fn challenge(&mut self, slot: &'static TcpSlot, segment: &Segment, now: i64) {
         let shared = self.shared;
         if now < slot.challenge_at.get() {
             shared.count(|counters| counters.challenges_withheld += 1);
@@ -269,8 +269,8 @@ impl<C: Card> Runner<C> {
     }
 
     /// Begins a connection of ours.
-    pub(super) fn begin(&mut self, slot: &Slot, request: Request, now: i64) {
-        let Request { key, timeout } = request;
+    pub(super) fn begin(&mut self, slot: &TcpSlot, request: ConnectRequest, now: i64) {
+        let ConnectRequest { key, timeout } = request;
         let local = self.shared.address.get().map(|cidr| cidr.address());
         let begun = local.is_some_and(|local| {
             let local = IpEndpoint::new(local.into(), key.local_port);
@@ -283,7 +283,7 @@ impl<C: Card> Runner<C> {
             slot.state.set(State::SynSent);
             slot.deadline.set(now.saturating_add(timeout));
         } else {
-            slot.end.set(super::End::Down);
+            slot.end.set(super::CloseReason::Down);
             // Wakes the task that waits.
             slot.with(|socket| socket.abort());
         }

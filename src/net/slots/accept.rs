@@ -4,9 +4,9 @@ use core::cell::Cell;
 use core::task::Waker;
 
 use super::list::{Links, List};
-use super::{Class, NEVER, NOBODY, Pool, Slot};
+use super::{Class, NEVER, NO_LISTENER, Pool, TcpSlot};
 
-/// The most connections of a deferred listener that have said nothing yet: a first flight is right behind the handshake.
+/// The most connections of a deferred listener that have sent nothing yet: a first flight is right behind the handshake.
 const MAX_SILENT: usize = 8;
 
 /// A listening port.
@@ -17,7 +17,7 @@ pub(in crate::net) struct Listener {
     pub(in crate::net) reserved: Cell<u16>,
     /// So many slots serve it now.
     pub(in crate::net) used: Cell<u16>,
-    /// Connections are accepted when they have said something, not before.
+    /// Connections are accepted when they have sent something, not before.
     pub(in crate::net) deferred: Cell<bool>,
     ready: List,
     waiting: List,
@@ -49,7 +49,7 @@ impl Listener {
 /// A task that waits in `accept`.
 pub(in crate::net) struct Waiter {
     pub(super) links: Links,
-    /// Where it waits; [`NOBODY`] once it has been woken.
+    /// Where it waits; [`NO_LISTENER`] once it has been woken.
     listener: Cell<u8>,
     waker: Cell<Option<Waker>>,
 }
@@ -58,7 +58,7 @@ impl Waiter {
     pub(in crate::net) fn new() -> Self {
         Self {
             links: Links::new(),
-            listener: Cell::new(NOBODY),
+            listener: Cell::new(NO_LISTENER),
             waker: Cell::new(None),
         }
     }
@@ -70,7 +70,7 @@ impl Pool {
     }
 
     pub(in crate::net) fn listener_at(&self, port: u16) -> Option<u8> {
-        let mut all = (0..NOBODY).zip(&self.listeners);
+        let mut all = (0..NO_LISTENER).zip(&self.listeners);
         all.find(|(_, listener)| listener.port.get() == port)
             .map(|(index, _)| index)
     }
@@ -93,9 +93,9 @@ impl Pool {
         }
     }
 
-    /// Resets the oldest connection to a deferred listener that has said nothing, if there are too many of them.
+    /// Resets the oldest connection to a deferred listener that has sent nothing, if there are too many of them.
     fn limit_silent(&self, listener: u8) {
-        let silent = |slot: &Slot| {
+        let silent = |slot: &TcpSlot| {
             let waits = slot.listener.get() == listener && !slot.owned.get() && !slot.ready.get();
             waits && slot.with(|socket| socket.is_open())
         };
@@ -134,7 +134,7 @@ impl Pool {
         if let Some(index) = from.waiting.pop(|i| self.waiter_links(i))
             && let Some(waiter) = self.waiters.get(usize::from(index))
         {
-            waiter.listener.set(NOBODY);
+            waiter.listener.set(NO_LISTENER);
             if let Some(waker) = waiter.waker.take() {
                 waker.wake();
             }
@@ -169,7 +169,7 @@ impl Pool {
             return;
         };
         place.waker.set(None);
-        let woken = place.listener.replace(NOBODY) == NOBODY;
+        let woken = place.listener.replace(NO_LISTENER) == NO_LISTENER;
         if !woken && let Some(from) = self.listener(listener) {
             from.waiting.remove(index, |i| self.waiter_links(i));
         }

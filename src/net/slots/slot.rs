@@ -1,4 +1,4 @@
-//! A connection slot: a TCP socket in a set of its own, and what is known of the connection.
+//! A connection slot: a TCP socket in a set of its own.
 
 use core::cell::{Cell, RefCell};
 
@@ -6,15 +6,15 @@ use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::{Socket, tcp};
 
 use super::list::Links;
-use super::{Class, End, Key, NEVER, NOBODY, NONE, Request};
+use super::{Class, CloseReason, ConnectRequest, ConnectionKey, NEVER, NO_LISTENER, NONE};
 
 /// A connection slot.
-pub(in crate::net) struct Slot {
+pub(in crate::net) struct TcpSlot {
     /// The socket, alone in its set.
     pub(in crate::net) set: RefCell<SocketSet<'static>>,
     handle: SocketHandle,
     pub(super) large: bool,
-    pub(in crate::net) key: Cell<Option<Key>>,
+    pub(in crate::net) key: Cell<Option<ConnectionKey>>,
     /// Whether the table finds the slot by its key.
     pub(super) hashed: Cell<bool>,
     pub(super) chain: Cell<u16>,
@@ -35,8 +35,8 @@ pub(in crate::net) struct Slot {
     pub(in crate::net) owned: Cell<bool>,
     /// Whether the owner has shut the write side.
     pub(in crate::net) shut: Cell<bool>,
-    pub(in crate::net) end: Cell<End>,
-    pub(in crate::net) request: Cell<Option<Request>>,
+    pub(in crate::net) end: Cell<CloseReason>,
+    pub(in crate::net) request: Cell<Option<ConnectRequest>>,
     /// Whether it waits for an ARP answer.
     pub(in crate::net) blocked: Cell<bool>,
     /// When the socket wants to be polled, in microseconds.
@@ -61,7 +61,7 @@ pub(in crate::net) struct Slot {
     pub(in crate::net) identification: Cell<Option<u16>>,
 }
 
-impl Slot {
+impl TcpSlot {
     /// A free slot around `socket`, for which `storage` is the place.
     pub(in crate::net) fn new(
         storage: &'static mut [SocketStorage<'static>],
@@ -84,11 +84,11 @@ impl Slot {
             ready: Cell::new(false),
             ready_links: Links::new(),
             generation: Cell::new(0),
-            listener: Cell::new(NOBODY),
+            listener: Cell::new(NO_LISTENER),
             outbound: Cell::new(false),
             owned: Cell::new(false),
             shut: Cell::new(false),
-            end: Cell::new(End::None),
+            end: Cell::new(CloseReason::None),
             request: Cell::new(None),
             blocked: Cell::new(false),
             poll_at: Cell::new(NEVER),
@@ -106,7 +106,7 @@ impl Slot {
 
     /// Runs `f` on the socket. `f` must not come back here for the same slot.
     pub(in crate::net) fn with<R>(&self, f: impl FnOnce(&mut tcp::Socket<'static>) -> R) -> R {
-        f(self.set.borrow_mut().get_mut::<tcp::Socket>(self.handle))
+        f(self.set.borrow_mut().get_mut::<tcp::Socket<'_>>(self.handle))
     }
 
     pub(in crate::net) fn class(&self) -> Class {
@@ -126,7 +126,7 @@ impl Slot {
     pub(super) fn renew(&self) {
         let mut set = self.set.borrow_mut();
         {
-            let socket = set.get_mut::<tcp::Socket>(self.handle);
+            let socket = set.get_mut::<tcp::Socket<'_>>(self.handle);
             // Only `listen` clears everything, and only on a socket that is not open.
             socket.abort();
             let _ = socket.listen(1);

@@ -1,19 +1,19 @@
-//! The hash table from a connection's addresses to its slot, chained through the slots.
+//! The hash table from a connection's addresses to its slot.
 
 use core::cell::Cell;
 use core::net::SocketAddrV4;
 
 use super::{NONE, Pool};
 
-/// What tells connections apart. The local address is missing: an interface has one.
+/// What distinguishes connections. The local address is missing: an interface has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::net) struct Key {
+pub(in crate::net) struct ConnectionKey {
     pub(in crate::net) remote: SocketAddrV4,
     pub(in crate::net) local_port: u16,
 }
 
 impl Pool {
-    pub(in crate::net) fn find(&self, key: Key) -> Option<u16> {
+    pub(in crate::net) fn find(&self, key: ConnectionKey) -> Option<u16> {
         let mut index = self.bucket(key)?.get();
         while let Some(slot) = self.slot(index) {
             if slot.key.get() == Some(key) {
@@ -57,7 +57,7 @@ impl Pool {
         }
     }
 
-    fn bucket(&self, key: Key) -> Option<&Cell<u16>> {
+    fn bucket(&self, key: ConnectionKey) -> Option<&Cell<u16>> {
         // Multiply and fold, twice (as in splitmix64): enough where the seed is unknown to the peer.
         let mut hash = u64::from(u32::from(*key.remote.ip()))
             | u64::from(key.remote.port()) << 32

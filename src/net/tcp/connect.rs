@@ -6,7 +6,7 @@ use core::task::Poll;
 
 use embassy_time::Duration;
 
-use super::super::slots::{Class, End, Key, NEVER, NOBODY, Request, Taken};
+use super::super::slots::{Class, CloseReason, ConnectRequest, ConnectionKey, NEVER, NO_LISTENER, Taken};
 use super::super::{ConnectError, Shared, is_host};
 use super::TcpStream;
 use crate::nic::Link;
@@ -32,7 +32,7 @@ pub(in crate::net) async fn connect(
         return Err(ConnectError::Unreachable);
     }
     let pool = &shared.pool;
-    let index = match pool.take(NOBODY) {
+    let index = match pool.take(NO_LISTENER) {
         Taken::Free(index) => index,
         Taken::Victim(index, class @ Class::Done) => {
             pool.release(index);
@@ -43,8 +43,8 @@ pub(in crate::net) async fn connect(
     };
     let slot = pool.slot(index).ok_or(ConnectError::NoSlot)?;
     let key = free_key(shared, remote).ok_or(ConnectError::NoSlot)?;
-    pool.enlist(index, Class::Connecting, NOBODY, key, shared.now.get());
-    slot.request.set(Some(Request {
+    pool.enlist(index, Class::Connecting, NO_LISTENER, key, shared.now.get());
+    slot.request.set(Some(ConnectRequest {
         key,
         timeout: i64::try_from(timeout.as_micros()).unwrap_or(NEVER),
     }));
@@ -59,14 +59,14 @@ pub(in crate::net) async fn connect(
             return Poll::Ready(Ok(()));
         }
         match slot.end.get() {
-            End::None => {
+            CloseReason::None => {
                 slot.with(|socket| socket.register_recv_waker(context.waker()));
                 Poll::Pending
             }
-            End::Reset => Poll::Ready(Err(ConnectError::Refused)),
-            End::TimedOut => Poll::Ready(Err(ConnectError::TimedOut)),
-            End::Unreachable => Poll::Ready(Err(ConnectError::NoNeighbor)),
-            End::Down => Poll::Ready(Err(ConnectError::Unreachable)),
+            CloseReason::Reset => Poll::Ready(Err(ConnectError::Refused)),
+            CloseReason::TimedOut => Poll::Ready(Err(ConnectError::TimedOut)),
+            CloseReason::Unreachable => Poll::Ready(Err(ConnectError::NoNeighbor)),
+            CloseReason::Down => Poll::Ready(Err(ConnectError::Unreachable)),
         }
     })
     .await?;
@@ -80,11 +80,11 @@ pub(in crate::net) async fn connect(
 }
 
 /// A local port from which there is no connection to `remote` yet: the first after one drawn at random (RFC 6056 §3.3.1).
-fn free_key(shared: &Shared, remote: SocketAddrV4) -> Option<Key> {
+fn free_key(shared: &Shared, remote: SocketAddrV4) -> Option<ConnectionKey> {
     let count = u16::MAX - EPHEMERAL;
     let first = (shared.secret.draw() % (u64::from(count) + 1)) as u16;
     let ports = (first..=count).chain(0..first).map(|number| EPHEMERAL + number);
     ports
-        .map(|local_port| Key { remote, local_port })
+        .map(|local_port| ConnectionKey { remote, local_port })
         .find(|&key| shared.pool.find(key).is_none() && shared.pool.listener_at(key.local_port).is_none())
 }

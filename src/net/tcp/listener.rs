@@ -6,12 +6,12 @@ use core::task::{Context, Poll};
 
 use embassy_time::Duration;
 
-use super::super::slots::NOBODY;
+use super::super::slots::NO_LISTENER;
 use super::super::{ListenError, Shared};
 use super::{TcpStream, orphan};
 
 /// A connection to a deferred listener may say nothing for so long: see [`TcpListener::defer`].
-pub(in crate::net) const SILENCE: Duration = Duration::from_secs(10);
+pub(in crate::net) const SILENT_PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A listening port. Dropping it closes the port; connections already accepted go on.
 pub struct TcpListener {
@@ -31,8 +31,8 @@ impl TcpListener {
         .await
     }
 
-    /// Has connections accepted only when they have sent something (or ended), as Linux's TCP_DEFER_ACCEPT does: those that
-    /// say nothing wait without an owner, for at most `SILENCE`, and are the first to be evicted.
+    /// Has connections accepted only when they have sent something (or ended), as Linux's TCP_DEFER_ACCEPT does: silent ones
+    /// wait without an owner, for at most `SILENT_PEER_TIMEOUT`, and are the first to be evicted.
     pub fn defer(self) -> Self {
         if let Some(listener) = self.shared.pool.listener(self.index) {
             listener.deferred.set(true);
@@ -86,7 +86,7 @@ impl Drop for TcpListener {
             self.discard(ready);
         }
         for (_, slot) in pool.iter().filter(|(_, slot)| slot.listener.get() == self.index) {
-            slot.listener.set(NOBODY);
+            slot.listener.set(NO_LISTENER);
         }
         if let Some(listener) = pool.listener(self.index) {
             listener.port.set(0);
@@ -97,7 +97,7 @@ impl Drop for TcpListener {
 }
 
 impl TcpListener {
-    /// Resets a connection that nobody will accept any more.
+    /// Resets a connection that will not be accepted any more.
     fn discard(&self, index: u16) {
         if let Some(slot) = self.shared.pool.slot(index) {
             slot.with(|socket| socket.abort());
@@ -109,7 +109,7 @@ impl TcpListener {
 /// Waits for a connection.
 struct Accept<'a> {
     listener: &'a TcpListener,
-    /// The place in the queue of those who wait.
+    /// The place in the queue of waiting tasks.
     waiter: Option<u16>,
 }
 

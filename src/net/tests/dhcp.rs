@@ -1,4 +1,4 @@
-//! DHCP servers: good ones, and those that drive their clients or lease what no host can use.
+//! DHCP servers, good and malicious.
 
 use DhcpMessageType::{Ack, Discover, Nak, Offer, Request};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;

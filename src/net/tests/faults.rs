@@ -149,7 +149,7 @@ fn an_address_is_announced_at_the_first_poll_and_when_the_link_comes_up() {
 }
 
 #[test]
-fn a_reset_in_the_middle_frees_the_slot_and_is_told() {
+fn a_reset_in_the_middle_frees_the_slot_and_is_reported() {
     let mut world = World::new(&[PLAN, PLAN]);
     let listener = Rc::new(world.netif(0).listen(7).unwrap());
     for _ in 0..50 {

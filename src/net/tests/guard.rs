@@ -45,7 +45,7 @@ fn state(world: &World, peer: SocketAddrV4) -> Option<State> {
 }
 
 #[test]
-fn sequence_numbers_do_not_follow_from_those_of_other_connections() {
+fn sequence_numbers_do_not_follow_from_other_connections() {
     // By port; `order`: in which order the connections come.
     let numbers = |order: &[u16]| -> HashMap<u16, u32> {
         let (mut world, sent, _listener) = listening(PLAN);
@@ -429,7 +429,7 @@ fn ninety_five_of_a_hundred_handshakes_succeed_in_a_flood_of_five_thousand_syns_
 }
 
 #[test]
-fn a_flood_of_pings_fragments_and_datagrams_keeps_nobody_out_and_leaves_nothing_behind() {
+fn a_flood_of_pings_fragments_and_datagrams_is_harmless() {
     let (count, mut world) = honest_among(10_000, |number| {
         let (source, to) = (FRIEND, address(0));
         match number % 3 {

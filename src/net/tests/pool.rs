@@ -4,7 +4,7 @@ use embedded_io_async::{Read, Write};
 use smoltcp::wire::{ArpOperation, TcpControl};
 
 use super::frames::{SYN_ACK, arp, handshake, handshake_from, lonely, segments, tcp};
-use super::slots::Key;
+use super::slots::ConnectionKey;
 use super::streams::{echo, exchange};
 use super::*;
 
@@ -149,7 +149,7 @@ fn a_flood_from_addresses_without_neighbours_does_not_hold_up_a_stranger() {
 }
 
 #[test]
-fn stalled_peers_give_way_to_new_ones_oldest_first_and_their_owners_are_told() {
+fn stalled_peers_are_evicted_oldest_first_and_their_owners_see_it() {
     let (mut world, sent) = lonely(PLAN);
     let listener = Rc::new(world.netif(0).listen(7).unwrap());
     introduce(&mut world);
@@ -192,7 +192,7 @@ fn stalled_peers_give_way_to_new_ones_oldest_first_and_their_owners_are_told() {
 }
 
 #[test]
-fn who_says_something_is_evicted_after_those_who_say_nothing() {
+fn silent_connections_are_evicted_before_active_ones() {
     let (mut world, sent) = lonely(PLAN);
     let listener = Rc::new(world.netif(0).listen(7).unwrap());
     introduce(&mut world);
@@ -406,7 +406,7 @@ fn a_syn_reopens_a_connection_from_time_wait() {
 }
 
 #[test]
-fn segments_for_nobody_are_answered_with_a_reset_and_resets_are_not() {
+fn segments_without_a_connection_are_reset_and_resets_are_not() {
     let (mut world, sent) = lonely(PLAN);
     let _listener = world.netif(0).listen(7).unwrap();
     introduce(&mut world);
@@ -513,7 +513,7 @@ fn the_table_finds_what_is_in_it_and_nothing_else() {
         ..PLAN
     }]);
     let pool = &world.netif(0).shared.pool;
-    let key = |number: u32| Key {
+    let key = |number: u32| ConnectionKey {
         remote: SocketAddrV4::new(Ipv4Addr::from(0x0a00_0000 + number / 7), (number % 7) as u16),
         local_port: 7,
     };
@@ -530,8 +530,8 @@ fn the_table_finds_what_is_in_it_and_nothing_else() {
                 pool.release(index);
             }
             None => {
-                if let slots::Taken::Free(index) = pool.take(slots::NOBODY) {
-                    pool.enlist(index, Class::Marked, slots::NOBODY, key(number), 0);
+                if let slots::Taken::Free(index) = pool.take(slots::NO_LISTENER) {
+                    pool.enlist(index, Class::Marked, slots::NO_LISTENER, key(number), 0);
                     present.insert(number, index);
                 } else {
                     assert_eq!(present.len(), 300);

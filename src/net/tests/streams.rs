@@ -179,7 +179,7 @@ fn a_drop_without_shutdown_and_an_abort_are_resets() {
 }
 
 #[test]
-fn connect_says_what_is_wrong() {
+fn each_failed_connect_has_its_error() {
     let (mut world, listener) = listening(&[PLAN, PLAN]);
     let client = world.netif(1);
     let connect = |world: &mut World, ip: [u8; 4], port, seconds| {

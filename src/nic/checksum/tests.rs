@@ -83,28 +83,31 @@ fn fragments_and_what_is_not_ipv4_are_left_alone() {
 fn the_cards_errors_count_only_where_it_checked() {
     let frame = frames::tcp(b"hello");
     assert_eq!(
-        judge(&frame, DONE | RX_IPCS | RX_L4CS),
+        classify(&frame, DONE | RX_IPCS | RX_L4CS),
         Verdict::Good { verified: true }
     );
-    assert_eq!(judge(&frame, DONE | RX_IPCS), Verdict::Good { verified: false });
-    assert_eq!(judge(&frame, DONE), Verdict::Good { verified: false });
+    assert_eq!(classify(&frame, DONE | RX_IPCS), Verdict::Good { verified: false });
+    assert_eq!(classify(&frame, DONE), Verdict::Good { verified: false });
     assert_eq!(
-        judge(&frame, DONE | RX_TCPE | RX_IPE),
+        classify(&frame, DONE | RX_TCPE | RX_IPE),
         Verdict::Good { verified: false }
     );
     assert_eq!(
-        judge(&frame, DONE | RX_IPCS | RX_L4CS | RX_TCPE),
+        classify(&frame, DONE | RX_IPCS | RX_L4CS | RX_TCPE),
         Verdict::WrongChecksum
     );
-    assert_eq!(judge(&frame, DONE | RX_IPCS | RX_IPE), Verdict::WrongChecksum);
+    assert_eq!(classify(&frame, DONE | RX_IPCS | RX_IPE), Verdict::WrongChecksum);
     assert_eq!(
-        judge(&frame, DONE | RX_IPCS | RX_L4CS | RX_TCPE | RX_IXSM),
+        classify(&frame, DONE | RX_IPCS | RX_L4CS | RX_TCPE | RX_IXSM),
         Verdict::Good { verified: false }
     );
     for error in [24, 25, 26, 28, 31] {
-        assert_eq!(judge(&frame, DONE | RX_IPCS | RX_L4CS | 1 << error), Verdict::Damaged);
+        assert_eq!(
+            classify(&frame, DONE | RX_IPCS | RX_L4CS | 1 << error),
+            Verdict::Damaged
+        );
     }
-    assert_eq!(judge(&frame, RX_DD | RX_IPCS | RX_L4CS), Verdict::Damaged);
+    assert_eq!(classify(&frame, RX_DD | RX_IPCS | RX_L4CS), Verdict::Damaged);
 }
 
 #[test]
@@ -112,12 +115,15 @@ fn fragments_arp_and_icmp() {
     let mut fragment = frames::tcp(b"hello");
     fragment[20] |= 0x20;
     assert_eq!(
-        judge(&fragment, DONE | RX_IPCS | RX_L4CS),
+        classify(&fragment, DONE | RX_IPCS | RX_L4CS),
         Verdict::Good { verified: false }
     );
-    assert_eq!(judge(&frames::arp(), DONE), Verdict::Good { verified: true });
-    assert_eq!(judge(&frames::icmp(), DONE | RX_IPCS), Verdict::Good { verified: true });
-    assert_eq!(judge(&frames::icmp(), DONE), Verdict::Good { verified: false });
+    assert_eq!(classify(&frames::arp(), DONE), Verdict::Good { verified: true });
+    assert_eq!(
+        classify(&frames::icmp(), DONE | RX_IPCS),
+        Verdict::Good { verified: true }
+    );
+    assert_eq!(classify(&frames::icmp(), DONE), Verdict::Good { verified: false });
 }
 
 #[test]
@@ -125,7 +131,7 @@ fn packets_cut_short_are_damaged() {
     let frame = frames::tcp(b"hello");
     for len in 0..frame.len() {
         assert_eq!(
-            judge(&frame[..len], DONE | RX_IPCS | RX_L4CS),
+            classify(&frame[..len], DONE | RX_IPCS | RX_L4CS),
             Verdict::Damaged,
             "cut to {len}"
         );

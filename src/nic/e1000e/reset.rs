@@ -1,4 +1,4 @@
-//! Reset of the card and its PHY, and the registers that a reset leaves to the driver.
+//! Reset of the card and its PHY, and the registers to set after it.
 //!
 //! Waits are bounded by register reads, of which each takes a microsecond or a good part of it. QEMU's model answers
 //! each wait at once; on a real card firmware may own the PHY, and the reset takes milliseconds.

@@ -79,7 +79,7 @@ fn comes_up_silent_and_ready() {
 }
 
 #[test]
-fn says_why_it_cannot_come_up() {
+fn each_failed_start_has_its_error() {
     let attempt = |prepare: &dyn Fn(&Fake, &mut Config)| {
         let (fake, mut config) = Fake::new(SMALL, Signal::MsiX);
         prepare(&fake, &mut config);
@@ -136,7 +136,7 @@ fn frames_arrive_whole_and_in_order() {
 }
 
 #[test]
-fn what_the_card_could_not_verify_is_said() {
+fn frames_that_the_card_could_not_verify_are_marked() {
     let (mut card, fake) = card(LARGE, Signal::MsiX);
     let mut fragment = frames::tcp(b"hello");
     fragment[20] = 0x20;

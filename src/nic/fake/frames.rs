@@ -1,4 +1,4 @@
-//! Frames from 10.0.2.2 to 10.0.2.15 at the fake card's address, with good checksums.
+//! Frames from 10.0.2.2 to 10.0.2.15 with good checksums.
 
 use smoltcp::wire::{Icmpv4Packet, Ipv4Address, Ipv4Packet, TcpPacket, UdpPacket};
 

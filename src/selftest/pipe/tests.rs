@@ -43,7 +43,7 @@ fn bytes_arrive_in_order_then_the_end() {
 }
 
 #[test]
-fn two_that_wait_for_each_other_are_told_so() {
+fn two_that_wait_for_each_other_are_reported() {
     let (mut up, mut down) = ([0; 7], [0; 7]);
     let link = Link::new(&mut up, &mut down);
     let (mut here, mut there) = (link.caller(), link.called());

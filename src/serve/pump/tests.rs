@@ -90,7 +90,7 @@ fn a_peer_that_does_not_read_is_slowed_down_and_loses_nothing() {
 }
 
 #[test]
-fn idle_and_stalled_peers_are_told_apart() {
+fn idle_and_stalled_peers_are_distinguished() {
     let (mut peer, mut stream) = connection(1, 7, 100);
     let short = Duration::from_millis(20);
     assert_eq!(block_on(echo(&mut stream, 64, short, &Flow::new())), End::Idle);

@@ -6,7 +6,7 @@ use std::string::ToString;
 const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 2), 43210);
 
 #[test]
-fn a_line_tells_all() {
+fn a_line_shows_all() {
     let entry = Entry::new();
     let guard = entry.occupy(Kind::Tls, 10007, PEER);
     guard.advance(ConnectionState::Established);
@@ -36,7 +36,7 @@ fn a_line_tells_all() {
 }
 
 #[test]
-fn a_place_is_given_back_and_begins_anew() {
+fn a_slot_is_released_and_reused() {
     let entry = Entry::new();
     let guard = entry.occupy(Kind::Tls, 1, PEER);
     entry.evict(Eviction::Share);

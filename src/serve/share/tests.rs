@@ -1,4 +1,4 @@
-//! Who makes room.
+//! The choice of the connection to evict.
 
 use core::net::SocketAddrV4;
 use std::vec::Vec;
@@ -49,7 +49,7 @@ fn one_address_makes_room_for_others_and_not_for_itself() {
 }
 
 #[test]
-fn among_equals_the_one_that_has_been_idle_longest_goes_and_who_is_known_last() {
+fn among_equals_the_longest_idle_goes_first_and_authenticated_peers_last() {
     let table = table::<40>();
     let guards = taken(&table, 0..40);
     let now = Instant::now();

@@ -1,6 +1,6 @@
-//! Connections that are dialled, as those who are dialled see them.
+//! Reverse connections as the dialled hosts see them.
 
-use super::super::reverse::{ReverseError, Target};
+use super::super::reverse::{ReverseError, ReverseOptions};
 use super::*;
 use crate::dial::Host;
 use crate::net::ConnectError;
@@ -11,8 +11,8 @@ use std::net::Ipv4Addr;
 pub(super) const HOME: Host<'_> = Host::Address(Ipv4Addr::new(10, 0, 2, 2));
 const SECOND: Duration = Duration::from_secs(1);
 
-pub(super) fn to(host: Host<'_>, port: u16) -> Target<'_> {
-    Target {
+pub(super) fn to(host: Host<'_>, port: u16) -> ReverseOptions<'_> {
+    ReverseOptions {
         host,
         port,
         netif: None,
@@ -74,7 +74,7 @@ fn the_echo_is_served_over_what_was_dialled_and_dialled_again() {
 }
 
 #[test]
-fn nobody_there_is_told_and_tried_again() {
+fn an_unreachable_host_is_reported_and_tried_again() {
     served(1, Limits::default(), async |service, network| {
         network.refuse(ConnectError::Refused);
         service.reverse(Kind::Plain, to(Host::Name("home.example"), 7)).unwrap();
@@ -121,7 +121,7 @@ fn the_proxy_is_asked_for_each_try() {
         service.reverse_stop(Kind::Plain, None).await.unwrap();
         drop(peer);
         settle().await;
-        let direct = Target {
+        let direct = ReverseOptions {
             direct: true,
             ..to(HOME, 7)
         };
@@ -159,7 +159,7 @@ fn stopping_leaves_what_is_open_alone() {
 }
 
 #[test]
-fn refusals_are_told_and_make_the_pause_longer() {
+fn refusals_are_reported_and_make_the_pause_longer() {
     served(1, Limits::default(), async |service, network| {
         service.reverse(Kind::Tls, to(HOME, 7)).unwrap();
         let mut begin = None;
@@ -184,7 +184,9 @@ fn refusals_are_told_and_make_the_pause_longer() {
 fn the_part_in_tls_is_the_one_that_was_asked_for() {
     served(1, Limits::default(), async |service, network| {
         let role = Role::Client;
-        service.reverse(Kind::Tls, Target { role, ..to(HOME, 7) }).unwrap();
+        service
+            .reverse(Kind::Tls, ReverseOptions { role, ..to(HOME, 7) })
+            .unwrap();
         let peer = dialled(network).await;
         settle().await;
         assert_eq!(peer.arrived(), "M", "it speaks first");
@@ -200,7 +202,7 @@ fn what_cannot_be_dialled_is_refused() {
         expect(to(HOME, 0), ReverseError::InvalidPort);
         expect(to(Host::Name("a..b"), 1), ReverseError::NotAName);
         let netif = Some("vm9");
-        expect(Target { netif, ..to(HOME, 1) }, ReverseError::NoSuchInterface);
+        expect(ReverseOptions { netif, ..to(HOME, 1) }, ReverseError::NoSuchInterface);
         for port in 1..=REVERSES as u16 {
             service.reverse(Kind::Tls, to(HOME, port)).unwrap();
         }

@@ -3,7 +3,7 @@ use core::fmt::Write as _;
 
 #[test]
 fn text_is_cut_at_a_character() {
-    let mut text = Text::<5>::new();
+    let mut text = TextBuffer::<5>::new();
     text.write_str("abcé").unwrap();
     assert_eq!((text.as_str(), text.is_cut()), ("abcé", false));
     text.clear();

@@ -66,7 +66,7 @@ impl Screen {
     }
 }
 
-struct Desk {
+struct Bench {
     editor: Editor,
     keys: Keys,
     screen: Screen,
@@ -76,12 +76,12 @@ struct Desk {
     events: Vec<Event>,
 }
 
-fn desk() -> Desk {
+fn bench() -> Bench {
     let mut editor = Editor::new();
     editor.begin();
     let mut screen = Screen::default();
     screen.show("> ");
-    Desk {
+    Bench {
         editor,
         keys: Keys::new(),
         screen,
@@ -92,7 +92,7 @@ fn desk() -> Desk {
     }
 }
 
-impl Desk {
+impl Bench {
     fn press(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         for byte in bytes.as_ref() {
             let Some(key) = self.keys.push(*byte) else { continue };
@@ -119,58 +119,60 @@ impl Desk {
 
 #[test]
 fn the_screen_shows_the_line_and_the_cursor() {
-    let mut desk = desk();
-    desk.press("sttus\x02\x02\x02a");
-    assert_eq!((desk.screen.text().as_str(), desk.screen.column), ("> status", 5));
-    desk.press("\x01\x06X\x05!\x08\x01\x04");
-    assert_eq!((desk.screen.text().as_str(), desk.screen.column), ("> Xtatus", 2));
-    desk.press("\r");
-    assert_eq!(desk.lines, ["Xtatus"]);
+    let mut bench = bench();
+    bench.press("sttus\x02\x02\x02a");
+    assert_eq!((bench.screen.text().as_str(), bench.screen.column), ("> status", 5));
+    bench.press("\x01\x06X\x05!\x08\x01\x04");
+    assert_eq!((bench.screen.text().as_str(), bench.screen.column), ("> Xtatus", 2));
+    bench.press("\r");
+    assert_eq!(bench.lines, ["Xtatus"]);
 }
 
 #[test]
 fn kill_and_yank() {
-    let mut desk = desk();
-    desk.press("one two-three\x17\x19\x19\r")
+    let mut bench = bench();
+    bench
+        .press("one two-three\x17\x19\x19\r")
         .press("a b\x15\x19\r")
         .press("abc\x01\x06\x0b\x05\x19\r");
-    desk.press("10.0.2.15 x\x1b\x7f\x1b\x7f\r")
+    bench
+        .press("10.0.2.15 x\x1b\x7f\x1b\x7f\r")
         .press("ab\x14\r")
         .press("abc\x01\x06\x14\r");
-    desk.press("ab cd ef\x1b[1;5D\x1b[1;5D\x1bd\r");
+    bench.press("ab cd ef\x1b[1;5D\x1b[1;5D\x1bd\r");
     assert_eq!(
-        desk.lines,
+        bench.lines,
         ["one two-threetwo-three", "a b", "abc", "10.0.2.", "ba", "bac", "ab  ef"]
     );
 }
 
 #[test]
 fn history_keeps_the_draft() {
-    let mut desk = desk();
-    desk.press("one\rtwo\rdra\x10\x10\x1b[A");
-    assert_eq!((desk.screen.text().as_str(), desk.screen.bells), ("> one", 1));
-    desk.press("\x0e\x0eft\r\x10\r");
-    assert_eq!(desk.lines, ["one", "two", "draft", "draft"]);
-    desk.press("\x1b[B");
-    assert_eq!(desk.screen.bells, 2);
+    let mut bench = bench();
+    bench.press("one\rtwo\rdra\x10\x10\x1b[A");
+    assert_eq!((bench.screen.text().as_str(), bench.screen.bells), ("> one", 1));
+    bench.press("\x0e\x0eft\r\x10\r");
+    assert_eq!(bench.lines, ["one", "two", "draft", "draft"]);
+    bench.press("\x1b[B");
+    assert_eq!(bench.screen.bells, 2);
 }
 
 #[test]
 fn tab_completes_as_far_as_it_is_certain() {
-    let mut desk = desk();
-    desk.press("stat\t");
-    assert_eq!(desk.screen.text(), "> status ");
-    desk.press("\x15se\t");
-    assert_eq!(desk.screen.text(), "> ser");
-    desk.press("\tv\tx\x01st\x02\x02\t\r").press("zz\t\r");
-    assert_eq!(desk.lines[1], "zz");
-    assert_eq!(desk.screen.bells, 1);
+    let mut bench = bench();
+    bench.press("stat\t");
+    assert_eq!(bench.screen.text(), "> status ");
+    bench.press("\x15se\t");
+    assert_eq!(bench.screen.text(), "> ser");
+    bench.press("\tv\tx\x01st\x02\x02\t\r").press("zz\t\r");
+    assert_eq!(bench.lines[1], "zz");
+    assert_eq!(bench.screen.bells, 1);
     let mut echo = Echo::new();
-    desk.editor.line.push_str("se").unwrap();
-    desk.editor.cursor = 2;
-    desk.editor.key(Key::Tab, &scene(80, true), &mut echo);
+    bench.editor.line.push_str("se").unwrap();
+    bench.editor.cursor = 2;
+    bench.editor.key(Key::Tab, &scene(80, true), &mut echo);
     echo.clear();
-    desk.editor.key(Key::Tab, &scene(80, true), &mut echo);
+    bench.editor.key(Key::Tab, &scene(80, true), &mut echo);
     assert!(
         echo.as_str().starts_with("\r\nserver  serial  \r\n\r> ser"),
         "{:?}",
@@ -180,55 +182,58 @@ fn tab_completes_as_far_as_it_is_certain() {
 
 #[test]
 fn a_line_wider_than_the_terminal_scrolls() {
-    let mut desk = desk();
-    desk.columns = 24;
+    let mut bench = bench();
+    bench.columns = 24;
     let long: String = ('a'..='z').chain('A'..='Z').collect();
-    desk.press(&long);
-    assert_eq!(desk.screen.text(), "> GHIJKLMNOPQRSTUVWXYZ");
-    desk.press("\x01");
+    bench.press(&long);
+    assert_eq!(bench.screen.text(), "> GHIJKLMNOPQRSTUVWXYZ");
+    bench.press("\x01");
     assert_eq!(
-        (desk.screen.text().as_str(), desk.screen.column),
+        (bench.screen.text().as_str(), bench.screen.column),
         ("> abcdefghijklmnopqrstu", 2)
     );
-    desk.press("日本語\r");
-    assert_eq!(desk.lines[0], format!("日本語{long}"));
+    bench.press("日本語\r");
+    assert_eq!(bench.lines[0], format!("日本語{long}"));
 }
 
 #[test]
 fn a_line_too_long_is_refused_and_not_cut() {
-    let mut desk = desk();
-    desk.press("x".repeat(LINE + 5)).press("\r");
-    assert_eq!((desk.events.as_slice(), desk.screen.bells), (&[Event::TooLong][..], 5));
-    desk.press("é".repeat(LINE / 2)).press("\x08ab\r");
-    assert_eq!(desk.lines[0].len(), LINE);
-    desk.press("ok\r");
-    assert_eq!(desk.lines[1], "ok");
+    let mut bench = bench();
+    bench.press("x".repeat(LINE + 5)).press("\r");
+    assert_eq!(
+        (bench.events.as_slice(), bench.screen.bells),
+        (&[Event::TooLong][..], 5)
+    );
+    bench.press("é".repeat(LINE / 2)).press("\x08ab\r");
+    assert_eq!(bench.lines[0].len(), LINE);
+    bench.press("ok\r");
+    assert_eq!(bench.lines[1], "ok");
 }
 
 #[test]
 fn control_c_gives_the_line_up_and_control_d_ends_an_empty_one() {
-    let mut desk = desk();
-    desk.press("abc\x03\x04ab\x01\x04\r");
-    assert_eq!(desk.events, [Event::Abandoned, Event::End, Event::Line]);
-    assert_eq!(desk.lines, ["b"]);
+    let mut bench = bench();
+    bench.press("abc\x03\x04ab\x01\x04\r");
+    assert_eq!(bench.events, [Event::Abandoned, Event::End, Event::Line]);
+    assert_eq!(bench.lines, ["b"]);
 }
 
 #[test]
 fn without_a_terminal_nothing_is_shown() {
-    let mut desk = desk();
-    desk.visible = false;
-    let screen = desk.screen.text();
-    desk.press("a\tb\x08c\x10\x1b[D\x0c\r");
-    assert_eq!(desk.lines, ["a c"]);
-    assert_eq!((screen, desk.screen.bells), ("> ".into(), 0));
+    let mut bench = bench();
+    bench.visible = false;
+    let screen = bench.screen.text();
+    bench.press("a\tb\x08c\x10\x1b[D\x0c\r");
+    assert_eq!(bench.lines, ["a c"]);
+    assert_eq!((screen, bench.screen.bells), ("> ".into(), 0));
 }
 
 #[test]
 fn no_sequence_of_bytes_breaks_the_editor() {
     // A small generator: every run sees the same bytes.
     let mut seed = 0x2545_f491_4f6c_dd1du64;
-    let mut desk = desk();
-    desk.columns = 24;
+    let mut bench = bench();
+    bench.columns = 24;
     for _ in 0..60_000 {
         seed ^= seed << 13;
         seed ^= seed >> 7;
@@ -238,8 +243,8 @@ fn no_sequence_of_bytes_breaks_the_editor() {
             1 => b"\x1b[ACD3~\x7f"[(seed >> 8) as usize % 8],
             _ => (seed >> 8) as u8,
         };
-        desk.press([byte]);
-        assert!(desk.editor.line.is_char_boundary(desk.editor.cursor));
-        desk.lines.clear();
+        bench.press([byte]);
+        assert!(bench.editor.line.is_char_boundary(bench.editor.cursor));
+        bench.lines.clear();
     }
 }

@@ -52,7 +52,7 @@ fn the_page_and_what_is_not_it() {
 }
 
 #[test]
-fn fields_are_judged() {
+fn fields_are_checked() {
     let with = |fields: &str| status(&format!("GET / HTTP/1.1\r\n{fields}\r\n"));
     assert_eq!(with("Host: x\r\n"), 200);
     assert_eq!(with("Host:\r\n"), 200, "empty is allowed (RFC 9112 §3.2)");

@@ -35,7 +35,7 @@ fn answer(hello: &[u8]) -> (Vec<u8>, &'static str, ConnectionState) {
     said.truncate(count);
     (
         said,
-        <TlsWorker<'_, Script> as Secure<crate::net::fake::Stream>>::cause(&error),
+        <TlsWorker<'_, Script> as TlsAcceptor<crate::net::fake::Stream>>::cause(&error),
         entry.state(),
     )
 }
@@ -67,7 +67,7 @@ fn a_worker_overwrites_its_buffers_and_the_page() {
     pages.switch(true);
     worker.narrators.page = pages.begin(connection(40_000, 443, 1).1.peer(), Some(443));
     assert!(pages.next(0).is_some());
-    Secure::<crate::net::fake::Stream>::wipe(&mut worker);
+    TlsAcceptor::<crate::net::fake::Stream>::wipe(&mut worker);
     assert!(pages.next(0).is_none());
     assert!(inbound.iter().chain(&outbound).all(|byte| *byte == 0));
 }

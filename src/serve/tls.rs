@@ -4,7 +4,7 @@ use embassy_time::{Duration, Instant, with_deadline};
 use rand_core::CryptoRng;
 
 use super::registry::Entry;
-use super::session::{NO_CLOSE_NOTIFY, Secure, Session, transport_cause};
+use super::session::{AcceptedSession, NO_CLOSE_NOTIFY, TlsAcceptor, transport_cause};
 use crate::config::Role;
 use crate::endpoint::traces::{Narrator, Narrators, Traces};
 use crate::endpoint::{Description, Endpoint, HandshakeError, wipe};
@@ -101,7 +101,7 @@ impl<'b, R: CryptoRng> TlsWorker<'b, R> {
     }
 }
 
-impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
+impl<S: Transport, R: CryptoRng> TlsAcceptor<S> for TlsWorker<'_, R> {
     type Error = StreamError<S::Error>;
     type Session<'a>
         = TlsSession<'a, S>
@@ -204,7 +204,7 @@ impl<S: Transport, R: CryptoRng> Secure<S> for TlsWorker<'_, R> {
 /// A TLS connection after its handshake.
 pub struct TlsSession<'a, S>(Endpoint<'a, &'a mut S>, Option<Narrator>);
 
-impl<'a, S: Transport> Session for TlsSession<'a, S> {
+impl<'a, S: Transport> AcceptedSession for TlsSession<'a, S> {
     type Error = StreamError<S::Error>;
     type Reader<'s>
         = ReadHalf<'s, 'a, S::Reader<'s>>
@@ -235,8 +235,8 @@ impl<'a, S: Transport> Session for TlsSession<'a, S> {
         Ok(self.0.split()?)
     }
 
-    async fn close(&mut self, patience: Duration) {
-        self.0.close(patience).await;
+    async fn close(&mut self, timeout: Duration) {
+        self.0.close(timeout).await;
     }
 }
 
@@ -257,7 +257,6 @@ fn cause(error: &Error) -> &'static str {
         Error::AlertReceived(_) => "alert received",
         Error::Truncated => NO_CLOSE_NOTIFY,
         Error::Internal(_) | Error::Misuse(_) => "internal",
-        #[allow(unreachable_patterns)] // the enumeration grows
         _ => "other TLS error",
     }
 }

@@ -64,8 +64,7 @@ impl<'a, S: Transport> Endpoint<'a, S> {
         self.stream.info()
     }
 
-    /// How the peer proved its identity, for the log: its certificate and the root that vouches for it, if it has shown
-    /// one.
+    /// How the peer proved its identity, for the log: its certificate and its root, if it has sent one.
     pub fn proof(&self) -> Option<impl fmt::Display> {
         self.info().peer.is_some().then_some(Proof(self.info()))
     }
@@ -83,10 +82,10 @@ impl<'a, S: Transport> Endpoint<'a, S> {
         self.stream.split(|watched| watched.transport.split())
     }
 
-    /// Ends the output: with close_notify, as far as the peer takes it within `patience`, and FIN.
-    pub async fn close(&mut self, patience: Duration) {
+    /// Ends the output: with close_notify, as far as the peer takes it within `timeout`, and FIN.
+    pub async fn close(&mut self, timeout: Duration) {
         // Whether close_notify gets out or not, FIN is next.
-        let _ = with_timeout(patience, self.stream.close()).await;
+        let _ = with_timeout(timeout, self.stream.close()).await;
         self.shutdown();
     }
 

@@ -1,4 +1,4 @@
-//! Where a self-test is asked for, and where its outcomes are shown.
+//! Requests for a self-test, and its outcomes.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -13,8 +13,8 @@ use super::{MAX_OUTCOMES, Outcome, Summary};
 /// How many may wait for outcomes at the same time without asking again and again.
 const WAITING: usize = 4;
 
-/// Between those who ask for a self-test and the task that runs it.
-pub struct Desk {
+/// Requests of shell sessions to the task that runs the self-test.
+pub struct Requests {
     outcomes: RefCell<heapless::Vec<Outcome, MAX_OUTCOMES>>,
     /// Whether a test is under way, or asked for.
     running: Cell<bool>,
@@ -22,7 +22,7 @@ pub struct Desk {
     waiting: RefCell<MultiWakerRegistration<WAITING>>,
 }
 
-impl Desk {
+impl Requests {
     /// Nothing has been tested yet.
     pub const fn new() -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Desk {
         summary
     }
 
-    /// Until somebody asks.
+    /// Waits for a request.
     pub(super) async fn wanted(&self) {
         self.wanted.wait().await;
     }
@@ -85,7 +85,7 @@ impl Desk {
     }
 }
 
-impl Default for Desk {
+impl Default for Requests {
     fn default() -> Self {
         Self::new()
     }

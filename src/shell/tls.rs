@@ -14,7 +14,7 @@ use core::cell::Cell;
 use core::net::SocketAddrV4;
 use core::pin::pin;
 
-use super::server::{GOODBYE, HTTP, carry_out, goodbye};
+use super::server::{CLOSE_TIMEOUT, HTTP, carry_out, goodbye};
 use super::telnet::Telnet;
 use super::{Exit, Host, Origin, run};
 use crate::endpoint::{Endpoint, HandshakeError, wipe};
@@ -193,10 +193,10 @@ pub async fn secure_server<L: Listener, H: Host, R: CryptoRng>(
             }
         };
         let mut endpoint = goodbye(telnet, words).await;
-        endpoint.close(GOODBYE).await;
+        endpoint.close(CLOSE_TIMEOUT).await;
         if let Some(Exit::Power(power)) = exit {
             // The network goes down with the machine.
-            let _ = with_timeout(GOODBYE, endpoint.transport().drained()).await;
+            let _ = with_timeout(CLOSE_TIMEOUT, endpoint.transport().drained()).await;
             carry_out(host, power);
         }
     }
