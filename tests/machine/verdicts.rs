@@ -176,7 +176,7 @@ fn each_refusal_has_its_own_message_and_alert() {
             (
                 &nameless,
                 " name=localhost",
-                "certificate does not match localhost: it is for ",
+                "certificate does not match localhost: it has no subjectAltName (CN is ignored).",
                 "bad certificate",
             ),
         ] {
