@@ -149,7 +149,7 @@ fn show(narrative: &Narrative<'_>, step: &Step<'_>, out: &mut dyn Write) -> fmt:
     let (class, whose) = match step.actor {
         Actor::Client => ("client", "your browser sent"),
         Actor::Server => ("server", "the server sent"),
-        Actor::Local => ("nobody", "computed"),
+        Actor::Local => ("local", "computed"),
     };
     let Step {
         number, title, note, ..

@@ -40,7 +40,7 @@ fn a_sequence_never_swallows_the_line_after_it() {
     let mut endless = b"\x1b[".to_vec();
     endless.extend([b'9'; 100]);
     assert!(keys(&endless).iter().all(|key| *key == Key::Char('9')));
-    assert!(!keys(&endless).is_empty(), "an endless sequence must be given up");
+    assert!(!keys(&endless).is_empty(), "an endless sequence must end");
 }
 
 #[test]

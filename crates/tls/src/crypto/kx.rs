@@ -40,62 +40,20 @@ const fn longest(lengths: &[usize]) -> usize {
     }
 }
 
-macro_rules! groups {
-    ($(
-        $(#[cfg($cfg:meta)])?
-        $(#[doc = $doc:literal])*
-        $variant:ident = $id:literal $name:literal;
-    )*) => {
-        /// A named group (RFC 8446 §4.2.7).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Group {
-            $(
-                $(#[cfg($cfg)])?
-                $(#[doc = $doc])*
-                $variant,
-            )*
-        }
-
-        impl Group {
-            /// All groups, in the default order of preference.
-            pub const ALL: [Self; [$($(#[cfg($cfg)])? $id,)*].len()] = [$($(#[cfg($cfg)])? Self::$variant,)*];
-
-            /// The group with an IANA number.
-            pub const fn from_id(id: u16) -> Option<Self> {
-                match id {
-                    $($(#[cfg($cfg)])? $id => Some(Self::$variant),)*
-                    _ => None,
-                }
-            }
-
-            /// The IANA number.
-            pub const fn id(self) -> u16 {
-                match self {
-                    $($(#[cfg($cfg)])? Self::$variant => $id,)*
-                }
-            }
-
-            /// The IANA name.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $($(#[cfg($cfg)])? Self::$variant => $name,)*
-                }
-            }
-        }
-    };
-}
-
-groups! {
-    #[cfg(feature = "mlkem")]
-    /// X25519 and ML-KEM-768 together (draft-ietf-tls-ecdhe-mlkem): safe as long as either is.
-    X25519MlKem768 = 0x11ec "X25519MLKEM768";
-    /// X25519 (RFC 7748).
-    X25519 = 0x001d "x25519";
-    /// NIST P-256.
-    Secp256r1 = 0x0017 "secp256r1";
-    #[cfg(feature = "p384")]
-    /// NIST P-384.
-    Secp384r1 = 0x0018 "secp384r1";
+super::algorithms! {
+    /// A named group (RFC 8446 §4.2.7).
+    Group {
+        #[cfg(feature = "mlkem")]
+        /// X25519 and ML-KEM-768 together (draft-ietf-tls-ecdhe-mlkem): safe as long as either is.
+        X25519MlKem768 = 0x11ec "X25519MLKEM768";
+        /// X25519 (RFC 7748).
+        X25519 = 0x001d "x25519";
+        /// NIST P-256.
+        Secp256r1 = 0x0017 "secp256r1";
+        #[cfg(feature = "p384")]
+        /// NIST P-384.
+        Secp384r1 = 0x0018 "secp384r1";
+    }
 }
 
 impl Group {

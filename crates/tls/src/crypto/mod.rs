@@ -3,6 +3,59 @@
 //! The rest of the engine names algorithms by the enumerations of this module, never by a crate. Everything is chosen at
 //! run time, held inline, and wiped when dropped; nothing allocates, except RSA (feature `rsa`).
 
+/// The enumeration of the numbers of a registry for which there is an algorithm, some by a feature.
+macro_rules! algorithms {
+    (
+        $(#[doc = $head:literal])*
+        $type:ident {
+            $(
+                $(#[cfg($cfg:meta)])?
+                $(#[doc = $doc:literal])*
+                $variant:ident = $id:literal $name:literal;
+            )*
+        }
+    ) => {
+        $(#[doc = $head])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $type {
+            $(
+                $(#[cfg($cfg)])?
+                #[doc = concat!("`", $name, "`.")]
+                $(#[doc = $doc])*
+                $variant,
+            )*
+        }
+
+        impl $type {
+            /// All of them, in the order of preference.
+            pub const ALL: [Self; [$($(#[cfg($cfg)])? $id,)*].len()] = [$($(#[cfg($cfg)])? Self::$variant,)*];
+
+            /// The one with an IANA number.
+            pub const fn from_id(id: u16) -> Option<Self> {
+                match id {
+                    $($(#[cfg($cfg)])? $id => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// The IANA number.
+            pub const fn id(self) -> u16 {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$variant => $id,)*
+                }
+            }
+
+            /// The IANA name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($(#[cfg($cfg)])? Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+use algorithms;
+
 pub mod aead;
 pub mod hash;
 pub mod key;

@@ -32,43 +32,14 @@ macro_rules! schemes {
         $(#[doc = $doc:literal])*
         $variant:ident = $id:literal $name:literal $authentication:ident, prehash: $prehash:expr, tls13: $tls13:expr;
     )*) => {
-        /// A signature scheme (RFC 8446 §4.2.3).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum SignatureScheme {
-            $(
-                $(#[cfg($cfg)])?
-                #[doc = concat!("`", $name, "`.")]
-                $(#[doc = $doc])*
-                $variant,
-            )*
+        super::algorithms! {
+            /// A signature scheme (RFC 8446 §4.2.3).
+            SignatureScheme {
+                $($(#[cfg($cfg)])? $(#[doc = $doc])* $variant = $id $name;)*
+            }
         }
 
         impl SignatureScheme {
-            /// All schemes, in the order in which they are offered.
-            pub const ALL: [Self; [$($(#[cfg($cfg)])? $id,)*].len()] = [$($(#[cfg($cfg)])? Self::$variant,)*];
-
-            /// The scheme with an IANA number.
-            pub const fn from_id(id: u16) -> Option<Self> {
-                match id {
-                    $($(#[cfg($cfg)])? $id => Some(Self::$variant),)*
-                    _ => None,
-                }
-            }
-
-            /// The IANA number.
-            pub const fn id(self) -> u16 {
-                match self {
-                    $($(#[cfg($cfg)])? Self::$variant => $id,)*
-                }
-            }
-
-            /// The IANA name.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $($(#[cfg($cfg)])? Self::$variant => $name,)*
-                }
-            }
-
             /// The TLS 1.2 suites that use such a signature (RFC 8422 §2, §5.10).
             pub const fn authentication(self) -> Authentication {
                 match self {

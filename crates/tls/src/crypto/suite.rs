@@ -10,43 +10,15 @@ macro_rules! suites {
         $(#[cfg($cfg:meta)])?
         $variant:ident = $id:literal $name:literal $aead:ident $hash:ident $authentication:expr;
     )*) => {
-        /// A cipher suite of TLS 1.3 (RFC 8446 §B.4) or of TLS 1.2 (RFC 5289, RFC 7905): with forward secrecy and an
-        /// AEAD, every one.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum CipherSuite {
-            $(
-                $(#[cfg($cfg)])?
-                #[doc = concat!("`", $name, "`.")]
-                $variant,
-            )*
+        super::algorithms! {
+            /// A cipher suite of TLS 1.3 (RFC 8446 §B.4) or of TLS 1.2 (RFC 5289, RFC 7905): with forward secrecy and an
+            /// AEAD, every one. TLS 1.3 comes first.
+            CipherSuite {
+                $($(#[cfg($cfg)])? $variant = $id $name;)*
+            }
         }
 
         impl CipherSuite {
-            /// All suites, TLS 1.3 first.
-            pub const ALL: [Self; [$($(#[cfg($cfg)])? $id,)*].len()] = [$($(#[cfg($cfg)])? Self::$variant,)*];
-
-            /// The suite with an IANA number.
-            pub const fn from_id(id: u16) -> Option<Self> {
-                match id {
-                    $($(#[cfg($cfg)])? $id => Some(Self::$variant),)*
-                    _ => None,
-                }
-            }
-
-            /// The IANA number.
-            pub const fn id(self) -> u16 {
-                match self {
-                    $($(#[cfg($cfg)])? Self::$variant => $id,)*
-                }
-            }
-
-            /// The IANA name.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $($(#[cfg($cfg)])? Self::$variant => $name,)*
-                }
-            }
-
             /// The hash of the transcript and of the key schedule.
             pub const fn hash(self) -> HashAlgorithm {
                 match self {
