@@ -69,6 +69,7 @@ fn cas_whose_keys_cannot_verify_anything_are_found() {
             "{arguments}"
         );
     }
+    #[cfg(feature = "rsa")]
     assert_eq!(
         KeyFault::RsaBits(1024).to_string(),
         "is RSA with 1024 bits (2048 to 4096 are supported)"
