@@ -418,7 +418,9 @@ fn version(reader: &mut SliceReader<'_>) -> der::Result<u8> {
     let number = u8::decode(&mut inner)?;
     inner.finish()?;
     match number {
-        0..=2 => Ok(number + 1),
+        0 => Ok(1),
+        1 => Ok(2),
+        2 => Ok(3),
         _ => Err(Tag::Integer.value_error().into()),
     }
 }
@@ -464,7 +466,7 @@ pub(super) fn time(reader: &mut SliceReader<'_>) -> der::Result<Date> {
         *field = number(*pair).ok_or_else(error)?;
     }
     let [year, month, day, hour, minute, second] = fields;
-    let year = u16::from(century) * 100 + u16::from(year);
+    let year = u16::from(century).saturating_mul(100).saturating_add(year.into());
     // The calendar repeats after 400 years, and `DateTime` begins in 1970.
     let later = if year < 1970 { year.saturating_add(2000) } else { year };
     let time = DateTime::new(later, month, day, hour, minute, second)?;
@@ -474,7 +476,7 @@ pub(super) fn time(reader: &mut SliceReader<'_>) -> der::Result<Date> {
 /// A number of two digits.
 fn number(digits: [u8; 2]) -> Option<u8> {
     let [tens, ones] = digits.map(|digit| digit.wrapping_sub(b'0'));
-    (tens < 10 && ones < 10).then(|| tens * 10 + ones)
+    (tens < 10 && ones < 10).then(|| tens.saturating_mul(10).saturating_add(ones))
 }
 
 /// An Extension (§4.2).

@@ -174,7 +174,7 @@ impl<'a> Crl<'a> {
         let Date(this_update) = self.this_update;
         let begins = this_update.saturating_sub(CLOCK_SKEW);
         if now < begins {
-            begins - 1
+            begins.saturating_sub(1)
         } else {
             self.expiry().0.saturating_sub(1)
         }

@@ -176,7 +176,7 @@ impl<'t, 'c, 'w> Search<'t, 'c, 'w> {
 
     /// Whether a certificate sent by the peer may issue the one of the last step, and fits into the path.
     fn check_intermediate(&self, at: usize, issuer: &Certificate<'_>) -> Result<(), CertificateError> {
-        let mut namesakes = 0;
+        let mut namesakes = 0_usize;
         for step in self.steps.iter().filter(|step| step.at > 0) {
             let der = self.sent.get(step.at).copied().unwrap_or_default();
             let Ok(below) = Certificate::from_der(der) else {
@@ -191,7 +191,7 @@ impl<'t, 'c, 'w> Search<'t, 'c, 'w> {
                     issuer: Text::of(issuer.subject),
                 });
             }
-            namesakes += 1;
+            namesakes = namesakes.saturating_add(1);
         }
         let subject = || Text::of(issuer.subject);
         if issuer.version < 3 {

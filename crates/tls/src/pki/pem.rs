@@ -132,19 +132,21 @@ impl Block<'_> {
     pub fn decode(&self, out: &mut [u8]) -> Result<usize, PemError> {
         let body = self.text.get(self.body.clone()).unwrap_or_default();
         let mut letters = heapless::Vec::<u8, CHUNK>::new();
-        let mut length = 0;
+        let mut length = 0_usize;
         for &letter in body.iter().filter(|byte| !is_blank(**byte)) {
             if letters.is_full() {
                 // Padding ends the base64.
                 if letters.last() == Some(&b'=') {
                     return Err(self.base64(body));
                 }
-                length += self.decode_chunk(&letters, body, out.get_mut(length..).unwrap_or_default())?;
+                let free = out.get_mut(length..).unwrap_or_default();
+                length = length.saturating_add(self.decode_chunk(&letters, body, free)?);
                 letters.clear();
             }
             let _ = letters.push(letter); // there is room: see above
         }
-        length += self.decode_chunk(&letters, body, out.get_mut(length..).unwrap_or_default())?;
+        let free = out.get_mut(length..).unwrap_or_default();
+        length = length.saturating_add(self.decode_chunk(&letters, body, free)?);
         letters.as_mut_slice().zeroize();
         if length == 0 {
             return Err(self.base64(body));
@@ -202,9 +204,8 @@ impl<'a> Iterator for Blocks<'a> {
 
 impl<'a> Blocks<'a> {
     fn find(&mut self) -> Option<Result<Block<'a>, PemError>> {
-        let rest = self.text.get(self.at..)?;
-        let begin = self.at + position(rest, BEGIN)?;
-        self.number += 1;
+        let begin = position(self.text, self.at, BEGIN)?;
+        self.number = self.number.saturating_add(1);
         let fault = |offset, fault| {
             Some(Err(PemError {
                 number: self.number,
@@ -229,9 +230,8 @@ impl<'a> Blocks<'a> {
         else {
             return fault(begin, PemFault::Begin);
         };
-        let body = begin + line.len();
-        let rest = self.text.get(body..)?;
-        let Some(end) = position(rest, END).map(|at| body + at) else {
+        let body = begin.saturating_add(line.len());
+        let Some(end) = position(self.text, body, END) else {
             return fault(begin, PemFault::NoEnd);
         };
         if self.text.get(body..end).is_some_and(|body| contains(body, BEGIN)) {
@@ -243,22 +243,22 @@ impl<'a> Blocks<'a> {
         {
             return fault(end, PemFault::End);
         }
-        self.at = end + last.len();
+        self.at = end.saturating_add(last.len());
         let text = self.text.get(begin..self.at)?;
         Some(Ok(Block {
             label,
             number: self.number,
             offset: begin,
             text,
-            body: line.len()..end - begin,
+            body: line.len()..end.saturating_sub(begin),
         }))
     }
 
     /// Whether only white space precedes `at` on its line.
     fn line_starts_at(&self, at: usize) -> bool {
         let before = self.text.get(..at).unwrap_or_default();
-        let start = before.iter().rposition(|byte| matches!(byte, b'\r' | b'\n'));
-        bare(before.get(start.map_or(0, |at| at + 1)..).unwrap_or_default()).is_empty()
+        let line = before.rsplit(|byte| matches!(byte, b'\r' | b'\n')).next();
+        bare(line.unwrap_or_default()).is_empty()
     }
 }
 
@@ -362,12 +362,14 @@ fn is_blank(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }
 
-fn position(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
+/// Where `what` first is in `text`, at `from` or later.
+fn position(text: &[u8], from: usize, what: &[u8]) -> Option<usize> {
+    let rest = text.get(from..)?;
+    from.checked_add(rest.windows(what.len()).position(|window| window == what)?)
 }
 
 fn contains(text: &[u8], what: &[u8]) -> bool {
-    position(text, what).is_some()
+    position(text, 0, what).is_some()
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ fn rsa_bits(key: &[u8]) -> der::Result<usize> {
     let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
     let digits = modulus.get(zeros..).unwrap_or_default();
     let first = digits.first().map_or(0, |byte| byte.leading_zeros() as usize);
-    Ok((digits.len() * 8).saturating_sub(first))
+    Ok(digits.len().saturating_mul(8).saturating_sub(first))
 }
 
 /// The content of the AlgorithmIdentifier, and the key.

@@ -116,7 +116,7 @@ fn check_issuers(path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64, work: &Wor
             }
         }
         // A self-issued certificate, for a new key, is not counted (RFC 5280 §6.1.4 l).
-        counted += u32::from(!issuer.is_self_issued());
+        counted = counted.saturating_add(u32::from(!issuer.is_self_issued()));
     }
     Ok(())
 }

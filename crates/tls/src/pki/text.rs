@@ -62,7 +62,7 @@ impl<const N: usize> Text<N> {
 impl<const N: usize> Write for Text<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for letter in text.chars() {
-            if usize::from(self.len) + ELLIPSIS.len() <= N {
+            if usize::from(self.len).saturating_add(ELLIPSIS.len()) <= N {
                 self.kept = self.len;
             }
             if self.push(encode(letter, &mut [0; ENCODED])).is_err() {
@@ -136,14 +136,14 @@ pub fn needs_escape(letter: char) -> bool {
 /// The character in a form that is safe for a terminal: in UTF-8, or escaped, like `\n` or `\u{1b}`. All text that a peer
 /// can choose passes through here on its way to the log, the shell or an error.
 pub fn encode(letter: char, buffer: &mut [u8; ENCODED]) -> &str {
-    let mut len = 0;
+    let mut len = 0_usize;
     let escaped = letter.escape_default().filter(|_| needs_escape(letter));
     let plain = Some(letter).filter(|_| !needs_escape(letter));
     for part in escaped.chain(plain) {
         let room = buffer.get_mut(len..).unwrap_or_default();
         // An escape is ASCII of at most `ENCODED` bytes.
         if part.len_utf8() <= room.len() {
-            len += part.encode_utf8(room).len();
+            len = len.saturating_add(part.encode_utf8(room).len());
         }
     }
     let bytes = buffer.get(..len).unwrap_or_default();

@@ -88,12 +88,11 @@ impl<'a> Name<'a> {
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.rdns().count();
-        for number in (0..count).rev() {
+        for (place, number) in (0..self.rdns().count()).rev().enumerate() {
             let Some(mut rdn) = self.rdns().nth(number) else {
                 continue;
             };
-            let mut separator = if number + 1 == count { "" } else { "," };
+            let mut separator = if place == 0 { "" } else { "," };
             while let (false, Ok((oid, value))) = (rdn.is_finished(), attribute(&mut rdn)) {
                 f.write_str(separator)?;
                 write_attribute(f, oid, value)?;
