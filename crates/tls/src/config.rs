@@ -26,7 +26,9 @@ impl<'a> Identity<'a> {
         if chain.is_empty() {
             return Err(ConfigError::NoCertificate);
         }
-        if chain.iter().map(|certificate| certificate.len() + 5).sum::<usize>() > 0xffff {
+        // Each has a length and its extensions' length before and after it (RFC 8446 §4.4.2).
+        let entries = chain.iter().map(|certificate| certificate.len().saturating_add(3 + 2));
+        if entries.fold(0, usize::saturating_add) > 0xffff {
             return Err(ConfigError::ChainTooLong);
         }
         Ok(Self { chain, key })

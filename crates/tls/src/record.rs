@@ -198,7 +198,7 @@ impl RecordKey {
             key,
             iv: Iv(pending.iv.0),
             sequence: 0,
-            kind: Kind::Tls12(NONCE_LEN - tls12_iv_len(aead)),
+            kind: Kind::Tls12(NONCE_LEN.checked_sub(tls12_iv_len(aead)).ok_or(WRONG_LENGTH)?),
         })
     }
 
@@ -239,7 +239,7 @@ impl RecordKey {
         match self.kind {
             Kind::Tls13(_) => 1 + TAG_LEN,
             #[cfg(feature = "tls12")]
-            Kind::Tls12(explicit) => explicit + TAG_LEN,
+            Kind::Tls12(explicit) => explicit.saturating_add(TAG_LEN),
         }
     }
 

@@ -147,7 +147,7 @@ fn expand_label(
     const TOO_LONG: Error = Error::Internal("HKDF label out of range");
     const PREFIX: &str = "tls13 ";
     let length = u16::try_from(out.len()).map_err(|_| TOO_LONG)?.to_be_bytes();
-    let label_length = u8::try_from(PREFIX.len() + label.len()).map_err(|_| TOO_LONG)?;
+    let label_length = u8::try_from(PREFIX.len().saturating_add(label.len())).map_err(|_| TOO_LONG)?;
     let context_length = u8::try_from(context.len()).map_err(|_| TOO_LONG)?;
     let info = [
         &length[..],

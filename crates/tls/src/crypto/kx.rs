@@ -264,7 +264,7 @@ impl SharedSecret {
     fn joined(first: &[u8], second: &[u8]) -> Self {
         let mut secret = Self {
             bytes: [0; MAX_SHARED],
-            len: (first.len() + second.len()).min(MAX_SHARED),
+            len: first.len().saturating_add(second.len()).min(MAX_SHARED),
         };
         for (to, from) in secret.bytes.iter_mut().zip(first.iter().chain(second)) {
             *to = *from;

@@ -308,7 +308,7 @@ impl<'a> Psks<'a> {
         while !identities.is_empty() {
             not_empty(identities.vector16()?, "PskIdentity")?;
             identities.take(4)?; // obfuscated_ticket_age
-            count += 1;
+            count = count.saturating_add(1);
         }
         let mut binders = Reader::new(psks.binders, "PskBinderEntry");
         let mut binder_count = 0_usize;
@@ -316,7 +316,7 @@ impl<'a> Psks<'a> {
             if binders.vector8()?.len() < 32 {
                 return Err(InvalidMessage::IllegalValue("PskBinderEntry").into());
             }
-            binder_count += 1;
+            binder_count = binder_count.saturating_add(1);
         }
         if binder_count == 0 {
             return Err(InvalidMessage::IllegalValue("binders").into());
@@ -343,7 +343,7 @@ impl<'a> Psks<'a> {
 
     /// How many bytes at the end of the ClientHello the binders do not cover (RFC 8446 §4.2.11.2).
     pub(crate) fn binders_len(self) -> usize {
-        2 + self.binders.len()
+        self.binders.len().saturating_add(2)
     }
 }
 

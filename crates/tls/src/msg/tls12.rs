@@ -41,11 +41,12 @@ impl<'a> EcdhParams<'a> {
         }
         let group = NamedGroup(reader.u16()?);
         let public = reader.vector8()?;
-        let read = before.len().saturating_sub(reader.rest().len());
+        let length = public.len().saturating_add(1 + 2 + 1);
+        let encoded = before.get(..length);
         Ok(Self {
             group,
             public,
-            encoded: before.get(..read).unwrap_or_default(),
+            encoded: encoded.ok_or(Error::Internal("parameters longer than their message"))?,
         })
     }
 }

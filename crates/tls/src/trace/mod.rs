@@ -243,7 +243,7 @@ pub(super) fn record_received(
             }
             if received.protection == Protection::Tls13 {
                 // Content, its type, zeros, tag.
-                received.padding = short(payload.len().saturating_sub(range.end + 1 + TAG_LEN));
+                received.padding = short(payload.len().saturating_sub(range.end.saturating_add(1 + TAG_LEN)));
             }
         }
         None if kind == ContentType::APPLICATION_DATA => {
