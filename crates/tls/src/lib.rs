@@ -21,6 +21,8 @@
     )
 )]
 #![deny(missing_docs)]
+// Lengths and counters come from the peer: what happens beyond their range is named at each place.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 #![warn(unreachable_pub)]
 
 pub mod alert;
