@@ -5,7 +5,7 @@ use super::msg::{Emit as _, Finished};
 use super::outbound::RESERVE;
 use super::record::{HEADER_LEN, MAX_OVERHEAD, MIN_FRAGMENT};
 use super::registry::{NamedScheme, ProtocolVersion};
-use super::trace::Trace;
+use super::trace::Tracer;
 use crate::crypto::key::SigningKey;
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
@@ -119,7 +119,7 @@ pub(crate) struct Preferences<'a> {
     pub(crate) require_extended_master_secret: bool,
     pub(crate) clock: Clock,
     pub(crate) key_log: Option<&'a dyn KeyLog>,
-    pub(crate) trace: Option<&'a dyn Trace>,
+    pub(crate) trace: Option<Tracer<'a>>,
 }
 
 impl Preferences<'_> {
@@ -230,8 +230,9 @@ macro_rules! preference_setters {
             self
         }
 
-        /// Tells `trace` what the connection does.
-        pub fn with_trace(mut self, trace: &'a dyn Trace) -> Self {
+        /// Reports what the connection does to `trace`.
+        #[cfg(feature = "trace")]
+        pub fn with_trace(mut self, trace: &'a dyn crate::trace::Trace) -> Self {
             self.preferences.trace = Some(trace);
             self
         }

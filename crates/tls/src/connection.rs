@@ -18,7 +18,7 @@ use super::msg;
 use super::outbound::{MIN_OUTBOUND, Outbound};
 use super::receiver::{Incoming, Receiver};
 use super::registry::{ContentType, HandshakeType, ProtocolVersion};
-use super::trace::{self, Event, Milestone, Trace};
+use super::trace::{self, Event, Milestone, Tracer};
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
@@ -203,7 +203,7 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
         handshake: H,
         flight_len: usize,
         server: bool,
-        trace: Option<&'a dyn Trace>,
+        trace: Option<Tracer<'a>>,
         inbound: &'a mut [u8],
         outbound: &'a mut [u8],
     ) -> Result<Self, ConfigError> {

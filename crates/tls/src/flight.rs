@@ -3,7 +3,7 @@
 use super::codec::Writer;
 use super::error::Error;
 use super::msg::Emit;
-use super::trace::{Event, Trace};
+use super::trace::{Event, Tracer};
 use super::transcript::Transcript;
 use crate::crypto::hash::{HashAlgorithm, HashOutput};
 
@@ -12,14 +12,14 @@ pub(crate) struct Flight<'f, 'w> {
     writer: &'f mut Writer<'w>,
     /// None after the handshake, whose messages no transcript has.
     transcript: Option<&'f mut Transcript>,
-    trace: Option<&'f dyn Trace>,
+    trace: Option<Tracer<'f>>,
 }
 
 impl<'f, 'w> Flight<'f, 'w> {
     pub(super) fn new(
         writer: &'f mut Writer<'w>,
         transcript: Option<&'f mut Transcript>,
-        trace: Option<&'f dyn Trace>,
+        trace: Option<Tracer<'f>>,
     ) -> Self {
         Self {
             writer,

@@ -9,7 +9,7 @@ use super::msg::{HANDSHAKE_HEADER_LEN, max_message};
 use super::record::{HEADER_LEN, Header, MAX_EXPANSION, MAX_PLAINTEXT, Protected, RecordKey};
 use super::registry::{ContentType, HandshakeType};
 use super::schedule::TrafficSecret;
-use super::trace::{self, Trace};
+use super::trace::{self, Tracer};
 
 /// The smallest inbound buffer, in bytes. It has to take the hello and the certificates of the peer, and every record;
 /// with less than [`FULL_INBOUND`] the peer is asked for smaller records (RFC 8449).
@@ -96,7 +96,7 @@ pub(crate) struct Inbound<'b> {
     idle_records: u8,
     /// The transport has nothing more.
     ended: bool,
-    trace: Option<&'b dyn Trace>,
+    trace: Option<Tracer<'b>>,
 }
 
 impl<'b> Inbound<'b> {
@@ -120,12 +120,12 @@ impl<'b> Inbound<'b> {
     }
 
     /// Reports everything that is received from now on to `trace`.
-    pub(crate) fn set_trace(&mut self, trace: Option<&'b dyn Trace>) {
+    pub(crate) fn set_trace(&mut self, trace: Option<Tracer<'b>>) {
         self.trace = trace;
     }
 
     /// The trace, if there is one.
-    pub(crate) fn trace(&self) -> Option<&'b dyn Trace> {
+    pub(crate) fn trace(&self) -> Option<Tracer<'b>> {
         self.trace
     }
 

@@ -57,7 +57,10 @@ mod support;
 mod tickets;
 #[cfg(feature = "tls12")]
 mod tls12;
+#[cfg(feature = "trace")]
 pub mod trace;
+#[cfg(not(feature = "trace"))]
+mod trace;
 mod transcript;
 
 pub use alert::AlertDescription;

@@ -11,7 +11,7 @@ use super::msg::{Emit, KeyUpdate};
 use super::record::{HEADER_LEN, Header, MAX_OVERHEAD, MAX_PLAINTEXT, RecordKey};
 use super::registry::ContentType;
 use super::schedule::TrafficSecret;
-use super::trace::{self, DATA_SHOWN, Trace};
+use super::trace::{self, DATA_SHOWN, Tracer};
 use super::transcript::Transcript;
 
 /// The smallest outbound buffer, in bytes. It has to take a whole flight of the handshake, which is checked when the
@@ -37,7 +37,7 @@ pub(crate) struct Outbound<'b> {
     kept: Option<usize>,
     /// close_notify or a fatal alert has been queued: nothing may follow.
     closed: bool,
-    trace: Option<&'b dyn Trace>,
+    trace: Option<Tracer<'b>>,
 }
 
 impl<'b> Outbound<'b> {
@@ -56,7 +56,7 @@ impl<'b> Outbound<'b> {
     }
 
     /// Reports everything that is queued from now on to `trace`.
-    pub(crate) fn set_trace(&mut self, trace: Option<&'b dyn Trace>) {
+    pub(crate) fn set_trace(&mut self, trace: Option<Tracer<'b>>) {
         self.trace = trace;
     }
 

@@ -85,6 +85,7 @@ pub(crate) struct TrafficSecret {
 }
 
 impl TrafficSecret {
+    #[cfg(any(test, feature = "trace"))]
     /// One that was derived before.
     pub(crate) fn new(suite: CipherSuite, secret: &[u8]) -> Self {
         Self {

@@ -382,5 +382,5 @@ async fn send<W: Write>(sender: &mut Outbound<'_>, transport: &mut W) -> Result<
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "client", feature = "server", feature = "tls12", feature = "trace"))]
 mod tests;

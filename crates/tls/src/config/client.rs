@@ -13,7 +13,6 @@ use crate::msg::client_hello::Offer;
 use crate::msg::tls12::ClientKeyExchange;
 use crate::pki::verify::{Clock, ServerName, Trust};
 use crate::session::{MAX_TICKET, SessionCache};
-use crate::trace::Trace;
 
 /// A client's trust and preferences.
 #[derive(Clone, Copy)]

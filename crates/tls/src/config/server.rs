@@ -22,7 +22,6 @@ use crate::server::TICKETS;
 use crate::tickets::{MAX_OWN_TICKET, Tickets};
 #[cfg(feature = "tls12")]
 use crate::tls12::MAX_PARAMS;
-use crate::trace::Trace;
 
 /// Whether a server asks its clients for certificates, and whose it trusts.
 #[derive(Debug, Clone, Copy, Default)]

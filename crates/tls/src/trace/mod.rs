@@ -5,6 +5,10 @@
 //! the events a second time, with the engine's own parsers.
 //!
 //! Secrets are in the events only where the configuration has a [`super::KeyLog`] as well.
+#![cfg_attr(
+    not(feature = "trace"),
+    allow(dead_code, unreachable_pub, reason = "without the feature no event is made")
+)]
 
 use core::ops::Range;
 
@@ -14,8 +18,9 @@ use super::registry::ContentType;
 use crate::crypto::aead::TAG_LEN;
 use crate::pki::text::Text;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "trace"))]
 mod tests;
+#[cfg(feature = "trace")]
 pub mod views;
 
 /// The most content of a record of application data that is reported of a sent record, in bytes.
@@ -25,6 +30,22 @@ pub const DATA_SHOWN: usize = 64;
 pub trait Trace {
     /// `event` has happened. Its bytes are valid during the call only.
     fn event(&self, event: &Event<'_>);
+}
+
+/// The receiver of a connection's events.
+#[cfg(feature = "trace")]
+pub(crate) type Tracer<'a> = &'a dyn Trace;
+
+/// Without the feature there is none: the type has no value, so that all code for events is left out of programs.
+#[cfg(not(feature = "trace"))]
+#[derive(Clone, Copy)]
+pub(crate) struct Tracer<'a>(core::convert::Infallible, core::marker::PhantomData<&'a ()>);
+
+#[cfg(not(feature = "trace"))]
+impl Tracer<'_> {
+    pub(crate) fn event(self, _: &Event<'_>) {
+        match self.0 {}
+    }
 }
 
 /// Something that happened on a connection.
@@ -183,7 +204,7 @@ pub enum Milestone<'e> {
 /// Reports a record to be sent: `record` is the whole of it as sent, `text` the front of its content. `key` comes with the
 /// record's sequence number.
 pub(super) fn record_sent(
-    trace: &dyn Trace,
+    trace: Tracer<'_>,
     key: Option<(&RecordKey, u64)>,
     content: ContentType,
     record: &[u8],
@@ -211,7 +232,7 @@ pub(super) fn record_sent(
 /// Reports a received record. `key`: whether its key is of TLS 1.3, the length of an explicit nonce, and the record's
 /// sequence number. `opened`: the true content type, and the position of the content behind the header.
 pub(super) fn record_received(
-    trace: &dyn Trace,
+    trace: Tracer<'_>,
     key: Option<(bool, usize, u64)>,
     record: &[u8],
     opened: Option<(ContentType, Range<usize>)>,
@@ -256,7 +277,7 @@ pub(super) fn record_received(
 }
 
 /// Reports the error with which a connection failed.
-pub(super) fn record_failure(trace: Option<&dyn Trace>, error: &Error) {
+pub(super) fn record_failure(trace: Option<Tracer<'_>>, error: &Error) {
     let Some(trace) = trace else { return };
     // What does not fit is cut visibly.
     let reason = Text::<MAX_REASON>::of(error);
