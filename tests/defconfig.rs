@@ -462,6 +462,7 @@ fn revocation_lists_are_baked() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn a_configuration_is_baked_whole() {
     let build = Build::new();
     let pki = Pki::new();

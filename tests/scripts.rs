@@ -231,7 +231,7 @@ mod tests {
             "{err}"
         );
         // Without KVM.
-        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap();
         if !cpu.contains(" vmx") && !cpu.contains(" svm") {
             let (status, _, err) = end(script("run").args(["--accel", "kvm"]));
             assert!(
@@ -393,7 +393,7 @@ mod tests {
     fn it_boots_and_the_lines_it_prints_work() {
         let scratch = Scratch::new();
         let target = scratch.path("a target");
-        std::fs::create_dir_all(target.join("release")).unwrap();
+        fs::create_dir_all(target.join("release")).unwrap();
         std::os::unix::fs::symlink(image(), target.join("release/postern")).unwrap();
         std::os::unix::fs::symlink(baked_ca().parent().unwrap(), target.join("pki")).unwrap();
         let mut command = script("run");
@@ -447,10 +447,10 @@ mod tests {
     fn banner(defconfig: &str) -> String {
         let scratch = Scratch::new();
         let target = scratch.path("target/release");
-        std::fs::create_dir_all(&target).unwrap();
-        std::fs::write(target.join("postern"), "").unwrap();
+        fs::create_dir_all(&target).unwrap();
+        fs::write(target.join("postern"), "").unwrap();
         let qemu = scratch.file("qemu-system-x86_64", "#!/bin/sh\n");
-        std::fs::set_permissions(qemu, PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(qemu, PermissionsExt::from_mode(0o755)).unwrap();
         let file = scratch.file("defconfig", defconfig);
         let path = format!("{}:{}", scratch.path("").display(), std::env::var("PATH").unwrap());
         let mut run = script("run");
@@ -502,7 +502,7 @@ mod tests {
                 name,
                 format!("#!/bin/sh\n[ \"$1\" = test ] && echo \"{result}\"\necho rustc 99.0.0\n"),
             );
-            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+            fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
         }
         let path = format!("{}:{}", bin.path("").display(), std::env::var("PATH").unwrap());
         for (passed, status, sum) in [("0", 1, "\n0 passed, 1 failed\n"), ("3", 0, "\n3 passed, 0 failed\n")] {
@@ -537,7 +537,7 @@ mod tests {
         /// Puts a program there.
         fn program(&self, name: &str, script: &str) {
             let path = self.0.file(name, format!("#!/bin/sh\n{script}\n"));
-            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+            fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
         }
 
         fn run(&self) -> Command {

@@ -409,6 +409,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a flat table")]
     fn usage_errors_name_the_fault_and_the_help() {
         let wizard = Wizard::init(&[]);
         let before = tree(&wizard.file(""));

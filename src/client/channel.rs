@@ -18,7 +18,6 @@ use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache};
 pub const SESSIONS: usize = 4;
 
 /// What a client runs over a connection.
-#[expect(clippy::large_enum_variant, reason = "there is no heap")]
 pub enum Protocol<'b, R> {
     /// TCP alone.
     Plain,
@@ -174,7 +173,6 @@ impl<R: CryptoRng> Protocol<'_, R> {
 }
 
 /// An open connection.
-#[expect(clippy::large_enum_variant, reason = "there is no heap")]
 pub(super) enum Channel<'a, S> {
     /// TCP alone.
     Plain(S),

@@ -14,7 +14,7 @@ fn lengths() -> impl Iterator<Item = usize> {
     (0..200).chain([255, 256, 257, 1000, 1514, 4096, 16_384])
 }
 
-fn pattern(len: usize) -> std::vec::Vec<u8> {
+fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n * 31 + n / 256 + 1) as u8).collect()
 }
 

@@ -69,7 +69,7 @@ pub fn scan() -> Vec<Function, MAX_FUNCTIONS> {
             let bridge = bridges[usize::from(bus)];
             if bus == 0 || bridge.is_some() {
                 scan_bus(bus, bridge, &mut found, |next, at| {
-                    bridges[usize::from(next)] = Some(at)
+                    bridges[usize::from(next)] = Some(at);
                 });
             }
         }

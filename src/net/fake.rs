@@ -115,8 +115,8 @@ pub(crate) fn connection(peer_port: u16, local_port: u16, capacity: usize) -> (S
 
 impl Stream {
     /// All that has arrived, as text; for looking at what the other end has said so far.
-    pub(crate) fn arrived(&self) -> std::string::String {
-        std::string::String::from_utf8_lossy(&self.input.bytes.borrow_mut().drain(..).collect::<Vec<_>>()).into_owned()
+    pub(crate) fn arrived(&self) -> String {
+        String::from_utf8_lossy(&self.input.bytes.borrow_mut().drain(..).collect::<Vec<_>>()).into_owned()
     }
 
     /// Puts bytes on their way without waiting.
@@ -212,7 +212,7 @@ impl Transport for Stream {
                 false => Poll::Pending,
             },
         )
-        .await
+        .await;
     }
 }
 

@@ -417,7 +417,7 @@ impl<R: Registers> E1000e<R> {
                 self.watch = Some(Watch {
                     outstanding,
                     since: now,
-                })
+                });
             }
         }
     }

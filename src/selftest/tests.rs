@@ -312,11 +312,8 @@ fn a_request_during_a_self_test_joins_it() {
             assert_eq!(count, 3);
         }
     };
-    match block_on(embassy_futures::select::select(
-        asks,
-        test.serve(&requests, core::future::pending()),
-    )) {
-        embassy_futures::select::Either::First(()) => {}
-        embassy_futures::select::Either::Second(never) => never,
+    match block_on(select(asks, test.serve(&requests, core::future::pending()))) {
+        Either::First(()) => {}
+        Either::Second(never) => never,
     }
 }

@@ -296,13 +296,13 @@ impl<'a> Roles<'a> {
         }
         if self.server.is_ok() {
             chains(&tls_config.server, &config.tls.srv_cert, &mut |leaf, key, _| {
-                log_chain("serving", leaf, key)
+                log_chain("serving", leaf, key);
             });
             ::log::info!("tls: client authentication {}", config.tls.client_auth.name());
         }
         if self.client.is_ok() {
             chains(&tls_config.client, &config.tls.cli_cert, &mut |leaf, key, _| {
-                log_chain("client is", leaf, key)
+                log_chain("client is", leaf, key);
             });
         }
         if self.server.is_ok() || self.client.is_ok() {

@@ -55,7 +55,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                 Err(command::Wrong::Empty) => return Ok(None),
                 Err(wrong) => {
                     self.explain(wrong, prompt.specs, ", or an empty line to go back")
-                        .await?
+                        .await?;
                 }
                 Ok(request) => match request.action {
                     Action::Exit => return Ok(None),
@@ -87,7 +87,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         match kind {
             Kind::Tls | Kind::Https => {
                 self.print(format_args!("Starting TLS server (Port: {port})...\n"))
-                    .await?
+                    .await?;
             }
             Kind::Plain => self.print(format_args!("Starting server (Port:{port})...\n")).await?,
         }
@@ -238,13 +238,13 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                         self.print(format_args!(
                             "'{text}': separate host and port with a space: {host} {port}\n"
                         ))
-                        .await?
+                        .await?;
                     }
                     None => {
                         self.print(format_args!(
                             "'{text}' is neither an IPv4 address nor the name of a host.\n"
                         ))
-                        .await?
+                        .await?;
                     }
                 }
                 self.usage(specs, request.spec.words).await?;

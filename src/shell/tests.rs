@@ -482,10 +482,10 @@ echoctl> \n";
 #[test]
 fn a_proxy_is_named_and_can_be_passed_by() {
     let machine = Machine {
-        proxy: Some(crate::dial::proxy::testing::proxy()),
+        proxy: Some(dial::proxy::testing::proxy()),
         ..Machine::new()
     };
-    let proxy = crate::dial::proxy::testing::proxy();
+    let proxy = dial::proxy::testing::proxy();
     machine.service.set_proxy(proxy);
     machine.tls_client.set_proxy(proxy);
     let shown = machine.piped(

@@ -1,7 +1,7 @@
 //! Shared by the tests of the whole machine: machines in QEMU, and peers for them.
 //!
 //! Nothing here waits for a fixed time: every wait is for an event, with the time limit [`LIMIT`].
-#![allow(dead_code)] // each test program uses a part of this
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub mod dhcp;
 pub mod machine;

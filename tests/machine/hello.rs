@@ -20,6 +20,7 @@ fn assert_refused(machine: &Machine, name: &str, sent: &[u8], alert: Alert, logg
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn each_wrong_hello_gets_its_alert_and_a_line_in_the_log() {
     let machine = Setup::new().ready();
     let hello = Hello::default;

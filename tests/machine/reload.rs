@@ -420,7 +420,7 @@ fn every_fault_is_reported_and_changes_nothing() {
     let good = world.tls("second.test", 2, "");
     let mismatch = world.ca.issue("second.test", 2, &other.key);
     let broken = good.replacen("-----END CERTIFICATE", "-----AND CERTIFICATE", 1);
-    let mut expired = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let mut expired = CertificateParams::new(["localhost".to_owned()]).unwrap();
     expired.not_after = rcgen::date_time_ymd(2024, 2, 1);
     let expired = expired.signed_by(&world.key, &world.ca.0).unwrap().pem();
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAQIDBA==\n-----END ENCRYPTED PRIVATE KEY-----\n";

@@ -37,7 +37,7 @@ impl fmt::Display for Error {
 
 impl Fault {
     /// Cause and remedy, as sentences; the last without its full stop.
-    #[allow(clippy::too_many_lines, reason = "a flat table")]
+    #[expect(clippy::too_many_lines, reason = "a flat table")]
     fn write(&self, f: &mut fmt::Formatter<'_>, key: Option<Path>) -> fmt::Result {
         let partner = || key.and_then(Path::partner).map_or("", Path::as_str);
         match self {

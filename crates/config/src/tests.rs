@@ -561,6 +561,7 @@ fn faults_of_keys() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn faults_of_values() {
     let number = "Write the plain number, without quotation marks or braces";
     assert_faults(&[
@@ -728,6 +729,7 @@ fn the_configuration_is_as_large_as_it_says() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn faults_of_addresses_and_ports() {
     let ip = |rest: &str| format!(".ip = {{\n.use_dhcp = 0,\n{rest}\n}}");
     let own = "Set `.ip.ipaddr` to the machine's own, or `.ip.use_dhcp` to 1";

@@ -150,7 +150,7 @@ impl Inner<'_> {
         match *milestone {
             Milestone::Role { server } => self.put(MILESTONE, flag(server), &[&[0]], false, RESERVE),
             Milestone::KeyPair { group, public } => {
-                self.put(MILESTONE, 0, &[&[1], &group.to_be_bytes(), public], false, RESERVE)
+                self.put(MILESTONE, 0, &[&[1], &group.to_be_bytes(), public], false, RESERVE);
             }
             Milestone::Shared { group } => self.put(MILESTONE, 0, &[&[2], &group.to_be_bytes()], false, RESERVE),
             Milestone::Resumed => self.put(MILESTONE, 0, &[&[3]], false, RESERVE),

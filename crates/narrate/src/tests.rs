@@ -807,7 +807,7 @@ fn a_trace_changes_nothing() {
 
 #[test]
 fn one_of_a_unit_is_no_plural() {
-    let shown = |number, unit| fields::Meaning::Count(number, unit).to_string();
+    let shown = |number, unit| Meaning::Count(number, unit).to_string();
     assert_eq!(
         [
             shown(1, "bytes"),

@@ -1,7 +1,7 @@
 //! Shared by the tests of the machine on the host.
 #![deny(unsafe_code)]
 
-#[allow(unsafe_code)] // the critical-section contract is an unsafe trait
+#[expect(unsafe_code, reason = "the critical-section contract is an unsafe trait")]
 mod host;
 pub mod lists;
 /// The engine's own helpers, which are part of its package.

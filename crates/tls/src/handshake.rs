@@ -185,9 +185,8 @@ pub struct Handshake<'a> {
     role: Role<'a>,
 }
 
-// It stays where it is, and each message changes it there: to move it from state to state would put it on the stack several
-// times over. Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
+// It stays where it is, and each message changes it there: to move it from state to state would put it on the stack
+// several times over.
 enum Role<'a> {
     None(PhantomData<&'a ()>),
     #[cfg(feature = "server")]
@@ -240,7 +239,10 @@ impl<'a> Handshake<'a> {
     }
 
     /// Takes a message. After an error the handshake is of no more use.
-    #[cfg_attr(not(any(feature = "client", feature = "server")), allow(unused_variables))]
+    #[cfg_attr(
+        not(any(feature = "client", feature = "server")),
+        allow(unused_variables, reason = "neither role is built")
+    )]
     pub(crate) fn handle(&mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Progress, Error> {
         match &mut self.role {
             Role::None(_) => Err(Error::Internal("no handshake under way")),

@@ -300,7 +300,7 @@ async fn yield_now() {
         context.waker().wake_by_ref();
         Poll::Pending
     })
-    .await
+    .await;
 }
 
 async fn read_from<B: BufRead>(reader: &mut B, buffer: &mut [u8]) -> Result<usize, B::Error> {

@@ -233,7 +233,7 @@ fn buffers_of_a_fetch_are_overwritten_where_it_is_given_up() {
     let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND], vec![0; 20_000]);
     let config = ClientConfig::new(&trust, None, clock());
     let (buffers, mut text) = ([&mut inbound[..], &mut outbound], [0; 100]);
-    let fetching = crate::client::fetch::fetch(near, config, Rng(1), buffers, &mut text);
+    let fetching = fetch::fetch(near, config, Rng(1), buffers, &mut text);
     let connected = until(|| !server.clients.borrow().is_empty());
     // It waits for the text when it is cancelled.
     let served = select(server.serve(&mut far, 100), connected);

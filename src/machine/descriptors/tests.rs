@@ -1,6 +1,6 @@
 use super::*;
 
-fn report(vector: u64, code: u64, address: u64) -> std::string::String {
+fn report(vector: u64, code: u64, address: u64) -> String {
     let frame = Frame {
         vector,
         code,

@@ -240,9 +240,9 @@ fn gather(len: usize) {
             let wanted = bytes.get_mut(..len).unwrap_or_default();
             if len > 0 && pool.is_usable(source) {
                 if fill(wanted) {
-                    pool.add(source, wanted)
+                    pool.add(source, wanted);
                 } else {
-                    pool.silent(source)
+                    pool.silent(source);
                 }
             }
         }

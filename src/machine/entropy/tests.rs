@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn noise(len: usize, seed: u8) -> std::vec::Vec<u8> {
+fn noise(len: usize, seed: u8) -> Vec<u8> {
     let mut noise = std::vec![0; len];
     ChaCha20Rng::from_seed([seed; 32]).fill_bytes(&mut noise);
     noise
@@ -100,7 +100,7 @@ fn each_use_has_a_key_of_its_own() {
     let mut generator = Generator::new();
     generator.seed(b"seed");
     let mut keys = std::vec![generator.key];
-    let mut all = std::vec::Vec::new();
+    let mut all = Vec::new();
     for len in [0, 1, 479, 480, 1040] {
         let mut part = std::vec![0; len];
         // Even if nothing is fresh.

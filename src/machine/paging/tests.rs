@@ -3,7 +3,7 @@ use super::*;
 const MIB: u64 = 1 << 20;
 
 fn mapper(pages: usize, large: bool) -> Mapper {
-    let memory = std::vec::Vec::leak((0..pages).map(|_| Table([u64::MAX; 512])).collect());
+    let memory = Vec::leak((0..pages).map(|_| Table([u64::MAX; 512])).collect());
     let start = memory.as_ptr().addr() as u64;
     // SAFETY: leaked memory of this test alone.
     unsafe { Mapper::new(Range::new(start, start + pages as u64 * PAGE), large) }.unwrap()

@@ -80,11 +80,7 @@ fn a_full_bucket_evicts_its_oldest_entry_and_the_table_empties_itself() {
         // The last ones of the bucket are there, and no others.
         let others = (0..=number).rev().filter(|other| bucket(*other) == bucket(number));
         for (place, other) in others.enumerate() {
-            assert_eq!(
-                table.find(&super::tests::flow(other)).is_some(),
-                place < WAYS,
-                "{other}"
-            );
+            assert_eq!(table.find(&tests::flow(other)).is_some(), place < WAYS, "{other}");
         }
     }
     assert_eq!((table.len(), evicted), (64, 936));
@@ -95,7 +91,7 @@ fn a_full_bucket_evicts_its_oldest_entry_and_the_table_empties_itself() {
     let mut expired = 0;
     for sweep in 0..(PARTS as i64) {
         table.sweep(6_000_000 + sweep * SWEEP, |due| {
-            expired += usize::from(due == Due::Expired)
+            expired += usize::from(due == Due::Expired);
         });
     }
     assert_eq!((table.len(), expired, table.sweep_at()), (0, 63, i64::MAX));

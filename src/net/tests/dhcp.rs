@@ -220,7 +220,7 @@ fn leases_that_no_host_can_use_are_refused() {
     let refused: [(&str, Edit); 13] = [
         ("network address", |lease| lease.your_ip = Ipv4Addr::new(10, 0, 2, 0)),
         ("broadcast address", |lease| {
-            lease.your_ip = Ipv4Addr::new(10, 0, 2, 255)
+            lease.your_ip = Ipv4Addr::new(10, 0, 2, 255);
         }),
         ("limited broadcast", |lease| lease.your_ip = Ipv4Addr::BROADCAST),
         ("multicast", |lease| lease.your_ip = Ipv4Addr::new(224, 0, 0, 1)),
@@ -230,12 +230,12 @@ fn leases_that_no_host_can_use_are_refused() {
         ("lease of 59", |lease| lease.lease_duration = Some(MIN_LEASE - 1)),
         ("mask of 0", |lease| lease.subnet_mask = Some(Ipv4Addr::UNSPECIFIED)),
         ("mask with a hole", |lease| {
-            lease.subnet_mask = Some(Ipv4Addr::new(255, 0, 255, 0))
+            lease.subnet_mask = Some(Ipv4Addr::new(255, 0, 255, 0));
         }),
         ("no mask", |lease| lease.subnet_mask = None),
         ("no server", |lease| lease.server_identifier = None),
         ("another client", |lease| {
-            lease.client_hardware_address = EthernetAddress(mac(1))
+            lease.client_hardware_address = EthernetAddress(mac(1));
         }),
     ];
     for (what, change) in refused {
@@ -463,7 +463,7 @@ fn a_link_that_comes_and_goes_does_not_prolong_a_lease() {
 #[test]
 fn what_hosts_and_routers_can_have_is_the_same_for_leases_and_the_configuration() {
     let network = |bits: u8| Some(Ipv4Cidr::new(Ipv4Addr::new(10, 0, 2, 16), bits));
-    let is_host = |last: u8, bits: u8| crate::net::is_host(Ipv4Addr::new(10, 0, 2, last), network(bits));
+    let is_host = |last: u8, bits: u8| is_host(Ipv4Addr::new(10, 0, 2, last), network(bits));
     assert!(is_host(17, 28) && !is_host(16, 28) && !is_host(31, 28));
     // In a network of one or two addresses each is a host's (RFC 3021).
     assert!(is_host(16, 31) && is_host(17, 31) && is_host(16, 32));

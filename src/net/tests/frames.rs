@@ -310,7 +310,7 @@ fn frames_of_noise_and_damaged_frames_do_no_harm() {
     world.spawn(async move {
         loop {
             let stream = accepting.accept().await;
-            let _ = super::streams::echo(stream).await;
+            let _ = streams::echo(stream).await;
         }
     });
     world.hosts[0].port.deliver(arp(ArpOperation::Request, FRIEND));

@@ -122,7 +122,7 @@ pub(super) fn insert_checksums(frame: &mut [u8]) {
     let (from, to, protocol) = (packet.src_addr().into(), packet.dst_addr().into(), packet.next_header());
     match protocol {
         IpProtocol::Tcp if packet.payload_mut().len() >= 20 => {
-            TcpPacket::new_unchecked(packet.payload_mut()).fill_checksum(&from, &to)
+            TcpPacket::new_unchecked(packet.payload_mut()).fill_checksum(&from, &to);
         }
         IpProtocol::Udp => {
             if let Ok(mut datagram) = UdpPacket::new_checked(packet.payload_mut()) {

@@ -139,7 +139,7 @@ fn a_flood_from_addresses_without_neighbours_does_not_hold_up_a_stranger() {
     assert!(
         sent.borrow()
             .iter()
-            .all(|frame| frame[12..14] == [8, 0] && frame[..6] == super::frames::PEER)
+            .all(|frame| frame[12..14] == [8, 0] && frame[..6] == frames::PEER)
     );
     assert!(
         segments(&sent)
@@ -571,7 +571,7 @@ fn a_runner_keeps_time_by_itself() {
                 let frames: Vec<_> = from.tx.borrow_mut().drain(..).collect();
                 for frame in frames {
                     // The first SYN gets lost.
-                    let syn = super::frames::parse(&frame).is_some_and(|sent| sent.flags.0);
+                    let syn = frames::parse(&frame).is_some_and(|sent| sent.flags.0);
                     if !(syn && std::mem::take(&mut lose)) {
                         to.deliver(frame);
                     }

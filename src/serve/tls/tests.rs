@@ -63,7 +63,7 @@ fn a_worker_overwrites_its_buffers_and_the_page() {
     let (mut inbound, mut outbound) = (vec![1; INBOUND], vec![1; 17_000]);
     let mut worker = TlsWorker::new(config, Clock::default, &mut inbound, &mut outbound, Script(vec![])).unwrap();
     let pages = Traces::new(Vec::leak(vec![Slot::new(Vec::leak(vec![0; 2000]))]));
-    let pages: &'static Traces = std::boxed::Box::leak(std::boxed::Box::new(pages));
+    let pages: &'static Traces = Box::leak(Box::new(pages));
     pages.switch(true);
     worker.narrators.page = pages.begin(connection(40_000, 443, 1).1.peer(), Some(443));
     assert!(pages.next(0).is_some());

@@ -199,7 +199,7 @@ impl Side<'_> {
     }
 
     /// Compares what was agreed upon with what the flags expect.
-    fn check<K>(self, info: &Info, recorder: &Recorder, credentials: &[(Vec<Vec<u8>>, K)]) -> Result<(), Failure> {
+    fn check<K>(self, info: &Info<'_>, recorder: &Recorder, credentials: &[(Vec<Vec<u8>>, K)]) -> Result<(), Failure> {
         let expect = &self.settings.expect;
         if expect.never_done {
             return Err(unmet("the handshake was done"));
@@ -270,7 +270,7 @@ impl Side<'_> {
     }
 
     /// Whether a client has got a ticket where it was to. In TLS 1.2 a session may also go on without one.
-    fn check_session(self, info: &Info, sessions: &SessionCache) -> Result<(), Failure> {
+    fn check_session(self, info: &Info<'_>, sessions: &SessionCache) -> Result<(), Failure> {
         let Settings { expect, .. } = self.settings;
         if self.settings.server || self.settings.no_ticket || self.settings.shuts_down {
             return Ok(());

@@ -40,6 +40,7 @@ fn the_guides_certificates_are_read() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn faults_of_pem() {
     let pki = Pki::new("RootCA");
     let key = KeyPair::generate().unwrap();

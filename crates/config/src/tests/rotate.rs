@@ -51,8 +51,7 @@ fn the_key_log_stays_off_where_the_machine_sends_syslog() {
     running.vmm.tty_syslog.enable = true;
     running.vmm.tty_syslog.dst_ipaddr = Some([10, 0, 0, 1].into());
     let mut next = Box::new(Config::new());
-    next.parse(b".tls = { .keylog = 1 }", &mut crate::Scratch::new())
-        .unwrap();
+    next.parse(b".tls = { .keylog = 1 }", &mut Scratch::new()).unwrap();
     next.take_rest(&running);
     let error = next.check(1_790_000_000, 1_700_000_000).unwrap_err().to_string();
     assert!(error.contains(".tls.keylog: "), "{error}");
@@ -60,7 +59,7 @@ fn the_key_log_stays_off_where_the_machine_sends_syslog() {
 
 #[test]
 fn a_list_takes_the_place_of_an_older_one_of_its_ca_alone() {
-    let cas: std::vec::Vec<_> = (["a", "b", "c"].map(std::string::String::from).into_iter())
+    let cas: Vec<_> = (["a", "b", "c"].map(std::string::String::from).into_iter())
         .chain((0..MAX_CRLS).map(|number| number.to_string()))
         .map(|name| {
             let mut params = rcgen::CertificateParams::default();
@@ -77,13 +76,13 @@ fn a_list_takes_the_place_of_an_older_one_of_its_ca_alone() {
             next_update: rcgen::date_time_ymd(2120, 1, 1),
             crl_number: number.into(),
             issuing_distribution_point: None,
-            revoked_certs: std::vec::Vec::new(),
+            revoked_certs: Vec::new(),
             key_identifier_method: rcgen::KeyIdMethod::Sha256,
         };
         list.signed_by(issuer).unwrap().pem().unwrap()
     };
     let list = |name: &str, number: u64| of_year(name, number, 2020);
-    let numbers = |config: &Config| -> std::vec::Vec<_> {
+    let numbers = |config: &Config| -> Vec<_> {
         let crls = config.tls.crl.iter().map(|der| Crl::from_der(der).unwrap());
         crls.map(|crl| format!("{} {}", crl.issuer, crl.number.unwrap()))
             .collect()

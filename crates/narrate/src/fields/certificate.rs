@@ -3,7 +3,7 @@
 use postern_tls::ProtocolVersion;
 
 use super::extensions::{Sender, extensions};
-use super::walk::{Walk, number, numbers, vector8, vector16};
+use super::walk::{Walk, list, number, numbers, vector8, vector16};
 use super::{CONTEXT, Meaning};
 use crate::names;
 
@@ -111,22 +111,15 @@ fn der_len(bytes: &[u8]) -> usize {
 }
 
 pub(super) fn request_tls12(walk: &mut Walk<'_, '_>) {
-    let length = walk.length(1, "types length");
-    walk.inner(length, |list| {
-        while !list.rest.is_empty() {
-            list.leaf(
-                1,
-                "certificate_type",
-                |bytes| match bytes {
-                    [1] => Meaning::Words("rsa_sign"),
-                    [64] => Meaning::Words("ecdsa_sign"),
-                    _ => Meaning::Words("obsolete"),
-                },
-                "",
-            );
-        }
+    list(walk, 1, "types length", |list| {
+        list.word("certificate_type", "", |byte| match byte {
+            1 => Some("rsa_sign"),
+            64 => Some("ecdsa_sign"),
+            _ => Some("obsolete"),
+        });
     });
-    let length = walk.length(2, "algorithms length");
-    walk.inner(length, |list| numbers(list, "scheme", names::scheme));
+    list(walk, 2, "algorithms length", |list| {
+        numbers(list, "scheme", names::scheme);
+    });
     vector16(walk, "certificate_authorities", |_| Meaning::None, "");
 }

@@ -3,7 +3,7 @@
 use postern_tls::ExtensionType;
 
 use super::Meaning;
-use super::walk::{Walk, code, count, number, number16, numbers, vector8, vector16};
+use super::walk::{Walk, code, count, list, number, number16, numbers, vector8, vector16};
 use crate::names;
 
 /// The sender of extensions, which decides how some are read.
@@ -32,26 +32,19 @@ pub(super) fn extensions(walk: &mut Walk<'_, '_>, sender: Sender) {
     });
 }
 
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, sender: Sender) {
     if body.rest.is_empty() {
         return;
     }
     match (kind, sender) {
         (ExtensionType::SERVER_NAME, Sender::Client) => {
-            let length = body.length(2, "list length");
-            body.inner(length, |list| {
-                while !list.rest.is_empty() {
-                    list.leaf(
-                        1,
-                        "name_type",
-                        |bytes| match bytes {
-                            [0] => Meaning::Words("host_name"),
-                            _ => Meaning::None,
-                        },
-                        "",
-                    );
-                    vector16(list, "host_name", Meaning::Text, "");
-                }
+            list(body, 2, "list length", |list| {
+                list.word("name_type", "", |byte| match byte {
+                    0 => Some("host_name"),
+                    _ => None,
+                });
+                vector16(list, "host_name", Meaning::Text, "");
             });
         }
         (ExtensionType::MAX_FRAGMENT_LENGTH, _) => body.leaf(
@@ -70,42 +63,28 @@ fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, sender: Sender) {
         }
         (ExtensionType::STATUS_REQUEST, Sender::Server) => certificate_status(body),
         (ExtensionType::SUPPORTED_GROUPS, _) => {
-            let length = body.length(2, "list length");
-            body.inner(length, |list| numbers(list, "group", names::group));
+            list(body, 2, "list length", |list| numbers(list, "group", names::group));
         }
         (ExtensionType::EC_POINT_FORMATS, _) => {
-            let length = body.length(1, "list length");
-            body.inner(length, |list| {
-                while !list.rest.is_empty() {
-                    list.leaf(
-                        1,
-                        "format",
-                        |bytes| match bytes {
-                            [0] => Meaning::Words("uncompressed"),
-                            [1] => Meaning::Words("ansiX962_compressed_prime"),
-                            [2] => Meaning::Words("ansiX962_compressed_char2"),
-                            _ => Meaning::None,
-                        },
-                        "",
-                    );
-                }
+            list(body, 1, "list length", |list| {
+                list.word("format", "", |byte| match byte {
+                    0 => Some("uncompressed"),
+                    1 => Some("ansiX962_compressed_prime"),
+                    2 => Some("ansiX962_compressed_char2"),
+                    _ => None,
+                });
             });
         }
         (ExtensionType::SIGNATURE_ALGORITHMS | ExtensionType::SIGNATURE_ALGORITHMS_CERT, _) => {
-            let length = body.length(2, "list length");
-            body.inner(length, |list| numbers(list, "scheme", names::scheme));
+            list(body, 2, "list length", |list| numbers(list, "scheme", names::scheme));
         }
         (ExtensionType::ALPN | ExtensionType::APPLICATION_SETTINGS_OLD | ExtensionType::APPLICATION_SETTINGS, _) => {
-            let length = body.length(2, "list length");
-            body.inner(length, |list| {
-                while !list.rest.is_empty() {
-                    vector8(list, "protocol", Meaning::Text, "");
-                }
+            list(body, 2, "list length", |list| {
+                vector8(list, "protocol", Meaning::Text, "");
             });
         }
         (ExtensionType::COMPRESS_CERTIFICATE, Sender::Client) => {
-            let length = body.length(1, "list length");
-            body.inner(length, |list| {
+            list(body, 1, "list length", |list| {
                 numbers(list, "algorithm", |number| match number {
                     1 => Some("zlib"),
                     2 => Some("brotli"),
@@ -132,40 +111,26 @@ fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, sender: Sender) {
             "The index of the chosen PSK in the client's list: this session is resumed.",
         ),
         (ExtensionType::EARLY_DATA, _) => {
-            body.leaf(4, "max_early_data_size", |bytes| count(number(bytes), "bytes"), "")
+            body.leaf(4, "max_early_data_size", |bytes| count(number(bytes), "bytes"), "");
         }
         (ExtensionType::SUPPORTED_VERSIONS, Sender::Client) => {
-            let length = body.length(1, "list length");
-            body.inner(length, |list| numbers(list, "version", names::version));
+            list(body, 1, "list length", |list| numbers(list, "version", names::version));
         }
         (ExtensionType::SUPPORTED_VERSIONS, _) => {
-            body.leaf(2, "selected_version", |bytes| code(bytes, names::version), "")
+            body.leaf(2, "selected_version", |bytes| code(bytes, names::version), "");
         }
         (ExtensionType::COOKIE, _) => vector16(body, "cookie", |_| Meaning::None, ""),
         (ExtensionType::PSK_KEY_EXCHANGE_MODES, _) => {
-            let length = body.length(1, "list length");
-            body.inner(length, |list| {
-                while !list.rest.is_empty() {
-                    list.leaf(
-                        1,
-                        "mode",
-                        |bytes| match bytes {
-                            [0] => Meaning::Words("psk_ke"),
-                            [1] => Meaning::Words("psk_dhe_ke"),
-                            _ => Meaning::Words("unknown"),
-                        },
-                        "",
-                    );
-                }
+            list(body, 1, "list length", |list| {
+                list.word("mode", "", |byte| match byte {
+                    0 => Some("psk_ke"),
+                    1 => Some("psk_dhe_ke"),
+                    _ => Some("unknown"),
+                });
             });
         }
         (ExtensionType::KEY_SHARE, Sender::Client) => {
-            let length = body.length(2, "list length");
-            body.inner(length, |list| {
-                while !list.rest.is_empty() {
-                    share(list);
-                }
-            });
+            list(body, 2, "list length", share);
         }
         (ExtensionType::KEY_SHARE, Sender::Server) => share(body),
         (ExtensionType::KEY_SHARE, Sender::Retry) => body.leaf(
@@ -183,15 +148,10 @@ fn extension(body: &mut Walk<'_, '_>, kind: ExtensionType, sender: Sender) {
 }
 
 fn status_type(walk: &mut Walk<'_, '_>) {
-    walk.leaf(
-        1,
-        "status_type",
-        |bytes| match bytes {
-            [1] => Meaning::Words("ocsp"),
-            _ => Meaning::None,
-        },
-        "",
-    );
+    walk.word("status_type", "", |byte| match byte {
+        1 => Some("ocsp"),
+        _ => None,
+    });
 }
 
 /// A CertificateStatus (RFC 6066 §8), as a message and as an extension.
@@ -219,33 +179,27 @@ fn share(walk: &mut Walk<'_, '_>) {
 }
 
 fn psks(body: &mut Walk<'_, '_>) {
-    let length = body.length(2, "identities length");
-    body.inner(length, |list| {
-        while !list.rest.is_empty() {
-            vector16(
-                list,
-                "identity",
-                |_| Meaning::Words("a ticket"),
-                "The ticket as it came from the server, which alone can read it.",
-            );
-            list.leaf(
-                4,
-                "obfuscated_ticket_age",
-                |_| Meaning::None,
-                "The age of the ticket in milliseconds, plus its ticket_age_add.",
-            );
-        }
+    list(body, 2, "identities length", |list| {
+        vector16(
+            list,
+            "identity",
+            |_| Meaning::Words("a ticket"),
+            "The ticket as it came from the server, which alone can read it.",
+        );
+        list.leaf(
+            4,
+            "obfuscated_ticket_age",
+            |_| Meaning::None,
+            "The age of the ticket in milliseconds, plus its ticket_age_add.",
+        );
     });
-    let length = body.length(2, "binders length");
-    body.inner(length, |list| {
-        while !list.rest.is_empty() {
-            vector8(
-                list,
-                "binder",
-                |_| Meaning::None,
-                "HMAC under a key derived from the PSK, over this hello up to here: proof that the client has the PSK \
+    list(body, 2, "binders length", |list| {
+        vector8(
+            list,
+            "binder",
+            |_| Meaning::None,
+            "HMAC under a key derived from the PSK, over this hello up to here: proof that the client has the PSK \
                  (RFC 8446 §4.2.11.2).",
-            );
-        }
+        );
     });
 }

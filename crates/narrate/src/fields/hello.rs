@@ -42,15 +42,10 @@ pub(super) fn client_hello(walk: &mut Walk<'_, '_>) {
     walk.depth = 1;
     walk.length(1, "length");
     for _ in 0..length {
-        walk.leaf(
-            1,
-            "method",
-            |bytes| match bytes {
-                [0] => Meaning::Words("null"),
-                _ => Meaning::Words("obsolete"),
-            },
-            "",
-        );
+        walk.word("method", "", |byte| match byte {
+            0 => Some("null"),
+            _ => Some("obsolete"),
+        });
     }
     walk.depth = 0;
     extensions(walk, Sender::Client);
@@ -91,15 +86,10 @@ pub(super) fn server_hello(walk: &mut Walk<'_, '_>) {
         |bytes| code(bytes, names::suite),
         "The server's choice of those offered.",
     );
-    walk.leaf(
-        1,
-        "legacy_compression_method",
-        |bytes| match bytes {
-            [0] => Meaning::Words("null"),
-            _ => Meaning::None,
-        },
-        COMPRESSION,
-    );
+    walk.word("legacy_compression_method", COMPRESSION, |byte| match byte {
+        0 => Some("null"),
+        _ => None,
+    });
     if !walk.rest.is_empty() {
         extensions(walk, if retry { Sender::Retry } else { Sender::Server });
     }

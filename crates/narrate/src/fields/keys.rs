@@ -16,15 +16,10 @@ pub(super) fn signature(walk: &mut Walk<'_, '_>) {
 }
 
 pub(super) fn server_key_exchange(walk: &mut Walk<'_, '_>) {
-    walk.leaf(
-        1,
-        "curve_type",
-        |bytes| match bytes {
-            [3] => Meaning::Words("named_curve"),
-            _ => Meaning::None,
-        },
-        "",
-    );
+    walk.word("curve_type", "", |byte| match byte {
+        3 => Some("named_curve"),
+        _ => None,
+    });
     walk.leaf(2, "named_curve", |bytes| code(bytes, names::group), "");
     vector8(
         walk,

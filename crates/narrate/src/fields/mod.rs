@@ -63,15 +63,14 @@ pub(crate) fn message(whole: &[u8], version: ProtocolVersion, visit: &mut dyn Fn
             let rest = walk.rest.len();
             walk.leaf(rest, "verify_data", |_| Meaning::None, "");
         }
-        (HandshakeType::KEY_UPDATE, _) => walk.leaf(
-            1,
+        (HandshakeType::KEY_UPDATE, _) => walk.word(
             "request_update",
-            |bytes| match bytes {
-                [0] => Meaning::Words("update_not_requested"),
-                [1] => Meaning::Words("update_requested"),
-                _ => Meaning::None,
-            },
             "Whether the other side has to change its key as well.",
+            |byte| match byte {
+                0 => Some("update_not_requested"),
+                1 => Some("update_requested"),
+                _ => None,
+            },
         ),
         _ => {}
     }

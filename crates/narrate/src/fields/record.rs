@@ -109,15 +109,14 @@ pub(crate) fn content(record: &Record<'_>, visit: &mut dyn FnMut(&Item<'_>)) {
             "Always this one byte (RFC 5246 §7.1).",
         ),
         ContentType::ALERT => {
-            walk.leaf(
-                1,
+            walk.word(
                 "level",
-                |bytes| match bytes {
-                    [1] => Meaning::Words("warning"),
-                    [2] => Meaning::Words("fatal"),
-                    _ => Meaning::None,
-                },
                 "Without meaning in TLS 1.3: the effect of an alert follows from its description (RFC 8446 §6).",
+                |byte| match byte {
+                    1 => Some("warning"),
+                    2 => Some("fatal"),
+                    _ => None,
+                },
             );
             walk.leaf(
                 1,

@@ -45,6 +45,17 @@ impl<'t> Walk<'t, '_> {
         });
     }
 
+    /// A byte whose values have names.
+    pub(super) fn word(&mut self, what: &'static str, note: &'static str, name: fn(u8) -> Option<&'static str>) {
+        let meaning = |bytes: &[u8]| {
+            bytes
+                .first()
+                .and_then(|&byte| name(byte))
+                .map_or(Meaning::None, Meaning::Words)
+        };
+        self.leaf(1, what, meaning, note);
+    }
+
     pub(super) fn group(&mut self, name: &'static str, meaning: Meaning<'t>, note: &'static str) {
         (self.visit)(&Item {
             depth: self.depth,
@@ -149,6 +160,21 @@ pub(super) fn vector16<'t>(
 ) {
     let length = walk.length(2, "length");
     walk.leaf(length, name, meaning, note);
+}
+
+/// A vector with a length of `width` bytes, its items read by `item` as long as there are any.
+pub(super) fn list<'t>(
+    walk: &mut Walk<'t, '_>,
+    width: usize,
+    name: &'static str,
+    mut item: impl FnMut(&mut Walk<'t, '_>),
+) {
+    let length = walk.length(width, name);
+    walk.inner(length, |list| {
+        while !list.rest.is_empty() {
+            item(list);
+        }
+    });
 }
 
 /// Numbers of two bytes, as many as there are.

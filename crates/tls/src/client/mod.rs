@@ -34,8 +34,6 @@ pub(crate) struct Handshake<'a> {
 }
 
 /// What the handshake waits for: a ServerHello, and then what its version has.
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
 enum State {
     /// ServerHello or HelloRetryRequest.
     ServerHello(ExpectServerHello),

@@ -39,8 +39,6 @@ pub(super) struct Handshake {
 }
 
 /// A state of the handshake, named for the message it waits for.
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
 enum State {
     Certificate,
     /// ServerKeyExchange, or before it the status of the certificate where something is still to be asked about it.

@@ -30,8 +30,6 @@ pub(super) struct Handshake {
 }
 
 /// A state of the handshake, named for the message it waits for.
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
 enum State {
     EncryptedExtensions,
     /// The server's certificate, or a request for ours before it.

@@ -50,8 +50,6 @@ impl AeadAlgorithm {
 }
 
 /// A key, expanded and ready; wiped when dropped.
-// Held inline: there is no heap to put the larger ones on.
-#[allow(clippy::large_enum_variant)]
 pub enum AeadKey {
     /// For [`AeadAlgorithm::Aes128Gcm`].
     Aes128Gcm(Aes128Gcm),

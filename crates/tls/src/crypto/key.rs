@@ -43,7 +43,6 @@ const UNSUPPORTED: [(ObjectIdentifier, &str); 8] = [
 ];
 
 /// A private key that can sign. The secret is wiped from memory on drop.
-#[allow(clippy::large_enum_variant)] // a server has one or two
 pub enum SigningKey {
     /// ECDSA on P-256.
     EcdsaP256(p256::ecdsa::SigningKey),

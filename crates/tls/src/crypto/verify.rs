@@ -108,7 +108,7 @@ fn choose(scheme: SignatureScheme, version: ProtocolVersion, spki: &[u8]) -> Res
         (Ed25519, Key::Ed25519) => Check::Ed25519,
         #[cfg(feature = "rsa")]
         (rsa, Key::Rsa) if rsa.authentication() == Authentication::Rsa => Check::Rsa(rsa),
-        #[allow(unreachable_patterns)] // where there is one scheme and one kind of key
+        #[allow(unreachable_patterns, reason = "with one scheme and one kind of key")]
         _ => return Err(CryptoError),
     };
     Ok((check, key))

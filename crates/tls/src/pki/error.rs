@@ -212,6 +212,7 @@ pub enum CertificateError {
 }
 
 impl fmt::Display for CertificateError {
+    #[expect(clippy::too_many_lines, reason = "a flat table of texts")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EmptyChain => f.write_str("no certificate was sent"),
@@ -368,8 +369,8 @@ struct Moment {
     same_day: bool,
 }
 
-impl core::fmt::Display for Moment {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.same_day {
             true => write!(f, "{:#}", Date(self.time)),
             false => write!(f, "{}", Date(self.time)),

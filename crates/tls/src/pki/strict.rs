@@ -273,7 +273,7 @@ fn check_crls(trust: &Trust<'_>, path: &Path<'_, '_>, now: u64, work: &Work) -> 
 
 /// Maps webpki's errors, adding the facts that webpki does not report without a heap.
 #[inline(never)] // as above
-#[allow(deprecated)] // webpki may still return the old forms of an error
+#[expect(deprecated, reason = "webpki may still return the old forms of an error")]
 fn explain(error: Error, trust: &Trust<'_>, path: &Path<'_, '_>, purpose: Purpose<'_>, now: u64) -> CertificateError {
     let mut certificates = path
         .certificates

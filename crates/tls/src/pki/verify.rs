@@ -317,10 +317,10 @@ impl<'a> Trust<'a> {
 pub struct VerifiedChain<'a, 'c> {
     /// The CA at its end: one of the configured certificates, in DER.
     pub root: &'a [u8],
-    #[cfg_attr(not(feature = "ocsp"), expect(dead_code))]
+    #[cfg_attr(not(feature = "ocsp"), expect(dead_code, reason = "for OCSP alone"))]
     pub(super) leaf: &'c [u8],
     /// The issuer of the leaf, if it is not the root: a certificate of the chain.
-    #[cfg_attr(not(feature = "ocsp"), expect(dead_code))]
+    #[cfg_attr(not(feature = "ocsp"), expect(dead_code, reason = "for OCSP alone"))]
     pub(super) issuer: Option<&'c [u8]>,
     /// The last second, since 1970-01-01 00:00:00 UTC, at which the certificates of the path below the CA and the
     /// revocation lists of their issuers are valid.

@@ -244,10 +244,10 @@ fn every_record_of_the_simple_handshake() {
         };
         assert_eq!(
             open(&mut opener, &unhex(data)),
-            (ContentType::APPLICATION_DATA, self::content())
+            (ContentType::APPLICATION_DATA, content())
         );
         assert_eq!(
-            seal(&mut sealer, ContentType::APPLICATION_DATA, &self::content()),
+            seal(&mut sealer, ContentType::APPLICATION_DATA, &content()),
             unhex(data)
         );
         assert_eq!(open(&mut opener, &unhex(close)), (ContentType::ALERT, vec![1, 0]));

@@ -33,8 +33,6 @@ struct Common<'a> {
 }
 
 /// What the handshake waits for: a ClientHello, and then what its version has.
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
 enum State {
     /// The first ClientHello.
     ClientHello,

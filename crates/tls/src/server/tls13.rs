@@ -49,8 +49,6 @@ pub(super) struct Handshake {
 }
 
 /// A state of the handshake, named for the message it waits for.
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
 enum State {
     /// The client's certificate, which was asked for.
     Certificate,
@@ -287,8 +285,6 @@ fn certificate_verify(
 }
 
 /// How the server authenticates in a flight.
-// Held inline: there is no heap.
-#[allow(clippy::large_enum_variant)]
 enum Authentication<'a> {
     Resumed(Resumed),
     Certificate(Credentials<'a>),

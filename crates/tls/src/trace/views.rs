@@ -8,7 +8,6 @@ use crate::crypto::suite::CipherSuite;
 use crate::error::Error;
 pub use crate::msg::HANDSHAKE_HEADER_LEN;
 use crate::msg::certificate::CertificateVerify;
-use crate::msg::client_hello;
 pub use crate::msg::client_hello::{ClientHello, KeyShares};
 use crate::msg::server_hello::{self, Answers};
 use crate::msg::tls12::ServerKeyExchange;
@@ -41,7 +40,7 @@ pub fn kind(whole: &[u8]) -> HandshakeType {
 /// # Errors
 /// Those of the parser.
 pub fn client_hello(whole: &[u8]) -> Result<ClientHello<'_>, Error> {
-    client_hello::ClientHello::parse(body(whole))
+    ClientHello::parse(body(whole))
 }
 
 /// Reads a ServerHello or HelloRetryRequest.

@@ -1,5 +1,5 @@
 //! What tests share: OpenSSL's command line, generators, tables of pages, hexadecimal.
-#![allow(dead_code, unreachable_pub, unused_imports)] // each test takes what it needs
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test uses a part of this")]
 
 mod openssl;
 mod random;

@@ -28,7 +28,7 @@ fn a_source_that_is_stuck_fails_just_at_the_cutoff() {
 fn a_source_that_favours_one_sample_fails_just_at_the_cutoff() {
     // Every fourth sample is the same: 78 of them in 309.
     let biased = |n: u32| if n.is_multiple_of(4) { 0 } else { (n % 251) as u8 + 1 };
-    let samples: std::vec::Vec<u8> = (0..4 * (PROPORTION - 1) + 1).map(biased).collect();
+    let samples: Vec<u8> = (0..4 * (PROPORTION - 1) + 1).map(biased).collect();
     let (last, fewer) = samples.split_last().unwrap();
     let mut health = Health::new();
     assert_eq!(health.test(fewer), Ok(()));
@@ -45,7 +45,7 @@ fn a_window_forgets_the_one_before() {
             (n % 251) as u8 + 1
         }
     };
-    let samples: std::vec::Vec<u8> = (0..4 * WINDOW).map(samples).collect();
+    let samples: Vec<u8> = (0..4 * WINDOW).map(samples).collect();
     assert_eq!(Health::new().test(&samples), Ok(()));
 }
 
@@ -53,7 +53,7 @@ fn a_window_forgets_the_one_before() {
 fn the_cutoff_of_the_proportion_test_is_the_quantile_it_should_be() {
     let p = f64::powi(2.0, -4);
     let mut term = f64::powi(1.0 - p, WINDOW as i32);
-    let mut terms = std::vec::Vec::new();
+    let mut terms = Vec::new();
     for k in 0..=WINDOW {
         terms.push(term);
         term *= f64::from(WINDOW - k) / f64::from(k + 1) * p / (1.0 - p);

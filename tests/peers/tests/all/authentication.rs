@@ -17,7 +17,7 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, SerialN
 
 const BOTH: [Versions; 2] = [Versions::Tls13, Versions::Tls12];
 
-fn time(seconds: u64) -> rcgen::CertificateParams {
+fn time(seconds: u64) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
     params

@@ -279,7 +279,7 @@ fn bodies_that_are_empty_or_too_long_or_too_short() {
             });
         };
         case("too long", decode(InvalidMessage::TrailingData(too_long)), |body| {
-            body.push(0)
+            body.push(0);
         });
         if let Some(what) = empty {
             case("empty", decode(InvalidMessage::MissingData(what)), Vec::clear);
@@ -353,7 +353,7 @@ const FORMS: [Form; 20] = [
     By(Epoch::Handshake),
     By(Epoch::Application),
     By(Epoch::Next),
-    Form::ChangeCipherSpec,
+    ChangeCipherSpec,
     WrongChangeCipherSpec,
     ProtectedChangeCipherSpec,
     Data,
@@ -388,7 +388,7 @@ impl Form {
                 Some(wire) => wire,
                 None => return false,
             },
-            Form::ChangeCipherSpec => record(20, &[1]),
+            ChangeCipherSpec => record(20, &[1]),
             WrongChangeCipherSpec => record(20, &[2]),
             ProtectedChangeCipherSpec => match protection {
                 Protection::None => return false,
@@ -430,14 +430,14 @@ impl Form {
         let tls12 = protection == Protection::Tls12;
         match self {
             // RFC 5246 §6.2.3: in TLS 1.2 every record is taken for a protected one.
-            PlainMessage | PlainAlert | PlainData | Form::ChangeCipherSpec | WrongChangeCipherSpec if tls12 => bad_mac,
+            PlainMessage | PlainAlert | PlainData | ChangeCipherSpec | WrongChangeCipherSpec if tls12 => bad_mac,
             PlainMessage => unexpected(22),
             // A client may not have read the flight.
             PlainAlert if !to_client && !authenticated => Ended(Alert::HANDSHAKE_FAILURE),
             PlainAlert => unexpected(21),
             PlainData | By(_) => bad_mac,
-            Form::ChangeCipherSpec if rule != ChangeCipherSpec::Refused => Accepted,
-            Form::ChangeCipherSpec | WrongChangeCipherSpec | ProtectedChangeCipherSpec => unexpected(20),
+            ChangeCipherSpec if rule != ChangeCipherSpec::Refused => Accepted,
+            ChangeCipherSpec | WrongChangeCipherSpec | ProtectedChangeCipherSpec => unexpected(20),
             Data | EmptyData if connected => Accepted,
             Data | EmptyData => unexpected(23),
             EmptyMessage | EmptyAlert => refused(InvalidMessage::EmptyRecord),

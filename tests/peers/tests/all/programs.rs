@@ -357,7 +357,7 @@ fn gnutls_as_the_server() {
         ];
         match auth {
             Auth::Required => {
-                arguments.extend(["--x509cafile", &pki.ca, "--require-client-cert", "--verify-client-cert"])
+                arguments.extend(["--x509cafile", &pki.ca, "--require-client-cert", "--verify-client-cert"]);
             }
             _ => arguments.push("--disable-client-cert"),
         }

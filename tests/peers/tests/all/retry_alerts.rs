@@ -56,7 +56,7 @@ fn what_may_not_change() {
                 hello
                     .extensions
                     .iter_mut()
-                    .for_each(|extension| extension.0 ^= u16::from(extension.0 == 0x5555))
+                    .for_each(|extension| extension.0 ^= u16::from(extension.0 == 0x5555));
             })
         },
         |hello| hello.changed(|hello| hello.extensions.swap(0, 1)),

@@ -116,6 +116,7 @@ fn check(what: &str, result: Result<Outcome, Error>, verdict: Verdict, stapled: 
 type Case = (&'static str, &'static Party, Option<Vec<u8>>, i64, Verdict);
 
 /// Responses of every kind that OpenSSL can be made to give.
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn cases() -> Vec<Case> {
     let world = world();
     let (server, demanding) = (world.server, world.demanding);
@@ -482,7 +483,7 @@ fn staples_of_tls13_stand_with_the_certificate() {
     });
     for (body, error) in malformed(&good) {
         run(&[(5, body.clone())], &|middle| {
-            middle.client.failed(error, Alert::DECODE_ERROR)
+            middle.client.failed(error, Alert::DECODE_ERROR);
         });
     }
     // Beside it, or instead of it, an unsolicited extension: certificate transparency.
@@ -571,7 +572,7 @@ fn staples_of_tls12_are_a_message_of_their_own() {
     }
     for (body, error) in malformed(&good[4..]) {
         run(true, &body, &[11], &|middle| {
-            middle.client.failed(error, Alert::DECODE_ERROR)
+            middle.client.failed(error, Alert::DECODE_ERROR);
         });
     }
     let misplaced = [
@@ -658,7 +659,7 @@ fn the_status_of_clients_is_not_asked_for() {
     );
     for versions in BOTH {
         between(self::client(0, versions).with_identity(*demanding), server, |middle| {
-            middle.establish()
+            middle.establish();
         });
     }
 }

@@ -70,7 +70,7 @@ fn tickets_that_nobody_can_open_make_a_full_handshake() {
     for versions in BOTH {
         // Key name, nonce, sealed session, tag: a bit of each; and lengths that no ticket of ours has.
         type Alter<'a> = &'a dyn Fn(&mut Vec<u8>);
-        let changes: [Alter; 7] = [
+        let changes: [Alter<'_>; 7] = [
             &|ticket| ticket[0] ^= 1,
             &|ticket| ticket[20] ^= 1,
             &|ticket| ticket[40] ^= 1,

@@ -458,7 +458,7 @@ fn the_extended_master_secret_is_required_unless_the_configuration_says_otherwis
             Some(1) if from_client && kind == 1 => vec![item.map(without_master_secret)],
             Some(2) if !from_client && kind == 2 => {
                 vec![item.map(server_hello(|list| {
-                    list.retain(|(kind, _)| *kind != EXTENDED_MASTER_SECRET)
+                    list.retain(|(kind, _)| *kind != EXTENDED_MASTER_SECRET);
                 }))]
             }
             _ => vec![item],

@@ -33,7 +33,7 @@ fn signatures_verify_are_hedged_and_fit() {
     let mut seen = std::collections::BTreeSet::new();
     for seed in 0..64 {
         let mut rng = Script(vec![seed; 64]);
-        let scheme = SignatureScheme::EcdsaSecp256r1Sha256;
+        let scheme = EcdsaSecp256r1Sha256;
         let signature = private.sign(scheme, b"sample", &mut rng).unwrap();
         assert!(signature.len() <= MAX_SIGNATURE);
         let der = p256::ecdsa::DerSignature::try_from(&signature[..]).unwrap();

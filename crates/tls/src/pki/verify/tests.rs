@@ -182,7 +182,7 @@ fn chains_with_intermediates_pass_in_any_order() {
     let root = root(|_| {});
     let (one, other) = (
         intermediate("One", &root, |_| {}),
-        super::tests::root(|params| {
+        tests::root(|params| {
             params.distinguished_name = named("Other");
         }),
     );
@@ -252,7 +252,7 @@ fn dates_are_exact_to_the_second() {
     );
     // An intermediate expires as well.
     let one = intermediate("One", &root, |params| params.not_after = date_time_ymd(2024, 2, 1));
-    let below = super::tests::leaf(&one, |_| {});
+    let below = tests::leaf(&one, |_| {});
     refused(
         &root,
         &[&below, one.der()],
@@ -263,7 +263,7 @@ fn dates_are_exact_to_the_second() {
     let one = intermediate("One", &root, |params| {
         params.not_before = date_time_ymd(2025, 1, 1) + core::time::Duration::from_secs(CLOCK_SKEW);
     });
-    let below = super::tests::leaf(&one, |_| {});
+    let below = tests::leaf(&one, |_| {});
     let anchors = [root.der().as_ref()];
     let at = |now| Trust::new(&anchors).verify(&[&below, one.der()], ANY_SERVER, Clock { now, floor: 0 });
     let now = not_before - 1;
@@ -326,7 +326,7 @@ fn a_wrong_clock_and_a_wrong_configuration_are_named() {
 #[test]
 fn other_issuers_are_unknown() {
     let root = root(|_| {});
-    let other = super::tests::root(|params| params.distinguished_name = named("Somebody\u{1b}[2J else"));
+    let other = tests::root(|params| params.distinguished_name = named("Somebody\u{1b}[2J else"));
     let leaf = leaf(&other, |_| {});
     refused(&root, &[&leaf], ANY_SERVER, "issuer unknown: CN=Somebody\\1B[2J else");
     refused(
@@ -341,8 +341,8 @@ fn other_issuers_are_unknown() {
         "issuer unknown: CN=Somebody\\1B[2J else"
     );
     // The same name, but another key.
-    let namesake = super::tests::root(|_| {});
-    let leaf = super::tests::leaf(&namesake, |_| {});
+    let namesake = tests::root(|_| {});
+    let leaf = tests::leaf(&namesake, |_| {});
     refused(
         &root,
         &[&leaf],
@@ -442,7 +442,7 @@ fn purposes_are_enforced() {
         "certificate is for any purpose, not for server authentication",
     );
     let one = intermediate("One", &root, |params| {
-        params.extended_key_usages = Vec::from([ClientAuth])
+        params.extended_key_usages = Vec::from([ClientAuth]);
     });
     refused(
         &root,
@@ -451,7 +451,7 @@ fn purposes_are_enforced() {
         "certificate is for client authentication, not for server authentication",
     );
     let encipher = leaf(&root, |params| {
-        params.key_usages = Vec::from([KeyUsagePurpose::KeyEncipherment])
+        params.key_usages = Vec::from([KeyUsagePurpose::KeyEncipherment]);
     });
     refused(
         &root,
@@ -460,7 +460,7 @@ fn purposes_are_enforced() {
         "certificate's keyUsage does not include digitalSignature",
     );
     let sign = leaf(&root, |params| {
-        params.key_usages = Vec::from([KeyUsagePurpose::DigitalSignature])
+        params.key_usages = Vec::from([KeyUsagePurpose::DigitalSignature]);
     });
     accepted(&root, &[&sign], ANY_SERVER);
 }
@@ -529,7 +529,7 @@ fn pinned_applies_only_to_direct_issuance() {
         "certificate is a CA certificate: reissue it with basicConstraints CA:FALSE",
     );
     // No advice on pinning is given if the issuer is unknown.
-    let stranger = super::tests::root(|params| params.distinguished_name = named("Stranger"));
+    let stranger = tests::root(|params| params.distinguished_name = named("Stranger"));
     assert_eq!(
         pinned(&root, &[stranger.der()], ANY_SERVER).unwrap_err().to_string(),
         "issuer unknown: CN=Stranger"
@@ -561,9 +561,9 @@ fn pinned_applies_only_to_direct_issuance() {
         );
     }
     // A CA with name constraints is used only through webpki.
-    let narrow = super::tests::root(|params| params.name_constraints = Some(only_example()));
-    let leaf = super::tests::leaf(&narrow, |params| {
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
+    let narrow = tests::root(|params| params.name_constraints = Some(only_example()));
+    let leaf = leaf(&narrow, |params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     });
     assert_eq!(
         pinned(&narrow, &[&leaf], ANY_SERVER),
@@ -587,7 +587,7 @@ fn constraints_are_enforced() {
     let unlimited = root(|_| {});
     let limited = root(|params| params.name_constraints = Some(only_example()));
     let one = intermediate("One", &unlimited, |params| {
-        params.name_constraints = Some(only_example())
+        params.name_constraints = Some(only_example());
     });
     for (root, issuer, rest) in [(&limited, &limited, None), (&unlimited, &one, Some(one.der().as_ref()))] {
         for (name, good) in [
@@ -613,7 +613,7 @@ fn constraints_are_enforced() {
     }
 
     let one = intermediate("One", &unlimited, |params| {
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0))
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     });
     accepted(&unlimited, &[&leaf(&one, |_| {}), one.der()], ANY_SERVER);
     let two = intermediate("Two", &one, |_| {});
@@ -747,7 +747,7 @@ fn further_roots_verify_strictly() {
     // Pinned verification does not apply to these roots.
     let lenient = |issuer: &Ca| {
         leaf(issuer, |params| {
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         })
     };
     assert_eq!(trust.verify(&[&lenient(&ca)], ANY_SERVER, CLOCK), Ok(()));
@@ -885,7 +885,7 @@ fn dates_before_1970_are_accepted_or_named() {
     let leaf = leaf(&root, early);
     assert_eq!(strict(&root, &[&leaf], ANY_SERVER).unwrap_err().to_string(), text);
     assert_eq!(pinned(&root, &[&leaf], ANY_SERVER), Ok(()));
-    let many = super::tests::leaf(&root, |params| {
+    let many = tests::leaf(&root, |params| {
         params.custom_extensions = (0..40)
             .map(|number| CustomExtension::from_oid_content(&[1, 2, 3, number], Vec::from([5, 0])))
             .collect();

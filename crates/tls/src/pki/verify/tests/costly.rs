@@ -211,7 +211,7 @@ fn long_revocation_lists_are_hashed_once() {
     let crls: [&[u8]; 1] = [&list];
     let verdict = |serial: &[u8]| {
         let leaf = leaf(&root, |params| {
-            params.serial_number = Some(SerialNumber::from(serial.to_vec()))
+            params.serial_number = Some(SerialNumber::from(serial.to_vec()));
         });
         let work = Work::default();
         let trust = Trust::new(&anchors).with_crls(&crls);
@@ -225,7 +225,7 @@ fn long_revocation_lists_are_hashed_once() {
     assert!(matches!(revoked, Err(CertificateError::Revoked { .. })), "{revoked:?}");
     // It does not apply to other issuers, and is not hashed for them.
     let one = intermediate("One", &root, |_| {});
-    let below = super::leaf(&one, |_| {});
+    let below = leaf(&one, |_| {});
     let work = Work::default();
     let trust = Trust::new(&anchors).with_crls(&crls);
     let verdict = trust.verify_chain_counted(&[&below, one.der()], ANY_SERVER, CLOCK, &work);

@@ -72,7 +72,7 @@ fn same_name_certificates_do_not_multiply() {
     let root = root(|_| {});
     // Each could have issued any other, but none did.
     let pretenders: Vec<Ca> = (1..MAX_CHAIN).map(|_| super::root(|_| {})).collect();
-    let leaf = super::leaf(&pretenders[0], |_| {});
+    let leaf = leaf(&pretenders[0], |_| {});
     let mut chain = Vec::from([&leaf[..]]);
     chain.extend(pretenders.iter().map(|ca| ca.der().as_ref()));
     let complex = wrong("certificate takes more than 8 signature checks to verify");
@@ -103,12 +103,12 @@ fn same_name_certificates_do_not_multiply() {
     // With key identifiers it is found at once.
     let identified = |name: &str, issuer: &Ca| {
         intermediate(name, issuer, |params| {
-            params.use_authority_key_identifier_extension = true
+            params.use_authority_key_identifier_extension = true;
         })
     };
     let cas: Vec<Ca> = (1..MAX_CHAIN).map(|_| identified("Same", &root)).collect();
     let below = super::leaf(&cas[MAX_CHAIN - 2], |params| {
-        params.use_authority_key_identifier_extension = true
+        params.use_authority_key_identifier_extension = true;
     });
     let mut chain = Vec::from([&below[..]]);
     chain.extend(cas.iter().map(|ca| ca.der().as_ref()));
@@ -252,7 +252,7 @@ fn self_issued_certificates_are_not_counted() {
     };
     let one = narrow(&root, "One", |_| {});
     let new = narrow(&one, "One", |_| {});
-    let leaf = super::leaf(&new, |_| {});
+    let leaf = leaf(&new, |_| {});
     let chain: [&[u8]; 3] = [&leaf, new.der(), one.der()];
     let (verdict, work) = by(&root, &chain);
     assert_eq!((verdict, work.signatures()), (Ok(()), 3));
@@ -264,7 +264,7 @@ fn self_issued_certificates_are_not_counted() {
     // Its constraints still apply.
     let expired = narrow(&one, "One", |params| params.not_after = date_time_ymd(2025, 2, 1));
     let code = narrow(&one, "One", |params| {
-        params.extended_key_usages = Vec::from([ExtendedKeyUsagePurpose::CodeSigning])
+        params.extended_key_usages = Vec::from([ExtendedKeyUsagePurpose::CodeSigning]);
     });
     let constrained = narrow(&one, "One", |params| params.name_constraints = Some(only_example()));
     for (ca, text) in [

@@ -98,7 +98,7 @@ fn lists_of_both_versions_revoke() {
     assert_eq!(with(&root, &[&theirs, &full], &[&leaf]), wrong(REVOKED));
     // A serial number with its highest bit set is shown without the leading zero.
     let leaf = super::leaf(&root, |params| {
-        params.serial_number = Some(Vec::from([0xab, 0xcd]).into())
+        params.serial_number = Some(Vec::from([0xab, 0xcd]).into());
     });
     let crl = list(&root, &[&[0xab, 0xcd]], |_| {});
     assert_eq!(
@@ -111,7 +111,7 @@ fn lists_of_both_versions_revoke() {
 fn intermediates_are_revoked_too() {
     let root = root(|_| {});
     let one = intermediate("One", &root, |params| {
-        params.serial_number = Some(Vec::from([0x77]).into())
+        params.serial_number = Some(Vec::from([0x77]).into());
     });
     let leaf = leaf(&one, |_| {});
     let chain = [&leaf[..], one.der()];
@@ -213,7 +213,7 @@ fn unusable_lists_are_named() {
 fn issuers_without_crl_sign_may_not_sign_lists() {
     let root = root(|_| {});
     let one = intermediate("One", &root, |params| {
-        params.key_usages = Vec::from([KeyUsagePurpose::KeyCertSign])
+        params.key_usages = Vec::from([KeyUsagePurpose::KeyCertSign]);
     });
     let leaf = leaf(&one, |_| {});
     // rcgen would not sign either: clear its key usage.
@@ -308,7 +308,7 @@ fn lists_of_the_future_do_not_count() {
     let root = root(|_| {});
     let leaf = leaf(&root, |_| {});
     let future = list(&root, &[SERIAL], |params| {
-        params.this_update = date_time_ymd(2026, 1, 2)
+        params.this_update = date_time_ymd(2026, 1, 2);
     });
     let today = list(&root, &[], |_| {});
     assert_eq!(

@@ -319,7 +319,7 @@ fn responses_must_be_current() {
 #[test]
 fn other_signers_are_refused() {
     let world = World::new();
-    let stranger = super::root(|params| params.distinguished_name = named("Stranger"));
+    let stranger = root(|params| params.distinguished_name = named("Stranger"));
     let answer = world.answer(|_| {});
     let as_stranger = data(&by_name(stranger.der()), &[&answer], &[]);
     let words = "it was not signed by the certificate's issuer";
@@ -330,7 +330,7 @@ fn other_signers_are_refused() {
         "the responder's certificate was not signed by the server certificate's issuer",
     );
     // It claims to be the issuer.
-    let double = super::root(|_| {});
+    let double = root(|_| {});
     let as_root = data(&by_name(world.root.der()), &[&answer], &[]);
     let words = "its signature is not the responder's";
     for certificates in [&[][..], &[&double.der()[..]]] {
@@ -425,7 +425,7 @@ fn authorised_responders_may_sign() {
     let strange = "the responder's certificate was not signed by the server certificate's issuer";
     let below = intermediate("Below", &world.root, |_| {});
     world.refuses(&by(&certify(&below, &|_| {})), strange);
-    world.refuses(&by(&certify(&super::root(|_| {}), &|_| {})), strange);
+    world.refuses(&by(&certify(&root(|_| {}), &|_| {})), strange);
     let same_key = KeyPair::try_from(world.root.key().serialize_der()).unwrap();
     let alias = CertifiedIssuer::self_signed(ca_params("Alias"), same_key).unwrap();
     world.refuses(&by(&certify(&alias, &|_| {})), strange);
@@ -434,8 +434,8 @@ fn authorised_responders_may_sign() {
     tampered[last] ^= 1;
     world.refuses(&by(&tampered), strange);
     let lists = [
-        super::revocation::list(&world.root, &[&[0x77]], |_| {}),
-        super::revocation::list(&world.root, &[&[0x78]], |_| {}),
+        revocation::list(&world.root, &[&[0x77]], |_| {}),
+        revocation::list(&world.root, &[&[0x78]], |_| {}),
     ];
     for (list, verdict) in lists.iter().zip([
         Err("stapled OCSP response refused: the responder's certificate was revoked".to_string()),
