@@ -1,8 +1,7 @@
 //! The names of the numbers that peers offer, including those that the engine does not support.
 
-use postern_tls::crypto::suite::CipherSuite;
 use postern_tls::registry::is_grease;
-use postern_tls::{ExtensionType, NamedGroup, NamedScheme, ProtocolVersion};
+use postern_tls::{ExtensionType, NamedGroup, NamedScheme, NamedSuite, ProtocolVersion};
 
 /// The name of a version.
 pub(crate) fn version(number: u16) -> Option<&'static str> {
@@ -16,45 +15,7 @@ fn grease(number: u16) -> Option<&'static str> {
 
 /// The name of a cipher suite.
 pub(crate) fn suite(number: u16) -> Option<&'static str> {
-    if let Some(known) = CipherSuite::from_id(number) {
-        return Some(known.name());
-    }
-    Some(match number {
-        0x1304 => "TLS_AES_128_CCM_SHA256",
-        0x1305 => "TLS_AES_128_CCM_8_SHA256",
-        0x000a => "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
-        0x002f => "TLS_RSA_WITH_AES_128_CBC_SHA",
-        0x0033 => "TLS_DHE_RSA_WITH_AES_128_CBC_SHA",
-        0x0035 => "TLS_RSA_WITH_AES_256_CBC_SHA",
-        0x0039 => "TLS_DHE_RSA_WITH_AES_256_CBC_SHA",
-        0x003c => "TLS_RSA_WITH_AES_128_CBC_SHA256",
-        0x003d => "TLS_RSA_WITH_AES_256_CBC_SHA256",
-        0x0067 => "TLS_DHE_RSA_WITH_AES_128_CBC_SHA256",
-        0x006b => "TLS_DHE_RSA_WITH_AES_256_CBC_SHA256",
-        0x009c => "TLS_RSA_WITH_AES_128_GCM_SHA256",
-        0x009d => "TLS_RSA_WITH_AES_256_GCM_SHA384",
-        0x009e => "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
-        0x009f => "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
-        0x00ff => "TLS_EMPTY_RENEGOTIATION_INFO_SCSV",
-        0x5600 => "TLS_FALLBACK_SCSV",
-        0xc009 => "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-        0xc00a => "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-        0xc012 => "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
-        0xc013 => "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-        0xc014 => "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-        0xc023 => "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
-        0xc024 => "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384",
-        0xc027 => "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
-        0xc028 => "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384",
-        0xc09c => "TLS_RSA_WITH_AES_128_CCM",
-        0xc09d => "TLS_RSA_WITH_AES_256_CCM",
-        0xc09e => "TLS_DHE_RSA_WITH_AES_128_CCM",
-        0xc09f => "TLS_DHE_RSA_WITH_AES_256_CCM",
-        0xc0ac => "TLS_ECDHE_ECDSA_WITH_AES_128_CCM",
-        0xc0ad => "TLS_ECDHE_ECDSA_WITH_AES_256_CCM",
-        0xccaa => "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-        _ => return grease(number),
-    })
+    NamedSuite(number).name().or_else(|| grease(number))
 }
 
 /// The name of a group of the key exchange.

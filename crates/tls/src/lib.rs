@@ -74,7 +74,7 @@ pub use error::Error;
 pub use handshake::Handshake;
 pub use inbound::{FULL_INBOUND, MIN_INBOUND};
 pub use outbound::MIN_OUTBOUND;
-pub use registry::{ContentType, ExtensionType, HandshakeType, NamedGroup, NamedScheme, ProtocolVersion};
+pub use registry::{ContentType, ExtensionType, HandshakeType, NamedGroup, NamedScheme, NamedSuite, ProtocolVersion};
 #[cfg(feature = "client")]
 pub use session::SessionCache;
 #[cfg(feature = "server")]

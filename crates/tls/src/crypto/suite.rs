@@ -3,7 +3,7 @@
 use super::aead::AeadAlgorithm;
 use super::hash::HashAlgorithm;
 pub use super::sign::Authentication;
-use crate::registry::ProtocolVersion;
+use crate::registry::{NamedSuite, ProtocolVersion};
 
 macro_rules! suites {
     ($(
@@ -72,6 +72,11 @@ suites! {
 const TLS13_SUITES: usize = 2 + cfg!(feature = "chacha") as usize;
 
 impl CipherSuite {
+    /// The IANA number, in its registry.
+    pub const fn named(self) -> NamedSuite {
+        NamedSuite(self.id())
+    }
+
     /// The suites of TLS 1.3, in the default order of preference.
     pub const TLS13: [Self; TLS13_SUITES] = *Self::ALL.first_chunk().unwrap();
 

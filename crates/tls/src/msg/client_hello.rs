@@ -11,12 +11,8 @@ use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, InvalidMessage, PeerMisbehaved};
-use crate::registry::{ExtensionType, HandshakeType, NamedGroup, ProtocolVersion};
+use crate::registry::{ExtensionType, HandshakeType, NamedGroup, NamedSuite, ProtocolVersion};
 
-/// `TLS_EMPTY_RENEGOTIATION_INFO_SCSV` (RFC 5746 §3.3).
-const RENEGOTIATION_SCSV: u16 = 0x00ff;
-/// `TLS_FALLBACK_SCSV` (RFC 7507).
-const FALLBACK_SCSV: u16 = 0x5600;
 /// `ocsp` (RFC 6066 §8).
 pub(super) const OCSP: u8 = 1;
 /// `psk_dhe_ke` (RFC 8446 §4.2.9).
@@ -115,12 +111,12 @@ impl<'a> ClientHello<'a> {
 
     /// Whether the client can secure a renegotiation, and so expects `renegotiation_info` (RFC 5746 §3.6).
     pub(crate) fn secure_renegotiation(&self) -> bool {
-        self.renegotiation_info.is_some() || self.cipher_suites.contains(RENEGOTIATION_SCSV)
+        self.renegotiation_info.is_some() || self.cipher_suites.contains(NamedSuite::EMPTY_RENEGOTIATION_INFO_SCSV.0)
     }
 
     /// Whether this is the retry of a client that failed with a higher version (RFC 7507).
     pub(crate) fn is_fallback(&self) -> bool {
-        self.cipher_suites.contains(FALLBACK_SCSV)
+        self.cipher_suites.contains(NamedSuite::FALLBACK_SCSV.0)
     }
 
     /// Whether PSKs may be used together with a key exchange.
