@@ -146,10 +146,10 @@ impl Preferences<'_> {
         let tls13 = self.versions.tls13();
         let offered = |suite: &CipherSuite| self.versions.contains(suite.version());
         if !self.suites.iter().any(offered) {
-            return Err(ConfigError::NothingToOffer("cipher suite"));
+            return Err(ConfigError::NoCipherSuite);
         }
         if !self.groups.iter().any(|group| tls13 || group.in_tls12()) {
-            return Err(ConfigError::NothingToOffer("group"));
+            return Err(ConfigError::NoGroup);
         }
         self.check_schemes(self.versions.highest())?;
         self.check_protocols()
@@ -164,7 +164,7 @@ impl Preferences<'_> {
     fn check_schemes(&self, highest: ProtocolVersion) -> Result<(), ConfigError> {
         match self.schemes.iter().any(|scheme| scheme.may_be_offered(highest)) {
             true => Ok(()),
-            false => Err(ConfigError::NothingToOffer("signature scheme")),
+            false => Err(ConfigError::NoSignatureScheme),
         }
     }
 
@@ -283,9 +283,12 @@ pub enum ConfigError {
     InboundTooSmall(usize),
     /// The outbound buffer is smaller than this many bytes.
     OutboundTooSmall(usize),
-    /// None of the named kind is configured for the enabled versions, and an empty list may not be sent
-    /// (RFC 8446 §4.1.2, §4.2.3, §4.2.7).
-    NothingToOffer(&'static str),
+    /// No cipher suite is configured for the enabled versions, and an empty list may not be sent (RFC 8446 §4.1.2).
+    NoCipherSuite,
+    /// No group is configured for the enabled versions (RFC 8446 §4.2.7).
+    NoGroup,
+    /// No signature scheme is configured for the enabled versions (RFC 8446 §4.2.3).
+    NoSignatureScheme,
     /// An application protocol has this many bytes, not 1 to 255 (RFC 7301 §3.1).
     ProtocolLength(usize),
     /// The hello could not be made; the text says why.
@@ -299,7 +302,9 @@ impl core::fmt::Display for ConfigError {
             Self::ChainTooLong => f.write_str("the certificate chain is longer than 64 KiB"),
             Self::InboundTooSmall(least) => write!(f, "the inbound buffer needs {least} bytes"),
             Self::OutboundTooSmall(least) => write!(f, "the outbound buffer needs {least} bytes"),
-            Self::NothingToOffer(what) => write!(f, "no {what} is configured for the enabled versions"),
+            Self::NoCipherSuite => f.write_str("no cipher suite is configured for the enabled versions"),
+            Self::NoGroup => f.write_str("no group is configured for the enabled versions"),
+            Self::NoSignatureScheme => f.write_str("no signature scheme is configured for the enabled versions"),
             Self::ProtocolLength(length) => write!(f, "an application protocol has {length} bytes, not 1 to 255"),
             Self::Hello(why) => f.write_str(why),
         }

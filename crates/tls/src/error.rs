@@ -4,7 +4,10 @@ use core::fmt;
 
 use super::alert::AlertDescription;
 use super::codec::Full;
-use super::registry::{ContentType, ExtensionType, HandshakeType, NamedGroup, NamedScheme, ProtocolVersion};
+use super::registry::{
+    ContentType, ExtensionType, HandshakeType, NamedGroup, NamedScheme, NamedSuite, ProtocolVersion,
+};
+use crate::crypto::sign::SchemeSet;
 use crate::pki::limits::MAX_CHAIN;
 use crate::pki::verify::CertificateError;
 
@@ -126,7 +129,15 @@ pub enum PeerMisbehaved {
     WrongFinished,
     /// The peer's signature does not verify with the key in its certificate.
     WrongSignature,
-    /// The peer signed with a scheme that was not offered, or that does not fit its certificate.
+    /// The peer signed with a scheme that was not offered.
+    UnofferedSignatureScheme {
+        /// Its scheme.
+        scheme: NamedScheme,
+        /// Those that were offered.
+        offered: SchemeSet,
+    },
+    /// The peer signed with a scheme that its certificate rules out: by the kind of its key, by the cipher suite that was
+    /// chosen for it (RFC 8422 §2), or, in TLS 1.2, by a length that leaves no room to store what is signed.
     WrongSignatureScheme(NamedScheme),
     /// The binder of a PSK does not match the ClientHello (RFC 8446 §4.2.11.2).
     WrongBinder,
@@ -134,10 +145,33 @@ pub enum PeerMisbehaved {
     UnofferedExtension(ExtensionType),
     /// An extension is in a message where it is not allowed (RFC 8446 §4.2).
     MisplacedExtension(ExtensionType),
-    /// A server chose the named thing, which was not offered.
-    Unoffered(&'static str),
+    /// A server chose a cipher suite that was not offered.
+    UnofferedSuite(NamedSuite),
+    /// A server chose a compression method other than "null" (RFC 8446 §4.1.3).
+    UnofferedCompression(u8),
     /// A server chose a group that was not offered.
     UnofferedGroup(NamedGroup),
+    /// The key of a server's certificate is on a curve that was not offered (RFC 8422 §5.3).
+    UnofferedCurve(NamedGroup),
+    /// A server chose a PSK that was not offered, by its number in the offer (RFC 8446 §4.2.11).
+    UnofferedPsk(u16),
+    /// A server chose an application protocol that was not offered (RFC 7301 §3.2).
+    UnofferedProtocol,
+    /// A server chose another cipher suite than in the session that it resumes (RFC 5246 §7.4.1.3) or in its
+    /// HelloRetryRequest (RFC 8446 §4.1.4).
+    ChangedSuite {
+        /// The suite of the session or the HelloRetryRequest.
+        from: NamedSuite,
+        /// The suite of the ServerHello.
+        to: NamedSuite,
+    },
+    /// A server chose another group than in its HelloRetryRequest (RFC 8446 §4.2.8).
+    ChangedGroup {
+        /// The group of the HelloRetryRequest.
+        from: NamedGroup,
+        /// The group of the ServerHello.
+        to: NamedGroup,
+    },
     /// A server that supports TLS 1.3 negotiated TLS 1.2 although TLS 1.3 was offered: the hello was changed on the way
     /// (RFC 8446 §4.1.3).
     Downgrade,
@@ -224,10 +258,17 @@ impl Error {
                 | PeerMisbehaved::WrongRetryKeyShare
                 | PeerMisbehaved::ChangedClientHello
                 | PeerMisbehaved::EarlyDataAfterRetry
+                | PeerMisbehaved::UnofferedSignatureScheme { .. }
                 | PeerMisbehaved::WrongSignatureScheme(_)
                 | PeerMisbehaved::MisplacedExtension(_)
-                | PeerMisbehaved::Unoffered(_)
+                | PeerMisbehaved::UnofferedSuite(_)
+                | PeerMisbehaved::UnofferedCompression(_)
                 | PeerMisbehaved::UnofferedGroup(_)
+                | PeerMisbehaved::UnofferedCurve(_)
+                | PeerMisbehaved::UnofferedPsk(_)
+                | PeerMisbehaved::UnofferedProtocol
+                | PeerMisbehaved::ChangedSuite { .. }
+                | PeerMisbehaved::ChangedGroup { .. }
                 | PeerMisbehaved::Downgrade
                 | PeerMisbehaved::IllegalParameter(_) => Alert::ILLEGAL_PARAMETER,
                 PeerMisbehaved::WrongFinished | PeerMisbehaved::WrongSignature | PeerMisbehaved::WrongBinder => {
@@ -327,17 +368,31 @@ impl fmt::Display for PeerMisbehaved {
             Self::IllegalParameter(what) => write!(f, "{what} has a value that is not allowed"),
             Self::WrongFinished => f.write_str("Finished does not match the handshake"),
             Self::WrongSignature => f.write_str("the signature was not made with the key in the certificate"),
+            Self::UnofferedSignatureScheme { scheme, offered } => {
+                write!(f, "signature scheme {scheme} was not offered (offered: {offered})")
+            }
             Self::WrongSignatureScheme(scheme) => {
                 write!(
                     f,
-                    "signature scheme {scheme} was not offered, or is not for the key in the certificate"
+                    "signature scheme {scheme} cannot be used with the peer's certificate"
                 )
             }
             Self::WrongBinder => f.write_str("the binder of the ticket does not match the ClientHello"),
             Self::UnofferedExtension(kind) => write!(f, "extension {kind} was not offered"),
             Self::MisplacedExtension(kind) => write!(f, "extension {kind} is not allowed in this message"),
-            Self::Unoffered(what) => write!(f, "the server chose a {what} that was not offered"),
+            Self::UnofferedSuite(suite) => write!(f, "the server chose {suite}, which was not offered"),
+            Self::UnofferedCompression(method) => {
+                write!(f, "the server chose compression method {method}, which was not offered")
+            }
             Self::UnofferedGroup(group) => write!(f, "the server chose {group}, which was not offered"),
+            Self::UnofferedCurve(group) => write!(
+                f,
+                "the server's certificate has a key on {group}, which was not offered"
+            ),
+            Self::UnofferedPsk(number) => write!(f, "the server chose PSK {number}, which was not offered"),
+            Self::UnofferedProtocol => f.write_str("the server chose an application protocol that was not offered"),
+            Self::ChangedSuite { from, to } => write!(f, "the server changed the cipher suite from {from} to {to}"),
+            Self::ChangedGroup { from, to } => write!(f, "the server changed the group from {from} to {to}"),
             Self::Downgrade => f.write_str("downgraded: the server speaks TLS 1.3, but was made to choose TLS 1.2"),
             Self::InappropriateFallback => f.write_str("the client fell back to a lower version than both speak"),
             Self::RenegotiationInfo => f.write_str("renegotiation_info does not fit a first handshake"),

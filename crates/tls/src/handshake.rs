@@ -19,7 +19,9 @@ use super::msg::certificate::CertificateVerify;
 use super::outbound::Outbound;
 #[cfg(feature = "tls12")]
 use super::record::PendingKey;
-use super::registry::{HandshakeType, ProtocolVersion};
+#[cfg(feature = "tls12")]
+use super::registry::NamedGroup;
+use super::registry::{HandshakeType, NamedScheme, ProtocolVersion};
 use super::schedule::TrafficSecret;
 #[cfg(feature = "server")]
 use super::server;
@@ -28,7 +30,7 @@ use super::session::SessionCache;
 use super::trace::{Event, Milestone, Secret};
 #[cfg(feature = "tls12")]
 use crate::crypto::kx::Group;
-use crate::crypto::sign::SignatureScheme;
+use crate::crypto::sign::{SchemeSet, SignatureScheme};
 use crate::crypto::verify;
 use crate::pki::verify::leaf_public_key;
 
@@ -302,7 +304,7 @@ impl PeerKey {
     pub(crate) fn check_curve(&self, groups: &[Group]) -> Result<(), Error> {
         match verify::curve(&self.0) {
             Some(curve) if !groups.iter().any(|group| group.id() == curve) => {
-                Err(PeerMisbehaved::Unoffered("curve of the certificate").into())
+                Err(PeerMisbehaved::UnofferedCurve(NamedGroup(curve)).into())
             }
             _ => Ok(()),
         }
@@ -316,11 +318,14 @@ impl PeerKey {
         signed: CertificateVerify<'_>,
         message: &[u8],
     ) -> Result<SignatureScheme, Error> {
-        let scheme = offered
+        let offered = offered
             .iter()
             .copied()
-            .find(|offer| offer.named() == signed.scheme && (!version.is_tls13() || offer.in_tls13()))
-            .ok_or(PeerMisbehaved::WrongSignatureScheme(signed.scheme))?;
+            .filter(|offer| !version.is_tls13() || offer.in_tls13());
+        let scheme = offered
+            .clone()
+            .find(|offer| offer.named() == signed.scheme)
+            .ok_or_else(|| unoffered(signed.scheme, offered))?;
         self.check_kind(scheme, version)?;
         verify::verify(scheme, version, &self.0, message, signed.signature)
             .map_err(|_| PeerMisbehaved::WrongSignature)?;
@@ -328,16 +333,13 @@ impl PeerKey {
     }
 
     #[cfg(feature = "tls12")]
-    /// The same in TLS 1.2 for a message of which only the hash is there.
+    /// Checks a signature of TLS 1.2 with an offered scheme, of whose message only the hash is there.
     pub(crate) fn check_prehashed(
         &self,
-        offered: &[SignatureScheme],
-        (scheme, signature): (SignatureScheme, &[u8]),
+        scheme: SignatureScheme,
+        signature: &[u8],
         hash: &crate::crypto::hash::HashOutput,
     ) -> Result<(), Error> {
-        if !offered.contains(&scheme) {
-            return Err(PeerMisbehaved::WrongSignatureScheme(scheme.named()).into());
-        }
         self.check_kind(scheme, ProtocolVersion::TLS12)?;
         let result = verify::verify_prehashed(scheme, &self.0, hash, signature);
         Ok(result.map_err(|_| PeerMisbehaved::WrongSignature)?)
@@ -350,6 +352,14 @@ impl PeerKey {
         } else {
             Err(PeerMisbehaved::WrongSignatureScheme(scheme.named()).into())
         }
+    }
+}
+
+/// The error for a signature with another scheme than those offered.
+pub(crate) fn unoffered(scheme: NamedScheme, offered: impl Iterator<Item = SignatureScheme>) -> PeerMisbehaved {
+    PeerMisbehaved::UnofferedSignatureScheme {
+        scheme,
+        offered: SchemeSet::of(offered),
     }
 }
 

@@ -17,7 +17,7 @@ use super::msg::certificate::{CertificateRequest, Chain};
 use super::msg::client_hello::Offer;
 use super::msg::server_hello::{Answers, ServerHello};
 use super::outbound::Outbound;
-use super::registry::{ExtensionType, HandshakeType, NamedGroup, ProtocolVersion};
+use super::registry::{ExtensionType, HandshakeType, NamedGroup, NamedSuite, ProtocolVersion};
 use super::schedule::KeySchedule;
 use super::session::{ClientSession, MAX_TICKET_AGE};
 use super::trace::Milestone;
@@ -228,7 +228,7 @@ impl ExpectServerHello {
         let hello = ServerHello::parse(message.body())?;
         let versions = common.config.preferences.versions;
         if hello.compression != 0 {
-            return Err(PeerMisbehaved::Unoffered("compression method").into());
+            return Err(PeerMisbehaved::UnofferedCompression(hello.compression).into());
         }
         match hello.selected_version {
             Some(ProtocolVersion::TLS13) if versions.tls13() => {
@@ -338,10 +338,12 @@ impl ExpectServerHello {
         let pair = pair.ok_or(PeerMisbehaved::UnofferedGroup(group))?;
         if let Some((promised, group)) = self.retried {
             if promised != suite {
-                return Err(PeerMisbehaved::IllegalParameter("cipher_suite after HelloRetryRequest").into());
+                let (from, to) = (promised.named(), suite.named());
+                return Err(PeerMisbehaved::ChangedSuite { from, to }.into());
             }
-            if group.is_some_and(|group| pair.group() != group) {
-                return Err(PeerMisbehaved::IllegalParameter("key_share after HelloRetryRequest").into());
+            if let Some(promised) = group.filter(|promised| *promised != pair.group()) {
+                let (from, to) = (promised.named(), pair.group().named());
+                return Err(PeerMisbehaved::ChangedGroup { from, to }.into());
             }
         }
         context.info.group = Some(pair.group());
@@ -354,7 +356,7 @@ fn chosen_suite(common: &Common<'_>, hello: &ServerHello<'_>, version: ProtocolV
     let offered = |suite: &CipherSuite| suite.version() == version && common.config.preferences.suites.contains(suite);
     Ok(CipherSuite::from_id(hello.suite)
         .filter(offered)
-        .ok_or(PeerMisbehaved::Unoffered("cipher suite"))?)
+        .ok_or(PeerMisbehaved::UnofferedSuite(NamedSuite(hello.suite)))?)
 }
 
 /// Writes the binder of a session into the ClientHello at whose end its place was left (RFC 8446 §4.2.11.2). `before`: the
@@ -449,7 +451,7 @@ fn take_answers<'a>(
             return Err(PeerMisbehaved::UnofferedExtension(ExtensionType::ALPN).into());
         }
         let ours = config.preferences.protocols.iter().find(|ours| **ours == protocol);
-        let ours = ours.ok_or(PeerMisbehaved::Unoffered("application protocol"))?;
+        let ours = ours.ok_or(PeerMisbehaved::UnofferedProtocol)?;
         context.info.protocol = Some(ours);
     }
     if let Some(limit) = answers.record_size_limit {

@@ -6,7 +6,7 @@ use crate::crypto::kx::{Group, KeyPair, PublicValue};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
-use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress};
+use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress, unoffered};
 use crate::msg::Finished;
 use crate::msg::certificate::{self, CertificateTls12, CertificateVerify};
 use crate::msg::server_hello::{DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, ServerHello};
@@ -133,7 +133,8 @@ pub(super) fn server_hello<'a>(
         return Ok(handshake);
     };
     if session.suite != suite {
-        return Err(PeerMisbehaved::Unoffered("cipher suite").into());
+        let (from, to) = (session.suite.named(), suite.named());
+        return Err(PeerMisbehaved::ChangedSuite { from, to }.into());
     }
     // RFC 7627 §5.3: only sessions with an extended master secret are kept.
     if !handshake.extended {
@@ -276,10 +277,12 @@ impl Handshake {
             .filter(offered)
             .ok_or(PeerMisbehaved::UnofferedGroup(params.group))?;
         // The suite promises a kind of signature (RFC 8422 §2).
-        let offered = |scheme: &SignatureScheme| scheme.may_be_offered(preferences.versions.highest());
-        let scheme = SignatureScheme::from_id(signed.scheme.0).filter(offered);
-        let kind = scheme.map(SignatureScheme::authentication);
-        if kind != self.suite.authentication() {
+        let highest = preferences.versions.highest();
+        let offered = preferences.schemes.iter().copied();
+        let offered = offered.filter(|scheme| scheme.may_be_offered(highest));
+        let scheme = offered.clone().find(|scheme| scheme.named() == signed.scheme);
+        let scheme = scheme.ok_or_else(|| unoffered(signed.scheme, offered))?;
+        if Some(scheme.authentication()) != self.suite.authentication() {
             return Err(PeerMisbehaved::WrongSignatureScheme(signed.scheme).into());
         }
         // Before the signature: it covers a share of any length, but none of ours is longer.

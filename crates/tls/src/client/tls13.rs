@@ -57,7 +57,7 @@ pub(super) fn server_hello<'a>(
     let session = match (hello.psk, offered) {
         (None, _) => None,
         (Some(0), Some(session)) => Some(session),
-        (Some(_), _) => return Err(PeerMisbehaved::Unoffered("PSK").into()),
+        (Some(number), _) => return Err(PeerMisbehaved::UnofferedPsk(number).into()),
     };
     context.info.version = Some(ProtocolVersion::TLS13);
     context.info.suite = Some(suite);

@@ -115,6 +115,46 @@ impl core::fmt::Display for SignatureScheme {
     }
 }
 
+/// A set of signature schemes, held by value in errors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SchemeSet([bool; SignatureScheme::ALL.len()]);
+
+impl SchemeSet {
+    /// The schemes of a list.
+    pub fn of(schemes: impl IntoIterator<Item = SignatureScheme>) -> Self {
+        let mut set = [false; SignatureScheme::ALL.len()];
+        for scheme in schemes {
+            for (listed, known) in set.iter_mut().zip(SignatureScheme::ALL) {
+                *listed |= known == scheme;
+            }
+        }
+        Self(set)
+    }
+
+    /// The schemes, in the default order of preference.
+    pub fn iter(self) -> impl Iterator<Item = SignatureScheme> {
+        let all = SignatureScheme::ALL.into_iter().zip(self.0);
+        all.filter_map(|(scheme, listed)| listed.then_some(scheme))
+    }
+}
+
+impl core::fmt::Debug for SchemeSet {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// The names, separated by commas.
+impl core::fmt::Display for SchemeSet {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (place, scheme) in self.iter().enumerate() {
+            f.write_str(if place == 0 { "" } else { ", " })?;
+            f.write_str(scheme.name())?;
+        }
+        Ok(())
+    }
+}
+
 impl SigningKey {
     /// The schemes that this key can sign handshakes with, the best first. In TLS 1.3 an ECDSA scheme names hash and
     /// curve (RFC 8446 §4.2.3), in TLS 1.2 only the hash (RFC 8422 §5.10).

@@ -7,7 +7,7 @@ use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::{MAX_SIGNATURE, SignatureScheme};
 use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
-use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress};
+use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress, unoffered};
 use crate::msg::Finished;
 use crate::msg::certificate::{self, CertificateRequestTls12, CertificateTls12, CertificateVerify};
 use crate::msg::client_hello::ClientHello;
@@ -403,18 +403,19 @@ impl Handshake {
             return Err(message.unexpected());
         };
         let signed = CertificateVerify::parse(message.body())?;
-        let wrong = PeerMisbehaved::WrongSignatureScheme(signed.scheme);
-        let known = SignatureScheme::from_id(signed.scheme.0).ok_or(wrong)?;
         let transcript = &mut common.transcript;
         let offered = common.config.preferences.schemes;
+        let scheme = offered.iter().find(|scheme| scheme.named() == signed.scheme);
+        let scheme = *scheme.ok_or_else(|| unoffered(signed.scheme, offered.iter().copied()))?;
         // What is signed are the messages themselves (RFC 5246 §7.4.8), of which not more than hashes may be kept.
-        match known.prehash() {
+        match scheme.prehash() {
             Some(hash) => {
                 let hash = transcript.hash(hash)?;
-                client_key.check_prehashed(offered, (known, signed.signature), &hash)?;
+                client_key.check_prehashed(scheme, signed.signature, &hash)?;
             }
             None => {
-                let messages = context.outbound.kept_messages().ok_or(wrong)?;
+                let messages = context.outbound.kept_messages();
+                let messages = messages.ok_or(PeerMisbehaved::WrongSignatureScheme(signed.scheme))?;
                 client_key.check(offered, ProtocolVersion::TLS12, signed, messages)?;
             }
         }

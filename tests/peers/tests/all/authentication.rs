@@ -204,7 +204,9 @@ fn clients_that_are_refused() {
                         matches!(
                             error,
                             Error::PeerMisbehaved(
-                                PeerMisbehaved::WrongSignatureScheme(_) | PeerMisbehaved::WrongSignature
+                                PeerMisbehaved::UnofferedSignatureScheme { .. }
+                                    | PeerMisbehaved::WrongSignatureScheme(_)
+                                    | PeerMisbehaved::WrongSignature
                             )
                         ),
                         "{error:?}"

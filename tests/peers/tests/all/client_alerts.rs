@@ -5,12 +5,13 @@ use postern_peers::middle::{Item, between};
 use postern_peers::world::{Kind, of};
 use postern_peers::{clock, rng};
 use postern_tls::crypto::kx::Group;
+use postern_tls::crypto::sign::{SchemeSet, SignatureScheme};
 use postern_tls::crypto::suite::CipherSuite;
 use postern_tls::error::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
 use postern_tls::pki::verify::ServerName;
 use postern_tls::{
     AlertDescription as Alert, ClientAuth, ClientConfig, Connection, ContentType, Error, ExtensionType, HandshakeType,
-    NamedGroup, NamedScheme, Progress, ProtocolVersion, ServerConfig, Versions,
+    NamedGroup, NamedScheme, NamedSuite, Progress, ProtocolVersion, ServerConfig, Versions,
 };
 
 const X25519: [Group; 1] = [Group::X25519];
@@ -192,14 +193,14 @@ fn a_server_hello_that_chooses_what_was_not_offered() {
                 let at = suite_at(body);
                 body[at..at + 2].copy_from_slice(&u16::to_be_bytes(suite));
             };
-            let error = PeerMisbehaved::Unoffered("cipher suite");
+            let error = PeerMisbehaved::UnofferedSuite(NamedSuite(suite));
             refused(versions, 2, change, error, Alert::ILLEGAL_PARAMETER);
         }
         let compression = |body: &mut Vec<u8>| {
             let at = suite_at(body) + 2;
             body[at] = 1;
         };
-        let error = PeerMisbehaved::Unoffered("compression method");
+        let error = PeerMisbehaved::UnofferedCompression(1);
         refused(versions, 2, compression, error, Alert::ILLEGAL_PARAMETER);
     }
     // The other version's suites.
@@ -209,9 +210,10 @@ fn a_server_hello_that_chooses_what_was_not_offered() {
             body[at..at + 2].copy_from_slice(&id.to_be_bytes());
         }
     };
-    let error = PeerMisbehaved::Unoffered("cipher suite");
-    refused(Versions::Both, 2, swap(0xc02b), error, Alert::ILLEGAL_PARAMETER);
-    refused(Versions::Tls12, 2, swap(0x1301), error, Alert::ILLEGAL_PARAMETER);
+    let error = |id| PeerMisbehaved::UnofferedSuite(NamedSuite(id));
+    for (versions, id) in [(Versions::Both, 0xc02b), (Versions::Tls12, 0x1301)] {
+        refused(versions, 2, swap(id), error(id), Alert::ILLEGAL_PARAMETER);
+    }
     // One that we know, but have not offered.
     let only = [CipherSuite::Aes128GcmSha256, CipherSuite::EcdheEcdsaAes128GcmSha256];
     for (versions, id) in [(Versions::Tls13, 0x1303), (Versions::Tls12, 0xcca9)] {
@@ -220,7 +222,7 @@ fn a_server_hello_that_chooses_what_was_not_offered() {
             server(),
             2,
             |item| vec![item.map(swap(id))],
-            error,
+            error(id),
             Alert::ILLEGAL_PARAMETER,
         );
     }
@@ -448,7 +450,7 @@ fn session_ids_and_psks_that_were_not_offered() {
     });
     for number in [0, 1, 0xffff] {
         let psk = server_hello(|list| list.push((41, u16::to_be_bytes(number).to_vec())));
-        let error = PeerMisbehaved::Unoffered("PSK");
+        let error = PeerMisbehaved::UnofferedPsk(number);
         refused(Versions::Tls13, 2, psk, error, Alert::ILLEGAL_PARAMETER);
     }
 }
@@ -566,7 +568,7 @@ fn protocols_that_were_not_offered() {
         for (body, error, alert) in [
             (
                 vec![0, 4, 3, b'f', b't', b'p'],
-                Error::from(PeerMisbehaved::Unoffered("application protocol")),
+                Error::from(PeerMisbehaved::UnofferedProtocol),
                 Alert::ILLEGAL_PARAMETER,
             ),
             (
@@ -732,7 +734,8 @@ fn a_cookie_comes_back_and_the_promise_of_a_retry_is_kept() {
             }
             _ => vec![item],
         });
-        let error = PeerMisbehaved::IllegalParameter("cipher_suite after HelloRetryRequest");
+        let (from, to) = (NamedSuite::AES_128_GCM_SHA256, NamedSuite::AES_256_GCM_SHA384);
+        let error = PeerMisbehaved::ChangedSuite { from, to };
         middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
     });
     // And one that falls back to TLS 1.2 after it.
@@ -996,12 +999,23 @@ fn signatures_that_are_wrong() {
     refused(Versions::Tls12, 12, flip, error, Alert::DECRYPT_ERROR);
     // Another share than was signed.
     refused(Versions::Tls12, 12, |body| body[10] ^= 1, error, Alert::DECRYPT_ERROR);
+    let all = SignatureScheme::ALL.into_iter();
+    let offered_tls13 = SchemeSet::of(all.clone().filter(|scheme| scheme.in_tls13()));
     for scheme in [0x0203, 0x0303, 0x0401, 0x0804, 0x0840, 0xffff] {
-        let error = PeerMisbehaved::WrongSignatureScheme(NamedScheme(scheme));
-        let rename = |at: usize| move |body: &mut Vec<u8>| body[at..at + 2].copy_from_slice(&u16::to_be_bytes(scheme));
-        if ![0x0804].contains(&scheme) {
+        let (number, scheme) = (scheme, NamedScheme(scheme));
+        let unoffered = |offered| PeerMisbehaved::UnofferedSignatureScheme { scheme, offered };
+        let rename = |at: usize| move |body: &mut Vec<u8>| body[at..at + 2].copy_from_slice(&u16::to_be_bytes(number));
+        if scheme != NamedScheme::RSA_PSS_RSAE_SHA256 {
+            let error = unoffered(offered_tls13);
             refused(Versions::Tls13, 15, rename(0), error, Alert::ILLEGAL_PARAMETER);
         }
+        // TLS 1.2 offers those of RSA as well, but not with this suite.
+        let error = match scheme {
+            NamedScheme::RSA_PKCS1_SHA256 | NamedScheme::RSA_PSS_RSAE_SHA256 => {
+                PeerMisbehaved::WrongSignatureScheme(scheme)
+            }
+            _ => unoffered(SchemeSet::of(all.clone())),
+        };
         // Behind the curve, its name and the share.
         refused(Versions::Tls12, 12, rename(4 + 32), error, Alert::ILLEGAL_PARAMETER);
     }

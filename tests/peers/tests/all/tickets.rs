@@ -10,8 +10,8 @@ use postern_tls::error::{InvalidMessage, PeerMisbehaved};
 use postern_tls::pki::verify::{Clock, Mode, ServerName, Trust};
 use postern_tls::session::{MAX_TICKET, SESSION_LIFETIME, TICKET_LIFETIME};
 use postern_tls::{
-    AlertDescription as Alert, ClientAuth, ClientConfig, Error, HandshakeType, Progress, ProtocolVersion, ServerConfig,
-    SessionCache, Tickets, Versions,
+    AlertDescription as Alert, ClientAuth, ClientConfig, Error, HandshakeType, NamedSuite, Progress, ProtocolVersion,
+    ServerConfig, SessionCache, Tickets, Versions,
 };
 
 use crate::client_alerts::{client, extensions, server, server_hello};
@@ -630,7 +630,9 @@ fn a_resumption_that_is_wrong() {
             Some(2) if !from_client => vec![item.map(|body| body[67..69].copy_from_slice(&[0xc0, 0x2c]))],
             _ => vec![item],
         });
-        let error = PeerMisbehaved::Unoffered("cipher suite");
+        let from = NamedSuite::ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
+        let to = NamedSuite::ECDHE_ECDSA_WITH_AES_256_GCM_SHA384;
+        let error = PeerMisbehaved::ChangedSuite { from, to };
         middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
     });
     primed();

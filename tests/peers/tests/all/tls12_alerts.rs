@@ -443,7 +443,7 @@ fn curves_of_certificates_are_among_the_groups_of_the_client() {
             }))],
             _ => vec![item],
         });
-        let error = PeerMisbehaved::Unoffered("curve of the certificate");
+        let error = PeerMisbehaved::UnofferedCurve(NamedGroup::SECP256R1);
         middle.client.failed(error, Alert::ILLEGAL_PARAMETER);
     });
 }
