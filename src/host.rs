@@ -207,8 +207,8 @@ impl Host for Machine {
         self.service.reverse(kind, target)
     }
 
-    async fn server_reverse_stop(&self, kind: Kind, whom: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError> {
-        self.service.reverse_stop(kind, whom).await
+    async fn server_reverse_stop(&self, kind: Kind, target: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError> {
+        self.service.reverse_stop(kind, target).await
     }
 
     fn server_reverses(&self, kind: Kind) -> usize {

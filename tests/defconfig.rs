@@ -335,7 +335,7 @@ fn lists_and_cas_that_cannot_be_used_stop_the_build_and_unwise_ones_are_a_warnin
     let own = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
     build.write("pki/ca.pem", &own.pem());
     let told = build.accepted(text);
-    let warning = "cargo::warning=defconfig:2:3: .tls.ca_cert_file: certificate 1 is not that of a CA ";
+    let warning = "cargo::warning=defconfig:2:3: .tls.ca_cert_file: certificate 1 is not a CA certificate ";
     assert!(told.contains(warning), "{told}");
 }
 
@@ -423,8 +423,8 @@ fn openssls_keys_and_certificates_are_baked() {
     }
 }
 
-/// What `openssl ca -gencrl` makes: version 1, and with an option version 2. Once it is out of date, it is still baked:
-/// whoever is judged by it is told.
+/// Lists of `openssl ca -gencrl`: version 1, and with an option version 2. An expired list is still built in, since
+/// handshakes report it.
 #[test]
 fn revocation_lists_are_baked() {
     let build = Build::new();
@@ -650,7 +650,7 @@ fn without_certificates_throw_away_ones_are_made_and_kept() {
     let build = Build::new();
     let told = build.accepted(".tls = { .handshake_timeout = 7, .client_auth = \"required\" }");
     assert!(
-        told.contains("made throw-away certificates, good until 2") && !told.contains("cargo::warning"),
+        told.contains("made throw-away certificates, valid until 2") && !told.contains("cargo::warning"),
         "{told}"
     );
     assert!(
@@ -780,7 +780,7 @@ fn throw_away_certificates_are_made_anew_before_they_expire() {
     let build = Build::new();
     let (pki, key) = (Pki::new(), KeyPair::generate().unwrap());
     let year = this_year();
-    // A set that is in order, but for its dates: good until last New Year, and the one after the next.
+    // A set that is in order, but for its dates: valid until last New Year, and the one after the next.
     for (until, kept) in [(year, false), (year + 2, true)] {
         for (name, content) in [
             ("RootCA.pem", pki.0.pem()),

@@ -205,7 +205,7 @@ fn an_open_connection_is_left_alone_and_the_peers_end_is_noticed() {
         client.connect(to(None)).await.unwrap();
         let mut second = network.answered().unwrap();
         assert!(first.finished() && !second.finished());
-        // What cannot come about hurts nobody.
+        // An impossible event has no effect.
         let nowhere = ConnectOptions {
             netif: Some("vm7"),
             ..to(None)

@@ -238,13 +238,13 @@ fn root_pointer<'a>(memory: &'a impl PhysicalMemory, rsdp: &'a RootPointer) -> O
         pointer.starts_with(b"RSD PTR ") && pointer.get(..20).is_some_and(|version_1| sum(version_1) == 0)
     };
     let at = |address| memory.bytes(address, 36).filter(good);
-    let told = match rsdp {
+    let given = match rsdp {
         RootPointer::Unknown => None,
         RootPointer::At(address) => at(*address),
         RootPointer::Copy(pointer) => Some(&pointer[..]).filter(good),
     };
-    if told.is_some() {
-        return told;
+    if given.is_some() {
+        return given;
     }
     let area = memory.bytes(BIOS_AREA.start, BIOS_AREA.len() as usize)?;
     let offsets = (0..area.len()).step_by(16);

@@ -225,7 +225,7 @@ pub(super) fn dispatch() -> bool {
 }
 
 /// Acknowledges what came in at vectors that nothing uses. Only what the local APIC delivered is in service there: the
-/// stub cannot tell, and an acknowledgement too many would be another interrupt's.
+/// stub cannot know, and an acknowledgement too many would be another interrupt's.
 fn acknowledge_unused() {
     let acknowledged = UNUSED.load(Ordering::Relaxed);
     if with(|state| core::mem::replace(&mut state.unused_seen, acknowledged)) == acknowledged {

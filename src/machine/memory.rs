@@ -132,7 +132,7 @@ impl Arena {
     #[cfg(test)]
     pub fn fake(len: usize) -> Self {
         let start = physical(std::vec![0_u8; len].leak().as_ptr());
-        // SAFETY: nobody else uses the leaked bytes.
+        // SAFETY: nothing else uses the leaked bytes.
         unsafe { Self::new(&[Range::new(start, start + len as u64)], &[]) }
     }
 
@@ -257,7 +257,7 @@ impl Dma {
         self.len == 0
     }
 
-    /// The memory as a slice, for an owner who keeps away from it whatever a device may write.
+    /// The memory as a slice, for an owner that does not touch what a device may write.
     pub fn into_slice(self) -> &'static mut [u8] {
         // SAFETY: the memory came from `Arena::bytes` as an exclusive slice, and `self` is gone with this call.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }

@@ -342,7 +342,7 @@ fn selector(address: DeviceFunction, at: u8) -> u32 {
 }
 
 fn is_present() -> bool {
-    // SAFETY: the address register of mechanism #1 gives back what was written; a machine without PCI has nothing here.
+    // SAFETY: the address register of mechanism #1 reads back what was written; a machine without PCI has nothing here.
     unsafe {
         let mut port = Port::<u32>::new(CONFIG_ADDRESS);
         port.write(CONFIG_ENABLE);

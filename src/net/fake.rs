@@ -85,7 +85,7 @@ pub(crate) struct Stream {
     established: Rc<Cell<bool>>,
 }
 
-/// The address that tests call from; the port tells them apart.
+/// The address that tests call from; the port distinguishes them.
 pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
 /// A connection whose buffers hold `capacity` bytes each way: the caller's end and the listener's end.
@@ -262,7 +262,7 @@ impl FakeNetwork {
         self.0.outbound.borrow_mut().pop_front()
     }
 
-    /// Whether nobody has been called that has not answered.
+    /// Whether every host called has answered.
     pub(crate) fn is_quiet(&self) -> bool {
         self.0.outbound.borrow().is_empty()
     }

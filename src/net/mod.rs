@@ -1,7 +1,7 @@
 //! TCP/IP on smoltcp, as async streams.
 //!
 //! [`open`] makes two things of a card: a [`Runner`], whose `run` is the interface's task, and a [`Netif`], the handle
-//! that everybody else copies around. Streams and listeners share the sockets with the runner through cells: all tasks
+//! that everything else copies around. Streams and listeners share the sockets with the runner through cells: all tasks
 //! of an interface run on one executor thread, and nothing is borrowed across an `await`.
 //!
 //! ```text
@@ -223,7 +223,7 @@ impl Plan {
         };
         let (per_large, per_small) = (2 * large_buffer + overhead, 2 * small_buffer + overhead);
         let connections = connections.clamp(1, MAX_SLOTS).min((budget / per_small).max(1));
-        // Everybody gets a small slot first; what is left turns as many as possible into large ones.
+        // All get a small slot first; what is left turns as many as possible into large ones.
         let left = budget.saturating_sub(connections * per_small);
         let large = (left / (per_large - per_small)).min(connections);
         Self {

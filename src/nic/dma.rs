@@ -49,7 +49,7 @@ impl DmaMemory {
         if !start.is_aligned() {
             return None;
         }
-        // SAFETY: `take` gave `count` descriptors' worth of initialised memory, aligned as just checked, that nobody
+        // SAFETY: `take` gave `count` descriptors' worth of initialised memory, aligned as just checked, that nothing
         // else has. A descriptor is two atomic words, for which every bit pattern is valid, and which the card may
         // change behind the shared reference.
         let ring = unsafe { core::slice::from_raw_parts(start.as_ptr(), count) };

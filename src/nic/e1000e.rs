@@ -1,6 +1,6 @@
 //! The Intel 82574L ("e1000e"): initialization, and frames in and out.
 //!
-//! The hot path reads no register: descriptors show what was received and sent, and an interrupt count tells when to ask
+//! The hot path reads no register: descriptors show what was received and sent, and an interrupt count shows when to ask
 //! for the link. It writes one register for all frames queued ([`Card::kick`]) and one for 32 buffers returned.
 
 use core::cell::Cell;

@@ -172,7 +172,7 @@ impl Fake {
             .sum()
     }
 
-    /// Starts counting accesses anew.
+    /// Sets the count of accesses to 0.
     pub(super) fn forget_accesses(&self) {
         self.0.borrow_mut().accesses.clear();
     }

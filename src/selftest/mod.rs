@@ -96,15 +96,15 @@ impl<R: CryptoRng> SelfTest<'_, R> {
                         .with_client_auth(ClientAuth::Off)
                         .with_key_log(None);
                     let key = identity.key().algorithm();
-                    let mut vouched = Vouched::No;
+                    let mut issuer = Issuer::Unknown;
                     report(self.timed(Check::Certificates(key), |this| {
                         let (verdict, by) = this.certificates(identity);
-                        vouched = by;
+                        issuer = by;
                         verdict
                     }));
-                    report(self.independent(server, identity, &vouched).await);
-                    report(self.ours(server, identity, &vouched, Check::Tls13(key), TLS13).await);
-                    report(self.ours(server, identity, &vouched, Check::Tls12(key), TLS12).await);
+                    report(self.independent(server, identity, &issuer).await);
+                    report(self.ours(server, identity, &issuer, Check::Tls13(key), TLS13).await);
+                    report(self.ours(server, identity, &issuer, Check::Tls12(key), TLS12).await);
                 }
             }
         }
@@ -133,26 +133,26 @@ impl<R: CryptoRng> SelfTest<'_, R> {
     }
 
     /// Whether a client that trusts the configured CAs will believe this identity.
-    fn certificates(&self, identity: &Identity<'_>) -> (Verdict, Vouched) {
-        let judge = |trust: &Trust<'_>| trust.verify(identity.chain(), Purpose::Server(None), (self.clock)());
-        match judge(&self.trust) {
-            Ok(()) => (Verdict::Passed, Vouched::ByCa),
+    fn certificates(&self, identity: &Identity<'_>) -> (Verdict, Issuer) {
+        let verify = |trust: &Trust<'_>| trust.verify(identity.chain(), Purpose::Server(None), (self.clock)());
+        match verify(&self.trust) {
+            Ok(()) => (Verdict::Passed, Issuer::ConfiguredCa),
             Err(CertificateError::NoTrustAnchors | CertificateError::UnknownIssuer { .. }) => {
                 let last = identity.chain().last().map_or(&[][..], core::slice::from_ref);
-                match judge(&Trust::new(last)) {
-                    Ok(()) => (Verdict::Skipped("not issued under .tls.ca_cert"), Vouched::ByChain),
+                match verify(&Trust::new(last)) {
+                    Ok(()) => (Verdict::Skipped("not issued under .tls.ca_cert"), Issuer::OwnChain),
                     Err(CertificateError::NoTrustAnchors | CertificateError::UnknownIssuer { .. }) => {
-                        (Verdict::Skipped("not issued under .tls.ca_cert"), Vouched::No)
+                        (Verdict::Skipped("not issued under .tls.ca_cert"), Issuer::Unknown)
                     }
-                    Err(error) => (Verdict::Failed(Failure::Certificate(error)), Vouched::No),
+                    Err(error) => (Verdict::Failed(Failure::Certificate(error)), Issuer::Unknown),
                 }
             }
-            Err(error) => (Verdict::Failed(Failure::Certificate(error)), Vouched::No),
+            Err(error) => (Verdict::Failed(Failure::Certificate(error)), Issuer::Unknown),
         }
     }
 
     /// embedded-tls as the client.
-    async fn independent(&mut self, server: ServerConfig<'_>, identity: &Identity<'_>, vouched: &Vouched) -> Outcome {
+    async fn independent(&mut self, server: ServerConfig<'_>, identity: &Identity<'_>, issuer: &Issuer) -> Outcome {
         let check = Check::Independent(identity.key().algorithm());
         let (clock, random, micros) = ((self.clock)(), self.random, self.micros);
         // All that embedded-tls knows.
@@ -171,10 +171,10 @@ impl<R: CryptoRng> SelfTest<'_, R> {
         };
         let last = identity.chain().last().map_or(&[][..], core::slice::from_ref);
         let by_chain = Trust::new(last);
-        let trust = match vouched {
-            Vouched::ByCa => Some(&self.trust),
-            Vouched::ByChain => Some(&by_chain),
-            Vouched::No => None,
+        let trust = match issuer {
+            Issuer::ConfiguredCa => Some(&self.trust),
+            Issuer::OwnChain => Some(&by_chain),
+            Issuer::Unknown => None,
         };
         let verifier = Verifier::new(identity.chain(), trust, clock);
         let link = Link::new(up, down);
@@ -197,7 +197,7 @@ impl<R: CryptoRng> SelfTest<'_, R> {
         &mut self,
         server: ServerConfig<'_>,
         identity: &Identity<'_>,
-        vouched: &Vouched,
+        issuer: &Issuer,
         check: Check,
         want: Want,
     ) -> Outcome {
@@ -210,10 +210,10 @@ impl<R: CryptoRng> SelfTest<'_, R> {
         let sizes = Sizes::of(&server);
         let last = identity.chain().last().map_or(&[][..], core::slice::from_ref);
         let by_chain = Trust::new(last);
-        let trust = match vouched {
-            Vouched::ByCa => &self.trust,
-            Vouched::ByChain => &by_chain,
-            Vouched::No => return Outcome::skipped(check, "no CA to verify the server with"),
+        let trust = match issuer {
+            Issuer::ConfiguredCa => &self.trust,
+            Issuer::OwnChain => &by_chain,
+            Issuer::Unknown => return Outcome::skipped(check, "no CA to verify the server with"),
         };
         if identity.chain().first().is_some_and(|leaf| requires_staple(leaf)) {
             return Outcome::skipped(
@@ -246,13 +246,13 @@ impl<R: CryptoRng> SelfTest<'_, R> {
 }
 
 /// The issuer of an identity.
-enum Vouched {
+enum Issuer {
     /// A configured CA.
-    ByCa,
+    ConfiguredCa,
     /// The last certificate of its own chain.
-    ByChain,
-    /// No configured CA.
-    No,
+    OwnChain,
+    /// Neither.
+    Unknown,
 }
 
 /// Two draws that are not what a broken generator gives. Its sources are tested for health as they are drawn from.

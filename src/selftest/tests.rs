@@ -231,10 +231,10 @@ fn a_certificate_that_requires_a_missing_staple_is_reported() {
 #[test]
 fn certificates_from_elsewhere_are_compared_with_the_configuration() {
     let pki = Pki::new(&KeyPair::generate().unwrap(), |_| {});
-    let stranger = Pki::new(&KeyPair::generate().unwrap(), |_| {});
+    let other = Pki::new(&KeyPair::generate().unwrap(), |_| {});
     // With its CA at the end of the chain, our own client can verify it.
     for (chain, passed, skipped) in [(&[&pki.server[..], &pki.ca][..], 5, 1), (&[&pki.server[..]], 3, 3)] {
-        for anchors in [&[][..], &[&stranger.ca[..]]] {
+        for anchors in [&[][..], &[&other.ca[..]]] {
             let (lines, summary) = run_one(chain, &pki.key, anchors);
             assert_eq!(
                 (summary.passed, summary.skipped, summary.failed),

@@ -33,7 +33,7 @@ pub async fn pump<R: BufRead, W: Write>(
                 if let Poll::Ready(filled) = fill.as_mut().poll(context) {
                     return Poll::Ready(filled.map_err(End::Read));
                 }
-                // Each time anew: what has been read may call for an answer of its own, such as the refusal of a
+                // Again each time: what has been read may require an answer of its own, such as the refusal of a
                 // renegotiation.
                 match pin!(writer.flush()).poll(context) {
                     Poll::Ready(Err(error)) => Poll::Ready(Err(End::Write(error))),

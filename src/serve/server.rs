@@ -170,7 +170,7 @@ impl<N: Network> Service<N> {
         &self.tally
     }
 
-    /// Bytes sent back so far, by connections that ended and those that go on.
+    /// Bytes sent back so far, by ended and live connections.
     pub fn echoed(&self) -> u64 {
         let live = self.live().filter(|entry| entry.kind() != Kind::Https);
         live.fold(self.tally.echoed.get(), |sum, entry| {

@@ -56,7 +56,7 @@ fn heaviest<'a, I: Iterator<Item = &'a Entry>>(entries: &impl Fn() -> I) -> Opti
             counters.iter_mut().for_each(|(_, count)| *count -= 1);
         }
     }
-    // What was counted down is counted anew.
+    // A freed place is counted again.
     let mut exact = counters.map(|(address, _)| (address, 0_usize));
     let mut all = 0_usize;
     for address in live() {

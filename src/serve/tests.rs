@@ -93,8 +93,8 @@ impl AcceptedSession for FakeSession<'_> {
         let (reader, writer) = self.stream.split();
         Ok((Buffered::new(reader, self.scratch, 0), writer))
     }
-    async fn close(&mut self, patience: Duration) {
-        let _ = with_timeout(patience, self.stream.write_all(b"C")).await;
+    async fn close(&mut self, timeout: Duration) {
+        let _ = with_timeout(timeout, self.stream.write_all(b"C")).await;
         self.stream.shutdown();
     }
 }
@@ -318,7 +318,7 @@ fn a_peer_that_has_just_spoken_is_not_evicted() {
         service.start(Kind::Tls, 10007, None).unwrap();
         let first = network.dial(10007, 100).unwrap();
         settle().await;
-        // Older than anybody's patience, but its first words have arrived when it is asked to go.
+        // Older than every timeout, but its first bytes have arrived when it is asked to close.
         let since = service.live().next().unwrap().since();
         while since.elapsed() < SILENT {
             embassy_futures::yield_now().await;
@@ -363,7 +363,7 @@ fn a_failed_handshake_leaves_its_alert_and_is_counted() {
             assert_eq!(say(&peer, "GET / HTTP/1.0").await, "A");
             assert!(peer.finished() && !peer.was_reset());
             assert_eq!(service.tally().faults("no hello"), 1);
-            // Its worker lingers, and makes room at once for somebody new.
+            // Its worker lingers, and makes room at once for a new connection.
             assert_eq!(say(&network.dial(10007, 100).unwrap(), "Hi").await, "i");
         },
     );
@@ -503,7 +503,7 @@ fn a_port_that_is_restarted_at_once_has_been_stopped() {
         service.start(Kind::Plain, 7, None).unwrap();
         service.reverse(Kind::Plain, reverse::to(reverse::HOME, 7)).unwrap();
         settle().await;
-        // Polled first: it begins anew before the one that stops is told.
+        // Polled first: it starts again before the other sees the stop.
         let restart = async {
             while service.start(Kind::Plain, 7, None).is_err() {
                 embassy_futures::yield_now().await;

@@ -88,7 +88,7 @@ pub(super) fn list(tls_config: &TlsConfig, n: usize, out: &mut dyn Write) -> fmt
     }
 }
 
-/// `CN=localhost, serial 07, good until 2027-01-02`.
+/// `CN=localhost, serial 07, valid until 2027-01-02`.
 struct Whose<'a>(&'a [u8]);
 
 impl Display for Whose<'_> {
@@ -104,7 +104,7 @@ impl Display for Whose<'_> {
         };
         Hex(serial).fmt(f)?;
         let Date(until) = certificate.not_after;
-        let verdict = if until < now().now { "expired" } else { "good until" };
+        let verdict = if until < now().now { "expired" } else { "valid until" };
         write!(f, ", {verdict} {}", certificate.not_after)
     }
 }

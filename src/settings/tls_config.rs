@@ -322,7 +322,7 @@ fn log_chain(role: &str, leaf: &[u8], key: &SigningKey) {
     } else {
         ::log::Level::Info
     };
-    ::log::log!(level, "tls: {role} {subject}, {}, good until {until}", key.algorithm());
+    ::log::log!(level, "tls: {role} {subject}, {}, valid until {until}", key.algorithm());
 }
 
 /// Random numbers, if there are any; and the clock must be right.
@@ -359,8 +359,8 @@ fn server<'a>(
         .with_key_log(key_log(config));
     let mutual = match (trust, credentials.dialled.as_ref(), identities.first()) {
         // A peer is served also if it is the server in TLS.
-        (Some(trust), Some(judge), Some(identity)) => {
-            let client = ClientConfig::new(judge, None, now())
+        (Some(trust), Some(dialled), Some(identity)) => {
+            let client = ClientConfig::new(dialled, None, now())
                 .with_identity(*identity)
                 .with_key_log(key_log(config));
             // No tickets: each of these connections is verified afresh.

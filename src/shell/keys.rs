@@ -83,7 +83,7 @@ impl Keys {
         match core::mem::replace(&mut self.state, State::Ground) {
             State::Ground => self.utf8([0; 4], 0, byte),
             State::Utf8 { bytes, len } if byte & 0xc0 == 0x80 => self.utf8(bytes, len, byte),
-            // The character before was cut short; this byte begins anew.
+            // The character before was cut short; this byte starts a new one.
             State::Utf8 { .. } => self.utf8([0; 4], 0, byte),
             State::Escape => match byte {
                 b'[' => {

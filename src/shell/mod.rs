@@ -114,7 +114,7 @@ pub trait Host {
     /// Dials, and serves the echo there, again and again.
     fn server_reverse(&self, kind: Kind, target: reverse::ReverseOptions<'_>) -> Result<(), ReverseError>;
     /// Dials that host and port no more, or none at all. Connections go on.
-    async fn server_reverse_stop(&self, kind: Kind, whom: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError>;
+    async fn server_reverse_stop(&self, kind: Kind, target: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError>;
     /// How many are dialled for that kind of echo.
     fn server_reverses(&self, kind: Kind) -> usize;
 

@@ -96,7 +96,7 @@ impl Machine {
         ))
     }
 
-    /// What `nc` shows to somebody who pipes `script` into it: no negotiation, everything at once, then the end.
+    /// The output of `nc` with `script` piped into it: no negotiation, everything at once, then the end.
     fn piped(&self, script: impl AsRef<[u8]>) -> String {
         let (mut peer, stream) = connection(40_000, 23, 1 << 16);
         peer.say(script);
@@ -161,8 +161,8 @@ impl Host for Machine {
     fn server_reverse(&self, kind: Kind, target: reverse::ReverseOptions<'_>) -> Result<(), ReverseError> {
         self.service.reverse(kind, target)
     }
-    async fn server_reverse_stop(&self, kind: Kind, whom: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError> {
-        self.service.reverse_stop(kind, whom).await
+    async fn server_reverse_stop(&self, kind: Kind, target: Option<(dial::Host<'_>, u16)>) -> Result<(), ReverseError> {
+        self.service.reverse_stop(kind, target).await
     }
     fn server_reverses(&self, kind: Kind) -> usize {
         self.service.reverses(kind)
@@ -596,7 +596,7 @@ fn reboot_poweroff_and_exit_end_the_session() {
     assert_eq!(ends("poweroff\r\n"), Exit::Power(Power::Off));
     assert_eq!(ends("exit\r\0"), Exit::Exit);
     assert_eq!(ends("echoctl\nexit\n\x04"), Exit::Exit);
-    assert_eq!(machine.power.get(), None, "that is for whoever runs the session");
+    assert_eq!(machine.power.get(), None, "that is for the caller of the session");
 }
 
 #[test]
@@ -841,14 +841,14 @@ fn connections_are_narrated_on_demand() {
          echoctl_tls>  1 -> ClientHello (client, received, 6 bytes)\n"
     );
     assert!(said.starts_with(&expected), "{said}\n{expected}");
-    for told in [
+    for expected in [
         "     [handshake header]\n       01                       msg_type: client_hello\n",
         "     03 03                    legacy_version: TLS 1.2\n",
         " 2 == Failed\n     The connection has ended, for this reason:\n       it was cut short\n",
         "Failed: no trace 2; type 'trace' for a list.\n",
         "'x' is not a number.\nusage:\n",
     ] {
-        assert!(said.contains(told), "{told}\n{said}");
+        assert!(said.contains(expected), "{expected}\n{said}");
     }
     assert_eq!(said.matches(usage).count(), 3, "{said}");
 }

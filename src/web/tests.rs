@@ -274,14 +274,14 @@ fn the_page_shows_every_byte_of_the_handshake_that_brought_it() {
         shown.retain(|bytes| bytes.len() >= 4 && !bytes.starts_with(b"GET /"));
         assert!(messages.len() >= 6);
         assert_eq!(shown, messages);
-        for told in [
+        for expected in [
             "ClientHello",
             "Server Finished",
             "http/1.1",
             "Application data: ping",
             "Application data: pong",
         ] {
-            assert!(text.contains(told), "{told}");
+            assert!(text.contains(expected), "{expected}");
         }
         assert!(text.contains("GET / HTTP/1.1"), "the request is shown");
         // What the client has offered is a text and no tag.

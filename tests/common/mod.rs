@@ -49,7 +49,7 @@ pub fn resources(status: &str) -> Vec<&str> {
     let lines = status
         .lines()
         .filter(|line| kept.iter().any(|start| line.starts_with(start)));
-    // The peak of the heap stays.
+    // The peak of the heap does not fall.
     let lines: Vec<_> = lines.map(|line| line.split(" in use, ").next().unwrap()).collect();
     assert!(lines.len() >= kept.len(), "{status}");
     lines

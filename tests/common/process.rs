@@ -82,7 +82,7 @@ impl Drop for Process {
     }
 }
 
-/// What a stream has brought so far.
+/// The output of a stream so far.
 #[derive(Clone)]
 pub struct Said(Arc<(Mutex<State>, Condvar)>);
 

@@ -132,7 +132,7 @@ impl Hello {
     }
 }
 
-/// A record in the clear.
+/// An unencrypted record.
 pub fn record(content: u8, body: &[u8]) -> Vec<u8> {
     let mut record = vec![content, 3, 1];
     record.extend_from_slice(&vector16(body));

@@ -287,7 +287,7 @@ impl Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        // The listeners notice when somebody comes.
+        // The listeners notice new connections.
         for address in self.forwards.lock().unwrap().drain(..) {
             let _ = TcpStream::connect(address);
         }
@@ -361,7 +361,7 @@ impl Peer {
             while let Ok((client, to, reading)) = streams.try_recv() {
                 client.set_nonblocking(true).unwrap();
                 let _ = client.set_nodelay(true);
-                // Given away for good: there are not many, and the process ends soon.
+                // Leaked: there are few, and the process ends soon.
                 let buffer = |len: usize| tcp::SocketBuffer::new(vec![0_u8; len].leak());
                 let window = match reading {
                     Reading::Fast => BUFFER,
@@ -576,7 +576,7 @@ impl Pair {
     }
 }
 
-/// When time began.
+/// The start of its clock.
 fn epoch() -> Instant {
     static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     *EPOCH.get_or_init(Instant::now)

@@ -106,10 +106,10 @@ fn clients_without_a_valid_certificate_do_not_disturb_sessions() {
         ("-tls1_3", "alert certificate required"),
         ("-tls1_2", "alert handshake failure"),
     ] {
-        let mut nobody = s_client(machine.at(992), &session.ca(), ["-quiet", version]);
-        nobody.err.wait_for(missing);
-        nobody.wait();
-        assert_eq!(nobody.out.text(), "");
+        let mut anonymous = s_client(machine.at(992), &session.ca(), ["-quiet", version]);
+        anonymous.err.wait_for(missing);
+        anonymous.wait();
+        assert_eq!(anonymous.out.text(), "");
         let stranger = other.identity("client");
         let arguments = stranger.iter().map(String::as_str).chain(["-quiet", version]);
         let mut stranger = s_client(machine.at(992), &session.ca(), arguments);

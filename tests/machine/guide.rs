@@ -164,7 +164,7 @@ fn the_page_has_the_guide_s_commands_and_they_make_what_it_says() {
 fn as_the_server() {
     let walk = Walk::new();
     let machine = Setup::new().defconfig(walk.defconfig("server.defconfig")).ready();
-    machine.wait_for(&format!("tls: serving {SUBJECT}, RSA, good until "));
+    machine.wait_for(&format!("tls: serving {SUBJECT}, RSA, valid until "));
 
     let mut telnet = walk.start("telnet localhost -- -11123", &[(11123, machine.at(23).port())]);
     telnet
@@ -317,8 +317,8 @@ impl<'a> Rsyslog<'a> {
         std::fs::read_to_string(self.walk.0.path("syslog")).unwrap_or_default()
     }
 
-    /// Takes it every datagram that the machine has sent to 10.0.2.2:514, by what the card's capture says, until it has
-    /// written `text`. Gives the lines of the machine.
+    /// Passes it every datagram that the machine sent to 10.0.2.2:514, from the card's capture, until it has
+    /// written `text`. Returns the machine's lines.
     fn lines(&self, capture: &Path, text: &str) -> String {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut taken = 0;

@@ -82,8 +82,8 @@ fn rsa_and_ecdsa_are_served_side_by_side() {
         strings(&[p256.serialize_pem(), rsa.serialize_pem()].concat()),
     );
     let machine = Setup::new().defconfig(text).ready();
-    machine.wait_for("tls: serving CN=rsa.test, RSA, good until 2100-02-03");
-    machine.wait_for("tls: serving CN=ec.test, ECDSA P-256, good until 2100-02-03");
+    machine.wait_for("tls: serving CN=rsa.test, RSA, valid until 2100-02-03");
+    machine.wait_for("tls: serving CN=ec.test, ECDSA P-256, valid until 2100-02-03");
     machine.wait_for("tls: client authentication off");
     let trust = scratch.file("ca.pem", ca.0.pem());
     let (rsa, ecdsa) = ("Peer signature type: RSA", "Peer signature type: ECDSA");

@@ -59,7 +59,7 @@ impl Site {
         }
     }
 
-    /// Opens connections to `port`, one every `pause`, until `stop`; each sends `payload` and then no more. The n-th is from
+    /// Opens connections to `port`, one every `pause`, until `stop`; each sends only `payload`. The n-th is from
     /// `ghost(n)`. Returns how many were established.
     fn occupy(&self, port: u16, payload: &[u8], pause: Duration, ghost: Ghost, stop: &AtomicBool) -> u32 {
         let mut open = 0;

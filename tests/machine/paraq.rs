@@ -120,9 +120,9 @@ fn forward_connection() {
             "-tls1_3" => "alert certificate required",
             _ => "alert handshake failure",
         };
-        let mut nobody = s_client(machine.at(10007), &session.ca(), [version]);
-        nobody.err.wait_for(required);
-        nobody.wait();
+        let mut anonymous = s_client(machine.at(10007), &session.ca(), [version]);
+        anonymous.err.wait_for(required);
+        anonymous.wait();
         let stranger = other.identity("client");
         let arguments = stranger.iter().map(String::as_str).chain([version]);
         let mut stranger = s_client(machine.at(10007), &session.ca(), arguments);
@@ -222,9 +222,9 @@ fn reverse_connection() {
     );
     ask(&machine, "server reverse stop");
     let (port, address) = switchboard();
-    let nobody = s_client(address, &session.ca(), [""; 0]);
+    let anonymous = s_client(address, &session.ca(), [""; 0]);
     dial(&machine, port, " every 1");
-    nobody.err.wait_for("alert certificate required");
+    anonymous.err.wait_for("alert certificate required");
     wait_for_status(&machine, port, &["served: 0\n", "handshake failed: "]);
     ask(&machine, "server reverse stop");
     // ... and so does the client.

@@ -71,7 +71,7 @@ fn the_wizard_s_certificates_are_served_with_every_key_type() {
         wizard.run(&["client", "pki", "alice"]);
         wizard.run(&["crl", "pki"]);
         let machine = boot(&wizard, &["--client", "alice", "--client-auth", "required"]);
-        machine.wait_for(&format!("tls: serving CN=server, {called}, good until "));
+        machine.wait_for(&format!("tls: serving CN=server, {called}, valid until "));
         machine.wait_for("tls: client authentication required");
         machine.wait_for("tls: trusts 1 CA, strict verification, 1 revocation list");
         let (ca, alice) = (wizard.file("ca.pem"), wizard.identity("alice"));

@@ -71,8 +71,8 @@ impl World {
         s_client(machine.at(10007), &self.ca(), arguments)
     }
 
-    /// A server with a certificate of that CA, that sends `text` to the first who comes, then close_notify. Where the
-    /// machine finds it. (OpenSSL's `s_server` closes the socket without close_notify when its input ends.)
+    /// A server with a certificate of that CA, which sends `text` to the first client, then close_notify. Its address for the
+    /// machine is returned. (OpenSSL's `s_server` closes the socket without close_notify when its input ends.)
     fn serve(&self, ca: &Ca, text: &[u8], version: &str) -> (Process, u16) {
         const SERVER: &str = "\
 import socket, ssl, sys
@@ -139,7 +139,7 @@ fn a_certificate_is_rotated_by_paste_and_connections_continue() {
     let mut shell = machine.shell();
     let status = shell.command("tls");
     assert!(status.contains("configuration 0: of the start, "), "{status}");
-    let line = "\nserves CN=first.test, serial 01, good until 2100-02-03, ECDSA P-256";
+    let line = "\nserves CN=first.test, serial 01, valid until 2100-02-03, ECDSA P-256";
     assert!(status.contains(line), "{status}");
     assert!(status.contains("\ntrusts CN=CA of a test, serial "), "{status}");
     assert_eq!(shell.command("tls status now").lines().next(), Some("usage:"));

@@ -232,8 +232,8 @@ impl World {
         self.next()
     }
 
-    /// What is told of a connection to a server, and of the next to the same, which is resumed. Up to our close_notify:
-    /// whether the server sent one as well is its affair.
+    /// The narrations of a connection to a server, and of the next, which is resumed, up to the machine's close_notify:
+    /// the server may omit its own.
     fn connected(&mut self, arguments: &[&str]) -> [String; 2] {
         let (server, port) = s_server(self.scratch.path("peer.pem"), self.scratch.path("peer.key"), arguments);
         [0, 1].map(|number| {

@@ -113,7 +113,7 @@ fn throw_away(
         // No warning of cargo's, which would repeat it with each build, also where the image boots with another
         // configuration: the machine says with what it serves.
         println!(
-            "made throw-away certificates, good until {expiry}, in {}",
+            "made throw-away certificates, valid until {expiry}, in {}",
             directory.display()
         );
     }

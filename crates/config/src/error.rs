@@ -105,12 +105,12 @@ pub enum Fault {
     AddressLength(usize),
     /// The PEM is broken.
     Pem(PemError, PemSource),
-    /// A PEM block is nothing that a running machine takes.
+    /// A PEM block that cannot be loaded into a running machine.
     NotForReload {
         /// Which, from 1.
         number: usize,
     },
-    /// The word is none of those that the key takes.
+    /// The value is not one of the words that the key accepts.
     Choice {
         /// As it is written.
         word: Name,

@@ -158,9 +158,8 @@ impl Fault {
             }
             Self::NotACa(number) => write!(
                 f,
-                "certificate {number} is not that of a CA (it lacks basicConstraints CA:TRUE): only a peer that presents \
-                 this very certificate is trusted. Configure the CA that issued it, if its other certificates are to be \
-                 accepted"
+                "certificate {number} is not a CA certificate (it lacks basicConstraints CA:TRUE): it only trusts a peer \
+                 that presents exactly this certificate. Configure its issuer to trust other certificates as well"
             ),
             Self::Refusable { number, error } => write!(
                 f,
@@ -195,7 +194,7 @@ impl Fault {
                  {MAX_CRLS_OF_INTERMEDIATE}. {NEWEST}"
             ),
             Self::CrlWithoutCa => {
-                f.write_str("there is no CA whose revocation list this could be. Set `.tls.ca_cert` as well")
+                f.write_str("no CA is configured for this revocation list. Set `.tls.ca_cert` as well")
             }
             Self::ClientAuthWithoutCa => {
                 f.write_str("there is no CA to verify client certificates with. Set `.tls.ca_cert` as well")
@@ -446,9 +445,9 @@ fn crl_fault(f: &mut fmt::Formatter<'_>, number: usize, error: &CertificateError
     write!(f, "revocation list {number} ")?;
     match *error {
         CertificateError::MalformedCrl => write!(f, "is broken. {COMPLETE}"),
-        CertificateError::UnsupportedCrl(kind) => write!(f, "is of a kind that is not supported: {kind}. {COMPLETE}"),
+        CertificateError::UnsupportedCrl(kind) => write!(f, "is not supported: {kind}. {COMPLETE}"),
         CertificateError::CrlBadSignature => {
-            f.write_str("was not signed by the CA whose name it has. Use the list that this CA has made, or remove it")
+            f.write_str("was not signed by the CA that it names. Use the list of this CA, or remove it")
         }
         CertificateError::CrlUnsupportedSignature => f.write_str(
             "is signed with an algorithm or key that is not supported. Have the CA sign it with SHA-256, SHA-384 or \
@@ -472,7 +471,7 @@ fn crl_fault(f: &mut fmt::Formatter<'_>, number: usize, error: &CertificateError
         ),
         CertificateError::CrlTooOld { this_update, now } => write!(
             f,
-            "names no next update and is more than {MAX_AGE} days old: it is of {:#} (it is {:#} now). {NEWEST}",
+            "has no nextUpdate and is more than {MAX_AGE} days old: issued {:#} (it is {:#} now). {NEWEST}",
             Date(this_update),
             Date(now)
         ),

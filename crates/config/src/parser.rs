@@ -364,7 +364,7 @@ impl<'a> Parser<'a, '_> {
             let Some(part) = number.and_then(|number| u8::try_from(number).ok()) else {
                 return Err(parser.lexer.error(start, Fault::AddressElement(text)));
             };
-            let _ = parts.push(part); // the count tells if there are too many
+            let _ = parts.push(part); // too many are counted below
             count = count.saturating_add(1);
             Ok(())
         })?;

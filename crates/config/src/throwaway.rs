@@ -37,16 +37,15 @@ const NAMES: [&str; 1] = ["localhost"];
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(10, 0, 2, 15)];
 
 const DAY: u64 = 24 * 60 * 60;
-/// How long they are good for.
+/// Their validity in seconds.
 const LIFE: u64 = 365 * DAY;
-/// How much of that must be left, lest they are made anew.
+/// The remaining validity below which they are reissued.
 const MARGIN: u64 = 30 * DAY;
 
-/// Sees to it that `directory` holds certificates that are good for a while yet. Those that are there are kept if they
-/// are whole, belong together and are not about to expire; else all are made anew, and the end of their life is
-/// returned. The files get the modification time `stamp`.
+/// Makes certificates in `directory`, unless it has a complete set that belongs together and does not expire soon. Returns
+/// the end of validity of new ones. The files get the modification time `stamp`.
 ///
-/// Builds may run at the same time: one after the other gets in here, and files are replaced, never rewritten.
+/// Builds may run at the same time: they are serialized here, and files are replaced, never rewritten.
 pub(crate) fn ensure(directory: &Path, now: u64, stamp: Option<SystemTime>) -> io::Result<Option<Date>> {
     fs::create_dir_all(directory)?;
     let lock = File::create(directory.join(".lock"))?;
@@ -59,7 +58,7 @@ pub(crate) fn ensure(directory: &Path, now: u64, stamp: Option<SystemTime>) -> i
     for (name, content) in FILES.iter().zip(contents) {
         replace(&directory.join(name), content.as_bytes(), stamp)?;
     }
-    check(directory, now).ok_or_else(|| io::Error::other("the new certificates are not good"))?;
+    check(directory, now).ok_or_else(|| io::Error::other("the new certificates are not valid"))?;
     Ok(Some(expiry))
 }
 

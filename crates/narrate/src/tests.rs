@@ -406,7 +406,7 @@ fn fields_have_their_meanings() {
         assert!(client.contains(shown), "{shown}\n{client}");
     }
     assert!(server.contains("= verdict: CN=client.test") && client.contains("= verdict: CN=server.test"));
-    // The sides tell the same hashes, in their own order.
+    // Both sides narrate the same hashes, in their own order.
     let hashes = |text: &str| {
         let lines: Vec<&str> = text.lines().collect();
         let at = lines
@@ -776,7 +776,7 @@ fn a_narrative_can_be_written_in_pieces_of_any_size() {
 
 #[test]
 fn a_trace_changes_nothing() {
-    /// Sees what goes by, and is in nobody's way.
+    /// Observes what passes, and changes nothing.
     struct Count(core::cell::Cell<u32>);
     impl Trace for Count {
         fn event(&self, _: &Event<'_>) {

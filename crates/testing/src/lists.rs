@@ -59,29 +59,29 @@ pub fn good(ca: &CertifiedIssuer<'static, KeyPair>) -> String {
 
 /// Unusable lists of `ca`, each with the text after `.tls.crl: revocation list 1 `.
 pub fn unusable(ca: &CertifiedIssuer<'static, KeyPair>) -> Vec<(String, &'static str)> {
-    let stranger = KeyPair::generate().unwrap();
+    let other = KeyPair::generate().unwrap();
     let with = |extension| list(ca, &TODAY, &[extension], SHA256, ca.key());
     let dated = |dates: &[&str]| list(ca, dates, &[], SHA256, ca.key());
     Vec::from([
         (
             with((&[0x55, 0x1d, 27], true, &[2, 1, 1])),
-            "is of a kind that is not supported: delta CRL. Use a complete list of one CA, as `openssl ca -gencrl` makes it",
+            "is not supported: delta CRL. Use a complete list of one CA, as `openssl ca -gencrl` makes it",
         ),
         (
             with((POINT, true, &[0x30, 3, 0x84, 1, 0xff])),
-            "is of a kind that is not supported: indirect CRL. Use a complete list",
+            "is not supported: indirect CRL. Use a complete list",
         ),
         (
             with((POINT, true, &[0x30, 4, 0x83, 2, 6, 0x40])),
-            "is of a kind that is not supported: CRL limited to some reasons. Use a complete list",
+            "is not supported: CRL limited to some reasons. Use a complete list",
         ),
         (
             with((&[0x2a, 3, 4], true, &[5, 0])),
-            "is of a kind that is not supported: critical extension 1.2.3.4. Use a complete list",
+            "is not supported: critical extension 1.2.3.4. Use a complete list",
         ),
         (
-            list(ca, &TODAY, &[], SHA256, &stranger),
-            "was not signed by the CA whose name it has. Use the list that this CA has made, or remove it",
+            list(ca, &TODAY, &[], SHA256, &other),
+            "was not signed by the CA that it names. Use the list of this CA, or remove it",
         ),
         (
             list(ca, &TODAY, &[], SHA1, ca.key()),
@@ -97,7 +97,7 @@ pub fn unusable(ca: &CertifiedIssuer<'static, KeyPair>) -> Vec<(String, &'static
         ),
         (
             dated(&["200101000000Z"]),
-            "names no next update and is more than 30 days old: it is of 2020-01-01 00:00:00 UTC (it is ",
+            "has no nextUpdate and is more than 30 days old: issued 2020-01-01 00:00:00 UTC (it is ",
         ),
         (
             format!("-----BEGIN X509 CRL-----\n{}\n-----END X509 CRL-----\n", "MAMCAQA="),

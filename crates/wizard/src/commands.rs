@@ -51,7 +51,7 @@ fn init(request: &Request) -> Result<()> {
     let kind = request.option("--key").unwrap_or("p256");
     let name = match request.option("--name") {
         Some(name) => name.to_owned(),
-        // Two CAs with the same name are hard to tell apart.
+        // Two CAs with the same name are hard to distinguish.
         None => format!("CN=session CA {}", hex(&key::random::<4>()?).to_lowercase()),
     };
     let key = PrivateKey::generate(kind)?;

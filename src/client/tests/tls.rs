@@ -44,7 +44,7 @@ struct Server<'a> {
     versions: Versions,
     auth: ClientAuth<'a>,
     tickets: Tickets,
-    /// How connections ended: by close_notify, or with an error; and which client proved to be whom.
+    /// How connections ended: by close_notify, or with an error; and the identity that each client proved.
     ends: RefCell<Vec<Result<(), tls::Error>>>,
     clients: RefCell<Vec<Option<String>>>,
 }
@@ -336,7 +336,7 @@ fn a_server_that_wants_a_certificate_gets_it_or_its_refusal_is_reported() {
 #[test]
 fn what_is_no_tls_server_is_found_out() {
     let ca = Ca::new("Our CA");
-    // Somebody who only listens.
+    // A peer that only listens.
     with_tls(&ca, None, None, SHORT, async |client, network| {
         let error = client.connect(to(None)).await.unwrap_err();
         assert_eq!(error, ClientError::HandshakeTimedOut(SHORT));
@@ -392,7 +392,7 @@ fn opening_can_be_given_up() {
             assert_eq!(status(client), "tls echo client connecting to 10.0.2.2:10007\n");
             network.answered().unwrap()
         };
-        // Who asked has gone, and the server sent nothing.
+        // The caller has gone, and the server sent nothing.
         let silent = begin().await;
         assert_eq!(client.close().await, Ok(()));
         assert!(silent.was_reset());
@@ -452,7 +452,7 @@ fn an_end_without_close_notify_is_distinguished_from_one_with() {
                 "no longer connected: the server closed the connection"
             };
             match select(asking, serving).await {
-                Either::First(told) => assert_eq!(told, (3, expected.to_string())),
+                Either::First(outcome) => assert_eq!(outcome, (3, expected.to_string())),
                 Either::Second(()) => unreachable!(),
             }
         });

@@ -8,7 +8,7 @@ use crate::testing::block_on;
 use std::string::{String, ToString};
 
 /// What is said to an answer that comes a byte at a time, and how much of it is the head; `None`: it goes on.
-fn judge(answer: &[u8]) -> (Option<Result<(), String>>, usize) {
+fn classify(answer: &[u8]) -> (Option<Result<(), String>>, usize) {
     let mut reader = ResponseHead::new();
     for (count, &byte) in (1..).zip(answer) {
         if let Some(verdict) = reader.take(byte) {
@@ -19,7 +19,7 @@ fn judge(answer: &[u8]) -> (Option<Result<(), String>>, usize) {
 }
 
 fn refusal(answer: &[u8]) -> String {
-    judge(answer).0.unwrap().unwrap_err()
+    classify(answer).0.unwrap().unwrap_err()
 }
 
 #[test]
@@ -36,10 +36,10 @@ fn a_tunnel_opens_with_the_last_byte_of_the_head_and_no_other() {
     ] {
         let mut stream = head.as_bytes().to_vec();
         stream.extend_from_slice(b"\x16\x03\x03\r\n\r\n");
-        assert_eq!(judge(&stream), (Some(Ok(())), head.len()), "{head:?}");
+        assert_eq!(classify(&stream), (Some(Ok(())), head.len()), "{head:?}");
         // Cut at each byte there is no verdict yet, and the end would be too early.
         for cut in 0..head.len() {
-            assert_eq!(judge(&stream[..cut]), (None, cut), "{head:?}");
+            assert_eq!(classify(&stream[..cut]), (None, cut), "{head:?}");
             let mut reader = ResponseHead::new();
             for &byte in &stream[..cut] {
                 assert!(reader.take(byte).is_none());
@@ -102,17 +102,17 @@ fn what_is_no_answer_is_noticed_early() {
         (b"HTTP/1.1 200 \x1b[2J\r\n\r\n", 19),
     ] {
         let refused = Some(Err("the proxy's response is not HTTP/1".to_string()));
-        assert_eq!(judge(bytes), (refused, after), "{bytes:?}");
+        assert_eq!(classify(bytes), (refused, after), "{bytes:?}");
     }
     let endless = [b"HTTP/1.1 200 ".to_vec(), b"x".repeat(300)].concat();
     let long = "the proxy's response is longer than 4096 bytes";
-    assert_eq!(judge(&endless), (Some(Err(long.into())), MAX_STATUS + 1));
+    assert_eq!(classify(&endless), (Some(Err(long.into())), MAX_STATUS + 1));
     for filler in [&b"X: y\r\n"[..], b"z", b"\xff\0"] {
         let endless = [b"HTTP/1.1 200 OK\r\n".to_vec(), filler.repeat(6000)].concat();
-        assert_eq!(judge(&endless), (Some(Err(long.into())), MAX_HEAD + 1));
+        assert_eq!(classify(&endless), (Some(Err(long.into())), MAX_HEAD + 1));
     }
     let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(500);
-    assert_eq!(judge(&interim), (Some(Err(long.into())), MAX_HEAD + 1));
+    assert_eq!(classify(&interim), (Some(Err(long.into())), MAX_HEAD + 1));
 }
 
 const PLACE: &str = ".ipaddr = { 10, 0, 2, 2 }, .port = 3128,";

@@ -58,10 +58,10 @@ pub(super) const GHZ: u64 = 1_000_000_000;
 
 /// The rate of the TSC, where it comes from, and that of the local APIC's timer.
 pub(super) fn calibrate(pm_timer: Option<PmTimer>) -> (u64, Source, Option<u64>) {
-    let told = reported_rate();
+    let reported = reported_rate();
     let apic = interrupts::is_ready();
     // The APIC's timer needs measuring in any case, unless the hypervisor reports its rate as well.
-    if let Some((rate, Source::Hypervisor)) = told {
+    if let Some((rate, Source::Hypervisor)) = reported {
         let bus = cpu::leaf(0x4000_0010)
             .map(|leaf| u64::from(leaf.ebx) * 1000)
             .filter(|&bus| bus != 0);
@@ -73,7 +73,7 @@ pub(super) fn calibrate(pm_timer: Option<PmTimer>) -> (u64, Source, Option<u64>)
     let measured = pm_timer
         .and_then(|pm_timer| measure_pm(pm_timer).map(|measured| (measured, Source::PmTimer)))
         .or_else(|| measure_pit().map(|measured| (measured, Source::Pit)));
-    let result = match (told, measured) {
+    let result = match (reported, measured) {
         (Some((rate, source @ (Source::Crystal | Source::Kvm))), measured) => {
             (rate, source, measured.and_then(|(measured, _)| measured.apic_rate()))
         }

@@ -136,7 +136,7 @@ fn dhcp_gives_an_address_renews_it_and_loses_it() {
     world.spawn(async move { signal.signal(netif.configured().await) });
     assert_eq!((netif.address(), netif.status().dhcp), (None, DhcpState::Searching));
     let server = Server::new();
-    // The first question went out before anybody listened.
+    // The first DISCOVER was sent before the server listened.
     server.serve(&mut world, 5_000_000);
     assert_eq!(now_or_never(up.wait()), Some(Ipv4Addr::new(10, 0, 2, 15)));
     let status = netif.status();
@@ -169,7 +169,7 @@ fn a_lease_survives_a_pulled_cable_if_the_server_gives_the_same_again() {
     dynamic.address = Address::Dhcp;
     world.add(dynamic, PLAN);
     let server = Server::new();
-    // The first question went out before anybody listened.
+    // The first DISCOVER was sent before the server listened.
     server.serve(&mut world, 5_000_000);
     world.add(config(1), PLAN);
     let listener = world.netif(0).listen(7).unwrap();

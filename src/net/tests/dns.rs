@@ -61,7 +61,7 @@ impl Network {
         }
     }
 
-    /// Asks for `name`; `react` is told each question and gives the datagrams that come back.
+    /// Asks for `name`; `react` receives each question and returns the datagrams of the answer.
     fn resolve(&mut self, name: &str, mut react: impl FnMut(&Asked) -> Vec<Vec<u8>>) -> Result<Ipv4Addr, ResolveError> {
         let netif = self.world.netif(0);
         let mut asking = std::pin::pin!(netif.resolve_within(name, 0x1234_5678_9abc, SHORT));
@@ -78,7 +78,7 @@ impl Network {
             for frame in frames {
                 let frame = EthernetFrame::new_checked(&frame[..]).unwrap();
                 if frame.ethertype() == EthernetProtocol::Arp {
-                    // Everybody is at one Ethernet address.
+                    // All hosts have one Ethernet address.
                     let wanted = Ipv4Addr::from(<[u8; 4]>::try_from(&frame.payload()[24..28]).unwrap());
                     host.port.deliver(arp(ArpOperation::Reply, wanted));
                     continue;
@@ -104,7 +104,7 @@ impl Network {
     }
 
     /// Asks the server for `name`, which answers with these flags and records.
-    fn told(&mut self, name: &str, flags: u16, records: &[&[u8]]) -> Result<Ipv4Addr, ResolveError> {
+    fn answer(&mut self, name: &str, flags: u16, records: &[&[u8]]) -> Result<Ipv4Addr, ResolveError> {
         self.resolve(name, |asked| {
             vec![datagram(asked.server, 53, asked.port, &answer(asked, flags, records))]
         })
@@ -117,7 +117,7 @@ const POINTER: [u8; 2] = [0xc0, 12];
 #[test]
 fn a_question_is_asked_and_answered() {
     let mut network = Network::new(Some(SERVER));
-    let address = network.told("Echo.example", 0x8180, &[&record(&POINTER, 1, &ECHO.octets())]);
+    let address = network.answer("Echo.example", 0x8180, &[&record(&POINTER, 1, &ECHO.octets())]);
     assert_eq!(address, Ok(ECHO));
     let asked = &network.asked[0];
     let packet = DnsPacket::new_checked(&asked.message[..]).unwrap();
@@ -134,7 +134,7 @@ fn a_question_is_asked_and_answered() {
     let address = record(b"\x04real\x07EXAMPLE\0", 1, &ECHO.octets());
     let other = record(&POINTER, 46, b"signature");
     assert_eq!(
-        network.told("echo.example", 0x8180, &[&other, &alias, &address]),
+        network.answer("echo.example", 0x8180, &[&other, &alias, &address]),
         Ok(ECHO)
     );
 }
@@ -142,16 +142,19 @@ fn a_question_is_asked_and_answered() {
 #[test]
 fn every_failure_has_its_own_words() {
     let mut network = Network::new(Some(SERVER));
-    assert_eq!(network.told("no.example", 0x8183, &[]), Err(ResolveError::NoSuchName));
+    assert_eq!(network.answer("no.example", 0x8183, &[]), Err(ResolveError::NoSuchName));
     let v6 = record(&POINTER, 28, &[1; 16]);
-    assert_eq!(network.told("v6.example", 0x8180, &[&v6]), Err(ResolveError::NoAddress));
-    let strangers = record(b"\x01x\0", 1, &ECHO.octets());
     assert_eq!(
-        network.told("a.example", 0x8180, &[&strangers]),
+        network.answer("v6.example", 0x8180, &[&v6]),
+        Err(ResolveError::NoAddress)
+    );
+    let foreign = record(b"\x01x\0", 1, &ECHO.octets());
+    assert_eq!(
+        network.answer("a.example", 0x8180, &[&foreign]),
         Err(ResolveError::NoAddress)
     );
     network.asked.clear();
-    let refused = network.told("a.example", 0x8185, &[]).unwrap_err();
+    let refused = network.answer("a.example", 0x8185, &[]).unwrap_err();
     assert_eq!(refused.to_string(), "DNS server 10.0.2.3 returned REFUSED");
     assert_eq!(network.asked.len(), 4, "asked again and again");
     network.asked.clear();
@@ -160,12 +163,12 @@ fn every_failure_has_its_own_words() {
         Err(ResolveError::TimedOut(SERVER))
     );
     assert_eq!(network.asked.len(), 4);
-    assert_eq!(network.told("a b", 0, &[]), Err(ResolveError::NotAName));
+    assert_eq!(network.answer("a b", 0, &[]), Err(ResolveError::NotAName));
     network.world.hosts[0].port.link.set(Link::Down);
     network.world.settle();
-    assert_eq!(network.told("a.example", 0, &[]), Err(ResolveError::NoLink));
+    assert_eq!(network.answer("a.example", 0, &[]), Err(ResolveError::NoLink));
     assert_eq!(
-        Network::new(None).told("a.example", 0, &[]),
+        Network::new(None).answer("a.example", 0, &[]),
         Err(ResolveError::NoServer)
     );
     let far = Some(Ipv4Addr::new(8, 8, 8, 8));
@@ -186,7 +189,7 @@ fn every_failure_has_its_own_words() {
         },
         PLAN,
     );
-    assert_eq!(lost.told("a.example", 0, &[]), Err(ResolveError::Unreachable));
+    assert_eq!(lost.answer("a.example", 0, &[]), Err(ResolveError::Unreachable));
 }
 
 #[test]
@@ -248,7 +251,10 @@ fn aliases_in_circles_and_counts_that_lie_end_with_the_message() {
     let mut network = Network::new(Some(SERVER));
     let (there, back) = (record(&POINTER, 5, b"\x01b\0"), record(b"\x01b\0", 5, &POINTER));
     let circle: Vec<&[u8]> = [&there[..], &back].into_iter().cycle().take(20).collect();
-    assert_eq!(network.told("a.example", 0x8180, &circle), Err(ResolveError::NoAddress));
+    assert_eq!(
+        network.answer("a.example", 0x8180, &circle),
+        Err(ResolveError::NoAddress)
+    );
     let result = network.resolve("a.example", |asked| {
         let mut message = answer(asked, 0x8180, &circle);
         message[6..8].fill(0xff);
@@ -283,7 +289,7 @@ fn a_dropped_question_leaves_the_next_one_free() {
     let mut network = Network::new(Some(SERVER));
     let netif = network.world.netif(0);
     assert!(now_or_never(netif.resolve("a.example", 7)).is_none());
-    let address = network.told("echo.example", 0x8180, &[&record(&POINTER, 1, &ECHO.octets())]);
+    let address = network.answer("echo.example", 0x8180, &[&record(&POINTER, 1, &ECHO.octets())]);
     assert_eq!(address, Ok(ECHO));
 }
 

@@ -139,7 +139,7 @@ fn an_address_is_announced_at_the_first_poll_and_when_the_link_comes_up() {
         frames.iter().filter(own).count()
     };
     assert_eq!(announced(&frames.borrow()), 1);
-    // And the router is asked for before anybody needs it.
+    // The router is resolved before it is needed.
     assert!(frames.borrow().iter().any(|frame| frame[38..42] == [10, 0, 2, 2]));
     world.hosts[host].port.link.set(Link::Down);
     world.settle();

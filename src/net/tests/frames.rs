@@ -390,7 +390,7 @@ fn frames_of_noise_and_damaged_frames_do_no_harm() {
     let counters = world.netif(0).counters();
     assert!(counters.accepted > 10, "{counters:?}");
     port.verified.set(false);
-    // Whoever is left is reset by the newcomer or times out, and service goes on.
+    // The remaining peer is reset by the new one or times out, and service continues.
     world.pass(120_000_000);
     port.deliver(arp(ArpOperation::Request, FRIEND));
     assert!(handshake(&mut world, &sent, SocketAddrV4::new(FRIEND, 9999), 7).is_some());

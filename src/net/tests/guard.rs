@@ -18,7 +18,7 @@ fn friend(port: u16) -> SocketAddrV4 {
 /// The frames that a host has sent.
 type Frames = Rc<RefCell<Vec<Vec<u8>>>>;
 
-/// A host with a listener at port 7, and a friend who is known by ARP.
+/// A host with a listener at port 7, and a peer in the ARP cache.
 fn listening(plan: Plan) -> (World, Frames, Rc<TcpListener>) {
     let (mut world, sent) = lonely(plan);
     let listener = Rc::new(world.netif(0).listen(7).unwrap());
@@ -492,7 +492,7 @@ fn a_handshake_takes_its_slot_and_its_buffers_when_it_is_complete() {
     assert_eq!(stream.readable(), 5);
     let status = world.netif(0).status();
     assert_eq!((status.half_open, status.free), (100, PLAN.slots() - 1));
-    // Its numbers are those that were promised.
+    // Its sequence numbers are those of the SYN-ACK.
     sent.borrow_mut().clear();
     world.run(async move { stream.write_all(b"x").await.unwrap() });
     world.settle();

@@ -1,7 +1,7 @@
 //! Two and more stacks on a hub of queues, in a time of their own.
 //!
 //! Tasks are polled only when their waker was called, so a wake-up that is missing is a test that fails. Time moves when
-//! nobody has anything to do, to the next timer: nothing here sleeps or measures.
+//! no task has anything to do, to the next timer: nothing here sleeps or measures.
 
 mod arp;
 mod dhcp;
@@ -46,7 +46,7 @@ pub(super) struct Port {
     /// How many frames the card can hold before it is kicked.
     pub(super) room: Cell<usize>,
     waker: RefCell<Option<Waker>>,
-    /// Whether the card vouches for checksums.
+    /// Whether the card verifies checksums.
     pub(super) verified: Cell<bool>,
 }
 
@@ -316,7 +316,7 @@ impl World {
         }
     }
 
-    /// Rounds until nobody has anything to do at this time.
+    /// Rounds until no task has anything to do at this time.
     pub(super) fn settle(&mut self) {
         for _ in 0..100_000 {
             if !self.round().0 {

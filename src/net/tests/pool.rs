@@ -10,7 +10,7 @@ use super::*;
 
 const FRIEND: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 50);
 
-/// A friend who is known by ARP, as someone who has asked for us.
+/// A host in the ARP cache, since it has asked for our address.
 fn introduce(world: &mut World) {
     world.hosts[0].port.deliver(arp(ArpOperation::Request, FRIEND));
     world.settle();
@@ -77,7 +77,7 @@ fn after_and_during_a_flood_of_ten_thousand_syns_a_normal_connection_succeeds_at
     for near in [false, true] {
         let mut world = World::new(&[PLAN, PLAN]);
         let listener = Rc::new(world.netif(0).listen(7).unwrap());
-        // With a router at the hand of the tap, or from addresses of the network that nobody has.
+        // With a router at the hand of the tap, or from unused addresses of the network.
         world.hosts[0]
             .port
             .deliver(arp(ArpOperation::Reply, Ipv4Addr::new(10, 0, 2, 2)));
@@ -121,7 +121,7 @@ fn after_and_during_a_flood_of_ten_thousand_syns_a_normal_connection_succeeds_at
 
 #[test]
 fn a_flood_from_addresses_without_neighbours_does_not_hold_up_a_stranger() {
-    // SYN-ACKs go where the SYNs came from: nobody is asked for, and nobody waits.
+    // SYN-ACKs go where the SYNs came from: without an ARP request and without waiting.
     let (mut world, sent) = lonely(PLAN);
     let _listener = world.netif(0).listen(7).unwrap();
     for number in 0..100u8 {
@@ -225,7 +225,7 @@ fn an_evicted_peer_is_reset() {
         .deliver(tcp(friend(2), 7, TcpControl::Syn, 1, None, b""));
     world.settle();
     let answers = segments(&sent);
-    // A SYN alone evicts nobody.
+    // A SYN alone evicts no connection.
     let [answer] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!((answer.to, answer.flags), (friend(2), SYN_ACK));
     let ack = Some(answer.seq.wrapping_add(1));
@@ -298,7 +298,7 @@ fn the_shell_is_reachable_however_full_the_echo_is() {
     let second = now_or_never(shell.accept()).unwrap();
     second.mark_established();
     assert_eq!(world.netif(0).established(), 8);
-    // What the shell gives back is not for the echo.
+    // What the shell frees is not for the echo.
     drop(second);
     world.settle();
     assert!(handshake(&mut world, &sent, friend(3999), 7).is_none());
@@ -329,7 +329,7 @@ fn a_full_shell_port_evicts_its_own_oldest_not_the_echo_s() {
     for port in 0..2 {
         handshake(&mut world, &sent, friend(100 + port), 23).unwrap();
     }
-    // The shell has what is its own: now the oldest unmarked connection of anybody with more than his own goes.
+    // The shell has its share: the oldest unmarked connection of a listener above its share is evicted.
     handshake(&mut world, &sent, friend(102), 23).unwrap();
     let mut peers = Vec::new();
     world
@@ -597,7 +597,7 @@ fn a_runner_keeps_time_by_itself() {
 }
 
 /// Runners as real tasks, by the real clock, woken only by their wakers. Nothing here may need a timer: the test's
-/// clock wakes nobody.
+/// clock wakes no task.
 #[test]
 fn a_sleeping_runner_is_woken_by_frames_and_by_writers() {
     let mut ports = Vec::new();
@@ -642,7 +642,7 @@ fn a_sleeping_runner_is_woken_by_frames_and_by_writers() {
                 return;
             }
         }
-        panic!("somebody never sleeps");
+        panic!("a task never sleeps");
     };
     rounds(&mut world);
     world.spawn(async move {

@@ -24,7 +24,7 @@ pub(super) async fn echo(mut stream: TcpStream) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sends `data`, shuts, and gives back everything that came.
+/// Sends `data`, shuts down its side, and returns everything received.
 pub(super) async fn exchange(stream: &mut TcpStream, data: &[u8]) -> Vec<u8> {
     let mut back = Vec::new();
     let (mut reader, mut writer) = stream.split();
@@ -189,10 +189,10 @@ fn each_failed_connect_has_its_error() {
         })
     };
     assert_eq!(connect(&mut world, [10, 0, 2, 10], 8, 5), Err(ConnectError::Refused));
-    for nobody in [[10, 0, 2, 99], [192, 0, 2, 1]] {
-        // Nobody answers ARP, neither the host nor the router to it.
+    for absent in [[10, 0, 2, 99], [192, 0, 2, 1]] {
+        // Neither the host nor the router to it answers ARP.
         let before = world.now;
-        assert_eq!(connect(&mut world, nobody, 7, 3), Err(ConnectError::NoNeighbor));
+        assert_eq!(connect(&mut world, absent, 7, 3), Err(ConnectError::NoNeighbor));
         assert!(world.now - before >= 3_000_000);
     }
     for nonsense in [
@@ -387,7 +387,7 @@ fn a_window_that_opens_after_a_long_time_is_noticed() {
         client.shutdown();
         client.drained().await;
     });
-    // Minutes of zero window: probes go on, and are answered, so nobody gives up.
+    // Minutes of zero window: probes continue and are answered, so neither side times out.
     world.pass(300_000_000);
     let back = world.run(async move {
         let mut back = Vec::new();

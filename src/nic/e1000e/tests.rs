@@ -402,7 +402,7 @@ fn a_slow_card_makes_the_sender_wait_and_wakes_it() {
         assert_eq!(count.take(), 1);
         assert!(card.can_send());
         assert_eq!(fake.sent().len(), 31);
-        // Once there is room, nobody wants to hear of completions.
+        // Once there is room, no task waits for completions.
         card.service();
         fake.hold(false);
         fake.forget_accesses();
@@ -444,7 +444,7 @@ fn one_interrupt_then_silence_until_armed_again() {
             assert_eq!(stats(&card).interrupts, turn);
             card.service();
             assert_eq!(drain(&mut card).len(), 50);
-            // Polled, while nobody waits.
+            // Polled, while no task waits.
             fake.deliver(&frames::tcp(b"ping"));
             assert_eq!(count.take(), 0);
             assert_eq!(drain(&mut card).len(), 1);
@@ -475,7 +475,7 @@ fn an_idle_loop_that_watches_leaves_the_mask_alone() {
         let (mut card, fake) = card(SMALL, signal);
         let count = Arc::new(Count::default());
         let interrupt = card.interrupt;
-        assert!(!interrupt.before_sleep(), "nobody waits yet");
+        assert!(!interrupt.before_sleep(), "no task waits yet");
         // Frames come while the loop watches.
         fake.forget_accesses();
         for _ in 0..10 {
@@ -508,13 +508,13 @@ fn an_idle_loop_that_watches_leaves_the_mask_alone() {
         count.take();
         fake.deliver(&frames::tcp(b"ping"));
         assert_eq!(count.take(), 1);
-        // A change of the link is told at any time.
+        // A change of the link is reported at any time.
         card.arm(&count.clone().into());
         fake.set_link(None);
         assert_eq!(count.take(), 1);
         card.service();
         assert_eq!(card.link(), Link::Down);
-        // A task that does not wait again keeps nobody awake.
+        // A task that does not wait again does not keep the machine awake.
         card.arm(&count.clone().into());
         assert!(interrupt.before_sleep());
         assert!(!interrupt.before_sleep());

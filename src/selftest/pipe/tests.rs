@@ -102,7 +102,7 @@ fn the_first_failure_counts_and_lets_the_other_side_end() {
     let link = Link::new(&mut up, &mut down);
     let mut there = link.called();
     let result = block_on(link.join(no_time, async { Err(Failure::Differs) }, async {
-        // More than fits: nobody reads it any more.
+        // More than fits, and the reader has stopped.
         let _ = there.write_all(&[1; 20]).await;
         match there.read(&mut [0]).await {
             Ok(0) => Err(Failure::Endless),

@@ -69,7 +69,7 @@ fn the_echo_is_served_over_what_was_dialled_and_dialled_again() {
             begin.elapsed() > Duration::from_millis(800),
             "a pause lies between two tries"
         );
-        assert_eq!(service.tally().accepted.get(), 0, "nobody has come here");
+        assert_eq!(service.tally().accepted.get(), 0, "no connection was accepted here");
     });
 }
 
@@ -115,7 +115,7 @@ fn the_proxy_is_asked_for_each_try() {
         settle().await;
         let asked = peer.arrived();
         assert!(asked.starts_with("CONNECT nowhere.example:7 HTTP/1.1\r\n"), "{asked}");
-        // The first words of whoever was reached come with the head.
+        // The target's first bytes come with the head.
         assert_eq!(say(&peer, "HTTP/1.1 200 OK\r\n\r\necho").await, "echo");
         until(service, "served: 1").await;
         service.reverse_stop(Kind::Plain, None).await.unwrap();
@@ -147,7 +147,7 @@ fn stopping_leaves_what_is_open_alone() {
         service.reverse_stop(Kind::Plain, Some((HOME, 7))).await.unwrap();
         assert_eq!((status(service), service.reverses(Kind::Plain)), (String::new(), 0));
         assert_eq!(say(&peer, "b").await, "b");
-        // Whoever dials there next has nothing to do with that one.
+        // The next connection to that target is unaffected.
         service.reverse(Kind::Plain, to(HOME, 7)).unwrap();
         assert!(until(service, "next try").await.contains("all 1 workers are busy"));
         drop(peer);
@@ -189,7 +189,7 @@ fn the_part_in_tls_is_the_one_that_was_asked_for() {
             .unwrap();
         let peer = dialled(network).await;
         settle().await;
-        assert_eq!(peer.arrived(), "M", "it speaks first");
+        assert_eq!(peer.arrived(), "M", "it sends first");
         assert_eq!(say(&peer, "Hx").await, "x");
     });
 }

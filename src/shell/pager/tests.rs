@@ -7,7 +7,7 @@ use embedded_io_async::Write as _;
 use std::format;
 use std::string::String;
 
-/// What is sent of 30 lines to a screen of ten lines, somebody pressing `keys`; and whether that was enough.
+/// What is sent of 30 lines to a screen of ten lines when `keys` are pressed; and whether that was enough.
 fn shown(offer: [u8; 3], keys: &[u8]) -> (String, bool) {
     let (mut peer, stream) = connection(1, 23, 65536);
     let mut telnet = Telnet::new(stream);

@@ -211,9 +211,9 @@ fn faults_of_certificates_and_keys() {
         "defconfig:2:1: .tls.srv_cert: certificate 1 belongs to none of the private keys, but certificate 2 does. \
          Put that certificate first, then the one that issued it, and so on"
     );
-    let stranger = Pki::new("Somebody else");
+    let other = Pki::new("Other CA");
     assert_eq!(
-        message(server(&format!("{good}{}", stranger.ca.pem()), &key_pem)),
+        message(server(&format!("{good}{}", other.ca.pem()), &key_pem)),
         "defconfig:2:1: .tls.srv_cert: certificate 1 was not issued by certificate 2. \
          Order them: the leaf first, then the one that issued it, and so on"
     );
@@ -435,7 +435,7 @@ fn revocation_lists_are_read_and_checked() {
     let (root, other) = (Pki::new("RootCA"), Pki::new("Other"));
     let ca = format!(".tls.ca_cert =\n{}", strings(&root.ca.pem()));
     let lists = [crl(&root), crl(&other)].concat();
-    // One that is out of date is no fault here: it is judged when it is used.
+    // An expired one is no fault here: it is verified when it is used.
     let text = format!("{ca},\n.tls.crl = {}", strings(&lists));
     assert_eq!(fault(&text), "");
     assert_eq!(read(&text).tls.crl.len(), 2);
@@ -485,7 +485,7 @@ fn revocation_lists_are_read_and_checked() {
     }
     assert_eq!(
         fault(&format!(".tls.crl = {}", strings(&crl(&root)))),
-        "defconfig:1:5: .tls.crl: there is no CA whose revocation list this could be. Set `.tls.ca_cert` as well"
+        "defconfig:1:5: .tls.crl: no CA is configured for this revocation list. Set `.tls.ca_cert` as well"
     );
 }
 

@@ -38,7 +38,7 @@ fn blocks_go_where_their_labels_say_and_the_rest_stays() {
     next.check(1_790_000_000, 1_700_000_000).unwrap();
     assert_ne!(next.tls.srv_cert, running.tls.srv_cert);
     assert_eq!(next.tls.ca_cert, running.tls.ca_cert);
-    // A certificate without its new key is told from where it stands.
+    // A certificate without its new key is recognized by its position.
     next.take_tls(&running);
     next.take_pem(format!("for you:\n{second}").as_bytes()).unwrap();
     let error = next.check(1_790_000_000, 1_700_000_000).unwrap_err().to_string();

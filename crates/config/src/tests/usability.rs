@@ -78,9 +78,9 @@ fn a_ca_that_is_none_is_a_warning() {
     assert_eq!(
         warnings(&text),
         [
-            "defconfig:1:5: .tls.ca_cert: certificate 1 is not that of a CA (it lacks basicConstraints CA:TRUE): only a \
-             peer that presents this very certificate is trusted. Configure the CA that issued it, if its other \
-             certificates are to be accepted"
+            "defconfig:1:5: .tls.ca_cert: certificate 1 is not a CA certificate (it lacks basicConstraints CA:TRUE): it only \
+             trusts a peer that presents exactly this certificate. Configure its issuer to trust other certificates as \
+             well"
         ]
     );
     let good = format!(".tls.ca_cert =\n{}", strings(&Pki::new("RootCA").ca.pem()));
