@@ -1,4 +1,4 @@
-//! Bring-up: what the boot log begins with, and the services that the memory is divided between.
+//! Bring-up: the first lines of the boot log, and the division of the memory.
 
 use embassy_executor::Spawner;
 use embassy_time::Duration;

@@ -1,4 +1,4 @@
-//! Figures that depend on the host, measured and shown without a limit. `qemu/test figures`.
+//! Figures that depend on the host, shown without a limit (`qemu/test figures`).
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The rooms of src/: which use which, without cycles between them or between the files of one.
+//! The layout of the sources: rooms and their order, heads, places of tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -51,11 +51,7 @@ fn files(room: &str) -> BTreeMap<String, String> {
         } else if path.to_str().unwrap().ends_with(".rs")
             && let Ok(text) = fs::read_to_string(&path)
         {
-            let tests = text
-                .rfind("\n#[cfg(test)]\n")
-                .filter(|at| text[*at..].contains("mod tests {"));
-            let code = text[..tests.unwrap_or(text.len())].lines();
-            let code = code.filter(|line| !line.trim_start().starts_with("//"));
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             let name = if name == room { "mod" } else { name };
             found
                 .entry(name.into())
@@ -139,4 +135,30 @@ fn files_of_a_room_do_not_use_each_other_in_a_cycle() {
             left = rest;
         }
     }
+}
+
+#[test]
+fn each_file_has_a_short_head_and_its_tests_in_another() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths: Vec<_> = ["src", "crates", "tests"].map(|name| root.join(name)).into();
+    let mut files = 0;
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            files += 1;
+            let mut lines = text.lines();
+            if let Some(head) = lines.next().and_then(|line| line.strip_prefix("//! ")) {
+                assert!(head.chars().count() <= 80, "{}: {head}", path.display());
+                let next = lines.next().unwrap_or_default();
+                assert!(!next.starts_with("//! "), "{}: {next}", path.display());
+            }
+            // A program under tests/ is a file of tests itself.
+            if !path.starts_with(root.join("tests")) {
+                assert!(!text.contains("\nmod tests {"), "{}", path.display());
+            }
+        }
+    }
+    assert!(files > 300, "{files} files");
 }

@@ -1,4 +1,4 @@
-//! A configuration of TLS: certificates and keys, and what the engine makes of them.
+//! A TLS configuration: certificates and keys, and their use by the engine.
 //!
 //! The engine borrows lists of slices: [`TlsConfig::with`] and [`TlsConfig::look`] lend them for the time of their call.
 

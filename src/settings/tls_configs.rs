@@ -1,4 +1,4 @@
-//! The configurations of TLS: the current one, and those that running connections still use.
+//! The TLS configurations: the current one, and earlier ones still in use.
 //!
 //! Each has a slot. A task that serves or makes connections has the current slot [in use](InUse) for as long as they last; a
 //! slot is used again when it is in use no longer, and its keys are wiped as soon as that is so. This is checked by the

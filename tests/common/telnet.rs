@@ -1,4 +1,4 @@
-//! A telnet client as simple as `nc`. Without negotiation the shell neither echoes nor pages.
+//! A telnet client like `nc`: without negotiation the shell does not echo.
 
 use std::io::Write as _;
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! The peer's end of the network cable: any frame from any number of addresses, and a correct TCP peer.
+//! The other end of the network cable: any frame, and a correct TCP peer.
 //!
 //! The correct peer is at 10.0.2.2, where smoltcp connects to the machine on behalf of clients on this host
 //! ([`Wire::forward`]). All other addresses are *ghosts*: frames for them are recorded for the test ([`Wire::seen`]), which

@@ -1,4 +1,4 @@
-//! Peers that open connections without using them, while honest clients must be served.
+//! Peers that open connections without using them, beside honest clients.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};

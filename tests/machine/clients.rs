@@ -1,4 +1,4 @@
-//! Client authentication: accepted clients, and refusals with their alerts and log lines.
+//! Client authentication: accepted and refused clients, alerts and log lines.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A boot module replaces the built-in configuration, or is refused with the position of its fault.
+//! Boot modules: used as the configuration, or refused at the place of a fault.
 
 use std::net::Ipv4Addr;
 

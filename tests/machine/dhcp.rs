@@ -1,4 +1,4 @@
-//! DHCP servers with unusable leases, rejections of every request, or timers that cause constant requests.
+//! DHCP servers with unusable leases, rejections or timers that cause storms.
 
 use smoltcp::wire::{DhcpMessageType, DhcpOption};
 use std::sync::{Arc, Mutex};

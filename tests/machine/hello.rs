@@ -1,4 +1,4 @@
-//! Clients that do not speak TLS or cannot be served: each gets an alert and a log line.
+//! Clients without TLS or with unusable hellos: alerts and log lines.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! The TLS server with RSA and ECDSA keys of every size, tested with OpenSSL and with concurrent handshakes.
+//! The TLS server with RSA and ECDSA keys of every size, against OpenSSL.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Peers that occupy workers, session slots, pages and buffers, while others are served. The results are in docs/limits.md.
+//! Peers that occupy workers, slots, pages and buffers (docs/limits.md).
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! ParaQ's secure connections: each use case of its document, by name, as in docs/paraq.md.
+//! ParaQ's secure connections: each use case of docs/paraq.md, by name.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;

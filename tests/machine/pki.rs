@@ -1,4 +1,4 @@
-//! A PKI by `pki/wizard`: created, rotated, revoked, each time loaded as a boot module.
+//! A PKI by `pki/wizard`: created, rotated, revoked, loaded as a boot module.
 
 use std::path::Path;
 use std::process::Command;

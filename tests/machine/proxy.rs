@@ -1,4 +1,4 @@
-//! Connections from the machine through HTTP proxies: tinyproxy, mitmproxy, and servers that are not proxies.
+//! Connections through HTTP proxies: tinyproxy, mitmproxy, and broken ones.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! `tls reload`: rotation of certificates and update of revocation lists while connections continue.
+//! `tls reload`: new certificates and revocation lists while connections last.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

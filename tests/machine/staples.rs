@@ -1,4 +1,4 @@
-//! The TLS client of the debug shell with servers that staple OCSP responses, and one that should but does not.
+//! The shell's TLS client with servers that staple OCSP responses, or should.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Time and random numbers of a machine that is stopped, or resumed from a snapshot.
+//! Time and random numbers after a stop, or a resume from a snapshot.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

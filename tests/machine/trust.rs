@@ -1,4 +1,4 @@
-//! Trust beyond `clients` and `verdicts`: a large `.tls.root_certs`, `.tls.allow` in all services, and wrong values.
+//! A large `.tls.root_certs`, `.tls.allow` in all services, wrong values.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -1,4 +1,4 @@
-//! The TLS client of the debug shell with servers that have special requirements, are refused, or do not answer.
+//! The shell's TLS client with servers that it refuses, or that do not answer.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;

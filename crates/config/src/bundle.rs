@@ -1,4 +1,4 @@
-//! A bundle of certificates, as large as the one that comes with a Linux distribution.
+//! A bundle of CA certificates of the size that Linux distributions ship.
 //!
 //! It does not fit into [`Config`](super::Config), which stores where it stands in the text and how much memory it takes.
 //! The caller reads it again, into memory allocated only then.

@@ -1,4 +1,4 @@
-//! Checks of certificates, keys, CAs and revocation lists, by the code that handshakes use.
+//! Checks of certificates, keys, CAs and lists, by the code of handshakes.
 //!
 //! What cannot work is refused; what is unwise is a warning ([`Config::warnings`]).
 

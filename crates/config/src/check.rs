@@ -1,4 +1,4 @@
-//! Checks of addresses, the proxy and ports; those of certificates are in `certificates`.
+//! Checks of addresses, the proxy and ports (of certificates: `certificates`).
 
 use super::Config;
 use super::error::{Error, Fault};

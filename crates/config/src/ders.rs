@@ -1,4 +1,4 @@
-//! Certificates, revocation lists and private keys in DER, as a configuration stores them.
+//! Certificates, lists and private keys in DER, as a configuration stores them.
 
 use heapless::{String, Vec, VecView};
 use zeroize::Zeroize;

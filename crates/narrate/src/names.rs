@@ -1,4 +1,4 @@
-//! The names of the numbers that peers offer, including those that the engine does not support.
+//! Names of the numbers that peers offer, also of unsupported ones.
 
 use postern_tls::registry::is_grease;
 use postern_tls::{ExtensionType, NamedGroup, NamedScheme, NamedSuite, ProtocolVersion};

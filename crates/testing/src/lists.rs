@@ -1,4 +1,4 @@
-//! Unusable revocation lists and their errors, for tests of the build and of the machine.
+//! Unusable revocation lists and their errors, for tests of build and machine.
 
 use rcgen::{CertifiedIssuer, KeyPair, SigningKey as _};
 

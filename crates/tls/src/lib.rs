@@ -1,4 +1,4 @@
-//! A TLS engine for programs without an operating system: server and client, TLS 1.3 and 1.2.
+//! A TLS engine without an operating system: server and client, 1.3 and 1.2.
 //!
 //! To read first: RFC 8446 (TLS 1.3), above all §4 (handshake), §5 (records), §6 (alerts), §7.1 (key schedule) and
 //! the appendices D.4 (middleboxes) and E.5 (old versions).

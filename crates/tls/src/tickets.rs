@@ -1,4 +1,4 @@
-//! A server's session tickets (RFC 5077 §4, RFC 8446 §4.6.1): their keys, sealing and opening.
+//! A server's session tickets (RFC 5077 §4, RFC 8446 §4.6.1).
 
 use core::cell::RefCell;
 

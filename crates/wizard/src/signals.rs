@@ -1,4 +1,4 @@
-//! SIGHUP, SIGINT and SIGTERM, which stop the program only before files are changed.
+//! SIGHUP, SIGINT and SIGTERM, which have no effect once files change.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,6 @@
-//! Slots, and what refuses another configuration. A whole reload needs a clock and entropy: `tests/machine/reload.rs`.
+//! Slots, and refusals of another configuration.
+//!
+//! A whole reload needs a clock and entropy: `tests/machine/reload.rs`.
 
 use std::boxed::Box;
 use std::string::String;

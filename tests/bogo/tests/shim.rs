@@ -1,4 +1,4 @@
-//! The shim with our own runner instead of BoringSSL's: its reaction to flags, and its exit.
+//! The shim under a runner of our own: its flags, and its exit codes.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! The certificate chains of x509-limbo and BetterTLS, run through the engine's verifier.
+//! The chains of x509-limbo and BetterTLS, run through the engine's verifier.
 //!
 //! Nothing but the engine's public interface is used, and none of the suites' files are here. `tests/limbo/run --help` says
 //! where they come from.

@@ -1,4 +1,4 @@
-//! A man in the middle of TLS 1.3 without a private key, who omits the messages that need one.
+//! A man in the middle of TLS 1.3 without a private key.
 
 use crate::client::{KeyPair, Keys, Suite};
 use crate::hello::{KEY_SHARE, SECP256R1, SUPPORTED_VERSIONS, message, record, vector8, vector16};

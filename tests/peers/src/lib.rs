@@ -1,4 +1,4 @@
-//! Shared test code: a throw-away PKI, handshakes between Postern and rustls in memory, and our own client.
+//! Shared test code: a PKI, handshakes with rustls in memory, our own client.
 //!
 //! [`hello`], [`client`] and [`probe`] are a TLS 1.3 client that follows only the rules it is given, built on ring and
 //! nothing of Postern's, so that both would have to be wrong in the same way for a test not to see it. [`middle`] stands

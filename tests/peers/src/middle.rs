@@ -1,4 +1,4 @@
-//! A man in the middle with the keys of both ends: any message can be read, changed, dropped or forged.
+//! A man in the middle with the keys of both ends, who can forge any message.
 //!
 //! Keys and Finished messages are computed with ring from what the ends write to their key logs.
 

@@ -1,4 +1,4 @@
-//! A transport in memory with configurable speed and capacity, and rustls at its other end.
+//! A transport in memory with speed and capacity, and rustls at its other end.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

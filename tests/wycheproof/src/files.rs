@@ -1,4 +1,4 @@
-//! The primitive of each vector file, and the reasons why other files are not applicable.
+//! The primitive of each vector file, and why other files do not apply.
 
 use crate::report::Outcome;
 use crate::vectors::Object;

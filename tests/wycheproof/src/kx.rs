@@ -1,4 +1,4 @@
-//! Key exchange, from both ends: the side that offers a key share and the side that answers it.
+//! Key exchange from both ends: the offer of a share, and the answer.
 
 use postern_tls::crypto::kx::{Group, KeyPair};
 

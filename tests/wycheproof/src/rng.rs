@@ -1,4 +1,4 @@
-//! A generator that returns prepared bytes, so that the engine makes the keys of the vectors.
+//! A generator of prepared bytes, so that the keys are those of the vectors.
 
 use std::convert::Infallible;
 

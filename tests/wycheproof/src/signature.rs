@@ -1,4 +1,4 @@
-//! Signatures, in each of the ways in which the engine verifies them: of handshakes and of certificates.
+//! Signatures, verified as those of handshakes and of certificates.
 
 use postern_tls::crypto::key::{KeyError, SigningKey};
 use postern_tls::crypto::sign::SignatureScheme;

@@ -1,4 +1,4 @@
-//! Certificates, keys and revocation lists: what is read, and what is said about each fault.
+//! Certificates, keys and revocation lists: each fault and its message.
 
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, RevokedCertParams};
 

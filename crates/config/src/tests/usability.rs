@@ -1,4 +1,4 @@
-//! What cannot work is refused, and what is unwise is a warning: CAs, revocation lists and certificates of one's own.
+//! Errors and warnings on unusable CAs, revocation lists and own certificates.
 
 use std::process::Command;
 use std::vec;

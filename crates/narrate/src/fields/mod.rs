@@ -1,4 +1,4 @@
-//! Records and messages divided into fields: every byte once, in order, whatever the bytes are.
+//! Records and messages divided into fields: every byte once, in order.
 
 mod certificate;
 mod extensions;

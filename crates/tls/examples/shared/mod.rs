@@ -1,4 +1,4 @@
-//! What both examples need of a common operating system: arguments, PEM files, randomness and the time.
+//! Arguments, PEM files, randomness and the time, for both examples.
 
 use std::error::Error;
 use std::fmt;

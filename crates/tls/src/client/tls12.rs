@@ -1,4 +1,4 @@
-//! The TLS 1.2 client (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
+//! The TLS 1.2 client (RFC 5246 §7.3): ECDHE, AEADs, EMS, tickets.
 
 use super::{Common, check_server, choose_scheme, chosen_suite, take_answers, trusted};
 use crate::crypto::hash::HashOutput;

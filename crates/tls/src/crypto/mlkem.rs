@@ -1,4 +1,4 @@
-//! ML-KEM-768 (FIPS 203), the half of X25519MLKEM768 that withstands quantum computers.
+//! ML-KEM-768 (FIPS 203), the post-quantum half of X25519MLKEM768.
 //!
 //! Its matrices take tens of kilobytes of stack. In functions of their own they do so only while it computes. Its seeds and
 //! shared keys are plain arrays: they are lent, and wiped where they are returned by value.

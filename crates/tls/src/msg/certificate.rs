@@ -1,4 +1,4 @@
-//! Certificate, CertificateStatus, CertificateVerify and CertificateRequest, of both versions.
+//! Certificate, CertificateStatus, CertificateVerify, CertificateRequest.
 
 use super::client_hello::OCSP;
 use super::{Emit, Extensions, emit_extension, list16, not_empty};

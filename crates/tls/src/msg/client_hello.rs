@@ -1,4 +1,4 @@
-//! ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2): everything about it is checked once, here.
+//! ClientHello (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2), checked once, here.
 
 use super::{
     Emit, Extensions, emit_extension, empty, first_duplicate, first_outside, list16, not_empty, parse_cookie,

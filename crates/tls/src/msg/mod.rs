@@ -1,4 +1,4 @@
-//! Handshake messages: a checked view of each that is received, and a value of each that is sent.
+//! Handshake messages: a checked view of each received, a value of each sent.
 
 pub(crate) mod certificate;
 pub mod client_hello;

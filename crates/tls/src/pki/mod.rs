@@ -1,4 +1,4 @@
-//! Certificate verification: PEM, X.509, chains, names, dates, purposes, revocation.
+//! Certificate verification: PEM, X.509, chains, names, dates, revocation.
 
 pub mod allow;
 pub mod anchor;

@@ -1,4 +1,4 @@
-//! The search for a path from the peer's certificate to a configured CA (RFC 5280 §6, RFC 4158).
+//! The path from the peer's certificate to a CA (RFC 5280 §6, RFC 4158).
 //!
 //! A peer chooses what it sends, and any certificate might have issued any other, so an unbounded search takes
 //! exponential time. This one goes from the leaf upwards, by the name of the issuer and the key identifier if both

@@ -1,4 +1,4 @@
-//! The validity period of a verified chain, which bounds sessions that depend on it.
+//! The validity period of a verified chain, which bounds its sessions.
 
 use super::cert::{Certificate, Date};
 use super::crl::Crl;

@@ -1,4 +1,4 @@
-//! The TLS 1.2 server (RFC 5246 §7.3): ECDHE, AEADs, extended master secret, tickets.
+//! The TLS 1.2 server (RFC 5246 §7.3): ECDHE, AEADs, EMS, tickets.
 
 use super::{Common, Credentials, answers, check_client, session_end, session_suffices, ticket_lifetime};
 use crate::config::{Identity, ServerConfig};

@@ -1,4 +1,4 @@
-//! Messages read a second time, by the parsers that the handshake has read them with.
+//! Received messages, read again by the parsers of the handshake.
 //!
 //! Each function takes a whole handshake message, header included, and fails where the handshake would: what it returns
 //! is from a message that the engine has checked.

@@ -1,4 +1,4 @@
-//! What the engine takes: of the heap, which only RSA uses, of the stack, and of its caller's memory.
+//! The engine's use of the heap (RSA only), the stack and its caller's memory.
 
 #[expect(unsafe_code, reason = "the global allocator")]
 mod allocator;

@@ -1,4 +1,4 @@
-//! A client and a server of the engine's that talk to each other without anything of their own on the heap.
+//! A client and a server of the engine, connected without a heap.
 
 use std::borrow::BorrowMut;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! How much of the stack something takes: what is below this frame is painted, and looked at afterwards.
+//! Stack use, measured by painting the stack below this frame.
 
 /// How much is painted, in bytes. A thread of the test runner has 2 MiB.
 const DEPTH: usize = 256 << 10;

@@ -1,4 +1,4 @@
-//! What tests share: OpenSSL's command line, generators, tables of pages, hexadecimal.
+//! Shared test code: OpenSSL, generators, tables of pages, hexadecimal.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test uses a part of this")]
 
 mod openssl;

@@ -1,4 +1,4 @@
-//! The engine without the machine around it: it builds without `std`, and without RSA it links without a heap.
+//! The engine alone: it builds without `std`, and links without a heap.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Certificates of servers and clients that are refused, each with its reason and its alert.
+//! Refused certificates of servers and clients: reasons and alerts.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Correct handshakes of an independent client, in every shape that RFC 8446 allows.
+//! Handshakes of an independent client, in every shape of RFC 8446.
 
 use postern_peers::client::Client;
 use postern_peers::hello::{

@@ -1,4 +1,4 @@
-//! Valid handshakes, mangled in every mechanical way: no panic, and nothing but the true handshake goes through.
+//! Valid handshakes, mangled mechanically: no panic, and no false success.
 
 use postern_peers::client::{Client, KeyPair};
 use postern_peers::hello::{COOKIE, Hello, PADDING, PRE_SHARED_KEY, X25519, message, pre_shared_key, record};

@@ -1,5 +1,6 @@
-//! Every version, suite, group, kind of key, resumption and client authentication that both sides support, in both
-//! roles, against rustls and ourselves.
+//! Every handshake that both sides support, against rustls and the engine itself.
+//!
+//! Versions, suites, groups, kinds of keys, resumption and client authentication, in both roles.
 
 use std::sync::Arc;
 

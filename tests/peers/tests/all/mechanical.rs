@@ -1,4 +1,4 @@
-//! Every kind of handshake in both roles, its bytes cut up and its messages dropped, doubled, swapped and truncated.
+//! Every kind of handshake, with its messages cut, dropped, doubled, swapped.
 
 use postern_peers::middle::{End, Item, Middle, between};
 use postern_peers::world::{Kind, of};

@@ -1,4 +1,4 @@
-//! The order of messages: every illegal message in every state, with the right keys and a correct Finished.
+//! The order of messages: every illegal one in every state, with true keys.
 
 mod scenarios;
 mod table;

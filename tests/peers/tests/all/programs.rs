@@ -1,4 +1,4 @@
-//! The matrix against programs: OpenSSL and GnuTLS in both roles, with every kind of key.
+//! The matrix against OpenSSL and GnuTLS in both roles, with every key.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! Records that must be refused, plain and protected, each with its error and its alert.
+//! Records that must be refused: errors and alerts.
 
 use postern_peers::client::Client;
 use postern_peers::hello::{Hello, X25519, message, record};

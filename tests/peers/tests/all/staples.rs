@@ -1,5 +1,6 @@
-//! Stapled OCSP responses: from rustls, from OpenSSL's and GnuTLS's servers, and from a man in the middle for faults that
-//! none of them has.
+//! Stapled OCSP responses of rustls, OpenSSL and GnuTLS.
+//!
+//! A man in the middle makes the faults that none of these servers has.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

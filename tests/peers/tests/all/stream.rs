@@ -1,4 +1,4 @@
-//! The async stream: futures dropped anywhere, both halves at once, alerts that must be sent.
+//! The async stream: futures dropped anywhere, both halves at once, alerts.
 
 use std::convert::Infallible;
 use std::future::Future;

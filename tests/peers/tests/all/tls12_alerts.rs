@@ -1,4 +1,4 @@
-//! TLS 1.2: change_cipher_spec, renegotiation, and hellos and key exchanges that are refused.
+//! TLS 1.2: change_cipher_spec, renegotiation, refused hellos and keys.
 
 use postern_peers::clock;
 use postern_peers::hello::{

@@ -1,4 +1,4 @@
-//! The example server against openssl's and GnuTLS's command-line clients, over loopback.
+//! The example server against clients of OpenSSL and GnuTLS, over loopback.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

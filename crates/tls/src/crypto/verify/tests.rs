@@ -1,4 +1,4 @@
-//! Signatures made here and by OpenSSL, the vectors of the RFCs, and encodings that must be refused.
+//! Signatures of the engine, OpenSSL and the RFCs, and wrong encodings.
 
 use std::vec::Vec;
 

@@ -1,4 +1,4 @@
-//! Chains made by rcgen, by hand and by OpenSSL: valid ones pass, and every refusal occurs once.
+//! Chains by rcgen, by hand and by OpenSSL: valid ones, and every refusal.
 
 use std::string::{String, ToString};
 use std::vec::Vec;

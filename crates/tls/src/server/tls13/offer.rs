@@ -1,4 +1,4 @@
-//! What a ClientHello of TLS 1.3 offers, and what is chosen of it: suite, group, session.
+//! The offers of a TLS 1.3 ClientHello, and the choice among them.
 
 use crate::codec::U16List;
 use crate::config::ServerConfig;

@@ -1,4 +1,4 @@
-//! The legal order of messages as data: RFC 8446 §4, §A; RFC 5246 §7.3, §7.4; RFC 5077 §3.1; RFC 6066 §8.
+//! The legal order of messages as data (RFC 8446 §A, RFC 5246 §7.3).
 
 use postern_peers::middle::Item;
 use postern_tls::error::PeerMisbehaved;

@@ -1,4 +1,4 @@
-//! Certificates made with OpenSSL's command line: the guide's commands, and `openssl ca -gencrl`.
+//! Certificates by the guide's OpenSSL commands, and `openssl ca -gencrl`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! OCSP responses: made by hand, where each field can be wrong, and by `openssl ocsp`.
+//! OCSP responses, by hand with each field wrong, and by `openssl ocsp`.
 
 use std::format;
 use std::time::{SystemTime, UNIX_EPOCH};
