@@ -27,7 +27,7 @@ pub(crate) type Cards = heapless::Vec<(&'static str, PciCard), { nic::MAX_CARDS 
 /// Inbound and outbound.
 pub(crate) type BufferPair = [&'static mut [u8]; 2];
 
-/// What the tasks that exist once are made from.
+/// The parts of the tasks that exist once.
 pub(crate) struct Prepared {
     pub(crate) machine: &'static Machine,
     /// Echo connections at a time.

@@ -42,7 +42,7 @@ pub struct Machine {
     pub telnet_reload: bool,
     /// All the RAM, in bytes.
     pub ram: u64,
-    /// What was left of it after the start, in bytes.
+    /// The part of it that was free after the start, in bytes.
     pub free: usize,
     /// How full the heap is.
     pub heap: fn() -> HeapUse,
@@ -321,7 +321,7 @@ impl Host for Machine {
     }
 
     fn power(&self, power: Power) {
-        // What is logged from here on is written at once.
+        // From here on log lines are written at once.
         serial::flush();
         match power {
             Power::Reboot => {

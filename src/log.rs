@@ -35,7 +35,7 @@ pub const BOOT_RING: usize = 4 * 1024;
 /// Bytes for the lines with the target [`SECURITY`], likewise.
 pub const SECURITY_RING: usize = 4 * 1024;
 /// The target of lines about control of the machine and its trust (`log::warn!(target: log::SECURITY, ...)`).
-/// What a peer without credentials can cause gets it only behind a limiter.
+/// Lines that a peer without credentials can cause are always behind a limiter.
 pub const SECURITY: &str = "security";
 /// The most tasks that can wait for news at the same time; further ones are woken at once and wait again.
 const MAX_WAITING: usize = 4;
@@ -198,7 +198,7 @@ fn console_level() -> LevelFilter {
     critical_section::with(|cs| CONSOLE_LEVEL.borrow(cs).get())
 }
 
-/// What neither ring nor console wants is not even formatted.
+/// A line for neither ring nor console is not formatted.
 fn adjust() {
     ::log::set_max_level(console_level().max(RING_LEVEL));
 }

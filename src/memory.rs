@@ -18,7 +18,7 @@ use crate::tls::record::MAX_PLAINTEXT;
 
 /// The most connections that are ever served at a time.
 const MAX_CONNECTIONS: usize = 1024;
-/// What a connection takes where memory is plentiful: large buffers everywhere, in bytes.
+/// The memory of a connection with large buffers everywhere, in bytes.
 const BYTES_PER_CONNECTION_MAX: usize = 192 * 1024;
 /// The connections that a small memory is to serve before each of them gets more than the least.
 const MODEST_CONNECTIONS: usize = 96;
@@ -41,7 +41,7 @@ const SMALL_MEMORY: usize = 4 * 1024 * 1024;
 /// How full the heap is, in bytes. What the allocator itself takes is not counted.
 #[derive(Debug, Clone, Copy)]
 pub struct HeapUse {
-    /// What is in use.
+    /// The bytes in use.
     pub used: usize,
     /// The most that was ever in use.
     pub peak: usize,
@@ -71,7 +71,7 @@ pub fn spawn<F: Future + 'static>(
     Ok(())
 }
 
-/// What [`spawn`] takes for each of the tasks that `make` makes, in bytes.
+/// The memory that [`spawn`] takes for each task of `make`, in bytes.
 pub const fn task_size<A, F: Future + 'static>(_: &impl Fn(A) -> F) -> usize {
     size_of::<TaskStorage<Timed<F>>>()
 }

@@ -144,7 +144,7 @@ pub(crate) async fn work(
     }
 }
 
-/// What the task of an echo worker takes, in bytes.
+/// The size of an echo worker's task, in bytes.
 pub(crate) fn worker_size() -> usize {
     memory::task_size(&|(service, tls_configs, traces, buffers)| work(service, tls_configs, traces, buffers))
 }

@@ -10,7 +10,7 @@ use postern::machine::memory::{self, Arena, PAGE, Range};
 use postern::machine::paging::{Mapper, MemoryKind};
 use postern::machine::{cpu, descriptors, multiboot2, serial};
 
-/// What `main` gets: the reports of loader and ACPI, the RAM that is free, and the boot module's bytes.
+/// The arguments of `main`: the reports of loader and ACPI, the RAM that is free, and the boot module's bytes.
 pub(crate) struct Boot {
     pub(crate) info: BootInfo,
     pub(crate) acpi: Acpi,

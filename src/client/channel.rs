@@ -17,7 +17,7 @@ use crate::tls::{ClientConfig, Connection, MIN_OUTBOUND, SessionCache};
 /// Servers whose TLS sessions are kept for resumption.
 pub const SESSIONS: usize = 4;
 
-/// What a client runs over a connection.
+/// The protocol of a client over a connection.
 pub enum Protocol<'b, R> {
     /// TCP alone.
     Plain,

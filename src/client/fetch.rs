@@ -98,7 +98,7 @@ pub async fn fetch<S: Transport<Error = net::Error>, R: CryptoRng>(
         Ok(len)
     })
     .await;
-    // What was sent last, an alert perhaps, must not be overtaken by a reset.
+    // The last data sent, perhaps an alert, must not be overtaken by a reset.
     endpoint.shutdown();
     fetched.unwrap_or(Err(FetchError::TimedOut))
 }

@@ -50,7 +50,7 @@ impl fmt::Display for Remote {
     }
 }
 
-/// What a TLS connection has agreed upon.
+/// The negotiated parameters of a TLS connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Negotiated {
     /// Version, suite and group, whether a session was resumed, and the server's identity.

@@ -309,7 +309,7 @@ impl Client {
                     Either::Second(end) => break end.err().unwrap_or(Ended::Closed),
                 },
             };
-            // What has come before the request comes first: it may be the end.
+            // Data received before the request is handled first: it may be the end.
             match poll_once(channel.read(&mut *buffer)) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(count @ 1..)) => self.take(buffer.get(..count).unwrap_or_default()),

@@ -190,7 +190,7 @@ pub enum ProxyError {
     Closed,
     /// It did not answer within [`EXCHANGE_TIMEOUT`].
     TimedOut,
-    /// What it answers is no HTTP/1 (RFC 9112 §4).
+    /// The response is not HTTP/1 (RFC 9112 §4).
     NotHttp,
     /// The head of its answer is longer than [`MAX_HEAD`], or the status line longer than it may be.
     TooLong,
@@ -239,7 +239,7 @@ impl From<net::Error> for ProxyError {
 pub struct ResponseHead {
     /// The status line, with room for the empty line by which httparse knows the end.
     status: heapless::Vec<u8, { MAX_STATUS + 2 }>,
-    /// What the status line means, once it is there.
+    /// The meaning of the status line, once it is complete.
     verdict: Option<Verdict>,
     /// Bytes of the present line without its end.
     line: usize,
@@ -325,7 +325,7 @@ impl Default for ResponseHead {
     }
 }
 
-/// What a status line means, its end included; `None` if it is none.
+/// The meaning of a status line with its end; `None` if it is none.
 fn verdict(line: &mut heapless::Vec<u8, { MAX_STATUS + 2 }>) -> Option<Verdict> {
     line.extend_from_slice(b"\r\n").ok()?;
     let mut response = httparse::Response::new(&mut []);

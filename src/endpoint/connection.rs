@@ -59,7 +59,7 @@ impl<'a, S: Transport> Endpoint<'a, S> {
         Ok(result?)
     }
 
-    /// What was agreed upon.
+    /// The negotiated parameters.
     pub fn info(&self) -> &Info<'a> {
         self.stream.info()
     }

@@ -193,7 +193,7 @@ impl BootInfo {
                 self.add(Range { start, end: usable });
             }
         }
-        // What another entry claims is not RAM, even where two entries contradict each other.
+        // Memory that another entry claims is not RAM, even where two entries contradict each other.
         for (start, end, kind) in entries() {
             if kind != TYPE_RAM && start < end {
                 self.remove(Range {

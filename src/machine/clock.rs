@@ -117,7 +117,7 @@ pub fn rate() -> u64 {
     clock().rate
 }
 
-/// What the clock is made of, when displayed: the TSC, its rate, and where the date comes from.
+/// The parts of the clock, for display: the TSC, its rate, and where the date comes from.
 #[derive(Debug, Clone, Copy)]
 pub struct Description;
 

@@ -87,7 +87,7 @@ pub fn main_stack() -> (usize, usize) {
     (size - unsafe { painted(stacks.main) }, size)
 }
 
-/// What unused stack is filled with. It is not zero, of which buffers on the stack are full.
+/// The fill pattern of unused stack. It is not zero, since buffers on the stack are full of zeroes.
 const PAINT: u64 = 0x5057_5057_5057_5057;
 
 /// The part of `stack` below the present frame, at a distance that no helper called from it reaches.
@@ -294,7 +294,7 @@ fn fill(idt: &mut InterruptDescriptorTable) {
     }
 }
 
-/// What the stubs and the CPU leave on the stack.
+/// The stack frame that the stubs and the CPU leave.
 #[repr(C)]
 #[derive(Debug)]
 struct Frame {

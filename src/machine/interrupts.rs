@@ -49,7 +49,7 @@ impl core::error::Error for Error {}
 #[derive(Debug)]
 pub struct Interrupt(usize);
 
-/// What a device writes, and where, to raise an interrupt (MSI, MSI-X).
+/// The address and data that a device writes to raise an interrupt (MSI, MSI-X).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message {
     /// The address (Intel SDM volume 3, 12.11.1).
@@ -104,7 +104,7 @@ impl Interrupt {
         with(|state| state.lines.get(self.0).map_or(0, |line| line.count))
     }
 
-    /// What the device is to write.
+    /// The data for the device to write.
     pub fn message(&self) -> Message {
         Message {
             address: 0xfee0_0000 | u64::from(apic_id() & 0xff) << 12,

@@ -25,7 +25,7 @@ const STATUS_VALID: u64 = 1 << 63;
 /// MCi_STATUS: there is an address.
 const STATUS_ADDRESS_VALID: u64 = 1 << 58;
 
-/// What the CPU reports of a machine check.
+/// The CPU's report of a machine check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MachineCheck {
     /// IA32_MCG_STATUS.
@@ -71,7 +71,7 @@ pub(super) fn init() {
     unsafe { Cr4::update(|cr4| cr4.insert(Cr4Flags::MACHINE_CHECK_EXCEPTION)) };
 }
 
-/// What the CPU reports of the machine check that it has just had.
+/// The CPU's report of the machine check that has just occurred.
 pub(super) fn find() -> Option<MachineCheck> {
     has_banks().then(|| find_by(read))
 }

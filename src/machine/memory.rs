@@ -62,7 +62,7 @@ impl Range {
         }
     }
 
-    /// What remains below and above `hole`.
+    /// The parts below and above `hole`.
     pub fn without(self, hole: Range) -> (Option<Range>, Option<Range>) {
         let below = Range::new(self.start, self.end.min(hole.start));
         let above = Range::new(self.start.max(hole.end), self.end);

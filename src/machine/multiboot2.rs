@@ -7,7 +7,7 @@
 use super::boot_info::{BootInfo, BootInfoError, PhysicalMemory, RootPointer, u32_at};
 use super::memory::Range;
 
-/// What the loader leaves in EAX.
+/// The loader's magic number in EAX.
 pub const MAGIC: u32 = 0x36d7_6289;
 /// The most bytes that a boot information may have (256 KiB). Under UEFI its larger part is the firmware's memory map.
 pub const MAX_SIZE: u32 = 256 << 10;
@@ -58,7 +58,7 @@ const MEMORY_MAP: u32 = 6;
 const ACPI_OLD: u32 = 14;
 const ACPI_NEW: u32 = 15;
 
-/// What the first tag of type `kind` contains, after its header. A tag that does not fit ends the list.
+/// The contents of the first tag of type `kind`, after its header. A tag that does not fit ends the list.
 fn tag(info: &[u8], kind: u32) -> Option<&[u8]> {
     let mut rest = info.get(HEADER..)?;
     loop {

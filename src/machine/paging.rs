@@ -1,12 +1,12 @@
 //! Page tables: everything one to one, nothing both writable and executable.
 //!
-//! What is not mapped here faults: the first page (null pointers), the guard page below each stack, and every address
+//! Unmapped memory faults: the first page (null pointers), the guard page below each stack, and every address
 //! at which there is neither RAM nor a device in use.
 
 use super::memory::{PAGE, Range};
 use core::fmt;
 
-/// What a range of memory is for, from which follows what may be done there.
+/// The purpose of a range of memory, which decides the access rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemoryKind {
     /// Executed and read.
@@ -104,7 +104,7 @@ impl Mapper {
         Ok(())
     }
 
-    /// What is mapped at `address`: its purpose.
+    /// The purpose of the memory mapped at `address`.
     pub fn lookup(&self, address: u64) -> Option<MemoryKind> {
         let mut table = self.root;
         for level in (0..4).rev() {

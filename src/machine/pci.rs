@@ -257,7 +257,7 @@ fn disable_aspm(space: &mut impl ConfigurationAccess, address: DeviceFunction) {
     let Some(at) = capability(space, address, CAPABILITY_PCIE) else {
         return;
     };
-    // What is integrated into the root complex has no link.
+    // A function integrated into the root complex has no link.
     if matches!(space.read_word(address, at) >> PCIE_TYPE_SHIFT & 0xf, 9 | 10) {
         return;
     }

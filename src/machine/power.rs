@@ -7,7 +7,7 @@ use core::cell::Cell;
 use critical_section::Mutex;
 use x86_64::instructions::port::Port;
 
-/// What is written to QEMU's `isa-debug-exit` device at port 0xf4. QEMU then ends with status `2 * value + 1`.
+/// The value written to QEMU's `isa-debug-exit` device at port 0xf4. QEMU then ends with status `2 * value + 1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {

@@ -51,7 +51,7 @@ const BINARY: u8 = 0x04;
 /// The hours register, with 12 hours: afternoon.
 const AFTERNOON: u8 = 0x80;
 
-/// What the registers hold.
+/// The contents of the registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Registers {
     second: u8,

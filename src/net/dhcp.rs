@@ -37,7 +37,7 @@ pub(super) fn socket() -> Socket<'static> {
     socket
 }
 
-/// What has become of the lease.
+/// A change of the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// A lease, new or changed.
@@ -98,7 +98,7 @@ impl Sent {
     }
 }
 
-/// What is wrong with a reply.
+/// The fault of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// No message of ours asked for it, or another reply came first.

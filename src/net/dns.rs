@@ -139,7 +139,7 @@ impl Netif {
     }
 }
 
-/// What an interface needs to ask for names.
+/// The parts of an interface that resolve names.
 pub(super) struct Resolver {
     /// The configured server.
     configured: Option<Ipv4Addr>,

@@ -15,7 +15,7 @@ use super::slots::ConnectionKey;
 use super::{dhcp, is_host};
 use crate::nic::MAX_FRAME;
 
-/// What is to become of a frame.
+/// The decision on a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing, for this reason.
@@ -74,7 +74,7 @@ pub(super) struct Segment {
     pub(super) ack: Option<u32>,
 }
 
-/// What a frame is measured against.
+/// The addresses that a frame is compared with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LocalAddr {
     /// Our Ethernet address.

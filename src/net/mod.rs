@@ -144,7 +144,7 @@ pub struct Config {
     pub address: Address,
     /// The DNS server; `None`: those from DHCP, if any.
     pub dns: Option<Ipv4Addr>,
-    /// What sequence numbers, ephemeral ports and DHCP transaction IDs are derived from: 16 bytes of the entropy source.
+    /// The secret for sequence numbers, ephemeral ports and DHCP transaction IDs: 16 bytes of the entropy source.
     pub key: [u8; 16],
     /// The interval of keep-alive probes to an idle peer.
     pub keepalive: Duration,
@@ -203,7 +203,7 @@ const HALF_OPEN_SHARE: usize = 32;
 pub const MAX_SLOTS: usize = 4096;
 
 impl Plan {
-    /// What a connection slot takes beside its buffers, in bytes.
+    /// The size of a connection slot without its buffers, in bytes.
     const OVERHEAD: usize = size_of::<TcpSlot>() + size_of::<SocketStorage<'_>>() + size_of::<Waiter>() + 8;
     /// Bytes of a small buffer where memory is scarce.
     const LEAST_BUFFER: usize = 4 << 10;
@@ -235,7 +235,7 @@ impl Plan {
         }
     }
 
-    /// What SYN-ACKs offer, whichever slot the connection will get.
+    /// The options of SYN-ACKs, the same for every slot.
     fn offer(&self) -> Offer {
         let large = if self.large > 0 {
             self.large_buffer
@@ -386,7 +386,7 @@ fn cut<T>(from: &mut &'static mut [T], count: usize) -> &'static mut [T] {
     first
 }
 
-/// What the runner, the streams and the handles of an interface have in common.
+/// The state that the runner, the streams and the handles of an interface share.
 struct Shared {
     name: &'static str,
     pool: Pool,
@@ -540,7 +540,7 @@ impl core::fmt::Display for ConnectError {
 
 impl core::error::Error for ConnectError {}
 
-/// What went wrong on an open connection.
+/// An error of an open connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
     /// The peer sent RST.

@@ -55,11 +55,11 @@ pub struct Runner<C: Card> {
     grace: i64,
     /// Which replies of DHCP servers count.
     dhcp: dhcp::Guard,
-    /// What is logged of DHCP servers' faults.
+    /// The limit on log lines about DHCP servers.
     dhcp_faults: Limiter,
 }
 
-/// What a poll has found.
+/// The result of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
     /// Whether anything was done, so that there may be more to do at once or soon.
@@ -68,7 +68,7 @@ pub(super) struct Step {
     pub(super) next: i64,
 }
 
-/// What changed a socket's state.
+/// The cause of a change of a socket's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     /// A segment of the peer's.
@@ -176,7 +176,7 @@ impl<C: Card> Runner<C> {
             }
             shared.pool.set_runner(context.waker());
             card.arm(context.waker());
-            // What came between the last look and arming has caused no interrupt.
+            // A frame received between the last poll and arming has raised no interrupt.
             if card.received().is_some() || card.link() != shared.link.get() {
                 Poll::Ready(())
             } else {

@@ -28,7 +28,7 @@ pub(super) const NO_LISTENER: u8 = u8::MAX;
 /// The time that never comes.
 pub(super) const NEVER: i64 = i64::MAX;
 
-/// What a slot is being used for. The discriminants index the lists.
+/// The use of a slot. The discriminants index the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// Nothing; with large buffers.
@@ -75,7 +75,7 @@ pub(super) struct ConnectRequest {
     pub(super) timeout: i64,
 }
 
-/// What [`Pool::take`] found.
+/// The result of [`Pool::take`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
     /// A free slot.

@@ -45,7 +45,7 @@ pub struct Status {
     pub established: usize,
     /// Connections that are being closed without an owner, TIME_WAIT included.
     pub closing: usize,
-    /// What the card counts.
+    /// The card's counters.
     pub card: Stats,
 }
 
@@ -89,7 +89,7 @@ pub struct ConnectionInfo {
     pub age: u64,
 }
 
-/// What an interface has counted since its start.
+/// The counters of an interface since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Frames received.
@@ -236,7 +236,7 @@ impl Counters {
 }
 
 impl Netif {
-    /// What the interface has counted.
+    /// The interface's counters.
     pub fn counters(&self) -> Counters {
         *self.shared.counters.borrow()
     }

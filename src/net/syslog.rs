@@ -44,7 +44,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What the configuration asks for; `None` if it asks for no syslog, or names no server.
+    /// The configured syslog client; `None` if syslog is off or has no server.
     pub fn from_config(syslog: &config::Syslog) -> Option<Self> {
         let destination = syslog.dst_ipaddr.filter(|&address| is_host(address, None))?;
         syslog.enable.then_some(Self {

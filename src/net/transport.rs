@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What serves it, in words.
+    /// The interface that serves it, for messages.
     pub const fn server(self) -> &'static str {
         match self {
             Kind::Tls => "tls echo server",
@@ -77,7 +77,7 @@ pub trait Transport: Read + Write {
 
 /// A listening port; dropping it closes the port.
 pub trait Listener {
-    /// What it accepts.
+    /// The type of its connections.
     type Stream: Transport;
     /// The next connection. Cancel-safe.
     async fn accept(&self) -> Self::Stream;

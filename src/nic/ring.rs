@@ -75,7 +75,7 @@ pub(super) const TX_CONTEXT_IP: u64 = 1 << 25;
 /// Context command: the packet is TCP.
 pub(super) const TX_CONTEXT_TCP: u64 = 1 << 24;
 
-/// What the card wrote back about a receive buffer.
+/// The card's report on a receive buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Completion {
     /// Extended status (low bits) and errors (high bits).
@@ -184,7 +184,7 @@ impl RxRing {
         self.tail as u32
     }
 
-    /// What the tail would be with all that was released returned.
+    /// The value of the tail if every released descriptor were returned.
     fn released(&self) -> usize {
         self.next.wrapping_sub(1) & self.mask
     }

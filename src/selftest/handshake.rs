@@ -35,7 +35,7 @@ pub(super) async fn server(
     }
 }
 
-/// What a client of ours wants of a connection, and has to get.
+/// The parameters that a client of the engine requires of a connection.
 #[derive(Clone, Copy)]
 pub(super) struct Want {
     pub(super) versions: Versions,

@@ -59,7 +59,7 @@ pub(super) async fn client(
         .map_err(|(_, error)| Failure::Independent(error))
 }
 
-/// What embedded-tls asks about the server's certificates and signature.
+/// The verifier of the server's certificates and signature for embedded-tls.
 pub(super) struct Verifier<'a> {
     /// The chain that has to come.
     chain: &'a [&'a [u8]],

@@ -50,7 +50,7 @@ fn key_exchange() -> Result<(), Failure> {
     expect("X25519", right)
 }
 
-/// What an AEAD makes of [`PLAIN`], and that it refuses a tag with one bit changed.
+/// The ciphertext of [`PLAIN`] by an AEAD, which must refuse a tag with one bit changed.
 struct Answer {
     name: &'static str,
     algorithm: AeadAlgorithm,

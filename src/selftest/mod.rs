@@ -38,15 +38,15 @@ pub const MAX_IDENTITIES: usize = 4;
 /// The most outcomes of a self-test.
 pub const MAX_OUTCOMES: usize = 2 + 4 * MAX_IDENTITIES;
 
-/// What goes there and back over each connection.
+/// The data sent and echoed over each connection.
 const MESSAGE: &[u8] = b"The quick brown fox jumps over the lazy dog. 0123456789 times.";
 
 /// Each direction of the connection in memory, in bytes.
 const PIPE: usize = 1024;
 
-/// What is tested, and with what.
+/// The subject of the self-test, and its means.
 pub struct SelfTest<'a, R> {
-    /// What the server will be, or why there is none.
+    /// The server's configuration, or why there is none.
     pub server: Result<ServerConfig<'a>, &'static str>,
     /// The configured CAs. A server whose certificate comes from elsewhere is compared with its configuration instead.
     pub trust: Trust<'a>,

@@ -7,7 +7,7 @@ use embedded_tls::TlsError;
 use crate::pki::verify::CertificateError;
 use crate::tls::{ConfigError, Error};
 
-/// What is checked. The texts name the kind of the server's key.
+/// A check. The texts name the kind of the server's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
     /// SHA-2, HMAC, HKDF, the AEADs and X25519, by known answers.
@@ -120,7 +120,7 @@ impl core::error::Error for Failure {}
 /// One check, how it ended, and how long it took.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
-    /// What was checked.
+    /// The check.
     pub check: Check,
     /// How it ended.
     pub verdict: Verdict,

@@ -55,7 +55,7 @@ impl Requests {
         .await
     }
 
-    /// What the outcomes that are there add up to.
+    /// The sum of the outcomes so far.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         self.outcomes.borrow().iter().for_each(|outcome| summary.count(outcome));

@@ -60,7 +60,7 @@ impl fmt::Display for StopError {
 
 impl core::error::Error for StopError {}
 
-/// What a place for a listening port is used for.
+/// The use of a place for a listening port.
 #[derive(Clone, Copy)]
 pub(super) struct Port {
     pub(super) kind: Kind,

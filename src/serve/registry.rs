@@ -154,7 +154,7 @@ impl Entry {
         &self.flow
     }
 
-    /// What was negotiated; empty before that, and on plain connections.
+    /// The negotiated parameters; empty before that, and on plain connections.
     pub fn description(&self) -> Description {
         self.description.get()
     }

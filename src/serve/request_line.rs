@@ -25,7 +25,7 @@ enum LineState {
     Other,
 }
 
-/// What follows the target (RFC 9112 §2.3).
+/// The HTTP version after the target (RFC 9112 §2.3).
 const VERSION: &[u8] = b"HTTP/";
 
 impl RequestLine {

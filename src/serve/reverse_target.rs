@@ -86,7 +86,7 @@ pub(super) enum ReverseState {
     Pausing(Instant),
 }
 
-/// What a try came to.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TryOutcome {
     /// The host was not reached, or no worker was free.

@@ -165,7 +165,7 @@ impl<N: Network> Service<N> {
             .nth(n)
     }
 
-    /// What was counted.
+    /// The counters.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
@@ -327,7 +327,7 @@ pub(super) async fn ended(signal: &Signal<NoopRawMutex, ()>, over: impl Fn() -> 
     }
 }
 
-/// What there is for a new connection.
+/// The place found for a new connection.
 enum Placement<'a, S> {
     /// An idle worker.
     Worker(&'a WorkerSlot<S>),

@@ -12,7 +12,7 @@ use crate::pki::text::Text;
 
 /// TLS with the buffers of one worker.
 pub trait TlsAcceptor<S: Transport> {
-    /// What can go wrong, in the handshake and after.
+    /// The errors of the handshake and after.
     type Error: embedded_io_async::Error;
     /// A connection after its handshake.
     type Session<'a>: AcceptedSession<Error = Self::Error>
@@ -42,7 +42,7 @@ pub trait TlsAcceptor<S: Transport> {
 
 /// A TLS connection after its handshake.
 pub trait AcceptedSession {
-    /// What can go wrong.
+    /// The errors.
     type Error: embedded_io_async::Error;
     /// The reading half: at its end, the peer has sent close_notify.
     type Reader<'a>: BufRead<Error = Self::Error>
@@ -53,7 +53,7 @@ pub trait AcceptedSession {
     where
         Self: 'a;
 
-    /// What was negotiated.
+    /// The negotiated parameters.
     fn description(&self) -> Description;
     /// The subject of the peer's certificate, if it has authenticated.
     fn subject(&self) -> Option<Text<96>> {

@@ -28,7 +28,7 @@ pub const PROTOCOLS: &[&[u8]] = &[b"echo"];
 
 /// TLS with the buffers of one worker.
 pub struct TlsWorker<'b, R> {
-    /// What TLS needs; without it the worker serves plain connections only.
+    /// The TLS resources; without them the worker serves plain connections only.
     server: Option<Server<'b, R>>,
     mutual: Option<Mutual<'b>>,
     inbound: &'b mut [u8],

@@ -28,7 +28,7 @@ struct ActiveConnection<'a> {
 }
 
 impl ActiveConnection<'_> {
-    /// What looks for an HTTP request where the peer has connected to the machine: a web page may have made it do so.
+    /// The detector of HTTP requests, where the peer has connected to the machine: a web page may have made it do so.
     fn watch(&self) -> Option<RequestLine> {
         self.call.is_none().then(RequestLine::new)
     }
@@ -59,7 +59,7 @@ impl<N: Network> Service<N> {
                     let kind = job.kind;
                     self.serve_connection(&slot.entry, job, tls).await;
                     match kind {
-                        // What has come lies at the beginning.
+                        // The received bytes are at the beginning.
                         Kind::Plain => {
                             let len = usize::try_from(slot.entry.flow().received()).unwrap_or(usize::MAX);
                             let scratch = tls.scratch();

@@ -44,7 +44,7 @@ pub fn load(module: Option<&'static [u8]>, arena: &mut Arena) -> &'static Config
         config.reset();
     }
     if let Err(error) = read(config, BAKED.as_bytes(), scratch) {
-        // What was good when it was built can have expired since.
+        // A certificate that was valid at build time can have expired since.
         ::log::error!("baked configuration: {}", error.at("defconfig"));
     }
     keep_roots(config, BAKED.as_bytes(), scratch, arena);

@@ -109,7 +109,7 @@ impl Display for Whose<'_> {
     }
 }
 
-/// What follows a leaf in its chain.
+/// The certificates after a leaf in its chain.
 struct MoreIn(usize);
 
 impl Display for MoreIn {

@@ -103,7 +103,7 @@ impl TlsConfig {
     }
 }
 
-/// What this machine can be in TLS.
+/// The TLS roles of this machine.
 #[derive(Clone, Copy)]
 pub struct Roles<'a> {
     /// A server, or why not.
@@ -443,7 +443,7 @@ pub(super) fn is_configured(config: &Config, crl: &Crl<'_>) -> bool {
     certificates.any(|der| Certificate::from_der(der).is_ok_and(|ca| ca.subject == crl.issuer))
 }
 
-/// What the lines of the key log begin with.
+/// The beginning of the key log's lines.
 pub const KEY_LOG: &str = "keylog: ";
 
 /// Where secrets are logged, if that is configured.

@@ -38,7 +38,7 @@ const SLOTS: usize = 3;
 const PASTE_BUFFER: usize = 256 * 1024;
 /// Below so much free memory there is no room for other configurations than the first, in bytes.
 const ENOUGH: usize = 6 * 1024 * 1024;
-/// What a configuration's RSA keys may take of the heap while they are read and used, in bytes.
+/// The most heap that a configuration's RSA keys take while they are read and used, in bytes.
 const RSA_HEAP: usize = 64 * 1024;
 /// The tasks that wait for a change: the slots of the debug shell over TLS, and the self-test.
 const WAITERS: usize = SESSION_SLOTS * nic::MAX_CARDS + 1;
@@ -62,7 +62,7 @@ pub struct TlsConfigs {
     changes: Watch<NoopRawMutex, u32, WAITERS>,
     /// How often the configuration was replaced.
     count: Cell<u32>,
-    /// What a reload needs; `None` where there is no memory for one.
+    /// The buffers of a reload; `None` where there is no memory for one.
     tools: Option<Tools>,
     heap: fn() -> HeapUse,
 }

@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 
 use embassy_time::Duration;
 
-/// What can be asked for.
+/// A command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Help,
@@ -349,7 +349,7 @@ impl fmt::Display for Usage<'_> {
     }
 }
 
-/// What follows `words` in `line`, if it begins with them.
+/// The rest of `line` after `words`, if it begins with them.
 fn after_words<'a>(line: &'a str, words: &str) -> Option<&'a str> {
     words.split(' ').try_fold(line.trim(), |line, word| {
         let rest = line.strip_prefix(word)?;

@@ -12,7 +12,7 @@ use crate::net::Kind;
 use crate::net::dns;
 use crate::serve::reverse;
 
-/// What the clients send, as BitVisor's do.
+/// The message of the clients, as BitVisor's.
 const HELLO: &str = "Hello, BitVisor!\n";
 const HELLO_TLS: &str = "Hello, BitVisor with TLS!\n";
 
@@ -329,7 +329,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         self.usage(specs, request.spec.words).await
     }
 
-    /// What follows host and port, in any order: an interface, `name=N`, and whether the proxy is to be left out. Prints
+    /// The arguments after host and port, in any order: an interface, `name=N`, and `proxy=off`. Prints
     /// what is wrong with them.
     pub(super) async fn route_arguments<'r>(
         &mut self,

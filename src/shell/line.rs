@@ -12,13 +12,13 @@ use super::keys::Key;
 /// Bytes in a line. A longer one is refused as a whole, never executed cut.
 pub(super) const LINE: usize = 256;
 
-/// What one key may send to the terminal: at most one redrawn line of the widest terminal and a list of completions.
+/// The most that one key sends to the terminal: one redrawn line of the widest terminal and a list of completions.
 pub(super) type Echo = TextBuffer<2048>;
 
 /// Given the text before the cursor, offers each word that may stand in place of its last.
 pub(super) type Completer<'a> = dyn Fn(&str, &mut dyn FnMut(&'static str)) + 'a;
 
-/// What the editor needs to know of its surroundings.
+/// The editor's view of the session.
 pub(super) struct Scene<'a> {
     pub(super) prompt: &'a str,
     pub(super) columns: u16,
@@ -27,7 +27,7 @@ pub(super) struct Scene<'a> {
     pub(super) complete: &'a Completer<'a>,
 }
 
-/// What a key led to.
+/// The effect of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// The line goes on.

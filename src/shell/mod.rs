@@ -50,12 +50,12 @@ use keys::Keys;
 use line::{Echo, Editor, Event, Scene};
 use pager::{Pager, Piece};
 
-/// What `status`, `counters` and their like show.
+/// The reports of `status`, `counters` and similar commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
     /// Uptime, memory, entropy sources, addresses, link, listeners, each connection.
     Status,
-    /// What was counted since boot.
+    /// The counters since boot.
     Counters,
     /// Interfaces and addresses.
     Ip,
@@ -63,11 +63,11 @@ pub enum Report {
     Date,
     /// Name and version.
     Version,
-    /// What TLS serves and trusts.
+    /// The certificates and trust of TLS.
     Tls,
 }
 
-/// What ends the machine.
+/// A way to end the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Power {
     /// Start again.
@@ -148,7 +148,7 @@ pub trait Host {
     /// Where TLS connections are narrated.
     fn traces(&self) -> &'static Traces;
 
-    /// What a configuration is written on before it is taken; or why there is none.
+    /// The buffer for a pasted configuration; or why there is none.
     fn tls_paste_buffer(&self) -> Result<PasteBuffer<'_>, &'static str>;
     /// Fetches a configuration over TLS from a host that the current one trusts. Cancel-safe.
     async fn tls_fetch(&self, target: ConnectOptions<'_>, paper: &mut PasteBuffer<'_>) -> Result<(), FetchError>;
@@ -219,7 +219,7 @@ struct Session<'a, C, H> {
     request_line: RequestLine,
 }
 
-/// What `read_line` came back with.
+/// The result of `read_line`.
 enum Line {
     Typed,
     /// Nothing to be done with it; ask again.

@@ -5,7 +5,7 @@ use core::fmt;
 use super::ReportWriter;
 use super::console::{Console, Input, Size, TextBuffer, width, write_all, write_text};
 
-/// What is shown where the output waits, and what removes it.
+/// The prompt where the output waits, and the sequence that removes it.
 const MORE: &[u8] = b"--More--";
 const GONE: &[u8] = b"\r        \r";
 

@@ -20,7 +20,7 @@ pub(super) const PAUSE: Duration = Duration::from_secs(60);
 /// How long a paste may have the buffer: other sessions wait for it. The whole of it takes five minutes at 9,600 bit/s.
 pub(super) const PASTE_MAX: Duration = Duration::from_secs(600);
 
-/// What a configuration is written on before it is taken. There is one, and one session at a time has it. It is wiped
+/// The buffer for a pasted configuration. There is one, used by one session at a time. It is wiped
 /// when that session is done with it, however that ends: there may be private keys on it.
 pub struct PasteBuffer<'a> {
     bytes: MutexGuard<'a, NoopRawMutex, &'static mut [u8]>,
@@ -34,7 +34,7 @@ impl<'a> PasteBuffer<'a> {
         Some(Self { bytes, len: 0 })
     }
 
-    /// What is written on it.
+    /// Its contents.
     pub fn text(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -323,7 +323,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 }
 
-/// What is true after any failure.
+/// The end of each failure's message.
 const UNCHANGED: &str = "The current configuration is unchanged.";
 
 /// Why a session on telnet may not replace the configuration, nor see secrets.

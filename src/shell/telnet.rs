@@ -83,7 +83,7 @@ const SUPPRESS_GO_AHEAD: u8 = 3;
 /// RFC 1073.
 const NAWS: u8 = 31;
 
-/// What the peer can make us send for one byte of its: an answer to "are you there".
+/// The longest answer to one byte of the peer's: an answer to "are you there".
 const ANSWER: &[u8] = b"\r\n[Yes]\r\n";
 
 impl<S> Telnet<S> {

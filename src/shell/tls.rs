@@ -44,7 +44,7 @@ const RECHECK: Duration = Duration::from_millis(50);
 /// no browser that has a certificate is brought here.
 pub const PROTOCOLS: &[&[u8]] = &[b"telnet"];
 
-/// What one connection at a time is served with.
+/// The resources of one connection.
 pub struct SessionSlot<'b, R> {
     /// It requires a certificate; see [`ClientAuth::Required`](crate::tls::ClientAuth::Required).
     pub config: ServerConfig<'b>,
@@ -58,7 +58,7 @@ pub struct SessionSlot<'b, R> {
     pub outbound: &'b mut [u8],
 }
 
-/// What the slots have in common: by which client a session is taken over.
+/// The state that the slots share: the client that takes over a session.
 pub struct Takeover {
     successor: [Signal<NoopRawMutex, SocketAddrV4>; SESSION_SLOTS],
     failures: Limiter,

@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 /// The content of one chunk, in bytes. With its frame it goes out in one record.
 pub(super) const CHUNK: usize = 2048;
-/// What goes around a chunk: its length in four digits, two ends of line.
+/// The frame of a chunk: its length in four digits, two ends of line.
 const FRAME: usize = 4 + 2 + 2;
 
 /// Takes up a part of what is written into it: so many bytes are passed over, then as many are kept as fit.

@@ -43,7 +43,7 @@ pub(crate) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
         Ok(Ok(None)) | Err(_) => return End::Finished,
         Ok(Err(error)) => return End::Read(error),
     };
-    // What is shown must not change while it is.
+    // The trace must not change while it is shown.
     let held = narrator.and_then(|narrator| narrator.hold());
     let page = narrator.filter(|_| held.is_some());
     let request = match (request.status, page) {
@@ -165,7 +165,7 @@ impl<W: Write> Response<'_, W> {
                 result => result.map_err(Some)?,
             };
             self.flow.add_sent(count);
-            // What is written next would be of another connection.
+            // The next events would be of another connection.
             if self.held.is_some_and(|held| !held.progress()) {
                 return Err(None);
             }
@@ -179,7 +179,7 @@ impl<W: Write> Response<'_, W> {
     }
 }
 
-/// What every answer begins with. There is no Strict-Transport-Security: it would bind all that else serves on the
+/// The header fields of every response. There is no Strict-Transport-Security: it would bind all that else serves on the
 /// host's name, and this may well be `localhost`.
 fn head(status: Status, content: &str) -> heapless::String<1024> {
     let mut head = heapless::String::new();

@@ -52,7 +52,7 @@ impl Status {
     }
 }
 
-/// What was asked for.
+/// The requested resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) status: Status,

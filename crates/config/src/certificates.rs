@@ -1,6 +1,6 @@
 //! Checks of certificates, keys, CAs and lists, by the code of handshakes.
 //!
-//! What cannot work is refused; what is unwise is a warning ([`Config::warnings`]).
+//! Unusable certificates are refused; unwise ones cause a warning ([`Config::warnings`]).
 
 use core::ops::Range;
 

@@ -9,7 +9,7 @@ use super::{MAX_CERTIFICATES, MAX_DER, MAX_KEY_DER};
 use postern_tls::crypto::key::KeyError;
 use postern_tls::pki::pem::{Block, PemError, PemFault};
 
-/// What the PEM of one key holds, certificates or revocation lists, as DER, one after the other.
+/// The PEM blocks of one key, certificates or revocation lists, as DER, one after the other.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Ders {
     /// All of them, joined.

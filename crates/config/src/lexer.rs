@@ -52,7 +52,7 @@ impl<'a> Lexer<'a> {
             Some(byte) if is_word(*byte) => {
                 let length = rest.iter().position(|&byte| !is_word(byte)).unwrap_or(rest.len());
                 self.at += length;
-                // What `is_word` lets through is ASCII.
+                // `is_word` accepts ASCII only.
                 let word = rest
                     .get(..length)
                     .and_then(|word| core::str::from_utf8(word).ok())

@@ -439,7 +439,7 @@ fn key_remedy(error: &KeyError) -> &'static str {
 
 const DECRYPT: &str = "Decrypt it first: `openssl pkey -in FILE -out NEWFILE`";
 
-/// What is wrong with a revocation list, and what to do.
+/// The fault of a revocation list, and its remedy.
 fn crl_fault(f: &mut fmt::Formatter<'_>, number: usize, error: &CertificateError) -> fmt::Result {
     const COMPLETE: &str = "Use a complete list of one CA, as `openssl ca -gencrl` makes it";
     write!(f, "revocation list {number} ")?;

@@ -114,7 +114,7 @@ impl Config {
             let mut first = None;
             let mut is_followed = false;
             for (number, der) in (1..).zip(self.tls.crl.iter()) {
-                // What cannot be read is refused by `check`.
+                // `check` refuses unreadable ones.
                 let Some(new) = Crl::from_der(der).ok().filter(|new| new.issuer == old.issuer) else {
                     continue;
                 };

@@ -116,7 +116,7 @@ pub(super) trait Number {
     /// `number` is in the range of the key. 0 is `None`, where there is that.
     fn set(&mut self, number: u32);
 
-    /// What [`Number::set`] was given.
+    /// The value given to [`Number::set`].
     #[cfg(feature = "build")]
     fn get(&self) -> u32;
 }
@@ -151,7 +151,7 @@ pub(super) trait Address {
     /// 0.0.0.0 is `None`, where there is that.
     fn set(&mut self, address: Ipv4Addr);
 
-    /// What [`Address::set`] was given.
+    /// The value given to [`Address::set`].
     #[cfg(feature = "build")]
     fn get(&self) -> Ipv4Addr;
 }

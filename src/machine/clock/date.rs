@@ -15,7 +15,7 @@ pub(super) struct Epoch {
     micros: u64,
     /// In ticks.
     uptime: u64,
-    /// What the date was before, in microseconds since 1970: it never goes backwards.
+    /// The previous date, in microseconds since 1970: it never goes backwards.
     floor: u64,
 }
 

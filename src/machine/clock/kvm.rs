@@ -21,7 +21,7 @@ const CLOCKSOURCE2: u32 = 1 << 3;
 const ATTEMPTS: u32 = 8;
 const NANOS: u64 = 1_000_000_000;
 
-/// What KVM writes. The alignment keeps each structure within a page.
+/// The structures that KVM writes. The alignment keeps each structure within a page.
 #[repr(C, align(64))]
 struct Shared {
     /// `pvclock_vcpu_time_info`

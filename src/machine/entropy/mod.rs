@@ -269,7 +269,7 @@ fn gather(len: usize) {
     });
 }
 
-/// What is known about a source.
+/// The state of a source.
 struct Meter {
     state: State,
     health: Health,
@@ -279,7 +279,7 @@ struct Meter {
 
 struct Pool {
     meters: [Meter; 3],
-    /// What came in since the last seed.
+    /// The bytes since the last seed.
     gathered: Option<Sha256>,
     /// Bytes of it that are from healthy sources.
     credit: usize,

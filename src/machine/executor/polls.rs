@@ -14,7 +14,7 @@ const WINDOW: u64 = 60;
 /// A poll that took long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LongPoll {
-    /// What kind of task it was.
+    /// The kind of the task.
     pub task: &'static str,
     /// How long it took, in microseconds.
     pub micros: u64,

@@ -6,7 +6,7 @@ use super::super::filter::Segment;
 use super::super::slots::{ConnectionKey, TcpSlot};
 use super::after;
 
-/// What is to be done with a segment of a connection.
+/// The decision on a segment of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::net) enum Action {
     /// The socket gets it.
@@ -90,7 +90,7 @@ pub(in crate::net) struct TooBig {
     pub(in crate::net) seq: u32,
     /// Its length.
     pub(in crate::net) len: u16,
-    /// What the next network takes; 0: an old router does not say (RFC 1191 §5).
+    /// The MTU of the next network; 0 from an old router (RFC 1191 §5).
     pub(in crate::net) mtu: u16,
 }
 

@@ -56,7 +56,7 @@ pub(super) struct HalfOpen {
     pub(super) iss: u32,
     /// When the SYN came, in milliseconds since boot.
     born: u32,
-    /// What the SYN offered.
+    /// The options of the SYN.
     pub(super) options: SynOptions,
     /// How often the SYN-ACK was sent again.
     resent: u8,
@@ -108,7 +108,7 @@ fn millis(micros: i64) -> u32 {
     (micros / 1_000) as u32
 }
 
-/// What a sweep has found.
+/// The result of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     /// The SYN-ACK of this entry is to be sent again.

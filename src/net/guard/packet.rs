@@ -18,7 +18,7 @@ pub(in crate::net) const MAX_LEN: usize = ETHERNET + 20 + 20 + 12;
 /// A hop limit that crosses any network (RFC 1700).
 const HOP_LIMIT: u8 = 64;
 
-/// What a SYN offers, as far as it matters here.
+/// The options of a SYN that are used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::net) struct SynOptions {
     /// Maximum segment size; 0: not given.
@@ -55,7 +55,7 @@ impl SynOptions {
     }
 }
 
-/// What an interface offers in its SYN-ACKs.
+/// The options of an interface's SYN-ACKs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::net) struct Offer {
     /// The window: what the smallest slot can take.

@@ -5,7 +5,7 @@ use core::hash::{Hash, Hasher};
 
 use smoltcp::wire::IpEndpoint;
 
-/// What the keyed hash is used for: the same input gives independent values.
+/// The uses of the keyed hash: the same input gives each an independent value.
 #[derive(Hash)]
 enum Purpose {
     Flow,

@@ -5,7 +5,7 @@ use core::net::SocketAddrV4;
 
 use super::{NONE, Pool};
 
-/// What distinguishes connections. The local address is missing: an interface has one.
+/// The key of a connection. It has no local address: an interface has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::net) struct ConnectionKey {
     pub(in crate::net) remote: SocketAddrV4,
