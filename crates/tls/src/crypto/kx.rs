@@ -1,6 +1,8 @@
 //! Ephemeral key exchange over the named groups.
 
-use p256::elliptic_curve::{Generate as _, sec1::ToSec1Point as _};
+use p256::elliptic_curve::point::AffineCoordinates;
+use p256::elliptic_curve::sec1::ToSec1Point as _;
+use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytes, Generate as _, PublicKey};
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -185,17 +187,13 @@ impl KeyPair {
                 Ok(SharedSecret::joined(shared.as_ref(), x25519_shared.as_ref()))
             }
             Private::X25519(secret) => complete_x25519(secret, peer),
-            Private::Secp256r1(secret) => {
-                uncompressed(peer, SECP256R1)?;
-                let peer = p256::PublicKey::from_sec1_bytes(peer).map_err(|_| CryptoError)?;
-                Ok(SharedSecret::new(secret.diffie_hellman(&peer).raw_secret_bytes()))
-            }
+            Private::Secp256r1(secret) => Ok(SharedSecret::new(
+                secret.diffie_hellman(&point(peer)?).raw_secret_bytes(),
+            )),
             #[cfg(feature = "p384")]
-            Private::Secp384r1(secret) => {
-                uncompressed(peer, SECP384R1)?;
-                let peer = p384::PublicKey::from_sec1_bytes(peer).map_err(|_| CryptoError)?;
-                Ok(SharedSecret::new(secret.diffie_hellman(&peer).raw_secret_bytes()))
-            }
+            Private::Secp384r1(secret) => Ok(SharedSecret::new(
+                secret.diffie_hellman(&point(peer)?).raw_secret_bytes(),
+            )),
         }
     }
 }
@@ -216,13 +214,23 @@ fn complete_x25519(secret: &x25519_dalek::StaticSecret, peer: &[u8]) -> Result<S
     Ok(SharedSecret::new(shared.as_bytes()))
 }
 
-/// RFC 8446 §4.2.8.2: the uncompressed form only. That the point is on the curve is checked where it is read.
-fn uncompressed(peer: &[u8], length: usize) -> Result<(), CryptoError> {
-    if peer.len() == length && peer.first() == Some(&4) {
-        Ok(())
-    } else {
-        Err(CryptoError)
-    }
+/// The point in a peer's public value, in the only form that RFC 8446 §4.2.8.2 permits: uncompressed. Read as its two
+/// coordinates, so that no code for compressed points is linked; `from_coordinates` checks that it is on the curve.
+fn point<C>(peer: &[u8]) -> Result<PublicKey<C>, CryptoError>
+where
+    C: CurveArithmetic,
+    AffinePoint<C>: AffineCoordinates<FieldRepr = FieldBytes<C>>,
+{
+    let Some((4, coordinates)) = peer.split_first() else {
+        return Err(CryptoError);
+    };
+    let (x, y) = coordinates.split_at(coordinates.len() / 2);
+    let x = x.try_into().map_err(|_| CryptoError)?;
+    let y = y.try_into().map_err(|_| CryptoError)?;
+    let point = AffinePoint::<C>::from_coordinates(x, y)
+        .into_option()
+        .ok_or(CryptoError)?;
+    PublicKey::from_affine(point).map_err(|_| CryptoError)
 }
 
 /// A public value, encoded as in a key share.
