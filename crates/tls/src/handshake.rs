@@ -284,7 +284,21 @@ pub(crate) enum Progress {
 }
 
 /// The public key in a peer's certificate, kept until its signature comes.
-pub(crate) struct PeerKey(heapless::Vec<u8, MAX_SPKI>);
+pub(crate) struct PeerKey {
+    spki: heapless::Vec<u8, MAX_SPKI>,
+    /// By a pointer, so that a server without client authentication, which never makes one of these, does not link it.
+    verify: Verify,
+}
+
+type Verify = fn(&[u8], SignatureScheme, ProtocolVersion, Signed<'_>, &[u8]) -> Result<(), Error>;
+
+/// What a signature covers.
+#[derive(Clone, Copy)]
+enum Signed<'s> {
+    Message(&'s [u8]),
+    #[cfg(feature = "tls12")]
+    Hash(&'s crate::crypto::hash::HashOutput),
+}
 
 /// The longest SubjectPublicKeyInfo, in bytes: RSA-4096 takes 550.
 const MAX_SPKI: usize = 600;
@@ -293,16 +307,17 @@ impl PeerKey {
     /// Takes the key out of a certificate in DER.
     pub(crate) fn of(certificate: &[u8]) -> Result<Self, Error> {
         let spki = leaf_public_key(certificate)?;
-        Ok(Self(
-            heapless::Vec::from_slice(spki).map_err(|_| PeerMisbehaved::KeyTooLong)?,
-        ))
+        Ok(Self {
+            spki: heapless::Vec::from_slice(spki).map_err(|_| PeerMisbehaved::KeyTooLong)?,
+            verify,
+        })
     }
 
     #[cfg(feature = "tls12")]
     /// Checks that an ECDSA key is on one of the curves that we list: in TLS 1.2 supported_groups speaks for
     /// certificates as well (RFC 8422 §5.1.1, §5.3).
     pub(crate) fn check_curve(&self, groups: &[Group]) -> Result<(), Error> {
-        match verify::curve(&self.0) {
+        match verify::curve(&self.spki) {
             Some(curve) if !groups.iter().any(|group| group.id() == curve) => {
                 Err(PeerMisbehaved::UnofferedCurve(NamedGroup(curve)).into())
             }
@@ -326,9 +341,7 @@ impl PeerKey {
             .clone()
             .find(|offer| offer.named() == signed.scheme)
             .ok_or_else(|| unoffered(signed.scheme, offered))?;
-        self.check_kind(scheme, version)?;
-        verify::verify(scheme, version, &self.0, message, signed.signature)
-            .map_err(|_| PeerMisbehaved::WrongSignature)?;
+        (self.verify)(&self.spki, scheme, version, Signed::Message(message), signed.signature)?;
         Ok(scheme)
     }
 
@@ -340,19 +353,29 @@ impl PeerKey {
         signature: &[u8],
         hash: &crate::crypto::hash::HashOutput,
     ) -> Result<(), Error> {
-        self.check_kind(scheme, ProtocolVersion::TLS12)?;
-        let result = verify::verify_prehashed(scheme, &self.0, hash, signature);
-        Ok(result.map_err(|_| PeerMisbehaved::WrongSignature)?)
+        let signed = Signed::Hash(hash);
+        (self.verify)(&self.spki, scheme, ProtocolVersion::TLS12, signed, signature)
     }
+}
 
-    /// A scheme for keys of another kind is a contradiction, not a signature that fails (RFC 8446 §4.4.3).
-    fn check_kind(&self, scheme: SignatureScheme, version: ProtocolVersion) -> Result<(), Error> {
-        if verify::fits(scheme, version, &self.0) {
-            Ok(())
-        } else {
-            Err(PeerMisbehaved::WrongSignatureScheme(scheme.named()).into())
-        }
+/// Verifies the signature of a handshake.
+fn verify(
+    spki: &[u8],
+    scheme: SignatureScheme,
+    version: ProtocolVersion,
+    signed: Signed<'_>,
+    signature: &[u8],
+) -> Result<(), Error> {
+    // A scheme for keys of another kind is a contradiction, not a signature that fails (RFC 8446 §4.4.3).
+    if !verify::fits(scheme, version, spki) {
+        return Err(PeerMisbehaved::WrongSignatureScheme(scheme.named()).into());
     }
+    let result = match signed {
+        Signed::Message(message) => verify::verify(scheme, version, spki, message, signature),
+        #[cfg(feature = "tls12")]
+        Signed::Hash(hash) => verify::verify_prehashed(scheme, spki, hash, signature),
+    };
+    Ok(result.map_err(|_| PeerMisbehaved::WrongSignature)?)
 }
 
 /// The error for a signature with another scheme than those offered.

@@ -18,7 +18,7 @@ use crate::msg::ticket::TicketTls13;
 #[cfg(feature = "tls12")]
 use crate::msg::tls12::ServerHelloDone;
 use crate::pki::verify::{Clock, Trust};
-use crate::server::TICKETS;
+use crate::server::{TICKETS, VerifyClient, verify_client};
 use crate::tickets::{MAX_OWN_TICKET, Tickets};
 #[cfg(feature = "tls12")]
 use crate::tls12::MAX_PARAMS;
@@ -49,6 +49,8 @@ impl<'a> ClientAuth<'a> {
 pub struct ServerConfig<'a> {
     pub(crate) identities: &'a [Identity<'a>],
     pub(crate) client_auth: ClientAuth<'a>,
+    /// Set together with `client_auth`: a program that never asks clients for certificates does not link verification.
+    pub(crate) verify_client: Option<VerifyClient>,
     pub(crate) tickets: Option<&'a Tickets>,
     pub(crate) preferences: Preferences<'a>,
 }
@@ -66,6 +68,7 @@ impl<'a> ServerConfig<'a> {
         Ok(Self {
             identities,
             client_auth: ClientAuth::Off,
+            verify_client: None,
             tickets: None,
             preferences: Preferences::new(clock),
         })
@@ -88,7 +91,11 @@ impl<'a> ServerConfig<'a> {
 
     /// Asks clients for certificates.
     pub fn with_client_auth(self, client_auth: ClientAuth<'a>) -> Self {
-        Self { client_auth, ..self }
+        Self {
+            client_auth,
+            verify_client: Some(verify_client),
+            ..self
+        }
     }
 
     /// Issues tickets, and resumes sessions with them. A ticket is good under the client authentication, trust and

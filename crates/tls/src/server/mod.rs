@@ -8,13 +8,14 @@ pub(crate) use tls13::TICKETS;
 
 use super::config::{ClientAuth, Identity, ServerConfig};
 use super::error::{Error, PeerIncompatible, PeerMisbehaved};
-use super::handshake::{Context, LastMessage, Message, Progress};
+use super::handshake::{Context, LastMessage, Message, PeerKey, Progress};
 use super::inbound::ContentLimit;
-use super::msg::certificate::Chain;
+use super::msg::certificate;
 use super::msg::client_hello::ClientHello;
 use super::msg::server_hello::Answers;
 use super::registry::{HandshakeType, ProtocolVersion};
 use super::session::{SESSION_LIFETIME, TICKET_LIFETIME};
+use super::trace::Milestone;
 use super::transcript::Transcript;
 use crate::crypto::sign::SignatureScheme;
 use crate::pki::text::Text;
@@ -186,16 +187,32 @@ fn answers<'a>(
     Ok(answers)
 }
 
-/// Verifies a client's chain: who it is, and the last second at which the chain is valid. `None` when it sent none and
-/// may.
-fn check_client(
+/// A client whose chain is verified.
+pub(crate) struct VerifiedClient {
+    identity: PeerIdentity,
+    /// The last second at which the chain is valid.
+    valid_until: u64,
+    key: PeerKey,
+}
+
+/// [`verify_client`], in configurations with client authentication.
+pub(crate) type VerifyClient =
+    fn(&ServerConfig<'_>, Message<'_>, ProtocolVersion, &mut Context<'_, '_>) -> Result<Option<VerifiedClient>, Error>;
+
+/// Verifies the chain in a client's Certificate message. `None` when it sent none and may.
+pub(crate) fn verify_client(
     config: &ServerConfig<'_>,
-    chain: &Chain<'_>,
+    message: Message<'_>,
     version: ProtocolVersion,
     context: &mut Context<'_, '_>,
-) -> Result<Option<(PeerIdentity, u64)>, Error> {
+) -> Result<Option<VerifiedClient>, Error> {
+    let chain = match version {
+        #[cfg(feature = "tls12")]
+        ProtocolVersion::TLS12 => certificate::parse_tls12(message.body())?,
+        _ => certificate::parse_tls13(message.body(), &[], false)?.0,
+    };
     let (trust, required) = match config.client_auth {
-        ClientAuth::Off => return Err(Error::Internal("a certificate that was not asked for")),
+        ClientAuth::Off => return Err(NOT_ASKED_FOR),
         ClientAuth::Optional(trust) => (trust, false),
         ClientAuth::Required(trust) => (trust, true),
     };
@@ -206,9 +223,31 @@ fn check_client(
             Ok(None)
         };
     };
-    let verified = trust.verify_chain(chain, Purpose::Client, config.preferences.clock)?;
+    let verified = trust.verify_chain(&chain, Purpose::Client, config.preferences.clock)?;
     context.info.root = Some(subject_of(verified.root));
-    Ok(Some((PeerIdentity::from_leaf(leaf)?, verified.valid_until)))
+    let valid_until = verified.valid_until;
+    let identity = PeerIdentity::from_leaf(leaf)?;
+    let subject = identity.subject.as_str();
+    config.preferences.record(Milestone::Trusted { subject });
+    Ok(Some(VerifiedClient {
+        identity,
+        valid_until,
+        key: PeerKey::of(leaf)?,
+    }))
+}
+
+const NOT_ASKED_FOR: Error = Error::Internal("a certificate that was not asked for");
+
+impl ServerConfig<'_> {
+    fn verify_client(
+        &self,
+        message: Message<'_>,
+        version: ProtocolVersion,
+        context: &mut Context<'_, '_>,
+    ) -> Result<Option<VerifiedClient>, Error> {
+        let verify = self.verify_client.ok_or(NOT_ASKED_FOR)?;
+        verify(self, message, version, context)
+    }
 }
 
 /// When the session of a full handshake without client authentication ends.

@@ -1,6 +1,6 @@
 //! The TLS 1.2 server (RFC 5246 §7.3): ECDHE, AEADs, EMS, tickets.
 
-use super::{Common, Credentials, answers, check_client, session_end, session_suffices, ticket_lifetime};
+use super::{Common, Credentials, answers, session_end, session_suffices, ticket_lifetime};
 use crate::config::{Identity, ServerConfig};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::{Group, KeyPair};
@@ -9,7 +9,7 @@ use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress, unoffered};
 use crate::msg::Finished;
-use crate::msg::certificate::{self, CertificateRequestTls12, CertificateTls12, CertificateVerify};
+use crate::msg::certificate::{CertificateRequestTls12, CertificateTls12, CertificateVerify};
 use crate::msg::client_hello::ClientHello;
 use crate::msg::server_hello::{DOWNGRADE_TO_TLS12, ServerHelloTls12, Tls12Answers};
 use crate::msg::ticket::TicketTls12;
@@ -328,19 +328,12 @@ impl Handshake {
         message: Message<'_>,
         context: &mut Context<'_, '_>,
     ) -> Result<(), Error> {
-        let chain = certificate::parse_tls12(message.body())?;
-        if let Some((identity, valid_until)) = check_client(&common.config, &chain, ProtocolVersion::TLS12, context)? {
-            self.identity = Some(identity);
-            self.session_end = self.session_end.min(valid_until);
-        }
-        if let Some(identity) = &self.identity {
-            let subject = identity.subject.as_str();
-            common.config.preferences.record(Milestone::Trusted { subject });
-        }
-        let client_key = match chain.first() {
-            Some(leaf) => Some(PeerKey::of(leaf)?),
-            None => None,
-        };
+        let client = common.config.verify_client(message, ProtocolVersion::TLS12, context)?;
+        let client_key = client.map(|client| {
+            self.identity = Some(client.identity);
+            self.session_end = self.session_end.min(client.valid_until);
+            client.key
+        });
         common.transcript.add(message.whole);
         if let State::Certificate(key_pair) = core::mem::replace(&mut self.state, State::Start) {
             self.state = State::ClientKeyExchange(key_pair, client_key);

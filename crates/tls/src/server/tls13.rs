@@ -3,7 +3,7 @@
 mod offer;
 
 use self::offer::{FirstPsks, Offer, Resumed, choose_group, choose_suite, sessions};
-use super::{Common, Credentials, answers, check_client, choose_identity, session_end, ticket_lifetime};
+use super::{Common, Credentials, answers, choose_identity, session_end, ticket_lifetime};
 use crate::crypto::hash::HashOutput;
 use crate::crypto::kx::{Group, PublicValue, SharedSecret};
 use crate::crypto::mac::constant_time_eq;
@@ -11,7 +11,7 @@ use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerMisbehaved};
 use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress, SkipEarlyData};
 use crate::msg::Finished;
-use crate::msg::certificate::{self, CertificateRequestTls13, CertificateTls13, CertificateVerify};
+use crate::msg::certificate::{CertificateRequestTls13, CertificateTls13, CertificateVerify};
 use crate::msg::client_hello::ClientHello;
 use crate::msg::server_hello::{Answers, EncryptedExtensions, HelloRetryRequest, ServerHelloTls13};
 use crate::msg::ticket::TicketTls13;
@@ -187,18 +187,14 @@ impl Handshake {
         message: Message<'_>,
         context: &mut Context<'_, '_>,
     ) -> Result<(), Error> {
-        let (chain, _) = certificate::parse_tls13(message.body(), &[], false)?;
-        let identity = check_client(&common.config, &chain, ProtocolVersion::TLS13, context)?;
-        let Some(((identity, valid_until), leaf)) = identity.zip(chain.first()) else {
+        let Some(client) = common.config.verify_client(message, ProtocolVersion::TLS13, context)? else {
             self.state = State::Finished;
             return Ok(());
         };
-        let subject = identity.subject.as_str();
-        common.config.preferences.record(Milestone::Trusted { subject });
         // It counts only once the signature has proved that the client has the key; until then nothing is done with it.
-        self.identity = Some(identity);
-        self.session_end = self.session_end.min(valid_until);
-        self.state = State::CertificateVerify(PeerKey::of(leaf)?);
+        self.identity = Some(client.identity);
+        self.session_end = self.session_end.min(client.valid_until);
+        self.state = State::CertificateVerify(client.key);
         Ok(())
     }
 
