@@ -313,5 +313,5 @@ impl core::fmt::Display for ConfigError {
 
 impl core::error::Error for ConfigError {}
 
-#[cfg(test)]
+#[cfg(all(test, feature = "default"))]
 mod tests;

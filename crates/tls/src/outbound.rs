@@ -405,5 +405,5 @@ impl<'b> Outbound<'b> {
 /// The buffer was smaller than a flight, which is checked when the connection is made.
 const NO_SPACE: Error = Error::Internal("outbound buffer too small");
 
-#[cfg(test)]
+#[cfg(all(test, feature = "default"))]
 mod tests;

@@ -383,5 +383,5 @@ impl core::fmt::Debug for RecordKey {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "default"))]
 mod tests;

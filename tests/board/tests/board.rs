@@ -75,12 +75,11 @@ fn handshakes_on_a_cortex_m4_take_the_stack_of_the_table() {
 
 #[test]
 fn flash_of_a_cortex_m4_is_as_in_the_table() {
-    const PROFILES: [(&str, &str); 6] = [
+    const PROFILES: [(&str, &str); 5] = [
         ("TLS 1.3 server, P-256, X25519, AES-GCM", "server"),
         ("the same with client certificates", "server,client-auth"),
         ("the same with TLS 1.2", "server,client-auth,tls12"),
         ("TLS 1.3 client, P-256, X25519, AES-GCM", "client"),
-        ("the same with TLS 1.2", "client,tls12"),
         ("everything", "default,client-auth"),
     ];
     /// The goal for the first of them.

@@ -278,5 +278,5 @@ fn unsupported(oid: ObjectIdentifier, otherwise: &'static str) -> KeyError {
     KeyError::Unsupported(known.map_or(otherwise, |(_, name)| name))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "default"))]
 mod tests;

@@ -320,5 +320,5 @@ impl SignatureVerificationAlgorithm for Algorithm {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "default"))]
 mod tests;

@@ -265,5 +265,5 @@ pub(crate) fn empty(body: &[u8], what: &'static str) -> Result<(), InvalidMessag
     Reader::all(body, what, |_| Ok(()))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "default"))]
 mod tests;

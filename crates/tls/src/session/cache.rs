@@ -106,5 +106,5 @@ pub(crate) struct ClientSession {
     pub(crate) identity: Option<PeerIdentity>,
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tls12"))]
 mod tests;

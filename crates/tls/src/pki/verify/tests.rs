@@ -22,6 +22,7 @@ mod costly;
 mod openssl;
 mod paths;
 mod revocation;
+#[cfg(feature = "ocsp")]
 mod staple;
 mod trust;
 
@@ -203,6 +204,7 @@ fn chains_with_intermediates_pass_in_any_order() {
     assert_eq!(Trust::new(&[other, two]).verify(&[&leaf], ANY_SERVER, CLOCK), Ok(()));
 }
 
+#[cfg(feature = "default")]
 #[test]
 fn keys_of_all_kinds_pass() {
     for algorithm in [

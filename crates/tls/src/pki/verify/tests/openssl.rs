@@ -178,6 +178,7 @@ fn rsa_pss_certificates_pass() {
     }
 }
 
+#[cfg(feature = "default")]
 #[test]
 fn ed25519_works_and_weak_or_unknown_algorithms_do_not() {
     let text = "certificate is signed with an unsupported algorithm or key";
@@ -232,6 +233,7 @@ fn version_1_roots_are_accepted() {
 }
 
 /// A CA may use a hash function other than the one of its curve's size, for certificates and lists.
+#[cfg(feature = "default")]
 #[test]
 fn ecdsa_signatures_with_any_hash_pass() {
     for curve in ["P-256", "P-384"] {

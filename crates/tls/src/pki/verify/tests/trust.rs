@@ -1,7 +1,6 @@
 //! Identities by key, and bundles of roots.
 
 use super::*;
-use crate::pki::signed::KeyFault;
 
 #[test]
 fn identity_is_the_key_and_not_the_certificate() {
@@ -92,8 +91,11 @@ fn roots_are_never_pinned_to_and_malformed_ones_are_skipped() {
     assert_eq!(bundled.find_root(&[&named], server("localhost"), CLOCK), Ok(der));
 }
 
+#[cfg(feature = "default")]
 #[test]
 fn unusable_roots_are_identified() {
+    use crate::pki::signed::KeyFault;
+
     let dir = Dir::new();
     let expired = root(|params| params.not_after = date_time_ymd(2025, 6, 1));
     let end = leaf(&root(|_| {}), |_| {});
