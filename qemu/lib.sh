@@ -115,6 +115,32 @@ cargo_here() {
 	(cd "$root" && cargo "$@")
 }
 
+# ---- the engine's features ------------------------------------------------------------------------------------------
+
+# The targets for which the engine is built. Each differs in its instruction set or its atomic operations.
+targets=(thumbv7em-none-eabihf thumbv6m-none-eabi riscv32imac-unknown-none-elf x86_64-unknown-none x86_64-unknown-uefi
+	aarch64-unknown-none)
+
+# The features of the engine beside the roles.
+# shellcheck disable=SC2034
+features=(tls12 rsa p384 mlkem ed25519 chacha ocsp trace tables)
+
+# Whether Rust's core library is there for all targets.
+have_targets() {
+	local target libraries
+	libraries=$(cd "$root" && rustc --print sysroot)/lib/rustlib
+	for target in "${targets[@]}"; do
+		[[ -d $libraries/$target ]] || return
+	done
+}
+
+add_targets() { (cd "$root" && rustup target add "${targets[@]}"); }
+
+# clippy_with FEATURES: no warnings about the engine with these features alone, for the first target.
+clippy_with() {
+	cargo_here clippy --quiet --locked -p postern-tls --no-default-features --features "$1" --target "${targets[0]}" -- -D warnings
+}
+
 # quoted WORD...: the words as typed in a shell, quoted if necessary.
 quoted() {
 	local word separator=

@@ -68,6 +68,7 @@ mod tests {
             (&["other"][..], "there is no part 'other'"),
             (&["order", "a"], "order takes nothing"),
             (&["chains", "a"], "chains takes nothing"),
+            (&["features", "a"], "features takes nothing"),
             (&["bogo"], "bogo takes the BoringSSL checkout"),
             (
                 &["wycheproof", "a", "b"],
