@@ -14,7 +14,7 @@ impl<'a> Reader<'a> {
         Self { bytes, what }
     }
 
-    /// Reads a structure as a whole: `read` has to leave nothing of it.
+    /// Reads a whole structure: `read` must consume all of it.
     pub(crate) fn all<T, E: From<InvalidMessage>>(
         bytes: &'a [u8],
         what: &'static str,
@@ -88,12 +88,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A list of 16-bit numbers, checked to be whole when it was made.
+/// A non-empty list of 16-bit numbers, checked when it was parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct U16List<'a>(&'a [u8]);
 
 impl<'a> U16List<'a> {
-    /// Takes the body of a vector. It must hold at least one number, and no half one.
+    /// Parses the body of a vector, which must hold at least one number and no trailing byte.
     pub(crate) fn parse(bytes: &'a [u8], what: &'static str) -> Result<Self, InvalidMessage> {
         if bytes.is_empty() || !bytes.len().is_multiple_of(2) {
             return Err(InvalidMessage::IllegalValue(what));
@@ -106,24 +106,24 @@ impl<'a> U16List<'a> {
         self.0.as_chunks::<2>().0.iter().map(|&pair| u16::from_be_bytes(pair))
     }
 
-    /// The list as it stands on the wire, without its length.
+    /// The list as on the wire, without its length.
     pub(crate) fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
-    /// Whether `number` is there.
+    /// Whether `number` is in the list.
     pub fn contains(self, number: u16) -> bool {
         self.iter().any(|other| other == number)
     }
 }
 
-/// What is written does not fit into the buffer.
+/// The buffer is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
 /// A cursor that writes into a buffer, or only counts.
 pub(crate) struct Writer<'a> {
-    /// None of a writer that counts.
+    /// `None` for a writer that only counts.
     buffer: Option<&'a mut [u8]>,
     length: usize,
 }
@@ -136,7 +136,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The number of bytes that `write` writes, whether or not the vectors in it fit into their lengths.
+    /// The number of bytes that `write` writes, even if a vector is too long for its length field.
     pub(crate) fn count(write: impl FnOnce(&mut Self) -> Result<(), Full>) -> usize {
         let mut writer = Self {
             buffer: None,
@@ -148,15 +148,15 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// How many bytes have been written.
+    /// The number of bytes written.
     pub(crate) fn len(&self) -> usize {
         self.length
     }
 
-    /// What has been written from position `start` on.
+    /// The bytes written from position `start` on.
     ///
     /// # Errors
-    /// When less has been written: it goes into transcripts, where something else must not take its place.
+    /// If fewer bytes have been written: the result goes into transcripts, which must not hash anything else.
     pub(crate) fn since(&self, start: usize) -> Result<&[u8], Error> {
         let buffer = self.buffer.as_deref().unwrap_or_default();
         buffer
@@ -164,19 +164,19 @@ impl<'a> Writer<'a> {
             .ok_or(Error::Internal("position beyond what was written"))
     }
 
-    /// Everything that has been written.
+    /// Everything written so far.
     pub(crate) fn finish(self) -> &'a [u8] {
         let buffer = self.buffer.map(|buffer| &*buffer).unwrap_or_default();
         buffer.get(..self.length).unwrap_or_default()
     }
 
-    /// Everything that has been written, to be changed.
+    /// Everything written so far, mutably.
     pub(crate) fn written_mut(&mut self) -> &mut [u8] {
         let buffer = self.buffer.as_deref_mut().unwrap_or_default();
         buffer.get_mut(..self.length).unwrap_or_default()
     }
 
-    /// Takes back what was written from position `length` on.
+    /// Discards everything written from position `length` on.
     pub(crate) fn truncate(&mut self, length: usize) {
         self.length = self.length.min(length);
     }
@@ -188,7 +188,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Puts `bytes` at `range`, which is as long.
+    /// Overwrites `range` with `bytes`, which have the same length.
     fn put(&mut self, range: core::ops::Range<usize>, bytes: &[u8]) -> Result<(), Full> {
         if let Some(buffer) = &mut self.buffer {
             buffer.get_mut(range).ok_or(Full)?.copy_from_slice(bytes);
@@ -204,17 +204,17 @@ impl<'a> Writer<'a> {
         self.bytes(&number.to_be_bytes())
     }
 
-    /// A vector with a length of one byte, its body written by `body`.
+    /// A vector with a length of one byte, whose content `body` writes.
     pub(crate) fn nested8(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
         self.nested(1, body)
     }
 
-    /// A vector with a length of two bytes, its body written by `body`.
+    /// A vector with a length of two bytes, whose content `body` writes.
     pub(crate) fn nested16(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
         self.nested(2, body)
     }
 
-    /// A vector with a length of three bytes, its body written by `body`.
+    /// A vector with a length of three bytes, whose content `body` writes.
     pub(crate) fn nested24(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
         self.nested(3, body)
     }

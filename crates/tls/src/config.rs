@@ -1,4 +1,4 @@
-//! What either side is, what it trusts and what it allows.
+//! The configuration of clients and servers.
 
 use super::msg::certificate::{CertificateTls13, CertificateVerify};
 use super::msg::{Emit as _, Finished};
@@ -21,12 +21,12 @@ pub struct Identity<'a> {
 
 impl<'a> Identity<'a> {
     /// # Errors
-    /// When the chain is empty, or longer than 64 KiB.
+    /// If the chain is empty or longer than 64 KiB.
     pub fn new(chain: &'a [&'a [u8]], key: &'a SigningKey) -> Result<Self, ConfigError> {
         if chain.is_empty() {
             return Err(ConfigError::NoCertificate);
         }
-        // Each has a length and its extensions' length before and after it (RFC 8446 §4.4.2).
+        // Each entry has the length of the certificate and that of its extensions (RFC 8446 §4.4.2).
         let entries = chain.iter().map(|certificate| certificate.len().saturating_add(3 + 2));
         if entries.fold(0, usize::saturating_add) > 0xffff {
             return Err(ConfigError::ChainTooLong);
@@ -44,7 +44,7 @@ impl<'a> Identity<'a> {
         self.key
     }
 
-    /// The length of its Certificate message in bytes, in TLS 1.3, where it is longer.
+    /// The length of its Certificate message in bytes, in the longer form of TLS 1.3.
     pub(crate) fn message_len(&self) -> usize {
         let message = CertificateTls13 {
             context: &[],
@@ -54,10 +54,10 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// Which versions are spoken.
+/// The enabled protocol versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Versions {
-    /// TLS 1.3 and TLS 1.2, the former wherever the peer can.
+    /// TLS 1.3 and TLS 1.2; TLS 1.3 where the peer supports it.
     #[cfg(feature = "tls12")]
     #[cfg_attr(feature = "tls12", default)]
     Both,
@@ -99,15 +99,15 @@ impl Versions {
     }
 }
 
-/// Where the secrets of a connection are written for an analyser, in the NSS key log format's terms.
+/// A sink for the secrets of connections, in the terms of the NSS key log format.
 ///
-/// Whoever has them can read the connection: this is for debugging only.
+/// The secrets decrypt the connection: use this for debugging only.
 pub trait KeyLog {
-    /// One line: `label client_random secret`.
+    /// Logs one line: `label client_random secret`.
     fn log(&self, label: &str, client_random: &[u8; 32], secret: &[u8]);
 }
 
-/// What both sides choose from.
+/// The preferences that clients and servers share.
 #[derive(Clone, Copy)]
 pub(crate) struct Preferences<'a> {
     pub(crate) versions: Versions,
@@ -140,7 +140,7 @@ impl Preferences<'_> {
 }
 
 impl Preferences<'_> {
-    /// Whether a ClientHello has something to list.
+    /// Checks that the ClientHello has no empty list.
     #[cfg(feature = "client")]
     pub(crate) fn check_client(&self) -> Result<(), ConfigError> {
         let tls13 = self.versions.tls13();
@@ -155,7 +155,7 @@ impl Preferences<'_> {
         self.check_protocols()
     }
 
-    /// Whether a CertificateRequest has something to list, in one version at least.
+    /// Checks that the CertificateRequest has no empty list, in at least one enabled version.
     #[cfg(feature = "server")]
     pub(crate) fn check_request(&self) -> Result<(), ConfigError> {
         self.check_schemes(self.versions.lowest())
@@ -180,51 +180,51 @@ impl Preferences<'_> {
 
 macro_rules! preference_setters {
     () => {
-        /// With this time.
+        /// Sets the clock.
         pub fn with_clock(mut self, clock: Clock) -> Self {
             self.preferences.clock = clock;
             self
         }
 
-        /// Only these versions.
+        /// Enables only these versions.
         pub fn with_versions(mut self, versions: Versions) -> Self {
             self.preferences.versions = versions;
             self
         }
 
-        /// Only these suites, the preferred first. Those of a version that is not spoken do not count.
+        /// Enables only these suites, in order of preference. Suites of a disabled version are ignored.
         pub fn with_suites(mut self, suites: &'a [CipherSuite]) -> Self {
             self.preferences.suites = suites;
             self
         }
 
-        /// Only these groups, the preferred first.
+        /// Enables only these groups, in order of preference.
         pub fn with_groups(mut self, groups: &'a [Group]) -> Self {
             self.preferences.groups = groups;
             self
         }
 
-        /// Only these schemes for the peer's signature, the preferred first.
+        /// Accepts only these schemes for the peer's signature, in order of preference.
         pub fn with_schemes(mut self, schemes: &'a [SignatureScheme]) -> Self {
             self.preferences.schemes = schemes;
             self
         }
 
-        /// These application protocols (RFC 7301), the preferred first. With none, ALPN is left alone.
+        /// Sets the application protocols (RFC 7301), in order of preference. Without any, ALPN is not used.
         pub fn with_protocols(mut self, protocols: &'a [&'a [u8]]) -> Self {
             self.preferences.protocols = protocols;
             self
         }
 
-        /// Whether peers of TLS 1.2 must use the extended master secret, as is the default: without it two connections can
-        /// be made to have the same keys (RFC 7627 §1). Where it is not required, handshakes without it get no ticket.
+        /// Sets whether TLS 1.2 requires the extended master secret, which is the default: without it an attacker can make
+        /// two connections have the same keys (RFC 7627 §1). If it is optional, handshakes without it get no ticket.
         #[cfg(feature = "tls12")]
         pub fn with_extended_master_secret_required(mut self, required: bool) -> Self {
             self.preferences.require_extended_master_secret = required;
             self
         }
 
-        /// Writes the secrets of the connections to `key_log`, or, as is the default, nowhere.
+        /// Writes the secrets of the connections to `key_log`; by default they are not written.
         pub fn with_key_log(mut self, key_log: Option<&'a dyn KeyLog>) -> Self {
             self.preferences.key_log = key_log;
             self
@@ -249,7 +249,7 @@ pub use client::ClientConfig;
 #[cfg(feature = "server")]
 pub use server::{ClientAuth, ServerConfig};
 
-/// Messages whose lengths are counted without the one value that they have.
+/// Messages whose length is counted separately from the one variable field that they have.
 const CERTIFICATE_VERIFY: CertificateVerify<'_> = CertificateVerify {
     scheme: NamedScheme(0),
     signature: &[],
@@ -260,8 +260,8 @@ fn sum(lengths: &[usize]) -> usize {
     lengths.iter().fold(0, |sum, length| sum.saturating_add(*length))
 }
 
-/// The length of a flight with headers and protection: a few records more than its length asks for, and
-/// change_cipher_spec; behind it the reserve. The records are as small as the peer may want them.
+/// The length of a flight with headers and protection, in the smallest records that a peer can request, with a few
+/// records more for key changes, two change_cipher_specs, and the reserve.
 fn with_protection(content: usize) -> usize {
     let records = content.div_ceil(MIN_FRAGMENT).saturating_add(4);
     sum(&[
@@ -272,7 +272,7 @@ fn with_protection(content: usize) -> usize {
     ])
 }
 
-/// Why a configuration cannot serve.
+/// Why a configuration cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigError {
     /// The certificate chain is empty.
@@ -291,7 +291,7 @@ pub enum ConfigError {
     NoSignatureScheme,
     /// An application protocol has this many bytes, not 1 to 255 (RFC 7301 §3.1).
     ProtocolLength(usize),
-    /// The hello could not be made; the text says why.
+    /// The ClientHello could not be written; the text is the reason.
     Hello(&'static str),
 }
 

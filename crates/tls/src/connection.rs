@@ -1,4 +1,4 @@
-//! The connection without its transport: bytes in, bytes out, data either way.
+//! A connection as a state machine, without a transport.
 
 use core::borrow::BorrowMut;
 
@@ -25,42 +25,42 @@ use crate::crypto::suite::CipherSuite;
 use crate::pki::text::Text;
 use crate::pki::verify::PeerIdentity;
 
-/// How many HelloRequests are ignored in one handshake: more than a server has messages to put one before.
+/// The number of HelloRequests ignored in one handshake: more than a server's flights have messages.
 const MAX_HELLO_REQUESTS: u8 = 16;
 
-/// What was agreed upon.
+/// The negotiated parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Info<'a> {
     /// The version, once chosen.
     pub version: Option<ProtocolVersion>,
     /// The cipher suite, once chosen.
     pub suite: Option<CipherSuite>,
-    /// The group of the key exchange, once chosen; none in a resumption of TLS 1.2.
+    /// The group of the key exchange, once chosen; `None` in a TLS 1.2 resumption.
     pub group: Option<Group>,
-    /// The scheme of the server's signature; none in a resumption.
+    /// The scheme of the server's signature; `None` in a resumption.
     pub scheme: Option<SignatureScheme>,
-    /// Whether it took a HelloRetryRequest.
+    /// Whether there was a HelloRetryRequest.
     pub retried: bool,
     /// Whether a session was resumed.
     pub resumed: bool,
-    /// Whether the server asked for a certificate and accepts none of the signature schemes of the client's own, so that
-    /// none was sent.
+    /// Whether the server requested a certificate that the client's own does not match (schemes, types or authorities), so
+    /// that none was sent.
     pub no_own_scheme: bool,
-    /// The identity that the peer has proved, if any. `None` until its Finished has been verified.
+    /// The authenticated identity of the peer, if any. `None` until its Finished has been verified.
     pub peer: Option<PeerIdentity>,
-    /// The subject of the CA at the end of the peer's chain; none in a resumption. Valid once the handshake is done.
+    /// The subject of the CA at the end of the peer's chain; `None` in a resumption. Valid once the handshake is done.
     pub root: Option<Text<96>>,
-    /// Whether an OCSP response that the server had stapled to its certificate was checked and found good.
+    /// Whether the server stapled an OCSP response, which was verified and has the status good.
     pub stapled: bool,
-    /// The application protocol (ALPN, RFC 7301): one of those that were configured.
+    /// The application protocol (ALPN, RFC 7301): one of the configured ones.
     pub protocol: Option<&'a [u8]>,
-    /// Of a server's connection: the name that the client asked for (RFC 6066 §3), everything but graphic ASCII escaped. A
-    /// DNS name, of at most 253 bytes, is there as a whole; what is longer ends in `…`.
+    /// On a server: the name requested by the client (RFC 6066 §3), with everything but graphic ASCII escaped. A DNS
+    /// name, which has at most 253 bytes, is complete; a longer text ends in `…`.
     pub server_name: Option<Text<255>>,
 }
 
 impl Info<'_> {
-    /// The version's name, as OpenSSL writes it; empty before it is chosen.
+    /// The name that OpenSSL gives to the version; empty before it is chosen.
     pub const fn version_name(&self) -> &'static str {
         match self.version {
             Some(version) => version.openssl_name(),
@@ -69,35 +69,35 @@ impl Info<'_> {
     }
 }
 
-/// What a connection waits for.
+/// What the caller of a connection does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// More bytes from the peer.
+    /// Receive more bytes from the peer.
     NeedInput,
-    /// Data has come: [`Connection::data`] and [`Connection::consume`].
+    /// Read the received data: [`Connection::data`] and [`Connection::consume`].
     Data,
-    /// The peer has sent `close_notify`; nothing more will come.
+    /// Nothing more: the peer has sent `close_notify`.
     Closed,
 }
 
-/// One TLS connection as a state machine, which knows nothing of sockets, clocks or tasks.
+/// One TLS connection as a state machine, independent of sockets, clocks and tasks.
 ///
-/// The caller moves bytes: what the peer sent goes into [`Connection::space`] followed by [`Connection::received`];
-/// what is in [`Connection::pending`] goes to the peer, followed by [`Connection::sent`]. After either it calls
-/// [`Connection::advance`]. On an error, and only then, `pending` holds the last alert: it is to be sent, the write
-/// side shut, and what the peer still sends read and dropped, so that a reset does not overtake the alert.
+/// The caller moves the bytes: it copies received ones to [`Connection::space`] and calls [`Connection::received`], it
+/// sends those in [`Connection::pending`] and calls [`Connection::sent`], and after either it calls
+/// [`Connection::advance`]. After an error, and only then, `pending` ends with an alert: send it, shut down the write
+/// side, and read and discard what the peer still sends, so that a reset does not overtake the alert.
 ///
 /// Both buffers belong to the caller. Nothing is allocated and nothing panics, whatever the peer sends.
 ///
-/// `H` holds the state of the handshake: the connection itself, which then stays as large after the handshake as during it,
-/// or a [`Handshake`] that the caller lends ([`Connection::server_in`], [`Connection::client_in`]), by reference or as the
-/// guard of a pool. What is lent is dropped as soon as the handshake is done or has failed. (An enum would be as large as its
-/// largest variant, so an idle connection can be small only if its handshake is elsewhere.)
+/// `H` holds the state of the handshake: either inline, so that the connection is as large after the handshake as during
+/// it, or in a [`Handshake`] borrowed from the caller ([`Connection::server_in`], [`Connection::client_in`]), by reference
+/// or as the guard of a pool. It is dropped as soon as the handshake is done or has failed. (An enum would be as large as
+/// its largest variant, so an idle connection can be small only if its handshake is stored elsewhere.)
 pub struct Connection<'a, H = Handshake<'a>> {
     receiver: Receiver<'a>,
     outbound: Outbound<'a>,
     link: Link,
-    /// While the handshake is under way.
+    /// `Some` during the handshake.
     handshake: Option<H>,
     done: bool,
     info: Info<'a>,
@@ -106,12 +106,12 @@ pub struct Connection<'a, H = Handshake<'a>> {
 
 impl<'a> Connection<'a> {
     #[cfg(feature = "server")]
-    /// A connection that waits for a ClientHello.
+    /// A server's connection, which waits for a ClientHello.
     ///
     /// # Errors
-    /// When `inbound` is smaller than [`MIN_INBOUND`] bytes, or `outbound` smaller than [`MIN_OUTBOUND`] or than
-    /// [`ServerConfig::flight_len`]; and when the configuration has nothing to list in CertificateRequest, or an
-    /// application protocol of an impossible length.
+    /// If `inbound` is smaller than [`MIN_INBOUND`] bytes, or `outbound` smaller than [`MIN_OUTBOUND`] or than
+    /// [`ServerConfig::flight_len`]; and if the configuration has an empty list for CertificateRequest or an application
+    /// protocol of an invalid length.
     pub fn server(
         config: ServerConfig<'a>,
         inbound: &'a mut [u8],
@@ -121,12 +121,12 @@ impl<'a> Connection<'a> {
     }
 
     #[cfg(feature = "client")]
-    /// A connection whose ClientHello waits in [`Connection::pending`].
+    /// A client's connection, with its ClientHello in [`Connection::pending`].
     ///
     /// # Errors
-    /// When `inbound` is smaller than [`MIN_INBOUND`] bytes, or `outbound` smaller than [`MIN_OUTBOUND`] or than
-    /// [`ClientConfig::flight_len`]; when the configuration has nothing to list in the ClientHello, or an application
-    /// protocol of an impossible length; and when the hello cannot be made.
+    /// If `inbound` is smaller than [`MIN_INBOUND`] bytes, or `outbound` smaller than [`MIN_OUTBOUND`] or than
+    /// [`ClientConfig::flight_len`]; if the configuration has an empty list for the ClientHello or an application protocol
+    /// of an invalid length; and if the ClientHello cannot be written.
     pub fn client(
         config: ClientConfig<'a>,
         inbound: &'a mut [u8],
@@ -190,7 +190,7 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
             })?;
         }
         if config.preferences.versions.tls13() {
-            // RFC 8446 §5: at any time after the first ClientHello has been sent.
+            // RFC 8446 §5: allowed at any time after the first ClientHello has been sent.
             connection
                 .receiver
                 .inbound
@@ -233,36 +233,36 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
         })
     }
 
-    /// What was agreed upon so far.
+    /// The parameters negotiated so far.
     pub fn info(&self) -> &Info<'a> {
         &self.info
     }
 
-    /// Whether the handshake is still under way (or has failed).
+    /// Whether the handshake is in progress or has failed.
     pub fn is_handshaking(&self) -> bool {
         !self.done
     }
 
-    /// Where received bytes go. Empty only while data waits to be consumed.
+    /// The space for received bytes. Empty only while there is data to be consumed.
     pub fn space(&mut self) -> &mut [u8] {
         self.receiver.inbound.space()
     }
 
-    /// `count` bytes were put into [`Connection::space`].
+    /// Marks the first `count` bytes of [`Connection::space`] as received.
     pub fn received(&mut self, count: usize) {
         self.receiver.inbound.received(count);
     }
 
-    /// The peer's byte stream has ended. The next [`Connection::advance`] tells what that means.
+    /// Marks the peer's byte stream as ended. The next [`Connection::advance`] returns what that means.
     pub fn received_end(&mut self) {
         self.receiver.received_end();
     }
 
-    /// Processes what has come, until there is data, or nothing more to do.
+    /// Processes received records until there is data or more bytes are needed.
     ///
     /// # Errors
-    /// The connection is over; the alert that belongs to the error stands in [`Connection::pending`]. Every further
-    /// call gives the same error.
+    /// The connection has failed; [`Connection::pending`] ends with the alert for the error. Every further call returns the
+    /// same error.
     pub fn advance(&mut self, rng: &mut dyn CryptoRng) -> Result<Progress, Error> {
         loop {
             if let Some(progress) = self.advance_by_message(rng)? {
@@ -271,8 +271,8 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
         }
     }
 
-    /// The same for one handshake message at most: `None` after it. The most costly ones take the key exchange and a
-    /// signature, or the verification of a chain, and other tasks should get their turn between two of them.
+    /// As [`Connection::advance`], for at most one handshake message, after which it returns `None`: a message can cost
+    /// a key exchange and a signature, or the verification of a chain, and other tasks should run between two of them.
     ///
     /// # Errors
     /// As those of [`Connection::advance`].
@@ -286,50 +286,50 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
             self.receiver.end = Some(Err(*error));
             self.outbound.fail(error);
         }
-        // A peer that asked for a renegotiation waits for the refusal, and may send nothing more until it has come.
+        // A peer that requested a renegotiation may send nothing more until it has received the refusal.
         self.outbound.settle(&self.link);
         result
     }
 
-    /// The data that has come.
+    /// The received data.
     pub fn data(&self) -> &[u8] {
         self.receiver.data()
     }
 
-    /// `count` bytes of [`Connection::data`] have been used.
+    /// Marks the first `count` bytes of [`Connection::data`] as read.
     pub fn consume(&mut self, count: usize) {
         self.receiver.consume(count);
     }
 
-    /// Protects as much of `data` as fits, at most one record, and returns how much that was: 0 when the pending
-    /// bytes have to be sent first.
+    /// Protects as much of `data` as fits, at most one record, and returns the number of bytes: 0 if the pending bytes
+    /// must be sent first.
     ///
     /// # Errors
-    /// Before the handshake is done, after [`Connection::close`], and after a failure, which it gives again.
+    /// Before the handshake is done, after [`Connection::close`], and after a failure, whose error it returns again.
     pub fn write(&mut self, data: &[u8]) -> Result<usize, Error> {
         let (_, outbound, link) = self.split()?;
         outbound.write(link, data)
     }
 
-    /// The bytes that are to be sent.
+    /// The bytes to be sent.
     pub fn pending(&self) -> &[u8] {
         self.outbound.pending()
     }
 
-    /// `count` bytes of [`Connection::pending`] have been sent.
+    /// Marks the first `count` bytes of [`Connection::pending`] as sent.
     pub fn sent(&mut self, count: usize) {
         self.outbound.sent(count);
     }
 
-    /// Ends our side with `close_notify` (RFC 8446 §6.1). Data may still come.
+    /// Closes the sending direction with `close_notify` (RFC 8446 §6.1). Data may still be received.
     pub fn close(&mut self) {
         self.outbound.close();
     }
 
-    /// The two directions, which from now on need nothing of each other but the [`Link`] between them.
+    /// Splits the connection into its directions, which from now on share only the [`Link`] between them.
     ///
     /// # Errors
-    /// While the handshake is under way, and after a failure, which it gives again.
+    /// During the handshake, and after a failure, whose error it returns again.
     pub(crate) fn split(&mut self) -> Result<(&mut Receiver<'a>, &mut Outbound<'a>, &Link), Error> {
         match (self.done, self.receiver.end) {
             (true, _) => Ok((&mut self.receiver, &mut self.outbound, &self.link)),
@@ -338,7 +338,7 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
         }
     }
 
-    /// Wipes the state of the handshake, and gives its place back.
+    /// Wipes the state of the handshake and releases it.
     fn end_handshake(&mut self, done: bool) {
         if let Some(handshake) = &mut self.handshake {
             handshake.borrow_mut().clear();
@@ -362,14 +362,14 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
                     return Ok(None);
                 }
                 Incoming::NeedInput => return Ok(Some(Progress::NeedInput)),
-                // Inbound lets none through before the handshake is done.
+                // Inbound returns no data before the handshake is done.
                 Incoming::Data => return Err(PeerMisbehaved::UnexpectedRecord(ContentType::APPLICATION_DATA).into()),
                 Incoming::CloseNotify => return Err(Error::AlertReceived(AlertDescription::CLOSE_NOTIFY)),
             }
         }
     }
 
-    /// Whether the message that waits was a HelloRequest in a client's handshake: it is ignored, and no part of the
+    /// Whether the next message was a HelloRequest in a client's handshake, which is ignored and not part of the
     /// transcript (RFC 5246 §7.4.1.1).
     fn takes_hello_request(&mut self) -> Result<bool, Error> {
         let message = self.receiver.message()?;
@@ -388,11 +388,11 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
         Ok(true)
     }
 
-    /// Gives the message that waits to the handshake.
-    #[inline(never)] // what a record needs of the stack is not to lie below it
+    /// Passes the next message to the handshake.
+    #[inline(never)] // keeps its stack frame out of the callers that process records
     fn handle_message(&mut self, rng: &mut dyn CryptoRng) -> Result<(), Error> {
         let message = self.receiver.message()?;
-        // RFC 5246 §7.1: change_cipher_spec goes before the message that is protected by what it changes to.
+        // RFC 5246 §7.1: change_cipher_spec precedes the message that is protected with the new key.
         if self.receiver.inbound.awaits_change_cipher_spec() {
             return Err(message.unexpected());
         }
@@ -400,7 +400,7 @@ impl<'a, H: BorrowMut<Handshake<'a>>> Connection<'a, H> {
             self.outbound.keep_received(message.whole);
         }
         let Some(handshake) = &mut self.handshake else {
-            return Err(Error::Internal("no handshake under way"));
+            return Err(Error::Internal("no handshake in progress"));
         };
         let mut change = Change::default();
         let mut context = Context {

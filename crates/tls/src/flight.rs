@@ -7,10 +7,10 @@ use super::trace::{Event, Tracer};
 use super::transcript::Transcript;
 use crate::crypto::hash::{HashAlgorithm, HashOutput};
 
-/// Handshake messages on their way out. Each that is written goes into the transcript and to the trace as well.
+/// Writes the messages of a flight, and adds each to the transcript and to the trace.
 pub(crate) struct Flight<'f, 'w> {
     writer: &'f mut Writer<'w>,
-    /// None after the handshake, whose messages no transcript has.
+    /// `None` after the handshake, whose messages are in no transcript.
     transcript: Option<&'f mut Transcript>,
     trace: Option<Tracer<'f>>,
 }
@@ -33,7 +33,7 @@ impl<'f, 'w> Flight<'f, 'w> {
         self.add_written(|writer| Ok(message.emit(writer)?))
     }
 
-    /// Adds the message that `write` writes.
+    /// Adds a message written by `write`.
     pub(crate) fn add_written(
         &mut self,
         write: impl FnOnce(&mut Writer<'_>) -> Result<(), Error>,
@@ -50,7 +50,7 @@ impl<'f, 'w> Flight<'f, 'w> {
         Ok(())
     }
 
-    /// The transcript hash of what has been sent and received so far.
+    /// The transcript hash of everything sent and received so far.
     pub(crate) fn hash(&self, algorithm: HashAlgorithm) -> Result<HashOutput, Error> {
         let transcript = self.transcript.as_ref();
         transcript

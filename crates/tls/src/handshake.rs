@@ -1,4 +1,4 @@
-//! What the handshakes of both roles and versions share.
+//! Types shared by the handshakes of both roles and versions.
 
 use core::marker::PhantomData;
 
@@ -37,9 +37,9 @@ use crate::pki::verify::leaf_public_key;
 /// A whole handshake message.
 #[derive(Clone, Copy)]
 pub(crate) struct Message<'m> {
-    /// With its header: what the transcript hashes.
+    /// The message with its header, as the transcript hashes it.
     pub(crate) whole: &'m [u8],
-    /// Whether more of the handshake follows it in its record.
+    /// Whether more handshake bytes follow it in its record.
     pub(crate) followed: bool,
 }
 
@@ -49,16 +49,16 @@ impl<'m> Message<'m> {
         HandshakeType(self.whole.first().copied().unwrap_or_default())
     }
 
-    /// What follows the header.
+    /// The content after the header.
     pub(crate) fn body(self) -> &'m [u8] {
         self.whole.get(HANDSHAKE_HEADER_LEN..).unwrap_or_default()
     }
 
-    /// The message as the last of its record, which has to end where keys change (RFC 8446 §5.1) and where the other side
-    /// is to send next. To be called before anything is done about the message.
+    /// Checks that the message ends its record, as is required before a key change (RFC 8446 §5.1) and where the other
+    /// side sends next. Call it before the message is processed.
     ///
     /// # Errors
-    /// When more follows it.
+    /// If more follows it.
     pub(crate) fn last(self) -> Result<LastMessage<'m>, Error> {
         if self.followed {
             return Err(PeerMisbehaved::MessageAcrossKeyChange.into());
@@ -66,13 +66,13 @@ impl<'m> Message<'m> {
         Ok(LastMessage(self))
     }
 
-    /// The error when it may not come now.
+    /// The error for a message that is not allowed in this state.
     pub(crate) fn unexpected(self) -> Error {
         PeerMisbehaved::UnexpectedHandshake(self.kind()).into()
     }
 }
 
-/// A message that ends its record: only after such a one do keys change ([`Change::key`]).
+/// A message that ends its record: keys change only after such a message ([`Change::key`]).
 #[derive(Clone, Copy)]
 pub(crate) struct LastMessage<'m>(Message<'m>);
 
@@ -84,27 +84,27 @@ impl<'m> core::ops::Deref for LastMessage<'m> {
     }
 }
 
-/// What a state works with besides the message.
+/// What a state uses besides the message.
 pub(crate) struct Context<'x, 'b> {
     pub(crate) outbound: &'x mut Outbound<'b>,
     pub(crate) rng: &'x mut dyn CryptoRng,
     pub(crate) info: &'x mut Info<'b>,
     pub(crate) change: &'x mut Change<'b>,
-    /// The most content that we take in one record, in bytes; that of the largest record or less.
+    /// The most content that is accepted in one record, in bytes; at most that of the largest record.
     pub(crate) record_limit: u16,
 }
 
-/// What a step changes about the records that come.
+/// Changes to the receiving direction made by a step.
 #[derive(Default)]
 pub(crate) struct Change<'a> {
     key: Option<TrafficSecret>,
     change_cipher_spec: Option<ChangeCipherSpec>,
-    /// Whether the peer may not have the keys yet, and say so by an alert without protection.
+    /// Whether the peer may not have the keys yet, so that its alerts may be unprotected.
     pub(crate) plain_alerts: bool,
     pub(crate) skip_early_data: Option<SkipEarlyData>,
-    /// The most content in a record from now on.
+    /// The new limit on the content of records.
     pub(crate) max_content: Option<ContentLimit>,
-    /// What a client needs for the tickets that come later.
+    /// What a client needs for later tickets.
     pub(crate) resumption: Option<Resumption<'a>>,
 }
 
@@ -115,22 +115,22 @@ impl<'a> Change<'a> {
     }
 
     #[cfg(feature = "tls12")]
-    /// Uses `key` from the change_cipher_spec on that has to come next (RFC 5246 §7.1).
+    /// Uses `key` from the next change_cipher_spec on, which must come next (RFC 5246 §7.1).
     pub(crate) fn key_at_change_cipher_spec(&mut self, _after: LastMessage<'_>, key: PendingKey) {
         self.change_cipher_spec = Some(ChangeCipherSpec::Await(key));
     }
 
-    /// From now on an unprotected change_cipher_spec is dropped.
+    /// Ignores unprotected change_cipher_spec records from now on.
     pub(crate) fn drop_change_cipher_spec(&mut self) {
         self.change_cipher_spec = Some(ChangeCipherSpec::Drop);
     }
 
-    /// From now on an unprotected change_cipher_spec is refused.
+    /// Refuses unprotected change_cipher_spec records from now on.
     pub(crate) fn refuse_change_cipher_spec(&mut self) {
         self.change_cipher_spec = Some(ChangeCipherSpec::Refuse);
     }
 
-    /// Changes the receiving side, and gives back what is for later tickets.
+    /// Applies the changes, and returns what later tickets need.
     pub(crate) fn apply(self, inbound: &mut Inbound<'_>) -> Result<Option<Resumption<'a>>, Error> {
         if let Some(secret) = self.key {
             inbound.set_key(secret)?;
@@ -160,11 +160,11 @@ pub(crate) enum SkipEarlyData {
     UntilDecrypted,
 }
 
-/// What a client needs for the tickets of TLS 1.3 that come after the handshake; a server has none.
+/// What a client needs for the tickets of TLS 1.3 that follow the handshake; a server needs nothing.
 #[cfg(not(feature = "client"))]
 pub(crate) struct Resumption<'a>(core::convert::Infallible, PhantomData<&'a ()>);
 
-/// What a client needs for the tickets of TLS 1.3 that come after the handshake.
+/// What a client needs for the tickets of TLS 1.3 that follow the handshake.
 #[cfg(feature = "client")]
 pub(crate) struct Resumption<'a> {
     pub(crate) sessions: &'a SessionCache,
@@ -177,18 +177,18 @@ pub(crate) struct Resumption<'a> {
     pub(crate) context: crate::crypto::hash::HashOutput,
 }
 
-/// The place of a handshake: what a connection needs until its handshake is done, and not after it.
+/// The state of a handshake, which a connection needs only until the handshake is done.
 ///
-/// By default it is part of the [`Connection`](super::Connection). A caller with many connections lends it instead
-/// (`&mut Handshake`, or a guard of a pool), for as long as the handshake lasts: see
-/// [`Connection::server_in`](super::Connection::server_in). Secrets are wiped when the handshake is done or has failed, or
-/// the place is dropped; a place that was lent to a connection that is dropped before holds them until it is used again.
+/// By default it is part of the [`Connection`](super::Connection). A caller with many connections provides it instead
+/// (`&mut Handshake`, or a guard of a pool), for the duration of the handshake: see
+/// [`Connection::server_in`](super::Connection::server_in). Secrets are wiped when the handshake is done or has failed, and
+/// when this is dropped. If a connection is dropped during the handshake, a borrowed state keeps its secrets until it is
+/// used again or dropped.
 pub struct Handshake<'a> {
     role: Role<'a>,
 }
 
-// It stays where it is, and each message changes it there: to move it from state to state would put it on the stack
-// several times over.
+// Messages change the state in place: moving it from state to state would put several copies on the stack.
 enum Role<'a> {
     None(PhantomData<&'a ()>),
     #[cfg(feature = "server")]
@@ -198,7 +198,7 @@ enum Role<'a> {
 }
 
 impl<'a> Handshake<'a> {
-    /// An empty place.
+    /// A state without a handshake.
     pub const fn new() -> Self {
         Self {
             role: Role::None(PhantomData),
@@ -226,12 +226,12 @@ impl<'a> Handshake<'a> {
         }
     }
 
-    /// Forgets and wipes everything.
+    /// Drops and wipes everything.
     pub(crate) fn clear(&mut self) {
         *self = Self::new();
     }
 
-    /// Whether TLS 1.2 is spoken by a client, or still may be.
+    /// Whether this is a client's handshake that uses TLS 1.2 or may still choose it.
     pub(crate) fn is_client_of_tls12(&self) -> bool {
         match &self.role {
             #[cfg(feature = "client")]
@@ -240,14 +240,14 @@ impl<'a> Handshake<'a> {
         }
     }
 
-    /// Takes a message. After an error the handshake is of no more use.
+    /// Handles a message. After an error the handshake cannot be used any more.
     #[cfg_attr(
         not(any(feature = "client", feature = "server")),
         allow(unused_variables, reason = "neither role is built")
     )]
     pub(crate) fn handle(&mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Progress, Error> {
         match &mut self.role {
-            Role::None(_) => Err(Error::Internal("no handshake under way")),
+            Role::None(_) => Err(Error::Internal("no handshake in progress")),
             #[cfg(feature = "server")]
             Role::Server(handshake) => handshake.handle(message, context),
             #[cfg(feature = "client")]
@@ -274,19 +274,19 @@ impl core::fmt::Debug for Handshake<'_> {
     }
 }
 
-/// What a message has done to the handshake.
+/// The progress of the handshake after a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// It goes on.
+    /// More messages are needed.
     Continues,
-    /// It is done.
+    /// The handshake is done.
     Done,
 }
 
-/// The public key in a peer's certificate, kept until its signature comes.
+/// The public key in a peer's certificate, stored until its signature is received.
 pub(crate) struct PeerKey {
     spki: heapless::Vec<u8, MAX_SPKI>,
-    /// By a pointer, so that a server without client authentication, which never makes one of these, does not link it.
+    /// A function pointer, so that servers without client authentication, which never create a `PeerKey`, do not link it.
     verify: Verify,
 }
 
@@ -300,11 +300,11 @@ enum Signed<'s> {
     Hash(&'s crate::crypto::hash::HashOutput),
 }
 
-/// The longest SubjectPublicKeyInfo, in bytes: RSA-4096 takes 550.
+/// The longest SubjectPublicKeyInfo, in bytes: RSA-4096 needs 550.
 const MAX_SPKI: usize = 600;
 
 impl PeerKey {
-    /// Takes the key out of a certificate in DER.
+    /// Copies the key from a certificate in DER.
     pub(crate) fn of(certificate: &[u8]) -> Result<Self, Error> {
         let spki = leaf_public_key(certificate)?;
         Ok(Self {
@@ -314,8 +314,8 @@ impl PeerKey {
     }
 
     #[cfg(feature = "tls12")]
-    /// Checks that an ECDSA key is on one of the curves that we list: in TLS 1.2 supported_groups speaks for
-    /// certificates as well (RFC 8422 §5.1.1, §5.3).
+    /// Checks that an ECDSA key is on one of the offered curves: in TLS 1.2 supported_groups covers certificates too
+    /// (RFC 8422 §5.1.1, §5.3).
     pub(crate) fn check_curve(&self, groups: &[Group]) -> Result<(), Error> {
         match verify::curve(&self.spki) {
             Some(curve) if !groups.iter().any(|group| group.id() == curve) => {
@@ -325,7 +325,7 @@ impl PeerKey {
         }
     }
 
-    /// Checks a signature whose scheme has to be one of `offered`.
+    /// Verifies a signature, whose scheme must be one of `offered`.
     pub(crate) fn check(
         &self,
         offered: &[SignatureScheme],
@@ -346,7 +346,7 @@ impl PeerKey {
     }
 
     #[cfg(feature = "tls12")]
-    /// Checks a signature of TLS 1.2 with an offered scheme, of whose message only the hash is there.
+    /// Verifies a TLS 1.2 signature of an offered scheme over a message of which only the hash is available.
     pub(crate) fn check_prehashed(
         &self,
         scheme: SignatureScheme,
@@ -366,7 +366,7 @@ fn verify(
     signed: Signed<'_>,
     signature: &[u8],
 ) -> Result<(), Error> {
-    // A scheme for keys of another kind is a contradiction, not a signature that fails (RFC 8446 §4.4.3).
+    // A scheme for another kind of key is an illegal parameter, not a wrong signature (RFC 8446 §4.4.3).
     if !verify::fits(scheme, version, spki) {
         return Err(PeerMisbehaved::WrongSignatureScheme(scheme.named()).into());
     }
@@ -378,7 +378,7 @@ fn verify(
     Ok(result.map_err(|_| PeerMisbehaved::WrongSignature)?)
 }
 
-/// The error for a signature with another scheme than those offered.
+/// The error for a signature whose scheme was not offered.
 pub(crate) fn unoffered(scheme: NamedScheme, offered: impl Iterator<Item = SignatureScheme>) -> PeerMisbehaved {
     PeerMisbehaved::UnofferedSignatureScheme {
         scheme,
@@ -394,8 +394,8 @@ impl<'a> Preferences<'a> {
         }
     }
 
-    /// Writes a secret to the key log, if there is one, and reports it to the trace: by name, and by value only where there
-    /// is a key log. `hash` is the transcript hash that went into it.
+    /// Writes a secret to the key log, if there is one, and reports it to the trace: by name, and with its value only if
+    /// there is a key log. `hash` is the transcript hash that it was derived with.
     pub(crate) fn log_secret(&self, secret: Secret, client_random: &[u8; 32], value: &[u8], hash: &[u8]) {
         if let Some(key_log) = self.key_log {
             key_log.log(secret.label(), client_random, value);
@@ -404,7 +404,7 @@ impl<'a> Preferences<'a> {
         self.record(Milestone::Secret { secret, hash, value });
     }
 
-    /// Chooses a protocol by our preference (RFC 7301 §3.2); `None` where either side leaves ALPN alone.
+    /// Chooses a protocol by the server's preference (RFC 7301 §3.2); `None` if either side does not use ALPN.
     pub(crate) fn choose_protocol(
         &self,
         offered: Option<super::msg::client_hello::Protocols<'_>>,

@@ -1,15 +1,15 @@
 //! A TLS engine without an operating system: server and client, 1.3 and 1.2.
 //!
-//! To read first: RFC 8446 (TLS 1.3), above all §4 (handshake), §5 (records), §6 (alerts), §7.1 (key schedule) and
+//! Read first: RFC 8446 (TLS 1.3), above all §4 (handshake), §5 (records), §6 (alerts), §7.1 (key schedule) and
 //! the appendices D.4 (middleboxes) and E.5 (old versions).
 //!
-//! Two layers. [`Connection`] is the protocol as a state machine over two buffers of the caller's, without any
+//! There are two layers. [`Connection`] is the protocol as a state machine over two buffers of the caller, without
 //! input or output of its own; the tests, the fuzzers and the benches drive it. [`Stream`] runs it over any
-//! [`embedded_io_async`] transport. Neither has a clock, a generator of random numbers or memory of its own.
+//! [`embedded_io_async`] transport. Neither has a clock, a random number generator or memory of its own.
 //!
-//! Bytes of the peer are touched in `codec`, `record` and `msg` only; what comes out of there has been checked.
-//! Cryptography is in [`crypto`], certificates and the verdicts on them are in [`pki`]. Those two use nothing of the
-//! protocol but the numbers and names in [`registry`].
+//! Only `codec`, `record` and `msg` read bytes from the peer; what they return has been checked. Cryptography is in
+//! [`crypto`], certificates and their verification are in [`pki`]. Those two use nothing of the protocol but the
+//! numbers and names in [`registry`].
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -21,7 +21,7 @@
     )
 )]
 #![deny(missing_docs)]
-// Lengths and counters come from the peer: what happens beyond their range is named at each place.
+// Lengths and counters come from the peer: each operation on them names what happens on overflow.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 #![warn(unreachable_pub)]
 

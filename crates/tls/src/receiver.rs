@@ -16,21 +16,21 @@ use super::schedule::KeySchedule;
 use super::session::ClientSession;
 use super::trace::{self, Event};
 
-/// How many KeyUpdates may come in a row without data between them.
+/// The most consecutive KeyUpdates without data between them.
 const MAX_KEY_UPDATES: u8 = 32;
-/// How many tickets a server may send on one connection.
+/// The most tickets that a server may send on one connection.
 const MAX_TICKETS: u8 = 32;
-/// How often a TLS 1.2 peer may ask for a renegotiation, which it does not get.
+/// The most renegotiations that a TLS 1.2 peer may request; all are refused.
 const MAX_RENEGOTIATIONS: u8 = 4;
 
-/// What has come.
+/// What has been received.
 pub(crate) enum Incoming {
     /// A whole handshake message: see [`Receiver::message`].
     Message,
     /// Application data.
     Data,
     CloseNotify,
-    /// Nothing whole: more bytes are needed.
+    /// Nothing complete: more bytes are needed.
     NeedInput,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Receiver<'a> {
     key_updates: u8,
     tickets: u8,
     pub(crate) renegotiations: u8,
-    /// What a client needs to keep the tickets that come.
+    /// What a client needs to store tickets.
     pub(crate) resumption: Option<Resumption<'a>>,
     /// How it ended: with `close_notify`, or by an error.
     pub(crate) end: Option<Result<(), Error>>,
@@ -117,8 +117,8 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    /// Processes records until there is something to be acted on. Warnings that end nothing are passed over. A message has
-    /// to be taken before the next call.
+    /// Processes records until there is something for the caller. Warning alerts that do not end the connection are
+    /// ignored. A message must be consumed before the next call.
     pub(crate) fn poll(&mut self) -> Result<Incoming, Error> {
         loop {
             if let Some(whole) = self.inbound.message()? {
@@ -147,17 +147,17 @@ impl<'a> Receiver<'a> {
         self.version == Some(ProtocolVersion::TLS13)
     }
 
-    /// The message that waits.
+    /// The next message.
     pub(crate) fn message(&self) -> Result<Message<'_>, Error> {
-        let whole = self.inbound.message()?.ok_or(Error::Internal("no message waits"))?;
+        let whole = self.inbound.message()?.ok_or(Error::Internal("no message to read"))?;
         Ok(Message {
             whole,
             followed: self.inbound.has_more_than(whole.len()),
         })
     }
 
-    /// Takes the message that waits: everything that may come after the handshake.
-    #[inline(never)] // what a ticket needs of the stack is not to lie below a handshake
+    /// Handles the next message, of those that are allowed after the handshake.
+    #[inline(never)] // keeps its stack frame out of the handshake
     fn handle_message(&mut self, link: &Link) -> Result<(), Error> {
         let message = self.message()?;
         let length = message.whole.len();
@@ -209,10 +209,10 @@ impl<'a> Receiver<'a> {
 }
 
 #[cfg(feature = "client")]
-/// Puts a ticket where the client wants its sessions, if it wants them.
+/// Stores the session of a ticket, if the client has a cache.
 fn keep(ticket: &TicketTls13<'_>, resumption: Option<&Resumption<'_>>) -> Result<(), Error> {
     let Some(resumption) = resumption else { return Ok(()) };
-    // RFC 8446 §4.6.1: zero means that it is to be discarded.
+    // RFC 8446 §4.6.1: zero means that the ticket is to be discarded.
     if ticket.lifetime == 0 {
         return Ok(());
     }

@@ -15,15 +15,15 @@ use crate::crypto::aead::{AeadKey, MAX_KEY_LEN, NONCE_LEN, TAG_LEN};
 pub const HEADER_LEN: usize = 5;
 /// The most content in one record, in bytes (RFC 8446 §5.1).
 pub const MAX_PLAINTEXT: usize = 1 << 14;
-/// The least that a peer may allow a record to hold, in bytes of content: a `record_size_limit` of 64, which in TLS 1.3
-/// counts the content type (RFC 8449 §4).
+/// The lowest limit that a peer may set on the content of a record, in bytes: a `record_size_limit` of 64, which in
+/// TLS 1.3 counts the content type (RFC 8449 §4).
 pub(crate) const MIN_FRAGMENT: usize = 63;
 /// The most that protection may add to the content of a record, in bytes (RFC 8446 §5.2).
 pub const MAX_EXPANSION: usize = 256;
 /// The most that our own protection adds to a record's content, in bytes: explicit nonce and tag of TLS 1.2.
 pub const MAX_OVERHEAD: usize = EXPLICIT_NONCE + TAG_LEN;
 
-/// How the records that come are protected.
+/// The protection of received records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protected {
     No,
@@ -40,8 +40,8 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Checks as much of a header as has come, so that what is not TLS is refused at its first byte.
-    /// `Ok(None)` when more has to come.
+    /// Checks as much of a header as was received, so that what is not TLS is refused at its first byte.
+    /// `Ok(None)` if more bytes are needed.
     pub(crate) fn parse(bytes: &[u8], protected: Protected) -> Result<Option<Self>, InvalidMessage> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let content = ContentType(first);
@@ -65,7 +65,7 @@ impl Header {
             return Ok(None);
         };
         let length = usize::from(u16::from_be_bytes([high, low]));
-        // TLS 1.2 allows an expansion of 2048 bytes (RFC 5246 §6.2.3), but none of its AEADs makes use of it.
+        // TLS 1.2 allows an expansion of 2048 bytes (RFC 5246 §6.2.3), but none of its AEADs uses it.
         let limit = match (protected, content) {
             (Protected::Tls13, ContentType::APPLICATION_DATA) | (Protected::Tls12, _) => MAX_PLAINTEXT + MAX_EXPANSION,
             _ => MAX_PLAINTEXT,
@@ -80,21 +80,21 @@ impl Header {
         }))
     }
 
-    /// The header of a record that we send. `legacy_record_version` is that of TLS 1.2 (RFC 8446 §5.1).
+    /// The header of a record to be sent. `legacy_record_version` is that of TLS 1.2 (RFC 8446 §5.1).
     pub(crate) fn emit(content: ContentType, length: usize) -> [u8; HEADER_LEN] {
         let [.., high, low] = length.to_be_bytes();
         [content.0, 3, 3, high, low]
     }
 
-    /// The same of an initial ClientHello, where it is that of TLS 1.0: what all clients send, and middleboxes expect
-    /// (RFC 8446 §5.1, RFC 5246 §E.1).
+    /// The header of an initial ClientHello, where the version is that of TLS 1.0: all clients send it, and middleboxes
+    /// expect it (RFC 8446 §5.1, RFC 5246 §E.1).
     pub(crate) fn emit_initial(length: usize) -> [u8; HEADER_LEN] {
         let [content, .., high, low] = Self::emit(ContentType::HANDSHAKE, length);
         [content, 3, 1, high, low]
     }
 }
 
-/// Whether the first bytes are those of an HTTP request; `None` while they could still become so.
+/// Whether the first bytes are those of an HTTP request; `None` if there are too few of them to decide.
 fn looks_like_http(bytes: &[u8]) -> Option<bool> {
     let mut undecided = false;
     for method in [
@@ -128,18 +128,18 @@ pub(crate) struct RecordKey {
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Iv([u8; NONCE_LEN]);
 
-/// How the versions differ.
+/// The part that differs between the versions.
 enum Kind {
-    /// RFC 8446 §5.2: the secret that the next generation stems from.
+    /// The secret from which that of the next key is derived (RFC 8446 §7.2).
     Tls13(TrafficSecret),
-    /// How many bytes of the nonce are in the record: with AES-GCM eight beside four bytes of salt (RFC 5288 §3), else
+    /// The number of nonce bytes in the record: eight with AES-GCM, beside four bytes of salt (RFC 5288 §3), otherwise
     /// none (RFC 7905 §2).
     #[cfg(feature = "tls12")]
     Tls12(usize),
 }
 
 #[cfg(feature = "tls12")]
-/// A key of TLS 1.2 that waits for its use. It is expanded then: until then it takes a tenth of the room.
+/// A key of TLS 1.2 that is not in use yet. It is expanded at its first use: expanded, it is ten times as large.
 pub(crate) struct PendingKey {
     aead: AeadAlgorithm,
     key: Zeroizing<[u8; MAX_KEY_LEN]>,
@@ -148,7 +148,7 @@ pub(crate) struct PendingKey {
 
 #[cfg(feature = "tls12")]
 impl PendingKey {
-    /// Takes key and IV as TLS 1.2 derives them (RFC 5246 §6.3); `iv` has [`tls12_iv_len`] bytes.
+    /// Stores key and IV as derived by TLS 1.2 (RFC 5246 §6.3); `iv` has [`tls12_iv_len`] bytes.
     pub(crate) fn new(aead: AeadAlgorithm, key: &[u8], iv: &[u8]) -> Result<Self, Error> {
         let mut pending = Self {
             aead,
@@ -220,12 +220,12 @@ impl RecordKey {
         matches!(self.kind, Kind::Tls13(_))
     }
 
-    /// Whether the next record is the last that this key may protect (RFC 8446 §5.5): it has to be a KeyUpdate.
+    /// Whether the next record is the last that this key may protect (RFC 8446 §5.5): it must be a KeyUpdate.
     pub(crate) fn exhausted(&self) -> bool {
         self.sequence.saturating_add(1) >= self.key.algorithm().record_limit()
     }
 
-    /// How many bytes protection puts before the content, after the header.
+    /// The number of bytes that protection inserts between header and content.
     pub(crate) fn prefix(&self) -> usize {
         match self.kind {
             Kind::Tls13(_) => 0,
@@ -234,7 +234,7 @@ impl RecordKey {
         }
     }
 
-    /// How many bytes protection adds to the content altogether, without the header.
+    /// The number of bytes that protection adds to the content, without the header.
     pub(crate) fn overhead(&self) -> usize {
         match self.kind {
             Kind::Tls13(_) => 1 + TAG_LEN,
@@ -244,7 +244,7 @@ impl RecordKey {
     }
 
     /// Protects the record whose content is `record[HEADER_LEN + prefix..][..length]`, in place, and returns the
-    /// length of the whole record. `record` has to be [`HEADER_LEN`] + `length` + [`RecordKey::overhead`] or longer.
+    /// length of the whole record. `record` must have at least [`HEADER_LEN`] + `length` + [`RecordKey::overhead`] bytes.
     pub(crate) fn seal(&mut self, content: ContentType, length: usize, record: &mut [u8]) -> Result<usize, Error> {
         const NO_SPACE: Error = Error::Internal("no space for the record");
         let payload_length = length.saturating_add(self.overhead());
@@ -255,7 +255,7 @@ impl RecordKey {
             .ok_or(NO_SPACE)?;
         let (nonce_part, body) = body.split_at_mut_checked(self.prefix()).ok_or(NO_SPACE)?;
         let (text, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(NO_SPACE)?;
-        // The sequence number is as good an explicit nonce as any: it never repeats (RFC 5288 §3).
+        // The sequence number is a valid explicit nonce, since it never repeats (RFC 5288 §3).
         nonce_part.copy_from_slice(self.sequence.to_be_bytes().get(..nonce_part.len()).ok_or(NO_SPACE)?);
         *tag = if self.is_tls13() {
             *head = Header::emit(ContentType::APPLICATION_DATA, payload_length);
@@ -271,8 +271,8 @@ impl RecordKey {
         Ok(whole)
     }
 
-    /// Removes the protection of a record's payload, in place. Returns its true content type and where in `payload`
-    /// its content stands.
+    /// Removes the protection of a record's payload, in place. Returns its inner content type and the range of its
+    /// content in `payload`.
     pub(crate) fn open(&mut self, header: Header, payload: &mut [u8]) -> Result<(ContentType, Range<usize>), Error> {
         let prefix = self.prefix();
         let (nonce_part, body) = payload
@@ -344,7 +344,7 @@ impl RecordKey {
         Ok(())
     }
 
-    /// Protects the first `length` bytes behind the header as they stand: content, content type and padding.
+    /// Protects the first `length` bytes after the header unchanged: content, content type and padding.
     #[cfg(test)]
     pub(crate) fn seal_inner(&mut self, length: usize, record: &mut [u8]) -> Result<(), Error> {
         let header = Header::emit(ContentType::APPLICATION_DATA, length + TAG_LEN);
@@ -355,7 +355,7 @@ impl RecordKey {
         self.advance()
     }
 
-    /// Makes the key look used.
+    /// Sets the sequence number.
     #[cfg(test)]
     pub(crate) fn set_sequence(&mut self, sequence: u64) {
         self.sequence = sequence;
@@ -366,7 +366,7 @@ impl RecordKey {
 const EXPLICIT_NONCE: usize = 8;
 
 #[cfg(feature = "tls12")]
-/// How many bytes of IV TLS 1.2 derives for an AEAD (RFC 5288 §3, RFC 7905 §2).
+/// The length of the IV that TLS 1.2 derives for an AEAD, in bytes (RFC 5288 §3, RFC 7905 §2).
 pub(crate) const fn tls12_iv_len(aead: AeadAlgorithm) -> usize {
     match aead {
         AeadAlgorithm::Aes128Gcm | AeadAlgorithm::Aes256Gcm => NONCE_LEN - EXPLICIT_NONCE,

@@ -1,9 +1,9 @@
-//! The IANA registries of TLS, as types: what is on the wire, known here or not.
+//! The IANA registries of TLS as types, for known and unknown numbers.
 
 use core::fmt;
 
-/// A type for the numbers of one registry. Those before `also` are handled by the engine; of those behind it only the
-/// names are known, for errors and for the narration.
+/// Defines the type of one registry. The engine handles the numbers before `also`; those after it only have names, for
+/// errors and narration.
 macro_rules! registry {
     (
         $(#[$doc:meta])*
@@ -31,7 +31,7 @@ macro_rules! registry {
                 pub const $other: Self = Self($other_number);
             )*
 
-            /// The name that the RFC gives it.
+            /// Its name in the registry, if known.
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($number => Some($name),)*
@@ -40,7 +40,7 @@ macro_rules! registry {
                 }
             }
 
-            /// Whether the engine handles it; of others it knows the name at most.
+            /// Whether the engine handles it.
             pub const fn is_handled(self) -> bool {
                 let number = self.0;
                 $(number == $number)||*
@@ -288,7 +288,7 @@ pub const fn is_grease(number: u16) -> bool {
     high == low && high & 0x0f == 0x0a
 }
 
-/// As `signature_algorithms (13)`; what has no name as its number alone.
+/// Displays `signature_algorithms (13)`, or the number alone if it has no name.
 macro_rules! display_with_number {
     ($($type:ident)*) => {
         $(
@@ -306,7 +306,7 @@ macro_rules! display_with_number {
 
 display_with_number! { ContentType HandshakeType ExtensionType }
 
-/// The name alone; what has none as the number of what it is.
+/// Displays the name, or the kind and the number if it has none.
 macro_rules! display_name {
     ($($type:ident $what:literal)*) => {
         $(

@@ -77,7 +77,7 @@ impl KeySchedule {
     }
 }
 
-/// A secret that one direction's keys stem from.
+/// A secret from which the keys of one direction are derived.
 #[derive(Clone)]
 pub(crate) struct TrafficSecret {
     suite: CipherSuite,
@@ -86,7 +86,7 @@ pub(crate) struct TrafficSecret {
 
 impl TrafficSecret {
     #[cfg(any(test, feature = "trace"))]
-    /// One that was derived before.
+    /// A secret that was derived before.
     pub(crate) fn new(suite: CipherSuite, secret: &[u8]) -> Self {
         Self {
             suite,
@@ -117,7 +117,7 @@ impl TrafficSecret {
         })
     }
 
-    /// `verify_data` of a Finished by the owner of this secret (RFC 8446 §4.4.4).
+    /// `verify_data` of the Finished sent under this secret (RFC 8446 §4.4.4).
     pub(crate) fn verify_data(&self, transcript: &HashOutput) -> Result<HashOutput, Error> {
         let hash = self.suite.hash();
         let mut key = HashOutput::zero(hash.output_len());

@@ -19,8 +19,8 @@ use super::receiver::Receiver;
 /// Reads and writes are cancel-safe if those of `T` are: a dropped future loses and repeats nothing, and the read or write
 /// may be tried again. Written data is buffered; [`Write::flush`] sends it.
 ///
-/// After an error the alert has been sent as far as `T` took it. The owner then shuts the write side of
-/// [`Stream::transport`] and reads until its end, for a bounded time, so that a reset does not swallow the alert.
+/// After an error the alert has been sent, unless `T` failed. The owner then shuts down the write side of
+/// [`Stream::transport`] and reads until its end, for a bounded time, so that a reset does not overtake the alert.
 pub struct Stream<'a, T, H = Handshake<'a>> {
     transport: T,
     connection: Connection<'a, H>,
@@ -50,7 +50,7 @@ impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> Stream<'a, T, H> {
         while self.connection.is_handshaking() {
             let result = self.connection.advance_by_message(rng).transpose();
             let Some(result) = result else {
-                // Pending data is sent together with what the next message of the peer's flight adds, if there is one.
+                // Pending data is sent together with the answer to the next message of the peer's flight, if there is one.
                 match self.connection.is_handshaking() {
                     true => yield_now().await,
                     false => self.flush().await?,
@@ -129,8 +129,8 @@ impl<'a, T: Read + Write, H: BorrowMut<Handshake<'a>>> BufRead for Stream<'a, T,
             loop {
                 let (receiver, sender, link) = self.connection.split()?;
                 let progress = receiver.advance(link)?;
-                // A peer that asked for a renegotiation waits for the refusal, and may send nothing more until then.
-                // If there is no room for it, there will be once pending data has been sent.
+                // A peer that requested a renegotiation may send nothing more until it has received the refusal. If
+                // there is no room for that, there is once pending data has been sent.
                 while link.refusal_due() {
                     sender.settle(link);
                     while !sender.pending().is_empty() {

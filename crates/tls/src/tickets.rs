@@ -72,7 +72,7 @@ impl TicketKey {
         plain: &[u8],
     ) -> Result<[u8; SYNTHETIC_IV], CryptoError> {
         let mut iv = [0; SYNTHETIC_IV];
-        // Only the last of these varies in length.
+        // Only the last of these has a variable length.
         let info = [b"ticket iv ", &salt[..], context.as_ref(), plain];
         hkdf_expand(HashAlgorithm::Sha256, &*self.secret, &info, &mut iv)?;
         Ok(iv)
@@ -161,8 +161,8 @@ impl Tickets {
         Ok(ticket)
     }
 
-    /// Opens a ticket of this server's, if neither it nor its session has expired. `context` is called only for a
-    /// ticket of a known key.
+    /// Opens a ticket of this server, if neither it nor its session has expired. `context` is called only for a ticket of
+    /// a known key.
     pub(crate) fn open(&self, ticket: &[u8], context: impl FnOnce() -> HashOutput, now: u64) -> Option<SessionState> {
         let (name, rest) = ticket.split_first_chunk::<KEY_NAME>()?;
         let (iv, rest) = rest.split_first_chunk::<SYNTHETIC_IV>()?;

@@ -15,14 +15,14 @@ pub(crate) const VERIFY_DATA: usize = 12;
 /// The length of the master secret, in bytes (RFC 5246 §8.1).
 pub(crate) const MASTER_SECRET: usize = 48;
 
-/// Whose Finished it is.
+/// The sender of a Finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
     Server,
 }
 
-/// A master secret with the suite that it is for; wiped when dropped.
+/// A master secret and its suite; wiped when dropped.
 #[derive(Clone)]
 pub(crate) struct MasterSecret {
     suite: CipherSuite,
@@ -35,12 +35,12 @@ impl MasterSecret {
         Self::derive(suite, premaster, "extended master secret", [session_hash.as_ref(), &[]])
     }
 
-    /// The master secret of old (RFC 5246 §8.1), for peers that know no other.
+    /// The original master secret (RFC 5246 §8.1), for peers without the extension.
     pub(crate) fn plain(suite: CipherSuite, premaster: &[u8], client: &[u8; 32], server: &[u8; 32]) -> Self {
         Self::derive(suite, premaster, "master secret", [client, server])
     }
 
-    /// One that a ticket or a session has kept.
+    /// The master secret of a resumed session.
     pub(crate) fn resumed(suite: CipherSuite, secret: &[u8; MASTER_SECRET]) -> Self {
         Self {
             suite,
@@ -111,10 +111,10 @@ impl MasterSecret {
 /// The longest ServerECDHParams, in bytes: those of P-384.
 pub(crate) const MAX_PARAMS: usize = 4 + 97;
 
-/// What the signature of a ServerKeyExchange covers (RFC 8422 §5.4).
+/// The content that the signature of a ServerKeyExchange covers (RFC 8422 §5.4).
 ///
 /// # Errors
-/// When `params` is longer than [`MAX_PARAMS`]: part of it must not be verified for the whole.
+/// If `params` is longer than [`MAX_PARAMS`]: a part of it must not be verified.
 pub(crate) fn signed_params(
     client: &[u8; 32],
     server: &[u8; 32],

@@ -6,8 +6,8 @@ use crate::crypto::hash::{HashAlgorithm, HashOutput, Hasher, MAX_HASH};
 
 /// Hashes the handshake messages, headers included, in the order in which they were sent.
 ///
-/// Until the suite is known, and in TLS 1.2 until the client's signature has been checked, which may use another hash
-/// than the suite, both functions run.
+/// Both hash functions run until the suite is known, and in TLS 1.2 until the client's signature has been verified, which
+/// may use another hash than the suite.
 #[derive(Debug, Clone)]
 pub(crate) struct Transcript {
     sha256: Option<Hasher>,
@@ -15,7 +15,7 @@ pub(crate) struct Transcript {
 }
 
 impl Transcript {
-    /// With both functions.
+    /// Hashes with both functions.
     pub(crate) fn new() -> Self {
         Self {
             sha256: Some(Hasher::new(HashAlgorithm::Sha256)),
@@ -23,14 +23,14 @@ impl Transcript {
         }
     }
 
-    /// With only this one.
+    /// Hashes with one function.
     pub(crate) fn with(algorithm: HashAlgorithm) -> Self {
         let mut transcript = Self::new();
         transcript.choose(algorithm);
         transcript
     }
 
-    /// Goes on with only this one.
+    /// Continues with this function only.
     pub(crate) fn choose(&mut self, algorithm: HashAlgorithm) {
         match algorithm {
             HashAlgorithm::Sha256 => self.sha384 = None,
@@ -44,10 +44,10 @@ impl Transcript {
         }
     }
 
-    /// The hash of what has been added so far.
+    /// The hash of everything added so far.
     ///
     /// # Errors
-    /// When `algorithm` no longer runs: a hash of nothing must never be signed or compared.
+    /// If `algorithm` no longer runs: the hash of nothing must never be signed or compared.
     pub(crate) fn hash(&self, algorithm: HashAlgorithm) -> Result<HashOutput, Error> {
         let hasher = match algorithm {
             HashAlgorithm::Sha256 => &self.sha256,
@@ -59,7 +59,7 @@ impl Transcript {
         Ok(hasher.clone().finish())
     }
 
-    /// Replaces the ClientHello that was answered with a HelloRetryRequest by the synthetic `message_hash`.
+    /// Replaces the first ClientHello by the synthetic `message_hash` after a HelloRetryRequest (RFC 8446 §4.4.1).
     pub(crate) fn replace_by_message_hash(&mut self, algorithm: HashAlgorithm) -> Result<(), Error> {
         let hash = self.hash(algorithm)?;
         *self = Self::with(algorithm);
@@ -71,24 +71,24 @@ impl Transcript {
 
 /// The context string of a server's CertificateVerify (RFC 8446 §4.4.3).
 pub(crate) const SERVER_CONTEXT: &str = "TLS 1.3, server CertificateVerify";
-/// The same of a client's.
+/// The context string of a client's CertificateVerify.
 pub(crate) const CLIENT_CONTEXT: &str = "TLS 1.3, client CertificateVerify";
 
-/// The longest that [`signed_content`] gets, in bytes.
+/// The longest [`signed_content`], in bytes.
 const MAX_SIGNED: usize = 64 + SERVER_CONTEXT.len() + 1 + MAX_HASH;
 
 /// The content that CertificateVerify signs (RFC 8446 §4.4.3).
 ///
 /// # Errors
-/// When it is longer than [`MAX_SIGNED`]: part of it must not be signed for the whole.
+/// If it is longer than [`MAX_SIGNED`]: a part of it must not be signed.
 pub(crate) fn signed_content(context: &str, transcript: &HashOutput) -> Result<heapless::Vec<u8, MAX_SIGNED>, Error> {
     joined([&[0x20; 64], context.as_bytes(), &[0], transcript.as_ref()])
 }
 
-/// The parts one after the other.
+/// Concatenates the parts.
 ///
 /// # Errors
-/// When they are longer than `N` bytes together.
+/// If they have more than `N` bytes together.
 pub(crate) fn joined<const N: usize, const PARTS: usize>(parts: [&[u8]; PARTS]) -> Result<heapless::Vec<u8, N>, Error> {
     let mut whole = heapless::Vec::new();
     for part in parts {

@@ -1,4 +1,4 @@
-//! The client's side of the handshake: the states, and what each may receive.
+//! The client's handshake: its states, and the messages allowed in each.
 
 #[cfg(feature = "tls12")]
 mod tls12;
@@ -33,7 +33,7 @@ pub(crate) struct Handshake<'a> {
     state: State,
 }
 
-/// What the handshake waits for: a ServerHello, and then what its version has.
+/// The state of the handshake: a ServerHello is expected, then the messages of its version.
 enum State {
     /// ServerHello or HelloRetryRequest.
     ServerHello(ExpectServerHello),
@@ -43,7 +43,7 @@ enum State {
 }
 
 impl<'a> Handshake<'a> {
-    /// One that has not started.
+    /// A handshake that has not started.
     pub(crate) fn new(config: ClientConfig<'a>, record_limit: u16) -> Self {
         Self {
             common: Common {
@@ -66,14 +66,14 @@ impl<'a> Handshake<'a> {
         self.take_session();
         let Self { common, state } = self;
         let State::ServerHello(state) = state else {
-            return Err(Error::Internal("a handshake that is under way"));
+            return Err(Error::Internal("the handshake has already started"));
         };
         let preferences = &common.config.preferences;
         rng.fill_bytes(&mut common.random);
-        // As RFC 8446 §D.4 advises; in TLS 1.2 it tells a resumption by ticket (RFC 5077 §3.4).
+        // As recommended in RFC 8446 §D.4; in TLS 1.2 its echo indicates a resumption by ticket (RFC 5077 §3.4).
         rng.fill_bytes(&mut common.session_id);
         if preferences.versions.tls13() {
-            // The favourite; and beside the large hybrid, which not every server knows, the next one.
+            // The preferred group; and, if that is the large hybrid, which some servers do not support, the next one.
             let mut groups = preferences.groups.iter().copied();
             let first = groups.next();
             let second = groups.next().filter(|_| first.is_some_and(|group| !group.in_tls12()));
@@ -92,8 +92,8 @@ impl<'a> Handshake<'a> {
         state.send(common, None, outbound)
     }
 
-    /// Takes the session to be resumed, if there is one that may be offered.
-    #[inline(never)] // a ticket is not to lie on the stack below the making of keys
+    /// Takes the session to be resumed out of the cache, if it may be offered.
+    #[inline(never)] // keeps the ticket off the stack while keys are generated
     fn take_session(&mut self) {
         let config = &self.common.config;
         let (versions, suites) = (config.preferences.versions, config.preferences.suites);
@@ -104,7 +104,7 @@ impl<'a> Handshake<'a> {
             .filter(offered);
     }
 
-    /// Whether TLS 1.2 is spoken, or still may be.
+    /// Whether the version is TLS 1.2, or may still become so.
     pub(crate) fn may_be_tls12(&self) -> bool {
         match &self.state {
             State::ServerHello(state) => state.retried.is_none() && self.common.config.preferences.versions.tls12(),
@@ -114,7 +114,7 @@ impl<'a> Handshake<'a> {
         }
     }
 
-    /// Takes a message.
+    /// Handles a message.
     pub(crate) fn handle(&mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Progress, Error> {
         match (&mut self.state, message.kind()) {
             (State::ServerHello(state), HandshakeType::SERVER_HELLO) => {
@@ -131,29 +131,29 @@ impl<'a> Handshake<'a> {
     }
 }
 
-/// What runs through the whole handshake.
+/// The data of the whole handshake.
 struct Common<'a> {
     config: ClientConfig<'a>,
     transcript: Transcript,
     random: [u8; 32],
     session_id: [u8; 32],
-    /// The session that is offered; later that which is resumed, or which a server of TLS 1.2 has given a ticket for.
+    /// The offered session; later the resumed one, or that of a ticket sent by a TLS 1.2 server.
     session: Option<ClientSession>,
 }
 
-/// The client after its hello.
+/// The client after its ClientHello.
 struct ExpectServerHello {
     key_pairs: heapless::Vec<KeyPair, 2>,
     record_limit: u16,
-    /// What a HelloRetryRequest has fixed.
+    /// The suite and group of the HelloRetryRequest.
     retried: Option<(CipherSuite, Option<Group>)>,
 }
 
-/// The offer did not leave the place for the binder that it was asked for.
-const NO_BINDERS: Error = Error::Internal("ClientHello without a place for its binder");
+/// The ClientHello does not end with room for its binder.
+const NO_BINDERS: Error = Error::Internal("ClientHello without room for its binder");
 
 impl ExpectServerHello {
-    /// Sends the hello, the first or the second.
+    /// Sends the first or second ClientHello.
     fn send(&self, common: &mut Common<'_>, cookie: Option<&[u8]>, outbound: &mut Outbound<'_>) -> Result<(), Error> {
         let Common {
             config,
@@ -171,14 +171,14 @@ impl ExpectServerHello {
         };
         let psk = ticket(ProtocolVersion::TLS13);
         let tls12_ticket = ticket(ProtocolVersion::TLS12);
-        // Where tickets are wanted and none is there, one is asked for.
+        // An empty extension requests a ticket.
         let session_ticket = config
             .sessions
             .map(|_| tls12_ticket.map_or(&[][..], |(_, ticket)| ticket));
         let now = preferences.clock.now;
         let offer = Offer {
             random,
-            // Empty where there is neither (RFC 5246 §7.4.1.2).
+            // Empty with neither TLS 1.3 nor a ticket (RFC 5246 §7.4.1.2).
             session_id: match preferences.versions.tls13() || tls12_ticket.is_some() {
                 true => &session_id[..],
                 false => &[],
@@ -217,8 +217,8 @@ impl ExpectServerHello {
         }
     }
 
-    /// The state after a ServerHello; `None` after a HelloRetryRequest, which changes nothing about what comes next.
-    #[inline(never)] // what it needs of the stack is not to lie below the messages that follow
+    /// The state after a ServerHello; `None` after a HelloRetryRequest, after which a ServerHello is still expected.
+    #[inline(never)] // keeps its stack frame out of the following messages
     fn server_hello<'a>(
         &mut self,
         common: &mut Common<'a>,
@@ -255,7 +255,7 @@ impl ExpectServerHello {
             Some(_) => Err(PeerMisbehaved::IllegalParameter("selected_version").into()),
             #[cfg(feature = "tls12")]
             None if hello.version == ProtocolVersion::TLS12 && versions.tls12() => {
-                // A HelloRetryRequest is TLS 1.3 and nothing else.
+                // A HelloRetryRequest exists only in TLS 1.3.
                 if self.retried.is_some() || hello.is_retry() {
                     return Err(PeerMisbehaved::IllegalParameter("selected_version").into());
                 }
@@ -286,7 +286,7 @@ impl ExpectServerHello {
                 let named = NamedGroup(u16::from_be_bytes([high, low]));
                 let group = Group::from_id(named.0).filter(|group| preferences.groups.contains(group));
                 let group = group.ok_or(PeerMisbehaved::UnofferedGroup(named))?;
-                // It has to be one that there was no share for.
+                // It must be a group without a share in the first ClientHello.
                 if self.key_pairs.iter().any(|pair| pair.group() == group) {
                     return Err(PeerMisbehaved::IllegalParameter("selected_group").into());
                 }
@@ -297,15 +297,15 @@ impl ExpectServerHello {
                 Some(group)
             }
             Some(_) => return Err(super::error::InvalidMessage::IllegalValue("key_share").into()),
-            // A retry that would change nothing is illegal.
+            // A retry that changes nothing is illegal.
             None if hello.cookie.is_none() => return Err(PeerMisbehaved::IllegalParameter("HelloRetryRequest").into()),
-            // With no more than a cookie the server is free to choose among our shares.
+            // With only a cookie the server may choose any of the shares.
             None => None,
         };
         common.transcript.replace_by_message_hash(suite.hash())?;
         common.transcript.add(message.whole);
-        // A session for another hash cannot be resumed with this suite (RFC 8446 §4.1.4). A ticket of TLS 1.2 stays in
-        // the hello: session_ticket may not change (§4.1.2).
+        // A session with another hash cannot be resumed with this suite (RFC 8446 §4.1.4). A TLS 1.2 ticket stays in the
+        // ClientHello: session_ticket must not change (§4.1.2).
         let fits =
             |session: &ClientSession| session.version != ProtocolVersion::TLS13 || session.suite.hash() == suite.hash();
         if !common.session.as_ref().is_some_and(fits) {
@@ -318,7 +318,7 @@ impl ExpectServerHello {
         self.send(common, hello.cookie, context.outbound)
     }
 
-    /// What the share of a ServerHello of TLS 1.3 and ours make.
+    /// The shared secret of the TLS 1.3 key exchange.
     fn shared_secret(
         &self,
         hello: &ServerHello<'_>,
@@ -359,8 +359,8 @@ fn chosen_suite(common: &Common<'_>, hello: &ServerHello<'_>, version: ProtocolV
         .ok_or(PeerMisbehaved::UnofferedSuite(NamedSuite(hello.suite)))?)
 }
 
-/// Writes the binder of a session into the ClientHello at whose end its place was left (RFC 8446 §4.2.11.2). `before`: the
-/// transcript without that hello.
+/// Writes the binder of a session into the room at the end of the ClientHello (RFC 8446 §4.2.11.2). `before` is the
+/// transcript without that message.
 fn write_binder(writer: &mut Writer<'_>, session: &ClientSession, mut before: Transcript) -> Result<(), Error> {
     let hash = session.suite.hash();
     let binders = hash.output_len().saturating_add(2 + 1);
@@ -377,8 +377,8 @@ fn write_binder(writer: &mut Writer<'_>, session: &ClientSession, mut before: Tr
     Ok(())
 }
 
-/// The scheme to sign with: the best of our own key's that the server asks for and that is `usable`. That there is none,
-/// or that the request does not allow our certificate, is noted for the log.
+/// The scheme to sign with: the best of the client's key that the server lists and that is `usable`. If there is none, or
+/// if the request does not allow the certificate, `info` records it.
 fn choose_scheme(
     config: &ClientConfig<'_>,
     request: &CertificateRequest<'_>,
@@ -401,7 +401,7 @@ fn choose_scheme(
 }
 
 fn record_key_pair(preferences: &Preferences<'_>, pair: &KeyPair) {
-    // Not for nothing: the public half is computed for it.
+    // Skipped without a trace, since it computes the public value.
     if preferences.trace.is_some() {
         preferences.record(Milestone::KeyPair {
             group: pair.group().id(),
@@ -410,8 +410,7 @@ fn record_key_pair(preferences: &Preferences<'_>, pair: &KeyPair) {
     }
 }
 
-/// Verifies a server's chain, but for the status of its certificate: who it is, and when the session of this handshake
-/// ends.
+/// Verifies a server's chain, except for its stapled status. Returns its identity and the end of the session.
 fn check_server<'a, 'c>(
     config: &ClientConfig<'a>,
     chain: &Chain<'c>,
@@ -426,7 +425,7 @@ fn check_server<'a, 'c>(
     Ok((PeerIdentity::from_leaf(leaf)?, expires, verified))
 }
 
-/// The server's certificate is good in every respect; `stapled`: by the word of an OCSP response as well.
+/// Records that the server's certificate is trusted; `stapled`: with a valid OCSP response.
 fn trusted(config: &ClientConfig<'_>, identity: &PeerIdentity, stapled: bool, context: &mut Context<'_, '_>) {
     if stapled {
         config.preferences.record(Milestone::Stapled);
@@ -436,7 +435,7 @@ fn trusted(config: &ClientConfig<'_>, identity: &PeerIdentity, stapled: bool, co
     context.info.stapled = stapled;
 }
 
-/// Takes what either version's server answers to the extensions that they share.
+/// Processes the server's answers to the extensions that both versions have.
 fn take_answers<'a>(
     config: &ClientConfig<'a>,
     answers: &Answers<'_>,
@@ -459,7 +458,7 @@ fn take_answers<'a>(
         context
             .outbound
             .limit_fragments(usize::from(limit).saturating_sub(version.is_tls13().into()));
-        // The hello counted the content type for a server of TLS 1.3: one of TLS 1.2 may put content in its place.
+        // The ClientHello counted the content type, for TLS 1.3; a TLS 1.2 server may use that byte for content.
         let uncounted = !version.is_tls13() && config.preferences.versions.tls13();
         let ours = usize::from(context.record_limit).saturating_add(uncounted.into());
         context.change.max_content = Some(ContentLimit::Protected(ours));

@@ -28,7 +28,7 @@ pub(super) struct Handshake {
     suite: CipherSuite,
     server_random: [u8; 32],
     extended: bool,
-    /// Whether the server is still to send a ticket.
+    /// Whether the server has announced a ticket that it has not sent yet.
     ticket: bool,
     /// Whether the server may send the status of its certificate.
     status: bool,
@@ -38,42 +38,42 @@ pub(super) struct Handshake {
     state: State,
 }
 
-/// A state of the handshake, named for the message it waits for.
+/// A state of the handshake, named after the expected message.
 enum State {
     Certificate,
-    /// ServerKeyExchange, or before it the status of the certificate where something is still to be asked about it.
+    /// ServerKeyExchange, or before it CertificateStatus if the status was requested.
     ServerKeyExchange(ExpectServerKeyExchange),
-    /// ServerHelloDone, or a request for our certificate before it.
+    /// ServerHelloDone, or CertificateRequest before it.
     Done(ExpectDone),
-    /// Finished, or before it the ticket that the server has promised.
+    /// Finished, or before it the announced ticket.
     Finished(ExpectFinished),
 }
 
-/// The client with the server's certificate in hand, verified.
+/// The client after the server's certificate, which is verified.
 struct ExpectServerKeyExchange {
     key: PeerKey,
-    /// What is still to be asked about the certificate, as the server may send its status.
+    /// The pending check of the certificate's status, if the server may send it.
     staple_check: Option<StapleCheck>,
 }
 
-/// The client with the server's share in hand.
+/// The client after the server's key exchange.
 struct ExpectDone {
     group: Group,
     public: heapless::Vec<u8, 97>,
-    /// Whether our certificate was asked for, and the scheme that we shall sign with if there is one.
+    /// `Some` if a certificate was requested, with the scheme to sign with, if any.
     request: Option<Option<SignatureScheme>>,
 }
 
-/// The client that waits for the server's change_cipher_spec and Finished.
+/// The client before the server's change_cipher_spec and Finished.
 struct ExpectFinished {
     master: MasterSecret,
-    /// The server's direction's key, used from its change_cipher_spec on.
+    /// The key of the server's records, used from its change_cipher_spec on.
     server_key: Option<PendingKey>,
-    /// Our own direction's key, unless our Finished is out already, as in a full handshake.
+    /// The key of the client's records, unless the client's Finished was sent already, as in a full handshake.
     client_key: Option<PendingKey>,
 }
 
-/// Takes a ServerHello of TLS 1.2.
+/// Handles a ServerHello of TLS 1.2.
 #[inline(never)]
 pub(super) fn server_hello<'a>(
     common: &mut Common<'a>,
@@ -117,8 +117,8 @@ pub(super) fn server_hello<'a>(
         session_end: 0,
         state: State::Certificate,
     };
-    // RFC 5077 §3.4: our session ID given back tells that the ticket was taken. Without a ticket there is nothing that
-    // it could stand for: it is the one of RFC 8446 §D.4, which a server of TLS 1.2 has never seen.
+    // RFC 5077 §3.4: an echoed session ID means that the ticket was accepted. Without a ticket it is that of
+    // RFC 8446 §D.4, which no TLS 1.2 server can have issued.
     let echoed = hello.session_id == common.session_id;
     let session = common.session.as_ref();
     let session = session.filter(|session| session.version == ProtocolVersion::TLS12);
@@ -136,7 +136,7 @@ pub(super) fn server_hello<'a>(
         let (from, to) = (session.suite.named(), suite.named());
         return Err(PeerMisbehaved::ChangedSuite { from, to }.into());
     }
-    // RFC 7627 §5.3: only sessions with an extended master secret are kept.
+    // RFC 7627 §5.3: only sessions with an extended master secret are stored.
     if !handshake.extended {
         return Err(PeerMisbehaved::ChangedMasterSecret.into());
     }
@@ -157,14 +157,14 @@ pub(super) fn server_hello<'a>(
 }
 
 impl Handshake {
-    /// Takes a message.
+    /// Handles a message.
     pub(super) fn handle<'a>(
         &mut self,
         common: &mut Common<'a>,
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Progress, Error> {
-        // The legal edges, all of them, and which messages have to end their record.
+        // All legal transitions, and the messages that must end their record.
         match (&self.state, message.kind()) {
             (State::Certificate, HandshakeType::CERTIFICATE) => self.certificate(common, message, context)?,
             (State::ServerKeyExchange(state), HandshakeType::CERTIFICATE_STATUS) if state.staple_check.is_some() => {
@@ -176,7 +176,7 @@ impl Handshake {
             (State::Done(state), HandshakeType::CERTIFICATE_REQUEST) if state.request.is_none() => {
                 self.certificate_request(common, message, context)?;
             }
-            // It is our turn, whatever the server sends after that.
+            // The client sends next, so the message must end the server's flight.
             (State::Done(_), HandshakeType::SERVER_HELLO_DONE) => self.done(common, message.last()?, context)?,
             (State::Finished(_), HandshakeType::NEW_SESSION_TICKET) if self.ticket => {
                 self.new_session_ticket(common, message, context)?;
@@ -190,14 +190,14 @@ impl Handshake {
         Ok(Progress::Continues)
     }
 
-    /// The record keys of client and server. `hash` is the transcript hash that went into the master secret.
+    /// The record keys of client and server. `hash` is the transcript hash of the master secret.
     fn keys(&self, common: &Common<'_>, master: &MasterSecret, hash: &[u8]) -> Result<(PendingKey, PendingKey), Error> {
         let log = &common.config.preferences;
         log.log_secret(Secret::Master, &common.random, master.as_bytes(), hash);
         master.record_keys(&common.random, &self.server_random)
     }
 
-    #[inline(never)] // as each of the following: what one needs of the stack is not to lie below the others
+    #[inline(never)] // as each of the following: keeps their stack frames apart
     fn certificate(
         &mut self,
         common: &mut Common<'_>,
@@ -237,7 +237,7 @@ impl Handshake {
         Ok(())
     }
 
-    /// Takes the server's answer where one is open.
+    /// Handles the certificate's status, or its absence, if it was requested.
     #[inline(never)]
     fn answer(
         &mut self,
@@ -265,7 +265,7 @@ impl Handshake {
         message: Message<'_>,
         context: &mut Context<'_, '_>,
     ) -> Result<(), Error> {
-        // RFC 6066 §8: the server may leave the status out even so.
+        // RFC 6066 §8: the server may omit the status nevertheless.
         self.answer(common, None, context)?;
         let State::ServerKeyExchange(ExpectServerKeyExchange { key, .. }) = &self.state else {
             return Err(message.unexpected());
@@ -276,7 +276,7 @@ impl Handshake {
         let group = Group::from_id(params.group.0)
             .filter(offered)
             .ok_or(PeerMisbehaved::UnofferedGroup(params.group))?;
-        // The suite promises a kind of signature (RFC 8422 §2).
+        // The suite determines the kind of signature (RFC 8422 §2).
         let highest = preferences.versions.highest();
         let offered = preferences.schemes.iter().copied();
         let offered = offered.filter(|scheme| scheme.may_be_offered(highest));
@@ -285,7 +285,7 @@ impl Handshake {
         if Some(scheme.authentication()) != self.suite.authentication() {
             return Err(PeerMisbehaved::WrongSignatureScheme(signed.scheme).into());
         }
-        // Before the signature: it covers a share of any length, but none of ours is longer.
+        // Before the signature, which may cover a share of any length; no supported group has a longer one.
         let public = heapless::Vec::from_slice(params.public);
         let public = public.map_err(|_| PeerMisbehaved::InvalidKeyShare(group.named()))?;
         let content = signed_params(&common.random, &self.server_random, params.encoded)?;
@@ -312,7 +312,7 @@ impl Handshake {
         };
         let request = certificate::parse_request_tls12(message.body())?;
         let config = &common.config;
-        // Some schemes sign the messages themselves (RFC 5246 §7.4.8), for which there has to be room.
+        // Some schemes sign the messages themselves (RFC 5246 §7.4.8), which must fit into the buffer.
         let certificate = config.identity.map_or(0, |identity| identity.message_len());
         let flight = certificate.saturating_add(FLIGHT);
         let whole = context.outbound.could_keep(flight);
@@ -396,7 +396,7 @@ impl Handshake {
         self.await_finished(*message, context)
     }
 
-    /// change_cipher_spec and Finished, by which our direction changes to `key`.
+    /// Sends change_cipher_spec and Finished, and changes the sending direction to `key`.
     #[inline(never)]
     fn send_finished(
         &self,
@@ -421,7 +421,7 @@ impl Handshake {
         Ok(())
     }
 
-    /// Waits for change_cipher_spec, unless the promised ticket comes before it.
+    /// Expects change_cipher_spec next, unless the announced ticket precedes it.
     fn await_finished(&mut self, message: Message<'_>, context: &mut Context<'_, '_>) -> Result<(), Error> {
         if self.ticket {
             return Ok(());
@@ -448,7 +448,7 @@ impl Handshake {
         let config = &common.config;
         let TicketTls12 { lifetime, ticket } = TicketTls12::parse(message.body())?;
         common.transcript.add(message.whole);
-        // RFC 5077 §3.3: an empty one means that there is none after all.
+        // RFC 5077 §3.3: an empty ticket means that there is none.
         if let (Some(sessions), false, true) = (config.sessions, ticket.is_empty(), self.extended)
             && let Some(ticket) = sessions.fit(ticket)
         {
@@ -457,7 +457,7 @@ impl Handshake {
                 suite: self.suite,
                 secret: HashOutput::new(state.master.as_bytes()),
                 ticket,
-                // RFC 5077 §3.3: zero leaves it to us.
+                // RFC 5077 §3.3: zero means unspecified.
                 lifetime: if lifetime == 0 { TICKET_LIFETIME } else { lifetime },
                 age_add: 0,
                 received: config.preferences.clock.now,
@@ -495,7 +495,7 @@ impl Handshake {
         if let Some(key) = client_key {
             self.send_finished(common, master, key, context)?;
         }
-        // A session that was resumed stays good when no new ticket comes.
+        // A resumed session remains valid if there is no new ticket.
         if let (Some(sessions), true) = (common.config.sessions, self.extended)
             && let Some(session) = common.session.take()
         {

@@ -24,25 +24,25 @@ pub(super) struct Handshake {
     identity: Option<PeerIdentity>,
     /// The last second of the session.
     session_end: u64,
-    /// Whether our certificate was asked for, and the scheme that we shall sign with if there is one.
+    /// `Some` if a certificate was requested, with the scheme to sign with, if any.
     request: Option<Option<SignatureScheme>>,
     state: State,
 }
 
-/// A state of the handshake, named for the message it waits for.
+/// A state of the handshake, named after the expected message.
 enum State {
     EncryptedExtensions,
-    /// The server's certificate, or a request for ours before it.
+    /// Certificate, or CertificateRequest before it.
     CertificateOrRequest,
-    /// The server's certificate after a request for ours.
+    /// Certificate, after CertificateRequest.
     Certificate,
-    /// The proof that the server has the key of its certificate, which is verified.
+    /// CertificateVerify, with the key of the server's certificate, which is verified.
     CertificateVerify(PeerKey),
     Finished,
 }
 
-/// Takes a ServerHello and changes to the handshake keys.
-#[inline(never)] // what it needs of the stack is not to lie below the key exchange
+/// Handles a ServerHello and changes to the handshake keys.
+#[inline(never)] // keeps its stack frame out of the key exchange
 pub(super) fn server_hello<'a>(
     common: &mut Common<'a>,
     hello: &ServerHello<'_>,
@@ -85,8 +85,8 @@ pub(super) fn server_hello<'a>(
     }
     context.change.key(message, server_handshake.clone());
     context.change.drop_change_cipher_spec();
-    // With middlebox compatibility ours goes before the first protected record, alerts included (RFC 8446 §D.4); after
-    // a HelloRetryRequest it went out before the second hello.
+    // For middlebox compatibility it precedes the first protected record, alerts included (RFC 8446 §D.4); after a
+    // HelloRetryRequest it was sent before the second ClientHello.
     if !context.info.retried {
         context.outbound.change_cipher_spec()?;
     }
@@ -106,14 +106,14 @@ pub(super) fn server_hello<'a>(
 }
 
 impl Handshake {
-    /// Takes a message.
+    /// Handles a message.
     pub(super) fn handle<'a>(
         &mut self,
         common: &mut Common<'a>,
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Progress, Error> {
-        // The legal edges, all of them, and which messages have to end their record.
+        // All legal transitions, and the messages that must end their record.
         match (&self.state, message.kind()) {
             (State::EncryptedExtensions, HandshakeType::ENCRYPTED_EXTENSIONS) => {
                 self.encrypted_extensions(common, message, context)?;
@@ -138,7 +138,7 @@ impl Handshake {
         Ok(Progress::Continues)
     }
 
-    #[inline(never)] // as each of the following: what one needs of the stack is not to lie below the others
+    #[inline(never)] // as each of the following: keeps their stack frames apart
     fn encrypted_extensions<'a>(
         &mut self,
         common: &mut Common<'a>,
@@ -163,7 +163,7 @@ impl Handshake {
         context: &mut Context<'_, '_>,
     ) -> Result<(), Error> {
         let request = certificate::parse_request_tls13(message.body())?;
-        // RFC 8446 §4.3.2: empty but in post-handshake authentication.
+        // RFC 8446 §4.3.2: empty except in post-handshake authentication.
         if !request.context.is_empty() {
             return Err(PeerMisbehaved::IllegalParameter("certificate_request_context").into());
         }
@@ -244,7 +244,7 @@ impl Handshake {
         Ok(())
     }
 
-    /// Certificate and CertificateVerify, if asked for, and Finished.
+    /// Sends Certificate and CertificateVerify, if requested, and Finished.
     #[inline(never)]
     fn send_flight(&self, common: &mut Common<'_>, context: &mut Context<'_, '_>) -> Result<(), Error> {
         let Common { config, transcript, .. } = common;

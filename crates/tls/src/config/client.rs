@@ -25,7 +25,7 @@ pub struct ClientConfig<'a> {
 }
 
 impl<'a> ClientConfig<'a> {
-    /// A client that trusts `trust` and asks for `name`; with `None` any certificate under that trust will do.
+    /// A client that verifies servers by `trust` and expects `name`; with `None` it accepts any name.
     pub fn new(trust: &'a Trust<'a>, name: Option<ServerName<'a>>, clock: Clock) -> Self {
         Self {
             trust,
@@ -38,12 +38,12 @@ impl<'a> ClientConfig<'a> {
 
     preference_setters!();
 
-    /// Asks for `name`; with `None` any certificate under the trust will do.
+    /// Expects the server name `name`; with `None` any name is accepted.
     pub fn with_name(self, name: Option<ServerName<'a>>) -> Self {
         Self { name, ..self }
     }
 
-    /// Authenticates with this identity where a server asks.
+    /// Sets the identity for servers that request a certificate.
     pub fn with_identity(self, identity: Identity<'a>) -> Self {
         Self {
             identity: Some(identity),
@@ -51,7 +51,7 @@ impl<'a> ClientConfig<'a> {
         }
     }
 
-    /// Resumes the session in `sessions`, and puts new ones there.
+    /// Resumes the session in `sessions`, and stores new ones there.
     pub fn with_sessions(self, sessions: &'a SessionCache) -> Self {
         Self {
             sessions: Some(sessions),
@@ -59,7 +59,7 @@ impl<'a> ClientConfig<'a> {
         }
     }
 
-    /// A digest of what the peer of a session was verified by: the trust, and the name that was asked for.
+    /// A digest of what the peer of a session was verified against: the trust and the expected name.
     pub(crate) fn session_context(&self) -> HashOutput {
         let mut hasher = Hasher::new(HashAlgorithm::Sha256);
         let mut add = |kind: u8, name: &[u8]| {
@@ -85,7 +85,7 @@ impl<'a> ClientConfig<'a> {
         }
     }
 
-    /// The most bytes that one flight of this client can take: what the outbound buffer has to hold.
+    /// The length of this client's longest flight, in bytes: the outbound buffer must hold it.
     pub fn flight_len(&self) -> usize {
         let hello = Offer {
             random: &[0; 32],
@@ -118,14 +118,14 @@ impl<'a> ClientConfig<'a> {
             FINISHED.encoded_len(),
             MAX_HASH,
         ]);
-        // The first hello, which has no cookie, may still wait to be sent.
+        // The first hello, which has no cookie, may not have been sent yet.
         with_protection(sum(&[hello, sum(&[hello, COOKIE]).max(second)]))
     }
 }
 
-/// The most key shares in a ClientHello: of a hybrid group, and of one that TLS 1.2 has as well.
+/// The most key shares in a ClientHello: one of a hybrid group and one of a group that TLS 1.2 has too.
 const KEY_SHARES: usize = 2;
 
-/// A cookie for which there is room in a client's second hello in any case, in bytes; a longer one, up to the 2^16-1 of
-/// RFC 8446 §4.2.2, is returned where the outbound buffer has the room.
+/// The longest cookie that always fits into the second ClientHello, in bytes. A longer one, up to the 2^16-1 of
+/// RFC 8446 §4.2.2, is returned if the outbound buffer has room.
 const COOKIE: usize = 1024;

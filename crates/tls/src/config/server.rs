@@ -23,15 +23,15 @@ use crate::tickets::{MAX_OWN_TICKET, Tickets};
 #[cfg(feature = "tls12")]
 use crate::tls12::MAX_PARAMS;
 
-/// Whether a server asks its clients for certificates, and whose it trusts.
+/// Whether a server requests certificates of its clients, and how it verifies them.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum ClientAuth<'a> {
-    /// Not asked.
+    /// No certificate is requested.
     #[default]
     Off,
-    /// Asked; who has none is let in, who has a bad one is not.
+    /// A certificate is requested. Clients without one are accepted; an invalid one is refused.
     Optional(&'a Trust<'a>),
-    /// Asked, and nobody is let in without.
+    /// A certificate is requested and required.
     Required(&'a Trust<'a>),
 }
 
@@ -49,18 +49,19 @@ impl<'a> ClientAuth<'a> {
 pub struct ServerConfig<'a> {
     pub(crate) identities: &'a [Identity<'a>],
     pub(crate) client_auth: ClientAuth<'a>,
-    /// Set together with `client_auth`: a program that never asks clients for certificates does not link verification.
+    /// Set together with `client_auth`: a program that never requests certificates does not link their
+    /// verification.
     pub(crate) verify_client: Option<VerifyClient>,
     pub(crate) tickets: Option<&'a Tickets>,
     pub(crate) preferences: Preferences<'a>,
 }
 
 impl<'a> ServerConfig<'a> {
-    /// A server with these identities, of which the first that suits the client is used, and every version, suite and
-    /// group in our order; without tickets and client authentication.
+    /// A server that uses the first of these identities that suits the client, and all versions, suites and groups in
+    /// default order; without tickets and client authentication.
     ///
     /// # Errors
-    /// When there is no identity.
+    /// If there is no identity.
     pub fn new(identities: &'a [Identity<'a>], clock: Clock) -> Result<Self, ConfigError> {
         if identities.is_empty() {
             return Err(ConfigError::NoCertificate);
@@ -76,7 +77,7 @@ impl<'a> ServerConfig<'a> {
 
     preference_setters!();
 
-    /// With `identity` alone.
+    /// A server with `identity` alone.
     pub fn with_identity(self, identity: &'a Identity<'a>) -> Self {
         Self {
             identities: core::slice::from_ref(identity),
@@ -84,12 +85,12 @@ impl<'a> ServerConfig<'a> {
         }
     }
 
-    /// The identities, in the order of preference.
+    /// The identities, in order of preference.
     pub fn identities(&self) -> &'a [Identity<'a>] {
         self.identities
     }
 
-    /// Asks clients for certificates.
+    /// Sets the authentication of clients.
     pub fn with_client_auth(self, client_auth: ClientAuth<'a>) -> Self {
         Self {
             client_auth,
@@ -98,8 +99,8 @@ impl<'a> ServerConfig<'a> {
         }
     }
 
-    /// Issues tickets, and resumes sessions with them. A ticket is good under the client authentication, trust and
-    /// application protocols under which it was issued; with any other it leads to a full handshake.
+    /// Issues tickets, and resumes sessions with them. A ticket is valid only with the client authentication, trust and
+    /// application protocols with which it was issued; otherwise the handshake is a full one.
     pub fn with_tickets(self, tickets: &'a Tickets) -> Self {
         Self {
             tickets: Some(tickets),
@@ -107,7 +108,7 @@ impl<'a> ServerConfig<'a> {
         }
     }
 
-    /// A digest of what a session rests on besides its own content: the additional data of the tickets.
+    /// A digest of the configuration that a session depends on: the additional data of the tickets.
     pub(crate) fn session_context(&self) -> HashOutput {
         let mut hasher = Hasher::new(HashAlgorithm::Sha256);
         hasher.update(match self.client_auth {
@@ -120,7 +121,7 @@ impl<'a> ServerConfig<'a> {
             hasher.update(&protocol.len().to_be_bytes());
             hasher.update(protocol);
         }
-        // No protocol is as long.
+        // No protocol has this length.
         hasher.update(&usize::MAX.to_be_bytes());
         if let Some(trust) = self.client_auth.trust() {
             trust.digest(&mut hasher);
@@ -128,10 +129,10 @@ impl<'a> ServerConfig<'a> {
         hasher.finish()
     }
 
-    /// The most bytes that one flight of this server can take: what the outbound buffer has to hold.
+    /// The length of this server's longest flight, in bytes: the outbound buffer must hold it.
     pub fn flight_len(&self) -> usize {
         let Preferences { groups, schemes, .. } = self.preferences;
-        // What has one length whatever its value, and with the longest values what is chosen later.
+        // Messages of fixed length, and those that depend on later choices with their longest values.
         let (random, session_id) = (&[0; 32], &[0; 32][..]);
         let (suite, group) = (CipherSuite::Aes128GcmSha256, Group::X25519);
         let answers = Answers {
@@ -150,7 +151,7 @@ impl<'a> ServerConfig<'a> {
             ..TicketTls13::default()
         };
         let tls13 = [
-            // It may still wait to be sent when the second ClientHello comes.
+            // It may not have been sent yet when the second ClientHello is received.
             HelloRetryRequest {
                 session_id,
                 suite,
@@ -195,7 +196,7 @@ impl<'a> ServerConfig<'a> {
             }
             .encoded_len(),
             certificate,
-            // ServerKeyExchange: what is signed comes before the signature.
+            // ServerKeyExchange has the signed parameters before the signature.
             signed,
             MAX_PARAMS,
             CertificateRequestTls12 {

@@ -73,19 +73,19 @@ impl Group {
         }
     }
 
-    /// Answers a peer's public value: makes an ephemeral key and computes the shared secret (RFC 8446 §7.4).
+    /// Answers a peer's public value: generates an ephemeral key and computes the shared secret (RFC 8446 §7.4).
     ///
     /// # Errors
-    /// When `peer` is not a public value of the group: the wrong length, a point off the curve or in another form than
-    /// the uncompressed one, an encapsulation key out of range, or one that makes the X25519 secret all zero.
+    /// If `peer` is not a public value of the group: if it has the wrong length, is not an uncompressed point on the curve,
+    /// is an encapsulation key out of range, or makes the X25519 secret all zero.
     pub fn respond(self, peer: &[u8], rng: &mut dyn CryptoRng) -> Result<(PublicValue, SharedSecret), CryptoError> {
         let mut public = PublicValue::empty();
         let shared = self.respond_into(peer, rng, &mut public)?;
         Ok((public, shared))
     }
 
-    /// As [`Group::respond`], with the public value where the caller has room for it: it may be longer than a kilobyte, and
-    /// would lie on the stack several times over.
+    /// As [`Group::respond`], with the public value in the caller's memory: it may be longer than a kilobyte, and returning
+    /// it would put several copies on the stack.
     pub(crate) fn respond_into(
         self,
         peer: &[u8],
@@ -111,7 +111,7 @@ impl core::fmt::Display for Group {
     }
 }
 
-/// An ephemeral private key that awaits the peer's public value; wiped when dropped.
+/// An ephemeral private key; wiped when dropped.
 pub struct KeyPair(Private);
 
 // Held inline: there is no heap. Each kind wipes itself.
@@ -126,7 +126,7 @@ enum Private {
 }
 
 impl KeyPair {
-    /// Makes a key.
+    /// Generates a key.
     pub fn generate(group: Group, rng: &mut dyn CryptoRng) -> Self {
         Self(match group {
             #[cfg(feature = "mlkem")]
@@ -176,7 +176,7 @@ impl KeyPair {
     /// Computes the shared secret from the peer's public value (RFC 8446 §7.4).
     ///
     /// # Errors
-    /// As those of [`Group::respond`].
+    /// Those of [`Group::respond`].
     pub fn complete(&self, peer: &[u8]) -> Result<SharedSecret, CryptoError> {
         match &self.0 {
             #[cfg(feature = "mlkem")]

@@ -1,7 +1,7 @@
 //! ML-KEM-768 (FIPS 203), the post-quantum half of X25519MLKEM768.
 //!
-//! Its matrices take tens of kilobytes of stack. In functions of their own they do so only while it computes. Its seeds and
-//! shared keys are plain arrays: they are lent, and wiped where they are returned by value.
+//! Its matrices need tens of kilobytes of stack; functions of their own release it when they return. Seeds and shared keys
+//! are plain arrays, which are borrowed, or wiped where they are returned by value.
 
 use ml_kem::kem::{Decapsulate as _, Encapsulate as _, KeyExport as _, KeyInit as _};
 use ml_kem::{DecapsulationKey, EncapsulationKey, MlKem768};
@@ -16,7 +16,7 @@ pub(super) const ENCAPSULATION_KEY: usize = 1184;
 /// The length of a ciphertext, in bytes.
 pub(super) const CIPHERTEXT: usize = 1088;
 
-/// What a private key is made from, each time that it is needed; wiped when dropped.
+/// The seed from which the private key is expanded for each use; wiped when dropped.
 pub(super) type Seed = Zeroizing<ml_kem::Seed>;
 
 pub(super) fn seed(rng: &mut dyn CryptoRng) -> Seed {
@@ -31,7 +31,7 @@ pub(super) fn put_encapsulation_key(seed: &Seed, public: &mut PublicValue) {
     public.push(&key.encapsulation_key().to_bytes());
 }
 
-/// Puts the ciphertext into `public`.
+/// Writes the ciphertext to `public`.
 #[inline(never)]
 pub(super) fn encapsulate(
     key: &[u8],
@@ -39,7 +39,7 @@ pub(super) fn encapsulate(
     public: &mut PublicValue,
 ) -> Result<SharedSecret, CryptoError> {
     let key = key.try_into().map_err(|_| CryptoError)?;
-    // FIPS 203 §7.2: the modulus check is made here.
+    // This includes the modulus check (FIPS 203 §7.2).
     let key = EncapsulationKey::<MlKem768>::new(key).map_err(|_| CryptoError)?;
     let (ciphertext, shared) = key.encapsulate_with_rng(rng);
     let shared = Zeroizing::new(shared);

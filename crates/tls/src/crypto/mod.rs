@@ -1,9 +1,9 @@
 //! Suites, groups and signature schemes on RustCrypto's algorithms.
 //!
-//! The rest of the engine names algorithms by the enumerations of this module, never by a crate. Everything is chosen at
-//! run time, held inline, and wiped when dropped; nothing allocates, except RSA (feature `rsa`).
+//! The rest of the engine uses algorithms through the enumerations of this module, never a crate directly. Everything is
+//! chosen at run time, stored inline, and wiped when dropped; only RSA allocates (feature `rsa`).
 
-/// The enumeration of the numbers of a registry for which there is an algorithm, some by a feature.
+/// Defines the enumeration of the supported numbers of a registry, some of them by feature.
 macro_rules! algorithms {
     (
         $(#[doc = $head:literal])*
@@ -27,7 +27,7 @@ macro_rules! algorithms {
         }
 
         impl $type {
-            /// All of them, in the order of preference.
+            /// All of them, in order of preference.
             pub const ALL: [Self; [$($(#[cfg($cfg)])? $id,)*].len()] = [$($(#[cfg($cfg)])? Self::$variant,)*];
 
             /// The one with an IANA number.
@@ -69,9 +69,8 @@ pub mod sign;
 pub mod suite;
 pub mod verify;
 
-/// Computes the table of P-256's base point (feature `tables`). Otherwise the first use does, which takes tens of kilobytes
-/// of stack inside a connection. Call it once at start, where the stack is still shallow. Without that feature it does
-/// nothing.
+/// Computes the table of P-256's base point (feature `tables`). Otherwise its first use does, which needs tens of kilobytes
+/// of stack inside a connection. Call it once at start, with little on the stack. Without the feature it does nothing.
 pub fn prepare() {
     #[cfg(feature = "tables")]
     {

@@ -47,16 +47,16 @@ macro_rules! schemes {
                 }
             }
 
-            /// The hash with which the message itself is not needed: a client's CertificateVerify of TLS 1.2 covers all
-            /// messages before it, of which these two hashes are always kept, and the messages only where there is room.
+            /// The hash that replaces the message, if any: a client's CertificateVerify of TLS 1.2 covers all earlier
+            /// messages, of which these two hashes are always available, the messages only if they fit into a buffer.
             pub const fn prehash(self) -> Option<HashAlgorithm> {
                 match self {
                     $($(#[cfg($cfg)])? Self::$variant => $prehash,)*
                 }
             }
 
-            /// Whether it is used in CertificateVerify of TLS 1.3: PKCS#1 v1.5 is not allowed there (RFC 8446 §4.2.3), and
-            /// P-521 not supported.
+            /// Whether CertificateVerify of TLS 1.3 may use it: PKCS#1 v1.5 is not allowed there (RFC 8446 §4.2.3),
+            /// and P-521 is not supported.
             pub const fn in_tls13(self) -> bool {
                 match self {
                     $($(#[cfg($cfg)])? Self::$variant => $tls13,)*
@@ -102,8 +102,8 @@ impl SignatureScheme {
         NamedScheme(self.id())
     }
 
-    /// Whether it may be offered when `highest` is the highest version. In TLS 1.3 PKCS#1 v1.5 is for certificates;
-    /// but an ECDSA scheme would promise its curve.
+    /// Whether it may be offered if `highest` is the highest version. In TLS 1.3 PKCS#1 v1.5 is offered for certificates,
+    /// but an ECDSA scheme implies support for its curve.
     pub const fn may_be_offered(self, highest: ProtocolVersion) -> bool {
         !highest.is_tls13() || self.in_tls13() || !matches!(self.authentication(), Authentication::Ecdsa)
     }
@@ -156,7 +156,7 @@ impl core::fmt::Display for SchemeSet {
 }
 
 impl SigningKey {
-    /// The schemes that this key can sign handshakes with, the best first. In TLS 1.3 an ECDSA scheme names hash and
+    /// The schemes with which this key can sign handshakes, the best first. In TLS 1.3 an ECDSA scheme determines hash and
     /// curve (RFC 8446 §4.2.3), in TLS 1.2 only the hash (RFC 8422 §5.10).
     pub fn schemes(&self, version: ProtocolVersion) -> &'static [SignatureScheme] {
         match (self, version.is_tls13()) {
@@ -198,7 +198,7 @@ impl SigningKey {
     /// call. Ed25519 uses no randomness.
     ///
     /// # Errors
-    /// When `scheme` is not among [`SigningKey::schemes`] for TLS 1.2, or an RSA computation failed.
+    /// If `scheme` is not in [`SigningKey::schemes`] for TLS 1.2, or an RSA computation failed.
     pub fn sign(
         &self,
         scheme: SignatureScheme,
@@ -225,7 +225,7 @@ impl SigningKey {
     /// As [`SigningKey::sign`], for the hash of a message: that of [`SignatureScheme::prehash`].
     ///
     /// # Errors
-    /// As there, and when the scheme needs the message itself.
+    /// Those of [`SigningKey::sign`], and if the scheme needs the message itself.
     pub fn sign_prehashed(
         &self,
         scheme: SignatureScheme,

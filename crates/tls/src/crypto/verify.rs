@@ -20,12 +20,12 @@ use crate::registry::ProtocolVersion;
 
 /// Verifies the signature of a handshake. `spki` is the signer's SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7).
 ///
-/// In TLS 1.3 an ECDSA scheme names hash and curve (RFC 8446 §4.2.3); before, it names the hash, and the curve may be
-/// P-256 or P-384 (RFC 8422 §5.10). PKCS#1 v1.5 is refused in TLS 1.3.
+/// In TLS 1.3 an ECDSA scheme determines hash and curve (RFC 8446 §4.2.3); in TLS 1.2 only the hash, and the curve may
+/// be P-256 or P-384 (RFC 8422 §5.10). PKCS#1 v1.5 is refused in TLS 1.3.
 ///
 /// # Errors
-/// When the signature is wrong; when the key is malformed, does not fit the scheme, or is RSA of less than
-/// 2048 or more than 4096 bits; when the scheme is not for this version; and when that kind of key is not compiled in.
+/// If the signature is wrong; if the key is malformed, does not fit the scheme, or is RSA of less than 2048 or more than
+/// 4096 bits; if the scheme is not for this version; and if that kind of key is not compiled in.
 pub fn verify(
     scheme: SignatureScheme,
     version: ProtocolVersion,
@@ -40,7 +40,7 @@ pub fn verify(
 /// As [`verify`] in TLS 1.2, for the hash of a message: that of [`SignatureScheme::prehash`].
 ///
 /// # Errors
-/// As those of [`verify`], and when the scheme needs the message itself.
+/// Those of [`verify`], and if the scheme needs the message itself.
 pub fn verify_prehashed(
     scheme: SignatureScheme,
     spki: &[u8],
@@ -70,7 +70,7 @@ pub fn curve(spki: &[u8]) -> Option<u16> {
     }
 }
 
-/// How to verify with a scheme and a key, and the content of subjectPublicKey.
+/// The check for a scheme and a key, and the content of subjectPublicKey.
 fn choose(scheme: SignatureScheme, version: ProtocolVersion, spki: &[u8]) -> Result<(Check, &[u8]), CryptoError> {
     use SignatureScheme::*;
     let tls13 = version.is_tls13();
@@ -114,7 +114,7 @@ fn choose(scheme: SignatureScheme, version: ProtocolVersion, spki: &[u8]) -> Res
     Ok((check, key))
 }
 
-/// The algorithms of the signatures on certificates and revocation lists, for webpki. Those of the features.
+/// The algorithms of signatures on certificates and revocation lists, for webpki, by feature.
 pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     &Algorithm {
         check: Check::P256(EcdsaHash::Sha256),
@@ -161,7 +161,7 @@ pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     &rsa(SignatureScheme::RsaPkcs1Sha384, alg_id::RSA_PKCS1_SHA384),
     #[cfg(feature = "rsa")]
     &rsa(SignatureScheme::RsaPkcs1Sha512, alg_id::RSA_PKCS1_SHA512),
-    // Without parameters, which must be accepted too (RFC 4055 §5).
+    // Absent parameters must be accepted too (RFC 4055 §5).
     #[cfg(feature = "rsa")]
     &rsa(
         SignatureScheme::RsaPkcs1Sha256,
@@ -204,7 +204,7 @@ enum Check {
     P384(EcdsaHash),
     #[cfg(feature = "ed25519")]
     Ed25519,
-    /// With one of the schemes of RSA.
+    /// An RSA scheme.
     #[cfg(feature = "rsa")]
     Rsa(SignatureScheme),
 }
@@ -246,7 +246,7 @@ impl Check {
 }
 
 impl EcdsaHash {
-    /// Gives `then` the hash of `message`.
+    /// Calls `then` with the hash of `message`.
     fn of<R>(self, message: &[u8], then: impl FnOnce(&[u8]) -> R) -> R {
         match self {
             Self::Sha256 => then(HashAlgorithm::Sha256.hash(message).as_ref()),
@@ -256,7 +256,7 @@ impl EcdsaHash {
     }
 }
 
-// Each curve takes kilobytes of stack, which are not to lie below the others.
+// Each curve needs kilobytes of stack: separate functions keep their frames apart.
 
 #[inline(never)]
 fn verify_p256(key: &[u8], hash: &[u8], signature: &[u8]) -> Result<(), CryptoError> {

@@ -15,7 +15,7 @@ pub(crate) type Chain<'a> = heapless::Vec<&'a [u8], MAX_CHAIN>;
 
 /// Certificate of TLS 1.3 (RFC 8446 §4.4.2).
 pub(crate) struct CertificateTls13<'a> {
-    /// The context of the request that it answers.
+    /// The context of the CertificateRequest.
     pub(crate) context: &'a [u8],
     /// In DER, leaf first.
     pub(crate) chain: &'a [&'a [u8]],
@@ -53,10 +53,10 @@ impl Emit for CertificateTls12<'_> {
     }
 }
 
-/// Checks a Certificate of TLS 1.3, whose context has to be `context`. The chain may be empty.
+/// Parses a Certificate of TLS 1.3, whose context must be `context`. The chain may be empty.
 ///
-/// `asked`: whether the status of certificates was asked for. The OCSP response of the first certificate is returned, those
-/// of others are checked and ignored.
+/// `asked`: whether the status of certificates was requested. The OCSP response of the first certificate is returned;
+/// those of others are parsed and ignored.
 pub(crate) fn parse_tls13<'a>(
     body: &'a [u8],
     context: &[u8],
@@ -74,7 +74,7 @@ pub(crate) fn parse_tls13<'a>(
         push(&mut chain, entries.vector24()?)?;
         let extensions = Extensions::parse(entries.vector16()?)?.only(&[ExtensionType::STATUS_REQUEST])?;
         for (kind, body) in extensions.iter() {
-            // Nothing else was offered that could be answered here (RFC 8446 §4.4.2).
+            // No other extension was offered that is answered here (RFC 8446 §4.4.2).
             if kind != ExtensionType::STATUS_REQUEST || !asked {
                 return Err(PeerMisbehaved::UnofferedExtension(kind).into());
             }
@@ -87,7 +87,7 @@ pub(crate) fn parse_tls13<'a>(
     Ok((chain, staple))
 }
 
-/// Checks a CertificateStatus (RFC 6066 §8), the message of TLS 1.2 and the extension of TLS 1.3: the OCSP response.
+/// Parses a CertificateStatus (RFC 6066 §8), a message of TLS 1.2 and an extension of TLS 1.3: the OCSP response.
 pub(crate) fn parse_status(body: &[u8]) -> Result<&[u8], InvalidMessage> {
     let response = Reader::all(body, "CertificateStatus", |reader| {
         if reader.u8()? != OCSP {
@@ -98,7 +98,7 @@ pub(crate) fn parse_status(body: &[u8]) -> Result<&[u8], InvalidMessage> {
     not_empty(response, "OCSPResponse")
 }
 
-/// Checks a Certificate of TLS 1.2. The chain may be empty.
+/// Parses a Certificate of TLS 1.2. The chain may be empty.
 pub(crate) fn parse_tls12(body: &[u8]) -> Result<Chain<'_>, Error> {
     let list = Reader::all(body, "Certificate", |reader| reader.vector24())?;
     let mut entries = Reader::new(list, "ASN.1Cert");
@@ -115,7 +115,7 @@ fn push<'a>(chain: &mut Chain<'a>, certificate: &'a [u8]) -> Result<(), Error> {
         .map_err(|_| Error::from(PeerMisbehaved::ChainTooLong))
 }
 
-/// A digitally-signed struct (RFC 5246 §4.7); CertificateVerify, in both versions, consists of it alone (RFC 8446 §4.4.3,
+/// A digitally-signed struct (RFC 5246 §4.7), which is the whole content of CertificateVerify (RFC 8446 §4.4.3,
 /// RFC 5246 §7.4.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CertificateVerify<'a> {
@@ -124,12 +124,12 @@ pub(crate) struct CertificateVerify<'a> {
 }
 
 impl<'a> CertificateVerify<'a> {
-    /// Checks the body of a CertificateVerify.
+    /// Parses the body of a CertificateVerify.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, InvalidMessage> {
         Reader::all(body, "CertificateVerify", Self::read)
     }
 
-    /// Reads the struct inside another message.
+    /// Reads the struct within another message.
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, InvalidMessage> {
         Ok(Self {
             scheme: NamedScheme(reader.u16()?),
@@ -149,7 +149,7 @@ impl Emit for CertificateVerify<'_> {
 
 /// CertificateRequest of TLS 1.3 (RFC 8446 §4.3.2), with an empty context.
 pub(crate) struct CertificateRequestTls13<'a> {
-    /// Those that TLS 1.3 does not have are left out.
+    /// Schemes that TLS 1.3 does not have are omitted.
     pub(crate) schemes: &'a [SignatureScheme],
 }
 
@@ -170,21 +170,21 @@ impl Emit for CertificateRequestTls13<'_> {
     }
 }
 
-/// What a CertificateRequest of either version asks for.
+/// The requirements of a CertificateRequest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CertificateRequest<'a> {
     /// `certificate_request_context` of TLS 1.3.
     pub(crate) context: &'a [u8],
-    /// `certificate_types` of TLS 1.2; in TLS 1.3 the schemes tell alone.
+    /// `certificate_types` of TLS 1.2; TLS 1.3 has only the schemes.
     types: Option<&'a [u8]>,
     pub(crate) schemes: U16List<'a>,
     authorities: &'a [u8],
 }
 
 impl CertificateRequest<'_> {
-    /// Whether the types and the authorities that it names allow a chain in DER whose key is of this kind
-    /// (RFC 5246 §7.4.6, RFC 8446 §4.4.2.3). Where none of the authorities has issued a certificate of the chain, the
-    /// server could not use it, and need not learn it.
+    /// Whether the listed types and authorities allow a chain in DER whose key is of this kind (RFC 5246 §7.4.6,
+    /// RFC 8446 §4.4.2.3). If none of the authorities issued a certificate of the chain, the server cannot verify it, and
+    /// it is not disclosed.
     pub(crate) fn allows(&self, chain: &[&[u8]], kind: Authentication) -> bool {
         let type_of_key = match kind {
             Authentication::Ecdsa => ECDSA_SIGN,
@@ -193,7 +193,7 @@ impl CertificateRequest<'_> {
         };
         let by_type = self.types.is_none_or(|types| types.contains(&type_of_key));
         let mut authorities = Reader::new(self.authorities, AUTHORITIES);
-        // They were checked to be whole when the message was parsed.
+        // Parsing has checked that all of them are complete.
         let mut named = core::iter::from_fn(|| authorities.vector16().ok());
         let issued = |name: &[u8]| chain.iter().any(|certificate| issuer_of(certificate) == Some(name));
         by_type && (self.authorities.is_empty() || named.any(issued))
@@ -202,7 +202,7 @@ impl CertificateRequest<'_> {
 
 const AUTHORITIES: &str = "certificate_authorities";
 
-/// Checks a list of distinguished names, each of one byte at least (RFC 5246 §7.4.4, RFC 8446 §4.2.4).
+/// Checks a list of distinguished names, each of at least one byte (RFC 5246 §7.4.4, RFC 8446 §4.2.4).
 fn check_authorities(list: &[u8]) -> Result<(), InvalidMessage> {
     let mut names = Reader::new(list, AUTHORITIES);
     while !names.is_empty() {
@@ -211,7 +211,7 @@ fn check_authorities(list: &[u8]) -> Result<(), InvalidMessage> {
     Ok(())
 }
 
-/// Checks a CertificateRequest of TLS 1.3.
+/// Parses a CertificateRequest of TLS 1.3.
 pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<CertificateRequest<'_>, Error> {
     let (context, extensions) = Reader::all(body, "CertificateRequest", |reader| -> Result<_, Error> {
         let context = reader.vector8()?;
@@ -246,10 +246,10 @@ pub(crate) fn parse_request_tls13(body: &[u8]) -> Result<CertificateRequest<'_>,
 
 /// `rsa_sign` (RFC 5246 §7.4.4).
 const RSA_SIGN: u8 = 1;
-/// `ecdsa_sign`, which stands for EdDSA as well (RFC 8422 §5.5).
+/// `ecdsa_sign`, which covers EdDSA too (RFC 8422 §5.5).
 const ECDSA_SIGN: u8 = 64;
 
-/// CertificateRequest of TLS 1.2 (RFC 5246 §7.4.4), naming no CAs.
+/// CertificateRequest of TLS 1.2 (RFC 5246 §7.4.4), without CAs.
 pub(crate) struct CertificateRequestTls12<I> {
     pub(crate) schemes: I,
 }
@@ -264,7 +264,7 @@ impl<I: Iterator<Item = SignatureScheme> + Clone> Emit for CertificateRequestTls
     }
 }
 
-/// Checks a CertificateRequest of TLS 1.2.
+/// Parses a CertificateRequest of TLS 1.2.
 pub(crate) fn parse_request_tls12(body: &[u8]) -> Result<CertificateRequest<'_>, InvalidMessage> {
     Reader::all(body, "CertificateRequest", |reader| {
         let types = not_empty(reader.vector8()?, "certificate_types")?;

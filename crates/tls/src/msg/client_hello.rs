@@ -18,7 +18,7 @@ pub(super) const OCSP: u8 = 1;
 /// `psk_dhe_ke` (RFC 8446 §4.2.9).
 const PSK_DHE_KE: u8 = 1;
 
-/// A ClientHello whose every structure has been checked.
+/// A ClientHello, of which all structures have been checked.
 #[derive(Debug, Clone)]
 pub struct ClientHello<'a> {
     /// `legacy_version`.
@@ -47,9 +47,9 @@ pub struct ClientHello<'a> {
     pub record_size_limit: Option<u16>,
     /// `max_fragment_length`, in bytes (RFC 6066 §4).
     pub max_fragment_length: Option<usize>,
-    /// Whether `extended_master_secret` is there (RFC 7627 §5.1).
+    /// Whether it has `extended_master_secret` (RFC 7627 §5.1).
     pub extended_master_secret: bool,
-    /// `session_ticket` (RFC 5077 §3.2): the ticket, empty where one is asked for.
+    /// `session_ticket` (RFC 5077 §3.2): the ticket, or empty to request one.
     pub session_ticket: Option<&'a [u8]>,
     /// `renegotiation_info`: its content (RFC 5746 §3.2).
     pub renegotiation_info: Option<&'a [u8]>,
@@ -59,16 +59,16 @@ pub struct ClientHello<'a> {
     pub psks: Option<Psks<'a>>,
     /// `psk_key_exchange_modes`.
     pub psk_modes: Option<&'a [u8]>,
-    /// Whether `early_data` is there.
+    /// Whether it has `early_data`.
     pub early_data: bool,
     extensions: Extensions<'a>,
 }
 
 impl<'a> ClientHello<'a> {
-    /// Checks the body of a ClientHello.
+    /// Parses the body of a ClientHello.
     ///
     /// # Errors
-    /// Malformed structures, an extension that comes twice, `pre_shared_key` elsewhere than at the end.
+    /// If a structure is malformed, an extension occurs twice, or `pre_shared_key` is not the last one.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let mut hello = Reader::all(body, "ClientHello", Self::read)?;
         for (kind, body) in hello.extensions.iter() {
@@ -81,7 +81,7 @@ impl<'a> ClientHello<'a> {
         Ok(hello)
     }
 
-    /// Everything but what stands in the extensions.
+    /// Parses everything but the content of the extensions.
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         Ok(Self {
             legacy_version: ProtocolVersion(reader.u16()?),
@@ -104,12 +104,12 @@ impl<'a> ClientHello<'a> {
             psks: None,
             psk_modes: None,
             early_data: false,
-            // TLS 1.2 and before may do without the whole block (RFC 5246 §7.4.1.2).
+            // Clients of TLS 1.2 and earlier may omit the whole block (RFC 5246 §7.4.1.2).
             extensions: Extensions::parse(if reader.is_empty() { &[] } else { reader.vector16()? })?,
         })
     }
 
-    /// Whether the client can secure a renegotiation, and so expects `renegotiation_info` (RFC 5746 §3.6).
+    /// Whether the client supports secure renegotiation, and expects `renegotiation_info` (RFC 5746 §3.6).
     pub(crate) fn secure_renegotiation(&self) -> bool {
         self.renegotiation_info.is_some() || self.cipher_suites.contains(NamedSuite::EMPTY_RENEGOTIATION_INFO_SCSV.0)
     }
@@ -119,12 +119,12 @@ impl<'a> ClientHello<'a> {
         self.cipher_suites.contains(NamedSuite::FALLBACK_SCSV.0)
     }
 
-    /// Whether PSKs may be used together with a key exchange.
+    /// Whether the client supports PSKs with a key exchange.
     pub(crate) fn psk_dhe_ke(&self) -> bool {
         self.psk_modes.is_some_and(|modes| modes.contains(&PSK_DHE_KE))
     }
 
-    /// The hash of all that may not change between the first and the second ClientHello (RFC 8446 §4.1.2).
+    /// The hash of everything that must not change between the first and second ClientHello (RFC 8446 §4.1.2).
     pub(crate) fn unchanging_part(&self) -> HashOutput {
         let mut hasher = Hasher::new(HashAlgorithm::Sha256);
         hasher.update(&self.legacy_version.0.to_be_bytes());
@@ -197,7 +197,7 @@ impl<'a> ClientHello<'a> {
             ExtensionType::COOKIE => {
                 parse_cookie(body)?;
             }
-            // GREASE (RFC 8701) and whatever else we do not know (RFC 8446 §4.1.2).
+            // GREASE (RFC 8701) and other unknown extensions are ignored (RFC 8446 §4.1.2).
             _ => {}
         }
         Ok(())
@@ -226,14 +226,14 @@ impl<'a> KeyShares<'a> {
     /// The groups and their public values, in the client's order.
     pub fn iter(self) -> impl Iterator<Item = (u16, &'a [u8])> + Clone {
         let mut reader = Reader::new(self.0, "KeyShareEntry");
-        // Entries were checked to be whole when the extension was parsed.
+        // Parsing has checked that all entries are complete.
         core::iter::from_fn(move || {
             let group = reader.u16().ok()?;
             Some((group, reader.vector16().ok()?))
         })
     }
 
-    /// A group that has a share but does not stand in `groups`, if there is one (RFC 8446 §4.2.8).
+    /// A group with a share that is not in `groups`, if there is one (RFC 8446 §4.2.8).
     pub(crate) fn first_outside(self, groups: U16List<'_>) -> Option<u16> {
         first_outside(self.iter().map(|(group, _)| group), groups)
     }
@@ -245,7 +245,7 @@ impl<'a> KeyShares<'a> {
     }
 }
 
-/// `server_name` (RFC 6066 §3): at most one name of each type; only host names are known.
+/// `server_name` (RFC 6066 §3): at most one name of each type, of which only host names are defined.
 fn parse_server_name(body: &[u8]) -> Result<Option<&[u8]>, Error> {
     const HOST_NAME: u8 = 0;
     let list = Reader::all(body, "server_name", |reader| reader.vector16())?;
@@ -277,7 +277,7 @@ impl<'a> Protocols<'a> {
         Ok(protocols)
     }
 
-    /// The protocols, the client's favourite first.
+    /// The protocols, in the client's order of preference.
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         let mut reader = Reader::new(self.0, "ProtocolName");
         core::iter::from_fn(move || reader.vector8().ok())
@@ -337,13 +337,13 @@ impl<'a> Psks<'a> {
         })
     }
 
-    /// How many bytes at the end of the ClientHello the binders do not cover (RFC 8446 §4.2.11.2).
+    /// The number of bytes at the end of the ClientHello that binders do not cover (RFC 8446 §4.2.11.2).
     pub(crate) fn binders_len(self) -> usize {
         self.binders.len().saturating_add(2)
     }
 }
 
-/// A ClientHello to be sent. The second one after a HelloRetryRequest differs only in the fields that have changed.
+/// A ClientHello to be sent. The one after a HelloRetryRequest differs only in the changed fields.
 pub(crate) struct Offer<'a> {
     pub(crate) random: &'a [u8; 32],
     pub(crate) session_id: &'a [u8],
@@ -356,9 +356,9 @@ pub(crate) struct Offer<'a> {
     pub(crate) record_size_limit: u16,
     pub(crate) key_pairs: &'a [KeyPair],
     pub(crate) cookie: Option<&'a [u8]>,
-    /// A TLS 1.2 ticket, or an empty one to ask for one.
+    /// A TLS 1.2 ticket, or empty to request one.
     pub(crate) session_ticket: Option<&'a [u8]>,
-    /// A TLS 1.3 ticket, its obfuscated age, and the length of the binder, which is left zero.
+    /// A TLS 1.3 ticket, its obfuscated age, and the length of the binder, which is written as zeros.
     pub(crate) psk: Option<(&'a [u8], u32, usize)>,
 }
 
@@ -467,7 +467,7 @@ impl Offer<'_> {
                 })
             })
         })?;
-        // RFC 8446 §4.2.11: the last one.
+        // RFC 8446 §4.2.11: it must be the last extension.
         if let Some((identity, age, binder)) = self.psk {
             emit_extension(writer, ExtensionType::PRE_SHARED_KEY, |writer| {
                 writer.nested16(|writer| {

@@ -10,14 +10,13 @@ use super::codec::{Full, Reader, U16List, Writer};
 use super::error::{Error, InvalidMessage, PeerMisbehaved};
 use super::registry::{ExtensionType, HandshakeType};
 
-/// The longest handshake message of most types that is accepted, in bytes, header included. RFC 8446 §4 would allow
-/// 16 MiB.
+/// The longest accepted handshake message of most types, in bytes, header included. RFC 8446 §4 allows 16 MiB.
 pub const MAX_MESSAGE: usize = 16 * 1024;
-/// The longest Certificate or CertificateRequest that is accepted, in bytes, header included, by a connection whose
-/// inbound buffer is large enough: chains of ten certificates with many names, CAs of a large organization.
+/// The longest accepted Certificate or CertificateRequest, in bytes, header included, if the inbound buffer is large
+/// enough: for chains of ten certificates with many names, and the CAs of a large organization.
 pub const MAX_CERTIFICATE_MESSAGE: usize = 64 * 1024;
 
-/// The longest message of a type that is accepted, in bytes, header included.
+/// The longest accepted message of a type, in bytes, header included.
 pub(crate) const fn max_message(kind: HandshakeType) -> usize {
     match kind {
         HandshakeType::CERTIFICATE | HandshakeType::CERTIFICATE_REQUEST => MAX_CERTIFICATE_MESSAGE,
@@ -65,7 +64,7 @@ pub(crate) struct Finished<'a> {
 }
 
 impl<'a> Finished<'a> {
-    /// Checks the body of a Finished; `length`: that of `verify_data`.
+    /// Parses the body of a Finished; `length` is that of `verify_data`.
     pub(crate) fn parse(body: &'a [u8], length: usize) -> Result<Self, InvalidMessage> {
         Reader::all(body, "Finished", |reader| {
             Ok(Self {
@@ -86,12 +85,12 @@ impl Emit for Finished<'_> {
 /// KeyUpdate (RFC 8446 §4.6.3).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct KeyUpdate {
-    /// Whether the receiver has to answer with a KeyUpdate of its own.
+    /// Whether the receiver must answer with a KeyUpdate of its own.
     pub(crate) requested: bool,
 }
 
 impl KeyUpdate {
-    /// Checks the body of a KeyUpdate.
+    /// Parses the body of a KeyUpdate.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Error> {
         match Reader::all(body, "KeyUpdate", |reader| reader.u8())? {
             0 => Ok(Self { requested: false }),
@@ -109,7 +108,7 @@ impl Emit for KeyUpdate {
     }
 }
 
-/// A block of extensions, checked to be whole and without duplicates.
+/// A block of complete extensions without duplicates.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extensions<'a>(&'a [u8]);
 
@@ -128,7 +127,7 @@ impl<'a> Extensions<'a> {
         Ok(extensions)
     }
 
-    /// Checks that of the extensions that are known here only those in `allowed` are there (RFC 8446 §4.2).
+    /// Checks that no extension is misplaced: of the known ones, only those in `allowed` may occur (RFC 8446 §4.2).
     pub(crate) fn only(self, allowed: &[ExtensionType]) -> Result<Self, Error> {
         let misplaced = |kind: &ExtensionType| kind.is_handled() && !allowed.contains(kind);
         match self.iter().map(|(kind, _)| kind).find(misplaced) {
@@ -137,10 +136,10 @@ impl<'a> Extensions<'a> {
         }
     }
 
-    /// The extensions, in their order.
+    /// The extensions, in the order of the message.
     pub(crate) fn iter(self) -> impl Iterator<Item = (ExtensionType, &'a [u8])> + Clone {
         let mut reader = Reader::new(self.0, "extensions");
-        // They were checked to be whole when the block was parsed.
+        // Parsing has checked that all of them are complete.
         core::iter::from_fn(move || {
             let kind = ExtensionType(reader.u16().ok()?);
             Some((kind, reader.vector16().ok()?))
@@ -148,8 +147,8 @@ impl<'a> Extensions<'a> {
     }
 }
 
-/// A set of the numbers of one window out of all 16-bit numbers. A hello can hold thousands of them: window by window
-/// every question about them is answered in linear time and little space.
+/// The set of the numbers in one window of the 16-bit range. A hello can have thousands of numbers: passing over them once
+/// a window takes linear time and little memory.
 struct Window {
     number: usize,
     bits: [u8; Window::SIZE / 8],
@@ -184,7 +183,7 @@ impl Window {
     }
 }
 
-/// A number that comes more than once.
+/// A number that occurs more than once.
 fn first_duplicate(numbers: impl Iterator<Item = u16> + Clone) -> Option<u16> {
     Window::all().find_map(|mut window| {
         numbers.clone().find(|&number| {
@@ -198,7 +197,7 @@ fn first_duplicate(numbers: impl Iterator<Item = u16> + Clone) -> Option<u16> {
     })
 }
 
-/// A number that `all` does not hold.
+/// A number that is not in `all`.
 fn first_outside(numbers: impl Iterator<Item = u16> + Clone, all: U16List<'_>) -> Option<u16> {
     Window::all().find_map(|mut window| {
         all.iter().for_each(|number| {
@@ -212,14 +211,14 @@ fn first_outside(numbers: impl Iterator<Item = u16> + Clone, all: U16List<'_>) -
     })
 }
 
-/// The one protocol in a server's ALPN extension (RFC 7301 §3.1).
+/// The only protocol in a server's ALPN extension (RFC 7301 §3.1).
 pub(crate) fn parse_selected_alpn(body: &[u8]) -> Result<&[u8], InvalidMessage> {
     const WHAT: &str = "application_layer_protocol_negotiation";
     let list = Reader::all(body, WHAT, |reader| reader.vector16())?;
     not_empty(Reader::all(list, WHAT, |reader| reader.vector8())?, WHAT)
 }
 
-/// A vector that holds something.
+/// A vector that must not be empty.
 pub(crate) fn not_empty<'a>(vector: &'a [u8], what: &'static str) -> Result<&'a [u8], InvalidMessage> {
     if vector.is_empty() {
         return Err(InvalidMessage::IllegalValue(what));
@@ -236,7 +235,7 @@ pub(crate) fn parse_session_id<'a>(reader: &mut Reader<'a>, what: &'static str) 
     Ok(session_id)
 }
 
-/// `cookie`, which is not empty (RFC 8446 §4.2.2).
+/// `cookie`, which must not be empty (RFC 8446 §4.2.2).
 pub(crate) fn parse_cookie(body: &[u8]) -> Result<&[u8], InvalidMessage> {
     not_empty(Reader::all(body, "cookie", |reader| reader.vector16())?, "cookie")
 }
@@ -255,7 +254,7 @@ pub(crate) fn parse_record_size_limit(body: &[u8]) -> Result<u16, Error> {
     Ok(limit)
 }
 
-/// A vector with a length of two bytes that is the whole body of an extension and holds 16-bit numbers.
+/// A vector of 16-bit numbers with a length of two bytes, which is the whole body of an extension.
 pub(crate) fn list16<'a>(body: &'a [u8], what: &'static str) -> Result<U16List<'a>, InvalidMessage> {
     Reader::all(body, what, |reader| U16List::parse(reader.vector16()?, what))
 }

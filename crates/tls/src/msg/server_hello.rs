@@ -10,7 +10,7 @@ use crate::crypto::suite::CipherSuite;
 use crate::error::{Error, PeerMisbehaved};
 use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 
-/// The `random` that makes a ServerHello a HelloRetryRequest: SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
+/// The `random` of a HelloRetryRequest: SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
 pub(crate) const HELLO_RETRY_REQUEST_RANDOM: [u8; 32] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
     0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
@@ -18,7 +18,7 @@ pub(crate) const HELLO_RETRY_REQUEST_RANDOM: [u8; 32] = [
 
 /// The end of the `random` of a TLS 1.3 server that negotiates TLS 1.2 (RFC 8446 §4.1.3).
 pub(crate) const DOWNGRADE_TO_TLS12: [u8; 8] = *b"DOWNGRD\x01";
-/// The same for versions before (RFC 8446 §4.1.3).
+/// The same for earlier versions (RFC 8446 §4.1.3).
 pub(crate) const DOWNGRADE_BELOW_TLS12: [u8; 8] = *b"DOWNGRD\x00";
 
 /// ServerHello of TLS 1.3 (RFC 8446 §4.1.3).
@@ -37,7 +37,7 @@ impl Emit for ServerHelloTls13<'_> {
     fn emit_body(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
         let (group, public) = self.key_share;
         hello(writer, self.random, self.session_id, self.suite, |writer| {
-            // In the order of RFC 8448's traces, which can then be compared byte for byte.
+            // In the order of the traces of RFC 8448, so that they can be compared byte for byte.
             emit_extension(writer, ExtensionType::KEY_SHARE, |writer| {
                 writer.u16(group.id())?;
                 writer.nested16(|writer| writer.bytes(public))
@@ -57,7 +57,7 @@ impl Emit for ServerHelloTls13<'_> {
 pub(crate) struct HelloRetryRequest<'a> {
     pub(crate) session_id: &'a [u8],
     pub(crate) suite: CipherSuite,
-    /// The group for which a key share is asked for.
+    /// The group of the requested key share.
     pub(crate) group: Group,
 }
 
@@ -85,7 +85,7 @@ pub(crate) struct Tls12Answers<'a> {
     pub(crate) common: Answers<'a>,
 }
 
-/// The extensions that a server of either version answers, in ServerHello or EncryptedExtensions.
+/// The extensions that servers of both versions answer, in ServerHello or EncryptedExtensions.
 #[derive(Debug, Default)]
 pub(crate) struct Answers<'a> {
     pub(crate) protocol: Option<&'a [u8]>,
@@ -153,7 +153,7 @@ impl Emit for ServerHelloTls12<'_> {
 
 /// EncryptedExtensions (RFC 8446 §4.3.1).
 pub(crate) struct EncryptedExtensions<'a> {
-    /// The server's preference, for the client's next connection (RFC 8446 §4.2.7); `None` where it is that already used.
+    /// The server's preferred groups, for the client's next connection (RFC 8446 §4.2.7); `None` if the first was used.
     pub(crate) groups: Option<&'a [Group]>,
     pub(crate) answers: &'a Answers<'a>,
 }
@@ -191,14 +191,14 @@ fn hello(
         start = writer.len();
         extensions(writer)
     })?;
-    // RFC 5246 §7.4.1.3: no block at all rather than an empty one, which old clients do not expect.
+    // RFC 5246 §7.4.1.3: the block is omitted if it is empty, since old clients do not expect it.
     if writer.len() == start {
         writer.truncate(at);
     }
     Ok(())
 }
 
-/// A ServerHello or HelloRetryRequest whose structures have been checked.
+/// A ServerHello or HelloRetryRequest, of which all structures have been checked.
 #[derive(Debug)]
 pub(crate) struct ServerHello<'a> {
     pub(crate) version: ProtocolVersion,
@@ -211,17 +211,17 @@ pub(crate) struct ServerHello<'a> {
     pub(crate) psk: Option<u16>,
     pub(crate) cookie: Option<&'a [u8]>,
     pub(crate) tls12: Tls12Answers<'a>,
-    /// Of the `renegotiation_info`, which has to be empty (RFC 5746 §3.4).
+    /// Whether `renegotiation_info` has content, although it must be empty (RFC 5746 §3.4).
     pub(crate) renegotiated: bool,
-    /// Whether a CertificateStatus may follow (RFC 6066 §8). Never sent: a server here staples no status.
+    /// Whether a CertificateStatus may follow (RFC 6066 §8). Never sent: the server staples no status.
     pub(crate) status: bool,
-    /// There is an extension that belongs into no ServerHello of TLS 1.3, and the like.
+    /// An extension that a ServerHello may have in TLS 1.2 only, if there is one; and one in TLS 1.3 only.
     pub(crate) only_tls12: Option<ExtensionType>,
     pub(crate) only_tls13: Option<ExtensionType>,
 }
 
 impl<'a> ServerHello<'a> {
-    /// Checks the body of a ServerHello. Every extension has to be one that a hello of ours may have offered.
+    /// Parses the body of a ServerHello. It may have only extensions that the client can have offered.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let (mut hello, extensions) = Reader::all(body, "ServerHello", |reader| -> Result<_, Error> {
             let hello = Self {
@@ -296,7 +296,7 @@ impl<'a> ServerHello<'a> {
                 }
                 self.only_tls12 = Some(kind);
             }
-            // It does not belong here (RFC 8422 §5.2), but servers of TLS 1.2 are known to send it, and nothing follows.
+            // It is not allowed here (RFC 8422 §5.2), but some TLS 1.2 servers send it; it is ignored.
             ExtensionType::SUPPORTED_GROUPS => self.only_tls12 = Some(kind),
             _ => {
                 self.tls12.common.read_extension(kind, body)?;
@@ -308,10 +308,10 @@ impl<'a> ServerHello<'a> {
 }
 
 impl<'a> Answers<'a> {
-    /// Checks the body of EncryptedExtensions.
+    /// Parses the body of EncryptedExtensions.
     pub(crate) fn parse_encrypted_extensions(body: &'a [u8]) -> Result<Self, Error> {
         let extensions = Reader::all(body, "EncryptedExtensions", |reader| {
-            // early_data and max_fragment_length would belong here, but were not offered.
+            // early_data and max_fragment_length are allowed here, but were not offered.
             Extensions::parse(reader.vector16()?)?.only(&[
                 ExtensionType::SERVER_NAME,
                 ExtensionType::MAX_FRAGMENT_LENGTH,
@@ -324,7 +324,7 @@ impl<'a> Answers<'a> {
         let mut answers = Self::default();
         for (kind, body) in extensions.iter() {
             match kind {
-                // The server's preference, for another time (RFC 8446 §4.2.7).
+                // The server's preferred groups for later connections (RFC 8446 §4.2.7) are ignored.
                 ExtensionType::SUPPORTED_GROUPS => {
                     super::list16(body, "supported_groups")?;
                 }
@@ -342,7 +342,7 @@ impl<'a> Answers<'a> {
             }
             ExtensionType::ALPN => self.protocol = Some(parse_selected_alpn(body)?),
             ExtensionType::RECORD_SIZE_LIMIT => self.record_size_limit = Some(parse_record_size_limit(body)?),
-            // We offered nothing else (RFC 8446 §4.2).
+            // No other extension was offered (RFC 8446 §4.2).
             _ => return Err(PeerMisbehaved::UnofferedExtension(kind).into()),
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! NewSessionTicket, of both versions.
+//! NewSessionTicket of TLS 1.3 and TLS 1.2.
 
 use super::{Emit, Extensions, not_empty};
 use crate::codec::{Full, Reader, Writer};
@@ -16,7 +16,7 @@ pub(crate) struct TicketTls13<'a> {
 }
 
 impl<'a> TicketTls13<'a> {
-    /// Checks the body of a NewSessionTicket.
+    /// Parses the body of a NewSessionTicket.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let read = Reader::all(body, "NewSessionTicket", |reader| -> Result<_, Error> {
             let read = Self {
@@ -25,7 +25,7 @@ impl<'a> TicketTls13<'a> {
                 nonce: reader.vector8()?,
                 ticket: reader.vector16()?,
             };
-            // early_data is not used here, and unknown ones are to be ignored (RFC 8446 §4.6.1).
+            // early_data is not supported, and unknown extensions are ignored (RFC 8446 §4.6.1).
             Extensions::parse(reader.vector16()?)?.only(&[ExtensionType::EARLY_DATA])?;
             Ok(read)
         })?;
@@ -56,7 +56,7 @@ pub(crate) struct TicketTls12<'a> {
 }
 
 impl<'a> TicketTls12<'a> {
-    /// Checks the body of a NewSessionTicket.
+    /// Parses the body of a NewSessionTicket.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, InvalidMessage> {
         Reader::all(body, "NewSessionTicket", |reader| {
             Ok(Self {

@@ -15,7 +15,7 @@ const NAMED_CURVE: u8 = 3;
 pub(crate) struct EcdhParams<'a> {
     pub(crate) group: NamedGroup,
     pub(crate) public: &'a [u8],
-    /// The struct as it is on the wire, which the signature covers.
+    /// The encoded struct, which the signature covers.
     pub(crate) encoded: &'a [u8],
 }
 
@@ -55,12 +55,12 @@ impl<'a> EcdhParams<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ServerKeyExchange<'a> {
     pub(crate) params: EcdhParams<'a>,
-    /// Covers the randoms and the params.
+    /// The signature over the randoms and the params.
     pub(crate) signed: CertificateVerify<'a>,
 }
 
 impl<'a> ServerKeyExchange<'a> {
-    /// Checks the body of a ServerKeyExchange.
+    /// Parses the body of a ServerKeyExchange.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         Reader::all(body, "ServerKeyExchange", |reader| {
             Ok(Self {
@@ -85,7 +85,7 @@ impl Emit for ServerKeyExchange<'_> {
 pub(crate) struct ServerHelloDone;
 
 impl ServerHelloDone {
-    /// Checks the body of a ServerHelloDone.
+    /// Parses the body of a ServerHelloDone.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, InvalidMessage> {
         empty(body, "ServerHelloDone")?;
         Ok(Self)
@@ -108,7 +108,7 @@ pub(crate) struct ClientKeyExchange<'a> {
 }
 
 impl<'a> ClientKeyExchange<'a> {
-    /// Checks the body of a ClientKeyExchange.
+    /// Parses the body of a ClientKeyExchange.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, InvalidMessage> {
         let public = Reader::all(body, "ClientKeyExchange", |reader| reader.vector8())?;
         Ok(Self {

@@ -1,4 +1,4 @@
-//! The server's side of the handshake: the states, and what each may receive.
+//! The server's handshake: its states, and the messages allowed in each.
 
 #[cfg(feature = "tls12")]
 mod tls12;
@@ -27,13 +27,13 @@ pub(crate) struct Handshake<'a> {
     state: State,
 }
 
-/// What runs through the whole handshake.
+/// The data of the whole handshake.
 struct Common<'a> {
     config: ServerConfig<'a>,
     transcript: Transcript,
 }
 
-/// What the handshake waits for: a ClientHello, and then what its version has.
+/// The state of the handshake: a ClientHello is expected, then the messages of its version.
 enum State {
     /// The first ClientHello.
     ClientHello,
@@ -45,7 +45,7 @@ enum State {
 }
 
 impl<'a> Handshake<'a> {
-    /// One that waits for a ClientHello.
+    /// A handshake that expects a ClientHello.
     pub(crate) fn new(config: ServerConfig<'a>) -> Self {
         let transcript = Transcript::new();
         Self {
@@ -54,7 +54,7 @@ impl<'a> Handshake<'a> {
         }
     }
 
-    /// Takes a message.
+    /// Handles a message.
     pub(crate) fn handle(&mut self, message: Message<'_>, context: &mut Context<'_, 'a>) -> Result<Progress, Error> {
         let Self { common, state } = self;
         match (&mut *state, message.kind()) {
@@ -73,8 +73,8 @@ impl<'a> Handshake<'a> {
     }
 }
 
-/// Chooses the version, and leaves the rest to it.
-#[inline(never)] // what it needs of the stack is not to lie below the messages that follow
+/// Chooses the version, and continues with its handshake.
+#[inline(never)] // keeps its stack frame out of the following messages
 fn client_hello<'a>(
     common: &mut Common<'a>,
     state: &mut State,
@@ -119,12 +119,12 @@ fn client_hello<'a>(
 struct Credentials<'a> {
     identity: Identity<'a>,
     scheme: SignatureScheme,
-    /// Whether the identity was chosen by the client's server_name, which is then acknowledged (RFC 6066 §3).
+    /// Whether the client's server_name selected the identity, and is acknowledged (RFC 6066 §3).
     named: bool,
 }
 
-/// The identity for a client: of those that are `suitable` and have a scheme that suits the client, one for the name
-/// that it asks for, or else the first.
+/// Chooses the identity for a client, of those that are `suitable` and have a scheme that the client offers: one with
+/// the requested name, otherwise the first.
 fn choose_identity<'a>(
     config: &ServerConfig<'a>,
     hello: &ClientHello<'_>,
@@ -154,8 +154,8 @@ fn choose_identity<'a>(
     })
 }
 
-/// What either version answers to the extensions that they share, with what follows from them done. `named`: the
-/// server_name has chosen the identity; never in a resumption (RFC 6066 §3).
+/// The answers to the extensions that both versions have, applied to the connection. `named`: server_name selected the
+/// identity; never in a resumption (RFC 6066 §3).
 fn answers<'a>(
     config: &ServerConfig<'a>,
     hello: &ClientHello<'_>,
@@ -179,7 +179,7 @@ fn answers<'a>(
         answers.record_size_limit = Some(ours.saturating_add(version.is_tls13().into()));
         context.change.max_content = Some(ContentLimit::Protected(usize::from(ours)));
     } else if let Some(length) = hello.max_fragment_length {
-        // RFC 8449 §5: record_size_limit goes before it; RFC 6066 §4: it holds for both directions.
+        // RFC 8449 §5: record_size_limit has precedence. RFC 6066 §4: it applies to both directions.
         context.outbound.limit_fragments(length);
         answers.max_fragment_length = Some(length);
         context.change.max_content = Some(ContentLimit::All(length));
@@ -199,7 +199,7 @@ pub(crate) struct VerifiedClient {
 pub(crate) type VerifyClient =
     fn(&ServerConfig<'_>, Message<'_>, ProtocolVersion, &mut Context<'_, '_>) -> Result<Option<VerifiedClient>, Error>;
 
-/// Verifies the chain in a client's Certificate message. `None` when it sent none and may.
+/// Verifies the chain in a client's Certificate message. `None` if it sent no certificate and none is required.
 pub(crate) fn verify_client(
     config: &ServerConfig<'_>,
     message: Message<'_>,
@@ -236,7 +236,7 @@ pub(crate) fn verify_client(
     }))
 }
 
-const NOT_ASKED_FOR: Error = Error::Internal("a certificate that was not asked for");
+const NOT_ASKED_FOR: Error = Error::Internal("no certificate was requested");
 
 impl ServerConfig<'_> {
     fn verify_client(
@@ -250,22 +250,22 @@ impl ServerConfig<'_> {
     }
 }
 
-/// When the session of a full handshake without client authentication ends.
+/// The end of the session of a full handshake without client authentication.
 fn session_end(config: &ServerConfig<'_>) -> u64 {
     config.preferences.clock.now.saturating_add(SESSION_LIFETIME.into())
 }
 
-/// The lifetime of a ticket issued now for a session that ends at `expires`; `None` when there is nothing left of it.
+/// The lifetime of a ticket issued now for a session that ends at `expires`; `None` if the session has ended.
 fn ticket_lifetime(config: &ServerConfig<'_>, expires: u64) -> Option<u32> {
     let left = expires.saturating_sub(config.preferences.clock.now);
     let lifetime = left.min(TICKET_LIFETIME.into());
     u32::try_from(lifetime).ok().filter(|lifetime| *lifetime > 0)
 }
 
-/// Whether a session may stand in for the authentication that is asked for now.
+/// Whether a session satisfies the current requirements on client authentication.
 fn session_suffices(config: &ServerConfig<'_>, identity: Option<&PeerIdentity>) -> bool {
     match (config.client_auth, identity) {
-        // Who is asked for nothing should not be known by an earlier asking.
+        // Without client authentication, a client is not identified by an earlier handshake either.
         (ClientAuth::Off, identity) => identity.is_none(),
         (ClientAuth::Optional(_), None) => true,
         (ClientAuth::Required(_), None) => false,

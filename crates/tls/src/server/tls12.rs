@@ -21,10 +21,10 @@ use crate::session::{SessionState, server_name_hash};
 use crate::tls12::{MASTER_SECRET, MAX_PARAMS, MasterSecret, Side, VERIFY_DATA, signed_params};
 use crate::trace::{Milestone, Secret};
 
-/// The most bytes of the server's flight with a CertificateRequest, beside its certificates.
+/// The most bytes of the server's flight with a CertificateRequest, without its certificates.
 const FLIGHT: usize = 1024 + MAX_SIGNATURE;
-/// What a client's Certificate and ClientKeyExchange may take together if the messages are to be kept, in bytes. With more
-/// of them a signature over the messages themselves is refused.
+/// The most bytes of a client's Certificate and ClientKeyExchange for which all messages are stored. If they are longer,
+/// a signature over the messages themselves is refused.
 const CLIENT_FLIGHT: usize = 2048;
 
 /// The handshake from the ServerHello on.
@@ -34,7 +34,7 @@ pub(super) struct Handshake {
     server_random: [u8; 32],
     server_name: HashOutput,
     extended: bool,
-    /// Whether a ticket goes out before our Finished.
+    /// Whether a ticket precedes the server's Finished.
     ticket: bool,
     identity: Option<PeerIdentity>,
     /// The last second of the session.
@@ -42,23 +42,23 @@ pub(super) struct Handshake {
     state: State,
 }
 
-/// A state of the handshake, named for the message it waits for.
+/// A state of the handshake, named after the expected message.
 enum State {
     /// Nothing has been sent yet.
     Start,
-    /// The client's certificate, which was asked for.
+    /// Certificate, which was requested.
     Certificate(KeyPair),
-    /// The client's share; with the key of its certificate, if it sent one.
+    /// ClientKeyExchange; with the key of the client's certificate, if it sent one.
     ClientKeyExchange(KeyPair, Option<PeerKey>),
-    /// The proof that the client has the key of its certificate.
+    /// CertificateVerify, with the key of the client's certificate.
     CertificateVerify(MasterSecret, PeerKey),
-    /// change_cipher_spec and Finished; with our own direction's key, unless our Finished is out already, as in a
-    /// resumption.
+    /// change_cipher_spec and Finished; with the key of the server's records, unless the server's Finished was sent
+    /// already, as in a resumption.
     Finished(MasterSecret, Option<PendingKey>),
 }
 
 /// Answers the ClientHello: with the full handshake's flight, or with a resumption.
-#[inline(never)] // what it needs of the stack is not to lie below TLS 1.3
+#[inline(never)] // keeps its stack frame out of TLS 1.3
 pub(super) fn client_hello<'a>(
     common: &mut Common<'a>,
     hello: &ClientHello<'_>,
@@ -102,7 +102,7 @@ pub(super) fn client_hello<'a>(
     if let Some((state, master)) = find_session(config, hello)? {
         let mut handshake = new(master.suite());
         handshake.identity = state.identity;
-        // The ticket goes on serving until its time is over.
+        // The client may use its ticket until that expires.
         handshake.ticket = false;
         context.info.resumed = true;
         handshake.resume(common, hello, message, master, context)?;
@@ -116,14 +116,14 @@ pub(super) fn client_hello<'a>(
 }
 
 impl Handshake {
-    /// Takes a message.
+    /// Handles a message.
     pub(super) fn handle<'a>(
         &mut self,
         common: &mut Common<'a>,
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Progress, Error> {
-        // The legal edges, all of them, and which messages have to end their record.
+        // All legal transitions, and the messages that must end their record.
         match (&self.state, message.kind()) {
             (State::Certificate(_), HandshakeType::CERTIFICATE) => self.certificate(common, message, context)?,
             (State::ClientKeyExchange(..), HandshakeType::CLIENT_KEY_EXCHANGE) => {
@@ -141,7 +141,7 @@ impl Handshake {
         Ok(Progress::Continues)
     }
 
-    #[inline(never)] // as each of the following: what one needs of the stack is not to lie below the others
+    #[inline(never)] // as each of the following: keeps their stack frames apart
     fn send_flight<'a>(
         &mut self,
         common: &mut Common<'a>,
@@ -162,7 +162,7 @@ impl Handshake {
         let key_pair = KeyPair::generate(group, context.rng);
         let public = key_pair.public_value();
         let asked = common.config.client_auth.trust().is_some();
-        // Schemes that sign the messages themselves are asked for where there is room for what comes until then.
+        // Schemes that sign the messages themselves are requested only if the buffer can store them.
         let whole = context
             .outbound
             .could_keep(identity.message_len().saturating_add(FLIGHT + CLIENT_FLIGHT));
@@ -218,7 +218,7 @@ impl Handshake {
     ) -> Result<(), Error> {
         context.info.version = Some(ProtocolVersion::TLS12);
         context.info.suite = Some(self.suite);
-        // RFC 5077 §3.4: the client's session ID given back tells that the ticket was taken.
+        // RFC 5077 §3.4: echoing the client's session ID means that the ticket was accepted.
         self.send_server_hello(common, hello, hello.session_id, false, context)?;
         common.config.preferences.record(Milestone::Resumed);
         self.log(common, &master, &[]);
@@ -242,7 +242,7 @@ impl Handshake {
             extended_master_secret: self.extended,
             renegotiation_info: hello.secure_renegotiation(),
             session_ticket: self.ticket,
-            // RFC 5246 §7.4.1.4: no extension in the ServerHello that is not in the ClientHello.
+            // RFC 5246 §7.4.1.4: the ServerHello has only extensions of the ClientHello.
             ec_point_formats: hello.uncompressed_points.is_some(),
             common: answers(config, hello, ProtocolVersion::TLS12, named, context)?,
         };
@@ -255,7 +255,7 @@ impl Handshake {
         context.outbound.flight(transcript, |flight| flight.add(&answer))
     }
 
-    /// change_cipher_spec and Finished, by which our direction changes to `key`.
+    /// Sends change_cipher_spec and Finished, and changes the sending direction to `key`.
     #[inline(never)]
     fn send_finished(
         &self,
@@ -302,7 +302,7 @@ impl Handshake {
             server_name: self.server_name.clone(),
             identity: self.identity,
         };
-        // It was promised in the ServerHello; an empty one means that there is none after all (RFC 5077 §3.3).
+        // The ServerHello announced it; an empty ticket means that there is none (RFC 5077 §3.3).
         let (lifetime, sealed) = match lifetime {
             Some(lifetime) => (lifetime, tickets.seal(&state, &config.session_context(), context.rng)?),
             None => (0, heapless::Vec::new()),
@@ -315,7 +315,7 @@ impl Handshake {
         })
     }
 
-    /// `hash` is the transcript hash that went into the master secret.
+    /// `hash` is the transcript hash of the master secret.
     fn log(&self, common: &Common<'_>, master: &MasterSecret, hash: &[u8]) {
         let log = &common.config.preferences;
         log.log_secret(Secret::Master, &self.client_random, master.as_bytes(), hash);
@@ -400,7 +400,7 @@ impl Handshake {
         let offered = common.config.preferences.schemes;
         let scheme = offered.iter().find(|scheme| scheme.named() == signed.scheme);
         let scheme = *scheme.ok_or_else(|| unoffered(signed.scheme, offered.iter().copied()))?;
-        // What is signed are the messages themselves (RFC 5246 §7.4.8), of which not more than hashes may be kept.
+        // The signature covers the messages themselves (RFC 5246 §7.4.8), of which only hashes may be stored.
         match scheme.prehash() {
             Some(hash) => {
                 let hash = transcript.hash(hash)?;
@@ -418,7 +418,7 @@ impl Handshake {
         self.await_finished(master, message, context)
     }
 
-    /// Waits for change_cipher_spec and Finished.
+    /// Expects change_cipher_spec and Finished next.
     #[inline(never)]
     fn await_finished(
         &mut self,
@@ -462,7 +462,7 @@ impl Handshake {
     }
 }
 
-/// The ticket's session, if there is one and it is good for this connection.
+/// The session of the client's ticket, if it is valid for this connection.
 fn find_session(
     config: &ServerConfig<'_>,
     hello: &ClientHello<'_>,
@@ -493,7 +493,7 @@ fn find_session(
     Ok(Some((state, master)))
 }
 
-/// The identity, which is the more important choice, with the scheme to sign with, and the first suite that goes with it.
+/// Chooses the identity and its scheme, which have precedence, and the first suite that fits them.
 fn choose<'a>(config: &ServerConfig<'a>, hello: &ClientHello<'_>) -> Result<(CipherSuite, Credentials<'a>), Error> {
     let suites = config.preferences.suites.iter().copied();
     let common =
@@ -505,7 +505,7 @@ fn choose<'a>(config: &ServerConfig<'a>, hello: &ClientHello<'_>) -> Result<(Cip
     if !config.identities.iter().any(|identity| suite_for(identity).is_some()) {
         return Err(PeerIncompatible::CipherSuite.into());
     }
-    // supported_groups speaks for certificates as well (RFC 8422 §5.1.1, §5.3).
+    // supported_groups covers certificates too (RFC 8422 §5.1.1, §5.3).
     let fits = |identity: &Identity<'a>| {
         let listed = match (identity.key.curve(), hello.supported_groups) {
             (Some(curve), Some(groups)) => groups.contains(curve),
@@ -527,7 +527,7 @@ fn choose_group(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -> Result<Gr
         Some(theirs) => groups
             .iter()
             .find(|group| group.in_tls12() && theirs.contains(group.id())),
-        // RFC 8422 §5.1 leaves the choice to us; but who lists none is older than X25519.
+        // Without the extension the server may choose any group (RFC 8422 §5.1), but such clients predate X25519.
         None => {
             let old = groups.iter().find(|&&group| group == Group::Secp256r1);
             old.or_else(|| groups.iter().find(|group| group.in_tls12()))

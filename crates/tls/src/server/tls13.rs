@@ -22,14 +22,14 @@ use crate::session::{SessionState, server_name_hash};
 use crate::trace::{Milestone, Secret};
 use crate::transcript::{CLIENT_CONTEXT, SERVER_CONTEXT, signed_content};
 
-/// How many tickets follow a handshake.
+/// The number of tickets sent after a handshake.
 pub(crate) const TICKETS: u8 = 2;
 
 /// The server after its HelloRetryRequest.
 pub(super) struct ExpectSecondClientHello {
     suite: CipherSuite,
     group: Group,
-    /// What the second ClientHello has to repeat.
+    /// What the second ClientHello must repeat.
     unchanging: HashOutput,
     psks: FirstPsks,
 }
@@ -48,17 +48,17 @@ pub(super) struct Handshake {
     state: State,
 }
 
-/// A state of the handshake, named for the message it waits for.
+/// A state of the handshake, named after the expected message.
 enum State {
-    /// The client's certificate, which was asked for.
+    /// Certificate, which was requested.
     Certificate,
-    /// The proof that the client has the key of its certificate, which is verified.
+    /// CertificateVerify, with the key of the client's certificate, which is verified.
     CertificateVerify(PeerKey),
     Finished,
 }
 
 /// Answers the first ClientHello: with the whole flight, or with a HelloRetryRequest.
-#[inline(never)] // what it needs of the stack is not to lie below TLS 1.2
+#[inline(never)] // keeps its stack frame out of TLS 1.2
 pub(super) fn client_hello<'a>(
     common: &mut Common<'a>,
     state: &mut super::State,
@@ -136,7 +136,7 @@ impl ExpectSecondClientHello {
         if hello.early_data {
             return Err(PeerMisbehaved::EarlyDataAfterRetry.into());
         }
-        // RFC 8446 §4.2.8: exactly one share, of the group that was asked for.
+        // RFC 8446 §4.2.8: exactly one share, of the requested group.
         let mut shares = offer.key_shares.iter();
         let public = match (shares.next(), shares.next()) {
             (Some((group, public)), None) if group == self.group.id() => public,
@@ -156,14 +156,14 @@ impl ExpectSecondClientHello {
 }
 
 impl Handshake {
-    /// Takes a message.
+    /// Handles a message.
     pub(super) fn handle<'a>(
         &mut self,
         common: &mut Common<'a>,
         message: Message<'_>,
         context: &mut Context<'_, 'a>,
     ) -> Result<Progress, Error> {
-        // The legal edges, all of them, and which messages have to end their record.
+        // All legal transitions, and the messages that must end their record.
         match (&self.state, message.kind()) {
             (State::Certificate, HandshakeType::CERTIFICATE) => self.certificate(common, message, context)?,
             (State::CertificateVerify(key), HandshakeType::CERTIFICATE_VERIFY) => {
@@ -180,7 +180,7 @@ impl Handshake {
         Ok(Progress::Continues)
     }
 
-    #[inline(never)] // as each of the following: what one needs of the stack is not to lie below the others
+    #[inline(never)] // as each of the following: keeps their stack frames apart
     fn certificate(
         &mut self,
         common: &Common<'_>,
@@ -191,7 +191,7 @@ impl Handshake {
             self.state = State::Finished;
             return Ok(());
         };
-        // It counts only once the signature has proved that the client has the key; until then nothing is done with it.
+        // It is not used before CertificateVerify has proved possession of the key.
         self.identity = Some(client.identity);
         self.session_end = self.session_end.min(client.valid_until);
         self.state = State::CertificateVerify(client.key);
@@ -280,20 +280,20 @@ fn certificate_verify(
     Ok(())
 }
 
-/// How the server authenticates in a flight.
+/// How the server authenticates in its flight.
 enum Authentication<'a> {
     Resumed(Resumed),
     Certificate(Credentials<'a>),
 }
 
-/// Suite and group decided, the flight to be sent.
+/// The server before its flight, with suite and group chosen.
 struct Negotiated {
     suite: CipherSuite,
     group: Group,
     retried: bool,
 }
 
-/// The secrets that the ServerHello makes, and those that the server's Finished does.
+/// The secrets derived after the ServerHello and after the server's Finished.
 struct Secrets {
     client_handshake: TrafficSecret,
     client_application: TrafficSecret,
@@ -345,7 +345,7 @@ impl Negotiated {
         })
     }
 
-    /// How the server authenticates: by a session where the client offers one, or else by a certificate.
+    /// Chooses how the server authenticates: by a session if the client offers a valid one, otherwise by a certificate.
     #[inline(never)]
     fn authentication<'a>(
         &self,
@@ -362,7 +362,7 @@ impl Negotiated {
         choose_identity(&common.config, hello, ProtocolVersion::TLS13, |_| true).map(Authentication::Certificate)
     }
 
-    /// Answers the client's share and sends the ServerHello.
+    /// Completes the key exchange and sends the ServerHello.
     #[inline(never)]
     fn exchange<'a>(
         &self,
@@ -441,8 +441,7 @@ impl Negotiated {
         })
     }
 
-    /// The first session of the client's offer that is good for this connection, its binder checked
-    /// (RFC 8446 §4.2.11).
+    /// The first offered session that is valid for this connection, with its binder verified (RFC 8446 §4.2.11).
     #[inline(never)]
     fn find_session(
         &self,
@@ -484,14 +483,14 @@ impl Negotiated {
         context
             .outbound
             .flight(&mut common.transcript, |flight| flight.add(&answer))?;
-        // After a HelloRetryRequest it went out already (RFC 8446 §D.4).
+        // After a HelloRetryRequest it was sent already (RFC 8446 §D.4).
         if !self.retried && !hello.session_id.is_empty() {
             context.outbound.change_cipher_spec()?;
         }
         Ok(())
     }
 
-    /// EncryptedExtensions to Finished, together.
+    /// Sends the messages from EncryptedExtensions to Finished.
     #[inline(never)]
     fn send_flight<'a>(
         &self,

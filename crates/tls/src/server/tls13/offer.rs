@@ -12,10 +12,10 @@ use crate::session::SessionState;
 
 use super::super::session_suffices;
 
-/// How many of a client's PSKs are looked at.
+/// The most PSKs of a client that are considered.
 const MAX_PSKS: usize = 4;
 
-/// What a ClientHello has to hold for a key exchange in TLS 1.3 (RFC 8446 §9.2).
+/// What a ClientHello must contain for a TLS 1.3 key exchange (RFC 8446 §9.2).
 pub(super) struct Offer<'a> {
     groups: U16List<'a>,
     pub(super) key_shares: KeyShares<'a>,
@@ -57,7 +57,7 @@ pub(super) fn choose_suite(config: &ServerConfig<'_>, hello: &ClientHello<'_>) -
         .ok_or(PeerIncompatible::CipherSuite)?)
 }
 
-/// The group, and the client's share for it. A group with a share goes before a better one that costs a round trip.
+/// Chooses the group, with the client's share. A group with a share precedes a preferred one that needs a retry.
 pub(super) fn choose_group<'m>(
     config: &ServerConfig<'_>,
     offer: &Offer<'m>,
@@ -76,14 +76,14 @@ pub(super) fn choose_group<'m>(
         .ok_or(PeerIncompatible::Group.into())
 }
 
-/// What `pre_shared_key` of the first ClientHello held. The second may drop PSKs only where the suite rules them out, and
+/// The content of `pre_shared_key` in the first ClientHello. The second may drop only PSKs that do not fit the suite, and
 /// may add none (RFC 8446 §4.1.2).
 pub(super) enum FirstPsks {
-    /// It was not there.
+    /// There was no such extension.
     Absent,
-    /// Nothing that could be resumed with this suite.
+    /// It had no session that could be resumed with this suite.
     Unfit,
-    /// A session that could be: the hash of its identity.
+    /// It had such a session: the hash of its identity.
     Fit(HashOutput),
 }
 
@@ -115,14 +115,14 @@ impl FirstPsks {
     }
 }
 
-/// A session in a client's offer, its binder not checked yet.
+/// An offered session, whose binder is not verified yet.
 pub(super) struct Offered<'m> {
     identity: &'m [u8],
     pub(super) binder: &'m [u8],
     pub(super) resumed: Resumed,
 }
 
-/// The sessions of a client's offer that could be resumed with `suite`.
+/// The offered sessions that could be resumed with `suite`.
 pub(super) fn sessions<'m>(
     config: &ServerConfig<'_>,
     suite: CipherSuite,
@@ -146,9 +146,9 @@ pub(super) fn sessions<'m>(
     })
 }
 
-/// A session that the client proved to know.
+/// An offered session of this server.
 pub(super) struct Resumed {
-    /// Its number in the client's offer.
+    /// Its index in the offer.
     pub(super) number: u16,
     pub(super) state: SessionState,
 }
