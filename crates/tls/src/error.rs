@@ -17,9 +17,9 @@ use crate::pki::verify::CertificateError;
 pub enum Error {
     /// The bytes are not what the presentation language of TLS allows.
     InvalidMessage(InvalidMessage),
-    /// The message is well formed, but the peer may not send it, or not now.
+    /// The message is well formed, but violates the protocol.
     PeerMisbehaved(PeerMisbehaved),
-    /// The peer is correct, but there is nothing in common.
+    /// The two sides have no parameters in common.
     PeerIncompatible(PeerIncompatible),
     /// The peer's certificate was refused.
     Certificate(CertificateError),
@@ -27,9 +27,9 @@ pub enum Error {
     AlertReceived(AlertDescription),
     /// The peer ended the byte stream without `close_notify` (RFC 8446 §6.1): what was received may be truncated.
     Truncated,
-    /// The caller asked for what the connection cannot do now.
+    /// The caller requested what the connection cannot do now.
     Misuse(Misuse),
-    /// The key has protected as many records as it may, and TLS 1.2 cannot change it (RFC 8446 §5.5, RFC 9325 §4.4): this
+    /// The key has protected as many records as it may, and TLS 1.2 cannot replace it (RFC 8446 §5.5, RFC 9325 §4.4): this
     /// direction has ended with close_notify.
     KeyLimit,
     /// This side cannot continue; the text is the reason.
@@ -50,7 +50,7 @@ pub enum Misuse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidMessage {
-    /// The first byte of a record is no content type of TLS.
+    /// The first byte of a record is not a content type of TLS.
     ContentType(u8),
     /// The bytes are those of an HTTP request.
     Http,
@@ -85,11 +85,11 @@ pub enum InvalidMessage {
 pub enum PeerMisbehaved {
     /// The record's authentication tag is wrong.
     BadRecordMac,
-    /// A record of this content type may not come now.
+    /// A record of this content type is not allowed now.
     UnexpectedRecord(ContentType),
-    /// A handshake message of this type may not come now.
+    /// A handshake message of this type is not allowed now.
     UnexpectedHandshake(HandshakeType),
-    /// Another record came between the fragments of a handshake message (RFC 8446 §5.1).
+    /// Another record is between the fragments of a handshake message (RFC 8446 §5.1).
     InterleavedHandshake,
     /// A handshake message spans a key change (RFC 8446 §5.1).
     MessageAcrossKeyChange,
@@ -117,9 +117,9 @@ pub enum PeerMisbehaved {
     InvalidKeyShare(NamedGroup),
     /// `legacy_compression_methods` is not just "null" (RFC 8446 §4.1.2).
     Compression,
-    /// The second ClientHello does not bring the one share that was asked for.
+    /// The second ClientHello does not have exactly the requested key share.
     WrongRetryKeyShare,
-    /// The second ClientHello differs from the first where it may not (RFC 8446 §4.1.2).
+    /// The second ClientHello differs from the first where it must not (RFC 8446 §4.1.2).
     ChangedClientHello,
     /// The second ClientHello offers early data (RFC 8446 §4.2.10).
     EarlyDataAfterRetry,
@@ -172,24 +172,24 @@ pub enum PeerMisbehaved {
         /// The group of the ServerHello.
         to: NamedGroup,
     },
-    /// A server that supports TLS 1.3 negotiated TLS 1.2 although TLS 1.3 was offered: the hello was changed on the way
+    /// A server that supports TLS 1.3 negotiated TLS 1.2 although TLS 1.3 was offered: the ClientHello was changed in transit
     /// (RFC 8446 §4.1.3).
     Downgrade,
     /// A client fell back to a lower version than both sides support (RFC 7507).
     InappropriateFallback,
     /// `renegotiation_info` is not empty in a first handshake (RFC 5746 §3.4, §3.6).
     RenegotiationInfo,
-    /// A session with an extended master secret was to be resumed without, or the other way round (RFC 7627 §5.3).
+    /// The extended master secret was negotiated in the session but not in its resumption, or vice versa (RFC 7627 §5.3).
     ChangedMasterSecret,
     /// A server sent no certificate (RFC 8446 §4.4.2.4).
     NoServerCertificate,
-    /// The client sent no certificate though one is required; in this version, as TLS 1.3 has an alert of its own for it.
+    /// The client sent no certificate although one is required, in this version: TLS 1.3 has an alert of its own for it.
     NoClientCertificate(ProtocolVersion),
-    /// A chain has more certificates than are read.
+    /// A chain has too many certificates.
     ChainTooLong,
-    /// The public key in a certificate is longer than any that is supported.
+    /// The public key in a certificate is longer than any supported one.
     KeyTooLong,
-    /// The peer asks for renegotiation repeatedly.
+    /// The peer requests renegotiation repeatedly.
     TooManyRenegotiations,
 }
 
@@ -197,19 +197,19 @@ pub enum PeerMisbehaved {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerIncompatible {
-    /// No version: the highest that the peer offers of those that are known.
+    /// No version: the highest known one that the peer offers.
     Version(Option<ProtocolVersion>),
     /// No cipher suite.
     CipherSuite,
     /// No group for the key exchange.
     Group,
-    /// The client lists no curve of a certificate of ours (RFC 8422 §5.3).
+    /// The client lists no curve of the server's certificates (RFC 8422 §5.3).
     CertificateCurve,
-    /// No signature scheme that fits our certificate.
+    /// No signature scheme of the server's certificates.
     SignatureScheme,
     /// No application protocol (ALPN).
     Protocol,
-    /// The peer does TLS 1.2 without the extended master secret (RFC 7627 §5.2, §5.3).
+    /// The peer uses TLS 1.2 without the extended master secret (RFC 7627 §5.2, §5.3).
     ExtendedMasterSecret,
 }
 
@@ -362,7 +362,7 @@ impl fmt::Display for PeerMisbehaved {
             }
             Self::InvalidKeyShare(group) => write!(f, "key share is not a public value of {group}"),
             Self::Compression => f.write_str("compression methods other than null"),
-            Self::WrongRetryKeyShare => f.write_str("second ClientHello without the key share that was asked for"),
+            Self::WrongRetryKeyShare => f.write_str("second ClientHello without the requested key share"),
             Self::ChangedClientHello => f.write_str("second ClientHello differs from the first where it may not"),
             Self::EarlyDataAfterRetry => f.write_str("second ClientHello offers early data"),
             Self::IllegalParameter(what) => write!(f, "{what} has a value that is not allowed"),
@@ -401,7 +401,7 @@ impl fmt::Display for PeerMisbehaved {
             Self::NoClientCertificate(_) => f.write_str("the client sent no certificate, which is required here"),
             Self::KeyTooLong => f.write_str("the public key in the certificate is too long"),
             Self::ChainTooLong => write!(f, "more than {MAX_CHAIN} certificates in the chain"),
-            Self::TooManyRenegotiations => f.write_str("renegotiation asked for again and again"),
+            Self::TooManyRenegotiations => f.write_str("too many renegotiation requests"),
         }
     }
 }
@@ -414,10 +414,10 @@ impl fmt::Display for PeerIncompatible {
             Self::CipherSuite => f.write_str("no common cipher suite"),
             Self::Group => f.write_str("no common group"),
             Self::CertificateCurve => {
-                f.write_str("the client does not list the curve of our certificate in supported_groups")
+                f.write_str("the client does not list the curve of the server's certificate in supported_groups")
             }
             Self::ExtendedMasterSecret => f.write_str("TLS 1.2 without extended_master_secret"),
-            Self::SignatureScheme => f.write_str("no common signature scheme that fits our certificate"),
+            Self::SignatureScheme => f.write_str("no common signature scheme for the server's certificates"),
             Self::Protocol => f.write_str("no common application protocol (ALPN)"),
         }
     }

@@ -1,4 +1,4 @@
-//! The receiving side: from bytes to records to handshake messages and data.
+//! The receiving direction: from bytes to records, messages and data.
 
 use core::ops::Range;
 
@@ -11,21 +11,21 @@ use super::registry::{ContentType, HandshakeType};
 use super::schedule::TrafficSecret;
 use super::trace::{self, Tracer};
 
-/// The smallest inbound buffer, in bytes. It has to take the hello and the certificates of the peer, and every record;
-/// with less than [`FULL_INBOUND`] the peer is asked for smaller records (RFC 8449).
+/// The smallest inbound buffer, in bytes. It must hold the hello and the certificates of the peer, and every record;
+/// with less than [`FULL_INBOUND`] the engine requests smaller records (RFC 8449).
 pub const MIN_INBOUND: usize = 4096;
-/// An inbound buffer that takes every record that there may be, in bytes. To accept a Certificate or CertificateRequest of
-/// more than 16 KiB, of at most [`MAX_CERTIFICATE_MESSAGE`](super::msg::MAX_CERTIFICATE_MESSAGE), it has to be larger by
-/// the length of the message.
+/// The length of an inbound buffer that holds every valid record, in bytes. To accept a Certificate or CertificateRequest
+/// of more than 16 KiB, up to [`MAX_CERTIFICATE_MESSAGE`](super::msg::MAX_CERTIFICATE_MESSAGE), it must be larger by the
+/// length of the message.
 pub const FULL_INBOUND: usize = HEADER_LEN + MAX_PLAINTEXT + MAX_EXPANSION;
 
-/// How many records in a row may bring nothing on: empty ones, change_cipher_spec, warnings.
+/// The most consecutive records without effect: empty ones, change_cipher_spec, warnings.
 const MAX_IDLE_RECORDS: u8 = 32;
-/// How much early data is skipped, in bytes on the wire, so that empty records count as well. No ticket of ours allows
-/// any; but other servers' tickets commonly allow 2^14 bytes of content (RFC 8446 §4.2.10).
+/// The most early data that is skipped, in bytes on the wire, so that empty records count too. The tickets of this engine
+/// allow none, but those of other servers commonly allow 2^14 bytes of content (RFC 8446 §4.2.10).
 const MAX_SKIPPED_EARLY_DATA: usize = 2 * MAX_PLAINTEXT;
 
-/// What a record brought.
+/// The content of a processed record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received {
     /// Handshake bytes were added: see [`Inbound::message`].
@@ -34,47 +34,47 @@ pub(crate) enum Received {
     Data,
     /// An alert.
     Alert {
-        /// Whether its level says "warning", which means something in TLS 1.2 only.
+        /// Whether its level is "warning", which matters only in TLS 1.2.
         warning: bool,
-        /// What it says.
+        /// The description.
         description: AlertDescription,
     },
-    /// Nothing of use to anybody.
+    /// Nothing for the caller.
     Nothing,
 }
 
-/// What an unprotected change_cipher_spec does.
+/// How an unprotected change_cipher_spec is handled.
 pub(crate) enum ChangeCipherSpec {
-    /// It may not come now.
+    /// It is refused.
     Refuse,
-    /// It is dropped, as TLS 1.3 wants it between the first ClientHello and the peer's Finished (RFC 8446 §5).
+    /// It is dropped, as TLS 1.3 requires between the first ClientHello and the peer's Finished (RFC 8446 §5).
     Drop,
-    /// It has to come before the next handshake message, and changes to this key (RFC 5246 §7.1).
+    /// It must precede the next handshake message, and changes to this key (RFC 5246 §7.1).
     #[cfg(feature = "tls12")]
     Await(super::record::PendingKey),
 }
 
-/// The most content that is taken in a record, in bytes.
+/// The most content accepted in a record, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContentLimit {
-    /// That of `record_size_limit`: records without protection are not subject to it (RFC 8449 §4).
+    /// By `record_size_limit`, which does not apply to unprotected records (RFC 8449 §4).
     Protected(usize),
-    /// That of `max_fragment_length`, which holds for the handshake as well (RFC 6066 §4).
+    /// By `max_fragment_length`, which applies to the handshake too (RFC 6066 §4).
     All(usize),
 }
 
-/// How early data that was not accepted is distinguished from the rest (RFC 8446 §4.2.10).
+/// How rejected early data is recognized (RFC 8446 §4.2.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SkipEarlyData {
     No,
-    /// After a HelloRetryRequest: every protected record up to the second ClientHello.
+    /// After a HelloRetryRequest: all protected records up to the second ClientHello.
     UntilClientHello(usize),
-    /// Without one: every record that does not decrypt, up to the first that does.
+    /// Otherwise: all records that do not decrypt, up to the first that does.
     UntilDecrypted(usize),
 }
 
-/// The inbound buffer. From its front on it holds, in this order and each possibly empty:
-/// assembled handshake bytes, the application data of one record, and received bytes that have not been looked at.
+/// The inbound buffer. It contains, in this order and each possibly empty: assembled handshake bytes, the application
+/// data of one record, and received bytes that have not been processed.
 ///
 /// `messages.start <= messages.end <= data.start <= data.end <= raw.start <= raw.end <= buffer.len()`
 pub(crate) struct Inbound<'b> {
@@ -84,17 +84,17 @@ pub(crate) struct Inbound<'b> {
     raw: Range<usize>,
     key: Option<RecordKey>,
     change_cipher_spec: ChangeCipherSpec,
-    /// Whether an alert may come without protection although there is a key: until a record has authenticated.
+    /// Whether alerts may be unprotected although there is a key: until a record has authenticated.
     plain_alerts: bool,
-    /// Whether application data may come, if only an empty record of it (RFC 8446 §2: not before Finished).
+    /// Whether application data is allowed, even an empty record of it (RFC 8446 §2: not before Finished).
     allow_data: bool,
     /// The most content in a protected record, padding included, in bytes.
     max_content: usize,
-    /// The same without protection.
+    /// The most content in an unprotected record, in bytes.
     max_plain: usize,
     skip: SkipEarlyData,
     idle_records: u8,
-    /// The transport has nothing more.
+    /// Whether the transport has ended.
     ended: bool,
     trace: Option<Tracer<'b>>,
 }
@@ -119,7 +119,7 @@ impl<'b> Inbound<'b> {
         }
     }
 
-    /// Reports everything that is received from now on to `trace`.
+    /// Reports everything received from now on to `trace`.
     pub(crate) fn set_trace(&mut self, trace: Option<Tracer<'b>>) {
         self.trace = trace;
     }
@@ -129,7 +129,7 @@ impl<'b> Inbound<'b> {
         self.trace
     }
 
-    /// Where the transport is to put what it receives. Empty only while data waits to be consumed.
+    /// The space for received bytes. Empty only while there is data to be consumed.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.data.is_empty() {
             let front = self.messages.end;
@@ -144,17 +144,17 @@ impl<'b> Inbound<'b> {
         self.buffer.get_mut(self.raw.end..).unwrap_or_default()
     }
 
-    /// Records that the transport has put `count` bytes into [`Inbound::space`].
+    /// Marks the first `count` bytes of [`Inbound::space`] as received.
     pub(crate) fn received(&mut self, count: usize) {
         self.raw.end = self.raw.end.saturating_add(count).min(self.buffer.len());
     }
 
-    /// The application data that waits.
+    /// The application data.
     pub(crate) fn data(&self) -> &[u8] {
         self.buffer.get(self.data.clone()).unwrap_or_default()
     }
 
-    /// Takes `count` bytes off the application data.
+    /// Removes `count` bytes from the front of the application data.
     pub(crate) fn consume(&mut self, count: usize) {
         self.data.start = self.data.start.saturating_add(count).min(self.data.end);
     }
@@ -176,36 +176,36 @@ impl<'b> Inbound<'b> {
         Ok(assembled.get(..length))
     }
 
-    /// Takes the first message, of `length` bytes, off.
+    /// Removes the first message, of `length` bytes.
     pub(crate) fn consume_message(&mut self, length: usize) {
         self.messages.start = self.messages.start.saturating_add(length).min(self.messages.end);
-        // What is left, a part of the next message at most but for a few that came together, moves to the front.
+        // Moves the rest to the front: usually no more than a part of the next message.
         self.buffer.copy_within(self.messages.clone(), 0);
         self.messages = 0..self.messages.len();
     }
 
-    /// Whether more has been assembled than the first message, of `length` bytes.
+    /// Whether handshake bytes follow the first message, of `length` bytes.
     pub(crate) fn has_more_than(&self, length: usize) -> bool {
         self.messages.len() > length
     }
 
-    /// Whether part of a handshake message waits for the rest.
+    /// Whether a handshake message is incomplete.
     pub(crate) fn in_message(&self) -> bool {
         !self.messages.is_empty()
     }
 
-    /// Records that the transport has ended.
+    /// Marks the transport as ended.
     pub(crate) fn received_end(&mut self) {
         self.ended = true;
     }
 
-    /// Whether the transport has nothing more.
+    /// Whether the transport has ended.
     pub(crate) fn ended(&self) -> bool {
         self.ended
     }
 
     /// Uses the key of `secret` from the next record on.
-    // Expanding a key takes kilobytes of stack, which are not to lie below the rest of a handshake.
+    // Expanding a key needs kilobytes of stack, which are kept out of the rest of a handshake.
     #[inline(never)]
     pub(crate) fn set_key(&mut self, secret: TrafficSecret) -> Result<(), Error> {
         self.key = Some(RecordKey::new(secret)?);
@@ -222,12 +222,12 @@ impl<'b> Inbound<'b> {
         self.set_key(next)
     }
 
-    /// What an unprotected change_cipher_spec does from now on.
+    /// Sets how unprotected change_cipher_spec records are handled.
     pub(crate) fn on_change_cipher_spec(&mut self, rule: ChangeCipherSpec) {
         self.change_cipher_spec = rule;
     }
 
-    /// Whether a change_cipher_spec has to come before the next handshake message.
+    /// Whether a change_cipher_spec must precede the next handshake message.
     pub(crate) fn awaits_change_cipher_spec(&self) -> bool {
         !matches!(
             self.change_cipher_spec,
@@ -235,18 +235,18 @@ impl<'b> Inbound<'b> {
         )
     }
 
-    /// From now on an alert may come without protection, until a record has authenticated.
+    /// Allows unprotected alerts, until a record has authenticated.
     pub(crate) fn allow_plain_alerts(&mut self) {
         self.plain_alerts = true;
     }
 
-    /// From now on application data may come.
+    /// Allows application data.
     pub(crate) fn allow_data(&mut self) {
         self.allow_data = true;
     }
 
-    /// The most content that the peer may put into a record so that it always finds room here, in bytes: what
-    /// `record_size_limit` says (RFC 8449 §4).
+    /// The value of `record_size_limit` (RFC 8449 §4): the most content of a record that always fits into the buffer, in
+    /// bytes.
     pub(crate) fn record_limit(&self) -> u16 {
         let content = self
             .buffer
@@ -265,17 +265,17 @@ impl<'b> Inbound<'b> {
         }
     }
 
-    /// From now on protected records are skipped up to a second ClientHello.
+    /// Skips protected records from now on, up to the second ClientHello.
     pub(crate) fn skip_early_data_until_client_hello(&mut self) {
         self.skip = SkipEarlyData::UntilClientHello(MAX_SKIPPED_EARLY_DATA);
     }
 
-    /// From now on records that do not decrypt are skipped, up to the first that does.
+    /// Skips records that do not decrypt from now on, up to the first that does.
     pub(crate) fn skip_early_data_until_decrypted(&mut self) {
         self.skip = SkipEarlyData::UntilDecrypted(MAX_SKIPPED_EARLY_DATA);
     }
 
-    /// Processes the next record. `Ok(None)` when it has not come whole, or data still waits.
+    /// Processes the next record. `Ok(None)` if it is incomplete, or while there is data to be consumed.
     pub(crate) fn next(&mut self) -> Result<Option<Received>, Error> {
         if !self.data.is_empty() {
             return Ok(None);
@@ -294,7 +294,7 @@ impl<'b> Inbound<'b> {
             return Err(InvalidMessage::RecordTooLong(header.length).into());
         }
         if self.messages.end.saturating_add(whole) > self.buffer.len() {
-            // The rest of a message, and what the peer has put behind it.
+            // The rest of a message, and what follows it in the record.
             return Err(InvalidMessage::HandshakeTooLong {
                 kind: HandshakeType(self.buffer.get(self.messages.start).copied().unwrap_or_default()),
                 length: self.messages.len().saturating_add(header.length),
@@ -310,7 +310,7 @@ impl<'b> Inbound<'b> {
         let payload = start.saturating_add(HEADER_LEN)..end;
         self.raw.start = end;
 
-        // The key that the record is protected by; a change_cipher_spec may bring the next.
+        // The key of this record; a change_cipher_spec may replace it.
         let key = self
             .key
             .as_ref()
@@ -328,7 +328,7 @@ impl<'b> Inbound<'b> {
         self.deliver(content, range).map(Some)
     }
 
-    /// The true type of a record and where in its payload the content stands; `None` when it is to be skipped.
+    /// The inner type of a record and the range of its content in the payload; `None` if it is to be skipped.
     fn unprotect(
         &mut self,
         header: Header,
@@ -358,14 +358,14 @@ impl<'b> Inbound<'b> {
                     self.skip = SkipEarlyData::No;
                     // The peer has the keys: it protects its alerts (RFC 8446 §6).
                     self.plain_alerts = false;
-                    // Padding counts, the content type does not: our limit counts it (RFC 8449 §4).
+                    // Padding counts towards the limit; the content type, which `max_content` excludes, does not.
                     let inner = header.length.saturating_sub(key.overhead());
                     let opened = result?;
                     check_length(inner, self.max_content)?;
                     Ok(Some(opened))
                 }
             },
-            // A client that could not read our flight says so without protection; there is nothing else it could do.
+            // A client that cannot process the server's flight has no keys to protect its alert with.
             (ContentType::ALERT, Some(_)) if self.plain_alerts => Ok(Some((header.content, 0..header.length))),
             (_, Some(_)) => Err(unexpected.into()),
             (ContentType::APPLICATION_DATA, None) => match self.skip {
@@ -387,7 +387,7 @@ impl<'b> Inbound<'b> {
     }
 
     fn take_change_cipher_spec(&mut self, valid: bool) -> Result<(), Error> {
-        // RFC 8446 §5: exactly this one byte.
+        // RFC 8446 §5: exactly this byte.
         if !valid {
             return Err(PeerMisbehaved::UnexpectedRecord(ContentType::CHANGE_CIPHER_SPEC).into());
         }
@@ -450,7 +450,7 @@ impl<'b> Inbound<'b> {
                     _ => Err(InvalidMessage::IllegalValue("Alert").into()),
                 }
             }
-            // Inside protection there is no change_cipher_spec (RFC 8446 §5).
+            // A protected change_cipher_spec is not allowed (RFC 8446 §5).
             _ => Err(PeerMisbehaved::UnexpectedRecord(content).into()),
         }
     }
@@ -464,7 +464,7 @@ impl<'b> Inbound<'b> {
         }
     }
 
-    /// How many bytes at least have to come until the present record is whole.
+    /// The least number of bytes until the current record is complete.
     fn missing(&self) -> usize {
         let raw = self.buffer.get(self.raw.clone()).unwrap_or_default();
         let whole = match raw.first_chunk::<HEADER_LEN>() {
@@ -474,8 +474,8 @@ impl<'b> Inbound<'b> {
         whole.saturating_sub(raw.len())
     }
 
-    /// The longest handshake message of that type that can be assembled here, in bytes: its last byte may come in a
-    /// record of its own, which needs its header beside it.
+    /// The longest handshake message of a type that can be assembled, in bytes: its last byte may be in a record of its
+    /// own, whose header needs room too.
     fn longest_message(&self, kind: HandshakeType) -> usize {
         let room = self.buffer.len().saturating_sub(HEADER_LEN + MAX_EXPANSION);
         room.min(max_message(kind))

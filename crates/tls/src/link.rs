@@ -4,14 +4,14 @@ use core::cell::Cell;
 
 use super::error::Error;
 
-/// What the receiving direction leaves for the sending one.
+/// What the receiving direction leaves to the sending one.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
-    /// The peer asked for a KeyUpdate of ours, due before the next data (RFC 8446 §4.6.3).
+    /// The peer requested a KeyUpdate, which is due before the next data (RFC 8446 §4.6.3).
     key_update_due: Cell<bool>,
-    /// The peer asked for a renegotiation, which is to be declined.
+    /// The peer requested a renegotiation, which is to be refused.
     refusal_due: Cell<bool>,
-    /// The receiving direction failed with this; the sending one owes the peer the alert.
+    /// The error of the receiving direction, for which the sending one must send the alert.
     failure: Cell<Option<Error>>,
 }
 
@@ -36,7 +36,7 @@ impl Link {
         self.refusal_due.set(due);
     }
 
-    /// Whether a refusal is due, which should not wait for data to be sent.
+    /// Whether a refusal is due, even if there is no data to be sent.
     pub(crate) fn refusal_due(&self) -> bool {
         self.refusal_due.get()
     }

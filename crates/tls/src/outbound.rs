@@ -1,4 +1,4 @@
-//! The sending side: from handshake messages and data to records.
+//! The sending direction: from handshake messages and data to records.
 
 use core::ops::Range;
 
@@ -14,14 +14,14 @@ use super::schedule::TrafficSecret;
 use super::trace::{self, DATA_SHOWN, Tracer};
 use super::transcript::Transcript;
 
-/// The smallest outbound buffer, in bytes. It has to take a whole flight of the handshake, which is checked when the
-/// connection is made: see [`super::config::ServerConfig::flight_len`].
+/// The smallest outbound buffer, in bytes. It must also hold a whole flight of the handshake, which is checked when the
+/// connection is created: see [`super::config::ServerConfig::flight_len`].
 pub const MIN_OUTBOUND: usize = 1024;
 
-/// The space that is kept free for what must always fit: a KeyUpdate and two alerts, protected.
+/// The space reserved for a KeyUpdate and two alerts, protected.
 pub(crate) const RESERVE: usize = 3 * (HEADER_LEN + MAX_OVERHEAD) + 5 + 2 + 2;
 
-/// The outbound buffer: records that wait to be sent.
+/// The outbound buffer: records to be sent.
 ///
 /// `start <= end <= buffer.len()`
 pub(crate) struct Outbound<'b> {
@@ -31,11 +31,11 @@ pub(crate) struct Outbound<'b> {
     key: Option<RecordKey>,
     /// The most content in a record.
     max_fragment: usize,
-    /// What comes next is an initial ClientHello, whose records say another version.
+    /// Whether the next message is an initial ClientHello, whose records have another version.
     initial: bool,
-    /// Where the kept handshake messages begin, which end where the buffer does; `None` when none are kept.
+    /// The start of the stored handshake messages, which end at the end of the buffer; `None` if none are stored.
     kept: Option<usize>,
-    /// close_notify or a fatal alert has been queued: nothing may follow.
+    /// Whether close_notify or a fatal alert has been queued: nothing may follow.
     closed: bool,
     trace: Option<Tracer<'b>>,
 }
@@ -55,17 +55,17 @@ impl<'b> Outbound<'b> {
         }
     }
 
-    /// Reports everything that is queued from now on to `trace`.
+    /// Reports everything queued from now on to `trace`.
     pub(crate) fn set_trace(&mut self, trace: Option<Tracer<'b>>) {
         self.trace = trace;
     }
 
-    /// The records that wait to be sent.
+    /// The records to be sent.
     pub(crate) fn pending(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Notes that `count` bytes of [`Outbound::pending`] have been sent.
+    /// Marks the first `count` bytes of [`Outbound::pending`] as sent.
     pub(crate) fn sent(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.end);
         if self.start == self.end {
@@ -74,13 +74,13 @@ impl<'b> Outbound<'b> {
         }
     }
 
-    /// Puts at most `content` bytes into a record from now on.
+    /// Limits the content of later records to `content` bytes.
     pub(crate) fn limit_fragments(&mut self, content: usize) {
         self.max_fragment = self.max_fragment.min(content.max(1));
     }
 
     /// Uses the key of `secret` from the next record on.
-    // Expanding a key takes kilobytes of stack, which are not to lie below the rest of a handshake.
+    // Expanding a key needs kilobytes of stack, which are kept out of the rest of a handshake.
     #[inline(never)]
     pub(crate) fn set_key(&mut self, secret: TrafficSecret) -> Result<(), Error> {
         self.key = Some(RecordKey::new(secret)?);
@@ -95,7 +95,7 @@ impl<'b> Outbound<'b> {
         Ok(())
     }
 
-    /// Queues a flight whose messages go into `transcript`, as few records as they fit in. Returns what `write` does.
+    /// Queues a flight in as few records as possible, and adds its messages to `transcript`. Returns what `write` does.
     pub(crate) fn flight<R>(
         &mut self,
         transcript: &mut Transcript,
@@ -105,7 +105,7 @@ impl<'b> Outbound<'b> {
         self.handshake(|writer| write(&mut Flight::new(writer, Some(transcript), trace)))
     }
 
-    /// Queues a message that no transcript has, as it comes after the handshake.
+    /// Queues a message after the handshake, which is in no transcript.
     pub(crate) fn message(&mut self, message: &impl Emit) -> Result<(), Error> {
         let trace = self.trace;
         self.handshake(|writer| Flight::new(writer, None, trace).add(message))
@@ -123,18 +123,18 @@ impl<'b> Outbound<'b> {
         result
     }
 
-    /// Keeps the handshake messages from now on, sent and received, at the end of the buffer: what a CertificateVerify of
-    /// TLS 1.2 signs (RFC 5246 §7.4.8), for schemes that need more than a hash of it. They yield to whatever is queued.
+    /// Stores the handshake messages from now on, sent and received, at the end of the buffer: a CertificateVerify of TLS 1.2
+    /// signs them (RFC 5246 §7.4.8), with some schemes not by a hash. They are dropped if records need their room.
     pub(crate) fn keep_messages(&mut self) {
         self.kept = Some(self.buffer.len());
     }
 
-    /// Gives the room of the kept messages back.
+    /// Drops the stored messages.
     pub(crate) fn forget_messages(&mut self) {
         self.kept = None;
     }
 
-    /// Adds a received message to the kept ones.
+    /// Stores a received message.
     pub(crate) fn keep_received(&mut self, message: &[u8]) {
         let Some(place) = self.make_room_to_keep(message.len(), self.end.saturating_add(RESERVE)) else {
             return;
@@ -145,12 +145,12 @@ impl<'b> Outbound<'b> {
         }
     }
 
-    /// All handshake messages so far, if they are kept and there was room for them.
+    /// All handshake messages so far, if they are stored and had room.
     pub(crate) fn kept_messages(&self) -> Option<&[u8]> {
         self.buffer.get(self.kept?..)
     }
 
-    /// Whether messages of `length` bytes find room, and are kept as well.
+    /// Whether messages of `length` bytes fit as records, and as stored messages too.
     pub(crate) fn could_keep(&self, length: usize) -> bool {
         let records = length.div_ceil(self.max_fragment).saturating_add(1);
         let overhead = records.saturating_mul(HEADER_LEN + MAX_OVERHEAD);
@@ -161,7 +161,7 @@ impl<'b> Outbound<'b> {
         self.kept.is_some_and(|kept| self.end.saturating_add(taken) <= kept)
     }
 
-    /// Where a message of `length` bytes is to be kept; nothing is kept any more if that would reach below `least`.
+    /// The range at which to store a message of `length` bytes; all are dropped if it would begin below `least`.
     fn make_room_to_keep(&mut self, length: usize, least: usize) -> Option<Range<usize>> {
         let kept = self.kept.take()?;
         let start = kept.checked_sub(length).filter(|start| *start >= least)?;
@@ -184,7 +184,7 @@ impl<'b> Outbound<'b> {
         Ok(result)
     }
 
-    /// Adds the messages that were written at `start` to the kept ones, unless they need the room themselves.
+    /// Stores the messages that were written at `start`, unless their records need the room.
     fn keep_sent(&mut self, start: usize, length: usize) {
         let records = length.div_ceil(self.max_fragment).max(1);
         let end = start.saturating_add(length);
@@ -196,7 +196,7 @@ impl<'b> Outbound<'b> {
 
     /// Queues the change_cipher_spec of the middlebox compatibility mode (RFC 8446 §D.4).
     pub(crate) fn change_cipher_spec(&mut self) -> Result<(), Error> {
-        // No signature comes after it.
+        // No signature follows it.
         self.forget_messages();
         let end = self.end.saturating_add(HEADER_LEN + 1);
         let record = self.buffer.get_mut(self.end..end).ok_or(NO_SPACE)?;
@@ -210,8 +210,8 @@ impl<'b> Outbound<'b> {
         Ok(())
     }
 
-    /// Queues as much of `data` as fits into one record and the buffer, behind what is due before it, and returns how much
-    /// that was; 0 when something has to be sent first.
+    /// Queues what is due, then as much of `data` as fits into one record and the buffer. Returns the number of bytes; 0 if
+    /// something must be sent first.
     pub(crate) fn write(&mut self, link: &Link, data: &[u8]) -> Result<usize, Error> {
         self.settle(link);
         if let Some(error) = link.failure() {
@@ -230,7 +230,7 @@ impl<'b> Outbound<'b> {
         self.data(data)
     }
 
-    /// Queues the alerts that are due for what the other direction has received. A refusal stays due until there is room
+    /// Queues the alerts that are due to what the other direction has received. A refusal remains due until there is room
     /// for it.
     pub(crate) fn settle(&mut self, link: &Link) {
         if link.refusal_due() && self.warn(AlertDescription::NO_RENEGOTIATION) {
@@ -241,12 +241,12 @@ impl<'b> Outbound<'b> {
         }
     }
 
-    /// Queues close_notify and closes this side.
+    /// Queues close_notify and closes this direction.
     pub(crate) fn close(&mut self) {
         self.alert(AlertDescription::CLOSE_NOTIFY);
     }
 
-    /// Closes this side for `error`, with the alert that belongs to it, if any.
+    /// Closes this direction because of `error`, with its alert, if any.
     pub(crate) fn fail(&mut self, error: &Error) {
         match error.alert() {
             Some(alert) => self.alert(alert),
@@ -257,13 +257,13 @@ impl<'b> Outbound<'b> {
     fn data(&mut self, data: &[u8]) -> Result<usize, Error> {
         self.forget_messages();
         if let Some(key) = self.key.as_ref().filter(|key| key.exhausted()) {
-            // RFC 8446 §5.5: the limit counts the KeyUpdate, too.
+            // RFC 8446 §5.5: the limit includes the KeyUpdate.
             if !self.has_room_for_key_update() {
                 return Ok(0);
             }
             if !key.is_tls13() {
-                // There is no KeyUpdate: the last record under this key closes our side. 24 million records are some
-                // 390 GB.
+                // TLS 1.2 has no KeyUpdate: the last record under this key closes this direction, after some 390 GB in 24
+                // million records.
                 self.alert(AlertDescription::CLOSE_NOTIFY);
                 return Err(Error::KeyLimit);
             }
@@ -273,7 +273,7 @@ impl<'b> Outbound<'b> {
             .len()
             .min(self.max_fragment)
             .min(self.room().saturating_sub(HEADER_LEN + MAX_OVERHEAD));
-        // Part of a record while a whole one would fit an emptied buffer is waste.
+        // A partial record is wasteful if a full one would fit into the empty buffer.
         if length == 0 || (self.end > 0 && length < data.len().min(self.max_fragment)) {
             return Ok(0);
         }
@@ -287,12 +287,12 @@ impl<'b> Outbound<'b> {
         Ok(length)
     }
 
-    /// Whether a KeyUpdate finds room and leaves the reserve for an alert.
+    /// Whether a KeyUpdate fits and leaves room for an alert.
     fn has_room_for_key_update(&self) -> bool {
         self.buffer.len().saturating_sub(self.end) >= RESERVE
     }
 
-    /// Queues a KeyUpdate that asks for none in return, and changes to the next key (RFC 8446 §4.6.3).
+    /// Queues a KeyUpdate that requests none in return, and changes to the next key (RFC 8446 §4.6.3).
     fn key_update(&mut self) -> Result<(), Error> {
         self.message(&KeyUpdate { requested: false })?;
         let next = self
@@ -303,7 +303,7 @@ impl<'b> Outbound<'b> {
         self.set_key(next)
     }
 
-    /// Queues an alert and closes this side. Nothing happens when it is closed already.
+    /// Queues an alert and closes this direction, unless it is closed already.
     fn alert(&mut self, description: AlertDescription) {
         if self.closed {
             return;
@@ -312,7 +312,7 @@ impl<'b> Outbound<'b> {
         self.send_alert(description);
     }
 
-    /// Queues an alert that closes nothing. Returns whether it is done with: false when something has to be sent first.
+    /// Queues a warning alert. Returns false if something must be sent first.
     #[must_use]
     fn warn(&mut self, description: AlertDescription) -> bool {
         if self.closed {
@@ -330,30 +330,30 @@ impl<'b> Outbound<'b> {
         let start = self.content_start();
         if let Some(content) = self.buffer.get_mut(start..start.saturating_add(2)) {
             content.copy_from_slice(&[alert::level(description), description.0]);
-            // The reserve makes room for it; without it the peer would have to do without.
+            // The reserve has room for it; otherwise the alert is omitted.
             let _ = self.seal_all(ContentType::ALERT, 2);
         }
     }
 
-    /// Where the content of the next record goes.
+    /// The position of the next record's content.
     fn content_start(&self) -> usize {
         let prefix = self.key.as_ref().map_or(0, RecordKey::prefix);
         self.end.saturating_add(HEADER_LEN.saturating_add(prefix))
     }
 
-    /// What application data may use of the buffer now.
+    /// The number of bytes that application data may use now.
     fn room(&self) -> usize {
         self.buffer.len().saturating_sub(self.end.saturating_add(RESERVE))
     }
 
-    /// Makes records of the content that stands at `content_start`. Where it is too long for one record the later
-    /// fragments first move back to where they will stand, then each is protected in order.
+    /// Makes records of the content at `content_start`. If it is too long for one record, the later fragments are first moved
+    /// to their final positions, then each is protected in order.
     fn seal_all(&mut self, content: ContentType, length: usize) -> Result<(), Error> {
         let overhead = HEADER_LEN.saturating_add(self.key.as_ref().map_or(0, RecordKey::overhead));
         let fragment = self.max_fragment;
         let count = length.div_ceil(fragment).max(1);
         let first = self.content_start();
-        // What is less than the buffer is long does not overflow below.
+        // Sums up to the length of the buffer do not overflow below.
         let whole = count.saturating_mul(overhead).saturating_add(length);
         if self.end.saturating_add(whole) > self.buffer.len() {
             return Err(NO_SPACE);
@@ -368,7 +368,7 @@ impl<'b> Outbound<'b> {
         for index in 0..count {
             let size = fragment.min(length.saturating_sub(index.saturating_mul(fragment)));
             let record = self.buffer.get_mut(self.end..).ok_or(NO_SPACE)?;
-            // Of what will not be readable any more, as much as a trace shows.
+            // The part of the plaintext that a trace shows.
             let mut shown = heapless::Vec::<u8, DATA_SHOWN>::new();
             if self.trace.is_some() {
                 let at = HEADER_LEN.saturating_add(self.key.as_ref().map_or(0, RecordKey::prefix));
@@ -402,7 +402,7 @@ impl<'b> Outbound<'b> {
     }
 }
 
-/// The buffer was smaller than a flight, which is checked when the connection is made.
+/// The buffer is smaller than a flight, which is checked when the connection is created.
 const NO_SPACE: Error = Error::Internal("outbound buffer too small");
 
 #[cfg(all(test, feature = "default"))]

@@ -51,17 +51,17 @@ impl Tracer<'_> {
 /// Something that happened on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'e> {
-    /// A record was received, or made to be sent.
+    /// A record was received, or queued to be sent.
     Record(Record<'e>),
-    /// A handshake message was received, or written to be sent. It comes after the last record that it came in, but
-    /// before the first record that it goes out in.
+    /// A handshake message was received, or queued to be sent. The event follows the last record of a received message,
+    /// and precedes the first record of a sent one.
     Message {
         /// Whether it was sent.
         sent: bool,
         /// The message with its header.
         whole: &'e [u8],
     },
-    /// Something was computed or verified. What concerns a message comes after it.
+    /// Something was computed or verified. The event follows that of its message.
     Milestone(Milestone<'e>),
 }
 
@@ -87,7 +87,7 @@ pub struct Record<'e> {
     pub header: &'e [u8],
     /// How it is protected.
     pub protection: Protection,
-    /// Its true content type, which TLS 1.3 encrypts.
+    /// Its inner content type, which TLS 1.3 encrypts.
     pub content: ContentType,
     /// The sequence number of the record under its key.
     pub number: u64,
@@ -95,11 +95,11 @@ pub struct Record<'e> {
     pub nonce: &'e [u8],
     /// The authentication tag, or empty.
     pub tag: &'e [u8],
-    /// Zeros behind the true content type, in bytes (RFC 8446 §5.4).
+    /// The zeros after the inner content type, in bytes (RFC 8446 §5.4).
     pub padding: u16,
     /// The length of the content, in bytes.
     pub length: u16,
-    /// The decrypted content, or the front of it. Empty for handshake records, whose content comes as messages.
+    /// The decrypted content, or the front of it. Empty for handshake records, whose messages are events.
     pub text: &'e [u8],
 }
 
@@ -166,9 +166,9 @@ pub enum Milestone<'e> {
     Secret {
         /// Its label.
         secret: Secret,
-        /// The transcript hash that went into it; empty where none did.
+        /// The transcript hash that it was derived with; empty if there is none.
         hash: &'e [u8],
-        /// Its value, where the configuration has a key log; else empty.
+        /// Its value, if the configuration has a key log; otherwise empty.
         value: &'e [u8],
     },
     /// A CertificateVerify of TLS 1.3 was signed or verified.

@@ -34,7 +34,7 @@ pub enum StapleFault {
         /// What the clock shows.
         now: u64,
     },
-    /// It does not say when there will be a newer one, and is older than [`crate::pki::staple::MAX_AGE`].
+    /// It has no nextUpdate, and is older than [`crate::pki::staple::MAX_AGE`].
     TooOld {
         /// Its thisUpdate.
         this_update: u64,
