@@ -17,7 +17,7 @@ use crate::pki::verify::ServerName;
 use crate::selftest;
 use crate::serve::reverse::{self, ReverseError};
 use crate::serve::{Service, StartError, StopError};
-use crate::settings::{self, Roles, TlsConfigs};
+use crate::settings::{self, TlsConfigs};
 use crate::shell::{Host, PasteBuffer, Power, Refused, Report, ReportWriter};
 
 /// Everything that the shell reads and drives.
@@ -275,35 +275,34 @@ impl Host for Machine {
             Some(None) => return Err(ClientError::NotAName.into()),
             name => name.flatten(),
         };
-        let fetch = async |roles: Roles<'_>| {
-            let client = roles.client.map_err(ClientError::NoTls)?;
-            let config = client.fetch.map_err(ClientError::NoTls)?;
-            let proxy = self.proxy.filter(|_| !target.direct);
-            let stream = reach(netif, proxy, target.host, target.port, settings::seed).await;
-            let stream = stream.map_err(ClientError::from)?;
-            let name = name.or(match target.host {
-                dial::Host::Address(address) => Some(ServerName::Ip(address.into())),
-                // The shell gives the name of a host that it leaves to the proxy.
-                dial::Host::Name(_) => return Err(ClientError::NotAName.into()),
-            });
-            let config = config.with_name(name).with_clock(settings::now());
-            let mut buffers = self
-                .tls_configs
-                .buffers()
-                .ok_or(ClientError::NoTls("another session is fetching a configuration"))?;
-            let [inbound, outbound] = &mut *buffers;
-            let fetched = fetch::fetch(
-                stream,
-                config,
-                client.rng,
-                [&mut *inbound, &mut *outbound],
-                paper.space(),
-            )
-            .await;
-            paper.set_len(fetched?);
-            Ok(())
-        };
-        self.tls_configs.with(fetch).await
+        let tls_config = self.tls_configs.in_use();
+        let roles = tls_config.roles();
+        let client = roles.client().map_err(ClientError::NoTls)?;
+        let config = client.fetch.map_err(ClientError::NoTls)?;
+        let proxy = self.proxy.filter(|_| !target.direct);
+        let stream = reach(netif, proxy, target.host, target.port, settings::seed).await;
+        let stream = stream.map_err(ClientError::from)?;
+        let name = name.or(match target.host {
+            dial::Host::Address(address) => Some(ServerName::Ip(address.into())),
+            // The shell gives the name of a host that it leaves to the proxy.
+            dial::Host::Name(_) => return Err(ClientError::NotAName.into()),
+        });
+        let config = config.with_name(name).with_clock(settings::now());
+        let mut buffers = self
+            .tls_configs
+            .buffers()
+            .ok_or(ClientError::NoTls("another session is fetching a configuration"))?;
+        let [inbound, outbound] = &mut *buffers;
+        let fetched = fetch::fetch(
+            stream,
+            config,
+            client.rng,
+            [&mut *inbound, &mut *outbound],
+            paper.space(),
+        )
+        .await;
+        paper.set_len(fetched?);
+        Ok(())
     }
 
     fn tls_replace(&self, paper: &PasteBuffer<'_>, out: &mut dyn Write) -> Result<(), Refused> {
@@ -311,7 +310,7 @@ impl Host for Machine {
         match result {
             Ok(()) => {
                 settings::set_tls(self.service, self.tls_configs);
-                self.service.renew(self.tls_configs.look(|roles| roles.handshake));
+                self.service.renew(self.tls_configs.in_use().roles().handshake);
                 self.tls_client.renew();
                 self.tls_configs.announce();
             }

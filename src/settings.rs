@@ -1,7 +1,7 @@
 //! The configuration, in the forms that the rooms take.
 //!
-//! `boot` reads it at the start. `tls_configs` has the TLS configurations, of which each, a [`TlsConfig`], lends the
-//! engine's configurations as [`Roles`]; `roles` gives them to tasks. `network` has the rest.
+//! `boot` reads it at the start. `tls_configs` has the TLS configurations, of which each, a [`TlsConfig`], makes
+//! the engine's configurations, its [`Roles`]; `roles` gives them to tasks. `network` has the rest.
 
 mod boot;
 mod network;
@@ -19,4 +19,4 @@ pub use self::roles::{
 };
 pub use self::time::{now, seconds};
 pub use self::tls_config::{ClientRole, KEY_LOG, Roles, ServerRole, TlsConfig};
-pub use self::tls_configs::{Changes, TlsConfigs};
+pub use self::tls_configs::{Changes, InUse, TlsConfigs};

@@ -12,7 +12,7 @@ use postern::net::{self, Kind, Netif, TcpListener};
 use postern::nic::PciCard;
 use postern::pki::text::Count;
 use postern::serve::Service;
-use postern::settings::{self, Roles, TlsConfigs};
+use postern::settings::{self, TlsConfigs};
 use postern::shell::tls::{SESSION_SLOTS, SessionSlot, Takeover, secure_server};
 use postern::{log, memory, shell};
 
@@ -82,8 +82,11 @@ async fn open(
     let (Some(buffer), Some(mut changes)) = (buffer, tls_configs.changes()) else {
         return;
     };
-    let test = async |roles: Roles<'_>| settings::selftest(&roles, buffer).run(requests).await.failed == 0;
-    let fit = !config.tls.selftest || tls_configs.with(test).await;
+    let fit = !config.tls.selftest || {
+        let tls_config = tls_configs.in_use();
+        let roles = tls_config.roles();
+        settings::selftest(&roles, buffer).run(requests).await.failed == 0
+    };
     for (kind, port) in [
         (Kind::Tls, config.echo.tls_port),
         (Kind::Plain, config.echo.plain_port),
@@ -106,13 +109,12 @@ async fn open(
     log::booted();
     join(settings::dial(config, machine.netifs, service, fit), async {
         loop {
-            let test = async |roles: Roles<'_>| {
-                let changed = async {
-                    changes.changed().await;
-                };
-                settings::selftest(&roles, buffer).serve(requests, changed).await;
+            let tls_config = tls_configs.in_use();
+            let roles = tls_config.roles();
+            let changed = async {
+                changes.changed().await;
             };
-            tls_configs.with(test).await;
+            settings::selftest(&roles, buffer).serve(requests, changed).await;
         }
     })
     .await;
@@ -136,11 +138,10 @@ pub(crate) async fn work(
         return;
     };
     loop {
-        let serve = async |roles: Roles<'_>| {
-            let mut worker = settings::worker(&roles, traces, [&mut *inbound, &mut *outbound]);
-            service.work_at(slot, &mut worker).await;
-        };
-        tls_configs.with(serve).await;
+        let tls_config = tls_configs.in_use();
+        let roles = tls_config.roles();
+        let mut worker = settings::worker(&roles, traces, [&mut *inbound, &mut *outbound]);
+        service.work_at(slot, &mut worker).await;
     }
 }
 
@@ -160,11 +161,10 @@ async fn plain_client(client: &'static Client, netifs: &'static [Netif]) {
 async fn tls_client(machine: &'static Machine, buffers: Option<BufferPair>) {
     let Some([inbound, outbound]) = buffers else { return };
     loop {
-        let run = async |roles: Roles<'_>| {
-            let protocol = settings::client_protocol(&roles, machine.traces, [&mut *inbound, &mut *outbound]);
-            machine.tls_client.run(machine.netifs, protocol).await;
-        };
-        machine.tls_configs.with(run).await;
+        let tls_config = machine.tls_configs.in_use();
+        let roles = tls_config.roles();
+        let protocol = settings::client_protocol(&roles, machine.traces, [&mut *inbound, &mut *outbound]);
+        machine.tls_client.run(machine.netifs, protocol).await;
     }
 }
 
@@ -183,27 +183,27 @@ async fn secure_shell(
         return;
     };
     loop {
-        let serve = async |roles: Roles<'_>| {
-            let changed = async {
-                changes.changed().await;
-            };
-            let (config, rng) = match settings::session_slot(&roles) {
-                Ok(slot) => slot,
-                Err(why) => {
-                    ::log::error!("debug shell over TLS: {why}");
-                    return changed.await;
-                }
-            };
-            let slot = SessionSlot {
-                config,
-                clock: settings::now,
-                rng,
-                inbound: &mut *inbound,
-                outbound: &mut *outbound,
-            };
-            secure_server(listener, machine, slot, takeover, number, changed).await;
+        let tls_config = machine.tls_configs.in_use();
+        let roles = tls_config.roles();
+        let changed = async {
+            changes.changed().await;
         };
-        machine.tls_configs.with(serve).await;
+        let (config, rng) = match settings::session_slot(&roles) {
+            Ok(slot) => slot,
+            Err(why) => {
+                ::log::error!("debug shell over TLS: {why}");
+                changed.await;
+                continue;
+            }
+        };
+        let slot = SessionSlot {
+            config,
+            clock: settings::now,
+            rng,
+            inbound: &mut *inbound,
+            outbound: &mut *outbound,
+        };
+        secure_server(listener, machine, slot, takeover, number, changed).await;
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Failure, MESSAGE};
 use crate::crypto::hash::MAX_HASH;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::verify::verify;
-use crate::pki::verify::{Clock, Purpose, Trust, leaf_public_key};
+use crate::pki::verify::{Clock, DerList, Trust, leaf_public_key};
 use crate::tls::ProtocolVersion;
 
 /// The least length of the buffer for what embedded-tls sends, in bytes: its ClientHello, and what it keeps free.
@@ -62,7 +62,7 @@ pub(super) async fn client(
 /// The verifier of the server's certificates and signature for embedded-tls.
 pub(super) struct Verifier<'a> {
     /// The chain that has to come.
-    chain: &'a [&'a [u8]],
+    chain: DerList<'a>,
     /// The CA that must have issued it; with `None` it is enough that the chain is the right one.
     trust: Option<&'a Trust<'a>>,
     clock: Clock,
@@ -74,7 +74,7 @@ pub(super) struct Verifier<'a> {
 }
 
 impl<'a> Verifier<'a> {
-    pub(super) fn new(chain: &'a [&'a [u8]], trust: Option<&'a Trust<'a>>, clock: Clock) -> Self {
+    pub(super) fn new(chain: DerList<'a>, trust: Option<&'a Trust<'a>>, clock: Clock) -> Self {
         Self {
             chain,
             trust,
@@ -97,17 +97,15 @@ impl<'a> Verifier<'a> {
     }
 
     fn certificate(&self, came: &[CertificateEntryRef<'_>]) -> Result<(), Failure> {
-        let right = |(came, configured): (&CertificateEntryRef<'_>, &&[u8])| match came {
-            CertificateEntryRef::X509(der) => der == configured,
+        let right = |(came, configured): (&CertificateEntryRef<'_>, &[u8])| match came {
+            CertificateEntryRef::X509(der) => *der == configured,
             CertificateEntryRef::RawPublicKey(_) => false,
         };
-        if came.len() != self.chain.len() || !came.iter().zip(self.chain).all(right) {
+        if came.len() != self.chain.len() || !came.iter().zip(self.chain.iter()).all(right) {
             return Err(Failure::OtherChain);
         }
         match self.trust {
-            Some(trust) => trust
-                .verify(self.chain, Purpose::Server(None), self.clock)
-                .map_err(Failure::Certificate),
+            Some(trust) => super::verify(trust, self.chain, self.clock).map_err(Failure::Certificate),
             None => Ok(()),
         }
     }

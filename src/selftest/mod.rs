@@ -27,7 +27,7 @@ pub use requests::Requests;
 use crate::crypto::kx::Group;
 use crate::crypto::suite::CipherSuite;
 use crate::pki::staple::requires_staple;
-use crate::pki::verify::{CertificateError, Clock, Purpose, Trust};
+use crate::pki::verify::{CertificateError, Clock, DerList, MAX_CHAIN, Purpose, Trust};
 use crate::tls::{ClientAuth, Identity, MIN_INBOUND, MIN_OUTBOUND, ServerConfig, Versions};
 use handshake::{TLS12, TLS13, Want};
 use independent::Verifier;
@@ -134,12 +134,12 @@ impl<R: CryptoRng> SelfTest<'_, R> {
 
     /// Whether a client that trusts the configured CAs will believe this identity.
     fn certificates(&self, identity: &Identity<'_>) -> (Verdict, Issuer) {
-        let verify = |trust: &Trust<'_>| trust.verify(identity.chain(), Purpose::Server(None), (self.clock)());
+        let verify = |trust: &Trust<'_>| verify(trust, identity.chain(), (self.clock)());
         match verify(&self.trust) {
             Ok(()) => (Verdict::Passed, Issuer::ConfiguredCa),
             Err(CertificateError::NoTrustAnchors | CertificateError::UnknownIssuer { .. }) => {
-                let last = identity.chain().last().map_or(&[][..], core::slice::from_ref);
-                match verify(&Trust::new(last)) {
+                let last = identity.chain().iter().last();
+                match verify(&Trust::new(last.as_slice())) {
                     Ok(()) => (Verdict::Skipped("not issued under .tls.ca_cert"), Issuer::OwnChain),
                     Err(CertificateError::NoTrustAnchors | CertificateError::UnknownIssuer { .. }) => {
                         (Verdict::Skipped("not issued under .tls.ca_cert"), Issuer::Unknown)
@@ -169,8 +169,8 @@ impl<R: CryptoRng> SelfTest<'_, R> {
         let Some([up, down, server_in, server_out, client_in, client_out]) = split(self.buffer, sizes) else {
             return Outcome::failed(check, Failure::NoBuffer);
         };
-        let last = identity.chain().last().map_or(&[][..], core::slice::from_ref);
-        let by_chain = Trust::new(last);
+        let last = identity.chain().iter().last();
+        let by_chain = Trust::new(last.as_slice());
         let trust = match issuer {
             Issuer::ConfiguredCa => Some(&self.trust),
             Issuer::OwnChain => Some(&by_chain),
@@ -208,14 +208,14 @@ impl<R: CryptoRng> SelfTest<'_, R> {
             .with_suites(want.suites)
             .with_groups(want.groups);
         let sizes = Sizes::of(&server);
-        let last = identity.chain().last().map_or(&[][..], core::slice::from_ref);
-        let by_chain = Trust::new(last);
+        let last = identity.chain().iter().last();
+        let by_chain = Trust::new(last.as_slice());
         let trust = match issuer {
             Issuer::ConfiguredCa => &self.trust,
             Issuer::OwnChain => &by_chain,
             Issuer::Unknown => return Outcome::skipped(check, "no CA to verify the server with"),
         };
-        if identity.chain().first().is_some_and(|leaf| requires_staple(leaf)) {
+        if identity.chain().first().is_some_and(requires_staple) {
             return Outcome::skipped(
                 check,
                 "the certificate requires a stapled OCSP response, and none is configured",
@@ -243,6 +243,13 @@ impl<R: CryptoRng> SelfTest<'_, R> {
             micros,
         }
     }
+}
+
+/// Verifies a server's own chain as a client would.
+fn verify(trust: &Trust<'_>, chain: DerList<'_>, clock: Clock) -> Result<(), CertificateError> {
+    // One more than a client takes, so that it is refused as too long.
+    let chain: heapless::Vec<_, { MAX_CHAIN + 1 }> = chain.iter().take(MAX_CHAIN + 1).collect();
+    trust.verify(&chain, Purpose::Server(None), clock)
 }
 
 /// The issuer of an identity.

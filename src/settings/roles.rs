@@ -29,25 +29,26 @@ pub fn worker_outbound(configs: &'static TlsConfigs) -> usize {
         let dialled = server.mutual.map_or(0, |mutual| mutual.client.flight_len());
         server.config.flight_len().max(dialled).max(OUTBOUND)
     };
-    let needed = configs.look(|roles| roles.server.map_or(0, flight));
+    let needed = configs.in_use().roles().server().map_or(0, flight);
     needed.max(least_outbound(configs))
 }
 
 /// Sets what the service can serve from now on.
 pub fn set_tls(service: &Service<Netif>, configs: &'static TlsConfigs) {
-    configs.look(|roles| {
-        service.set_tls(roles.server.map(drop));
-        service.set_mutual_tls(roles.server.and_then(|server| server.mutual.map(drop)));
-    });
+    let tls_config = configs.in_use();
+    let roles = tls_config.roles();
+    let server = roles.server();
+    service.set_tls(server.map(drop));
+    service.set_mutual_tls(server.and_then(|server| server.mutual.map(drop)));
 }
 
 /// A worker of the echo service; without TLS where that cannot be served.
 pub fn worker<'a>(
-    roles: &Roles<'a>,
+    roles: &'a Roles<'_>,
     (traces, pages): (&'static Traces, &'static Traces),
     [inbound, outbound]: [&'a mut [u8]; 2],
 ) -> TlsWorker<'a, entropy::Rng> {
-    let Ok(ServerRole { config, mutual, rng }) = roles.server else {
+    let Ok(ServerRole { config, mutual, rng }) = roles.server() else {
         return TlsWorker::plain(inbound);
     };
     match TlsWorker::new(config, now, inbound, outbound, rng) {
@@ -65,18 +66,22 @@ pub fn worker<'a>(
 /// # Errors
 /// When the memory does not suffice.
 pub fn client_buffers(configs: &'static TlsConfigs, arena: &mut Arena) -> Result<[&'static mut [u8]; 2], OutOfMemory> {
-    let outbound = configs.look(|roles| roles.client.map_or(0, |client| outbound_len(&client.config)));
+    let outbound = configs
+        .in_use()
+        .roles()
+        .client()
+        .map_or(0, |client| outbound_len(&client.config));
     let outbound = outbound.max(least_outbound(configs));
     Ok([arena.buffer(WORKER_INBOUND)?, arena.buffer(outbound)?])
 }
 
 /// The protocol of the TLS client, or why it has none.
 pub fn client_protocol<'a>(
-    roles: &Roles<'a>,
+    roles: &'a Roles<'_>,
     traces: &'static Traces,
     [inbound, outbound]: [&'a mut [u8]; 2],
 ) -> Protocol<'a, entropy::Rng> {
-    match roles.client {
+    match roles.client() {
         Ok(ClientRole { config, named, rng, .. }) => Protocol::Tls(
             TlsClient::new(config, now, roles.handshake, rng, inbound, outbound)
                 .with_names(named)
@@ -91,7 +96,7 @@ pub fn client_protocol<'a>(
 /// # Errors
 /// When the memory does not suffice.
 pub fn selftest_buffer(configs: &'static TlsConfigs, arena: &mut Arena) -> Result<&'static mut [u8], OutOfMemory> {
-    let least = configs.look(|roles| selftest::buffer_len(&roles.server.map(|server| server.config)));
+    let least = selftest::buffer_len(&configs.in_use().roles().server().map(|server| server.config));
     // Any configuration that can be loaded later can be tested.
     let most = match configs.can_change() {
         true => selftest::buffer_len_for(OUTBOUND),
@@ -101,11 +106,11 @@ pub fn selftest_buffer(configs: &'static TlsConfigs, arena: &mut Arena) -> Resul
 }
 
 /// The self-test of a configuration.
-pub fn selftest<'a>(roles: &Roles<'a>, buffer: &'a mut [u8]) -> SelfTest<'a, entropy::Rng> {
+pub fn selftest<'a>(roles: &'a Roles<'_>, buffer: &'a mut [u8]) -> SelfTest<'a, entropy::Rng> {
     SelfTest {
         buffer,
-        server: roles.server.map(|server| server.config),
-        trust: roles.trust.copied().unwrap_or(Trust::new(&[])),
+        server: roles.server().map(|server| server.config),
+        trust: roles.trust().copied().unwrap_or(Trust::new(&[])),
         clock: now,
         random: || entropy::rng().map_err(|_| "no entropy"),
         micros: clock::now,
@@ -127,10 +132,9 @@ pub fn secure_shell(
     if config.vmm.tls_dbgsh == 0 {
         return Ok(all);
     }
-    let flight = match configs.look(|roles| Ok(session_slot(&roles)?.0.flight_len())) {
-        Ok(flight) => flight,
+    let flight = match session_slot(&configs.in_use().roles()) {
+        Ok((config, _)) => config.flight_len(),
         Err(why) => {
-            let why: &str = why;
             ::log::error!("debug shell over TLS not started: {why}");
             return Ok(all);
         }
@@ -153,7 +157,7 @@ pub fn secure_shell(
 ///
 /// # Errors
 /// Why there is none.
-pub fn session_slot<'a>(roles: &Roles<'a>) -> Result<(ServerConfig<'a>, entropy::Rng), &'static str> {
-    let server = roles.server?;
+pub fn session_slot<'a>(roles: &'a Roles<'_>) -> Result<(ServerConfig<'a>, entropy::Rng), &'static str> {
+    let server = roles.server()?;
     Ok((server.mutual?.server, server.rng))
 }

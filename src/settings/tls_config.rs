@@ -1,11 +1,9 @@
-//! A TLS configuration: certificates and keys, and their use by the engine.
-//!
-//! The engine borrows lists of slices: [`TlsConfig::with`] and [`TlsConfig::look`] lend them for the time of their call.
+//! A TLS configuration: certificates and keys, and the roles that the engine makes of them.
 
 use embassy_time::{Duration, Instant};
 
 use super::time::{now, seconds};
-use crate::config::{self, Choice as _, Config, Ders, Identities, MAX_ALLOWED, MAX_CERTIFICATES, MAX_IDENTITIES};
+use crate::config::{self, Choice as _, Config, Ders, Identities, MAX_CERTIFICATES, MAX_IDENTITIES};
 use crate::crypto::key::SigningKey;
 use crate::machine::{clock, entropy};
 use crate::pki::cert::{Certificate, Date};
@@ -66,8 +64,7 @@ impl TlsConfig {
     /// Reads the keys, and verifies the revocation lists.
     pub(super) fn prepare(&mut self) {
         self.since = Instant::now();
-        let signed_crls = Slices::of(self).signed_crls(self.config());
-        self.signed_crls = signed_crls;
+        self.signed_crls = self.verify_crls();
         self.rng = ready();
         let Ok(mut rng) = self.rng else { return };
         self.server = self.config().server().map_err(|_| UNUSABLE);
@@ -83,37 +80,93 @@ impl TlsConfig {
         (self.server, self.client, self.tickets) = (Err(WIPED), Err(WIPED), None);
     }
 
-    /// Lends the roles to `work`.
-    pub async fn with<T>(&self, work: impl AsyncFnOnce(Roles<'_>) -> T) -> T {
-        let slices = Slices::of(self);
-        let credentials = slices.credentials(self);
-        work(Roles::of(self, &credentials)).await
-    }
-
-    /// The same for what takes no time.
-    pub fn look<T>(&self, work: impl FnOnce(Roles<'_>) -> T) -> T {
-        let slices = Slices::of(self);
-        let credentials = slices.credentials(self);
-        work(Roles::of(self, &credentials))
+    /// The TLS roles that this machine has with it.
+    pub(super) fn roles(&self) -> Roles<'_> {
+        Roles {
+            handshake: self.handshake_timeout(),
+            parts: self.parts(),
+        }
     }
 
     /// How long a handshake may take.
-    pub(super) fn handshake_timeout(&self) -> Duration {
+    fn handshake_timeout(&self) -> Duration {
         seconds(self.config().tls.handshake_timeout)
+    }
+
+    fn parts(&self) -> Result<Parts<'_>, &'static str> {
+        let rng = self.rng?;
+        let [of_clients, of_servers] = self.signed_crls;
+        let trust = self.trust()?.map(|trust| trust.with_signed_crls(of_clients));
+        let servers = self.trust_in_servers(trust);
+        Ok(Parts {
+            tls_config: self,
+            rng,
+            trust,
+            dialled: trust.map(Trust::with_servers_allowed),
+            servers: servers.map(|trust| Some(trust?.with_signed_crls(of_servers))),
+            server: identities(&self.server, &self.config().tls.srv_cert),
+            client: identities(&self.client, &self.config().tls.cli_cert),
+        })
+    }
+
+    /// The revocation lists that a configured CA has signed: of the trust in clients, and of that in servers. Handshakes
+    /// need not verify their signatures again.
+    fn verify_crls(&self) -> [SignedCrls; 2] {
+        let clients = self.trust().ok().flatten();
+        let servers = self.trust_in_servers(clients).ok().flatten();
+        [clients, servers].map(|trust| trust.map_or(SignedCrls::default(), |trust| trust.signed_crls()))
+    }
+
+    /// The trust in peers, if a CA is configured.
+    fn trust(&self) -> Result<Option<Trust<'_>>, &'static str> {
+        let tls = &self.config().tls;
+        if tls.ca_cert.is_empty() {
+            return Ok(None);
+        }
+        let mode = match tls.verify {
+            config::Verify::Pinned => Mode::Pinned,
+            config::Verify::Strict | config::Verify::Pki => Mode::Strict,
+        };
+        let mut trust = Trust::new(&tls.ca_cert).with_crls(&tls.crl).with_mode(mode);
+        if !tls.allow.is_empty() {
+            trust = trust.with_allowed(&tls.allow);
+        }
+        trust.check().map_err(|_| UNTRUSTED)?;
+        Ok(Some(trust))
+    }
+
+    /// The trust in servers: that in all peers, and `.tls.root_certs`.
+    fn trust_in_servers<'a>(&'a self, trust: Option<Trust<'a>>) -> Result<Option<Trust<'a>>, &'static str> {
+        let roots = self.roots?;
+        if roots.is_empty() {
+            return Ok(trust);
+        }
+        let only_roots = || Trust::new(&[]).with_crls(&self.config().tls.crl);
+        let trust = trust.unwrap_or_else(only_roots).with_roots(roots);
+        trust.check().map_err(|_| UNTRUSTED)?;
+        Ok(Some(trust))
     }
 }
 
 /// The TLS roles of this machine.
-#[derive(Clone, Copy)]
 pub struct Roles<'a> {
-    /// A server, or why not.
-    pub server: Result<ServerRole<'a>, &'static str>,
-    /// A client, or why not.
-    pub client: Result<ClientRole<'a>, &'static str>,
-    /// The trust of both, if a CA is configured.
-    pub trust: Option<&'a Trust<'a>>,
     /// How long a handshake may take.
     pub handshake: Duration,
+    /// What they are made of; or why there is none.
+    pub(super) parts: Result<Parts<'a>, &'static str>,
+}
+
+/// Trust and identities.
+pub(super) struct Parts<'a> {
+    tls_config: &'a TlsConfig,
+    rng: entropy::Rng,
+    /// The trust in peers, if a CA is configured.
+    trust: Option<Trust<'a>>,
+    /// The same for hosts that are dialled by address alone, and served.
+    dialled: Option<Trust<'a>>,
+    servers: Result<Option<Trust<'a>>, &'static str>,
+    server: Result<heapless::Vec<tls::Identity<'a>, MAX_IDENTITIES>, &'static str>,
+    client: Result<heapless::Vec<tls::Identity<'a>, 1>, &'static str>,
 }
 
 /// A TLS server.
@@ -146,103 +199,16 @@ const _: () = assert!(MAX_CERTIFICATES <= MAX_ANCHORS && config::MAX_CRLS <= MAX
 const UNTRUSTED: &str = "a CA certificate or revocation list cannot be used: see the boot log";
 pub(super) const UNUSABLE: &str = "a certificate or private key cannot be used: see the boot log";
 
-/// The certificates of a configuration, one by one.
-struct Slices<'g> {
-    srv: List<'g>,
-    cli: List<'g>,
-    ca: List<'g>,
-    crl: List<'g>,
-    allowed: heapless::Vec<&'g str, MAX_ALLOWED>,
-    roots: Result<&'static [&'static [u8]], &'static str>,
-}
-
-type List<'g> = heapless::Vec<&'g [u8], MAX_CERTIFICATES>;
-
-/// Trust and identities, made of [`Slices`] and keys.
-struct Credentials<'l> {
-    trust: Result<Option<Trust<'l>>, &'static str>,
-    /// The same for hosts that are dialled by address alone, and served.
-    dialled: Option<Trust<'l>>,
-    /// The trust in servers: that in all peers, and `.tls.root_certs`.
-    servers: Result<Option<Trust<'l>>, &'static str>,
-    server: Result<heapless::Vec<tls::Identity<'l>, MAX_IDENTITIES>, &'static str>,
-    client: Result<heapless::Vec<tls::Identity<'l>, 1>, &'static str>,
-}
-
-impl<'g> Slices<'g> {
-    fn of(tls_config: &'g TlsConfig) -> Self {
-        let tls = &tls_config.config().tls;
-        Self {
-            srv: tls.srv_cert.iter().collect(),
-            cli: tls.cli_cert.iter().collect(),
-            ca: tls.ca_cert.iter().collect(),
-            crl: tls.crl.iter().collect(),
-            allowed: tls.allow.iter().map(|entry| entry.as_str()).collect(),
-            roots: tls_config.roots,
-        }
-    }
-
-    fn credentials<'l>(&'l self, tls_config: &'l TlsConfig) -> Credentials<'l> {
-        let [of_clients, of_servers] = tls_config.signed_crls;
-        let signed = |trust: Option<Trust<'l>>, crls| trust.map(|trust| trust.with_signed_crls(crls));
-        let trust = self.trust(tls_config.config()).map(|trust| signed(trust, of_clients));
-        let servers = trust.and_then(|trust| self.servers(trust));
-        Credentials {
-            trust,
-            dialled: trust.ok().flatten().map(|trust| trust.with_servers_allowed()),
-            servers: servers.map(|trust| signed(trust, of_servers)),
-            server: identities(&tls_config.server, &self.srv),
-            client: identities(&tls_config.client, &self.cli),
-        }
-    }
-
-    /// The revocation lists that a configured CA has signed: of the trust in clients, and of that in servers. Handshakes
-    /// need not verify their signatures again.
-    fn signed_crls(&self, config: &Config) -> [SignedCrls; 2] {
-        let clients = self.trust(config).ok().flatten();
-        let servers = self.servers(clients).ok().flatten();
-        [clients, servers].map(|trust| trust.map_or(SignedCrls::default(), |trust| trust.signed_crls()))
-    }
-
-    /// The trust in peers, if a CA is configured.
-    fn trust(&self, config: &Config) -> Result<Option<Trust<'_>>, &'static str> {
-        if self.ca.is_empty() {
-            return Ok(None);
-        }
-        let mode = match config.tls.verify {
-            config::Verify::Pinned => Mode::Pinned,
-            config::Verify::Strict | config::Verify::Pki => Mode::Strict,
-        };
-        let mut trust = Trust::new(&self.ca).with_crls(&self.crl).with_mode(mode);
-        if !self.allowed.is_empty() {
-            trust = trust.with_allowed(&self.allowed);
-        }
-        trust.check().map_err(|_| UNTRUSTED)?;
-        Ok(Some(trust))
-    }
-
-    /// The trust in servers.
-    fn servers<'l>(&'l self, trust: Option<Trust<'l>>) -> Result<Option<Trust<'l>>, &'static str> {
-        let roots = self.roots?;
-        if roots.is_empty() {
-            return Ok(trust);
-        }
-        let trust = trust.unwrap_or(Trust::new(&[]).with_crls(&self.crl)).with_roots(roots);
-        trust.check().map_err(|_| UNTRUSTED)?;
-        Ok(Some(trust))
-    }
-}
-
 /// Puts chains and keys together.
-fn identities<'l, const N: usize>(
-    found: &'l Result<Identities<N>, &'static str>,
-    list: &'l List<'_>,
-) -> Result<heapless::Vec<tls::Identity<'l>, N>, &'static str> {
+fn identities<'a, const N: usize>(
+    found: &'a Result<Identities<N>, &'static str>,
+    ders: &'a Ders,
+) -> Result<heapless::Vec<tls::Identity<'a>, N>, &'static str> {
     let found = found.as_ref().map_err(|why| *why)?;
     let mut identities = heapless::Vec::new();
     for part in &found.parts {
-        let chain = list.get(part.certificates.clone()).unwrap_or_default();
         let key = found.keys.get(part.key).ok_or(UNUSABLE)?;
+        let chain = ders.part(part.certificates.clone());
         let identity = tls::Identity::new(chain, key).map_err(|_| "a certificate chain is longer than 64 KiB")?;
         let _ = identities.push(identity); // there are no more parts than fit
     }
@@ -263,29 +229,75 @@ pub(super) fn chains<const N: usize>(
     }
 }
 
-impl<'a> Roles<'a> {
-    /// None of them, and why.
-    pub(super) fn none(why: &'static str, handshake: Duration) -> Self {
-        Self {
-            server: Err(why),
-            client: Err(why),
-            trust: None,
-            handshake,
-        }
+impl Roles<'_> {
+    /// The trust of both, if a CA is configured.
+    pub fn trust(&self) -> Option<&Trust<'_>> {
+        self.parts.as_ref().ok()?.trust.as_ref()
     }
 
-    fn of(tls_config: &'a TlsConfig, credentials: &'a Credentials<'a>) -> Self {
-        let handshake = tls_config.handshake_timeout();
-        let trust = credentials.trust.as_ref().map_err(|why| *why);
-        match tls_config.rng.and_then(|rng| Ok((rng, trust?.as_ref()))) {
-            Ok((rng, trust)) => Self {
-                server: server(tls_config, trust, credentials, rng),
-                client: client(tls_config, credentials, rng),
-                trust,
-                handshake,
-            },
-            Err(why) => Self::none(why, handshake),
+    /// A server.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn server(&self) -> Result<ServerRole<'_>, &'static str> {
+        let parts = self.parts.as_ref().map_err(|why| *why)?;
+        let (config, trust) = (parts.tls_config.config(), parts.trust.as_ref());
+        if config.tls.srv_cert.is_empty() {
+            return Err("no server certificate is configured: .tls.srv_cert and .tls.srv_key are empty");
         }
+        let client_auth = match (config.tls.client_auth, trust) {
+            (config::ClientAuth::Off, _) => ClientAuth::Off,
+            (config::ClientAuth::Optional, Some(trust)) => ClientAuth::Optional(trust),
+            (config::ClientAuth::Required, Some(trust)) => ClientAuth::Required(trust),
+            (_, None) => return Err("clients cannot be asked for certificates: .tls.ca_cert is empty"),
+        };
+        let identities = parts.server.as_ref().map_err(|why| *why)?;
+        let tickets = parts.tls_config.tickets.as_ref().ok_or("tickets cannot be sealed")?;
+        let server = ServerConfig::new(identities, now())
+            .map_err(|_| UNUSABLE)?
+            .with_key_log(key_log(config));
+        let mutual = match (trust, parts.dialled.as_ref(), identities.first()) {
+            // A peer is served also if it is the server in TLS.
+            (Some(trust), Some(dialled), Some(identity)) => {
+                let client = ClientConfig::new(dialled, None, now())
+                    .with_identity(*identity)
+                    .with_key_log(key_log(config));
+                // No tickets: each of these connections is verified afresh.
+                let server = server.with_client_auth(ClientAuth::Required(trust));
+                Ok(Mutual { server, client })
+            }
+            _ => Err("no CA is configured to verify the peer with: .tls.ca_cert is empty"),
+        };
+        Ok(ServerRole {
+            config: server.with_client_auth(client_auth).with_tickets(tickets),
+            mutual,
+            rng: parts.rng,
+        })
+    }
+
+    /// A client.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn client(&self) -> Result<ClientRole<'_>, &'static str> {
+        let parts = self.parts.as_ref().map_err(|why| *why)?;
+        let config = parts.tls_config.config();
+        let trust = parts.servers.as_ref().map_err(|why| *why)?.as_ref();
+        let trust = trust.ok_or("no CA is configured to verify servers with: .tls.ca_cert is empty")?;
+        let identities = parts.client.as_ref().map_err(|why| *why)?;
+        let under = |trust| {
+            let client = ClientConfig::new(trust, None, now()).with_key_log(key_log(config));
+            identities
+                .first()
+                .map_or(client, |identity| client.with_identity(*identity))
+        };
+        let own = parts.trust.as_ref().map(under);
+        Ok(ClientRole {
+            config: under(trust),
+            fetch: own.ok_or("no CA is configured to verify the host with: .tls.ca_cert is empty"),
+            named: config.tls.verify == config::Verify::Pki,
+            rng: parts.rng,
+        })
     }
 
     /// Logs what TLS serves and trusts.
@@ -294,18 +306,18 @@ impl<'a> Roles<'a> {
         if tls_config.rng.is_ok() && config.tls.keylog {
             ::log::warn!(target: crate::log::SECURITY, "tls: .tls.keylog is 1: a reader of this log can decrypt every connection");
         }
-        if self.server.is_ok() {
+        if self.server().is_ok() {
             chains(&tls_config.server, &config.tls.srv_cert, &mut |leaf, key, _| {
                 log_chain("serving", leaf, key);
             });
             ::log::info!("tls: client authentication {}", config.tls.client_auth.name());
         }
-        if self.client.is_ok() {
+        if self.client().is_ok() {
             chains(&tls_config.client, &config.tls.cli_cert, &mut |leaf, key, _| {
                 log_chain("client is", leaf, key);
             });
         }
-        if self.server.is_ok() || self.client.is_ok() {
+        if self.server().is_ok() || self.client().is_ok() {
             log_trust(config);
         }
     }
@@ -336,73 +348,6 @@ fn ready() -> Result<entropy::Rng, &'static str> {
     }
 }
 
-fn server<'a>(
-    tls_config: &'a TlsConfig,
-    trust: Option<&'a Trust<'a>>,
-    credentials: &'a Credentials<'a>,
-    rng: entropy::Rng,
-) -> Result<ServerRole<'a>, &'static str> {
-    let config = tls_config.config();
-    if config.tls.srv_cert.is_empty() {
-        return Err("no server certificate is configured: .tls.srv_cert and .tls.srv_key are empty");
-    }
-    let client_auth = match (config.tls.client_auth, trust) {
-        (config::ClientAuth::Off, _) => ClientAuth::Off,
-        (config::ClientAuth::Optional, Some(trust)) => ClientAuth::Optional(trust),
-        (config::ClientAuth::Required, Some(trust)) => ClientAuth::Required(trust),
-        (_, None) => return Err("clients cannot be asked for certificates: .tls.ca_cert is empty"),
-    };
-    let identities = credentials.server.as_ref().map_err(|why| *why)?;
-    let tickets = tls_config.tickets.as_ref().ok_or("tickets cannot be sealed")?;
-    let server = ServerConfig::new(identities, now())
-        .map_err(|_| UNUSABLE)?
-        .with_key_log(key_log(config));
-    let mutual = match (trust, credentials.dialled.as_ref(), identities.first()) {
-        // A peer is served also if it is the server in TLS.
-        (Some(trust), Some(dialled), Some(identity)) => {
-            let client = ClientConfig::new(dialled, None, now())
-                .with_identity(*identity)
-                .with_key_log(key_log(config));
-            // No tickets: each of these connections is verified afresh.
-            let server = server.with_client_auth(ClientAuth::Required(trust));
-            Ok(Mutual { server, client })
-        }
-        _ => Err("no CA is configured to verify the peer with: .tls.ca_cert is empty"),
-    };
-    Ok(ServerRole {
-        config: server.with_client_auth(client_auth).with_tickets(tickets),
-        mutual,
-        rng,
-    })
-}
-
-fn client<'a>(
-    tls_config: &'a TlsConfig,
-    credentials: &'a Credentials<'a>,
-    rng: entropy::Rng,
-) -> Result<ClientRole<'a>, &'static str> {
-    let trust = credentials.servers.as_ref().map_err(|why| *why)?.as_ref();
-    let trust = trust.ok_or("no CA is configured to verify servers with: .tls.ca_cert is empty")?;
-    let identities = credentials.client.as_ref().map_err(|why| *why)?;
-    let under = |trust: &'a Trust<'a>| {
-        let client = ClientConfig::new(trust, None, now()).with_key_log(key_log(tls_config.config()));
-        match identities.first() {
-            Some(identity) => client.with_identity(*identity),
-            None => client,
-        }
-    };
-    let own = credentials.trust.as_ref().map_err(|why| *why)?.as_ref();
-    let named = tls_config.config().tls.verify == config::Verify::Pki;
-    Ok(ClientRole {
-        config: under(trust),
-        fetch: own
-            .map(under)
-            .ok_or("no CA is configured to verify the host with: .tls.ca_cert is empty"),
-        named,
-        rng,
-    })
-}
-
 /// Logs how certificates of peers are verified, and which lists are out of date.
 fn log_trust(config: &Config) {
     let (cas, lists) = (config.tls.ca_cert.len(), config.tls.crl.len());
@@ -412,7 +357,7 @@ fn log_trust(config: &Config) {
         config.tls.verify.name(),
         Count::of(lists, "revocation list")
     );
-    let allowed = config.tls.allow.len();
+    let allowed = config.tls.allow.lines().count();
     if allowed > 0 {
         let entries = if allowed == 1 { "entry" } else { "entries" };
         ::log::info!("tls: client allow-list has {allowed} {entries}");

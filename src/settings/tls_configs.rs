@@ -26,7 +26,6 @@ use crate::machine::memory::{Arena, OutOfMemory};
 use crate::memory::{HeapUse, OUTBOUND};
 use crate::nic;
 use crate::pki::text::Count;
-use crate::pki::verify::Trust;
 use crate::shell::tls::SESSION_SLOTS;
 use crate::shell::{PasteBuffer, Refused, ReportWriter};
 use crate::tls::FULL_INBOUND;
@@ -83,7 +82,7 @@ struct ConfigSlot {
 }
 
 /// The use of a configuration, which does not change meanwhile.
-struct InUse {
+pub struct InUse {
     /// Set until the use ends.
     tls_config: Option<Ref<'static, TlsConfig>>,
     configs: &'static TlsConfigs,
@@ -93,6 +92,15 @@ struct InUse {
 impl InUse {
     fn get(&self) -> Option<&TlsConfig> {
         self.tls_config.as_deref()
+    }
+
+    /// The TLS roles that this machine has with it.
+    pub fn roles(&self) -> Roles<'_> {
+        let none = Roles {
+            handshake: HANDSHAKE_TIMEOUT,
+            parts: Err(UNUSABLE),
+        };
+        self.get().map_or(none, TlsConfig::roles)
     }
 }
 
@@ -155,7 +163,7 @@ impl TlsConfigs {
             heap,
         })?;
         if let Some(tls_config) = configs.in_use().get() {
-            tls_config.look(|roles| roles.announce(tls_config));
+            tls_config.roles().announce(tls_config);
         }
         Ok(configs)
     }
@@ -171,7 +179,7 @@ impl TlsConfigs {
     }
 
     /// Begins to use the current configuration.
-    fn in_use(&'static self) -> InUse {
+    pub fn in_use(&'static self) -> InUse {
         let index = self.current.get();
         let slot = self.slots.get(index);
         if let Some(slot) = slot {
@@ -182,24 +190,6 @@ impl TlsConfigs {
             tls_config: slot.and_then(|slot| slot.tls_config.try_borrow().ok()),
             configs: self,
             index,
-        }
-    }
-
-    /// Does `work` with the current configuration, which stays the same for it.
-    pub async fn with<T>(&'static self, work: impl AsyncFnOnce(Roles<'_>) -> T) -> T {
-        let in_use = self.in_use();
-        match in_use.get() {
-            Some(tls_config) => tls_config.with(work).await,
-            None => work(Roles::none(UNUSABLE, HANDSHAKE_TIMEOUT)).await,
-        }
-    }
-
-    /// The same for what takes no time.
-    pub fn look<T>(&'static self, work: impl FnOnce(Roles<'_>) -> T) -> T {
-        let in_use = self.in_use();
-        match in_use.get() {
-            Some(tls_config) => tls_config.look(work),
-            None => work(Roles::none(UNUSABLE, HANDSHAKE_TIMEOUT)),
         }
     }
 
@@ -332,17 +322,12 @@ impl TlsConfigs {
             let _ = writeln!(out, "Warning: {warning}.");
         });
         tls_config.prepare();
-        let tls_config = &*tls_config;
-        let checked = tls_config.look(|roles| {
-            let server = roles.server?;
-            // No outbound buffer has less where the configuration can change, and the self-test's buffer is for that much.
-            let mutual = server.mutual.map_or(0, |mutual| mutual.client.flight_len());
-            let client = roles.client.map_or(0, |client| outbound_len(&client.config));
-            let needed = server.config.flight_len().max(mutual).max(client);
-            Ok((roles.trust.map_or(Ok(()), Trust::check), needed))
-        });
-        let (trust, needed) = checked.map_err(|why: &str| refuse(&why, out))?;
-        trust.map_err(|error| refuse(&error, out))?;
+        let roles = tls_config.roles();
+        let server = roles.server().map_err(|why| refuse(&why, out))?;
+        // No outbound buffer has less where the configuration can change, and the self-test's buffer is for that much.
+        let mutual = server.mutual.map_or(0, |mutual| mutual.client.flight_len());
+        let client = roles.client().map_or(0, |client| outbound_len(&client.config));
+        let needed = server.config.flight_len().max(mutual).max(client);
         if needed > OUTBOUND {
             let why = format_args!(
                 "certificate chains too long: need {needed} bytes, but the buffers allocated at boot hold {OUTBOUND}; \
@@ -350,7 +335,7 @@ impl TlsConfigs {
             );
             return Err(refuse(&why, out));
         }
-        tls_config.look(|roles| roles.announce(tls_config));
+        roles.announce(tls_config);
         Ok(())
     }
 

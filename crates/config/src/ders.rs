@@ -1,5 +1,7 @@
 //! Certificates, lists and private keys in DER, as a configuration stores them.
 
+use core::ops::Range;
+
 use heapless::{String, Vec, VecView};
 use zeroize::Zeroize;
 
@@ -7,6 +9,7 @@ use super::error::{Fault, Name, PemSource};
 use super::lexer::Lexer;
 use super::{MAX_CERTIFICATES, MAX_DER, MAX_KEY_DER};
 use postern_tls::crypto::key::KeyError;
+use postern_tls::pki::der_list::DerList;
 use postern_tls::pki::pem::{Block, PemError, PemFault};
 
 /// The PEM blocks of one key, certificates or revocation lists, as DER, one after the other.
@@ -14,8 +17,8 @@ use postern_tls::pki::pem::{Block, PemError, PemFault};
 pub struct Ders {
     /// All of them, joined.
     der: Vec<u8, MAX_DER>,
-    /// Where each one ends in `der`.
-    ends: Vec<usize, MAX_CERTIFICATES>,
+    /// Where each one is in `der`.
+    ranges: Vec<Range<usize>, MAX_CERTIFICATES>,
 }
 
 impl Ders {
@@ -23,34 +26,34 @@ impl Ders {
     pub const fn new() -> Self {
         Self {
             der: Vec::new(),
-            ends: Vec::new(),
+            ranges: Vec::new(),
         }
     }
 
     /// Removes all of them.
     pub fn clear(&mut self) {
         self.der.clear();
-        self.ends.clear();
+        self.ranges.clear();
     }
 
     /// In the order of the PEM.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().filter_map(move |&end| {
-            let certificate = self.der.get(start..end);
-            start = end;
-            certificate
-        })
+        DerList::from(self).iter()
+    }
+
+    /// Those at the places `part`; none if there are not so many.
+    pub fn part(&self, part: Range<usize>) -> DerList<'_> {
+        DerList::of_ranges(&self.der, self.ranges.get(part).unwrap_or_default())
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.ranges.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.ranges.is_empty()
     }
 
     /// Takes all these blocks, which may be `most`.
@@ -62,7 +65,7 @@ impl Ders {
         self.clear();
         for block in blocks {
             let block = block.map_err(located)?;
-            if self.ends.len() == most {
+            if self.ranges.len() == most {
                 return Err((block.offset, Fault::TooMany(most)));
             }
             let start = self.der.len();
@@ -75,7 +78,7 @@ impl Ders {
                     _ => located(error),
                 })?;
             self.der.truncate(start + length);
-            let _ = self.ends.push(start + length); // there is space: see above
+            let _ = self.ranges.push(start..start + length); // there is space: see above
         }
         Ok(())
     }
@@ -83,8 +86,9 @@ impl Ders {
     /// Whether there is room for one more.
     pub(super) fn push(&mut self, der: &[u8], most: usize) -> bool {
         let before = self.der.len();
-        let fits =
-            self.len() < most && self.der.extend_from_slice(der).is_ok() && self.ends.push(self.der.len()).is_ok();
+        let fits = self.len() < most
+            && self.der.extend_from_slice(der).is_ok()
+            && self.ranges.push(before..self.der.len()).is_ok();
         if !fits {
             self.der.truncate(before);
         }
@@ -95,7 +99,13 @@ impl Ders {
         self.clear();
         // The same capacities: it fits.
         let _ = self.der.extend_from_slice(&from.der);
-        let _ = self.ends.extend_from_slice(&from.ends);
+        let _ = self.ranges.extend_from_slice(&from.ranges);
+    }
+}
+
+impl<'a> From<&'a Ders> for DerList<'a> {
+    fn from(ders: &'a Ders) -> Self {
+        Self::of_ranges(&ders.der, &ders.ranges)
     }
 }
 

@@ -59,8 +59,8 @@ pub use proxy::{MAX_PASSWORD, MAX_USER, Proxy, Secret};
 pub use rotate::is_pem;
 pub use value::{Choice, ClientAuth, Role, Verify};
 
-/// One of `.tls.allow`: a subject, or `sha256:` and the hash of a key.
-pub type Subject = String<MAX_ALLOWED_SUBJECT>;
+/// `.tls.allow`, one client a line: a subject, or `sha256:` and the hash of a key.
+pub type Allowed = String<{ MAX_ALLOWED * (MAX_ALLOWED_SUBJECT + 1) }>;
 
 /// The most bytes of a defconfig.
 pub const MAX_TEXT: usize = 512 * 1024;

@@ -6,8 +6,7 @@ use heapless::{String, Vec};
 
 use super::keys::{Path, Position};
 use super::{
-    Bundle, ClientAuth, Ders, Key, MAX_ALLOWED, MAX_IDENTITIES, MAX_NAME, MAX_NETIF, MAX_REVERSES, Proxy, Role,
-    Subject, Verify,
+    Allowed, Bundle, ClientAuth, Ders, Key, MAX_IDENTITIES, MAX_NAME, MAX_NETIF, MAX_REVERSES, Proxy, Role, Verify,
 };
 
 /// The whole configuration, with every default filled in.
@@ -64,7 +63,7 @@ impl Config {
                 cli_cert: Ders::new(),
                 cli_key: Vec::new(),
                 client_auth: ClientAuth::Off,
-                allow: Vec::new(),
+                allow: Allowed::new(),
                 verify: Verify::Pinned,
                 crl: Ders::new(),
                 handshake_timeout: Path::HandshakeTimeout.default(),
@@ -190,8 +189,9 @@ pub struct Tls {
     pub cli_key: Vec<Key, 1>,
     /// `.client_auth`: whether the server asks its clients for certificates.
     pub client_auth: ClientAuth,
-    /// `.allow`: the subjects of the clients that are allowed, or the hashes of their keys; empty: every valid client.
-    pub allow: Vec<Subject, MAX_ALLOWED>,
+    /// `.allow`: the subjects of the clients that are allowed, or the hashes of their keys, one a line; empty: every valid
+    /// client.
+    pub allow: Allowed,
     /// `.verify`: the rule by which certificates of peers are verified.
     pub verify: Verify,
     /// `.crl`: revocation lists of the CAs.

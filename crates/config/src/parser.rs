@@ -3,6 +3,7 @@
 //! By hand rather than with parser combinators: there is no alternative to try and nothing to go back to, and every
 //! single failure has a place, a key and a remedy of its own.
 
+use core::fmt::Write as _;
 use core::net::Ipv4Addr;
 
 use heapless::{String, Vec};
@@ -14,8 +15,8 @@ use super::escape::unescape;
 use super::keys::{Kind, Path};
 use super::lexer::{Lexer, Token, parse_number};
 use super::value::Slot;
-use super::{Config, MAX_REVERSES, MAX_STRING, MAX_TEXT, Places, Reverse, Subject};
-use postern_tls::pki::allow::KEY_HASH_PREFIX;
+use super::{Config, MAX_ALLOWED, MAX_REVERSES, MAX_STRING, MAX_TEXT, Places, Reverse};
+use postern_tls::pki::allow::{KEY_HASH_PREFIX, MAX_ALLOWED_SUBJECT};
 
 /// Where `_file` keys are read from.
 pub trait Files {
@@ -320,8 +321,11 @@ impl<'a> Parser<'a, '_> {
             let text = core::str::from_utf8(&parser.scratch.bytes).unwrap_or_default();
             let fault = match (subject(text), parser.config.slot(path)) {
                 (Err(fault), _) => Some(fault),
-                (Ok(subject), Slot::Subjects(all)) if all.contains(&subject) => Some(Fault::AllowedTwice),
-                (Ok(subject), Slot::Subjects(all)) => all.push(subject).is_err().then_some(Fault::TooManyAllowed),
+                (Ok(subject), Slot::Subjects(all)) if all.lines().any(|other| other == subject) => {
+                    Some(Fault::AllowedTwice)
+                }
+                (Ok(_), Slot::Subjects(all)) if all.lines().count() == MAX_ALLOWED => Some(Fault::TooManyAllowed),
+                (Ok(subject), Slot::Subjects(all)) => writeln!(all, "{subject}").err().map(|_| Fault::TooManyAllowed),
                 _ => None, // not of this kind
             };
             parser.scratch.wipe();
@@ -453,17 +457,20 @@ impl<'a> Parser<'a, '_> {
 }
 
 /// One of `.tls.allow`, as it is compared: a subject, or the hash of a key in small letters.
-fn subject(text: &str) -> Result<Subject, Fault> {
+fn subject(text: &str) -> Result<String<MAX_ALLOWED_SUBJECT>, Fault> {
     let fault = || Fault::NotASubject(name(text));
-    let subject = Subject::try_from(text).map_err(|_| fault())?;
+    let subject = String::try_from(text).map_err(|_| fault())?;
     match subject.strip_prefix(KEY_HASH_PREFIX) {
         Some(hash) if hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
             let mut subject = subject;
             subject.make_ascii_lowercase();
             Ok(subject)
         }
-        // What was cut to be shown ends in dots: that is no whole subject, and many share it.
-        None if subject.contains('=') && !subject.ends_with('…') => Ok(subject),
+        // What was cut to be shown ends in dots: that is no whole subject, and many share it. A control character is shown
+        // escaped, so that a line is one client.
+        None if subject.contains('=') && !subject.ends_with('…') && !subject.contains(char::is_control) => {
+            Ok(subject)
+        }
         _ => Err(fault()),
     }
 }

@@ -137,7 +137,7 @@ fn every_key_reaches_its_field() {
         (ClientAuth::Optional, Verify::Strict)
     );
     assert!(config.tls.keylog && config.tls.selftest);
-    assert_eq!(config.tls.allow, ["CN=alice", "CN=a \"b\",O=c"]);
+    assert_eq!(config.tls.allow, "CN=alice\nCN=a \"b\",O=c\n");
     assert_eq!(read(".tls.verify = \"pki\"").tls.verify, Verify::Pki);
     for (name, auth) in [
         ("off", ClientAuth::Off),
@@ -160,7 +160,7 @@ fn every_key_reaches_its_field() {
 fn those_who_are_allowed_are_a_list() {
     let hash = "0123456789abcdef".repeat(4);
     let config = read(&format!(".tls.allow = {{ \"sha256:{}\" }}", hash.to_uppercase()));
-    assert_eq!(config.tls.allow, [format!("sha256:{hash}").as_str()]);
+    assert_eq!(config.tls.allow, format!("sha256:{hash}\n").as_str());
     assert!(read(".tls = { .allow = { } }").tls.allow.is_empty());
     let remedy = "Write the whole subject as `status` and the log show it, such as `\"CN=alice,O=Example\"` (at most 93 \
                   bytes), or `\"sha256:...\"` with the 64 hexadecimal digits of the hash";
@@ -175,6 +175,10 @@ fn those_who_are_allowed_are_a_list() {
         (
             ".tls.allow = { \"\" }",
             &format!("defconfig:1:16: .tls.allow: \"\" {what}. {remedy}"),
+        ),
+        (
+            ".tls.allow = { \"CN=a\\nCN=b\" }",
+            &format!("defconfig:1:16: .tls.allow: \"CN=a\nCN=b\" {what}. {remedy}"),
         ),
         (
             ".tls.allow = { \"sha256:abc\" }",

@@ -8,9 +8,7 @@ use heapless::{Vec, VecView};
 use super::ders::{Located, fill_keys};
 use super::error::{self, Fault};
 use super::keys::{Kind, Path};
-use super::{
-    Bundle, Config, Ders, Key, MAX_ALLOWED, MAX_CERTIFICATES, MAX_CRLS, MAX_REVERSES, Places, Reverse, Subject, is_name,
-};
+use super::{Allowed, Bundle, Config, Ders, Key, MAX_CERTIFICATES, MAX_CRLS, MAX_REVERSES, Places, Reverse, is_name};
 use postern_tls::pki::pem;
 use zeroize::Zeroize;
 
@@ -28,7 +26,8 @@ pub(super) enum Slot<'a> {
     Keys(&'a mut VecView<Key>),
     /// Empty: none.
     Name(&'a mut StringView),
-    Subjects(&'a mut Vec<Subject, MAX_ALLOWED>),
+    /// One a line.
+    Subjects(&'a mut Allowed),
     /// As much as fits.
     Text(&'a mut VecView<u8>),
     Reverses(&'a mut Vec<Reverse, MAX_REVERSES>),

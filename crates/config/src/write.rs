@@ -58,7 +58,7 @@ fn write_group(config: &mut Config, (group, n): (Option<Path>, usize), indent: &
             Slot::Text(text) => quoted(std::str::from_utf8(text).unwrap_or_default()), // it is UTF-8
             Slot::Subjects(all) if all.is_empty() => continue,
             Slot::Subjects(all) => {
-                let all: Vec<_> = all.iter().map(|subject| quoted(subject)).collect();
+                let all: Vec<_> = all.lines().map(quoted).collect();
                 format!("{{ {} }}", all.join(", "))
             }
             Slot::Ders(list) if list.is_empty() => continue,

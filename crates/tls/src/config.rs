@@ -10,19 +10,20 @@ use crate::crypto::key::SigningKey;
 use crate::crypto::kx::Group;
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::CipherSuite;
-use crate::pki::verify::Clock;
+use crate::pki::verify::{Clock, DerList};
 
 /// A certificate chain in DER, leaf first, with the private key of the leaf.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
-    pub(crate) chain: &'a [&'a [u8]],
+    pub(crate) chain: DerList<'a>,
     pub(crate) key: &'a SigningKey,
 }
 
 impl<'a> Identity<'a> {
     /// # Errors
     /// If the chain is empty or longer than 64 KiB.
-    pub fn new(chain: &'a [&'a [u8]], key: &'a SigningKey) -> Result<Self, ConfigError> {
+    pub fn new(chain: impl Into<DerList<'a>>, key: &'a SigningKey) -> Result<Self, ConfigError> {
+        let chain = chain.into();
         if chain.is_empty() {
             return Err(ConfigError::NoCertificate);
         }
@@ -35,7 +36,7 @@ impl<'a> Identity<'a> {
     }
 
     /// The certificates in DER, leaf first.
-    pub fn chain(&self) -> &'a [&'a [u8]] {
+    pub fn chain(&self) -> DerList<'a> {
         self.chain
     }
 

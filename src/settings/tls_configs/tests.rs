@@ -78,14 +78,21 @@ fn one_session_at_a_time_has_the_paste_buffer() {
 }
 
 #[test]
-fn a_configuration_is_in_use_while_work_is_done_with_it() {
+fn a_configuration_is_in_use_while_its_roles_are() {
     let configs = configs(ENOUGH + (1 << 20));
     let users = || configs.slots[0].users.get();
-    block_on(configs.with(async |roles| {
-        assert_eq!(users(), 1);
-        configs.look(|_| assert_eq!(users(), 2));
-        // On this host there is no entropy.
-        assert!(roles.server.is_err_and(|why| why.starts_with("no entropy: ")));
-    }));
+    let tls_config = configs.in_use();
+    assert_eq!(users(), 1);
+    let second = configs.in_use();
+    assert_eq!(users(), 2);
+    drop(second);
+    // On this host there is no entropy.
+    assert!(
+        tls_config
+            .roles()
+            .server()
+            .is_err_and(|why| why.starts_with("no entropy: "))
+    );
+    drop(tls_config);
     assert_eq!(users(), 0);
 }

@@ -120,7 +120,7 @@ impl Side<'_> {
         let mut trust = Trust::new(&anchors);
         if settings.verify_fail {
             // The application's own decision is an allow-list.
-            trust = trust.with_allowed(&[]).with_servers_allowed();
+            trust = trust.with_allowed("").with_servers_allowed();
         }
         let mut credentials = Vec::new();
         for Credential { chain, key } in settings.credentials.iter().chain([&settings.default_credential]) {

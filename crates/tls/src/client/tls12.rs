@@ -13,7 +13,7 @@ use crate::msg::server_hello::{DOWNGRADE_BELOW_TLS12, DOWNGRADE_TO_TLS12, Server
 use crate::msg::ticket::TicketTls12;
 use crate::msg::tls12::{ClientKeyExchange, ServerHelloDone, ServerKeyExchange};
 use crate::pki::staple::StapleCheck;
-use crate::pki::verify::PeerIdentity;
+use crate::pki::verify::{DerList, PeerIdentity};
 use crate::record::PendingKey;
 use crate::registry::{ExtensionType, HandshakeType, ProtocolVersion};
 use crate::session::{ClientSession, TICKET_LIFETIME};
@@ -352,7 +352,7 @@ impl Handshake {
         let share: PublicValue = pair.public_value();
         context.outbound.flight(transcript, |flight| {
             if request.is_some() {
-                let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
+                let chain = identity.map_or(DerList::from(&[]), |(identity, _)| identity.chain);
                 flight.add(&CertificateTls12 { chain })?;
             }
             flight.add(&ClientKeyExchange { public: share.as_ref() })

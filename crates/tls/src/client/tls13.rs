@@ -9,7 +9,7 @@ use crate::handshake::{Context, LastMessage, Message, PeerKey, Progress, Resumpt
 use crate::msg::Finished;
 use crate::msg::certificate::{self, CertificateTls13, CertificateVerify};
 use crate::msg::server_hello::{Answers, ServerHello};
-use crate::pki::verify::PeerIdentity;
+use crate::pki::verify::{DerList, PeerIdentity};
 use crate::registry::{HandshakeType, ProtocolVersion};
 use crate::schedule::{KeySchedule, TrafficSecret};
 use crate::trace::{Milestone, Secret};
@@ -254,7 +254,7 @@ impl Handshake {
         let finished = context.outbound.flight(transcript, |flight| {
             if let Some(scheme) = self.request {
                 let identity = config.identity.zip(scheme);
-                let chain = identity.map_or(&[][..], |(identity, _)| identity.chain);
+                let chain = identity.map_or(DerList::from(&[]), |(identity, _)| identity.chain);
                 flight.add(&CertificateTls13 { context: &[], chain })?;
                 if let Some((identity, scheme)) = identity {
                     let covered = flight.hash(hash)?;

@@ -11,7 +11,7 @@ use crate::msg::Emit as _;
 use crate::msg::certificate::CertificateTls13;
 use crate::msg::client_hello::Offer;
 use crate::msg::tls12::ClientKeyExchange;
-use crate::pki::verify::{Clock, ServerName, Trust};
+use crate::pki::verify::{Clock, DerList, ServerName, Trust};
 use crate::session::{MAX_TICKET, SessionCache};
 
 /// A client's trust and preferences.
@@ -106,7 +106,7 @@ impl<'a> ClientConfig<'a> {
         let hello = sum(&[hello.encoded_len(), KEY_SHARES * KEY_SHARE, MAX_TICKET]);
         let no_chain = CertificateTls13 {
             context: &[],
-            chain: &[],
+            chain: DerList::from(&[]),
         };
         let second = sum(&[
             self.identity

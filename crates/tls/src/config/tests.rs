@@ -15,7 +15,8 @@ fn client(set: impl for<'a> FnOnce(ClientConfig<'a>) -> ClientConfig<'a>) -> Opt
 
 fn server(set: impl for<'a> FnOnce(ServerConfig<'a>, &'a Trust<'a>) -> ServerConfig<'a>) -> Option<ConfigError> {
     let key = SigningKey::Ed25519(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
-    let identities = [Identity::new(&[b"certificate"], &key).unwrap()];
+    let chain = [&b"certificate"[..]];
+    let identities = [Identity::new(&chain, &key).unwrap()];
     let trust = Trust::new(&[]);
     let config = set(ServerConfig::new(&identities, Clock::default()).unwrap(), &trust);
     let (mut inbound, mut outbound) = (vec![0; FULL_INBOUND], vec![0; config.flight_len()]);
@@ -75,7 +76,8 @@ fn server_error(versions: Versions, schemes: &[SignatureScheme], room: usize) ->
     let client = Connection::client(config, &mut inbound, &mut outbound, &mut rng).unwrap();
 
     let key = SigningKey::Ed25519(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
-    let identities = [Identity::new(&[b"certificate"], &key).unwrap()];
+    let chain = [&b"certificate"[..]];
+    let identities = [Identity::new(&chain, &key).unwrap()];
     let config = ServerConfig::new(&identities, Clock::default()).unwrap();
     let config = config
         .with_schemes(schemes)

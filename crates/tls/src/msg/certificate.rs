@@ -7,7 +7,7 @@ use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::Authentication;
 use crate::error::{Error, InvalidMessage, PeerMisbehaved};
 pub(crate) use crate::pki::limits::MAX_CHAIN;
-use crate::pki::verify::issuer_of;
+use crate::pki::verify::{DerList, issuer_of};
 use crate::registry::{ExtensionType, HandshakeType, NamedScheme, ProtocolVersion};
 
 /// The certificates of a chain, leaf first.
@@ -18,7 +18,7 @@ pub(crate) struct CertificateTls13<'a> {
     /// The context of the CertificateRequest.
     pub(crate) context: &'a [u8],
     /// In DER, leaf first.
-    pub(crate) chain: &'a [&'a [u8]],
+    pub(crate) chain: DerList<'a>,
 }
 
 impl Emit for CertificateTls13<'_> {
@@ -38,7 +38,7 @@ impl Emit for CertificateTls13<'_> {
 /// Certificate of TLS 1.2 (RFC 5246 §7.4.2).
 pub(crate) struct CertificateTls12<'a> {
     /// In DER, leaf first.
-    pub(crate) chain: &'a [&'a [u8]],
+    pub(crate) chain: DerList<'a>,
 }
 
 impl Emit for CertificateTls12<'_> {
@@ -185,7 +185,7 @@ impl CertificateRequest<'_> {
     /// Whether the listed types and authorities allow a chain in DER whose key is of this kind (RFC 5246 §7.4.6,
     /// RFC 8446 §4.4.2.3). If none of the authorities issued a certificate of the chain, the server cannot verify it, and
     /// it is not disclosed.
-    pub(crate) fn allows(&self, chain: &[&[u8]], kind: Authentication) -> bool {
+    pub(crate) fn allows(&self, chain: DerList<'_>, kind: Authentication) -> bool {
         let type_of_key = match kind {
             Authentication::Ecdsa => ECDSA_SIGN,
             #[cfg(feature = "rsa")]

@@ -15,6 +15,7 @@ use crate::config::Versions;
 use crate::crypto::kx::{Group, KeyPair};
 use crate::crypto::sign::SignatureScheme;
 use crate::crypto::suite::{Authentication, CipherSuite};
+use crate::pki::verify::DerList;
 use crate::registry::ProtocolVersion;
 use crate::support::Script;
 
@@ -175,10 +176,13 @@ fn encrypted_extensions_come_back() {
 fn certificates_come_back() {
     let chains: [&[&[u8]]; 3] = [&[], &[b"leaf"], &[b"leaf", b"issuer"]];
     for chain in chains {
-        let bytes = body(&CertificateTls12 { chain });
+        let bytes = body(&CertificateTls12 { chain: chain.into() });
         assert_eq!(certificate::parse_tls12(&bytes).unwrap()[..], *chain);
         for context in [&[][..], b"context"] {
-            let bytes = body(&CertificateTls13 { context, chain });
+            let bytes = body(&CertificateTls13 {
+                context,
+                chain: chain.into(),
+            });
             let (read, staple) = certificate::parse_tls13(&bytes, context, false).unwrap();
             assert_eq!((&read[..], staple), (chain, None));
         }
@@ -198,9 +202,9 @@ fn requests_and_proofs_come_back() {
     });
     let request = certificate::parse_request_tls12(&bytes).unwrap();
     assert!(request.schemes.iter().eq(ids));
-    assert!(request.allows(&[], Authentication::Ecdsa));
+    assert!(request.allows(DerList::from(&[]), Authentication::Ecdsa));
     #[cfg(feature = "rsa")]
-    assert!(request.allows(&[], Authentication::Rsa));
+    assert!(request.allows(DerList::from(&[]), Authentication::Rsa));
 
     assert_eq!(CertificateVerify::parse(&body(&SIGNED)), Ok(SIGNED));
     let sent = Finished { verify_data: &[6; 12] };

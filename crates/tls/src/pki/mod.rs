@@ -5,6 +5,7 @@ pub mod anchor;
 pub mod cert;
 mod constraints;
 pub mod crl;
+pub mod der_list;
 pub mod error;
 pub mod limits;
 mod name;

@@ -241,7 +241,7 @@ enum Climb<'t> {
 /// The configured CAs, and the further roots that have the name of an issuer in the chain.
 #[inline(never)] // as above
 fn candidates<'t>(trust: &Trust<'t>, chain: &[&[u8]]) -> heapless::Vec<&'t [u8], MAX_CAS> {
-    let mut found: heapless::Vec<&[u8], MAX_CAS> = trust.anchors().iter().copied().take(MAX_ANCHORS).collect();
+    let mut found: heapless::Vec<&[u8], MAX_CAS> = trust.anchors().iter().take(MAX_ANCHORS).collect();
     if trust.roots().is_empty() {
         return found;
     }
@@ -252,7 +252,7 @@ fn candidates<'t>(trust: &Trust<'t>, chain: &[&[u8]]) -> heapless::Vec<&'t [u8],
         .take(MAX_CHAIN)
         .collect();
     let has_issued = |root: &[u8]| subject(root).is_some_and(|subject| issuers.contains(&subject));
-    let roots = trust.roots().iter().copied().filter(|root| has_issued(root));
+    let roots = trust.roots().iter().filter(|root| has_issued(root));
     found.extend(roots.take(MAX_ROOTS));
     found
 }

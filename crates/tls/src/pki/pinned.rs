@@ -33,11 +33,11 @@ pub(super) fn verify<'t>(
     work: &Work,
 ) -> Verdict<'t> {
     let mut verdict = Verdict::NotApplicable;
-    for der in trust.anchors() {
+    for der in trust.anchors().iter() {
         let Ok(issuer) = Certificate::from_der(der) else {
             continue;
         };
-        let found = if *der == leaf_der {
+        let found = if der == leaf_der {
             check_itself(leaf, purpose, now)
         } else if issuer.subject == leaf.issuer && is_usable(&issuer, purpose) {
             check(trust, leaf, (der, &issuer), purpose, now, work)

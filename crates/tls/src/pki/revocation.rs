@@ -34,7 +34,7 @@ pub(super) fn check(
         }
         crl.check_current(now)?;
         if !trust.is_signed_crl(number) {
-            let others = trust.anchors().iter().copied().filter(|der| *der != issuer);
+            let others = trust.anchors().iter().filter(|der| *der != issuer);
             let signers = core::iter::once(issuer).chain(others);
             crl.check_signers(signers, work)
                 .unwrap_or(Err(CertificateError::CrlBadSignature))?;

@@ -12,7 +12,7 @@ use super::crl::Crl;
 use super::error::{CertificateError, StapleFault};
 use super::ocsp::{Answer, Responder, Response, Status};
 use super::usage::{OCSP_SIGNING, TLS_FEATURE, Usage};
-use super::verify::{Clock, Trust, VerifiedChain};
+use super::verify::{Clock, DerList, Trust, VerifiedChain};
 use super::work::Work;
 use super::{revocation, signed};
 use crate::crypto::hash::HashAlgorithm;
@@ -96,7 +96,7 @@ impl StapleCheck {
     pub(super) fn check_response(
         &self,
         staple: &[u8],
-        crls: &[&[u8]],
+        crls: DerList<'_>,
         now: u64,
         work: &Work,
     ) -> Result<(), CertificateError> {
@@ -135,7 +135,7 @@ impl StapleCheck {
     fn check_signature(
         &self,
         response: &Response<'_>,
-        crls: &[&[u8]],
+        crls: DerList<'_>,
         now: u64,
         work: &Work,
     ) -> Result<(), CertificateError> {
@@ -161,7 +161,7 @@ impl StapleCheck {
     fn check_responder(
         &self,
         responder: &Certificate<'_>,
-        crls: &[&[u8]],
+        crls: DerList<'_>,
         now: u64,
         work: &Work,
     ) -> Result<(), CertificateError> {
@@ -191,7 +191,7 @@ impl StapleCheck {
             return Err(StapleFault::ResponderExpired { not_after, now }.into());
         }
         // The lists were found genuine and current when the certificate, which has the same issuer, was verified.
-        let revoked = |der: &&[u8]| Crl::from_der(der).is_ok_and(|crl| crl.lists(responder) != Ok(false));
+        let revoked = |der: &[u8]| Crl::from_der(der).is_ok_and(|crl| crl.lists(responder) != Ok(false));
         if crls.iter().any(revoked) {
             return Err(StapleFault::ResponderRevoked.into());
         }

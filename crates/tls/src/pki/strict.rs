@@ -320,6 +320,6 @@ fn pinning_helps(trust: &Trust<'_>, path: &Path<'_, '_>) -> bool {
     let unconstrained = |ca: &Certificate<'_>| Usage::of(ca).is_ok_and(|usage| usage.name_constraints.is_none());
     trust.mode() == Mode::Strict
         && path.certificates.len() == 1
-        && trust.anchors().contains(&path.anchor)
+        && trust.anchors().iter().any(|der| der == path.anchor)
         && Certificate::from_der(path.anchor).is_ok_and(|ca| unconstrained(&ca))
 }

@@ -9,6 +9,7 @@ use der::asn1::ObjectIdentifier;
 use super::allow::{KEY_HASH_TEXT, KeyHash, MAX_ALLOWED_SUBJECT, looks_like_key};
 use super::anchor::{Anchor, AnchorFault};
 use super::cert::Certificate;
+pub use super::der_list::DerList;
 pub use super::error::CertificateError;
 pub use super::limits::{MAX_ANCHORS, MAX_CHAIN, MAX_CRLS, MAX_ROOTS};
 pub use super::name::ServerName;
@@ -20,12 +21,12 @@ use crate::crypto::hash::{HashAlgorithm, Hasher};
 /// The trusted CAs, the revocation lists and the rules of verification.
 #[derive(Debug, Clone, Copy)]
 pub struct Trust<'a> {
-    anchors: &'a [&'a [u8]],
-    roots: &'a [&'a [u8]],
-    crls: &'a [&'a [u8]],
+    anchors: DerList<'a>,
+    roots: DerList<'a>,
+    crls: DerList<'a>,
     signed_crls: SignedCrls,
     mode: Mode,
-    allowed: Option<&'a [&'a str]>,
+    allowed: Option<&'a str>,
     servers_too: bool,
 }
 
@@ -64,11 +65,11 @@ pub enum Mode {
 
 impl<'a> Trust<'a> {
     /// Trust in these CAs: certificates in DER, self-signed or not, v1 or v3; at most [`MAX_ANCHORS`].
-    pub const fn new(anchors: &'a [&'a [u8]]) -> Self {
+    pub fn new(anchors: impl Into<DerList<'a>>) -> Self {
         Self {
-            anchors,
-            roots: &[],
-            crls: &[],
+            anchors: anchors.into(),
+            roots: DerList::from(&[]),
+            crls: DerList::from(&[]),
             signed_crls: SignedCrls::NONE,
             mode: Mode::Strict,
             allowed: None,
@@ -78,10 +79,10 @@ impl<'a> Trust<'a> {
 
     /// Adds CAs by which chains are always verified as in [`Mode::Strict`]. Their number is not limited, since only those
     /// with the name of an issuer in the chain are considered. [`root_fault`] reports the unusable ones.
-    pub const fn with_roots(self, roots: &'a [&'a [u8]]) -> Self {
+    pub fn with_roots(self, roots: impl Into<DerList<'a>>) -> Self {
         let signed_crls = SignedCrls::NONE;
         Self {
-            roots,
+            roots: roots.into(),
             signed_crls,
             ..self
         }
@@ -89,10 +90,10 @@ impl<'a> Trust<'a> {
 
     /// Adds revocation lists in DER (RFC 5280 §5; v1 or v2), at most [`MAX_CRLS`]. A list must be signed by the issuer it
     /// names, and be current when it is used. An issuer without a list has revoked nothing.
-    pub const fn with_crls(self, crls: &'a [&'a [u8]]) -> Self {
+    pub fn with_crls(self, crls: impl Into<DerList<'a>>) -> Self {
         let signed_crls = SignedCrls::NONE;
         Self {
-            crls,
+            crls: crls.into(),
             signed_crls,
             ..self
         }
@@ -101,7 +102,7 @@ impl<'a> Trust<'a> {
     /// Verifies the signature of each revocation list by the configured CAs, for [`Trust::with_signed_crls`]. Call it once,
     /// when the configuration is loaded.
     pub fn signed_crls(&self) -> SignedCrls {
-        let cas = || self.anchors.iter().chain(self.roots).copied();
+        let cas = || self.anchors.iter().chain(self.roots.iter());
         let is_signed = |der: &[u8]| {
             let crl = crl::Crl::from_der(der).ok()?;
             crl.check_signers(cas(), &Work::default())?.ok()
@@ -122,10 +123,10 @@ impl<'a> Trust<'a> {
         Self { mode, ..self }
     }
 
-    /// Sets the allow-list for clients: by the whole subject of the certificate as in [`PeerIdentity::subject`] (RFC 4514,
-    /// at most [`MAX_ALLOWED_SUBJECT`] bytes), or by key, as [`KeyHash`] displays it. It applies to servers only with
-    /// [`Trust::with_servers_allowed`].
-    pub const fn with_allowed(self, allowed: &'a [&'a str]) -> Self {
+    /// Sets the allow-list for clients, one entry a line: the whole subject of the certificate as in
+    /// [`PeerIdentity::subject`] (RFC 4514, at most [`MAX_ALLOWED_SUBJECT`] bytes), or the key as [`KeyHash`] displays it.
+    /// An empty list allows none. It applies to servers only with [`Trust::with_servers_allowed`].
+    pub const fn with_allowed(self, allowed: &'a str) -> Self {
         Self {
             allowed: Some(allowed),
             ..self
@@ -145,11 +146,13 @@ impl<'a> Trust<'a> {
     pub fn allows(&self, client: &PeerIdentity) -> bool {
         let key = Text::<KEY_HASH_TEXT>::of(client.key());
         self.allowed.is_none_or(|allowed| {
-            let mut whole = allowed.iter().filter(|entry| entry.len() <= MAX_ALLOWED_SUBJECT);
+            let mut whole = allowed
+                .lines()
+                .filter(|entry| (1..=MAX_ALLOWED_SUBJECT).contains(&entry.len()));
             // An entry that looks like a key is never a subject: a peer may choose any alternative name as its subject.
             whole.any(|entry| match looks_like_key(entry) {
-                true => *entry == key.as_str(),
-                false => *entry == client.subject.as_str(),
+                true => entry == key.as_str(),
+                false => entry == client.subject.as_str(),
             })
         })
     }
@@ -164,10 +167,10 @@ impl<'a> Trust<'a> {
         add(&[self.mode as u8, self.servers_too.into()]);
         for list in [self.anchors, self.roots, self.crls] {
             add(&list.len().to_be_bytes());
-            list.iter().for_each(|der| add(der));
+            list.iter().for_each(&mut add);
         }
         let servers = self.allowed.filter(|_| self.servers_too).unwrap_or_default();
-        servers.iter().for_each(|entry| add(entry.as_bytes()));
+        add(servers.as_bytes());
     }
 
     /// Checks that the configured CAs and lists can be parsed, so that a configuration is refused before a peer is.
@@ -182,10 +185,10 @@ impl<'a> Trust<'a> {
         if self.anchors.len() > MAX_ANCHORS || self.crls.len() > MAX_CRLS {
             return Err(CertificateError::TooManyConfigured);
         }
-        for der in self.anchors {
+        for der in self.anchors.iter() {
             Certificate::from_der(der).map_err(|_| CertificateError::MalformedTrustAnchor)?;
         }
-        for der in self.crls {
+        for der in self.crls.iter() {
             crl::Crl::from_der(der)?;
         }
         Ok(())
@@ -290,7 +293,7 @@ impl<'a> Trust<'a> {
     }
 
     /// The CAs that the pinned rule may use.
-    pub(super) const fn anchors(&self) -> &'a [&'a [u8]] {
+    pub(super) const fn anchors(&self) -> DerList<'a> {
         self.anchors
     }
 
@@ -298,11 +301,11 @@ impl<'a> Trust<'a> {
         self.mode
     }
 
-    pub(super) const fn roots(&self) -> &'a [&'a [u8]] {
+    pub(super) const fn roots(&self) -> DerList<'a> {
         self.roots
     }
 
-    pub(super) const fn crls(&self) -> &'a [&'a [u8]] {
+    pub(super) const fn crls(&self) -> DerList<'a> {
         self.crls
     }
 

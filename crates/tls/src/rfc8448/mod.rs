@@ -491,9 +491,10 @@ fn what_we_write_is_what_the_trace_holds() {
     let der = &certificate[HANDSHAKE_HEADER_LEN + 1 + 3 + 3..certificate.len() - 2];
     let mut buffer = [0; 1024];
     let mut writer = Writer::new(&mut buffer);
+    let chain = [der];
     let sent = CertificateTls13 {
         context: &[],
-        chain: &[der],
+        chain: (&chain).into(),
     };
     sent.emit(&mut writer).unwrap();
     assert_eq!(writer.since(0), Ok(&certificate[..]));

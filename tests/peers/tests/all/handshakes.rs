@@ -312,7 +312,10 @@ fn configurations_that_cannot_serve() {
     assert_eq!(ServerConfig::new(&[], clock()).err(), Some(ConfigError::NoCertificate));
     assert_eq!(Identity::new(&[], &pki.key).err(), Some(ConfigError::NoCertificate));
     let long = vec![0x30; 0xffff - 4];
-    assert_eq!(Identity::new(&[&long], &pki.key).err(), Some(ConfigError::ChainTooLong));
+    assert_eq!(
+        Identity::new(&[&long[..]], &pki.key).err(),
+        Some(ConfigError::ChainTooLong)
+    );
     Identity::new(&[&long[1..]], &pki.key).unwrap();
     let (mut inbound, mut outbound) = (vec![0; MIN_INBOUND - 1], vec![0; 17000]);
     assert_eq!(

@@ -173,7 +173,7 @@ fn rsa_pss_certificates_pass() {
                 "-extfile server.cnf -extensions good -{hash} -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest"
             ),
         );
-        let verdict = Trust::new(&[&root]).verify(&[&leaf], server("localhost"), now());
+        let verdict = Trust::new(&[&root[..]]).verify(&[&leaf], server("localhost"), now());
         assert_eq!(verdict, Ok(()), "{hash}");
     }
 }
@@ -196,7 +196,9 @@ fn ed25519_works_and_weak_or_unknown_algorithms_do_not() {
         let root = root_der(&dir);
         let leaf = issue(&dir, &std::format!("-extfile server.cnf -extensions good {options}"));
         for mode in [Mode::Strict, Mode::Pinned] {
-            let verdict = Trust::new(&[&root]).with_mode(mode).verify(&[&leaf], ANY_SERVER, now());
+            let verdict = Trust::new(&[&root[..]])
+                .with_mode(mode)
+                .verify(&[&leaf], ANY_SERVER, now());
             match verdict {
                 Ok(()) => assert!(good, "{algorithm} {options}"),
                 // The CA itself cannot be used.
@@ -222,11 +224,11 @@ fn version_1_roots_are_accepted() {
     let root = root_der(&dir);
     let leaf = issue(&dir, "-extfile server.cnf -extensions good");
     assert_eq!(
-        Trust::new(&[&root]).verify(&[&leaf], server("localhost"), now()),
+        Trust::new(&[&root[..]]).verify(&[&leaf], server("localhost"), now()),
         Ok(())
     );
     let leaf = issue(&dir, "");
-    let trust = Trust::new(&[&root])
+    let trust = Trust::new(&[&root[..]])
         .with_mode(Mode::Pinned)
         .verify(&[&leaf], ANY_SERVER, now());
     assert_eq!(trust, Ok(()));
@@ -284,7 +286,9 @@ fn unsupported_leaf_keys_are_named() {
         dir.openssl("req -new -key server.key -out server.csr -config server.cnf");
         let leaf = issue(&dir, "-extfile server.cnf -extensions good");
         for mode in [Mode::Strict, Mode::Pinned] {
-            let verdict = Trust::new(&[&root]).with_mode(mode).verify(&[&leaf], ANY_SERVER, now());
+            let verdict = Trust::new(&[&root[..]])
+                .with_mode(mode)
+                .verify(&[&leaf], ANY_SERVER, now());
             assert_eq!(verdict.unwrap_err().to_string(), text);
         }
     }

@@ -83,7 +83,7 @@ fn lists_of_both_versions_revoke() {
         let v1 = v1(&root, "x", THESE_YEARS);
         let anchors: [&[u8]; 1] = [root.der()];
         let verdict = Trust::new(&anchors)
-            .with_crls(&[&crl])
+            .with_crls(&[&crl[..]])
             .with_mode(Mode::Pinned)
             .verify(&[&v1], ANY_SERVER, CLOCK);
         assert_eq!(verdict.map_err(|error| error.to_string()), expected);
@@ -181,15 +181,17 @@ fn unusable_lists_are_named() {
         );
     }
     assert_eq!(
-        Trust::new(&[root.der()]).with_crls(&[&good[..]; MAX_CRLS]).check(),
+        Trust::new(&[&root.der()[..]]).with_crls(&[&good[..]; MAX_CRLS]).check(),
         Ok(())
     );
     assert_eq!(
-        Trust::new(&[root.der()]).with_crls(&[&good[..]; MAX_CRLS + 1]).check(),
+        Trust::new(&[&root.der()[..]])
+            .with_crls(&[&good[..]; MAX_CRLS + 1])
+            .check(),
         Err(CertificateError::TooManyConfigured)
     );
     assert_eq!(
-        Trust::new(&[root.der()]).with_crls(&[&good[1..]]).check(),
+        Trust::new(&[&root.der()[..]]).with_crls(&[&good[1..]]).check(),
         Err(CertificateError::MalformedCrl)
     );
     // Delta lists, and indirect ones, with their critical extensions (2.5.29.27 and .28)

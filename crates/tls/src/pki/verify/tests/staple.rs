@@ -132,7 +132,7 @@ impl World {
 
 /// The result in both modes, which must agree, immediately and by a later check.
 fn check_staple(root: &Ca, chain: &[&[u8]], staple: Option<&[u8]>, clock: Clock) -> Result<(), String> {
-    check_staple_with(Trust::new(&[root.der()]), chain, staple, clock)
+    check_staple_with(Trust::new(&[&root.der()[..]]), chain, staple, clock)
 }
 
 fn check_staple_with(trust: Trust<'_>, chain: &[&[u8]], staple: Option<&[u8]>, clock: Clock) -> Result<(), String> {
