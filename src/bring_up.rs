@@ -16,27 +16,12 @@ use postern::pki::text::Count;
 use postern::selftest;
 use postern::serve::{IDLE_TIMEOUT, IDLE_TIMEOUT_DIALLED, Limits, Service, WorkerSlot};
 use postern::settings::{self, TlsConfigs};
-use postern::shell::tls::SESSION_SLOTS;
 
 use crate::boot::symbols;
-use crate::tasks;
+use crate::tasks::{self, Prepared};
 
 /// The network cards that were found, with the names of their interfaces.
 pub(crate) type Cards = heapless::Vec<(&'static str, PciCard), { nic::MAX_CARDS }>;
-
-/// Inbound and outbound.
-pub(crate) type BufferPair = [&'static mut [u8]; 2];
-
-/// The parts of the tasks that exist once.
-pub(crate) struct Prepared {
-    pub(crate) machine: &'static Machine,
-    /// Echo connections at a time.
-    pub(crate) connections: usize,
-    pub(crate) selftest: &'static mut [u8],
-    pub(crate) tls_client: BufferPair,
-    /// Of each card's session slots.
-    pub(crate) secure_shell: heapless::Vec<[BufferPair; SESSION_SLOTS], { nic::MAX_CARDS }>,
-}
 
 /// Logs the version, and the machine that it runs on.
 pub(crate) fn log_banner(info: &BootInfo, arena: &Arena) {

@@ -9,14 +9,26 @@ use postern::host::Machine;
 use postern::machine::memory::{Arena, OutOfMemory};
 use postern::machine::{clock, entropy, serial};
 use postern::net::{self, Kind, Netif, TcpListener};
-use postern::nic::PciCard;
+use postern::nic::{self, PciCard};
 use postern::pki::text::Count;
 use postern::serve::Service;
 use postern::settings::{self, TlsConfigs};
 use postern::shell::tls::{SESSION_SLOTS, SessionSlot, Takeover, secure_server};
 use postern::{log, memory, shell};
 
-use crate::bring_up::{BufferPair, Prepared};
+/// Inbound and outbound.
+pub(crate) type BufferPair = [&'static mut [u8]; 2];
+
+/// The parts of the tasks that exist once.
+pub(crate) struct Prepared {
+    pub(crate) machine: &'static Machine,
+    /// Echo connections at a time.
+    pub(crate) connections: usize,
+    pub(crate) selftest: &'static mut [u8],
+    pub(crate) tls_client: BufferPair,
+    /// Of each card's session slots.
+    pub(crate) secure_shell: heapless::Vec<[BufferPair; SESSION_SLOTS], { nic::MAX_CARDS }>,
+}
 
 /// Spawns the tasks that exist once, or once for each interface.
 pub(crate) fn spawn(
