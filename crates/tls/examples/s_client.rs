@@ -27,8 +27,8 @@ const USAGE: &str = "usage: s_client -connect HOST:PORT -CAfile FILE [OPTIONS]
   -repeat N             once more N times, resuming the session where the server lets us
 ";
 
-/// How long a silent server is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time after which the connection to a silent server ends.
+const SILENT_PEER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What comes from outside.
 enum Event {
@@ -108,7 +108,7 @@ fn run() -> Result<()> {
         let connection = Connection::client(config, &mut inbound, &mut outbound, &mut rng)?;
         let (sender, events) = channel();
         let socket = TcpStream::connect(&address).map_err(|error| format!("{address}: {error}"))?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(SILENT_PEER_TIMEOUT))?;
         spawn_reader(socket.try_clone()?, sender.clone(), Event::Received, || {
             Event::ServerEnded
         });
@@ -129,7 +129,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Brings what can be read to the one who waits for events.
+/// Starts a thread that sends everything read from `source` as events.
 fn spawn_reader(
     mut source: impl Read + Send + 'static,
     events: Sender<Event>,

@@ -26,13 +26,13 @@ use postern_tls::{ClientAuth, Connection, Identity, ServerConfig, Stream, Stream
 use shared::{Options, Result, SystemRng, clock, describe, end, linger, misuse, number, slices, trust};
 
 const USAGE: &str = "usage: s_server -cert FILE -key FILE [OPTIONS]
-  -accept PORT          on 127.0.0.1 [0: any that is free]
-  -verify, -Verify      ask clients for certificates; let nobody in without
+  -accept PORT          on 127.0.0.1 [0: any free port]
+  -verify, -Verify      request certificates of clients; require them
   -no_ticket            resume nothing
 ";
 
-/// How long a silent client is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time after which a silent client is disconnected.
+const SILENT_PEER_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     end(run(), USAGE)
@@ -101,7 +101,7 @@ fn run() -> Result<()> {
     println!("listening on {}", listener.local_addr()?);
     for socket in listener.incoming() {
         let socket = socket?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(SILENT_PEER_TIMEOUT))?;
         let config = config.with_clock(clock()?);
         let connection = Connection::server(config, &mut inbound, &mut outbound)?;
         let mut stream = Stream::new(Socket(socket), connection);

@@ -205,7 +205,7 @@ impl<'b> Inbound<'b> {
     }
 
     /// Uses the key of `secret` from the next record on.
-    // Expanding a key needs kilobytes of stack, which are kept out of the rest of a handshake.
+    // Expanding a key needs kilobytes of stack, separate from the rest of a handshake.
     #[inline(never)]
     pub(crate) fn set_key(&mut self, secret: TrafficSecret) -> Result<(), Error> {
         self.key = Some(RecordKey::new(secret)?);

@@ -89,7 +89,7 @@ pub struct HashOutput {
 }
 
 impl HashOutput {
-    /// A copy of `bytes`, of which only the first [`MAX_HASH`] are kept.
+    /// A copy of `bytes`, cut to [`MAX_HASH`] bytes.
     pub(crate) fn new(bytes: &[u8]) -> Self {
         let mut output = Self {
             bytes: [0; MAX_HASH],

@@ -61,7 +61,7 @@ pub fn measure<T>(work: impl FnOnce() -> T) -> (T, Heap) {
     (result, HEAP.get())
 }
 
-/// Does `work` without a heap: whoever asks for a byte of it ends the test program, as Rust does when memory is out.
+/// Runs `work` without a heap: an allocation ends the test program, as Rust does when it is out of memory.
 pub fn refusing<T>(work: impl FnOnce() -> T) -> T {
     REFUSES.set(true);
     let result = work();

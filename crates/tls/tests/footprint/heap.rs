@@ -110,7 +110,7 @@ fn connections_need_no_heap() {
     }
 }
 
-/// The most that one signature may take from the arena, and one verification, and that a key keeps, in bytes.
+/// The most bytes of the arena that a signature, a verification and a key may use.
 #[cfg(feature = "rsa")]
 const RSA_BUDGETS: [(usize, isize, isize, isize); 2] =
     [(2048, 8 << 10, 8 << 10, 4 << 10), (4096, 16 << 10, 16 << 10, 8 << 10)];

@@ -9,7 +9,7 @@ use rcgen::KeyPair;
 
 use super::pair::{Buffers, CLOCK, Pki, Rng, carry};
 
-/// A place of a pool, which counts those that have come back.
+/// A guard of a pool, which counts the returned ones.
 struct Guard<'s, 'a>(&'s mut Handshake<'a>, &'s Cell<usize>);
 
 impl<'a> Borrow<Handshake<'a>> for Guard<'_, 'a> {

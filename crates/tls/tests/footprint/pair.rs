@@ -41,7 +41,7 @@ impl rand_core::TryRng for Rng {
 
 impl rand_core::TryCryptoRng for Rng {}
 
-/// A CA, and whom it vouches for: the one who is `localhost`, as either end.
+/// A CA, and a certificate of `localhost` for both roles.
 pub struct Pki {
     anchor: [&'static [u8]; 1],
     chain: [&'static [u8]; 1],
