@@ -136,10 +136,15 @@ have_targets() {
 
 add_targets() { (cd "$root" && rustup target add "${targets[@]}"); }
 
-# clippy_with FEATURES: no warnings about the engine with these features alone, for the first target.
-clippy_with() {
-	cargo_here clippy --quiet --locked -p postern-tls --no-default-features --features "$1" --target "${targets[0]}" -- -D warnings
+# engine_with COMMAND FEATURES [ARGUMENT]...: a command of cargo's for the engine with these features alone, in a directory of its
+# own, so that it need not wait for a build in cargo's.
+engine_with() {
+	features_directory=${features_directory-$(target_directory)/features}
+	cargo_here "$1" --quiet --locked -p postern-tls --target-dir "$features_directory" --no-default-features --features "${@:2}"
 }
+
+# clippy_with FEATURES: no warnings about the engine with these features alone, for the first target.
+clippy_with() { engine_with clippy "$1" --target "${targets[0]}" -- -D warnings; }
 
 # quoted WORD...: the words as typed in a shell, quoted if necessary.
 quoted() {
