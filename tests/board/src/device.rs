@@ -1,4 +1,6 @@
-//! A device at an address: bytes to and from a peer, random numbers and keys. The compiler knows nothing of what comes.
+//! A device for bytes to and from a peer, random numbers and keys.
+//!
+//! The compiler knows nothing of what comes from it, so that it drops no part of the engine.
 
 use core::convert::Infallible;
 use core::panic::PanicInfo;

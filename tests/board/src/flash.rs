@@ -1,4 +1,4 @@
-//! A server, a client or both on a device, for the flash that the engine takes. Only its size is of interest.
+//! A server, a client or both on a device, to measure the engine's flash.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
