@@ -1,4 +1,4 @@
-//! A TLS configuration: certificates and keys, and the roles that the engine makes of them.
+//! A TLS configuration: certificates, keys, and the roles made of them.
 
 use embassy_time::{Duration, Instant};
 
