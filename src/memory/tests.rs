@@ -18,8 +18,11 @@ fn taken(plan: &Plan) -> usize {
 #[test]
 fn no_plan_hands_out_more_than_there_is() {
     for free in (1..200).map(|mib| mib << 20) {
-        for wanted in [None, Some(1), Some(50), Some(1024)] {
-            assert!(taken(&plan(free, wanted)) <= free, "{free} {wanted:?}");
+        for wanted in [None, Some(0), Some(1), Some(50), Some(u16::MAX)] {
+            for cards in [0, 1, 2] {
+                let plan = Plan::of(free, wanted, cards, OUTBOUND, TASK);
+                assert!(taken(&plan) <= free, "{free} {wanted:?} {cards}");
+            }
         }
     }
 }

@@ -8,12 +8,17 @@ use std::string::String;
 use super::*;
 use crate::testing::block_on;
 
+const HEAP: usize = 128 * 1024;
+
 fn configs(memory: usize) -> &'static TlsConfigs {
-    let heap = || HeapUse {
+    configs_with(memory, || HeapUse {
         used: 0,
         peak: 0,
-        size: 128 * 1024,
-    };
+        size: HEAP,
+    })
+}
+
+fn configs_with(memory: usize, heap: fn() -> HeapUse) -> &'static TlsConfigs {
     let config = Box::leak(Box::new(Config::new()));
     TlsConfigs::new(config, heap, &mut Arena::fake(memory)).unwrap()
 }
@@ -66,6 +71,34 @@ fn what_is_refused_leaves_the_current_configuration() {
     }
     assert!(report(configs).starts_with("configuration 0: of the start, "));
     assert!(configs.slots.iter().all(|slot| slot.users.get() == 0));
+}
+
+#[test]
+fn a_reload_is_refused_while_another_one_runs_or_earlier_keys_fill_the_heap() {
+    let configs = configs(ENOUGH + (1 << 20));
+    let scratch = configs.tools.as_ref().unwrap().scratch.borrow_mut();
+    assert_eq!(refusal(configs, ".tls = {}"), BUSY);
+    drop(scratch);
+    assert_ne!(refusal(configs, ".tls = {}"), BUSY);
+    let full = configs_with(ENOUGH + (1 << 20), || HeapUse {
+        used: HEAP - RSA_HEAP + 1,
+        peak: HEAP,
+        size: HEAP,
+    });
+    assert!(refusal(full, ".tls = {}").starts_with("the RSA keys of earlier configurations"));
+}
+
+#[test]
+fn a_reload_is_refused_while_connections_use_all_earlier_configurations() {
+    let configs = configs(ENOUGH + (1 << 20));
+    configs.slots.iter().for_each(|slot| slot.users.set(1));
+    let why = refusal(configs, ".tls = {}");
+    assert!(
+        why.starts_with("3 connections still use earlier configurations"),
+        "{why}"
+    );
+    configs.slots[SLOTS].users.set(0);
+    assert!(refusal(configs, ".tls = {}").starts_with("there is no .tls.srv_cert"));
 }
 
 #[test]
