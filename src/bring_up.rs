@@ -23,6 +23,9 @@ use crate::tasks::{self, Prepared};
 /// The network cards that were found, with the names of their interfaces.
 pub(crate) type Cards = heapless::Vec<(&'static str, PciCard), { nic::MAX_CARDS }>;
 
+/// The interfaces.
+type Netifs = heapless::Vec<Netif, { nic::MAX_CARDS }>;
+
 /// Logs the version, and the machine that it runs on.
 pub(crate) fn log_banner(info: &BootInfo, arena: &Arena) {
     ::log::info!("postern {}", env!("POSTERN_VERSION"));
@@ -59,8 +62,17 @@ pub(crate) fn services(
     ram: u64,
 ) -> Result<Prepared, OutOfMemory> {
     let secure_shell = settings::secure_shell(config, tls_configs, cards.len(), arena)?;
+    let selftest_buffer = settings::selftest_buffer(tls_configs, arena)?;
+    let client_buffers = settings::client_buffers(tls_configs, arena)?;
+    let selftest: &'static selftest::Requests = arena.value(selftest::Requests::new())?;
+    let plain_client: &'static Client = arena.value(Client::new(Kind::Plain))?;
+    let tls_client: &'static Client = arena.value(Client::new(Kind::Tls))?;
+    let proxy = settings::proxy(config, arena)?;
+    // What is taken after the division.
+    let rest = size_of::<Netifs>() + size_of::<Service<Netif>>() + size_of::<Machine>();
     let plan = Plan::of(
         arena.largest(),
+        tasks::size(config, cards.len()) + rest,
         config.echo.connections,
         cards.len(),
         settings::worker_outbound(tls_configs),
@@ -88,12 +100,6 @@ pub(crate) fn services(
     memory::spawn(arena, spawner, "echo worker", plan.connections, |_| {
         tasks::work(service, tls_configs, (traces, pages), workers.next())
     })?;
-    let selftest_buffer = settings::selftest_buffer(tls_configs, arena)?;
-    let client_buffers = settings::client_buffers(tls_configs, arena)?;
-    let selftest: &'static selftest::Requests = arena.value(selftest::Requests::new())?;
-    let plain_client: &'static Client = arena.value(Client::new(Kind::Plain))?;
-    let tls_client: &'static Client = arena.value(Client::new(Kind::Tls))?;
-    let proxy = settings::proxy(config, arena)?;
     if let Some(proxy) = proxy {
         service.set_proxy(proxy);
         plain_client.set_proxy(proxy);
@@ -142,7 +148,7 @@ fn interfaces(
     plan: &Plan,
     arena: &mut Arena,
 ) -> Result<&'static [Netif], OutOfMemory> {
-    let mut netifs = heapless::Vec::<Netif, { nic::MAX_CARDS }>::new();
+    let mut netifs = Netifs::new();
     for (number, (name, card)) in cards.into_iter().enumerate() {
         let settings = net::Config {
             // The idle loop watches the card.

@@ -35,6 +35,8 @@ pub const OUTBOUND: usize = MAX_PLAINTEXT + 256;
 pub const WORKER_INBOUND: usize = INBOUND + 2048;
 /// Connections that are narrated for one purpose, where memory is plentiful.
 const LOGS: usize = 4;
+/// The padding of all allocations beside those of the interfaces, in bytes: some 40, each to at most 64.
+const PADDING: usize = 4 * 1024;
 /// Below so much memory one connection is narrated, in bytes.
 const SMALL_MEMORY: usize = 4 * 1024 * 1024;
 
@@ -95,27 +97,23 @@ pub struct Plan {
     logs: usize,
     /// The outbound buffer of a worker, in bytes.
     outbound: usize,
-    /// For the sockets of the first card, in bytes.
-    network: usize,
+    /// For the sockets of the first card, and of each other one, in bytes.
+    network: [usize; 2],
 }
 
 impl Plan {
-    /// Divides `free` bytes between `wanted` connections, or as many as they suffice for, and the sockets of `cards`. A
-    /// connection has an outbound buffer of `outbound` bytes, and a task of `task` bytes.
-    pub fn of(free: usize, wanted: Option<u16>, cards: usize, outbound: usize, task: usize) -> Self {
-        // For the tasks that exist once, the TLS client and the self-test with their buffers, the first card's smallest
-        // table of half-open connections, and what is too small to count.
-        const FIXED: usize = 352 * 1024;
-        // A further card: its smallest table, its sockets beside those that come out of the plan, its debug shell.
-        const CARD: usize = 320 * 1024;
-        // For all at once: two cards, the self-test, the shell over TLS, the page.
-        const MORE: usize = 256 * 1024;
-        let (logs, more) = if free < SMALL_MEMORY { (1, 0) } else { (LOGS, MORE) };
-        let fixed = FIXED + cards.saturating_sub(1) * CARD + more + 2 * logs * LOG_SIZE;
-        let free = free.saturating_sub(fixed);
+    /// Divides `free` bytes, of which `fixed` are needed for other things, between `wanted` connections, or as many as they
+    /// suffice for, and the sockets of `cards`. A connection has an outbound buffer of `outbound` bytes, and a task of
+    /// `task` bytes.
+    pub fn of(free: usize, fixed: usize, wanted: Option<u16>, cards: usize, outbound: usize, task: usize) -> Self {
+        let logs = if free < SMALL_MEMORY { 1 } else { LOGS };
+        let traces = 2 * (logs * (LOG_SIZE + size_of::<Slot>()) + size_of::<Traces>());
+        let free = free.saturating_sub(fixed + traces + cards * net::Plan::FIXED + PADDING);
         let worker = WORKER_INBOUND + outbound + task + size_of::<WorkerSlot<TcpStream>>();
-        // The first card gets seven eighths of what the sockets get.
-        let slot = (net::Plan::LEAST_SLOT * 8).div_ceil(7);
+        // With several cards the first gets seven eighths of what the sockets get.
+        let others = cards.saturating_sub(1);
+        let eighths = if others > 0 { 7 } else { 8 };
+        let slot = (net::Plan::LEAST_SLOT * 8).div_ceil(eighths);
         let most = (free.saturating_sub(LEAST_SPARE * slot) / (worker + slot)).clamp(1, MAX_CONNECTIONS);
         let connections = match wanted {
             Some(wanted) => usize::from(wanted).clamp(1, most),
@@ -123,19 +121,22 @@ impl Plan {
                 .max(MODEST_CONNECTIONS.min(most))
                 .clamp(1, most),
         };
+        let sockets = free.saturating_sub(connections * worker);
+        let first = sockets / 8 * eighths;
         Self {
             connections,
             logs,
             outbound,
-            network: free.saturating_sub(connections * worker),
+            network: [first, (sockets - first) / others.max(1)],
         }
     }
 
     /// The sockets of the card with that number.
     pub fn net(&self, number: usize) -> net::Plan {
+        let [first, other] = self.network;
         match number {
-            0 => net::Plan::for_memory(self.network * 7 / 8, self.connections + SPARE_SLOTS),
-            _ => net::Plan::for_memory(self.network / 16, SECOND_CARD_SLOTS),
+            0 => net::Plan::for_memory(first, self.connections + SPARE_SLOTS),
+            _ => net::Plan::for_memory(other, SECOND_CARD_SLOTS),
         }
     }
 

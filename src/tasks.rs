@@ -8,13 +8,14 @@ use postern::endpoint::traces::Traces;
 use postern::host::Machine;
 use postern::machine::memory::{Arena, OutOfMemory};
 use postern::machine::{clock, entropy, serial};
+use postern::memory::{self, task_size};
 use postern::net::{self, Kind, Netif, TcpListener};
 use postern::nic::{self, PciCard};
 use postern::pki::text::Count;
 use postern::serve::Service;
 use postern::settings::{self, TlsConfigs};
 use postern::shell::tls::{SESSION_SLOTS, SessionSlot, Takeover, secure_server};
-use postern::{log, memory, shell};
+use postern::{log, shell};
 
 /// Inbound and outbound.
 pub(crate) type BufferPair = [&'static mut [u8]; 2];
@@ -81,6 +82,31 @@ pub(crate) fn spawn(
     memory::spawn(arena, spawner, "self-test", 1, |_| {
         open(machine, config, selftest.take(), connections)
     })
+}
+
+/// The memory of what [`spawn`] and [`interface`] take for so many cards, in bytes: each task once, as it is spawned.
+pub(crate) fn size(config: &Config, cards: usize) -> usize {
+    type Shell = (&'static TcpListener, &'static Machine, &'static Takeover);
+    let once = task_size(&|service: &'static Service<Netif>| service.listen())
+        + task_size(&|service: &'static Service<Netif>| service.dial(settings::seed))
+        + task_size(&|(client, netifs)| plain_client(client, netifs))
+        + task_size(&|(machine, buffers)| tls_client(machine, buffers))
+        + task_size(&|machine: &'static Machine| shell::serial(serial::Console, machine))
+        + task_size(&|()| clock::maintain())
+        + task_size(&|()| serial::poll())
+        + task_size(&|()| entropy::keep_fresh())
+        + task_size(&|(netif, settings)| settings::send_log(netif, settings))
+        + task_size(&|(machine, config, buffer)| open(machine, config, buffer, 0));
+    let mut card = task_size(&interface);
+    if config.vmm.telnet_dbgsh {
+        card += task_size(&|(netif, machine)| telnet(netif, machine));
+    }
+    if config.vmm.tls_dbgsh != 0 {
+        let slot =
+            task_size(&|(listener, machine, takeover): Shell| secure_shell(listener, machine, None, takeover, 0));
+        card += SESSION_SLOTS * slot + size_of::<TcpListener>() + size_of::<Takeover>();
+    }
+    once + cards * card
 }
 
 /// Opens the configured ports and dials, after a self-test if one is configured; then tests whenever the shell asks.
@@ -159,7 +185,7 @@ pub(crate) async fn work(
 
 /// The size of an echo worker's task, in bytes.
 pub(crate) fn worker_size() -> usize {
-    memory::task_size(&|(service, tls_configs, traces, buffers)| work(service, tls_configs, traces, buffers))
+    task_size(&|(service, tls_configs, traces, buffers)| work(service, tls_configs, traces, buffers))
 }
 
 /// The plain echo client.

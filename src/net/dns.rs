@@ -176,6 +176,9 @@ impl Resolver {
     }
 }
 
+/// The memory of [`socket`], in bytes.
+pub(super) const MEMORY: usize = (4 + ATTEMPTS) * size_of::<udp::PacketMetadata>() + 3 * MESSAGE;
+
 /// The socket for questions and answers.
 pub(super) fn socket(arena: &mut impl Arena) -> Option<udp::Socket<'static>> {
     let mut buffer = |packets, bytes| {

@@ -209,9 +209,19 @@ impl Plan {
     const LEAST_BUFFER: usize = 4 << 10;
     /// The least that a connection slot takes, in bytes.
     pub const LEAST_SLOT: usize = 2 * Self::LEAST_BUFFER + Self::OVERHEAD;
+    /// The memory of an interface that is not in its slots, in bytes: the smallest table of half-open connections, the
+    /// sockets for DHCP, DNS and syslog, and the padding of its allocations.
+    pub const FIXED: usize = MIN_HALF_OPEN * size_of::<HalfOpen>()
+        + size_of::<Option<Shared>>()
+        + 3 * size_of::<SocketStorage<'_>>()
+        + UDP_QUEUE * size_of::<udp::PacketMetadata>()
+        + UDP_BYTES
+        + dns::MEMORY
+        + EXTRA_WAITERS * size_of::<Waiter>()
+        + 256;
 
-    /// Divides `budget` bytes so that `connections` find place, if it is enough for that many. The smallest table of
-    /// half-open connections, which every interface has (96 KiB), is not taken from it.
+    /// Divides `budget` bytes so that `connections` find place, if it is enough for that many. [`Plan::FIXED`] is not
+    /// taken from it.
     pub fn for_memory(budget: usize, connections: usize) -> Self {
         let half_open = (budget / HALF_OPEN_SHARE / size_of::<HalfOpen>()).clamp(MIN_HALF_OPEN, MAX_HALF_OPEN);
         let budget = budget.saturating_sub((half_open - MIN_HALF_OPEN) * size_of::<HalfOpen>());

@@ -447,6 +447,41 @@ fn large_buffers_go_first() {
     assert_eq!(room, [32 << 10, 32 << 10, 4 << 10, 4 << 10]);
 }
 
+/// An arena that counts its bytes, each allocation with the padding that it may need.
+#[derive(Default)]
+struct Counting(usize);
+
+impl Arena for Counting {
+    fn slice<T: 'static>(&mut self, count: usize, init: impl FnMut(usize) -> T) -> Option<&'static mut [T]> {
+        self.0 += count * size_of::<T>() + align_of::<T>() - 1;
+        Leak.slice(count, init)
+    }
+}
+
+#[test]
+fn an_interface_takes_its_budget_and_what_is_fixed() {
+    for (budget, connections) in [(64 << 10, 64), (1 << 20, 64), (3 << 20, 64), (16 << 20, 1024)] {
+        let plan = Plan::for_memory(budget, connections);
+        let settings = Config::new("vm0", Address::Dhcp, [0; 16]);
+        let card = FakeCard {
+            mac: mac(0),
+            port: Rc::default(),
+            present: None,
+        };
+        let mut arena = Counting::default();
+        open(card, settings, plan, &mut arena).unwrap();
+        let most = budget.max(plan.slots() * Plan::LEAST_SLOT) + Plan::FIXED;
+        assert!(arena.0 <= most, "{} of {most}: {plan:?}", arena.0);
+        // The least interface takes as much as is computed, but for the padding.
+        let least = plan.slots() * Plan::LEAST_SLOT + Plan::FIXED;
+        assert!(
+            arena.0 + 512 + 8 * plan.slots() > least,
+            "{} of {least}: {plan:?}",
+            arena.0
+        );
+    }
+}
+
 #[test]
 fn plans_fit_their_budget() {
     for (budget, connections) in [
