@@ -71,7 +71,8 @@ impl TcpStream {
         }
     }
 
-    /// Waits for data and lends them where they lie: `take` gets a part of them, at least one byte, and returns how many bytes it has used. `None`: the peer has sent FIN and everything was read.
+    /// Waits for data and lends them where they lie: `take` gets a part of them, at least one byte, and returns how many
+    /// bytes it has used. `None`: the peer has sent FIN and everything was read.
     ///
     /// `take` must not use this connection.
     pub async fn read_with<R>(&mut self, take: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<Option<R>, Error> {

@@ -373,8 +373,8 @@ impl Pool {
         AT_ONCE.into_iter().find(healthy)
     }
 
-    /// Makes numbers, after mixing in `tsc`, the VM Generation ID, and what the first healthy source gives that `ask` can ask at once. It is
-    /// tested as all of it is; a source that fails is not used again, and one that gives nothing is passed over.
+    /// Makes numbers, after mixing in `tsc`, the VM Generation ID and bytes of the first healthy source that `ask` can read
+    /// at once. They are tested like all bytes of a source; one that fails is not used again, and an empty one is skipped.
     fn fill(&mut self, target: &mut [u8], tsc: u64, mut ask: impl FnMut(Source, &mut [u8]) -> bool) {
         let mut fresh = [0; FRESH];
         let mixed = AT_ONCE.into_iter().any(|source| {
