@@ -35,7 +35,7 @@ pub const OUTBOUND: usize = MAX_PLAINTEXT + 256;
 pub const WORKER_INBOUND: usize = INBOUND + 2048;
 /// Connections that are narrated for one purpose, where memory is plentiful.
 const LOGS: usize = 4;
-/// The padding of all allocations beside those of the interfaces, in bytes: some 40, each to at most 64.
+/// The padding of all allocations beside those of the interfaces, in bytes: some 40, with at most 64 each.
 const PADDING: usize = 4 * 1024;
 /// Below so much memory one connection is narrated, in bytes.
 const SMALL_MEMORY: usize = 4 * 1024 * 1024;

@@ -69,7 +69,7 @@ impl Traces {
         }
     }
 
-    /// Narrates the connections that begin from now on, or not. Those that run are not affected.
+    /// Switches the narration of new connections on or off. Open ones are not affected.
     pub fn switch(&self, on: bool) {
         self.on.set(on);
     }

@@ -238,7 +238,7 @@ fn acknowledge_unused() {
     }
 }
 
-/// The vectors of those that nothing uses which are in service, by the registers that `read` reads.
+/// The unused vectors that are in service, by the registers that `read` reads.
 fn in_service(read: impl Fn(usize) -> u32) -> impl Iterator<Item = u8> {
     let words: [u32; 8] = core::array::from_fn(|word| match word {
         // Vectors below have handlers of their own.

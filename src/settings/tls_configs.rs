@@ -374,7 +374,7 @@ impl TlsConfigs {
         Ok(())
     }
 
-    /// Which configuration is current since when, and who uses others.
+    /// Which configuration is current since when, and the users of others.
     fn write_status(&self, tls_config: &TlsConfig, out: &mut dyn fmt::Write) -> fmt::Result {
         let seconds = tls_config.since.elapsed().as_secs();
         match tls_config.number {

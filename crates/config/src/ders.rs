@@ -41,7 +41,7 @@ impl Ders {
         DerList::from(self).iter()
     }
 
-    /// Those at the places `part`; none if there are not so many.
+    /// The elements at the places `part`; none if there are fewer.
     pub fn part(&self, part: Range<usize>) -> DerList<'_> {
         DerList::of_ranges(&self.der, self.ranges.get(part).unwrap_or_default())
     }

@@ -5,7 +5,7 @@ use super::registry::registry;
 registry! {
     /// An alert description (RFC 8446 §6).
     AlertDescription(u8) {
-    CLOSE_NOTIFY = 0 "close_notify",
+        CLOSE_NOTIFY = 0 "close_notify",
         UNEXPECTED_MESSAGE = 10 "unexpected_message",
         BAD_RECORD_MAC = 20 "bad_record_mac",
         RECORD_OVERFLOW = 22 "record_overflow",

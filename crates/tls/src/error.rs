@@ -131,9 +131,9 @@ pub enum PeerMisbehaved {
     WrongSignature,
     /// The peer signed with a scheme that was not offered.
     UnofferedSignatureScheme {
-        /// Its scheme.
+        /// The scheme of the signature.
         scheme: NamedScheme,
-        /// Those that were offered.
+        /// The schemes that were offered.
         offered: SchemeSet,
     },
     /// The peer signed with a scheme that its certificate rules out: by the kind of its key, by the cipher suite that was

@@ -366,7 +366,7 @@ fn with_server(
     test: impl FnOnce(&mut Connection<'_>, &mut Script),
 ) {
     let key = crate::crypto::key::SigningKey::EcdsaP256(p256::ecdsa::SigningKey::from_slice(&[1; 32]).unwrap());
-    // Nobody looks into the certificate here.
+    // The certificate is not verified here.
     let chain: [&[u8]; 1] = [&[0x30, 0]];
     let identities = [Identity::new(&chain, &key).unwrap()];
     let clock = crate::pki::verify::Clock::default();

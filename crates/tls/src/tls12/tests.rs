@@ -1,12 +1,5 @@
 use super::*;
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
-}
+use crate::support::unhex;
 
 // The P_SHA256 and P_SHA384 vectors that the TLS working group's list settled on when TLS 1.2 was new.
 #[test]

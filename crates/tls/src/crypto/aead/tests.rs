@@ -1,12 +1,5 @@
 use super::*;
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
-}
+use crate::support::unhex;
 
 fn check(algorithm: AeadAlgorithm, key: &str, nonce: &str, aad: &str, plain: &[u8], cipher: &str, tag: &str) {
     let key = AeadKey::new(algorithm, &unhex(key)).unwrap();

@@ -4,17 +4,7 @@ use std::vec::Vec;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData};
 
 use super::*;
-
-/// A DER element.
-fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    let length = match content.len() {
-        length @ ..0x80 => Vec::from([length as u8]),
-        length @ ..0x100 => Vec::from([0x81, length as u8]),
-        length => Vec::from([0x82, (length >> 8) as u8, length as u8]),
-    };
-    [&[tag][..], &length, &content].concat()
-}
+use crate::support::element;
 
 fn oid(oid: &ObjectIdentifier) -> Vec<u8> {
     element(6, &[oid.as_bytes()])

@@ -8,15 +8,9 @@ use super::super::key::SigningKey;
 use super::super::suite::Authentication;
 use super::*;
 use crate::registry::ProtocolVersion;
-use crate::support::{Dir, Rng, unhex};
+use crate::support::{Dir, Rng, element, unhex};
 
 const MESSAGE: &[u8] = b"a handshake";
-
-/// A DER element of less than 128 bytes.
-fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    [&[tag, content.len() as u8][..], &content].concat()
-}
 
 fn p256_spki(point: &[u8]) -> Vec<u8> {
     let algorithm = unhex("3013 0607 2a8648ce3d0201 0608 2a8648ce3d030107");

@@ -11,6 +11,7 @@ use rcgen::{
 };
 
 use super::*;
+use crate::support::element;
 
 /// A certificate made by rcgen, modified by `change`.
 fn certificate(change: impl FnOnce(&mut CertificateParams)) -> (Vec<u8>, KeyPair) {
@@ -18,17 +19,6 @@ fn certificate(change: impl FnOnce(&mut CertificateParams)) -> (Vec<u8>, KeyPair
     let mut params = CertificateParams::default();
     change(&mut params);
     (params.self_signed(&key).unwrap().der().to_vec(), key)
-}
-
-/// A DER element.
-fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    let length = match content.len() {
-        length @ ..0x80 => Vec::from([length as u8]),
-        length @ ..0x100 => Vec::from([0x81, length as u8]),
-        length => Vec::from([0x82, (length >> 8) as u8, length as u8]),
-    };
-    [&[tag][..], &length, &content].concat()
 }
 
 const ALGORITHM: &[u8] = &[0x30, 3, 6, 1, 42];

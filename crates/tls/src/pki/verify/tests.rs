@@ -15,7 +15,7 @@ use crate::crypto::key::SigningKey;
 use crate::crypto::sign::SignatureScheme;
 use crate::pki::cert::CertError;
 use crate::pki::crl::CLOCK_SKEW;
-use crate::support::{Dir, Rng};
+use crate::support::{Dir, Rng, element};
 
 mod configured;
 mod costly;
@@ -100,17 +100,6 @@ fn refused(ca: &Ca, chain: &[&[u8]], purpose: Purpose<'_>, text: &str) {
 fn accepted(ca: &Ca, chain: &[&[u8]], purpose: Purpose<'_>) {
     assert_eq!(strict(ca, chain, purpose), Ok(()));
     assert_eq!(pinned(ca, chain, purpose), Ok(()), "pinned");
-}
-
-/// A DER element.
-fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    let length = match content.len() {
-        length @ ..0x80 => Vec::from([length as u8]),
-        length @ ..0x100 => Vec::from([0x81, length as u8]),
-        length => Vec::from([0x82, (length >> 8) as u8, length as u8]),
-    };
-    [&[tag][..], &length, &content].concat()
 }
 
 /// A certificate or revocation list around `tbs`, signed by `ca` with ecdsa-with-SHA256.
