@@ -11,7 +11,6 @@ use crate::log;
 use crate::machine::{clock, cpu, descriptors, entropy, executor, interrupts, power, rtc, serial};
 use crate::memory::HeapUse;
 use crate::net::{DhcpState, Kind, Netif, find_network};
-use crate::nic::Link;
 use crate::pki::text::Count;
 use crate::pki::verify::ServerName;
 use crate::selftest;
@@ -372,11 +371,7 @@ fn entropy_report(out: &mut dyn Write) -> fmt::Result {
 
 fn interface(netif: &Netif, out: &mut dyn Write) -> fmt::Result {
     let status = netif.status();
-    write!(out, "{}: ", status.name)?;
-    match status.link {
-        Link::Up(speed) => write!(out, "link up, {speed} Mbit/s")?,
-        Link::Down => write!(out, "link down")?,
-    }
+    write!(out, "{}: {}", status.name, status.link)?;
     match status.address {
         Some((address, prefix)) => write!(out, ", {address}/{prefix}")?,
         None => write!(out, ", no address")?,

@@ -320,16 +320,47 @@ impl Registers {
     /// Reads the 32-bit register at byte offset `at` (a multiple of 4).
     #[inline]
     pub fn read(&self, at: usize) -> u32 {
-        match self.register(at) {
-            // SAFETY: `register` checked bounds and alignment.
-            Some(register) => unsafe { register.read_volatile() },
-            None => u32::MAX,
-        }
+        self.load(at).unwrap_or(u32::MAX)
+    }
+
+    /// Reads the 16-bit register at byte offset `at` (a multiple of 2).
+    #[inline]
+    pub fn read_u16(&self, at: usize) -> u16 {
+        self.load(at).unwrap_or(u16::MAX)
+    }
+
+    /// Reads the 8-bit register at byte offset `at`.
+    #[inline]
+    pub fn read_u8(&self, at: usize) -> u8 {
+        self.load(at).unwrap_or(u8::MAX)
     }
 
     /// Writes the 32-bit register at byte offset `at` (a multiple of 4).
     #[inline]
     pub fn write(&self, at: usize, value: u32) {
+        self.store(at, value);
+    }
+
+    /// Writes the 16-bit register at byte offset `at` (a multiple of 2).
+    #[inline]
+    pub fn write_u16(&self, at: usize, value: u16) {
+        self.store(at, value);
+    }
+
+    /// Writes the 8-bit register at byte offset `at`.
+    #[inline]
+    pub fn write_u8(&self, at: usize, value: u8) {
+        self.store(at, value);
+    }
+
+    #[inline]
+    fn load<T: Copy>(&self, at: usize) -> Option<T> {
+        // SAFETY: `register` checked bounds and alignment; `T` is a plain number.
+        self.register(at).map(|register| unsafe { register.read_volatile() })
+    }
+
+    #[inline]
+    fn store<T: Copy>(&self, at: usize, value: T) {
         if let Some(register) = self.register(at) {
             // SAFETY: `register` checked bounds and alignment; `map`'s caller is responsible for what the device does.
             unsafe { register.write_volatile(value) }
@@ -337,8 +368,9 @@ impl Registers {
     }
 
     #[inline]
-    fn register(&self, at: usize) -> Option<NonNull<u32>> {
-        let fits = at.checked_add(4).is_some_and(|end| end <= self.len) && at.is_multiple_of(4);
+    fn register<T: Copy>(&self, at: usize) -> Option<NonNull<T>> {
+        let fits =
+            at.checked_add(size_of::<T>()).is_some_and(|end| end <= self.len) && at.is_multiple_of(size_of::<T>());
         debug_assert!(fits, "register at {at:#x} of {:#x} bytes", self.len);
         // SAFETY: within the region.
         fits.then(|| unsafe { self.start.add(at) }.cast())

@@ -43,6 +43,8 @@ pub enum Error {
     NoCapability,
     /// The MSI-X table has no such entry, or lies outside its BAR.
     BadTable,
+    /// Registers of the device are not within this BAR, or not aligned to 32 bits.
+    OutsideBar(u8),
 }
 
 impl fmt::Display for Error {
@@ -53,6 +55,7 @@ impl fmt::Display for Error {
             Self::Map(error) => error.fmt(f),
             Self::NoCapability => f.write_str("the device has no such capability"),
             Self::BadTable => f.write_str("the MSI-X table is outside its BAR"),
+            Self::OutsideBar(bar) => write!(f, "the registers are outside BAR {bar}"),
         }
     }
 }
@@ -100,6 +103,32 @@ impl Function {
     /// The caller drives the device so that it touches no memory but what it was given.
     pub unsafe fn bar(&self, index: u8) -> Result<Registers, Error> {
         let range = self.memory_bar(index)?;
+        // SAFETY: passed on.
+        unsafe { self.map(range) }
+    }
+
+    /// The `len` bytes of memory from `offset` on behind a BAR, mapped as by [`Function::bar`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Function::bar`].
+    pub unsafe fn registers(&self, bar: u8, offset: u32, len: u32) -> Result<Registers, Error> {
+        let whole = self.memory_bar(bar)?;
+        let start = whole.start.saturating_add(u64::from(offset));
+        let range = Range::new(start, start.saturating_add(u64::from(len)));
+        if !whole.contains(range) || !offset.is_multiple_of(4) {
+            return Err(Error::OutsideBar(bar));
+        }
+        // SAFETY: passed on.
+        unsafe { self.map(range) }
+    }
+
+    /// Maps a part of the memory behind a BAR.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Function::bar`].
+    unsafe fn map(&self, range: Range) -> Result<Registers, Error> {
         self.set_command(COMMAND_MEMORY, 0);
         // SAFETY: a BAR belongs to its device; the caller guarantees the rest.
         unsafe { Registers::map(range) }.map_err(Error::Map)
@@ -113,6 +142,11 @@ impl Function {
     /// Where in configuration space the first capability `id` is.
     pub fn capability(&self, id: u8) -> Option<u8> {
         capability(&Ports, self.address, id)
+    }
+
+    /// Where in configuration space the capabilities `id` are.
+    pub fn capabilities(&self, id: u8) -> impl Iterator<Item = u8> {
+        capabilities(&Ports, self.address).filter_map(move |(at, header)| (header as u8 == id).then_some(at))
     }
 
     /// Keeps the link to the device from saving power by itself (ASPM), at both of its ends.
@@ -234,23 +268,27 @@ impl ConfigurationAccess for Ports {
     }
 }
 
+/// The most capabilities that fit.
+const MAX_CAPABILITIES: usize = 48;
+
+/// The capabilities of a function: where each is, and its first word.
+fn capabilities(space: &impl ConfigurationAccess, address: DeviceFunction) -> impl Iterator<Item = (u8, u32)> {
+    let next = |header: u32| Some((header >> 8) as u8 & !3).filter(|&at| at >= 0x40);
+    let listed = space.read_word(address, COMMAND) >> 16 & STATUS_CAPABILITIES != 0;
+    let mut at = listed
+        .then(|| space.read_word(address, CAPABILITIES) << 8)
+        .and_then(next);
+    // Bounded, since a faulty list may be a circle.
+    (0..MAX_CAPABILITIES).map_while(move |_| {
+        let here = at?;
+        let header = space.read_word(address, here);
+        at = next(header);
+        Some((here, header))
+    })
+}
+
 fn capability(space: &impl ConfigurationAccess, address: DeviceFunction, id: u8) -> Option<u8> {
-    if space.read_word(address, COMMAND) >> 16 & STATUS_CAPABILITIES == 0 {
-        return None;
-    }
-    let mut at = space.read_word(address, CAPABILITIES) as u8 & !3;
-    // No more than fit, lest the list is a circle.
-    for _ in 0..48 {
-        if at < 0x40 {
-            return None;
-        }
-        let header = space.read_word(address, at);
-        if header as u8 == id {
-            return Some(at);
-        }
-        at = (header >> 8) as u8 & !3;
-    }
-    None
+    capabilities(space, address).find_map(|(at, header)| (header as u8 == id).then_some(at))
 }
 
 fn disable_aspm(space: &mut impl ConfigurationAccess, address: DeviceFunction) {

@@ -33,7 +33,27 @@ pub(super) enum Insert {
     Ipv4,
     /// The IPv4 header checksum and the TCP checksum.
     Ipv4Tcp,
+    /// The TCP checksum, in a segment that begins at [`TCP`].
+    Tcp,
 }
+
+/// The checksums that a card can insert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offload {
+    /// Nothing.
+    Nothing,
+    /// TCP checksums.
+    Tcp,
+    /// IPv4 header and TCP checksums.
+    Ipv4Tcp,
+}
+
+/// Offset of TCP in a frame with IPv4 and without options.
+pub(super) const TCP: usize = 34;
+/// Offset of the checksum in TCP.
+pub(super) const TCP_CHECKSUM: usize = 16;
+/// Offset of the checksum in UDP.
+const UDP_CHECKSUM: usize = 6;
 
 /// What the card found out about a received frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +74,7 @@ pub(super) enum Verdict {
 /// The card adds what the TCP checksum field holds already, so that must be the sum of the pseudo header; and it sums up
 /// to the end of the frame. It knows one layout, IPv4 without options and TCP ([`super::ring::TxRing::push_context`]):
 /// in anything else the checksums are computed here. Those are rare and small: DHCP, syslog.
-pub(super) fn prepare(frame: &mut [u8]) -> Insert {
+pub(super) fn prepare(frame: &mut [u8], offload: Offload) -> Insert {
     let mut frame = EthernetFrame::new_unchecked(frame);
     if frame.check_len().is_err() || frame.ethertype() != EthernetProtocol::Ipv4 {
         return Insert::Nothing;
@@ -77,7 +97,7 @@ pub(super) fn prepare(frame: &mut [u8]) -> Insert {
         IpProtocol::Tcp => {
             let mut tcp = TcpPacket::new_unchecked(packet.payload_mut());
             if tcp.check_len().is_ok() {
-                if plain && exact {
+                if plain && exact && offload != Offload::Nothing {
                     let len = tcp.as_ref().len() as u32;
                     tcp.set_checksum(checksum::pseudo_header_v4(&source, &destination, protocol, len));
                     insert = Insert::Ipv4Tcp;
@@ -95,12 +115,67 @@ pub(super) fn prepare(frame: &mut [u8]) -> Insert {
         }
         _ => {}
     }
-    if plain {
+    if plain && offload == Offload::Ipv4Tcp {
         packet.set_checksum(0);
-        insert
+        return insert;
+    }
+    packet.fill_checksum();
+    if insert == Insert::Ipv4Tcp {
+        Insert::Tcp
     } else {
-        packet.fill_checksum();
         Insert::Nothing
+    }
+}
+
+/// The state of the TCP or UDP checksum of a received frame, according to a virtio device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum L4 {
+    /// Not verified.
+    Unknown,
+    /// Verified, and right.
+    Verified,
+    /// To be completed, for a frame that never was on a wire: the field has the sum of the pseudo header.
+    Partial {
+        /// Offset of the first byte that it covers, in the frame.
+        start: usize,
+        /// Offset of the field, from there on.
+        offset: usize,
+    },
+}
+
+/// Classifies a received frame of a virtio device, which has not looked at the IPv4 header.
+pub(super) fn classify_after(frame: &[u8], l4: L4) -> Verdict {
+    if frame.len() < MIN_FRAME {
+        return Verdict::Damaged;
+    }
+    let frame = EthernetFrame::new_unchecked(frame);
+    match frame.ethertype() {
+        EthernetProtocol::Ipv4 => {}
+        // It carries no checksum.
+        EthernetProtocol::Arp => return Verdict::Good { verified: true },
+        _ => return Verdict::Good { verified: false },
+    }
+    let Ok(packet) = Ipv4Packet::new_checked(frame.payload()) else {
+        return Verdict::Damaged;
+    };
+    if l4 == L4::Unknown {
+        return Verdict::Good { verified: false };
+    }
+    if !packet.verify_checksum() {
+        return Verdict::WrongChecksum;
+    }
+    let whole = !packet.more_frags() && packet.frag_offset() == 0;
+    let field = match packet.next_header() {
+        IpProtocol::Tcp => TCP_CHECKSUM,
+        IpProtocol::Udp => UDP_CHECKSUM,
+        _ => return Verdict::Good { verified: false },
+    };
+    let expected = L4::Partial {
+        start: MIN_FRAME + usize::from(packet.header_len()),
+        offset: field,
+    };
+    Verdict::Good {
+        verified: whole && (l4 == L4::Verified || l4 == expected),
     }
 }
 

@@ -1,6 +1,7 @@
 //! DMA memory of the card, and its division.
 
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU16;
 
 use super::ring::Descriptor;
 use crate::machine::memory::Dma;
@@ -10,6 +11,9 @@ pub const BUFFER_SIZE: usize = 2048;
 
 /// Alignment of a descriptor ring, in bytes; the card ignores the low address bits (82574 datasheet, RDBAL and TDBAL).
 const RING_ALIGN: u64 = 128;
+
+/// Alignment of a virtqueue's used ring, in bytes (virtio 1.2 §2.7); the available ring needs less.
+const WORDS_ALIGN: u64 = 4;
 
 /// A block of memory shared with the card, physically contiguous.
 #[derive(Debug)]
@@ -56,6 +60,18 @@ impl DmaMemory {
         Some(Descriptors { ring, address })
     }
 
+    /// Parts `count` 16-bit words from the block, for one of the rings of a virtqueue.
+    pub(super) fn words(&mut self, count: usize) -> Option<Words> {
+        let (start, address) = self.take(count.checked_mul(size_of::<AtomicU16>())?, WORDS_ALIGN)?;
+        let start = start.cast::<AtomicU16>();
+        if !start.is_aligned() {
+            return None;
+        }
+        // SAFETY: as for descriptors; every bit pattern is a valid word.
+        let words = unsafe { core::slice::from_raw_parts(start.as_ptr(), count) };
+        Some(Words { words, address })
+    }
+
     /// Parts `count` frame buffers from the block.
     pub(super) fn buffers(&mut self, count: usize) -> Option<Buffers> {
         let (start, address) = self.take(count.checked_mul(BUFFER_SIZE)?, BUFFER_SIZE as u64)?;
@@ -93,6 +109,14 @@ impl From<Dma> for DmaMemory {
 pub(super) struct Descriptors {
     /// The descriptors.
     pub(super) ring: &'static [Descriptor],
+    /// Bus address of the first one.
+    pub(super) address: u64,
+}
+
+/// A ring of 16-bit words in shared memory.
+pub(super) struct Words {
+    /// The words.
+    pub(super) words: &'static [AtomicU16],
     /// Bus address of the first one.
     pub(super) address: u64,
 }

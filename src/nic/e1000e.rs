@@ -8,13 +8,12 @@ use core::task::Waker;
 
 use embassy_time::{Duration, Instant};
 
-use super::checksum::{self, MIN_FRAME, Verdict};
-use super::dma::{BUFFER_SIZE, DmaMemory};
+use super::checksum::{self, MIN_FRAME, Offload, Verdict};
+use super::hang::Watch;
 use super::interrupt::Interrupt;
 use super::regs::*;
-use super::ring::{Descriptor, MAX_DESCRIPTORS, MIN_DESCRIPTORS, RX_EOP, RxRing, TxRing};
-use super::{Card, Frame, Link, MAX_FRAME, Stats};
-use crate::machine::{interrupts, pci};
+use super::ring::{RX_EOP, RxRing, TxRing};
+use super::{Card, Config, Error, Frame, Link, MAX_FRAME, Signal, Stats};
 use crate::pki::text::Count;
 
 mod reset;
@@ -22,120 +21,8 @@ mod reset;
 /// PCI vendor and device of the 82574L.
 pub(super) const DEVICE: (u16, u16) = (0x8086, 0x10d3);
 
-/// How long frames may wait in the card, while there is a link, before it is taken to hang.
-const HANG: Duration = Duration::from_secs(2);
-
 /// How old the card's own counters may be when [`Card::stats`] returns them. Reading them takes six register reads.
 const COUNTERS_AGE: Duration = Duration::from_millis(250);
-
-/// Why a card cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Error {
-    /// There is none.
-    NotFound,
-    /// The card does not answer at its BAR.
-    NoRegisters,
-    /// The reset did not end.
-    ResetTimedOut,
-    /// The card has no valid Ethernet address of its own.
-    NoMac,
-    /// The ring sizes are not powers of two from 16 to 1024.
-    RingSizes,
-    /// The shared memory is too small, or its start is not aligned as its bus address is.
-    Memory {
-        /// Bytes needed.
-        needed: usize,
-        /// Bytes given.
-        given: usize,
-    },
-    /// Its PCI function cannot be set up.
-    Pci(pci::Error),
-    /// There is no interrupt for it.
-    Interrupt(interrupts::Error),
-}
-
-impl core::fmt::Display for Error {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Error::NotFound => f.write_str("no network card (8086:10d3): add `-nic user,model=e1000e` to QEMU"),
-            Error::NoRegisters => f.write_str("the network card does not answer at BAR 0: power-cycle the machine"),
-            Error::ResetTimedOut => f.write_str("the network card did not finish its reset: power-cycle the machine"),
-            Error::NoMac => f.write_str(
-                "the network card has no Ethernet address: add `mac=52:54:00:12:34:56` to its `-nic` option",
-            ),
-            Error::RingSizes => write!(
-                f,
-                "ring sizes must be powers of two, {MIN_DESCRIPTORS} to {MAX_DESCRIPTORS}"
-            ),
-            Error::Memory { needed, given } => {
-                write!(
-                    f,
-                    "the network card needs {needed} bytes of memory but was given {given}: use a larger `-m`"
-                )
-            }
-            Error::Pci(error) => write!(f, "the network card's PCI function cannot be used: {error}"),
-            Error::Interrupt(error) => write!(f, "the network card has no interrupt: {error}"),
-        }
-    }
-}
-
-impl core::error::Error for Error {}
-
-/// How the card signals, as its PCI function has been set up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// MSI-X, everything on vector 0.
-    MsiX,
-    /// MSI, or the interrupt line.
-    Msi,
-}
-
-/// Numbers of descriptors, each with a buffer of [`BUFFER_SIZE`]. Powers of two from 16 to 1024.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RingSizes {
-    /// Receive descriptors.
-    pub rx: usize,
-    /// Transmit descriptors.
-    pub tx: usize,
-}
-
-impl RingSizes {
-    /// What suits a machine with `ram` bytes of memory: 1 MiB of buffers normally, 192 KiB where memory is short.
-    pub const fn for_ram(ram: u64) -> Self {
-        if ram < 8 << 20 {
-            Self { rx: 64, tx: 32 }
-        } else {
-            Self { rx: 256, tx: 256 }
-        }
-    }
-
-    /// Bytes of shared memory needed, in a block that is aligned to [`BUFFER_SIZE`].
-    pub const fn bytes(self) -> usize {
-        let count = self.rx + self.tx;
-        (count * size_of::<Descriptor>()).next_multiple_of(BUFFER_SIZE) + count * BUFFER_SIZE
-    }
-
-    const fn valid(self) -> bool {
-        const fn fits(size: usize) -> bool {
-            size.is_power_of_two() && size >= MIN_DESCRIPTORS && size <= MAX_DESCRIPTORS
-        }
-        fits(self.rx) && fits(self.tx)
-    }
-}
-
-/// What the driver is given besides the registers.
-pub struct Config {
-    /// The interface's name in the log, such as `vm0`.
-    pub name: &'static str,
-    /// Sizes of the rings.
-    pub rings: RingSizes,
-    /// Memory to share with the card, [`RingSizes::bytes`] of it.
-    pub memory: DmaMemory,
-    /// How the card signals.
-    pub signal: Signal,
-    /// What the interrupt handler raises.
-    pub interrupt: &'static Interrupt,
-}
 
 /// An 82574L network card.
 pub struct E1000e<R> {
@@ -155,8 +42,7 @@ pub struct E1000e<R> {
     starved: bool,
     /// The interrupt count when the link was last looked at.
     serviced: u64,
-    /// When frames outstanding in the card were first seen, or last seen to get fewer.
-    watch: Option<Watch>,
+    watch: Watch,
     stats: Stats,
     /// What was read from counters that reading clears.
     hardware: Cell<Hardware>,
@@ -166,12 +52,6 @@ pub struct E1000e<R> {
 struct Current {
     len: usize,
     verified: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Watch {
-    outstanding: usize,
-    since: Instant,
 }
 
 /// Bits of ICR and IMS.
@@ -229,7 +109,7 @@ impl<R: Registers> E1000e<R> {
             skipping: false,
             starved: false,
             serviced: interrupt.taken(),
-            watch: None,
+            watch: Watch::default(),
             stats: Stats::default(),
             hardware: Cell::new(Hardware {
                 missed: 0,
@@ -318,7 +198,7 @@ impl<R: Registers> E1000e<R> {
     fn set_up_transmitter(&mut self) {
         self.tx.reset();
         self.starved = false;
-        self.watch = None;
+        self.watch = Watch::default();
         self.write(TXDCTL0, TXDCTL_USUAL);
         self.write(TDBAL0, self.tx.address() as u32);
         self.write(TDBAH0, (self.tx.address() >> 32) as u32);
@@ -366,10 +246,7 @@ impl<R: Registers> E1000e<R> {
     }
 
     fn log_link(&self) {
-        match self.link {
-            Link::Down => log::info!("{}: link down", self.name),
-            Link::Up(speed) => log::info!("{}: link up, {speed} Mbit/s", self.name),
-        }
+        log::info!("{}: {}", self.name, self.link);
     }
 
     /// Adds up the counters that reading clears. Undersized frames (RUC) are left out: a real card drops them, but
@@ -387,39 +264,20 @@ impl<R: Registers> E1000e<R> {
     /// Resets the card if frames have been waiting in it for too long.
     fn watch(&mut self, now: impl FnOnce() -> Instant) {
         let outstanding = self.tx.outstanding();
-        if outstanding == 0 {
-            self.watch = None;
+        let Some(now) = self.watch.hangs(outstanding, self.tx.done(), self.link, now) else {
             return;
+        };
+        log::warn!(
+            "{}: transmission stalled ({} waiting): resetting the card",
+            self.name,
+            Count::of(outstanding, "frame")
+        );
+        self.stats.tx_dropped += outstanding as u64;
+        self.read_hardware(now);
+        if let Err(error) = self.reset().and_then(|()| self.bring_up()) {
+            log::error!("{}: {error}", self.name);
         }
-        let now = now();
-        match self.watch {
-            // Without a link nothing goes out, and that is no hang.
-            Some(watch) if watch.outstanding == outstanding && self.link != Link::Down => {
-                if now.saturating_duration_since(watch.since) > HANG {
-                    log::warn!(
-                        "{}: transmission stalled ({} frames waiting): resetting the card",
-                        self.name,
-                        Count::of(outstanding, "frame")
-                    );
-                    self.stats.tx_dropped += outstanding as u64;
-                    self.read_hardware(now);
-                    self.watch = Some(Watch {
-                        outstanding,
-                        since: now,
-                    }); // for the next attempt, should this one fail
-                    if let Err(error) = self.reset().and_then(|()| self.bring_up()) {
-                        log::error!("{}: {error}", self.name);
-                    }
-                    self.update_link();
-                }
-            }
-            _ => {
-                self.watch = Some(Watch {
-                    outstanding,
-                    since: now,
-                });
-            }
-        }
+        self.update_link();
     }
 
     fn read(&self, register: u32) -> u32 {
@@ -509,7 +367,7 @@ impl<R: Registers> Card for E1000e<R> {
         }
         let bytes = self.tx.buffer()?.get_mut(..len)?;
         let filled = fill(bytes);
-        let insert = checksum::prepare(bytes);
+        let insert = checksum::prepare(bytes, Offload::Ipv4Tcp);
         self.tx.push(len, insert);
         self.stats.tx_packets += 1;
         self.stats.tx_bytes += len as u64;

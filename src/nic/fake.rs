@@ -7,7 +7,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
 
 use super::dma::{BUFFER_SIZE, DmaMemory};
 use super::interrupt::Interrupt;
@@ -30,6 +32,23 @@ pub(super) enum Delivery {
     Missed,
     /// Nowhere: not for this card, too long, or no link.
     Refused,
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+pub(super) struct Count(AtomicUsize);
+
+impl Count {
+    /// Wake-ups since the last call.
+    pub(super) fn take(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// A handle to the fake card; one is the driver's registers, another stays with the test.

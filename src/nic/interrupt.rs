@@ -1,7 +1,7 @@
 //! The link between a card's interrupt and the task that serves the card.
 
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use core::task::Waker;
 
 use embassy_sync::waitqueue::AtomicWaker;
@@ -19,6 +19,10 @@ pub struct Interrupt {
     waker: AtomicWaker,
     /// The receive descriptor that the card will be done with next. Null, or from a `&'static` reference.
     next: AtomicPtr<Descriptor>,
+    /// The index of a virtqueue's used ring, which changes with the next frame. Null, or from a `&'static` reference.
+    index: AtomicPtr<AtomicU16>,
+    /// What that index was when last looked at.
+    seen: AtomicU16,
     /// `MASKED`, `DEFERRED`, `WANTED` or `UNMASKED`.
     state: AtomicU8,
     /// Whether there is an idle loop that calls `before_sleep`.
@@ -41,6 +45,8 @@ impl Interrupt {
             taken: AtomicU64::new(0),
             waker: AtomicWaker::new(),
             next: AtomicPtr::new(null_mut()),
+            index: AtomicPtr::new(null_mut()),
+            seen: AtomicU16::new(0),
             state: AtomicU8::new(MASKED),
             deferring: AtomicBool::new(false),
         }
@@ -58,7 +64,10 @@ impl Interrupt {
     pub fn poll(&self) -> bool {
         // SAFETY: null or a shared reference for good (see `next`).
         let next = unsafe { self.next.load(Ordering::Relaxed).as_ref() };
-        let received = next.is_some_and(Descriptor::is_received);
+        // SAFETY: null or a shared reference for good (see `expect_index`).
+        let index = unsafe { self.index.load(Ordering::Relaxed).as_ref() };
+        let moved = |index: &AtomicU16| index.load(Ordering::Relaxed) != self.seen.load(Ordering::Relaxed);
+        let received = next.is_some_and(Descriptor::is_received) || index.is_some_and(moved);
         if received {
             self.waker.wake();
         }
@@ -87,6 +96,20 @@ impl Interrupt {
     pub(super) fn expect(&self, descriptor: &'static Descriptor) {
         self.next
             .store(core::ptr::from_ref(descriptor).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Wakes the task that waits for the next interrupt.
+    pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Has [`Interrupt::poll`] look whether an index still has its value, or at none.
+    pub(super) fn expect_index(&self, watched: Option<(&'static AtomicU16, u16)>) {
+        let index = watched.map_or(null_mut(), |(index, seen)| {
+            self.seen.store(seen, Ordering::Relaxed);
+            core::ptr::from_ref(index).cast_mut()
+        });
+        self.index.store(index, Ordering::Relaxed);
     }
 
     /// Has `waker` woken by the next interrupt, in place of the one registered before. Whether the card is to unmask

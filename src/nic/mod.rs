@@ -1,26 +1,31 @@
-//! The network card: the Intel 82574L ("e1000e"), and the trait of a card.
+//! Network cards: the Intel 82574L ("e1000e"), virtio, and the trait of a card.
 //!
-//! [`probe`] finds the cards, and [`E1000e`] drives one. Below it, each apart from the rest: the registers
-//! ([`Registers`]), the descriptor rings (`ring`), the memory shared with the card ([`DmaMemory`]), and checksums
-//! (`checksum`). [`Interrupt`] is all that an interrupt handler or the idle loop needs. A fake card (`fake`) lets
-//! everything but the probe run in host tests.
+//! [`probe`] finds the cards, and [`E1000e`] or [`VirtioNet`] drives each. Below them, each apart from the rest: the
+//! registers ([`Registers`], `virtio::transport`), the rings (`ring`, `virtio::queue`), the memory shared with the card
+//! ([`DmaMemory`]), and checksums (`checksum`). [`Interrupt`] is all that an interrupt handler or the idle loop needs. Fake
+//! cards (`fake`) let everything but the probe run in host tests.
 #![deny(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
 
 mod checksum;
+mod config;
 mod dma;
 mod e1000e;
 #[cfg(test)]
 mod fake;
+mod hang;
 mod interrupt;
 mod probe;
 mod regs;
 mod ring;
+mod virtio;
 
+pub use config::{Config, Error, RingSizes, Signal};
 pub use dma::{BUFFER_SIZE, DmaMemory};
-pub use e1000e::{Config, E1000e, Error, RingSizes, Signal};
+pub use e1000e::E1000e;
 pub use interrupt::Interrupt;
 pub use probe::{INTERRUPTS, MAX_CARDS, PciCard, open, probe};
 pub use regs::Registers;
+pub use virtio::VirtioNet;
 
 /// What the network stack asks of a network card. Frames are handed over where the card left them, without a copy.
 ///
@@ -43,8 +48,9 @@ pub trait Card {
     fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R>;
     /// Notifies the card of everything queued since the last kick, in one register write; in none if there is nothing.
     fn kick(&mut self);
-    /// Gives the card all released buffers at once, however few. QEMU takes this for a reason to look at the other end
-    /// of its network, where it otherwise notices a connection that has just been opened, or closed, milliseconds late.
+    /// Gives the card all released buffers at once, however few, and notifies it even if there are none. QEMU takes
+    /// this for a reason to look at the other end of its network, where it otherwise notices a connection that has just
+    /// been opened, or closed, milliseconds late.
     fn restock(&mut self);
     /// Acknowledges interrupt causes and notes link changes (logging them). Called once per poll of the stack.
     fn service(&mut self);
@@ -72,8 +78,18 @@ pub enum Link {
     /// No carrier.
     #[default]
     Down,
-    /// Carrier, with the speed in Mbit/s.
+    /// Carrier, with the speed in Mbit/s; 0 if it is not known.
     Up(u16),
+}
+
+impl core::fmt::Display for Link {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Link::Down => f.write_str("link down"),
+            Link::Up(0) => f.write_str("link up"),
+            Link::Up(speed) => write!(f, "link up, {speed} Mbit/s"),
+        }
+    }
 }
 
 /// Counters of a card since its start.
@@ -87,7 +103,8 @@ pub struct Stats {
     pub tx_packets: u64,
     /// Bytes in them.
     pub tx_bytes: u64,
-    /// Frames that the card dropped for want of a buffer (missed packets).
+    /// Frames that the card dropped for want of a buffer (missed packets). Always 0 for a virtio card, which does not
+    /// count them.
     pub rx_dropped: u64,
     /// Frames dropped because they were damaged, too short or too long.
     pub rx_errors: u64,

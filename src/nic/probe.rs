@@ -1,19 +1,86 @@
 //! The search for cards on PCI, and their resources.
 
+use core::task::Waker;
+
 use heapless::Vec;
 
 use super::e1000e::DEVICE;
 use super::regs::BAR_MIN;
-use super::{BUFFER_SIZE, Config, E1000e, Error, Interrupt, RingSizes, Signal};
+use super::virtio::{self, PciTransport, VirtioNet};
+use super::{BUFFER_SIZE, Card, Config, DmaMemory, E1000e, Error, Frame, Interrupt, Link, RingSizes, Signal, Stats};
 use crate::machine::interrupts;
 use crate::machine::memory::{Arena, Registers};
-use crate::machine::pci::{Function, MAX_FUNCTIONS};
+use crate::machine::pci::{self, Function, MAX_FUNCTIONS};
 
 /// The most cards that are used; further ones are reported and left alone.
 pub const MAX_CARDS: usize = 2;
 
 /// A card on PCI.
-pub type PciCard = E1000e<Registers>;
+pub enum PciCard {
+    /// An 82574L.
+    E1000e(E1000e<Registers>),
+    /// A virtio network card.
+    Virtio(VirtioNet<PciTransport>),
+}
+
+/// Does the same with either card.
+macro_rules! each {
+    ($card:expr, $bound:ident => $result:expr) => {
+        match $card {
+            PciCard::E1000e($bound) => $result,
+            PciCard::Virtio($bound) => $result,
+        }
+    };
+}
+
+impl Card for PciCard {
+    fn mac(&self) -> [u8; 6] {
+        each!(self, card => card.mac())
+    }
+
+    fn link(&self) -> Link {
+        each!(self, card => card.link())
+    }
+
+    fn received(&mut self) -> Option<Frame<'_>> {
+        each!(self, card => card.received())
+    }
+
+    fn release(&mut self) {
+        each!(self, card => card.release());
+    }
+
+    fn can_send(&mut self) -> bool {
+        each!(self, card => card.can_send())
+    }
+
+    fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        each!(self, card => card.send(len, fill))
+    }
+
+    fn kick(&mut self) {
+        each!(self, card => card.kick());
+    }
+
+    fn restock(&mut self) {
+        each!(self, card => card.restock());
+    }
+
+    fn service(&mut self) {
+        each!(self, card => card.service());
+    }
+
+    fn arm(&mut self, waker: &Waker) {
+        each!(self, card => card.arm(waker));
+    }
+
+    fn stats(&self) -> Stats {
+        each!(self, card => card.stats())
+    }
+}
+
+/// PCI vendor and device of virtio network cards: transitional, and modern (virtio 1.2 §4.1.2.1).
+const VIRTIO: [(u16, u16); 2] = [(0x1af4, 0x1000), (0x1af4, 0x1041)];
 
 const NAMES: [&str; MAX_CARDS] = ["vm0", "vm1"];
 const HANDLERS: [fn(); MAX_CARDS] = [|| INTERRUPTS[0].raise(), || INTERRUPTS[1].raise()];
@@ -31,7 +98,7 @@ pub fn probe(
 ) -> Vec<(&'static str, PciCard), MAX_CARDS> {
     let mut cards = Vec::new();
     let mut found = 0;
-    while let Some(at) = functions.iter().position(|function| function.id() == DEVICE) {
+    while let Some(at) = functions.iter().position(|function| is_card(function.id())) {
         let function = functions.remove(at);
         let Some(&name) = NAMES.get(found) else {
             log::warn!("network card at {}: not used (limit: {MAX_CARDS})", function.address());
@@ -57,6 +124,10 @@ pub fn probe(
     cards
 }
 
+fn is_card(id: (u16, u16)) -> bool {
+    id == DEVICE || VIRTIO.contains(&id)
+}
+
 /// Brings up the card at `function`. `handler` is to raise `interrupt`.
 pub fn open(
     function: &Function,
@@ -66,6 +137,27 @@ pub fn open(
     interrupt: &'static Interrupt,
     handler: fn(),
 ) -> Result<PciCard, Error> {
+    if VIRTIO.contains(&function.id()) {
+        let transport = PciTransport::new(function).map_err(|error| match error {
+            pci::Error::NoCapability => Error::NotModern,
+            error => Error::Pci(error),
+        })?;
+        let memory = allocate(arena, virtio::bytes(rings.rx, rings.tx))?;
+        let vector = interrupts::allocate().map_err(Error::Interrupt)?;
+        vector.call(handler);
+        function.enable_msix(0, &vector).map_err(|error| match error {
+            pci::Error::NoCapability => Error::NoMsix,
+            error => Error::Pci(error),
+        })?;
+        let config = Config {
+            name,
+            rings,
+            memory,
+            signal: Signal::MsiX,
+            interrupt,
+        };
+        return VirtioNet::new(transport, config, || function.enable_bus_master()).map(PciCard::Virtio);
+    }
     // On a link that saves power the 82574L can lose completions, and hang.
     function.disable_aspm();
     // SAFETY: `E1000e` has the card read and write nothing but the memory in its `Config`.
@@ -73,10 +165,7 @@ pub fn open(
     if registers.len() < BAR_MIN {
         return Err(Error::NoRegisters);
     }
-    let memory = arena.dma(rings.bytes(), BUFFER_SIZE).map_err(|error| Error::Memory {
-        needed: rings.bytes(),
-        given: error.largest,
-    })?;
+    let memory = allocate(arena, rings.bytes())?;
     let vector = interrupts::allocate().map_err(Error::Interrupt)?;
     vector.call(handler);
     let signal = match function.enable_msix(0, &vector) {
@@ -86,9 +175,17 @@ pub fn open(
     let config = Config {
         name,
         rings,
-        memory: memory.into(),
+        memory,
         signal,
         interrupt,
     };
-    E1000e::new(registers, config, || function.enable_bus_master())
+    E1000e::new(registers, config, || function.enable_bus_master()).map(PciCard::E1000e)
+}
+
+fn allocate(arena: &mut Arena, bytes: usize) -> Result<DmaMemory, Error> {
+    let memory = arena.dma(bytes, BUFFER_SIZE).map_err(|error| Error::Memory {
+        needed: bytes,
+        given: error.largest,
+    })?;
+    Ok(memory.into())
 }

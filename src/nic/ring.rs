@@ -261,6 +261,11 @@ impl TxRing {
         self.tail.wrapping_sub(self.done) & self.mask
     }
 
+    /// The oldest descriptor that is not known to be done.
+    pub(super) fn done(&self) -> usize {
+        self.done
+    }
+
     /// The buffer to write the next frame into, if one is free.
     pub(super) fn buffer(&mut self) -> Option<&mut [u8; BUFFER_SIZE]> {
         if self.free() == 0 {
@@ -276,6 +281,7 @@ impl TxRing {
             Insert::Nothing => 0,
             Insert::Ipv4 => TX_IXSM,
             Insert::Ipv4Tcp => TX_IXSM | TX_TXSM,
+            Insert::Tcp => TX_TXSM,
         };
         let command = TX_DEXT | TX_DTYP_DATA | TX_EOP | TX_IFCS | options;
         self.put(self.buffers.address(self.next), command | len.min(BUFFER_SIZE) as u64);

@@ -9,7 +9,7 @@ fn tcp_gets_the_pseudo_header_and_the_card_the_rest() {
     let mut frame = frames::tcp(b"hello");
     frame[24..26].fill(0x55);
     frame[50..52].fill(0x55);
-    assert_eq!(prepare(&mut frame), Insert::Ipv4Tcp);
+    assert_eq!(prepare(&mut frame, Offload::Ipv4Tcp), Insert::Ipv4Tcp);
     assert_eq!(frame[24..26], [0, 0]);
     // 10.0.2.2 + 10.0.2.15 + 6 + 25
     assert_eq!(
@@ -23,7 +23,7 @@ fn udp_is_summed_here() {
     let mut frame = frames::udp(b"hello");
     let good = frame[40..42].to_vec();
     frame[40..42].fill(0);
-    assert_eq!(prepare(&mut frame), Insert::Ipv4);
+    assert_eq!(prepare(&mut frame, Offload::Ipv4Tcp), Insert::Ipv4);
     assert_eq!(frame[24..26], [0, 0]);
     assert_eq!(frame[40..42], good[..]);
 }
@@ -33,10 +33,10 @@ fn a_udp_sum_of_zero_goes_out_as_all_ones() {
     let mut frame = frames::udp(&[0, 0]);
     // The payload word that makes the sum all ones, and its complement zero.
     frame[40..42].fill(0);
-    prepare(&mut frame);
+    prepare(&mut frame, Offload::Ipv4Tcp);
     let sum = u16::from_be_bytes([frame[40], frame[41]]);
     frame[42..44].copy_from_slice(&sum.to_be_bytes());
-    prepare(&mut frame);
+    prepare(&mut frame, Offload::Ipv4Tcp);
     assert_eq!(frame[40..42], [0xff, 0xff]);
 }
 
@@ -46,7 +46,7 @@ fn options_are_summed_here_altogether() {
     let good = frame.clone();
     frame[24..26].fill(0);
     frame[54..56].fill(0xaa);
-    assert_eq!(prepare(&mut frame), Insert::Nothing);
+    assert_eq!(prepare(&mut frame, Offload::Ipv4Tcp), Insert::Nothing);
     assert_eq!(frame, good);
 }
 
@@ -56,7 +56,7 @@ fn a_padded_tcp_frame_is_summed_here() {
     let good = frame[50..52].to_vec();
     frame[50..52].fill(0);
     frame.extend([1, 2, 3, 4, 5, 6]);
-    assert_eq!(prepare(&mut frame), Insert::Ipv4);
+    assert_eq!(prepare(&mut frame, Offload::Ipv4Tcp), Insert::Ipv4);
     assert_eq!(frame[50..52], good[..]);
 }
 
@@ -64,18 +64,18 @@ fn a_padded_tcp_frame_is_summed_here() {
 fn fragments_and_what_is_not_ipv4_are_left_alone() {
     let mut arp = frames::arp();
     let before = arp.clone();
-    assert_eq!(prepare(&mut arp), Insert::Nothing);
+    assert_eq!(prepare(&mut arp, Offload::Ipv4Tcp), Insert::Nothing);
     assert_eq!(arp, before);
 
     let mut fragment = frames::tcp(b"hello");
     fragment[20] |= 0x20; // more fragments
     let before = fragment.clone();
-    assert_eq!(prepare(&mut fragment), Insert::Ipv4);
+    assert_eq!(prepare(&mut fragment, Offload::Ipv4Tcp), Insert::Ipv4);
     assert_eq!(fragment[34..], before[34..]);
 
     for len in 0..34 {
         let mut cut = frames::tcp(b"hello")[..len].to_vec();
-        assert_eq!(prepare(&mut cut), Insert::Nothing);
+        assert_eq!(prepare(&mut cut, Offload::Ipv4Tcp), Insert::Nothing);
     }
 }
 

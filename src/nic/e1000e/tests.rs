@@ -1,13 +1,13 @@
 //! The driver against the fake card.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
 
 use smoltcp::wire::Ipv4Packet;
 
 use super::*;
-use crate::nic::fake::{Delivery, Fake, MAC, frames};
+use crate::nic::RingSizes;
+use crate::nic::fake::{Count, Delivery, Fake, MAC, frames};
+use crate::nic::hang::HANG;
 use crate::nic::ring::RX_DD;
 
 const SMALL: RingSizes = RingSizes { rx: 64, tx: 32 };
@@ -17,21 +17,6 @@ fn card(rings: RingSizes, signal: Signal) -> (E1000e<Fake>, Fake) {
     let (fake, config) = Fake::new(rings, signal);
     let card = E1000e::new(fake.clone(), config, || fake.enable_bus_master()).unwrap();
     (card, fake)
-}
-
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Count {
-    fn take(&self) -> usize {
-        self.0.swap(0, Ordering::SeqCst)
-    }
-}
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
 }
 
 /// Everything received so far, as the stack would take it.

@@ -1,6 +1,7 @@
 //! How a reset leaves the card, and that each wait for it ends.
 
 use super::*;
+use crate::nic::RingSizes;
 use crate::nic::fake::Fake;
 
 const RINGS: RingSizes = RingSizes { rx: 16, tx: 16 };
