@@ -19,6 +19,7 @@ use super::{Config, RingSizes, Signal};
 
 pub(super) mod frames;
 mod phy;
+pub(super) mod virtio;
 
 /// The fake card's own address.
 pub(super) const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];

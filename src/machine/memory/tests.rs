@@ -103,3 +103,13 @@ fn a_hole_cuts_a_range() {
     assert_eq!(cut(15, 15), (Some(range), None));
     assert_eq!(cut(30, 40).0, Some(range));
 }
+
+#[test]
+fn registers_of_each_width_share_their_bytes() {
+    let registers = Registers::fake(std::vec![0; 2].leak());
+    registers.write(0, 0x4433_2211);
+    registers.write_u16(4, 0x6655);
+    registers.write_u8(6, 0x77);
+    assert_eq!((registers.read_u8(3), registers.read_u16(2)), (0x44, 0x4433));
+    assert_eq!(registers.read(4), 0x77_6655);
+}

@@ -96,6 +96,21 @@ fn without_a_link_or_aspm_nothing_is_written() {
 }
 
 #[test]
+fn all_capabilities_of_a_kind_are_found_in_order() {
+    let mut space = link(0, 0);
+    let found = |space: &Fake| -> std::vec::Vec<u8> {
+        let own = capabilities(space, CARD).filter(|(_, header)| *header as u8 == 9);
+        own.map(|(at, _)| at).collect()
+    };
+    let words = &mut space.functions[0].1;
+    (words[0x40 / 4], words[0x50 / 4], words[0x60 / 4]) = (0x5009, 0x6005, 9);
+    assert_eq!(found(&space), [0x40, 0x60]);
+    // A circle ends after as many as fit.
+    space.functions[0].1[0x60 / 4] = 0x4009;
+    assert_eq!(found(&space).len(), MAX_CAPABILITIES * 2 / 3);
+}
+
+#[test]
 fn a_selector_names_the_register() {
     let address = DeviceFunction {
         bus: 2,

@@ -19,6 +19,30 @@ fn tcp_gets_the_pseudo_header_and_the_card_the_rest() {
 }
 
 #[test]
+fn what_the_card_does_not_insert_is_summed_here() {
+    let blank = |mut frame: Vec<u8>, at: usize| {
+        frame[24..26].fill(0x55);
+        frame[at..at + 2].fill(0x55);
+        frame
+    };
+    for (good, at) in [(frames::tcp(b"hello"), 50), (frames::udp(b"hello"), 40)] {
+        let mut frame = blank(good.clone(), at);
+        assert_eq!(prepare(&mut frame, Offload::Nothing), Insert::Nothing);
+        assert_eq!(frame, good);
+    }
+    let good = frames::udp(b"hello");
+    let mut frame = blank(good.clone(), 40);
+    assert_eq!(prepare(&mut frame, Offload::Tcp), Insert::Nothing);
+    assert_eq!(frame, good);
+    // Of TCP all but its own checksum, which is the sum of the pseudo header.
+    let mut good = frames::tcp(b"hello");
+    let mut frame = blank(good.clone(), 50);
+    assert_eq!(prepare(&mut frame, Offload::Tcp), Insert::Tcp);
+    good[50..52].copy_from_slice(&(0x0a00 + 0x0202 + 0x0a00 + 0x020f + 6 + 25u16).to_be_bytes());
+    assert_eq!(frame, good);
+}
+
+#[test]
 fn udp_is_summed_here() {
     let mut frame = frames::udp(b"hello");
     let good = frame[40..42].to_vec();
@@ -130,6 +154,9 @@ fn fragments_arp_and_icmp() {
 fn packets_cut_short_are_damaged() {
     let frame = frames::tcp(b"hello");
     for len in 0..frame.len() {
+        for l4 in [L4::Unknown, L4::Verified] {
+            assert_eq!(classify_after(&frame[..len], l4), Verdict::Damaged, "cut to {len}");
+        }
         assert_eq!(
             classify(&frame[..len], DONE | RX_IPCS | RX_L4CS),
             Verdict::Damaged,

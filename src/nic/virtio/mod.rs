@@ -516,3 +516,6 @@ impl<T: Transport> Card for VirtioNet<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,3 +171,6 @@ impl Transport for PciTransport {
         // Messages need no answer.
     }
 }
+
+#[cfg(test)]
+mod tests;

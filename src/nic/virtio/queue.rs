@@ -263,3 +263,6 @@ impl Set {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
