@@ -45,6 +45,7 @@ mod tests {
             "--memory",
             "--accel",
             "--machine",
+            "--nic",
             "--uefi",
             "--pcap",
         ] {
@@ -171,6 +172,8 @@ mod tests {
             ),
             (&["--accel", "hvf"], "--accel takes kvm or tcg, not 'hvf'"),
             (&["--machine", "pc"], "--machine takes q35 or microvm, not 'pc'"),
+            (&["--nic", "rtl8139"], "--nic takes e1000e or virtio, not 'rtl8139'"),
+            (&["--nic"], "--nic takes a value"),
             (&["--no-build=yes"], "--no-build takes no value"),
             (&["--uefi=yes"], "--uefi takes no value"),
             (&["--uefi", "--machine", "microvm"], "--uefi needs the machine q35"),
@@ -277,6 +280,20 @@ mod tests {
         }
         assert!(command.ends_with(" -cpu qemu64\n"), "{command}");
         assert!(dry_run(&["--machine", "microvm"]).contains(" -M microvm,"));
+        for (arguments, device) in [
+            (&["--nic", "e1000e"][..], "e1000e"),
+            (&[], "e1000e"),
+            (&["--nic=virtio"], "virtio-net-pci"),
+            (&["--uefi", "--nic=virtio"], "virtio-net-pci"),
+        ] {
+            let command = dry_run(arguments);
+            let device = format!(" -device {device},netdev=net0,romfile=");
+            assert!(
+                command.contains(" -netdev user,id=net0,hostfwd=tcp:127.0.0.1:") && command.contains(&device),
+                "{arguments:?}: {command}"
+            );
+            assert!(!command.contains(" -nic "), "{arguments:?}: {command}");
+        }
     }
 
     #[test]

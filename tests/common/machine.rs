@@ -33,16 +33,50 @@ pub struct Setup {
     arguments: Vec<String>,
 }
 
+/// A network card.
+struct Card {
+    kind: CardKind,
+    network: Network,
+}
+
+/// The kinds of network cards.
+#[derive(Clone, Copy)]
+enum CardKind {
+    E1000e,
+    Virtio,
+}
+
+impl CardKind {
+    /// QEMU's name of the device, with properties by which both kinds report the same link.
+    fn device(self) -> &'static str {
+        match self {
+            Self::E1000e => "e1000e",
+            Self::Virtio => "virtio-net-pci,speed=1000,duplex=full",
+        }
+    }
+}
+
 /// The network of a card.
-enum Card {
+enum Network {
     /// QEMU's user network, with forwarded ports.
     User,
     /// A UDP socket, with one frame in each datagram.
     Wire(SocketAddr),
 }
 
+/// A card of the kind that `POSTERN_NIC` selects: `e1000e` if it is not set, or `virtio`.
+fn card(network: Network) -> Card {
+    let kind = match std::env::var("POSTERN_NIC").as_deref() {
+        Err(_) | Ok("e1000e") => CardKind::E1000e,
+        Ok("virtio") => CardKind::Virtio,
+        Ok(other) => panic!("POSTERN_NIC is e1000e or virtio, not {other}"),
+    };
+    Card { kind, network }
+}
+
 impl Setup {
-    /// The machine of `qemu/run`: q35, one card in the user network, the built-in configuration.
+    /// The machine of `qemu/run`: q35, one card in the user network, the built-in configuration. With `POSTERN_NIC=virtio`
+    /// in the environment, cards are virtio cards unless a test wants another.
     pub fn new() -> Self {
         Self {
             board: "q35".into(),
@@ -51,7 +85,7 @@ impl Setup {
             image: super::image(),
             defconfig: None,
             words: "exit-device".into(),
-            cards: vec![Card::User],
+            cards: vec![card(Network::User)],
             ports: vec![10007, 10008, 23],
             address: Ipv4Addr::new(10, 0, 2, 15),
             restarts: false,
@@ -117,13 +151,28 @@ impl Setup {
 
     /// Adds a network card in a separate user network.
     pub fn second_card(mut self) -> Self {
-        self.cards.push(Card::User);
+        self.cards.push(card(Network::User));
+        self
+    }
+
+    /// Makes the last card a virtio card.
+    pub fn virtio(self) -> Self {
+        self.kind(CardKind::Virtio)
+    }
+
+    /// Makes the last card an 82574L.
+    pub fn e1000e(self) -> Self {
+        self.kind(CardKind::E1000e)
+    }
+
+    fn kind(mut self, kind: CardKind) -> Self {
+        self.cards.last_mut().expect("a card").kind = kind;
         self
     }
 
     /// Connects the card to a UDP socket.
     pub fn wire(mut self, peer: SocketAddr) -> Self {
-        self.cards = vec![Card::Wire(peer)];
+        self.cards = vec![card(Network::Wire(peer))];
         self
     }
 
@@ -185,14 +234,14 @@ impl Setup {
             command.arg("-no-reboot");
         }
         for (number, card) in self.cards.iter().enumerate() {
-            let mut netdev = match card {
-                Card::User => {
+            let mut netdev = match card.network {
+                Network::User => {
                     let [a, b, c, _] = self.address.octets();
                     format!("user,id=net{number},net={a}.{b}.{c}.0/24,host={a}.{b}.{c}.2")
                 }
-                Card::Wire(peer) => format!("socket,id=net{number},udp={peer},localaddr=127.0.0.1:0"),
+                Network::Wire(peer) => format!("socket,id=net{number},udp={peer},localaddr=127.0.0.1:0"),
             };
-            if let (0, Card::User) = (number, card) {
+            if let (0, Network::User) = (number, &card.network) {
                 for port in &self.ports {
                     // Port 0: QEMU takes a free one and reports it.
                     let _ = write!(netdev, ",hostfwd=tcp:127.0.0.1:0-{}:{port}", self.address);
@@ -201,7 +250,7 @@ impl Setup {
             command.args(["-netdev", &netdev]);
             command.args([
                 "-device",
-                &format!("e1000e,netdev=net{number},id=card{number},romfile="),
+                &format!("{},netdev=net{number},id=card{number},romfile=", card.kind.device()),
             ]);
         }
         command.args(&self.arguments);

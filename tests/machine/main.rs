@@ -26,6 +26,7 @@ mod selftest;
 mod shell;
 mod suspend;
 mod trace;
+mod virtio;
 
 // TLS in all its forms, with peers on the engine where no program suffices.
 mod clients;
