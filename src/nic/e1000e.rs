@@ -189,7 +189,7 @@ impl<R: Registers> E1000e<R> {
         self.write(RDLEN0, self.rx.bytes());
         self.write(RDH0, 0);
         self.write(RDT0, 0);
-        self.write(RCTL, RCTL_EN | RCTL_BAM | RCTL_SECRC);
+        self.write(RCTL, RCTL_EN | RCTL_MPE | RCTL_BAM | RCTL_SECRC);
         // Only now may the tail move (datasheet 4.6.5).
         self.write(RDT0, tail);
         self.interrupt.expect(self.rx.next());

@@ -208,7 +208,9 @@ impl Fake {
         let mut frame = frame.to_vec();
         frame.resize(frame.len().max(60), 0);
         let own = card.mac.is_some_and(|mac| frame.starts_with(&mac));
-        if card.speed.is_none() || card.get(RCTL) & RCTL_EN == 0 || !(own || frame.starts_with(&[0xff; 6])) {
+        let multicast = card.get(RCTL) & RCTL_MPE != 0 && frame[0] & 1 != 0;
+        let accepted = own || multicast || frame.starts_with(&[0xff; 6]);
+        if card.speed.is_none() || card.get(RCTL) & RCTL_EN == 0 || !accepted {
             return Delivery::Refused;
         }
         if frame.len() > 1518 {

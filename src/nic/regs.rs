@@ -220,6 +220,8 @@ pub(super) const IVAR_ALL_ON_0: u32 = 1 << 3 | 1 << 11 | 1 << 19;
 
 /// RCTL: receiver enabled. 2048-byte buffers are BSIZE and BSEX = 0; long packets (LPE) and bad ones (SBP) stay off.
 pub(super) const RCTL_EN: u32 = 1 << 1;
+/// RCTL: accept all multicasts, which IPv6 needs for neighbour discovery.
+pub(super) const RCTL_MPE: u32 = 1 << 4;
 /// RCTL: accept broadcasts.
 pub(super) const RCTL_BAM: u32 = 1 << 15;
 /// RCTL: strip the Ethernet CRC.

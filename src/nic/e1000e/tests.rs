@@ -601,3 +601,13 @@ fn a_card_that_cannot_be_reset_is_tried_again_later() {
     card.watch(|| start + HANG * 3);
     assert_eq!(fake.reads(), 0);
 }
+
+#[test]
+fn multicasts_are_received() {
+    let (_card, fake) = card(SMALL, Signal::MsiX);
+    let mut frame = frames::arp();
+    frame[..6].copy_from_slice(&[0x33, 0x33, 0, 0, 0, 1]);
+    assert_eq!(fake.deliver(&frame), Delivery::Stored);
+    frame[..6].copy_from_slice(&[0x52, 0x54, 0, 0, 0, 99]);
+    assert_eq!(fake.deliver(&frame), Delivery::Refused);
+}
