@@ -30,47 +30,80 @@ have() {
 
 # ---- what is needed -------------------------------------------------------------------------------------------------
 
-# Files needed to boot by UEFI: the firmware, and GRUB's modules.
-ovmf=/usr/share/ovmf/OVMF.fd
+# first_of PROGRAM-OR-FILE...: the first one that is there, else the first.
+first_of() {
+	local candidate
+	for candidate in "$@"; do
+		! have "$candidate" || break
+	done
+	if have "$candidate"; then echo "$candidate"; else echo "$1"; fi
+}
+
+# What it takes to boot by UEFI: the firmware, and GRUB with its modules. Distributions have them under different names.
+ovmf=$(first_of /usr/share/ovmf/OVMF.fd /usr/share/edk2/ovmf/OVMF_CODE.fd /usr/share/edk2/x64/OVMF.4m.fd)
+grub_mkstandalone=$(first_of grub-mkstandalone grub2-mkstandalone)
 grub_efi=/usr/lib/grub/x86_64-efi/moddep.lst
 
 # The syslog server of the tests. Only root's PATH contains its directory.
 rsyslogd=/usr/sbin/rsyslogd
 
-# The Debian and Ubuntu packages of these programs and files.
-declare -A package_of=(
-	[cc]="gcc libc6-dev"
-	[certutil]=libnss3-tools
-	[chromium]="chromium fonts-liberation"
-	[git]=git
-	[gnutls-cli]=gnutls-bin
-	[grub-mkstandalone]=grub-common
-	["$grub_efi"]=grub-efi-amd64-bin
-	[openssl]=openssl
-	["$ovmf"]=ovmf
-	[qemu-system-arm]=qemu-system-arm
-	[qemu-system-x86_64]=qemu-system-x86
-	[python3]=python3
-	["$rsyslogd"]=rsyslog
-	[shellcheck]=shellcheck
-	[telnet]=telnet
-	[tinyproxy]=tinyproxy-bin
-	[tshark]=tshark
+# The packages of these programs and files: Debian and Ubuntu | Fedora | Arch.
+declare -A packages_of=(
+	[cc]="gcc libc6-dev|gcc glibc-devel|gcc"
+	[certutil]="libnss3-tools|nss-tools|nss"
+	[chromium]="chromium fonts-liberation|chromium liberation-fonts|chromium ttf-liberation"
+	[gdb]="gdb|gdb|gdb"
+	[git]="git|git|git"
+	[gnutls-cli]="gnutls-bin|gnutls-utils|gnutls"
+	["$grub_mkstandalone"]="grub-common|grub2-tools-extra|grub"
+	["$grub_efi"]="grub-efi-amd64-bin|grub2-efi-x64-modules|grub"
+	[openssl]="openssl|openssl|openssl"
+	["$ovmf"]="ovmf|edk2-ovmf|edk2-ovmf"
+	[qemu-system-arm]="qemu-system-arm|qemu-system-arm|qemu-system-arm"
+	[qemu-system-x86_64]="qemu-system-x86|qemu-system-x86|qemu-system-x86"
+	[python3]="python3|python3|python"
+	["$rsyslogd"]="rsyslog|rsyslog|rsyslog"
+	[shellcheck]="shellcheck|ShellCheck|shellcheck"
+	[telnet]="telnet|telnet|inetutils"
+	[tinyproxy]="tinyproxy-bin|tinyproxy|tinyproxy"
+	[tshark]="tshark|wireshark-cli|wireshark-cli"
 )
 
-# install_missing PROGRAM-OR-FILE...: installs missing programs, as root or with a sudo that needs no password. If that is not
-# possible, it prints the command to type and exits.
+# packages FIELD PROGRAM-OR-FILE...: their packages in a distribution, each once; FIELD is 1 for Debian, 2 for Fedora, 3 for Arch.
+packages() {
+	local field=$1 program name names found=()
+	for program in "${@:2}"; do
+		read -ra names <<<"$(cut -d'|' -f"$field" <<<"${packages_of[$program]}")"
+		for name in "${names[@]}"; do
+			[[ " ${found[*]} " == *" $name "* ]] || found+=("$name")
+		done
+	done
+	echo "${found[*]}"
+}
+
+# install_missing PROGRAM-OR-FILE...: installs missing programs with apt-get, as root or with a sudo that needs no password. If that
+# is not possible, it prints the command to type and exits.
 install_missing() {
-	local program missing=() packages=()
+	local program missing=() packages
 	for program in "$@"; do
-		have "$program" && continue
-		missing+=("$program")
-		read -ra names <<<"${package_of[$program]}"
-		packages+=("${names[@]}")
+		have "$program" || missing+=("$program")
 	done
 	((${#missing[@]})) || return 0
 
-	have apt-get || die "please install ${missing[*]} (on Debian and Ubuntu the packages are: ${packages[*]})"
+	if ! have apt-get; then
+		if have dnf; then
+			die "${missing[*]} missing. Type this, then start again:
+    sudo dnf install $(packages 2 "${missing[@]}")"
+		elif have pacman; then
+			die "${missing[*]} missing. Type this, then start again:
+    sudo pacman -S --needed $(packages 3 "${missing[@]}")"
+		fi
+		die "please install ${missing[*]}. The packages are
+    on Debian and Ubuntu: $(packages 1 "${missing[@]}")
+    on Fedora: $(packages 2 "${missing[@]}")
+    on Arch: $(packages 3 "${missing[@]}")"
+	fi
+	read -ra packages <<<"$(packages 1 "${missing[@]}")"
 	local apt=(apt-get)
 	if ((EUID)); then
 		if ! have sudo || ! sudo -n true 2>/dev/null; then
@@ -88,7 +121,7 @@ install_missing() {
 		"${install[@]}" </dev/null >&2 || die "apt-get install failed"
 	fi
 	for program in "${missing[@]}"; do
-		have "$program" || die "$program is still missing after installing ${package_of[$program]}"
+		have "$program" || die "$program is still missing after installing $(packages 1 "$program")"
 	done
 }
 

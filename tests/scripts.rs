@@ -351,11 +351,22 @@ mod tests {
         let bare = Bare::new();
         let (status, _, err) = end(bare.run().arg("--no-build"));
         assert_eq!(status, 1);
-        assert!(err.contains("qemu/run: please install qemu-system-x86_64 "), "{err}");
-        assert!(
-            err.contains("(on Debian and Ubuntu the packages are: qemu-system-x86 "),
-            "{err}"
-        );
+        let list = "qemu-system-x86 gcc";
+        assert!(err.contains("qemu/run: please install qemu-system-x86_64 cc "), "{err}");
+        for (system, packages) in [
+            ("Debian and Ubuntu", "libc6-dev openssl"),
+            ("Fedora", "glibc-devel openssl"),
+            ("Arch", "openssl"),
+        ] {
+            assert!(err.contains(&format!("\n    on {system}: {list} {packages} ")), "{err}");
+        }
+        for (manager, command) in [("dnf", "dnf install"), ("pacman", "pacman -S --needed")] {
+            let bare = Bare::new();
+            bare.program(manager, "");
+            let (status, _, err) = end(bare.run().arg("--no-build"));
+            let line = format!(" missing. Type this, then start again:\n    sudo {command} {list} ");
+            assert!(status == 1 && err.contains(&line), "{err}");
+        }
 
         // An apt-get that would like to, but only after an update, and then does not bring the program.
         bare.program(
@@ -396,7 +407,7 @@ mod tests {
         );
         // What UEFI takes besides is asked for then alone.
         let (_, _, err) = end(bare.run().args(["--no-build", "--uefi"]));
-        assert!(err.contains("please install grub-mkstandalone "), "{err}");
+        assert!(err.contains("please install grub-mkstandalone. "), "{err}");
         bare.program("cargo", "");
         bare.program("rustc", "echo rustc 1.75.0");
         let (status, _, err) = end(bare.run().arg("--no-build"));
