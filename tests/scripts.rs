@@ -48,6 +48,9 @@ mod tests {
             "--nic",
             "--uefi",
             "--pcap",
+            "--gdb",
+            "--listen",
+            "--image",
         ] {
             assert!(out.contains(&format!("\n  {option} ")), "{option}");
         }
@@ -175,6 +178,16 @@ mod tests {
             (&["--nic", "rtl8139"], "--nic takes e1000e or virtio, not 'rtl8139'"),
             (&["--nic"], "--nic takes a value"),
             (&["--no-build=yes"], "--no-build takes no value"),
+            (&["--gdb=1234"], "--gdb takes no value"),
+            (&["--image"], "--image takes a value"),
+            (
+                &["--listen", "::"],
+                "--listen takes an IPv4 address of this host, not '::'",
+            ),
+            (
+                &["--listen=1.2.3.256"],
+                "--listen takes an IPv4 address of this host, not '1.2.3.256'",
+            ),
             (&["--uefi=yes"], "--uefi takes no value"),
             (&["--uefi", "--machine", "microvm"], "--uefi needs the machine q35"),
             (
@@ -218,6 +231,7 @@ mod tests {
             ),
             (&["--defconfig", "/"], "cannot read the defconfig '/'"),
             (&["--defconfig", empty], "is empty"),
+            (&["--image", "/nowhere/x"], "cannot read the image '/nowhere/x'"),
             (
                 &["--pcap", "/nowhere/x.pcap"],
                 "directory '/nowhere' for the capture does not exist",
@@ -468,6 +482,54 @@ mod tests {
         );
 
         // Leaving, as it says.
+        run.write(b"\rpoweroff\r");
+        assert!(run.wait().success());
+    }
+
+    #[test]
+    fn cargo_run_boots_the_image_and_runs_any_other_program() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let cargo = || {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo
+                .current_dir(root)
+                .args(["run", "--quiet", "--locked", "--release"]);
+            cargo
+        };
+        let (status, out, err) = end(cargo().args(["--", "--dry-run", "--memory=16"]));
+        assert_eq!(status, 0, "{err}");
+        assert!(
+            out.contains("/release/postern ") && out.contains(" -m 16 ") && out.starts_with("qemu-system-x86_64 "),
+            "{out}"
+        );
+        let (status, _, err) = end(cargo().args(["--", "--fast"]));
+        assert!(
+            status == 2 && err.starts_with("qemu/run: unknown option '--fast'"),
+            "{err}"
+        );
+        let other =
+            end(Command::new(root.join(".cargo/runner")).args(["sh", "-c", "echo \"$@\"; exit 7", "", "a  b", "c"]));
+        assert_eq!(other, (7, "a  b c\n".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn gdb_attaches_with_the_line_that_is_printed_and_finds_symbols() {
+        let mut command = script("run");
+        command.args(["--gdb", "--accel=tcg", "--image", env!("CARGO_BIN_EXE_postern")]);
+        let mut run = Process::start(&mut command);
+        run.err.wait_for("to leave, type");
+        let said = run.err.text();
+        let line = said.lines().find(|line| line.starts_with("    gdb ")).expect(&said);
+        // It waits until then.
+        assert_eq!(run.out.text(), "");
+        let line = format!("{line} -ex 'info line' -ex delete -ex detach -batch");
+        let (status, out, err) = end(Command::new("sh").args(["-c", &line]));
+        assert_eq!(status, 0, "{out}{err}");
+        assert!(
+            out.contains("\nBreakpoint 1, main (") && out.contains(" of \"src/main.rs\" "),
+            "{out}{err}"
+        );
+        run.out.wait_for(machine::READY);
         run.write(b"\rpoweroff\r");
         assert!(run.wait().success());
     }
