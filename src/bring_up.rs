@@ -153,7 +153,7 @@ fn interfaces(
         let settings = net::Config {
             // The idle loop watches the card.
             spin: Duration::from_ticks(0),
-            dns: config.ip.dns.filter(|_| number == 0),
+            dns: config.ip.dns.filter(|_| number == 0).map(Into::into),
             ..net::Config::new(name, settings::address(config, number), settings::key())
         };
         match net::open(card, settings, plan.net(number), arena) {

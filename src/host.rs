@@ -224,7 +224,7 @@ impl Host for Machine {
 
     async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError> {
         let netif = find_network(self.netifs, netif).ok_or(DialError::NoSuchInterface)?;
-        let address = netif.resolve(host, settings::seed()).await;
+        let address = crate::net::resolve_v4(netif, host, settings::seed()).await;
         Ok(address.map_err(DialError::Resolve)?)
     }
 

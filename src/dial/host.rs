@@ -39,6 +39,7 @@ pub(super) fn write_connect_error(error: &ConnectError, f: &mut fmt::Formatter<'
             "no answer to ARP within {} s: the host or its gateway is down",
             CONNECT_TIMEOUT.as_secs()
         ),
+        ConnectError::NoIpv6 => f.write_str("IPv6 is off on this interface"),
         ConnectError::NoSlot => f.write_str("all connections of the interface are in use"),
         ConnectError::NoLink => f.write_str("the link is down"),
     }

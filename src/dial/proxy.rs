@@ -7,7 +7,7 @@
 //! The way to the proxy is TCP alone: it sees the login, and whatever goes through the tunnel without TLS.
 
 use core::fmt::{self, Write as _};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr};
 
 use base64ct::{Base64, Encoding as _};
 use embassy_time::{Duration, with_timeout};
@@ -100,13 +100,12 @@ impl Proxy {
     {
         let address = match self.host() {
             Host::Address(address) => address,
-            Host::Name(name) => network
-                .resolve(name, (self.random)())
+            Host::Name(name) => net::resolve_v4(network, name, (self.random)())
                 .await
                 .map_err(ProxyError::Resolve)?,
         };
         let mut stream = network
-            .connect(SocketAddrV4::new(address, self.port), CONNECT_TIMEOUT)
+            .connect(SocketAddr::new(address.into(), self.port), CONNECT_TIMEOUT)
             .await
             .map_err(ProxyError::Connect)?;
         match with_timeout(EXCHANGE_TIMEOUT, self.ask(&mut stream, host, port)).await {

@@ -1,6 +1,6 @@
 //! The opening of a connection, direct or through a proxy.
 
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 use super::error::DialError;
 use super::host::{CONNECT_TIMEOUT, Host};
@@ -29,9 +29,11 @@ where
     }
     let address = match host {
         Host::Address(address) => address,
-        Host::Name(name) => network.resolve(name, random()).await.map_err(DialError::Resolve)?,
+        Host::Name(name) => net::resolve_v4(network, name, random())
+            .await
+            .map_err(DialError::Resolve)?,
     };
-    let remote = SocketAddrV4::new(address, port);
+    let remote = SocketAddr::new(address.into(), port);
     network
         .connect(remote, CONNECT_TIMEOUT)
         .await

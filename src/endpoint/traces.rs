@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 use embassy_time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct About {
     number: u32,
-    peer: SocketAddrV4,
+    peer: SocketAddr,
     /// Our own port, where we are the server.
     port: Option<u16>,
     since: Instant,
@@ -86,11 +86,11 @@ impl Traces {
 
     /// A log for a connection with `peer` that begins now; `port` is the local one, if this side is the server. `None`
     /// when narrating is off, there is no memory for it, or all logs are held by peers that read them.
-    pub fn begin(&'static self, peer: SocketAddrV4, port: Option<u16>) -> Option<Narrator> {
+    pub fn begin(&'static self, peer: SocketAddr, port: Option<u16>) -> Option<Narrator> {
         self.begin_at(Instant::now(), peer, port)
     }
 
-    fn begin_at(&'static self, now: Instant, peer: SocketAddrV4, port: Option<u16>) -> Option<Narrator> {
+    fn begin_at(&'static self, now: Instant, peer: SocketAddr, port: Option<u16>) -> Option<Narrator> {
         if !self.on.get() {
             return None;
         }

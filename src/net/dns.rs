@@ -1,13 +1,13 @@
 //! A DNS stub resolver, with the configured server or those of DHCP.
 //!
-//! RFC 1035, over UDP alone and for IPv4 addresses alone: one question at a time, asked again while no answer comes. An
-//! answer counts if it comes from a server that was asked, to the port and with the number and the name of the
+//! RFC 1035 and RFC 3596, over UDP alone: one question at a time for each family of addresses, asked again while no answer
+//! comes. An answer counts if it comes from a server that was asked, to the port and with the number and the name of the
 //! question. An attacker on the path can forge it nevertheless; what must not be forged belongs under TLS.
 
 use core::cell::Cell;
 use core::fmt;
 use core::future::poll_fn;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::task::Poll;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -16,8 +16,7 @@ use embassy_time::{Duration, with_timeout};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp;
 use smoltcp::wire::{
-    DnsFlags, DnsOpcode, DnsPacket, DnsQueryType, DnsQuestion, DnsRcode, DnsRecord, DnsRecordData, DnsRepr, IpAddress,
-    IpEndpoint,
+    DnsFlags, DnsOpcode, DnsPacket, DnsQueryType, DnsQuestion, DnsRcode, DnsRecord, DnsRecordData, DnsRepr, IpEndpoint,
 };
 
 use super::{Arena, Netif, Shared, is_host};
@@ -29,6 +28,40 @@ pub const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The servers that DHCP names.
 pub(super) type Servers = [Option<Ipv4Addr>; 3];
+
+/// A family of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4, and A records (RFC 1035 §3.4.1).
+    V4,
+    /// IPv6, and AAAA records (RFC 3596 §2.1).
+    V6,
+}
+
+impl Family {
+    /// The type of its records.
+    fn query(self) -> DnsQueryType {
+        match self {
+            Family::V4 => DnsQueryType::A,
+            Family::V6 => DnsQueryType::Aaaa,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        })
+    }
+}
+
+/// The most addresses of a name that are returned.
+pub const MAX_ADDRESSES: usize = 8;
+
+/// The addresses of a name, in the order in which the server returned them.
+pub type Addresses = heapless::Vec<IpAddr, MAX_ADDRESSES>;
 
 /// How often a question is asked, each time of the next server.
 const ATTEMPTS: usize = 4;
@@ -52,12 +85,12 @@ pub enum ResolveError {
     Unreachable,
     /// There is no host of that name.
     NoSuchName,
-    /// The name exists, but no IPv4 address belongs to it.
-    NoAddress,
+    /// The name exists, but no address of this family belongs to it.
+    NoAddress(Family),
     /// No answer came from this server, nor from any other.
-    TimedOut(Ipv4Addr),
+    TimedOut(IpAddr),
     /// This server would not or could not answer: its RCODE (RFC 1035 §4.1.1).
-    Failed(Ipv4Addr, u8),
+    Failed(IpAddr, u8),
 }
 
 impl fmt::Display for ResolveError {
@@ -68,7 +101,7 @@ impl fmt::Display for ResolveError {
             ResolveError::NoLink => f.write_str("the link is down"),
             ResolveError::Unreachable => f.write_str("no address yet, or no route to the DNS server"),
             ResolveError::NoSuchName => f.write_str("host not found"),
-            ResolveError::NoAddress => f.write_str("host has no IPv4 address"),
+            ResolveError::NoAddress(family) => write!(f, "host has no {family} address"),
             ResolveError::TimedOut(server) => write!(f, "no answer from DNS server {server}"),
             ResolveError::Failed(server, rcode) => {
                 write!(f, "DNS server {server} returned ")?;
@@ -87,47 +120,53 @@ impl fmt::Display for ResolveError {
 impl core::error::Error for ResolveError {}
 
 impl Netif {
-    /// The address of the host `name` (without a dot at its end). `nonce` makes the question hard to guess, and is to be
-    /// different each time. Other callers wait meanwhile. Cancel-safe.
+    /// The addresses of the host `name` (without a dot at its end) in one family, at least one. `nonce` makes the question
+    /// hard to guess, and is to be different each time. Other callers that ask for the same family wait meanwhile; one
+    /// question for each family can be under way. Cancel-safe.
     ///
     /// # Errors
     /// See [`ResolveError`]; at the latest after some ten seconds.
-    pub async fn resolve(&self, name: &str, nonce: u64) -> Result<Ipv4Addr, ResolveError> {
-        self.resolve_within(name, nonce, FIRST_WAIT).await
+    pub async fn resolve(&self, name: &str, family: Family, nonce: u64) -> Result<Addresses, ResolveError> {
+        self.resolve_within(name, family, nonce, FIRST_WAIT).await
     }
 
     /// The servers that are asked, in this order.
-    pub fn dns_servers(&self) -> impl Iterator<Item = Ipv4Addr> {
+    pub fn dns_servers(&self) -> impl Iterator<Item = IpAddr> {
         self.shared.resolver.servers()
     }
 
     pub(super) async fn resolve_within(
         &self,
         name: &str,
+        family: Family,
         nonce: u64,
         first_wait: Duration,
-    ) -> Result<Ipv4Addr, ResolveError> {
+    ) -> Result<Addresses, ResolveError> {
         let shared = self.shared;
         let name = wire_name(name).ok_or(ResolveError::NotAName)?;
-        let servers: heapless::Vec<Ipv4Addr, 3> = self.dns_servers().take(3).collect();
+        let servers: heapless::Vec<IpAddr, 3> = self.dns_servers().take(3).collect();
         if servers.is_empty() {
             return Err(ResolveError::NoServer);
         }
         if !matches!(shared.link.get(), Link::Up(_)) {
             return Err(ResolveError::NoLink);
         }
-        let _turn = shared.resolver.turn.lock().await;
-        let question = Question::open(shared, &name, nonce);
+        let _turn = shared.resolver.asker(family).turn.lock().await;
+        let question = Question::open(shared, &name, family, nonce);
         let mut failure = None;
         let mut wait = first_wait;
         for &server in servers.iter().cycle().take(ATTEMPTS) {
             let failed = failure.get_or_insert(ResolveError::TimedOut(server));
-            if shared.next_hop(server).is_none() {
+            let route = match server {
+                IpAddr::V4(server) => shared.next_hop(server),
+                IpAddr::V6(_) => None,
+            };
+            if route.is_none() {
                 *failed = ResolveError::Unreachable;
                 continue;
             }
             match with_timeout(wait, question.ask(server, &servers)).await {
-                Ok(Ok(address)) => return Ok(address),
+                Ok(Ok(addresses)) => return Ok(addresses),
                 // Another server may do better.
                 Ok(Err(error @ ResolveError::Failed(..))) => *failed = error,
                 Ok(Err(error)) => return Err(error),
@@ -142,21 +181,40 @@ impl Netif {
 /// The parts of an interface that resolve names.
 pub(super) struct Resolver {
     /// The configured server.
-    configured: Option<Ipv4Addr>,
+    configured: Option<IpAddr>,
     /// The servers from DHCP.
     leased: Cell<Servers>,
+    /// For IPv4 and IPv6 addresses.
+    askers: [Asker; 2],
+}
+
+/// What questions for one family are asked with.
+struct Asker {
     socket: SocketHandle,
     /// Held while one asks.
     turn: Mutex<NoopRawMutex, ()>,
 }
 
 impl Resolver {
-    pub(super) fn new(configured: Option<Ipv4Addr>, socket: SocketHandle) -> Self {
+    pub(super) fn new(configured: Option<IpAddr>, sockets: [SocketHandle; 2]) -> Self {
         Self {
-            configured: configured.filter(|&server| is_host(server, None)),
+            configured: configured.filter(|server| match server {
+                IpAddr::V4(server) => is_host(*server, None),
+                IpAddr::V6(_) => true,
+            }),
             leased: Cell::new([None; 3]),
-            socket,
-            turn: Mutex::new(()),
+            askers: sockets.map(|socket| Asker {
+                socket,
+                turn: Mutex::new(()),
+            }),
+        }
+    }
+
+    fn asker(&self, family: Family) -> &Asker {
+        let [v4, v6] = &self.askers;
+        match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
         }
     }
 
@@ -165,21 +223,28 @@ impl Resolver {
         self.leased.set(servers);
     }
 
-    fn servers(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
+    #[cfg(test)]
+    pub(super) fn socket(&self, family: Family) -> SocketHandle {
+        self.asker(family).socket
+    }
+
+    fn servers(&self) -> impl Iterator<Item = IpAddr> + use<> {
         // A configured server takes precedence.
         let leased = if self.configured.is_none() {
             self.leased.get()
         } else {
             [None; 3]
         };
-        self.configured.into_iter().chain(leased.into_iter().flatten())
+        self.configured
+            .into_iter()
+            .chain(leased.into_iter().flatten().map(IpAddr::V4))
     }
 }
 
-/// The memory of [`socket`], in bytes.
-pub(super) const MEMORY: usize = (4 + ATTEMPTS) * size_of::<udp::PacketMetadata>() + 3 * MESSAGE;
+/// The memory of both [`socket`]s, in bytes.
+pub(super) const MEMORY: usize = 2 * ((4 + ATTEMPTS) * size_of::<udp::PacketMetadata>() + 3 * MESSAGE);
 
-/// The socket for questions and answers.
+/// A socket for questions and answers.
 pub(super) fn socket(arena: &mut impl Arena) -> Option<udp::Socket<'static>> {
     let mut buffer = |packets, bytes| {
         Some(udp::PacketBuffer::new(
@@ -194,15 +259,17 @@ pub(super) fn socket(arena: &mut impl Arena) -> Option<udp::Socket<'static>> {
 struct Question<'a> {
     shared: &'static Shared,
     name: &'a [u8],
+    family: Family,
     number: u16,
 }
 
 impl<'a> Question<'a> {
-    fn open(shared: &'static Shared, name: &'a [u8], nonce: u64) -> Self {
+    fn open(shared: &'static Shared, name: &'a [u8], family: Family, nonce: u64) -> Self {
         const EPHEMERAL: u16 = 0xc000;
         let question = Self {
             shared,
             name,
+            family,
             number: (nonce >> 16) as u16,
         };
         question.with(|socket| {
@@ -215,18 +282,18 @@ impl<'a> Question<'a> {
 
     fn with<R>(&self, work: impl FnOnce(&mut udp::Socket<'static>) -> R) -> R {
         let mut set = self.shared.common.borrow_mut();
-        work(set.get_mut(self.shared.resolver.socket))
+        work(set.get_mut(self.shared.resolver.asker(self.family).socket))
     }
 
     /// Asks one server, and waits for an answer of any.
-    async fn ask(&self, server: Ipv4Addr, servers: &[Ipv4Addr]) -> Result<Ipv4Addr, ResolveError> {
+    async fn ask(&self, server: IpAddr, servers: &[IpAddr]) -> Result<Addresses, ResolveError> {
         let repr = DnsRepr {
             transaction_id: self.number,
             opcode: DnsOpcode::Query,
             flags: DnsFlags::RECURSION_DESIRED,
             question: DnsQuestion {
                 name: self.name,
-                type_: DnsQueryType::A,
+                type_: self.family.query(),
             },
         };
         let mut message = [0; MESSAGE];
@@ -240,7 +307,7 @@ impl<'a> Question<'a> {
         poll_fn(|context| {
             self.with(|socket| {
                 while let Ok((message, from)) = socket.recv() {
-                    let IpAddress::Ipv4(from_address) = from.endpoint.addr;
+                    let from_address = IpAddr::from(from.endpoint.addr);
                     if from.endpoint.port == PORT
                         && servers.contains(&from_address)
                         && let Some(answer) = self.parse_answer(message, from_address)
@@ -256,14 +323,14 @@ impl<'a> Question<'a> {
     }
 
     /// The answer in a message; `None` if it is no answer to it.
-    fn parse_answer(&self, message: &[u8], server: Ipv4Addr) -> Option<Result<Ipv4Addr, ResolveError>> {
+    fn parse_answer(&self, message: &[u8], server: IpAddr) -> Option<Result<Addresses, ResolveError>> {
         let packet = DnsPacket::new_checked(message).ok()?;
         let (mut rest, question) = DnsQuestion::parse(packet.payload()).ok()?;
         let answers = packet.transaction_id() == self.number
             && packet.flags().contains(DnsFlags::RESPONSE)
             && packet.opcode() == DnsOpcode::Query
             && packet.question_count() == 1
-            && question.type_ == DnsQueryType::A
+            && question.type_ == self.family.query()
             && same_name(&packet, question.name, self.name);
         if !answers {
             return None;
@@ -275,6 +342,7 @@ impl<'a> Question<'a> {
         }
         // An alias comes before what it stands for.
         let mut wanted = self.name;
+        let mut found = Addresses::new();
         for _ in 0..packet.answer_record_count() {
             let Ok((after, record)) = DnsRecord::parse(rest) else {
                 break;
@@ -284,12 +352,20 @@ impl<'a> Question<'a> {
                 continue;
             }
             match record.data {
-                DnsRecordData::A(address) => return Some(Ok(address)),
+                DnsRecordData::A(address) if self.family == Family::V4 => {
+                    let _ = found.push(address.into()); // those beyond the list are not needed
+                }
                 DnsRecordData::Cname(alias) => wanted = alias,
-                DnsRecordData::Other(..) => {}
+                DnsRecordData::Aaaa(address) if self.family == Family::V6 => {
+                    let _ = found.push(address.into());
+                }
+                DnsRecordData::A(_) | DnsRecordData::Aaaa(_) | DnsRecordData::Other(..) => {}
             }
         }
-        Some(Err(ResolveError::NoAddress))
+        Some(match found.is_empty() {
+            true => Err(ResolveError::NoAddress(self.family)),
+            false => Ok(found),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use core::future::poll_fn;
@@ -12,6 +12,7 @@ use core::task::Poll;
 use embassy_time::Duration;
 use embedded_io_async::{ErrorType, Read, Write};
 
+use super::dns::{Addresses, Family};
 use super::transport::{Listener, Network, Transport};
 use crate::net::{ConnectError, Error, ListenError, ResolveError};
 
@@ -78,21 +79,21 @@ impl Pipe {
 pub(crate) struct Stream {
     input: Rc<Pipe>,
     output: Rc<Pipe>,
-    peer: SocketAddrV4,
-    local: SocketAddrV4,
+    peer: SocketAddr,
+    local: SocketAddr,
     shut: bool,
     /// Set by `mark_established`, seen from both ends.
     established: Rc<Cell<bool>>,
 }
 
 /// The address that tests call from; the port distinguishes them.
-pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
 
 /// A connection whose buffers hold `capacity` bytes each way: the caller's end and the listener's end.
 pub(crate) fn connection(peer_port: u16, local_port: u16, capacity: usize) -> (Stream, Stream) {
     let (there, back) = (Pipe::new(capacity), Pipe::new(capacity));
-    let peer = SocketAddrV4::new(PEER, peer_port);
-    let local = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 15), local_port);
+    let peer = SocketAddr::new(PEER, peer_port);
+    let local = SocketAddr::new(Ipv4Addr::new(10, 0, 2, 15).into(), local_port);
     let caller = Stream {
         input: back.clone(),
         output: there.clone(),
@@ -189,10 +190,10 @@ impl Transport for Stream {
     type Reader<'a> = Half;
     type Writer<'a> = Half;
 
-    fn peer(&self) -> SocketAddrV4 {
+    fn peer(&self) -> SocketAddr {
         self.peer
     }
-    fn local(&self) -> SocketAddrV4 {
+    fn local(&self) -> SocketAddr {
         self.local
     }
     fn mark_established(&self) {
@@ -246,7 +247,7 @@ impl FakeNetwork {
     }
 
     /// The same from another address.
-    pub(crate) fn dial_from(&self, address: Ipv4Addr, port: u16, capacity: usize) -> Option<Stream> {
+    pub(crate) fn dial_from(&self, address: IpAddr, port: u16, capacity: usize) -> Option<Stream> {
         let listening = self.0.listening.borrow();
         let (_, backlog) = listening.iter().find(|(listening, _)| *listening == port)?;
         self.0.next_port.set(self.0.next_port.get().max(40_000) + 1);
@@ -303,7 +304,7 @@ impl Network for FakeNetwork {
             backlog,
         })
     }
-    async fn connect(&self, remote: SocketAddrV4, _: Duration) -> Result<Stream, ConnectError> {
+    async fn connect(&self, remote: SocketAddr, _: Duration) -> Result<Stream, ConnectError> {
         if let Some(why) = self.0.refuse.get() {
             return Err(why);
         }
@@ -315,11 +316,15 @@ impl Network for FakeNetwork {
         self.0.outbound.borrow_mut().push_back(listener);
         Ok(caller)
     }
-    async fn resolve(&self, name: &str, _: u64) -> Result<Ipv4Addr, ResolveError> {
-        match name {
-            "home.example" => Ok(PEER),
+    async fn resolve(&self, name: &str, family: Family, _: u64) -> Result<Addresses, ResolveError> {
+        match (name, family) {
+            ("home.example", Family::V4) => Ok(Addresses::from_iter([PEER])),
+            ("home.example", Family::V6) => Err(ResolveError::NoAddress(family)),
             _ => Err(ResolveError::NoSuchName),
         }
+    }
+    fn has_address(&self, family: Family) -> bool {
+        family == Family::V4
     }
 }
 

@@ -40,7 +40,7 @@ mod transport;
 mod tests;
 
 use core::cell::{Cell, RefCell};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use embassy_time::Duration;
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
@@ -50,7 +50,7 @@ use smoltcp::wire::Ipv4Cidr;
 
 use crate::config;
 use crate::nic::{Card, Link};
-pub use dns::ResolveError;
+pub use dns::{Addresses, Family, ResolveError};
 pub use flow::{End, Flow};
 use guard::{HalfOpen, MAX_HALF_OPEN, MIN_HALF_OPEN, Offer, Secret, Table};
 pub use runner::Runner;
@@ -58,7 +58,7 @@ use slots::{Class, NONE, Pool, TcpSlot, Waiter};
 pub use smoltcp::socket::tcp::State;
 pub use status::{ConnectionInfo, Counters, DhcpState, ListenerInfo, Status};
 pub use tcp::{ReadHalf, TcpListener, TcpStream, WriteHalf};
-pub use transport::{Kind, Listener, Network, Transport, find_network};
+pub use transport::{Kind, Listener, Network, Transport, find_network, resolve_v4};
 
 /// How an interface gets its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,39 @@ pub enum Address {
         /// The router; `None`: no way out of the network.
         gateway: Option<Ipv4Addr>,
     },
+}
+
+/// How an interface gets its IPv6 addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ipv6 {
+    /// It has none: IPv6 is neither sent nor accepted.
+    #[default]
+    Off,
+    /// It has a link-local address, and those of [`Ipv6Config`].
+    On(Ipv6Config),
+}
+
+/// The addresses of an interface beside its link-local one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ipv6Config {
+    /// Whether it takes addresses, routers and DNS servers from router advertisements (RFC 4862, RFC 4861, RFC 8106).
+    pub slaac: bool,
+    /// A fixed address.
+    pub fixed: Option<Ipv6Static>,
+    /// The secret of RFC 7217 §5 from which, with the card's address and the network, interface identifiers are made. The
+    /// same secret gives the same addresses at every boot.
+    pub stable_key: [u8; 16],
+}
+
+/// A fixed IPv6 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ipv6Static {
+    /// The address.
+    pub address: Ipv6Addr,
+    /// The length of the network's prefix in bits, 0 to 128.
+    pub prefix: u8,
+    /// The router; `None`: those that advertise themselves, if [`Ipv6Config::slaac`] is set.
+    pub gateway: Option<Ipv6Addr>,
 }
 
 /// Why an address cannot be used.
@@ -142,8 +175,10 @@ pub struct Config {
     pub name: &'static str,
     /// How it gets its address.
     pub address: Address,
-    /// The DNS server; `None`: those from DHCP, if any.
-    pub dns: Option<Ipv4Addr>,
+    /// How it gets its IPv6 addresses, if it has any.
+    pub ipv6: Ipv6,
+    /// The DNS server; `None`: those from DHCP and router advertisements, if any.
+    pub dns: Option<IpAddr>,
     /// The secret for sequence numbers, ephemeral ports and DHCP transaction IDs: 16 bytes of the entropy source.
     pub key: [u8; 16],
     /// The interval of keep-alive probes to an idle peer.
@@ -167,6 +202,7 @@ impl Config {
         Self {
             name,
             address,
+            ipv6: Ipv6::Off,
             dns: None,
             key,
             keepalive: Duration::from_secs(20),
@@ -213,7 +249,7 @@ impl Plan {
     /// sockets for DHCP, DNS and syslog, and the padding of its allocations.
     pub const FIXED: usize = MIN_HALF_OPEN * size_of::<HalfOpen>()
         + size_of::<Option<Shared>>()
-        + 3 * size_of::<SocketStorage<'_>>()
+        + COMMON_SOCKETS * size_of::<SocketStorage<'_>>()
         + UDP_QUEUE * size_of::<udp::PacketMetadata>()
         + UDP_BYTES
         + dns::MEMORY
@@ -296,6 +332,8 @@ impl core::fmt::Display for OpenError {
 
 impl core::error::Error for OpenError {}
 
+/// The sockets for DHCP, syslog, and DNS in either family.
+const COMMON_SOCKETS: usize = 4;
 /// Datagrams that may wait to be sent, and their bytes.
 const UDP_QUEUE: usize = 16;
 const UDP_BYTES: usize = 8 * 1024;
@@ -344,7 +382,7 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
     let buckets = arena.slice((2 * count).next_power_of_two(), |_| Cell::new(NONE))?;
     let waiters = arena.slice(count + EXTRA_WAITERS, |_| Waiter::new())?;
 
-    let mut common = SocketSet::new(arena.slice(3, |_| SocketStorage::EMPTY)?);
+    let mut common = SocketSet::new(arena.slice(COMMON_SOCKETS, |_| SocketStorage::EMPTY)?);
     let (no_packets, no_bytes) = (
         arena.slice(0, |_| udp::PacketMetadata::EMPTY)?,
         arena.slice(0, |_| 0u8)?,
@@ -358,7 +396,8 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
         udp::PacketBuffer::new(packets, bytes),
     ));
     let dhcp = (config.address == Address::Dhcp).then(|| common.add(dhcp::socket()));
-    let resolver = dns::Resolver::new(config.dns, common.add(dns::socket(arena)?));
+    let askers = [common.add(dns::socket(arena)?), common.add(dns::socket(arena)?)];
+    let resolver = dns::Resolver::new(config.dns, askers);
 
     let secret = Secret::new(config.key);
     let mut shared = Some(Shared {
@@ -463,25 +502,34 @@ impl Netif {
 
     /// Opens a connection; waits at most `timeout` for the handshake. It counts as marked (see
     /// [`TcpStream::mark_established`]). Cancel-safe: a dropped attempt gives its slot back.
-    pub async fn connect(&self, remote: SocketAddrV4, timeout: Duration) -> Result<TcpStream, ConnectError> {
+    pub async fn connect(&self, remote: SocketAddr, timeout: Duration) -> Result<TcpStream, ConnectError> {
         tcp::connect(self.shared, remote, timeout).await
     }
 
-    /// The present address, if there is one.
+    /// Whether the interface has an address from which it can reach hosts of `family` beyond its link.
+    pub fn has_address(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.address().is_some(),
+            Family::V6 => false,
+        }
+    }
+
+    /// The present IPv4 address, if there is one.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.shared.address.get().map(|cidr| cidr.address())
     }
 
-    /// Waits until there is an address. At most four tasks at a time wait efficiently.
-    pub async fn configured(&self) -> Ipv4Addr {
-        core::future::poll_fn(|context| match self.address() {
-            Some(address) => core::task::Poll::Ready(address),
-            None => {
-                self.shared.configured.borrow_mut().register(context.waker());
-                core::task::Poll::Pending
+    /// Waits until there is an address of either family, not counting a link-local one. At most four tasks at a time
+    /// wait efficiently.
+    pub async fn configured(&self) {
+        core::future::poll_fn(|context| {
+            if self.has_address(Family::V4) || self.has_address(Family::V6) {
+                return core::task::Poll::Ready(());
             }
+            self.shared.configured.borrow_mut().register(context.waker());
+            core::task::Poll::Pending
         })
-        .await
+        .await;
     }
 
     /// How many connections are marked as established.
@@ -527,8 +575,10 @@ pub enum ConnectError {
     TimedOut,
     /// The interface has no address yet, or no route to the host.
     Unreachable,
-    /// No answer to ARP in time: neither the host nor, if it is beyond one, the gateway.
+    /// No answer to ARP or neighbour discovery in time: neither the host nor, if it is beyond one, the gateway.
     NoNeighbor,
+    /// The address is an IPv6 one, and IPv6 is off.
+    NoIpv6,
     /// All connection slots are taken.
     NoSlot,
     /// The link is down.
@@ -542,6 +592,7 @@ impl core::fmt::Display for ConnectError {
             ConnectError::TimedOut => "connection timed out",
             ConnectError::Unreachable => "host unreachable",
             ConnectError::NoNeighbor => "no answer to ARP",
+            ConnectError::NoIpv6 => "IPv6 is off",
             ConnectError::NoSlot => "too many connections",
             ConnectError::NoLink => "link down",
         })

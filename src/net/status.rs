@@ -1,6 +1,6 @@
 //! The status of an interface, for the debug shell.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr};
 
 use smoltcp::socket::tcp::State;
 
@@ -70,7 +70,7 @@ pub struct ConnectionInfo {
     /// Our port.
     pub local_port: u16,
     /// The other end.
-    pub peer: SocketAddrV4,
+    pub peer: SocketAddr,
     /// Its TCP state.
     pub state: State,
     /// Whether it is marked as established.
@@ -288,7 +288,7 @@ impl Netif {
             f(ConnectionInfo {
                 slot: index,
                 local_port: key.local_port,
-                peer: key.remote,
+                peer: key.remote.into(),
                 state,
                 established: slot.class() == Class::Marked,
                 outbound: slot.outbound.get(),

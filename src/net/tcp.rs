@@ -4,7 +4,7 @@ mod connect;
 mod listener;
 
 use core::future::poll_fn;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::task::{Context, Poll};
 
 use embedded_io_async::{ErrorType, Read, Write};
@@ -25,18 +25,18 @@ pub struct TcpStream {
     shared: &'static Shared,
     index: u16,
     generation: u32,
-    local: SocketAddrV4,
-    peer: SocketAddrV4,
+    local: SocketAddr,
+    peer: SocketAddr,
 }
 
 impl TcpStream {
     /// The other end.
-    pub fn peer(&self) -> SocketAddrV4 {
+    pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
     /// Our end.
-    pub fn local(&self) -> SocketAddrV4 {
+    pub fn local(&self) -> SocketAddr {
         self.local
     }
 
@@ -108,20 +108,21 @@ impl TcpStream {
     fn of(shared: &'static Shared, index: u16, slot: &TcpSlot) -> Option<Self> {
         let peer = slot.key.get()?;
         let local = slot.with(|socket| socket.local_endpoint());
-        let address = match local.map(|endpoint| endpoint.addr) {
-            Some(smoltcp::wire::IpAddress::Ipv4(address)) => address,
+        let address = match local {
+            Some(endpoint) => endpoint.addr.into(),
             None => shared
                 .address
                 .get()
-                .map_or(Ipv4Addr::UNSPECIFIED, |cidr| cidr.address()),
+                .map_or(Ipv4Addr::UNSPECIFIED, |cidr| cidr.address())
+                .into(),
         };
         slot.owned.set(true);
         Some(Self {
             shared,
             index,
             generation: slot.generation.get(),
-            local: SocketAddrV4::new(address, peer.local_port),
-            peer: peer.remote,
+            local: SocketAddr::new(address, peer.local_port),
+            peer: peer.remote.into(),
         })
     }
 

@@ -8,12 +8,13 @@
 )]
 
 use core::fmt;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use embassy_time::Duration;
 use embedded_io_async::{Read, Write};
 
 use crate::net;
+use crate::net::dns::{Addresses, Family};
 
 /// The kind of a service, and of its ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,9 +63,9 @@ pub trait Transport: Read + Write {
         Self: 'a;
 
     /// The other end.
-    fn peer(&self) -> SocketAddrV4;
+    fn peer(&self) -> SocketAddr;
     /// Our end.
-    fn local(&self) -> SocketAddrV4;
+    fn local(&self) -> SocketAddr;
     /// Protects the connection from eviction by the network when its slots run out.
     fn mark_established(&self);
     /// Both halves, usable at the same time.
@@ -97,9 +98,22 @@ pub trait Network {
     /// Starts listening on `port`.
     fn listen(&self, port: u16) -> Result<Self::Listener, net::ListenError>;
     /// Opens a connection; waits at most `timeout`.
-    async fn connect(&self, remote: SocketAddrV4, timeout: Duration) -> Result<Self::Stream, net::ConnectError>;
-    /// The address of a host; `nonce` is to be different each time.
-    async fn resolve(&self, name: &str, nonce: u64) -> Result<Ipv4Addr, net::ResolveError>;
+    async fn connect(&self, remote: SocketAddr, timeout: Duration) -> Result<Self::Stream, net::ConnectError>;
+    /// The addresses of a host in one family, at least one; `nonce` is to be different each time.
+    async fn resolve(&self, name: &str, family: Family, nonce: u64) -> Result<Addresses, net::ResolveError>;
+    /// Whether the interface has an address from which it can reach hosts of the family beyond its link.
+    fn has_address(&self, family: Family) -> bool;
+}
+
+/// The first IPv4 address of a host; `nonce` is to be different each time.
+///
+/// # Errors
+/// See [`ResolveError`](net::ResolveError).
+pub async fn resolve_v4<N: Network>(network: &N, name: &str, nonce: u64) -> Result<Ipv4Addr, net::ResolveError> {
+    match network.resolve(name, Family::V4, nonce).await?.first() {
+        Some(&IpAddr::V4(address)) => Ok(address),
+        _ => Err(net::ResolveError::NoAddress(Family::V4)),
+    }
 }
 
 /// Finds an interface by its name, or the first one where none is asked for.
@@ -120,11 +134,14 @@ impl Network for net::Netif {
     fn listen(&self, port: u16) -> Result<net::TcpListener, net::ListenError> {
         self.listen(port)
     }
-    async fn connect(&self, remote: SocketAddrV4, timeout: Duration) -> Result<net::TcpStream, net::ConnectError> {
+    async fn connect(&self, remote: SocketAddr, timeout: Duration) -> Result<net::TcpStream, net::ConnectError> {
         self.connect(remote, timeout).await
     }
-    async fn resolve(&self, name: &str, nonce: u64) -> Result<Ipv4Addr, net::ResolveError> {
-        self.resolve(name, nonce).await
+    async fn resolve(&self, name: &str, family: Family, nonce: u64) -> Result<Addresses, net::ResolveError> {
+        self.resolve(name, family, nonce).await
+    }
+    fn has_address(&self, family: Family) -> bool {
+        self.has_address(family)
     }
 }
 
@@ -143,10 +160,10 @@ impl Transport for net::TcpStream {
     type Reader<'a> = net::ReadHalf<'a>;
     type Writer<'a> = net::WriteHalf<'a>;
 
-    fn peer(&self) -> SocketAddrV4 {
+    fn peer(&self) -> SocketAddr {
         self.peer()
     }
-    fn local(&self) -> SocketAddrV4 {
+    fn local(&self) -> SocketAddr {
         self.local()
     }
     fn mark_established(&self) {
@@ -173,10 +190,10 @@ impl<S: Transport> Transport for &mut S {
     where
         Self: 'a;
 
-    fn peer(&self) -> SocketAddrV4 {
+    fn peer(&self) -> SocketAddr {
         (**self).peer()
     }
-    fn local(&self) -> SocketAddrV4 {
+    fn local(&self) -> SocketAddr {
         (**self).local()
     }
     fn mark_established(&self) {

@@ -17,7 +17,7 @@ pub struct Limits {
     pub idle: Duration,
     /// The same on a connection that was opened from here.
     pub idle_dialled: Duration,
-    /// Connections at a time with one address; `None`: as many as there are workers.
+    /// Connections at a time with one address, or one IPv6 network of 64 bits; `None`: as many as there are workers.
     pub per_address: Option<usize>,
     /// For the peer to accept what is left of the echo, and close_notify.
     pub goodbye: Duration,

@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::ops::Deref;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -65,7 +65,7 @@ impl fmt::Display for ConnectionState {
 pub struct Entry {
     state: Cell<ConnectionState>,
     kind: Cell<Kind>,
-    peer: Cell<SocketAddrV4>,
+    peer: Cell<SocketAddr>,
     port: Cell<u16>,
     since: Cell<Instant>,
     /// When bytes last came, in the handshake; [`Instant::MIN`] before the first.
@@ -83,7 +83,7 @@ impl Entry {
         Entry {
             state: Cell::new(ConnectionState::Vacant),
             kind: Cell::new(Kind::Plain),
-            peer: Cell::new(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
+            peer: Cell::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)),
             port: Cell::new(0),
             since: Cell::new(Instant::MIN),
             last_read: Cell::new(Instant::MIN),
@@ -102,13 +102,13 @@ impl Entry {
     }
 
     /// Takes the place for a connection, until the guard is dropped.
-    pub fn occupy(&self, kind: Kind, port: u16, peer: SocketAddrV4) -> Guard<'_> {
+    pub fn occupy(&self, kind: Kind, port: u16, peer: SocketAddr) -> Guard<'_> {
         self.reserve(kind, port, peer);
         Guard(self)
     }
 
     /// Counts the connection from now on: its worker takes the place soon.
-    pub(super) fn reserve(&self, kind: Kind, port: u16, peer: SocketAddrV4) {
+    pub(super) fn reserve(&self, kind: Kind, port: u16, peer: SocketAddr) {
         self.dialled.set(false);
         self.state.set(ConnectionState::Silent);
         self.kind.set(kind);
@@ -135,7 +135,7 @@ impl Entry {
     }
 
     /// The other end.
-    pub fn peer(&self) -> SocketAddrV4 {
+    pub fn peer(&self) -> SocketAddr {
         self.peer.get()
     }
 

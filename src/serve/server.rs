@@ -264,14 +264,17 @@ impl<N: Network> Service<N> {
     /// The most connections with the newcomer's address, if there are as many.
     fn limit(&self, job: &Job<N::Stream>) -> Option<usize> {
         let most = self.limits.get().per_address.filter(|_| job.dialled.is_none())?;
-        let newcomer = *job.stream.peer().ip();
-        let count = self.live().filter(|entry| *entry.peer().ip() == newcomer).count();
+        let newcomer = share::origin(job.stream.peer());
+        let count = self
+            .live()
+            .filter(|entry| share::origin(entry.peer()) == newcomer)
+            .count();
         (count >= most).then_some(most)
     }
 
     /// Where a new connection may go. Requests an eviction, if that is what it takes.
     fn find_worker(&self, now: Instant, job: &Job<N::Stream>) -> Placement<'_, N::Stream> {
-        let newcomer = *job.stream.peer().ip();
+        let newcomer = share::origin(job.stream.peer());
         let limited = self.limit(job).is_some();
         if let Some(slot) = self.workers.iter().find(|slot| slot.idle.get() && !limited) {
             return Placement::Worker(slot);
@@ -288,7 +291,7 @@ impl<N: Network> Service<N> {
             return Placement::Until(soon);
         }
         // Beyond its limit an address evicts its own connections.
-        let eligible = |entry: &&Entry| !limited || *entry.peer().ip() == newcomer;
+        let eligible = |entry: &&Entry| !limited || share::origin(entry.peer()) == newcomer;
         let ripe = |entry: &&Entry| {
             entry.state() != ConnectionState::Established && entry.evictable_from().is_some_and(|from| from <= now)
         };

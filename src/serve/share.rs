@@ -4,9 +4,10 @@
 //! newcomer's, the one that has been idle longest: no single address keeps others out, be its connections idle or not.
 //! Otherwise the one that has been idle longest of all, if for at least [`IDLE`](super::registry::IDLE). The order
 //! protects the idle connections of others from an address that opens one connection after another. A peer that has
-//! shown a certificate goes after all that have not, and a connection that was opened from here never goes.
+//! shown a certificate goes after all that have not, and a connection that was opened from here never goes. An IPv6
+//! network of 64 bits counts as one address.
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use embassy_time::Instant;
 
@@ -16,10 +17,10 @@ use super::registry::{ConnectionState, Entry, Eviction};
 /// and Gries, 1982), with two passes over the table and no memory that grows.
 const COUNTERS: usize = 3;
 
-/// Chooses among `entries`, which is called for each pass.
+/// Chooses among `entries`, which is called for each pass. `newcomer` is an [`origin`].
 pub(super) fn choose<'a, I: Iterator<Item = &'a Entry>>(
     entries: impl Fn() -> I,
-    newcomer: Ipv4Addr,
+    newcomer: IpAddr,
     now: Instant,
 ) -> Option<(&'a Entry, Eviction)> {
     let own = entries().filter(|entry| is_of(entry, newcomer)).count();
@@ -40,12 +41,12 @@ pub(super) fn choose<'a, I: Iterator<Item = &'a Entry>>(
 }
 
 /// The address with the most connections, if it has more than a quarter of them, and how many it has.
-fn heaviest<'a, I: Iterator<Item = &'a Entry>>(entries: &impl Fn() -> I) -> Option<(Ipv4Addr, usize)> {
-    let mut counters = [(Ipv4Addr::UNSPECIFIED, 0_usize); COUNTERS];
+fn heaviest<'a, I: Iterator<Item = &'a Entry>>(entries: &impl Fn() -> I) -> Option<(IpAddr, usize)> {
+    let mut counters = [(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0_usize); COUNTERS];
     let live = || {
         entries()
             .filter(|entry| entry.state() != ConnectionState::Vacant)
-            .map(|entry| *entry.peer().ip())
+            .map(|entry| origin(entry.peer()))
     };
     for address in live() {
         if let Some((_, count)) = counters.iter_mut().find(|(of, count)| *count > 0 && *of == address) {
@@ -71,8 +72,17 @@ fn heaviest<'a, I: Iterator<Item = &'a Entry>>(entries: &impl Fn() -> I) -> Opti
         .filter(|(_, count)| count.saturating_mul(COUNTERS + 1) > all)
 }
 
-fn is_of(entry: &Entry, address: Ipv4Addr) -> bool {
-    entry.state() != ConnectionState::Vacant && *entry.peer().ip() == address
+fn is_of(entry: &Entry, address: IpAddr) -> bool {
+    entry.state() != ConnectionState::Vacant && origin(entry.peer()) == address
+}
+
+/// The address by which connections of a peer are counted: its IPv4 address, or its IPv6 network of 64 bits, since a host
+/// has as many addresses there as it wants (RFC 4291 §2.5.1).
+pub(super) fn origin(peer: SocketAddr) -> IpAddr {
+    match peer.ip() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
 }
 
 #[cfg(test)]

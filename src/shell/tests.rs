@@ -999,7 +999,7 @@ fn telnet_neither_replaces_the_configuration_nor_shows_secrets_unless_it_may() {
     machine.traces.switch(true);
     let narrator = machine
         .traces
-        .begin(core::net::SocketAddrV4::new(crate::net::fake::PEER, 1), None)
+        .begin(core::net::SocketAddr::new(crate::net::fake::PEER, 1), None)
         .unwrap();
     let secret = crate::tls::trace::Secret::Master;
     let (hash, value) = (&[1; 32][..], &[2; 48][..]);

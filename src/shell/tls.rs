@@ -11,7 +11,7 @@ use embassy_time::{Duration, Instant, Timer, with_timeout};
 use rand_core::CryptoRng;
 
 use core::cell::Cell;
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 use core::pin::pin;
 
 use super::server::{CLOSE_TIMEOUT, HTTP, carry_out, goodbye};
@@ -60,7 +60,7 @@ pub struct SessionSlot<'b, R> {
 
 /// The state that the slots share: the client that takes over a session.
 pub struct Takeover {
-    successor: [Signal<NoopRawMutex, SocketAddrV4>; SESSION_SLOTS],
+    successor: [Signal<NoopRawMutex, SocketAddr>; SESSION_SLOTS],
     failures: Limiter,
 }
 

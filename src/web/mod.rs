@@ -8,7 +8,7 @@ mod page;
 mod request;
 
 use core::fmt::Write as _;
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Timer, with_timeout};
@@ -33,7 +33,7 @@ pub(crate) async fn serve<R: BufRead, W: Write<Error = R::Error>>(
     reader: &mut R,
     writer: &mut W,
     narrator: Option<Narrator>,
-    peer: SocketAddrV4,
+    peer: SocketAddr,
     flow: &Flow,
     idle: Duration,
 ) -> End<R::Error, W::Error> {

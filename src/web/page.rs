@@ -1,7 +1,7 @@
 //! The page: a connection's narrative as HTML.
 
 use core::fmt::{self, Write};
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 use base64ct::{Base64, Encoding as _};
 
@@ -24,11 +24,11 @@ const PREVIEW: usize = 24;
 /// The page of one connection.
 pub(super) struct Page {
     narrator: Narrator,
-    peer: SocketAddrV4,
+    peer: SocketAddr,
 }
 
 impl Page {
-    pub(super) fn new(narrator: Narrator, peer: SocketAddrV4) -> Self {
+    pub(super) fn new(narrator: Narrator, peer: SocketAddr) -> Self {
         Self { narrator, peer }
     }
 

@@ -1,12 +1,12 @@
 use super::*;
 use crate::tls::trace::Milestone;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 use std::boxed::Box;
 use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
-const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 2), 40_000);
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2)), 40_000);
 
 fn traces(count: usize) -> &'static Traces {
     let slots = (0..count).map(|_| Slot::new(Vec::leak(vec![0; 2000])));

@@ -24,16 +24,20 @@ pub(in crate::net) struct SynOptions {
     /// Maximum segment size; 0: not given.
     mss: u16,
     window: u16,
-    scale: Option<u8>,
+    /// [`NO_SCALE`]: not given. (As an option it would take another byte of each half-open connection.)
+    scale: u8,
     sack: bool,
 }
+
+/// No window scale: none is above 14 (RFC 7323 §2.3).
+const NO_SCALE: u8 = u8::MAX;
 
 impl SynOptions {
     /// Nothing.
     pub(super) const NONE: Self = Self {
         mss: 0,
         window: 0,
-        scale: None,
+        scale: NO_SCALE,
         sack: false,
     };
 
@@ -48,10 +52,14 @@ impl SynOptions {
         let options = Self {
             mss: syn.max_seg_size.unwrap_or(0),
             window: syn.window_len,
-            scale: syn.window_scale,
+            scale: syn.window_scale.unwrap_or(NO_SCALE),
             sack: syn.sack_permitted,
         };
         frame.src_addr().is_unicast().then_some((frame.src_addr(), options))
+    }
+
+    fn scale(self) -> Option<u8> {
+        Some(self.scale).filter(|&scale| scale != NO_SCALE)
     }
 }
 
@@ -128,6 +136,7 @@ fn frame(
         dst_addr: macs.1,
         ethertype: match from {
             IpAddress::Ipv4(_) => EthernetProtocol::Ipv4,
+            IpAddress::Ipv6(_) => EthernetProtocol::Ipv6,
         },
     }
     .emit(&mut EthernetFrame::new_unchecked(&mut *bytes));
@@ -143,7 +152,7 @@ pub(super) fn syn(bytes: &mut [u8], flow: &Flow, entry: &HalfOpen, scale: bool) 
     let mut syn = segment(flow.remote, flow.local, entry.irs);
     syn.control = TcpControl::Syn;
     syn.window_len = options.window;
-    syn.window_scale = options.scale.filter(|_| scale);
+    syn.window_scale = options.scale().filter(|_| scale);
     syn.max_seg_size = Some(options.mss).filter(|&mss| mss > 0);
     syn.sack_permitted = options.sack;
     emit(bytes, flow.remote.addr, flow.local.addr, &syn)
@@ -163,7 +172,7 @@ pub(in crate::net) fn syn_ack(
     answer.control = TcpControl::Syn;
     answer.ack_number = Some(TcpSeqNumber(entry.irs.wrapping_add(1) as i32));
     answer.window_len = offer.window;
-    answer.window_scale = options.scale.and(offer.shift);
+    answer.window_scale = options.scale().and(offer.shift);
     answer.sack_permitted = options.sack;
     answer.max_seg_size = Some((MTU - 40) as u16);
     frame(bytes, (mac, entry.mac), local, entry.remote.addr, &answer)

@@ -1,7 +1,7 @@
 //! Outgoing TCP connections.
 
 use core::future::poll_fn;
-use core::net::SocketAddrV4;
+use core::net::{SocketAddr, SocketAddrV4};
 use core::task::Poll;
 
 use embassy_time::Duration;
@@ -17,9 +17,12 @@ const EPHEMERAL: u16 = 1024;
 /// Opens a connection.
 pub(in crate::net) async fn connect(
     shared: &'static Shared,
-    remote: SocketAddrV4,
+    remote: SocketAddr,
     timeout: Duration,
 ) -> Result<TcpStream, ConnectError> {
+    let SocketAddr::V4(remote) = remote else {
+        return Err(ConnectError::NoIpv6);
+    };
     if !matches!(shared.link.get(), Link::Up(_)) {
         return Err(ConnectError::NoLink);
     }
@@ -70,11 +73,8 @@ pub(in crate::net) async fn connect(
         }
     })
     .await?;
-    if let Some(smoltcp::wire::IpAddress::Ipv4(address)) = slot
-        .with(|socket| socket.local_endpoint())
-        .map(|endpoint| endpoint.addr)
-    {
-        stream.local.set_ip(address);
+    if let Some(local) = slot.with(|socket| socket.local_endpoint()) {
+        stream.local.set_ip(local.addr.into());
     }
     Ok(stream)
 }

@@ -133,7 +133,10 @@ fn dhcp_gives_an_address_renews_it_and_loses_it() {
     let netif = world.netif(0);
     let up = Rc::new(Signal::<NoopRawMutex, Ipv4Addr>::new());
     let signal = up.clone();
-    world.spawn(async move { signal.signal(netif.configured().await) });
+    world.spawn(async move {
+        netif.configured().await;
+        signal.signal(netif.address().unwrap());
+    });
     assert_eq!((netif.address(), netif.status().dhcp), (None, DhcpState::Searching));
     let server = Server::new();
     // The first DISCOVER was sent before the server listened.

@@ -54,6 +54,7 @@ struct Network {
 impl Network {
     fn new(dns: Option<Ipv4Addr>) -> Self {
         let mut world = World::new(&[]);
+        let dns = dns.map(Into::into);
         world.add(Config { dns, ..config(0) }, PLAN);
         Network {
             world,
@@ -62,9 +63,21 @@ impl Network {
     }
 
     /// Asks for `name`; `react` receives each question and returns the datagrams of the answer.
-    fn resolve(&mut self, name: &str, mut react: impl FnMut(&Asked) -> Vec<Vec<u8>>) -> Result<Ipv4Addr, ResolveError> {
+    fn resolve(&mut self, name: &str, react: impl FnMut(&Asked) -> Vec<Vec<u8>>) -> Result<Ipv4Addr, ResolveError> {
+        match self.resolve_all(name, Family::V4, react)?.first() {
+            Some(&IpAddr::V4(address)) => Ok(address),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn resolve_all(
+        &mut self,
+        name: &str,
+        family: Family,
+        mut react: impl FnMut(&Asked) -> Vec<Vec<u8>>,
+    ) -> Result<Addresses, ResolveError> {
         let netif = self.world.netif(0);
-        let mut asking = std::pin::pin!(netif.resolve_within(name, 0x1234_5678_9abc, SHORT));
+        let mut asking = std::pin::pin!(netif.resolve_within(name, family, 0x1234_5678_9abc, SHORT));
         let start = std::time::Instant::now();
         loop {
             if let Poll::Ready(result) = asking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -140,18 +153,63 @@ fn a_question_is_asked_and_answered() {
 }
 
 #[test]
+fn addresses_of_either_family_come_in_the_order_of_the_answer_and_bounded() {
+    let mut network = Network::new(Some(SERVER));
+    let v4: Vec<_> = (1..=12).map(|host| record(&POINTER, 1, &[192, 0, 2, host])).collect();
+    let v6: Vec<_> = (1..=2)
+        .map(|host| {
+            let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host);
+            record(&POINTER, 28, &address.octets())
+        })
+        .collect();
+    let records: Vec<&[u8]> = v4.iter().chain(&v6).map(|record| &record[..]).collect();
+    let mut all = |family| {
+        network
+            .resolve_all("two.example", family, |asked| {
+                vec![datagram(SERVER, 53, asked.port, &answer(asked, 0x8180, &records))]
+            })
+            .unwrap()
+    };
+    let expected = (1..=8).map(|host| IpAddr::from([192, 0, 2, host]));
+    assert!(all(Family::V4).into_iter().eq(expected));
+    let expected = (1..=2).map(|host| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, host]));
+    assert!(all(Family::V6).into_iter().eq(expected));
+    let kinds: Vec<u8> = network.asked.iter().map(|asked| asked.message[26]).collect();
+    assert_eq!(kinds, [1, 28]);
+}
+
+#[test]
+fn questions_for_both_families_are_under_way_at_a_time() {
+    let network = Network::new(Some(SERVER));
+    let netif = network.world.netif(0);
+    let mut first = Box::pin(netif.resolve("a.example", Family::V4, 1));
+    let mut second = Box::pin(netif.resolve("a.example", Family::V6, 2));
+    let mut third = Box::pin(netif.resolve("b.example", Family::V6, 3));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    assert!(third.as_mut().poll(&mut context).is_pending());
+    let open = |family| {
+        let mut set = netif.shared.common.borrow_mut();
+        let handle = netif.shared.resolver.socket(family);
+        set.get_mut::<udp::Socket<'_>>(handle).endpoint().port
+    };
+    assert_eq!((open(Family::V4), open(Family::V6)), (0xc001, 0xc002));
+}
+
+#[test]
 fn every_failure_has_its_own_words() {
     let mut network = Network::new(Some(SERVER));
     assert_eq!(network.answer("no.example", 0x8183, &[]), Err(ResolveError::NoSuchName));
     let v6 = record(&POINTER, 28, &[1; 16]);
     assert_eq!(
         network.answer("v6.example", 0x8180, &[&v6]),
-        Err(ResolveError::NoAddress)
+        Err(ResolveError::NoAddress(Family::V4))
     );
     let foreign = record(b"\x01x\0", 1, &ECHO.octets());
     assert_eq!(
         network.answer("a.example", 0x8180, &[&foreign]),
-        Err(ResolveError::NoAddress)
+        Err(ResolveError::NoAddress(Family::V4))
     );
     network.asked.clear();
     let refused = network.answer("a.example", 0x8185, &[]).unwrap_err();
@@ -160,7 +218,7 @@ fn every_failure_has_its_own_words() {
     network.asked.clear();
     assert_eq!(
         network.resolve("a.example", |_| vec![]),
-        Err(ResolveError::TimedOut(SERVER))
+        Err(ResolveError::TimedOut(SERVER.into()))
     );
     assert_eq!(network.asked.len(), 4);
     assert_eq!(network.answer("a b", 0, &[]), Err(ResolveError::NotAName));
@@ -183,7 +241,7 @@ fn every_failure_has_its_own_words() {
     };
     lost.world.add(
         Config {
-            dns: far,
+            dns: far.map(Into::into),
             address,
             ..config(0)
         },
@@ -240,7 +298,7 @@ fn forged_and_broken_answers_do_not_count() {
             vec![datagram(SERVER, 53, asked.port, &message)]
         });
         assert!(
-            matches!(result, Ok(ECHO) | Err(ResolveError::NoAddress)),
+            matches!(result, Ok(ECHO) | Err(ResolveError::NoAddress(Family::V4))),
             "{length}: {result:?}"
         );
     }
@@ -253,14 +311,14 @@ fn aliases_in_circles_and_counts_that_lie_end_with_the_message() {
     let circle: Vec<&[u8]> = [&there[..], &back].into_iter().cycle().take(20).collect();
     assert_eq!(
         network.answer("a.example", 0x8180, &circle),
-        Err(ResolveError::NoAddress)
+        Err(ResolveError::NoAddress(Family::V4))
     );
     let result = network.resolve("a.example", |asked| {
         let mut message = answer(asked, 0x8180, &circle);
         message[6..8].fill(0xff);
         vec![datagram(asked.server, 53, asked.port, &message)]
     });
-    assert_eq!(result, Err(ResolveError::NoAddress));
+    assert_eq!(result, Err(ResolveError::NoAddress(Family::V4)));
 }
 
 #[test]
@@ -273,7 +331,7 @@ fn a_flood_of_forged_answers_costs_no_more_than_four_questions() {
     };
     assert_eq!(
         network.resolve("echo.example", forged),
-        Err(ResolveError::TimedOut(SERVER))
+        Err(ResolveError::TimedOut(SERVER.into()))
     );
     assert_eq!(network.asked.len(), 4);
     // The true answer, when it is not the only one.
@@ -288,7 +346,7 @@ fn a_flood_of_forged_answers_costs_no_more_than_four_questions() {
 fn a_dropped_question_leaves_the_next_one_free() {
     let mut network = Network::new(Some(SERVER));
     let netif = network.world.netif(0);
-    assert!(now_or_never(netif.resolve("a.example", 7)).is_none());
+    assert!(now_or_never(netif.resolve("a.example", Family::V4, 7)).is_none());
     let address = network.answer("echo.example", 0x8180, &[&record(&POINTER, 1, &ECHO.octets())]);
     assert_eq!(address, Ok(ECHO));
 }

@@ -100,7 +100,7 @@ fn a_syn_that_was_there_first_is_answered_as_soon_as_there_is_an_address() {
     let attempt = log.clone();
     world.spawn(async move {
         let stream = client
-            .connect(SocketAddrV4::new(address(1), 7), Duration::from_secs(20))
+            .connect(SocketAddrV4::new(address(1), 7).into(), Duration::from_secs(20))
             .await;
         attempt.borrow_mut().push(stream.is_ok());
         std::mem::forget(stream);

@@ -37,7 +37,7 @@ fn deliver(world: &mut World, sent: &RefCell<Vec<Vec<u8>>>, frame: Vec<u8>) -> V
 fn state(world: &World, peer: SocketAddrV4) -> Option<State> {
     let mut state = None;
     world.netif(0).for_each_connection(|connection| {
-        if connection.peer == peer {
+        if connection.peer == peer.into() {
             state = Some(connection.state);
         }
     });
@@ -103,7 +103,7 @@ fn connections_of_ours_have_unpredictable_numbers_and_ports() {
         let netif = world.netif(from);
         for _ in 0..6 {
             world.spawn(async move {
-                let _ = netif.connect(friend(80), Duration::from_secs(1)).await;
+                let _ = netif.connect(friend(80).into(), Duration::from_secs(1)).await;
             });
         }
         world.settle();

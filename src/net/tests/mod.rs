@@ -12,6 +12,7 @@ mod guard;
 mod pool;
 mod streams;
 
+use core::net::SocketAddrV4;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -369,8 +370,11 @@ impl World {
         let (client, remote) = (self.netif(from), SocketAddrV4::new(address(to), listener.port()));
         let listener = listener.clone();
         self.run(async move {
-            let (ours, theirs) =
-                embassy_futures::join::join(client.connect(remote, Duration::from_secs(10)), listener.accept()).await;
+            let (ours, theirs) = embassy_futures::join::join(
+                client.connect(remote.into(), Duration::from_secs(10)),
+                listener.accept(),
+            )
+            .await;
             (ours.unwrap(), theirs)
         })
     }

@@ -174,7 +174,7 @@ fn stalled_peers_are_evicted_oldest_first_and_their_owners_see_it() {
     assert_eq!(read.get(), Some(Err(Error::Evicted)));
     assert_eq!(
         now_or_never(listener.accept()).map(|stream| stream.peer()),
-        Some(friend(5000))
+        Some(friend(5000).into())
     );
     assert_eq!(world.netif(0).counters().evicted_unmarked, 1);
     // The stream that was accepted and dropped made place for the next one; the marked one is still there.
@@ -186,7 +186,7 @@ fn stalled_peers_are_evicted_oldest_first_and_their_owners_see_it() {
     world.netif(0).for_each_connection(|connection| seen.push(connection));
     assert!(
         seen.iter()
-            .any(|connection| connection.peer == friend(3000) && connection.established)
+            .any(|connection| connection.peer == friend(3000).into() && connection.established)
     );
     assert_eq!(seen.iter().filter(|connection| !connection.established).count(), 7);
 }
@@ -209,8 +209,8 @@ fn silent_connections_are_evicted_before_active_ones() {
     for port in 0..7 {
         handshake(&mut world, &sent, friend(5000 + port), 7).unwrap();
     }
-    assert_eq!(now_or_never(listener.accept()).unwrap().peer(), friend(3000));
-    assert_eq!(now_or_never(listener.accept()).unwrap().peer(), friend(5000));
+    assert_eq!(now_or_never(listener.accept()).unwrap().peer(), friend(3000).into());
+    assert_eq!(now_or_never(listener.accept()).unwrap().peer(), friend(5000).into());
 }
 
 #[test]
@@ -619,7 +619,7 @@ fn a_runner_keeps_time_by_itself() {
         let server = async { echo(listener.accept().await).await.unwrap() };
         let client = async {
             let remote = SocketAddrV4::new(address(1), 7);
-            let mut stream = ours.connect(remote, Duration::from_secs(30)).await.unwrap();
+            let mut stream = ours.connect(remote.into(), Duration::from_secs(30)).await.unwrap();
             assert_eq!(exchange(&mut stream, b"in time").await, b"in time");
         };
         embassy_futures::join::join(server, client).await;

@@ -50,7 +50,7 @@ fn a_megabyte_comes_back_identical_and_both_slots_are_free_again() {
     let mut world = World::new(&[PLAN, PLAN]);
     let listener = Rc::new(world.netif(1).listen(7).unwrap());
     let (mut client, server) = world.pair(0, 1, &listener);
-    assert_eq!(client.peer(), SocketAddrV4::new(address(1), 7));
+    assert_eq!(client.peer(), SocketAddrV4::new(address(1), 7).into());
     assert_eq!(client.peer(), server.local());
     assert_eq!(client.local(), server.peer());
     world.spawn(async move { echo(server).await.unwrap() });
@@ -185,7 +185,10 @@ fn each_failed_connect_has_its_error() {
     let connect = |world: &mut World, ip: [u8; 4], port, seconds| {
         world.run(async move {
             let remote = SocketAddrV4::new(ip.into(), port);
-            client.connect(remote, Duration::from_secs(seconds)).await.map(|_| ())
+            client
+                .connect(remote.into(), Duration::from_secs(seconds))
+                .await
+                .map(|_| ())
         })
     };
     assert_eq!(connect(&mut world, [10, 0, 2, 10], 8, 5), Err(ConnectError::Refused));
@@ -504,7 +507,7 @@ fn a_closed_port_refuses_and_can_be_opened_again() {
     // Not accepted yet when the port closes: reset. Accepted already: goes on.
     let other = world.netif(1);
     let mut pending = world
-        .run(async move { other.connect(remote, Duration::from_secs(5)).await })
+        .run(async move { other.connect(remote.into(), Duration::from_secs(5)).await })
         .unwrap();
     world.settle();
     drop(listener);
@@ -513,7 +516,7 @@ fn a_closed_port_refuses_and_can_be_opened_again() {
     world.run(async move {
         assert_eq!(pending.read(&mut [0; 9]).await, Err(Error::Reset));
         assert_eq!(
-            other.connect(remote, Duration::from_secs(5)).await.err(),
+            other.connect(remote.into(), Duration::from_secs(5)).await.err(),
             Some(ConnectError::Refused)
         );
         assert_eq!(exchange(&mut client, b"still here").await, b"still here");

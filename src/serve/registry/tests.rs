@@ -3,7 +3,7 @@ use crate::pki::allow::KeyHash;
 use crate::pki::text::Text;
 use std::string::ToString;
 
-const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 2), 43210);
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2)), 43210);
 
 #[test]
 fn a_line_shows_all() {
