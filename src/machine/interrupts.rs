@@ -26,6 +26,8 @@ pub enum Error {
     NoApic,
     /// There is no I/O APIC, or it has no such input.
     NoInput,
+    /// The input of the I/O APIC has another interrupt.
+    InputTaken,
     /// All vectors are taken.
     NoVector,
     /// The controller's registers cannot be mapped.
@@ -37,6 +39,7 @@ impl fmt::Display for Error {
         match self {
             Self::NoApic => f.write_str("no local APIC"),
             Self::NoInput => f.write_str("no I/O APIC input"),
+            Self::InputTaken => f.write_str("its I/O APIC input is in use"),
             Self::NoVector => f.write_str("no free interrupt vector"),
             Self::Map(error) => error.fmt(f),
         }
@@ -74,9 +77,26 @@ pub fn allocate() -> Result<Interrupt, Error> {
 
 /// Takes a vector and has `handler` called by the main loop whenever the ISA interrupt `irq` came in.
 pub fn allocate_isa(irq: u8, handler: fn()) -> Result<Interrupt, Error> {
+    let input = IO_APICS.with(|io_apics| Some(io_apics.as_ref()?.isa(irq)));
+    route(input.ok_or(Error::NoInput)?, handler)
+}
+
+/// Takes a vector and has `handler` called by the main loop whenever an interrupt came in at `input` of the I/O APICs,
+/// edge-triggered.
+pub fn allocate_input(input: u32, handler: fn()) -> Result<Interrupt, Error> {
+    let edge = Input {
+        number: input,
+        active_low: false,
+        level: false,
+    };
+    route(edge, handler)
+}
+
+fn route(input: Input, handler: fn()) -> Result<Interrupt, Error> {
     let interrupt = allocate()?;
     interrupt.call(handler);
-    IO_APIC.with(|io_apic| io_apic.as_ref().ok_or(Error::NoInput)?.route(irq, interrupt.vector()))?;
+    let vector = interrupt.vector();
+    IO_APICS.with(|io_apics| io_apics.as_ref().ok_or(Error::NoInput)?.route(input, vector))?;
     Ok(interrupt)
 }
 
@@ -148,19 +168,29 @@ pub fn init(acpi: &Acpi) -> Result<(), Error> {
     write(LVT_LINT1, LVT_NMI);
     write(TASK_PRIORITY, 0);
     write(SPURIOUS, SPURIOUS_ENABLE | u32::from(SPURIOUS_VECTOR));
+    let mut all = heapless::Vec::new();
     for io_apic in &acpi.io_apics {
         let start = u64::from(io_apic.address);
         // SAFETY: the I/O APIC's registers, by ACPI's word. An I/O APIC touches no memory.
         let registers = unsafe { Registers::map(Range::new(start, start + 0x20)) }.map_err(Error::Map)?;
-        // Firmware may have left inputs that interrupt.
-        mask_all(&registers);
-        if io_apic.first_input == 0 {
-            IO_APIC.set(Some(IoApic {
-                registers,
-                overrides: acpi.overrides.clone(),
-            }));
+        // There is room: as many as ACPI's.
+        let _ = all.push((io_apic.first_input, registers));
+    }
+    if all.is_empty() {
+        // SAFETY: where a PC without ACPI has its only I/O APIC (MultiProcessor Specification 1.4, 3.6.6).
+        let registers = unsafe { Registers::map(Range::new(IO_APIC, IO_APIC + 0x20)) };
+        if let Some(registers) = registers.ok().filter(is_io_apic) {
+            let _ = all.push((0, registers));
         }
     }
+    for (_, registers) in &all {
+        // Firmware may have left inputs that interrupt.
+        mask_all(registers);
+    }
+    IO_APICS.set(Some(IoApics {
+        all,
+        overrides: acpi.overrides.clone(),
+    }));
     Ok(())
 }
 
@@ -353,7 +383,7 @@ impl<T> Once<T> {
 }
 
 static LOCAL_APIC: Once<LocalApic> = Once::new();
-static IO_APIC: Once<IoApic> = Once::new();
+static IO_APICS: Once<IoApics> = Once::new();
 
 /// How the local APIC is reached.
 enum LocalApic {
@@ -438,6 +468,8 @@ impl Indexed for Registers {
     }
 }
 
+/// Address of the first I/O APIC of a PC.
+const IO_APIC: u64 = 0xfec0_0000;
 const INDEX: usize = 0x00;
 const WINDOW: usize = 0x10;
 const VERSION: u32 = 0x01;
@@ -451,6 +483,12 @@ fn last_input(io_apic: &impl Indexed) -> u32 {
     (io_apic.read(VERSION) >> 16 & 0xff).min(MAX_INPUT)
 }
 
+/// Whether there is one: versions are 0x10 to 0x2f, and where nothing answers all bits are ones or zeros.
+fn is_io_apic(registers: &Registers) -> bool {
+    let io_apic: &dyn Indexed = registers;
+    (0x10..0x30).contains(&(io_apic.read(VERSION) & 0xff))
+}
+
 /// Masks all inputs.
 fn mask_all(io_apic: &impl Indexed) {
     for input in 0..=last_input(io_apic) {
@@ -458,23 +496,52 @@ fn mask_all(io_apic: &impl Indexed) {
     }
 }
 
-/// The I/O APIC that has the ISA interrupts.
-struct IoApic {
-    registers: Registers,
+/// An input of the I/O APICs, numbered through all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Input {
+    number: u32,
+    active_low: bool,
+    level: bool,
+}
+
+/// The I/O APICs, each with the number of its first input.
+struct IoApics<R = Registers> {
+    all: heapless::Vec<(u32, R), { super::acpi::MAX_IO_APICS }>,
     overrides: heapless::Vec<super::acpi::Override, { super::acpi::MAX_OVERRIDES }>,
 }
 
-impl IoApic {
-    fn route(&self, irq: u8, vector: u8) -> Result<(), Error> {
+impl<R: Indexed> IoApics<R> {
+    /// The input of an ISA interrupt.
+    fn isa(&self, irq: u8) -> Input {
         let found = self.overrides.iter().find(|o| o.irq == irq);
-        let (input, active_low, level) = found.map_or((irq.into(), false, false), |o| (o.input, o.active_low, o.level));
-        let io_apic: &dyn Indexed = &self.registers;
-        if input > last_input(&self.registers) {
-            return Err(Error::NoInput);
+        found.map_or(
+            Input {
+                number: irq.into(),
+                active_low: false,
+                level: false,
+            },
+            |o| Input {
+                number: o.input,
+                active_low: o.active_low,
+                level: o.level,
+            },
+        )
+    }
+
+    fn route(&self, input: Input, vector: u8) -> Result<(), Error> {
+        let own = |(first, io_apic): &(u32, R)| {
+            let own = input.number.checked_sub(*first)?;
+            (own <= last_input(io_apic)).then_some(own)
+        };
+        let mut found = self.all.iter().filter_map(|each| Some((own(each)?, &each.1)));
+        let (own, io_apic) = found.next().ok_or(Error::NoInput)?;
+        let register = REDIRECTION + 2 * own;
+        if io_apic.read(register) & REDIRECTION_MASKED == 0 {
+            return Err(Error::InputTaken);
         }
-        let entry = u32::from(vector) | u32::from(active_low) << 13 | u32::from(level) << 15;
-        io_apic.write(REDIRECTION + 2 * input + 1, apic_id() << 24);
-        io_apic.write(REDIRECTION + 2 * input, entry);
+        let entry = u32::from(vector) | u32::from(input.active_low) << 13 | u32::from(input.level) << 15;
+        io_apic.write(register + 1, apic_id() << 24);
+        io_apic.write(register, entry);
         Ok(())
     }
 }
