@@ -28,7 +28,7 @@ fn main(boot: Boot) -> ! {
     // The PC.
     power::init(&acpi, info.has_word("exit-device"));
     let apic = interrupts::init(&acpi);
-    clock::init(&acpi);
+    clock::init(&acpi, info.value_of("date"));
     bring_up::log_banner(&info, &arena);
     if let Err(error) = apic.and_then(|()| serial::enable_interrupts()) {
         ::log::warn!("serial console is polled: {error}");

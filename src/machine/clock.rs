@@ -3,7 +3,8 @@
 //! The TSC's rate is taken from CPUID where the CPU or the hypervisor reports it, else it is measured for two
 //! milliseconds at boot against the ACPI PM timer or the PIT, and once more, at leisure, by [`maintain`].
 //! The date is read at boot and, by [`maintain`], every ten seconds: the TSC need not count while the machine is
-//! stopped, suspended or saved in a snapshot. It is that of kvm-clock where KVM offers it, else that of the RTC.
+//! stopped, suspended or saved in a snapshot. It is that of kvm-clock where KVM offers it, else that of the RTC, else that
+//! of the command line, which is not read again.
 
 use super::acpi::{Acpi, PmTimer};
 use super::interrupts::{self, timer};
@@ -35,6 +36,7 @@ pub const TOLERANCE: u64 = 24 * 60 * 60;
 enum DateSource {
     Rtc,
     Kvm,
+    CommandLine,
 }
 
 impl fmt::Display for DateSource {
@@ -42,6 +44,7 @@ impl fmt::Display for DateSource {
         f.write_str(match self {
             Self::Rtc => "the RTC",
             Self::Kvm => "kvm-clock",
+            Self::CommandLine => "the command line",
         })
     }
 }
@@ -58,7 +61,7 @@ pub enum DateError {
 impl fmt::Display for DateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoClock => f.write_str("no clock with a date"),
+            Self::NoClock => f.write_str("no clock with a date: add `date=2026-11-30T21:00:00Z` to the command line"),
             Self::BeforeBuild(now) => write!(
                 f,
                 "the clock is wrong: {} is before the build date",
@@ -70,8 +73,9 @@ impl fmt::Display for DateError {
 
 impl core::error::Error for DateError {}
 
-/// Starts the clock at 0, sets the alarm up, and reads the date.
-pub fn init(acpi: &Acpi) {
+/// Starts the clock at 0, sets the alarm up, and reads the date. `given` is that of the command line, as in
+/// `2026-11-30T21:00:00Z` or in seconds since 1970, for a machine without a clock.
+pub fn init(acpi: &Acpi, given: Option<&str>) {
     let pm_timer = acpi.pm_timer;
     kvm::init();
     let (rate, source, apic) = rate::calibrate(pm_timer);
@@ -95,7 +99,14 @@ pub fn init(acpi: &Acpi) {
             century: acpi.century,
         };
     });
-    if let Some((date, source)) = read_date() {
+    let given = given.and_then(|text| {
+        let date = date::parse(text);
+        if date.is_none() {
+            log::warn!("date={text}: expected a date such as 2026-11-30T21:00:00Z, or seconds since 1970");
+        }
+        Some((Epoch::new(date? * TICKS, now()), DateSource::CommandLine))
+    });
+    if let Some((date, source)) = read_date().or(given) {
         change(|clock| (clock.date, clock.date_source) = (Some(date), source));
     }
 }
@@ -131,9 +142,10 @@ impl fmt::Display for Description {
             "not invariant"
         };
         write!(f, "TSC of {} kHz, {source}, {kind}", rate / 1000)?;
-        match clock().date {
-            Some(_) => write!(f, "; date by {}, read every {DATE_INTERVAL} s", clock().date_source),
-            None => f.write_str("; no date"),
+        match (clock().date, clock().date_source) {
+            (Some(_), source @ DateSource::CommandLine) => write!(f, "; date by {source}"),
+            (Some(_), source) => write!(f, "; date by {source}, read every {DATE_INTERVAL} s"),
+            (None, _) => f.write_str("; no date"),
         }
     }
 }
@@ -154,7 +166,7 @@ pub async fn maintain() {
 async fn follow_clock() {
     find_edge().await;
     // Without a clock at boot there is none to look for later: each look takes long where nothing responds.
-    while clock().date.is_some() {
+    while clock().date.is_some() && clock().date_source != DateSource::CommandLine {
         embassy_time::Timer::after_secs(DATE_INTERVAL).await;
         if let Some(rate) = kvm::rate().filter(|_| clock().source == Source::Kvm) {
             set_rate(rate);

@@ -66,6 +66,10 @@ struct Registers {
 
 impl Registers {
     fn read(century: u8) -> Option<Self> {
+        // Such a divider (bits 4 to 6) keeps the clock from running: there is none.
+        if cmos(0x0a) == 0xff {
+            return None;
+        }
         let mut polls = UPDATE_POLLS;
         while cmos(0x0a) & UPDATING != 0 {
             polls -= 1;

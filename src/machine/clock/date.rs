@@ -1,12 +1,23 @@
 //! The date as a reading of the RTC or of kvm-clock, and the uptime since.
 
 use super::TICKS;
+use der::DateTime;
 
 /// How far the date may be ahead of a reading to count as drift of the TSC, in microseconds: the reading is taken then.
 /// A clock that is further behind was set back, and is not followed.
 pub(super) const DRIFT: u64 = 60 * TICKS;
 /// How often the RTC is read to find the edge of its second, in microseconds: how far behind it the date is left.
 pub(super) const EDGE_INTERVAL: u64 = 20_000;
+
+/// The date that a text states, in seconds since 1970: as in `2026-11-30T21:00:00Z`, or those seconds. Up to the year 9999.
+pub(super) fn parse(text: &str) -> Option<u64> {
+    if let Ok(date) = text.parse::<DateTime>() {
+        return Some(date.unix_duration().as_secs());
+    }
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = text.parse().ok().filter(|_| digits)?;
+    (seconds <= DateTime::INFINITY.unix_duration().as_secs()).then_some(seconds)
+}
 
 /// A date, and the uptime at which it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -75,10 +75,15 @@ pub(super) fn calibrate(pm_timer: Option<PmTimer>) -> (u64, Source, Option<u64>)
         .or_else(|| measure_pit().map(|measured| (measured, Source::Pit)));
     let result = match (reported, measured) {
         (Some((rate, source @ (Source::Crystal | Source::Kvm))), measured) => {
-            (rate, source, measured.and_then(|(measured, _)| measured.apic_rate()))
+            let apic_rate = measured.and_then(|(measured, _)| measured.apic_rate());
+            (
+                rate,
+                source,
+                apic_rate.or_else(|| apic.then(|| measure_apic_by_tsc(rate))?),
+            )
         }
         (_, Some((measured, source))) => (measured.rate, source, measured.apic_rate()),
-        (Some((rate, source)), None) => (rate, source, None),
+        (Some((rate, source)), None) => (rate, source, apic.then(|| measure_apic_by_tsc(rate)).flatten()),
         (None, None) if apic => match measure_apic() {
             Some(rate) => (rate, Source::Apic, Some(GHZ / 16)),
             None => (GHZ, Source::Guess, None),
@@ -206,6 +211,21 @@ fn measure_apic() -> Option<u64> {
         if timer::counted().wrapping_sub(start.1) >= wanted {
             let end = sample(timer::counted);
             return scaled(end.0 - start.0, GHZ / 16, end.1.wrapping_sub(start.1).into());
+        }
+    }
+    None
+}
+
+/// The rate of the local APIC's timer by the TSC, whose rate is known: where there is neither PM timer nor PIT.
+fn measure_apic_by_tsc(rate: u64) -> Option<u64> {
+    let wanted = rate * MEASURE / TICKS;
+    let (start, apic) = (tsc(), timer::counted());
+    for _ in 0..POLLS_MAX {
+        core::hint::spin_loop();
+        let cycles = tsc() - start;
+        if cycles >= wanted {
+            let apic = timer::counted() - apic;
+            return Measured { rate, cycles, apic }.apic_rate();
         }
     }
     None

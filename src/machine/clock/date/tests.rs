@@ -89,3 +89,25 @@ fn a_tsc_that_runs_fast_does_not_carry_the_date_away() {
         last = shown;
     }
 }
+
+#[test]
+fn a_date_is_read_as_text_or_as_seconds() {
+    for (text, seconds) in [
+        ("2026-11-30T21:00:00Z", Some(1_796_072_400)),
+        ("1796072400", Some(1_796_072_400)),
+        ("1970-01-01T00:00:00Z", Some(0)),
+        ("9999-12-31T23:59:59Z", Some(253_402_300_799)),
+        ("253402300799", Some(253_402_300_799)),
+        ("253402300800", None),
+        ("18446744073709551616", None),
+        ("2026-02-29T21:00:00Z", None),
+        ("2026-11-30T21:00:00", None),
+        ("2026-11-30", None),
+        ("+5", None),
+        ("-5", None),
+        ("", None),
+        ("now", None),
+    ] {
+        assert_eq!(parse(text), seconds, "{text}");
+    }
+}
