@@ -63,8 +63,15 @@ pub fn poweroff() -> ! {
             out16(port, u16::from(kind) << 10 | 1 << 13);
         }
     }
-    // QEMU's q35 and Cloud Hypervisor, should there have been no ACPI tables.
+    // QEMU's q35, should there have been no ACPI tables.
     out16(0x604, 1 << 13);
+    // Firecracker has nothing else, and ends by it.
+    if ways().sleep.is_none() {
+        out8(KEYBOARD, PULSE_RESET);
+        wait();
+    }
+    serial::write("The machine cannot switch itself off. It has stopped: end it from outside.\n");
+    serial::flush();
     halt()
 }
 
@@ -81,7 +88,7 @@ pub fn reboot() -> ! {
     out8(0xcf9, 0x06);
     wait();
     // The keyboard controller's pulse on the reset line.
-    out8(0x64, 0xfe);
+    out8(KEYBOARD, PULSE_RESET);
     wait();
     // A triple fault: no interrupt table, then an exception.
     let empty = x86_64::structures::DescriptorTablePointer {
@@ -104,6 +111,10 @@ pub fn halt() -> ! {
 }
 
 const EXIT_PORT: u16 = 0xf4;
+/// Command port of the keyboard controller (8042).
+const KEYBOARD: u16 = 0x64;
+/// Command: pulses the reset line.
+const PULSE_RESET: u8 = 0xfe;
 
 #[derive(Clone, Copy)]
 struct Ways {
