@@ -11,7 +11,7 @@ use postern::machine::memory::{Arena, OutOfMemory};
 use postern::machine::{clock, cpu, entropy, rtc};
 use postern::memory::{self, Plan};
 use postern::net::{self, Kind, Netif, TcpStream};
-use postern::nic::{self, PciCard};
+use postern::nic::{self, AnyCard};
 use postern::pki::text::Count;
 use postern::selftest;
 use postern::serve::{IDLE_TIMEOUT, IDLE_TIMEOUT_DIALLED, Limits, Service, WorkerSlot};
@@ -21,7 +21,7 @@ use crate::boot::symbols;
 use crate::tasks::{self, Prepared};
 
 /// The network cards that were found, with the names of their interfaces.
-pub(crate) type Cards = heapless::Vec<(&'static str, PciCard), { nic::MAX_CARDS }>;
+pub(crate) type Cards = heapless::Vec<(&'static str, AnyCard), { nic::MAX_CARDS }>;
 
 /// The interfaces.
 type Netifs = heapless::Vec<Netif, { nic::MAX_CARDS }>;

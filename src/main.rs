@@ -7,7 +7,7 @@ mod bring_up;
 mod tasks;
 
 use boot::Boot;
-use postern::machine::{clock, entropy, executor, fault, interrupts, panic, pci, power, serial};
+use postern::machine::{clock, entropy, executor, fault, interrupts, panic, pci, power, serial, virtio_mmio};
 use postern::settings::{self, TlsConfigs};
 use postern::{crypto, log, nic};
 
@@ -46,9 +46,10 @@ fn main(boot: Boot) -> ! {
 
     // Devices.
     let mut functions = pci::scan();
-    entropy::init(&functions, &acpi, &mut arena);
+    let mut devices = virtio_mmio::scan(&info, &acpi);
+    entropy::init(&functions, &devices, &acpi, &mut arena);
     bring_up::log_entropy();
-    let cards = nic::probe(&mut functions, &mut arena, info.ram_bytes());
+    let cards = nic::probe(&mut functions, &mut devices, &mut arena, info.ram_bytes());
 
     // Keys, then tasks.
     let tls_configs = match TlsConfigs::new(config, boot::symbols::heap, &mut arena) {

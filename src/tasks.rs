@@ -10,7 +10,7 @@ use postern::machine::memory::{Arena, OutOfMemory};
 use postern::machine::{clock, entropy, serial};
 use postern::memory::{self, task_size};
 use postern::net::{self, Kind, Netif, TcpListener};
-use postern::nic::{self, PciCard};
+use postern::nic::{self, AnyCard};
 use postern::pki::text::Count;
 use postern::serve::Service;
 use postern::settings::{self, TlsConfigs};
@@ -159,7 +159,7 @@ async fn open(
 }
 
 /// An interface.
-pub(crate) async fn interface(runner: Option<net::Runner<PciCard>>) {
+pub(crate) async fn interface(runner: Option<net::Runner<AnyCard>>) {
     if let Some(mut runner) = runner {
         runner.run().await;
     }

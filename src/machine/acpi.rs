@@ -1,10 +1,12 @@
 //! ACPI: power registers, the PM timer, the interrupt controllers.
 //!
-//! Nothing is interpreted but fixed tables; a package (`_S5_`) and QEMU's VM Generation ID (`VGIA`) are found by their
-//! names. Offsets are those of ACPI 6.5: table header 5.2.6, RSDP 5.2.5.3, FADT 5.2.9, MADT 5.2.12, `_S5_` 7.4.2.
+//! Nothing is interpreted but fixed tables; a package (`_S5_`), QEMU's VM Generation ID (`VGIA`) and virtio devices
+//! (`LNRO0005`) are found by their names. Offsets are those of ACPI 6.5: table header 5.2.6, RSDP 5.2.5.3, FADT 5.2.9,
+//! MADT 5.2.12, `_S5_` 7.4.2, resource descriptors 6.4.3.
 
 use super::boot_info::{PhysicalMemory, RootPointer};
 use super::memory::{self, Range};
+use super::virtio_mmio::{MAX_DEVICES, Place};
 use heapless::Vec;
 
 /// The most I/O APICs that are kept. A PC has one for each of its chipsets.
@@ -37,6 +39,8 @@ pub struct Acpi {
     pub(super) century: u8,
     /// The I/O APICs.
     pub(super) io_apics: Vec<IoApic, MAX_IO_APICS>,
+    /// Where virtio devices on MMIO are.
+    pub(super) virtio: Vec<Place, MAX_DEVICES>,
     /// Physical address of the VM Generation ID, as QEMU has it; mapped, and outside usable RAM.
     pub(super) generation_id: Option<u64>,
     /// ISA interrupts that are not what they seem.
@@ -168,7 +172,10 @@ impl Acpi {
         let dsdt = u64_at(fadt, 140)
             .filter(|&dsdt| dsdt != 0)
             .or(u32_at(fadt, 40).map(u64::from));
-        self.s5 = dsdt.and_then(|dsdt| table(memory, dsdt)).and_then(sleep_types);
+        if let Some(dsdt) = dsdt.and_then(|dsdt| table(memory, dsdt)) {
+            self.s5 = sleep_types(dsdt);
+            self.virtio = virtio_devices(dsdt).collect();
+        }
     }
 
     fn read_madt(&mut self, madt: &[u8]) {
@@ -274,6 +281,31 @@ fn sleep_types(dsdt: &[u8]) -> Option<(u8, u8)> {
             return Some((a, small_integer(more).map_or(a, |(b, _)| b)));
         }
     }
+}
+
+/// The virtio devices of a DSDT, by their resources as QEMU's microvm and Firecracker write them: not far behind the name,
+/// and before that of the next one, a fixed memory range of 32 bits (6.4.3.4) and an interrupt (6.4.3.6).
+fn virtio_devices(dsdt: &[u8]) -> impl Iterator<Item = Place> {
+    const NAME: &[u8] = b"LNRO0005\0";
+    const MEMORY: &[u8] = &[0x86, 9, 0];
+    const INTERRUPT: &[u8] = &[0x89, 6, 0];
+    const FAR: usize = 128;
+    let find = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).position(|window| window == what);
+    let mut rest = dsdt;
+    let devices = core::iter::from_fn(move || {
+        rest = rest.get(find(rest, NAME)? + NAME.len()..)?;
+        let near = rest.get(..FAR).unwrap_or(rest);
+        Some(near.get(..find(near, NAME).unwrap_or(near.len())).unwrap_or_default())
+    });
+    let place = move |device: &[u8]| {
+        let (memory, interrupt) = (find(device, MEMORY)?, find(device, INTERRUPT)?);
+        let start = u64::from(u32_at(device, memory + 4)?);
+        Some(Place {
+            range: Range::new(start, start + u64::from(u32_at(device, memory + 8)?)),
+            input: u32_at(device, interrupt + 5)?,
+        })
+    };
+    devices.filter_map(place).take(MAX_DEVICES)
 }
 
 /// The address of the VM Generation ID: 40 bytes after that in `Name (VGIA, …)`, a double word, as the table's ADDR method

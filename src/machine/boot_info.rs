@@ -156,8 +156,13 @@ impl BootInfo {
 
     /// The value of the first `name=value` on the command line.
     pub fn value_of(&self, name: &str) -> Option<&str> {
-        let mut words = self.command_line.split_ascii_whitespace();
-        words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        self.values_of(name).next()
+    }
+
+    /// The values of all `name=value` on the command line.
+    pub fn values_of(&self, name: &str) -> impl Iterator<Item = &str> {
+        let words = self.command_line.split_ascii_whitespace();
+        words.filter_map(move |word| word.strip_prefix(name)?.strip_prefix('='))
     }
 
     /// Bytes of usable RAM.

@@ -21,6 +21,7 @@ pub mod pci;
 pub mod power;
 pub mod rtc;
 pub mod serial;
+pub mod virtio_mmio;
 
 #[cfg(test)]
 mod memory_routines;

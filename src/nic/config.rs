@@ -78,7 +78,7 @@ impl core::fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// How the card signals, as its PCI function has been set up.
+/// How the card signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// MSI-X, everything on vector 0.

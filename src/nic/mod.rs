@@ -23,7 +23,7 @@ pub use config::{Config, Error, RingSizes, Signal};
 pub use dma::{BUFFER_SIZE, DmaMemory};
 pub use e1000e::E1000e;
 pub use interrupt::Interrupt;
-pub use probe::{INTERRUPTS, MAX_CARDS, PciCard, open, probe};
+pub use probe::{AnyCard, INTERRUPTS, MAX_CARDS, open, probe};
 pub use regs::Registers;
 pub use virtio::VirtioNet;
 

@@ -1,4 +1,4 @@
-//! The search for cards on PCI, and their resources.
+//! The search for cards on PCI and MMIO, and their resources.
 
 use core::task::Waker;
 
@@ -6,34 +6,38 @@ use heapless::Vec;
 
 use super::e1000e::DEVICE;
 use super::regs::BAR_MIN;
-use super::virtio::{self, PciTransport, VirtioNet};
+use super::virtio::{self, MmioTransport, PciTransport, VirtioNet};
 use super::{BUFFER_SIZE, Card, Config, DmaMemory, E1000e, Error, Frame, Interrupt, Link, RingSizes, Signal, Stats};
 use crate::machine::interrupts;
 use crate::machine::memory::{Arena, Registers};
 use crate::machine::pci::{self, Function, MAX_FUNCTIONS};
+use crate::machine::virtio_mmio::{Device, MAX_DEVICES, NETWORK};
 
 /// The most cards that are used; further ones are reported and left alone.
 pub const MAX_CARDS: usize = 2;
 
-/// A card on PCI.
-pub enum PciCard {
+/// A card of any kind.
+pub enum AnyCard {
     /// An 82574L.
     E1000e(E1000e<Registers>),
-    /// A virtio network card.
-    Virtio(VirtioNet<PciTransport>),
+    /// A virtio network card on PCI.
+    VirtioPci(VirtioNet<PciTransport>),
+    /// A virtio network card on MMIO.
+    VirtioMmio(VirtioNet<MmioTransport>),
 }
 
-/// Does the same with either card.
+/// Does the same with any card.
 macro_rules! each {
     ($card:expr, $bound:ident => $result:expr) => {
         match $card {
-            PciCard::E1000e($bound) => $result,
-            PciCard::Virtio($bound) => $result,
+            AnyCard::E1000e($bound) => $result,
+            AnyCard::VirtioPci($bound) => $result,
+            AnyCard::VirtioMmio($bound) => $result,
         }
     };
 }
 
-impl Card for PciCard {
+impl Card for AnyCard {
     fn mac(&self) -> [u8; 6] {
         each!(self, card => card.mac())
     }
@@ -88,33 +92,41 @@ const HANDLERS: [fn(); MAX_CARDS] = [|| INTERRUPTS[0].raise(), || INTERRUPTS[1].
 /// What the interrupts of `vm0` and `vm1` raise. The idle loop may poll them.
 pub static INTERRUPTS: [Interrupt; MAX_CARDS] = [const { Interrupt::new() }; MAX_CARDS];
 
-/// Takes the network cards out of `functions` and brings them up, in the order of their places: `vm0`, `vm1`. Each
+/// Takes the network cards out of `functions` and `devices` and brings them up, in that order: `vm0`, `vm1`. Each
 /// shares memory from `arena` with its driver, according to the `ram` that the machine has in all, in bytes. What does
 /// not work is logged, with what to do about it, and so is it if there is no card at all. To be called once.
 pub fn probe(
     functions: &mut Vec<Function, MAX_FUNCTIONS>,
+    devices: &mut Vec<Device, MAX_DEVICES>,
     arena: &mut Arena,
     ram: u64,
-) -> Vec<(&'static str, PciCard), MAX_CARDS> {
+) -> Vec<(&'static str, AnyCard), MAX_CARDS> {
     let mut cards = Vec::new();
     let mut found = 0;
+    let rings = RingSizes::for_ram(ram);
     while let Some(at) = functions.iter().position(|function| is_card(function.id())) {
         let function = functions.remove(at);
         let Some(&name) = NAMES.get(found) else {
             log::warn!("network card at {}: not used (limit: {MAX_CARDS})", function.address());
             continue;
         };
-        match open(
-            &function,
-            name,
-            arena,
-            RingSizes::for_ram(ram),
-            &INTERRUPTS[found],
-            HANDLERS[found],
-        ) {
+        match open(&function, name, arena, rings, &INTERRUPTS[found], HANDLERS[found]) {
             // There is room: as many cards as names.
             Ok(card) => drop(cards.push((name, card))),
             Err(error) => log::error!("{name}: {error} (PCI {})", function.address()),
+        }
+        found += 1;
+    }
+    while let Some(at) = devices.iter().position(|device| device.id() == NETWORK) {
+        let device = devices.remove(at);
+        let address = device.address();
+        let Some(&name) = NAMES.get(found) else {
+            log::warn!("network card at {address:#x}: not used (limit: {MAX_CARDS})");
+            continue;
+        };
+        match open_mmio(device, name, arena, rings, &INTERRUPTS[found], HANDLERS[found]) {
+            Ok(card) => drop(cards.push((name, card))),
+            Err(error) => log::error!("{name}: {error} (at {address:#x})"),
         }
         found += 1;
     }
@@ -136,7 +148,7 @@ pub fn open(
     rings: RingSizes,
     interrupt: &'static Interrupt,
     handler: fn(),
-) -> Result<PciCard, Error> {
+) -> Result<AnyCard, Error> {
     if VIRTIO.contains(&function.id()) {
         let transport = PciTransport::new(function).map_err(|error| match error {
             pci::Error::NoCapability => Error::NotModern,
@@ -156,7 +168,7 @@ pub fn open(
             signal: Signal::MsiX,
             interrupt,
         };
-        return VirtioNet::new(transport, config, || function.enable_bus_master()).map(PciCard::Virtio);
+        return VirtioNet::new(transport, config, || function.enable_bus_master()).map(AnyCard::VirtioPci);
     }
     // On a link that saves power the 82574L can lose completions, and hang.
     function.disable_aspm();
@@ -179,7 +191,29 @@ pub fn open(
         signal,
         interrupt,
     };
-    E1000e::new(registers, config, || function.enable_bus_master()).map(PciCard::E1000e)
+    E1000e::new(registers, config, || function.enable_bus_master()).map(AnyCard::E1000e)
+}
+
+/// Brings up a virtio card on MMIO. `handler` is to raise `interrupt`.
+fn open_mmio(
+    device: Device,
+    name: &'static str,
+    arena: &mut Arena,
+    rings: RingSizes,
+    interrupt: &'static Interrupt,
+    handler: fn(),
+) -> Result<AnyCard, Error> {
+    let memory = allocate(arena, virtio::bytes(rings.rx, rings.tx))?;
+    interrupts::allocate_input(device.input(), handler).map_err(Error::Interrupt)?;
+    let config = Config {
+        name,
+        rings,
+        memory,
+        signal: Signal::Msi,
+        interrupt,
+    };
+    let transport = MmioTransport::new(device.into_registers());
+    VirtioNet::new(transport, config, || {}).map(AnyCard::VirtioMmio)
 }
 
 fn allocate(arena: &mut Arena, bytes: usize) -> Result<DmaMemory, Error> {

@@ -122,6 +122,44 @@ fn the_generation_id_is_found_in_the_table_of_that_name() {
     assert_eq!(with(b"VMGENID\0", b"\x08VGIA\x0c\x00\x60", 0x6000), None);
 }
 
+/// `Device (VRnn)` as QEMU's microvm and Firecracker write it.
+fn virtio_aml(base: u32, len: u32, input: u32) -> std::vec::Vec<u8> {
+    let mut aml =
+        b"\x5b\x82\x35VR00\x08_HID\x0dLNRO0005\x00\x08_UID\x00\x08_CRS\x11\x19\x0a\x16\x86\x09\x00\x01".to_vec();
+    aml.extend(base.to_le_bytes());
+    aml.extend(len.to_le_bytes());
+    aml.extend(b"\x89\x06\x00\x01\x01");
+    aml.extend(input.to_le_bytes());
+    aml.extend(b"\x79\x00");
+    aml
+}
+
+#[test]
+fn virtio_devices_are_found_with_their_resources() {
+    let found = |dsdt: &[u8]| {
+        let mut tables = q35();
+        tables.0[3].1 = table_of(b"DSDT", dsdt);
+        parse(&tables, 0x500).virtio
+    };
+    let place = |start: u64, input| Place {
+        range: Range::new(start, start + 512),
+        input,
+    };
+    let two = [virtio_aml(0xfeb0_0000, 512, 24), virtio_aml(0xfeb0_0200, 512, 25)].concat();
+    assert_eq!(found(&two), [place(0xfeb0_0000, 24), place(0xfeb0_0200, 25)]);
+    assert_eq!(found(b"nothing"), []);
+    // One that is cut has no part of the next.
+    let cut = [&virtio_aml(0, 0, 0)[..30], &virtio_aml(0xfeb0_0200, 512, 25)].concat();
+    assert_eq!(found(&cut), [place(0xfeb0_0200, 25)]);
+    // Without its end tag a device is whole.
+    for len in 0..two.len() - 2 {
+        assert!(found(&two[..len]).len() < 2, "{len}");
+    }
+    let top = found(&virtio_aml(u32::MAX, u32::MAX, u32::MAX));
+    assert_eq!(top[0].range, Range::new(u32::MAX.into(), 2 * u64::from(u32::MAX)));
+    assert_eq!(found(&virtio_aml(0xfeb0_0000, 512, 5).repeat(40)).len(), MAX_DEVICES);
+}
+
 #[test]
 fn hardware_reduced_acpi_has_a_sleep_register_and_no_ports() {
     let fadt = body(

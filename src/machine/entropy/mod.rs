@@ -18,6 +18,7 @@ mod virtio;
 use super::acpi::Acpi;
 use super::memory::Arena;
 use super::pci::Function;
+use super::virtio_mmio;
 use chacha20::ChaCha20Rng;
 use core::cell::RefCell;
 use core::convert::Infallible;
@@ -122,10 +123,10 @@ pub fn rng() -> Result<Rng, NoEntropy> {
 
 /// Finds the sources, tests them, and seeds the generator. A device on the bus is waited for only where the CPU has
 /// nothing to offer, and [`VIRTIO_TIMEOUT`] at the most; if it answers later, it counts from then on ([`keep_fresh`]).
-pub fn init(functions: &[Function], acpi: &Acpi, arena: &mut Arena) {
+pub fn init(functions: &[Function], devices: &[virtio_mmio::Device], acpi: &Acpi, arena: &mut Arena) {
     generation::init(acpi);
     with(|pool| pool.has_new_generation(generation::current()));
-    let device = virtio::find(functions, arena);
+    let device = virtio::find(functions, devices, arena);
     with(|pool| {
         pool.present(Source::Rdseed, super::cpu::has("rdseed"));
         pool.present(Source::Rdrand, super::cpu::has("rdrand"));

@@ -1,4 +1,4 @@
-//! The random numbers of the host: a virtio entropy device on the PCI bus.
+//! The random numbers of the host: a virtio entropy device, on the PCI bus or on MMIO.
 //!
 //! The driver is that of the `virtio-drivers` crate, except that its own request function waits without end: here a
 //! request stays with the device until it is answered, and is looked at now and then.
@@ -6,16 +6,19 @@
 use super::super::memory::{self, Arena, Dma, PAGE, Range};
 use super::super::paging::MemoryKind;
 use super::super::pci::{self, Function, Ports};
+use super::super::virtio_mmio;
 use core::cell::RefCell;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::slice;
 use critical_section::Mutex;
 use heapless::Vec;
 use virtio_drivers::device::common::Feature;
 use virtio_drivers::queue::VirtQueue;
+use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
 use virtio_drivers::transport::pci::bus::PciRoot;
 use virtio_drivers::transport::pci::{PciTransport, virtio_device_type};
-use virtio_drivers::transport::{DeviceType, Transport};
+use virtio_drivers::transport::{DeviceStatus, DeviceType, SomeTransport, Transport};
 use virtio_drivers::{BufferDirection, Hal};
 
 /// Vendor ID of virtio devices.
@@ -27,7 +30,7 @@ const QUEUE: u16 = 0;
 
 /// An entropy device, and perhaps a request that it has.
 pub(super) struct Device {
-    transport: PciTransport,
+    transport: ManuallyDrop<SomeTransport<'static>>,
     queue: VirtQueue<Memory, 8>,
     buffer: Dma,
     /// The request's token, and its length.
@@ -37,8 +40,13 @@ pub(super) struct Device {
 // SAFETY: the pointers within are to memory that belongs to the device and this value alone.
 unsafe impl Send for Device {}
 
-/// The first entropy device among `functions`, set up. `Err` has the reason why one that is there cannot be used.
-pub(super) fn find(functions: &[Function], arena: &mut Arena) -> Option<Result<Device, &'static str>> {
+/// The first entropy device among `functions` and `devices`, set up. `Err` has the reason why one that is there cannot be
+/// used.
+pub(super) fn find(
+    functions: &[Function],
+    devices: &[virtio_mmio::Device],
+    arena: &mut Arena,
+) -> Option<Result<Device, &'static str>> {
     let is_entropy = |function: &&Function| {
         let (vendor_id, device_id) = function.id();
         let info = virtio_drivers::transport::pci::bus::DeviceFunctionInfo {
@@ -52,14 +60,24 @@ pub(super) fn find(functions: &[Function], arena: &mut Arena) -> Option<Result<D
         };
         vendor_id == VENDOR && virtio_device_type(&info) == Some(DeviceType::EntropySource)
     };
-    functions
-        .iter()
-        .find(is_entropy)
-        .map(|function| Device::new(function, arena))
+    if let Some(function) = functions.iter().find(is_entropy) {
+        return Some(Device::on_pci(function, arena));
+    }
+    let device = devices.iter().find(|device| device.id() == virtio_mmio::ENTROPY)?;
+    Some(Device::on_mmio(device, arena))
 }
 
 impl Device {
-    fn new(function: &Function, arena: &mut Arena) -> Result<Self, &'static str> {
+    fn on_mmio(device: &virtio_mmio::Device, arena: &mut Arena) -> Result<Self, &'static str> {
+        let registers = device.registers();
+        let header: NonNull<VirtIOHeader> = registers.as_ptr().cast();
+        // SAFETY: the registers of this device, mapped for good, of at least the header's size, and aligned.
+        let transport = unsafe { MmioTransport::new(header, registers.len()) };
+        let transport = transport.map_err(|_| "no virtio 1.0 interface")?;
+        Self::new(transport.into(), arena, || {})
+    }
+
+    fn on_pci(function: &Function, arena: &mut Arena) -> Result<Self, &'static str> {
         // All its memory, since the crate takes for granted that mapping succeeds. A BAR that is none is no error.
         for bar in 0..6 {
             // SAFETY: the crate drives the device, with the memory that it got from `Memory` and `request`.
@@ -68,6 +86,16 @@ impl Device {
                 Err(_) => return Err("memory cannot be mapped"),
             }
         }
+        let mut root = PciRoot::new(Ports);
+        let transport = PciTransport::new::<Memory, Ports>(&mut root, function.address());
+        let transport = transport.map_err(|_| "no virtio 1.0 interface")?;
+        Self::new(transport.into(), arena, || function.enable_bus_master())
+    }
+
+    /// Sets the device up. `enable` lets it access memory, and is called after its reset.
+    fn new(transport: SomeTransport<'static>, arena: &mut Arena, enable: impl FnOnce()) -> Result<Self, &'static str> {
+        // Dropping it would wait for a reset, without end.
+        let mut transport = ManuallyDrop::new(transport);
         let buffer = arena.dma(REQUEST, 16).map_err(|_| "out of memory")?;
         critical_section::with(|cs| {
             let mut pages = PAGES.borrow_ref_mut(cs);
@@ -78,17 +106,16 @@ impl Device {
             }
             Ok::<(), &'static str>(())
         })?;
-        let mut root = PciRoot::new(Ports);
-        let transport = PciTransport::new::<Memory, Ports>(&mut root, function.address());
-        let mut transport = transport.map_err(|_| "no virtio 1.0 interface")?;
-        let features = transport.begin_init(Feature::VERSION_1);
-        function.enable_bus_master();
-        let queue = VirtQueue::new(&mut transport, QUEUE, false, features.contains(Feature::RING_EVENT_IDX));
-        let Ok(queue) = queue else {
-            // Dropping the transport would wait for a reset, without end.
-            core::mem::forget(transport);
-            return Err("no queue");
-        };
+        // Not by `begin_init`: Firecracker accepts no two bits at once.
+        let driver = DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER;
+        for status in [DeviceStatus::empty(), DeviceStatus::ACKNOWLEDGE, driver] {
+            transport.set_status(status);
+        }
+        let features = transport.read_device_features() & Feature::VERSION_1.bits();
+        transport.write_driver_features(features);
+        transport.set_status(driver | DeviceStatus::FEATURES_OK);
+        enable();
+        let queue = VirtQueue::new(&mut *transport, QUEUE, false, false).map_err(|_| "no queue")?;
         transport.finish_init();
         let mut device = Self {
             transport,

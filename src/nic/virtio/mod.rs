@@ -21,10 +21,12 @@ use super::ring::{MAX_DESCRIPTORS, MIN_DESCRIPTORS};
 use super::{Card, Config, Error, Frame, Link, MAX_FRAME, Stats};
 use crate::pki::text::Count;
 
+mod mmio;
 mod pci;
 pub(super) mod queue;
 pub(super) mod transport;
 
+pub(super) use mmio::MmioTransport;
 pub(super) use pci::PciTransport;
 use queue::{Broken, Direction, Queue};
 use transport::*;
