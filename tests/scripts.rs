@@ -177,6 +177,10 @@ mod tests {
             (&["--machine", "pc"], "--machine takes q35 or microvm, not 'pc'"),
             (&["--nic", "rtl8139"], "--nic takes e1000e or virtio, not 'rtl8139'"),
             (&["--nic"], "--nic takes a value"),
+            (
+                &["--machine", "microvm", "--nic=e1000e"],
+                "--nic e1000e needs the machine q35",
+            ),
             (&["--no-build=yes"], "--no-build takes no value"),
             (&["--gdb=1234"], "--gdb takes no value"),
             (&["--image"], "--image takes a value"),
@@ -293,7 +297,14 @@ mod tests {
             assert!(command.contains(part), "{part} is not in {command}");
         }
         assert!(command.ends_with(" -cpu qemu64\n"), "{command}");
-        assert!(dry_run(&["--machine", "microvm"]).contains(" -M microvm,"));
+        let microvm = dry_run(&["--machine", "microvm"]);
+        for part in [
+            " -M microvm -accel ",
+            " -global virtio-mmio.force-legacy=false -device virtio-net-device,netdev=net0",
+        ] {
+            assert!(microvm.contains(part), "{microvm}");
+        }
+        assert_eq!(dry_run(&["--machine=microvm", "--nic=virtio"]), microvm);
         for (arguments, device) in [
             (&["--nic", "e1000e"][..], "e1000e"),
             (&[], "e1000e"),

@@ -44,14 +44,16 @@ struct Card {
 enum CardKind {
     E1000e,
     Virtio,
+    VirtioMmio,
 }
 
 impl CardKind {
     /// QEMU's name of the device, with properties by which both kinds report the same link.
     fn device(self) -> &'static str {
         match self {
-            Self::E1000e => "e1000e",
-            Self::Virtio => "virtio-net-pci,speed=1000,duplex=full",
+            Self::E1000e => "e1000e,romfile=",
+            Self::Virtio => "virtio-net-pci,romfile=,speed=1000,duplex=full",
+            Self::VirtioMmio => "virtio-net-device,speed=1000,duplex=full",
         }
     }
 }
@@ -99,6 +101,13 @@ impl Setup {
     pub fn board(mut self, board: &str) -> Self {
         self.board = board.into();
         self
+    }
+
+    /// QEMU's microvm with these options, such as `acpi=off`, and a virtio card with the modern interface on MMIO.
+    pub fn microvm(self, options: &str) -> Self {
+        self.board(format!("microvm,{options}").trim_end_matches(','))
+            .kind(CardKind::VirtioMmio)
+            .arguments(&["-global", "virtio-mmio.force-legacy=false"])
     }
 
     /// Another CPU than `max`.
@@ -250,7 +259,7 @@ impl Setup {
             command.args(["-netdev", &netdev]);
             command.args([
                 "-device",
-                &format!("{},netdev=net{number},id=card{number},romfile=", card.kind.device()),
+                &format!("{},netdev=net{number},id=card{number}", card.kind.device()),
             ]);
         }
         command.args(&self.arguments);

@@ -27,6 +27,7 @@ mod shell;
 mod suspend;
 mod trace;
 mod virtio;
+mod vmm;
 
 // TLS in all its forms, with peers on the engine where no program suffices.
 mod clients;
