@@ -153,7 +153,8 @@ fn interfaces(
         let settings = net::Config {
             // The idle loop watches the card.
             spin: Duration::from_ticks(0),
-            dns: config.ip.dns.filter(|_| number == 0).map(Into::into),
+            ipv6: settings::ipv6(config, number),
+            dns: settings::dns(config, number),
             ..net::Config::new(name, settings::address(config, number), settings::key())
         };
         match net::open(card, settings, plan.net(number), arena) {

@@ -1,7 +1,6 @@
 //! The machine as the debug shell sees it: reports, and what the commands drive.
 
 use core::fmt::{self, Write};
-use core::net::Ipv4Addr;
 
 use crate::client::fetch::{self, FetchError};
 use crate::client::{self, Client, ClientError, ConnectOptions};
@@ -222,12 +221,6 @@ impl Host for Machine {
         self.proxy
     }
 
-    async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError> {
-        let netif = find_network(self.netifs, netif).ok_or(DialError::NoSuchInterface)?;
-        let address = crate::net::resolve_v4(netif, host, settings::seed()).await;
-        Ok(address.map_err(DialError::Resolve)?)
-    }
-
     async fn client_connect(
         &self,
         kind: Kind,
@@ -282,8 +275,8 @@ impl Host for Machine {
         let stream = reach(netif, proxy, target.host, target.port, settings::seed).await;
         let stream = stream.map_err(ClientError::from)?;
         let name = name.or(match target.host {
-            dial::Host::Address(address) => Some(ServerName::Ip(address.into())),
-            // The shell gives the name of a host that it leaves to the proxy.
+            dial::Host::Address(address) => Some(ServerName::Ip(address)),
+            // The shell gives the name that the certificate must contain.
             dial::Host::Name(_) => return Err(ClientError::NotAName.into()),
         });
         let config = config.with_name(name).with_clock(settings::now());

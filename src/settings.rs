@@ -12,7 +12,7 @@ mod tls_config;
 mod tls_configs;
 
 pub use self::boot::load;
-pub use self::network::{address, dial, key, proxy, seed, send_log};
+pub use self::network::{address, dial, dns, ipv6, key, proxy, seed, send_log};
 pub use self::roles::{
     client_buffers, client_protocol, secure_shell, selftest, selftest_buffer, session_slot, set_tls, worker,
     worker_outbound,

@@ -191,7 +191,9 @@ pub(crate) fn worker_size() -> usize {
 /// The plain echo client.
 async fn plain_client(client: &'static Client, netifs: &'static [Netif]) {
     loop {
-        client.run(netifs, Protocol::<entropy::Rng>::Plain).await;
+        client
+            .run(netifs, Protocol::<entropy::Rng>::Plain, settings::seed)
+            .await;
     }
 }
 
@@ -202,7 +204,7 @@ async fn tls_client(machine: &'static Machine, buffers: Option<BufferPair>) {
         let tls_config = machine.tls_configs.in_use();
         let roles = tls_config.roles();
         let protocol = settings::client_protocol(&roles, machine.traces, [&mut *inbound, &mut *outbound]);
-        machine.tls_client.run(machine.netifs, protocol).await;
+        machine.tls_client.run(machine.netifs, protocol, settings::seed).await;
     }
 }
 

@@ -171,6 +171,11 @@ fn each_fault_of_the_text_stops_the_build() {
             "defconfig:1:26: .ip.ipaddr: 256 does not fit into an address. Each of the four numbers is from 0 to 255",
         ),
         (
+            ".ip6.ipaddr = \"2001:db8:::9\"",
+            "defconfig:1:15: .ip6.ipaddr: expected an IPv6 address in a string, like `\"2001:db8::15\"`, found \
+             \"2001:db8:::9\". Write it in a string: `\"2001:db8::15\"`, or `\"\"` for none",
+        ),
+        (
             ".tls.ca_cert = \"-----BEGIN",
             "defconfig:1:16: .tls.ca_cert: the string is not closed on its line. \
              Close it with `\"`; a longer text is several strings, one per line",
@@ -496,6 +501,8 @@ fn a_configuration_is_baked_whole() {
             .tty_syslog = { .enable = 0, .src_ipaddr = { 1, 2, 3, 4 }, .dst_ipaddr = { 5, 6, 7, 8 } } },
         .ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 0, 9 }, .netmask = { 255, 0, 0, 0 }, .gateway = { 10, 0, 0, 1 },
             .dns = { 10, 0, 0, 2 } },
+        .ip6 = { .enable = 0, .use_slaac = 0, .ipaddr = \"2001:DB8::9\", .prefix = 48, .gateway = \"fe80::1\",
+            .dns = \"2001:db8::53\" },
         .proxy = { .ipaddr = { 10, 0, 0, 3 }, .port = 3128, .user = \"alice\", .password = \"open\" },
         .tls = { .srv_cert_file = \"../pki/server.pem\", .srv_key_file = \"../pki/server.key\",
             .ca_cert_file = \"../pki/ca.pem\", .cli_cert_file = \"../pki/client.pem\",
@@ -859,11 +866,11 @@ fn reverse_connections_survive_the_baking() {
     let build = Build::new();
     build.accepted(
         ".vmm.tls_dbgsh = 992,\n.echo.reverse = {\n  { .ipaddr = { 10, 0, 2, 2 }, .port = 20001, .every = 5 },\n  \
-         { .host = \"friend.example\", .port = 1, .netif = \"vm1\", .plain = 1, .role = \"client\" },\n},\n",
+         { .ipaddr = \"2001:db8::2\", .port = 20002 },\n  { .host = \"friend.example\", .port = 1, .netif = \"vm1\", .plain = 1, .role = \"client\" },\n},\n",
     );
     let config = build.baked();
     assert_eq!(config.vmm.tls_dbgsh, 992);
-    let [home, friend] = &config.echo.reverse[..] else {
+    let [home, neighbor, friend] = &config.echo.reverse[..] else {
         panic!("{:?}", config.echo.reverse)
     };
     assert_eq!(
@@ -871,6 +878,8 @@ fn reverse_connections_survive_the_baking() {
         (Some([10, 0, 2, 2].into()), 20001, 5, false, config::Role::Either)
     );
     assert_eq!((home.host.as_str(), home.netif.as_str()), ("", ""));
+    let address = neighbor.ipaddr.map(|address| address.to_string());
+    assert_eq!((address.as_deref(), neighbor.port), (Some("2001:db8::2"), 20002));
     assert_eq!(
         (friend.ipaddr, friend.port, friend.every, friend.plain, friend.role),
         (None, 1, 10, true, config::Role::Client)

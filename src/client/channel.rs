@@ -90,8 +90,8 @@ impl<'b, R: CryptoRng> TlsClient<'b, R> {
         name: Option<&'a Name>,
     ) -> Result<(Channel<'a, S>, Negotiated), ClientError> {
         let server_name = match name {
-            None if self.named => Some(match remote.host() {
-                Host::Address(address) => ServerName::Ip(address.into()),
+            None if self.named => Some(match remote.host.get() {
+                Host::Address(address) => ServerName::Ip(address),
                 Host::Name(name) => ServerName::parse(name).ok_or(ClientError::NotAName)?,
             }),
             None => None,

@@ -25,8 +25,6 @@ pub enum ClientError {
     Connected(Text<64>),
     /// No certificate can give the expected name.
     NotAName,
-    /// A host was given by its name, but there is no proxy to look it up.
-    NotLookedUp,
     /// The host could not be reached.
     Dial(DialError),
     /// TLS is unavailable, for this reason.
@@ -48,7 +46,6 @@ impl fmt::Display for ClientError {
                 write!(f, "already connected to {remote}; use 'client close' first")
             }
             ClientError::NotAName => f.write_str("not a host name or IP address"),
-            ClientError::NotLookedUp => f.write_str("host name not resolved"),
             ClientError::Dial(error) => error.fmt(f),
             ClientError::NoTls(why) => f.write_str(why),
             ClientError::Handshake(Ended::Closed | Ended::Tls(tls::Error::Truncated)) => {

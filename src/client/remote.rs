@@ -1,9 +1,8 @@
 //! The other end of the client's connection.
 
 use core::fmt;
-use core::net::Ipv4Addr;
 
-use crate::dial::Host;
+use crate::dial::{Authority, Host, OwnedHost};
 use crate::endpoint::Description;
 use crate::net::dns;
 
@@ -15,7 +14,7 @@ pub(super) type Name = heapless::String<MAX_NAME>;
 /// Where to connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectOptions<'a> {
-    /// The host; by its name only where there is a proxy to look it up.
+    /// The host. The proxy looks up its name, if there is one.
     pub host: Host<'a>,
     /// The port.
     pub port: u16,
@@ -27,26 +26,18 @@ pub struct ConnectOptions<'a> {
     pub direct: bool,
 }
 
-/// The other end of a connection. What it displays is `10.0.2.2:10009`, or `10.0.2.2:10009 through the proxy`.
+/// The other end of a connection. Displayed as `10.0.2.2:10009`, or `10.0.2.2:10009 through the proxy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Remote {
-    /// `None`: by its name.
-    pub(super) address: Option<Ipv4Addr>,
-    pub(super) name: Name,
+    pub(super) host: OwnedHost,
     pub(super) port: u16,
     pub(super) through: bool,
-}
-
-impl Remote {
-    pub(super) fn host(&self) -> Host<'_> {
-        self.address.map_or(Host::Name(&self.name), Host::Address)
-    }
 }
 
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let through = if self.through { " through the proxy" } else { "" };
-        write!(f, "{}:{}{through}", self.host(), self.port)
+        write!(f, "{}{through}", Authority(self.host.get(), self.port))
     }
 }
 

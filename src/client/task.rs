@@ -2,6 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use core::net::IpAddr;
 use core::pin::pin;
 use core::task::Poll;
 
@@ -17,7 +18,7 @@ use zeroize::Zeroizing;
 use super::channel::{Channel, Protocol};
 use super::error::{ClientError, Ended, MESSAGE, SEND_TIMEOUT};
 use super::remote::{ConnectOptions, Name, Negotiated, Remote};
-use crate::dial::{DialError, Host, Proxy, reach};
+use crate::dial::{DialError, Host, OwnedHost, Proxy, reach};
 use crate::endpoint::wipe;
 use crate::log::Limiter;
 use crate::net::{self, Kind, Network, Transport, find_network};
@@ -46,6 +47,8 @@ pub struct Client {
     number: Cell<u32>,
     /// The peer of the present connection, or else the last.
     remote: RefCell<Option<Remote>>,
+    /// Its address, if it was dialled by its name.
+    address: Cell<Option<IpAddr>>,
     state: Cell<ClientState>,
     sent: Cell<u64>,
     received: Cell<u64>,
@@ -94,6 +97,7 @@ impl Client {
             renewed: Signal::new(),
             number: Cell::new(0),
             remote: RefCell::new(None),
+            address: Cell::new(None),
             state: Cell::new(ClientState::Idle),
             sent: Cell::new(0),
             received: Cell::new(0),
@@ -131,14 +135,8 @@ impl Client {
             Some(Err(_)) => return Err(ClientError::NotAName),
         };
         let through = !target.direct && self.proxy.get().is_some();
-        let (address, host) = match target.host {
-            Host::Address(address) => (Some(address), Name::new()),
-            Host::Name(_) if !through => return Err(ClientError::NotLookedUp),
-            Host::Name(name) => (None, name.try_into().map_err(|_| ClientError::NotAName)?),
-        };
         let remote = Remote {
-            address,
-            name: host,
+            host: OwnedHost::new(target.host).ok_or(ClientError::NotAName)?,
             port: target.port,
             through,
         };
@@ -169,7 +167,8 @@ impl Client {
                 let seconds = since.elapsed().as_secs();
                 writeln!(
                     out,
-                    "{kind} echo client connected to {remote}, in {received} out {sent}, {seconds} s"
+                    "{kind} echo client connected to {remote}{}, in {received} out {sent}, {seconds} s",
+                    self.at()
                 )?;
                 let Some(session) = session else { return Ok(()) };
                 write!(out, "  {session}")?;
@@ -194,8 +193,13 @@ impl Client {
     }
 
     /// Does what is asked, and logs what comes back, until [`Client::renew`]. One task runs this again and again.
-    pub async fn run<N: Network, R: CryptoRng>(&self, networks: &[N], mut protocol: Protocol<'_, R>)
-    where
+    /// `random` returns unpredictable numbers, with which names are looked up.
+    pub async fn run<N: Network, R: CryptoRng>(
+        &self,
+        networks: &[N],
+        mut protocol: Protocol<'_, R>,
+        random: fn() -> u64,
+    ) where
         N::Stream: Transport<Error = net::Error>,
     {
         self.renewed.reset();
@@ -219,6 +223,8 @@ impl Client {
                         remote: &remote,
                         name: name.as_ref(),
                         netif: netif.as_deref(),
+                        address: &self.address,
+                        random,
                     };
                     next = self.run_connection(number, route, &mut protocol).await;
                     protocol.wipe();
@@ -262,6 +268,7 @@ impl Client {
     {
         let Route { networks, remote, .. } = route;
         self.remote.replace(Some(remote.clone()));
+        self.address.set(None);
         self.state.set(ClientState::Opening);
         let mut held = None;
         let opened = {
@@ -357,8 +364,16 @@ impl Client {
         self.received.set(0);
         self.withheld.set(0);
         match session {
-            Some(session) => ::log::info!("{} client: connected to {remote}: {session}", self.kind),
-            None => ::log::info!("{} client: connected to {remote}", self.kind),
+            Some(session) => ::log::info!("{} client: connected to {remote}{}: {session}", self.kind, self.at()),
+            None => ::log::info!("{} client: connected to {remote}{}", self.kind, self.at()),
+        }
+    }
+
+    /// The address of a peer that was dialled by its name: ` (2001:db8::1)`.
+    fn at(&self) -> Text<48> {
+        match self.address.get() {
+            Some(address) => Text::of(format_args!(" ({address})")),
+            None => Text::new(""),
         }
     }
 
@@ -445,6 +460,9 @@ struct Route<'a, N> {
     remote: &'a Remote,
     name: Option<&'a Name>,
     netif: Option<&'a str>,
+    /// Where the address is noted that was reached by a name.
+    address: &'a Cell<Option<IpAddr>>,
+    random: fn() -> u64,
 }
 
 async fn open<'a, N: Network, R: CryptoRng>(
@@ -459,9 +477,11 @@ where
         return Err(ClientError::NoTls(why));
     }
     let network = find_network(route.networks, route.netif).ok_or(DialError::NoSuchInterface)?;
-    let (host, port) = (route.remote.host(), route.remote.port);
-    // Where there is no proxy the host is given by its address: there is nothing to look up.
-    let stream = reach(network, route.proxy, host, port, || 0).await?;
+    let (host, port) = (route.remote.host.get(), route.remote.port);
+    let stream = reach(network, route.proxy, host, port, route.random).await?;
+    if let (Host::Name(_), None) = (host, route.proxy) {
+        route.address.set(Some(stream.peer().ip()));
+    }
     stream.mark_established();
     protocol.open(stream, route.remote, route.name).await
 }

@@ -3,9 +3,9 @@
 mod tls;
 
 use super::*;
-use crate::dial::{DialError, Host};
+use crate::dial::{DialError, Host, OpenError};
 use crate::net::fake::{FakeNetwork, Stream, beside, connection, settle};
-use crate::net::{ConnectError, Kind, Transport as _};
+use crate::net::{ConnectError, Kind, ResolveError, Transport as _};
 use crate::pki::verify::Clock;
 use crate::testing::Rng;
 use crate::testing::block_on;
@@ -13,11 +13,11 @@ use embassy_futures::select::select;
 use embassy_time::Duration;
 use embedded_io_async::{Read, Write};
 use std::boxed::Box;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-const REMOTE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 2), 10007);
+const REMOTE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2)), 10007);
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(30);
 /// 2026-01-01 00:00:00 UTC.
@@ -32,7 +32,7 @@ fn clock() -> Clock {
 
 fn to(name: Option<&str>) -> ConnectOptions<'_> {
     ConnectOptions {
-        host: Host::Address(*REMOTE.ip()),
+        host: Host::Address(REMOTE.ip()),
         port: REMOTE.port(),
         name,
         netif: None,
@@ -46,7 +46,7 @@ fn with_plain<T>(network: &FakeNetwork, work: impl AsyncFnOnce(&Client) -> T) ->
     block_on(beside(
         work(&client),
         vec![Box::pin(async {
-            client.run(&networks, Protocol::<Rng>::Plain).await;
+            client.run(&networks, Protocol::<Rng>::Plain, || 0).await;
         })],
     ))
 }
@@ -112,12 +112,10 @@ fn a_proxy_is_used_unless_it_is_not_wanted() {
             host: Host::Name("echo.example"),
             ..to(None)
         };
-        assert_eq!(client.connect(named).await, Err(ClientError::NotLookedUp));
+        let unknown = Err(DialError::Open(OpenError::Resolve(ResolveError::NoSuchName)).into());
+        assert_eq!(client.connect(named).await, unknown);
         client.set_proxy(crate::dial::proxy::testing::proxy());
-        assert_eq!(
-            client.connect(ConnectOptions { direct: true, ..named }).await,
-            Err(ClientError::NotLookedUp)
-        );
+        assert_eq!(client.connect(ConnectOptions { direct: true, ..named }).await, unknown);
         let play = async |answer: &str| {
             until(|| !network.is_quiet()).await;
             let peer = network.answered().unwrap();
@@ -306,7 +304,7 @@ fn what_tls_lacks_is_reported_before_anything_is_dialled() {
             assert_eq!(client.close().await, Err(ClientError::NotConnected));
         },
         vec![Box::pin(async {
-            client.run(&networks, Protocol::<Rng>::Unable(why)).await;
+            client.run(&networks, Protocol::<Rng>::Unable(why), || 0).await;
         })],
     ));
 }

@@ -2,19 +2,16 @@
 
 use core::fmt;
 
-use super::host::write_connect_error;
+use super::open::OpenError;
 use super::proxy::ProxyError;
-use crate::net::{ConnectError, ResolveError};
 
 /// Why a connection did not come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialError {
     /// There is no such interface.
     NoSuchInterface,
-    /// The address of the host is not known.
-    Resolve(ResolveError),
     /// No TCP connection to the host came about.
-    Connect(ConnectError),
+    Open(OpenError),
     /// The proxy gave none.
     Proxy(ProxyError),
 }
@@ -23,8 +20,7 @@ impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DialError::NoSuchInterface => f.write_str("no such network interface"),
-            DialError::Resolve(error) => error.fmt(f),
-            DialError::Connect(error) => write_connect_error(error, f),
+            DialError::Open(error) => error.fmt(f),
             DialError::Proxy(error) => error.fmt(f),
         }
     }

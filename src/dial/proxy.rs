@@ -7,16 +7,15 @@
 //! The way to the proxy is TCP alone: it sees the login, and whatever goes through the tunnel without TLS.
 
 use core::fmt::{self, Write as _};
-use core::net::{Ipv4Addr, SocketAddr};
 
 use base64ct::{Base64, Encoding as _};
 use embassy_time::{Duration, with_timeout};
 use zeroize::Zeroizing;
 
-use super::host::{CONNECT_TIMEOUT, Host, write_connect_error};
+use super::host::{Authority, Host, OwnedHost};
+use super::open::{OpenError, open};
 use crate::config::{self, MAX_NAME, MAX_PASSWORD, MAX_USER};
-use crate::net::{self, ConnectError, ResolveError};
-use crate::net::{Network, Transport};
+use crate::net::{self, Network, Transport};
 use crate::pki::text::Text;
 
 /// How long a proxy may take to answer: it connects to the host meanwhile.
@@ -36,8 +35,7 @@ const LOGIN: usize = (MAX_USER + 1 + MAX_PASSWORD).div_ceil(3) * 4;
 
 /// An HTTP proxy. What it displays is where it is, `10.0.2.2:3128`.
 pub struct Proxy {
-    address: Option<Ipv4Addr>,
-    name: heapless::String<MAX_NAME>,
+    host: OwnedHost,
     port: u16,
     /// User and password, as they are sent; empty: none.
     login: Zeroizing<[u8; LOGIN]>,
@@ -53,8 +51,7 @@ impl Proxy {
             return None;
         }
         let mut proxy = Proxy {
-            address: config.ipaddr,
-            name: config.host.clone(),
+            host: OwnedHost::new(Host::of(config.ipaddr, &config.host))?,
             port: config.port,
             login: Zeroizing::new([0; LOGIN]),
             login_len: 0,
@@ -79,10 +76,6 @@ impl Proxy {
         self.login_len > 0
     }
 
-    fn host(&self) -> Host<'_> {
-        self.address.map_or(Host::Name(&self.name), Host::Address)
-    }
-
     /// The login in base64; empty: none.
     fn login(&self) -> &[u8] {
         self.login.get(..self.login_len).unwrap_or_default()
@@ -98,16 +91,9 @@ impl Proxy {
     where
         N::Stream: Transport<Error = net::Error>,
     {
-        let address = match self.host() {
-            Host::Address(address) => address,
-            Host::Name(name) => net::resolve_v4(network, name, (self.random)())
-                .await
-                .map_err(ProxyError::Resolve)?,
-        };
-        let mut stream = network
-            .connect(SocketAddr::new(address.into(), self.port), CONNECT_TIMEOUT)
+        let mut stream = open(network, self.host.get(), self.port, self.random)
             .await
-            .map_err(ProxyError::Connect)?;
+            .map_err(ProxyError::Open)?;
         match with_timeout(EXCHANGE_TIMEOUT, self.ask(&mut stream, host, port)).await {
             Ok(Ok(())) => Ok(stream),
             Ok(Err(error)) => Err(error),
@@ -123,7 +109,7 @@ impl Proxy {
     ) -> Result<(), ProxyError> {
         let mut authority = heapless::String::<AUTHORITY>::new();
         // Nothing that is configured or typed is longer.
-        write!(authority, "{host}:{port}").map_err(|_| ProxyError::TooLong)?;
+        write!(authority, "{}", Authority(host, port)).map_err(|_| ProxyError::TooLong)?;
         let authority = authority.as_bytes();
         // RFC 9112 §3.2.3; RFC 9110 §7.2 wants the same as Host.
         for piece in [b"CONNECT ", authority, b" HTTP/1.1\r\nHost: ", authority, b"\r\n"] {
@@ -166,7 +152,7 @@ impl Proxy {
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host(), self.port)
+        Authority(self.host.get(), self.port).fmt(f)
     }
 }
 
@@ -179,10 +165,8 @@ impl fmt::Debug for Proxy {
 /// Why a proxy gave no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyError {
-    /// The address of the proxy is not known.
-    Resolve(ResolveError),
     /// No TCP connection to the proxy came about.
-    Connect(ConnectError),
+    Open(OpenError),
     /// The TCP connection to the proxy failed.
     Tcp(net::Error),
     /// It closed the connection before its answer was complete.
@@ -204,11 +188,10 @@ pub enum ProxyError {
 impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProxyError::Resolve(error) => write!(f, "cannot resolve the proxy's name: {error}"),
-            ProxyError::Connect(error) => {
-                f.write_str("the proxy: ")?;
-                write_connect_error(error, f)
+            ProxyError::Open(error @ (OpenError::Resolve(_) | OpenError::NoAddress)) => {
+                write!(f, "cannot resolve the proxy's name: {error}")
             }
+            ProxyError::Open(error) => write!(f, "the proxy: {error}"),
             ProxyError::Tcp(error) => write!(f, "the proxy: {error}"),
             ProxyError::Closed => f.write_str("the proxy closed the connection before its response was complete"),
             ProxyError::TimedOut => write!(f, "the proxy did not answer within {} s", EXCHANGE_TIMEOUT.as_secs()),

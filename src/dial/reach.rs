@@ -1,15 +1,17 @@
 //! The opening of a connection, direct or through a proxy.
 
-use core::net::SocketAddr;
-
 use super::error::DialError;
-use super::host::{CONNECT_TIMEOUT, Host};
+#[cfg(doc)]
+use super::host::CONNECT_TIMEOUT;
+use super::host::Host;
+use super::open::open;
 #[cfg(doc)]
 use super::proxy::EXCHANGE_TIMEOUT;
 use super::proxy::Proxy;
 use crate::net::{self, Network, Transport};
 
-/// Opens a connection to `host`, through `proxy` if there is one. `random` returns an unpredictable number.
+/// Opens a connection to `host`, through `proxy` if there is one. `random` returns an unpredictable number, another one
+/// each time.
 ///
 /// # Errors
 /// See [`DialError`]; at the latest after [`CONNECT_TIMEOUT`] and [`EXCHANGE_TIMEOUT`], and what looking up a name may
@@ -19,23 +21,13 @@ pub async fn reach<N: Network>(
     proxy: Option<&Proxy>,
     host: Host<'_>,
     port: u16,
-    random: impl FnOnce() -> u64,
+    random: impl Fn() -> u64,
 ) -> Result<N::Stream, DialError>
 where
     N::Stream: Transport<Error = net::Error>,
 {
-    if let Some(proxy) = proxy {
-        return proxy.tunnel(network, host, port).await.map_err(DialError::Proxy);
+    match proxy {
+        Some(proxy) => proxy.tunnel(network, host, port).await.map_err(DialError::Proxy),
+        None => open(network, host, port, random).await.map_err(DialError::Open),
     }
-    let address = match host {
-        Host::Address(address) => address,
-        Host::Name(name) => net::resolve_v4(network, name, random())
-            .await
-            .map_err(DialError::Resolve)?,
-    };
-    let remote = SocketAddr::new(address.into(), port);
-    network
-        .connect(remote, CONNECT_TIMEOUT)
-        .await
-        .map_err(DialError::Connect)
 }

@@ -58,7 +58,7 @@ use slots::{Class, NONE, Pool, TcpSlot, Waiter};
 pub use smoltcp::socket::tcp::State;
 pub use status::{ConnectionInfo, Counters, DhcpState, ListenerInfo, Status};
 pub use tcp::{ReadHalf, TcpListener, TcpStream, WriteHalf};
-pub use transport::{Kind, Listener, Network, Transport, find_network, resolve_v4};
+pub use transport::{Kind, Listener, Network, Transport, find_network};
 
 /// How an interface gets its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

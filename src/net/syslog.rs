@@ -5,7 +5,7 @@
 use core::convert::Infallible;
 use core::fmt::Write;
 use core::future::{Future, poll_fn};
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use core::task::Poll;
 use core::time::Duration;
 
@@ -14,8 +14,8 @@ use heapless::String;
 use smoltcp::socket::udp;
 use smoltcp::wire::IpEndpoint;
 
-use super::{Netif, is_host};
-use crate::config;
+use super::Netif;
+use crate::config::{self, is_host_address};
 use crate::pki::text::{ENCODED, encode};
 
 /// The port of syslog servers, and the one that we send from (RFC 3164, 2).
@@ -38,17 +38,17 @@ pub trait Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// The address to send from; `None`: the interface's own.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// The server's address.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
 }
 
 impl Settings {
     /// The configured syslog client; `None` if syslog is off or has no server.
     pub fn from_config(syslog: &config::Syslog) -> Option<Self> {
-        let destination = syslog.dst_ipaddr.filter(|&address| is_host(address, None))?;
+        let destination = syslog.dst_ipaddr.filter(|&address| is_host_address(address))?;
         syslog.enable.then_some(Self {
-            source: syslog.src_ipaddr.filter(|&address| is_host(address, None)),
+            source: syslog.src_ipaddr.filter(|&address| is_host_address(address)),
             destination,
         })
     }

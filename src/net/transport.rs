@@ -8,7 +8,7 @@
 )]
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 
 use embassy_time::Duration;
 use embedded_io_async::{Read, Write};
@@ -103,17 +103,6 @@ pub trait Network {
     async fn resolve(&self, name: &str, family: Family, nonce: u64) -> Result<Addresses, net::ResolveError>;
     /// Whether the interface has an address from which it can reach hosts of the family beyond its link.
     fn has_address(&self, family: Family) -> bool;
-}
-
-/// The first IPv4 address of a host; `nonce` is to be different each time.
-///
-/// # Errors
-/// See [`ResolveError`](net::ResolveError).
-pub async fn resolve_v4<N: Network>(network: &N, name: &str, nonce: u64) -> Result<Ipv4Addr, net::ResolveError> {
-    match network.resolve(name, Family::V4, nonce).await?.first() {
-        Some(&IpAddr::V4(address)) => Ok(address),
-        _ => Err(net::ResolveError::NoAddress(Family::V4)),
-    }
 }
 
 /// Finds an interface by its name, or the first one where none is asked for.

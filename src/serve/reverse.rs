@@ -18,7 +18,7 @@ use super::reverse_target::{Dialled, REVERSES, ReversePlan, ReverseState, Revers
 use super::server::{Service, ended};
 use super::slot::Job;
 use crate::config::Role;
-use crate::dial::{DialError, Host, reach};
+use crate::dial::{DialError, Host, OwnedHost, reach};
 use crate::net::{self, Kind, Network, Transport, dns, find_network};
 
 /// The interval between tries where none is asked for.
@@ -100,11 +100,11 @@ impl<N: Network> Service<N> {
         if target.port == 0 {
             return Err(ReverseError::InvalidPort);
         }
-        let (address, name) = match target.host {
-            Host::Address(address) => (Some(address), ""),
-            Host::Name(name) if dns::is_name(name) => (None, name),
-            Host::Name(_) => return Err(ReverseError::NotAName),
+        let host = match target.host {
+            Host::Name(name) if !dns::is_name(name) => None,
+            host => OwnedHost::new(host),
         };
+        let host = host.ok_or(ReverseError::NotAName)?;
         if self
             .reverses
             .iter()
@@ -116,9 +116,8 @@ impl<N: Network> Service<N> {
         let reverse = self.reverses.iter().find(free).ok_or(ReverseError::TooMany)?;
         let plan = ReversePlan {
             kind,
-            address,
-            // Both are short enough: a name of ours, and one of an interface that was found.
-            name: heapless::String::try_from(name).unwrap_or_default(),
+            host,
+            // It is short enough: that of an interface that was found.
             netif: heapless::String::try_from(network.name()).unwrap_or_default(),
             port: target.port,
             every: target.every.max(Duration::from_secs(1)),
@@ -230,7 +229,7 @@ impl<N: Network> Service<N> {
             return unreached(DialError::NoSuchInterface);
         };
         let proxy = self.proxy.get().filter(|_| plan.through);
-        let stream = match reach(network, proxy, plan.host(), plan.port, random).await {
+        let stream = match reach(network, proxy, plan.host.get(), plan.port, random).await {
             Ok(stream) => stream,
             Err(why) => return unreached(why),
         };

@@ -2,14 +2,13 @@
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::net::Ipv4Addr;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant};
 
-use crate::config::{MAX_NAME, MAX_NETIF, MAX_REVERSES, Role};
-use crate::dial::Host;
+use crate::config::{MAX_NETIF, MAX_REVERSES, Role};
+use crate::dial::{Authority, Host, OwnedHost};
 use crate::log::Limiter;
 use crate::net::{Flow, Kind};
 use crate::pki::text::Text;
@@ -52,9 +51,7 @@ pub(super) struct ReverseTarget {
 #[derive(Debug, Clone)]
 pub(super) struct ReversePlan {
     pub(super) kind: Kind,
-    /// `None`: by its name.
-    pub(super) address: Option<Ipv4Addr>,
-    pub(super) name: heapless::String<MAX_NAME>,
+    pub(super) host: OwnedHost,
     pub(super) netif: heapless::String<MAX_NETIF>,
     pub(super) port: u16,
     pub(super) every: Duration,
@@ -62,17 +59,16 @@ pub(super) struct ReversePlan {
     pub(super) through: bool,
 }
 
-impl ReversePlan {
-    pub(super) fn host(&self) -> Host<'_> {
-        self.address.map_or(Host::Name(&self.name), Host::Address)
-    }
-}
-
 /// `tls reverse to 10.0.2.2:20001`, or that and `through the proxy`.
 impl fmt::Display for ReversePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let through = if self.through { " through the proxy" } else { "" };
-        write!(f, "{} reverse to {}:{}{through}", self.kind, self.host(), self.port)
+        write!(
+            f,
+            "{} reverse to {}{through}",
+            self.kind,
+            Authority(self.host.get(), self.port)
+        )
     }
 }
 
@@ -156,7 +152,7 @@ impl ReverseTarget {
     pub(super) fn goes_to(&self, kind: Kind, host: Host<'_>, port: u16) -> bool {
         let plan = self.plan.borrow();
         plan.as_ref()
-            .is_some_and(|plan| (plan.kind, plan.host(), plan.port) == (kind, host, port))
+            .is_some_and(|plan| (plan.kind, plan.host.get(), plan.port) == (kind, host, port))
     }
 
     pub(super) fn failed(&self, why: fmt::Arguments<'_>) {

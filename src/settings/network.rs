@@ -1,11 +1,13 @@
 //! Addresses, the proxy, the hosts to dial and the syslog server.
 
 use core::fmt::Write as _;
+use core::net::IpAddr;
 
 use rand_core::Rng as _;
 
 use super::time::seconds;
 use crate::config::Config;
+use crate::crypto::hash::{HashAlgorithm, Hasher};
 use crate::dial::{self, Proxy};
 use crate::log;
 use crate::machine::memory::{Arena, OutOfMemory};
@@ -26,9 +28,7 @@ pub async fn dial(config: &'static Config, netifs: &'static [Netif], service: &'
     for (number, wanted) in (1..).zip(&config.echo.reverse) {
         let kind = if wanted.plain { Kind::Plain } else { Kind::Tls };
         let target = reverse::ReverseOptions {
-            host: wanted
-                .ipaddr
-                .map_or(dial::Host::Name(&wanted.host), dial::Host::Address),
+            host: dial::Host::of(wanted.ipaddr, &wanted.host),
             port: wanted.port,
             netif: Some(wanted.netif.as_str()).filter(|name| !name.is_empty()),
             every: seconds(wanted.every),
@@ -37,15 +37,13 @@ pub async fn dial(config: &'static Config, netifs: &'static [Netif], service: &'
         };
         if kind == Kind::Tls && !fit {
             ::log::error!(
-                ".echo.reverse {number}: {}:{} is not dialled: the self-test failed",
-                target.host,
-                target.port
+                ".echo.reverse {number}: {} is not dialled: the self-test failed",
+                dial::Authority(target.host, target.port)
             );
         } else if let Err(error) = service.reverse(kind, target) {
             ::log::error!(
-                ".echo.reverse {number}: {}:{} is not dialled: {error}",
-                target.host,
-                target.port
+                ".echo.reverse {number}: {} is not dialled: {error}",
+                dial::Authority(target.host, target.port)
             );
         }
     }
@@ -74,6 +72,43 @@ pub fn address(config: &Config, number: usize) -> net::Address {
         ::log::error!(".ip: {error}; using DHCP instead");
         net::Address::Dhcp
     })
+}
+
+/// The IPv6 addresses of the card with that number: the first has the configured one, if there is one.
+pub fn ipv6(config: &Config, number: usize) -> net::Ipv6 {
+    let ip = &config.ip6;
+    if !ip.enable {
+        return net::Ipv6::Off;
+    }
+    let fixed = ip.ipaddr.filter(|_| number == 0).map(|address| net::Ipv6Static {
+        address,
+        prefix: ip.prefix,
+        gateway: ip.gateway,
+    });
+    net::Ipv6::On(net::Ipv6Config {
+        slaac: ip.use_slaac,
+        fixed,
+        stable_key: stable_key(config),
+    })
+}
+
+/// The DNS server of the card with that number: only the first has a configured one.
+pub fn dns(config: &Config, number: usize) -> Option<IpAddr> {
+    let v6 = config.ip6.dns.filter(|_| config.ip6.enable).map(IpAddr::V6);
+    config.ip.dns.map(IpAddr::V4).or(v6).filter(|_| number == 0)
+}
+
+/// The secret of RFC 7217, from the server's private key, since nothing else is both secret and the same at every boot.
+/// Without one the interface identifiers are others at every boot.
+fn stable_key(config: &Config) -> [u8; 16] {
+    let Some(private) = config.tls.srv_key.first() else {
+        return key();
+    };
+    let mut hasher = Hasher::new(HashAlgorithm::Sha256);
+    hasher.update(b"postern interface identifiers (RFC 7217)");
+    hasher.update(&private.der);
+    let hash = hasher.finish();
+    hash.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 /// A secret for an interface; from the clock where there is no entropy, and therefore no TLS.

@@ -1,7 +1,7 @@
 //! The commands: their words, usage lines, completion, and arguments.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use embassy_time::Duration;
 
@@ -402,9 +402,18 @@ pub(super) fn seconds(text: &str) -> Option<Duration> {
         .then(|| Duration::from_secs(number.into()))
 }
 
-/// An address, four decimal numbers.
-pub(super) fn address(text: &str) -> Option<Ipv4Addr> {
-    text.parse().ok()
+/// An address, and its zone, which is the name of an interface (RFC 4007 §11). IPv6 may have brackets around it.
+pub(super) fn address(text: &str) -> Option<(IpAddr, Option<&str>)> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let (address, zone) = match bare.unwrap_or(text).split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (bare.unwrap_or(text), None),
+    };
+    match address.parse().ok()? {
+        IpAddr::V4(_) if bare.is_some() || zone.is_some() => None,
+        _ if zone == Some("") => None,
+        address => Some((address, zone)),
+    }
 }
 
 #[cfg(test)]

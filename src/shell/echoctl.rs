@@ -1,13 +1,14 @@
 //! The prompts `echoctl> ` and `echoctl_tls> `.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::fmt;
+use core::net::IpAddr;
 
 use super::command::{self, Action, Request, Spec};
 use super::console::Console;
 use super::{Exit, Host, Line, Session};
 use crate::client::ConnectOptions;
 use crate::config::{Choice as _, Role};
-use crate::dial;
+use crate::dial::{self, Authority};
 use crate::net::Kind;
 use crate::net::dns;
 use crate::serve::reverse;
@@ -27,6 +28,29 @@ const PROXY: &str = "proxy=";
 pub(super) struct Prompt {
     text: &'static str,
     pub(super) specs: &'static [Spec],
+}
+
+/// The arguments after host and port.
+pub(super) struct Routing<'r> {
+    pub(super) netif: Option<&'r str>,
+    /// The name that the certificate must contain.
+    pub(super) name: Option<&'r str>,
+    /// Without the proxy.
+    pub(super) direct: bool,
+}
+
+/// A host and its port as the guide shows them: an IPv4 address in hexadecimal as well.
+struct Shown<'a>(dial::Host<'a>, u16);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shown(host, port) = *self;
+        Authority(host, port).fmt(f)?;
+        match host {
+            dial::Host::Address(IpAddr::V4(address)) => write!(f, " ({:08x})", u32::from(address)),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<C: Console, H: Host> Session<'_, C, H> {
@@ -120,13 +144,13 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn reverse(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
-        let Some(host) = self.host_argument(prompt.specs, request).await? else {
+        let Some((host, mut netif)) = self.host_argument(prompt.specs, request).await? else {
             return Ok(());
         };
         let Some(port) = self.port(prompt.specs, request, 1).await? else {
             return Ok(());
         };
-        let (mut netif, mut every, mut role, mut direct) = (None, None, None, None);
+        let (mut every, mut role, mut direct) = (None, None, None);
         let mut rest = (2..).map_while(|n| request.argument(n));
         while let Some(word) = rest.next() {
             let set_twice = match word {
@@ -158,11 +182,12 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             }
         }
         let every = every.unwrap_or(reverse::DEFAULT_INTERVAL);
-        self.print(format_args!("Starting {} (dialling {host}:{port}", server(kind)))
-            .await?;
-        if let dial::Host::Address(address) = host {
-            self.print(format_args!(" ({:08x})", u32::from(address))).await?;
-        }
+        self.print(format_args!(
+            "Starting {} (dialling {}",
+            server(kind),
+            Shown(host, port)
+        ))
+        .await?;
         let through = match self.host.proxy() {
             Some(proxy) if direct.is_none() => Some(proxy),
             _ => None,
@@ -195,14 +220,18 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             },
             (Some(_), None) => self.usage(prompt.specs, request.spec.words).await,
             (Some(_), Some(_)) => {
-                let Some(host) = self.host_argument(prompt.specs, request).await? else {
+                let Some((host, _)) = self.host_argument(prompt.specs, request).await? else {
                     return Ok(());
                 };
                 let Some(port) = self.port(prompt.specs, request, 1).await? else {
                     return Ok(());
                 };
-                self.print(format_args!("Stopping {} (dialling {host}:{port})...\n", server(kind)))
-                    .await?;
+                self.print(format_args!(
+                    "Stopping {} (dialling {})...\n",
+                    server(kind),
+                    Authority(host, port)
+                ))
+                .await?;
                 let stopped = self.host.server_reverse_stop(kind, Some((host, port))).await;
                 self.outcome(stopped).await
             }
@@ -220,18 +249,19 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         self.outcome(stopped).await
     }
 
-    /// The host among the arguments, which is the first; prints what is wrong otherwise.
+    /// The host among the arguments, which is the first, and the interface that is its zone; prints what is wrong
+    /// otherwise.
     pub(super) async fn host_argument<'r>(
         &mut self,
         specs: &'static [Spec],
         request: &Request<'r>,
-    ) -> Result<Option<dial::Host<'r>>, C::Error> {
+    ) -> Result<Option<(dial::Host<'r>, Option<&'r str>)>, C::Error> {
         let text = request.argument(0).unwrap_or("");
         // A dot at the end of a name only marks it as complete.
         let name = text.strip_suffix('.').unwrap_or(text);
         let host = match command::address(text) {
-            Some(address) => dial::Host::Address(address),
-            None if dns::is_name(name) => dial::Host::Name(name),
+            Some((address, zone)) => (dial::Host::Address(address), zone),
+            None if dns::is_name(name) => (dial::Host::Name(name), None),
             None => {
                 match command::host_and_port(text) {
                     Some((host, port)) => {
@@ -242,7 +272,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
                     }
                     None => {
                         self.print(format_args!(
-                            "'{text}' is neither an IPv4 address nor the name of a host.\n"
+                            "'{text}' is neither an IP address nor the name of a host.\n"
                         ))
                         .await?;
                     }
@@ -262,41 +292,28 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     async fn client_connect(&mut self, kind: Kind, prompt: &Prompt, request: &Request<'_>) -> Result<(), C::Error> {
-        let (address, host) = match self.host_argument(prompt.specs, request).await? {
-            Some(dial::Host::Address(address)) => (Some(address), None),
-            Some(dial::Host::Name(name)) => (None, Some(name)),
-            None => return Ok(()),
+        let Some((host, zone)) = self.host_argument(prompt.specs, request).await? else {
+            return Ok(());
         };
         let Some(port) = self.port(prompt.specs, request, 1).await? else {
             return Ok(());
         };
-        let Some((netif, name, direct)) = self.route_arguments(kind, prompt.specs, request).await? else {
+        let Some(Routing { netif, name, direct }) = self.route_arguments(kind, prompt.specs, request, zone).await?
+        else {
             return Ok(());
         };
         let through = self.host.proxy().filter(|_| !direct);
-        let host_shown = match (address, host) {
-            (Some(address), _) => dial::Host::Address(address),
-            // A host behind the proxy may have a name only there.
-            (None, Some(host)) if through.is_some() => dial::Host::Name(host),
-            (None, host) => match self.look_up(host.unwrap_or(""), netif).await? {
-                Some(address) => dial::Host::Address(address),
-                None => return Ok(()),
-            },
-        };
-        self.print(format_args!("Connecting to {} at {host_shown}:{port}", server(kind)))
+        self.print(format_args!("Connecting to {} at {}", server(kind), Shown(host, port)))
             .await?;
-        if let dial::Host::Address(address) = host_shown {
-            self.print(format_args!(" ({:08x})", u32::from(address))).await?;
-        }
         let blank = if netif.is_some() { " " } else { "" };
         self.print(format_args!("{blank}{}\n", netif.unwrap_or(""))).await?;
         if let Some(proxy) = through {
             self.print(format_args!("Through the proxy {proxy}\n")).await?;
         }
         let target = ConnectOptions {
-            host: host_shown,
+            host,
             port,
-            name: name.or(host).filter(|_| kind == Kind::Tls),
+            name: name.or(host.name()).filter(|_| kind == Kind::Tls),
             netif,
             direct,
         };
@@ -329,15 +346,16 @@ impl<C: Console, H: Host> Session<'_, C, H> {
         self.usage(specs, request.spec.words).await
     }
 
-    /// The arguments after host and port, in any order: an interface, `name=N`, and `proxy=off`. Prints
-    /// what is wrong with them.
+    /// The arguments after host and port, in any order: an interface (unless the address has a `zone`), `name=N`, and
+    /// `proxy=off`. Prints what is wrong with them.
     pub(super) async fn route_arguments<'r>(
         &mut self,
         kind: Kind,
         specs: &'static [Spec],
         request: &Request<'r>,
-    ) -> Result<Option<(Option<&'r str>, Option<&'r str>, bool)>, C::Error> {
-        let (mut netif, mut name, mut direct) = (None, None, None);
+        zone: Option<&'r str>,
+    ) -> Result<Option<Routing<'r>>, C::Error> {
+        let (mut netif, mut name, mut direct) = (zone, None, None);
         for argument in (2..).map_while(|n| request.argument(n)) {
             let place = if argument.starts_with(NAME) {
                 &mut name
@@ -372,24 +390,8 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             self.usage(specs, request.spec.words).await?;
             return Ok(None);
         }
-        Ok(Some((netif, name, direct.is_some())))
-    }
-
-    /// The address of a host; prints why if it is not known.
-    pub(super) async fn look_up(&mut self, host: &str, netif: Option<&str>) -> Result<Option<Ipv4Addr>, C::Error> {
-        self.print(format_args!("Looking up {host}...\n")).await?;
-        let shell = self.host;
-        let Some(found) = self.interruptible(shell.resolve(host, netif)).await? else {
-            return Ok(None);
-        };
-        match found {
-            Ok(address) => Ok(Some(address)),
-            Err(why) => {
-                self.outcome(Err(why)).await?;
-                self.list_interfaces(netif).await?;
-                Ok(None)
-            }
-        }
+        let direct = direct.is_some();
+        Ok(Some(Routing { netif, name, direct }))
     }
 
     async fn client_send(&mut self, kind: Kind, request: &Request<'_>) -> Result<(), C::Error> {
@@ -424,7 +426,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     }
 
     /// `Done.`, or why not.
-    pub(super) async fn outcome<E: core::fmt::Display>(&mut self, result: Result<(), E>) -> Result<(), C::Error> {
+    pub(super) async fn outcome<E: fmt::Display>(&mut self, result: Result<(), E>) -> Result<(), C::Error> {
         match result {
             Ok(()) => self.print(format_args!("Done.\n")).await,
             Err(why) => self.print(format_args!("Failed: {why}.\n")).await,

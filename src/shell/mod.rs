@@ -28,7 +28,6 @@ pub mod tls;
 mod trace;
 
 use core::fmt;
-use core::net::Ipv4Addr;
 
 use embassy_futures::select::{Either, select};
 
@@ -123,8 +122,6 @@ pub trait Host {
 
     /// The proxy through which is dialled, if there is one.
     fn proxy(&self) -> Option<&Proxy>;
-    /// The address of a host, asked for through that interface, or the first one. Cancel-safe.
-    async fn resolve(&self, host: &str, netif: Option<&str>) -> Result<Ipv4Addr, ClientError>;
     /// Connects the echo client of that kind, which stays connected when the session ends. Cancel-safe. Gives what was
     /// agreed upon, if that is anything.
     async fn client_connect(

@@ -7,10 +7,11 @@ use zeroize::Zeroize as _;
 
 use super::command::{self, Request};
 use super::console::Console;
+use super::echoctl::Routing;
 use super::pager::Piece;
 use super::{Exit, Host, Report, Session};
 use crate::client::ConnectOptions;
-use crate::dial;
+use crate::dial::Authority;
 use crate::net::Kind;
 use crate::pki::text::Count;
 
@@ -247,28 +248,17 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     /// The host to fetch from; prints what is wrong with the arguments otherwise.
     async fn destination<'r>(&mut self, request: &Request<'r>) -> Result<Option<ConnectOptions<'r>>, C::Error> {
         let specs = command::TOP;
-        let Some(host) = self.host_argument(specs, request).await? else {
+        let Some((host, zone)) = self.host_argument(specs, request).await? else {
             return Ok(None);
         };
         let Some(port) = self.port(specs, request, 1).await? else {
             return Ok(None);
         };
-        let Some((netif, name, direct)) = self.route_arguments(Kind::Tls, specs, request).await? else {
-            return Ok(None);
-        };
-        let (host_shown, host) = match host {
-            // A host behind the proxy may have a name only there.
-            dial::Host::Name(name) if direct || self.host.proxy().is_none() => {
-                let address = self.look_up(name, netif).await?;
-                (address.map(dial::Host::Address), Some(name))
-            }
-            dial::Host::Name(name) => (Some(host), Some(name)),
-            dial::Host::Address(_) => (Some(host), None),
-        };
-        Ok(host_shown.map(|host_shown| ConnectOptions {
-            host: host_shown,
+        let routing = self.route_arguments(Kind::Tls, specs, request, zone).await?;
+        Ok(routing.map(|Routing { netif, name, direct }| ConnectOptions {
+            host,
             port,
-            name: name.or(host),
+            name: name.or(host.name()),
             netif,
             direct,
         }))
@@ -276,8 +266,11 @@ impl<C: Console, H: Host> Session<'_, C, H> {
 
     async fn fetch(&mut self, target: ConnectOptions<'_>) -> Result<(), C::Error> {
         let host = self.host;
-        self.print(format_args!("Fetching from {}:{}...\n", target.host, target.port))
-            .await?;
+        self.print(format_args!(
+            "Fetching from {}...\n",
+            Authority(target.host, target.port)
+        ))
+        .await?;
         // The buffer is taken when the peer has read that.
         self.console.flush().await?;
         let mut paper = match host.tls_paste_buffer() {

@@ -11,9 +11,8 @@ use std::vec::Vec;
 
 use super::*;
 use crate::client::{Client, Protocol};
-use crate::dial::{DialError, Proxy};
+use crate::dial::Proxy;
 use crate::endpoint::traces::{LOG_SIZE, Slot};
-use crate::net::ResolveError;
 use crate::net::fake::{FakeNetwork, Stream, beside, connection, settle};
 use crate::net::{Network, Transport};
 use crate::serve::{Limits, Service, WorkerSlot};
@@ -86,11 +85,11 @@ impl Machine {
                     self.service.dial(|| 0).await;
                 }),
                 Box::pin(async {
-                    self.client.run(&networks, Protocol::<Script>::Plain).await;
+                    self.client.run(&networks, Protocol::<Script>::Plain, || 0).await;
                 }),
                 Box::pin(async {
                     let protocol = Protocol::<Script>::Unable("no CA is configured: .tls.ca_cert is empty");
-                    self.tls_client.run(&networks, protocol).await;
+                    self.tls_client.run(&networks, protocol, || 0).await;
                 }),
             ],
         ))
@@ -172,13 +171,6 @@ impl Host for Machine {
     }
     fn proxy(&self) -> Option<&Proxy> {
         self.proxy
-    }
-    async fn resolve(&self, host: &str, _: Option<&str>) -> Result<Ipv4Addr, ClientError> {
-        match host {
-            "echo.example" => Ok(Ipv4Addr::new(192, 168, 40, 50)),
-            "silent.example" => Err(DialError::Resolve(ResolveError::NoServer).into()),
-            _ => Err(DialError::Resolve(ResolveError::NoSuchName).into()),
-        }
     }
     async fn client_connect(
         &self,
@@ -378,7 +370,7 @@ fn wrong_words_about_reverse_connections_dial_nothing() {
          server reverse stop 10.0.2.2 x\n\nechoctl\nserver reverse 10.0.2.2 1 role client\n",
     );
     for expected in [
-        "'10.0.2' is neither an IPv4 address nor the name of a host.\nusage:\n",
+        "'10.0.2' is neither an IP address nor the name of a host.\nusage:\n",
         "'0' is not a port (1 to 65535).\nusage:\n",
         "'' is not a number of seconds (1 to 86400).\nusage:\n",
         "'86401' is not a number of seconds",
@@ -445,36 +437,75 @@ echoctl_tls> \n";
 }
 
 #[test]
-fn hosts_are_looked_up_and_names_expected() {
+fn hosts_are_dialled_by_name_and_names_expected() {
     let machine = Machine::new();
     let shown = machine.piped(
         "echoctl_tls\nclient connect echo.example. 10007 vm0\nclient connect 10.0.2.2 7 name=other.example\n\
-         client connect echo.example 7 name=10.0.2.2 vm0\nclient connect none.example 7\nclient connect silent.example 7\n\
-         \nechoctl\nclient connect echo.example 7\n",
+         client connect echo.example 7 name=10.0.2.2 vm0\n\necho\nechoctl\nclient connect none.example 7\n\
+         client connect home.example 7\n",
     );
     let expected = "\
-> echoctl_tls> Looking up echo.example...
-Connecting to TLS server at 192.168.40.50:10007 (c0a82832) vm0
+> echoctl_tls> Connecting to TLS server at echo.example:10007 vm0
 Failed: no CA is configured: .tls.ca_cert is empty.
 echoctl_tls> Connecting to TLS server at 10.0.2.2:7 (0a000202)
 Failed: no CA is configured: .tls.ca_cert is empty.
-echoctl_tls> Looking up echo.example...
-Connecting to TLS server at 192.168.40.50:7 (c0a82832) vm0
+echoctl_tls> Connecting to TLS server at echo.example:7 vm0
 Failed: no CA is configured: .tls.ca_cert is empty.
-echoctl_tls> Looking up none.example...
+echoctl_tls> > 'echo' is not a command; type 'help' for a list.
+> echoctl> Connecting to server at none.example:7
 Failed: host not found.
-echoctl_tls> Looking up silent.example...
-Failed: no DNS server: none in .ip.dns, and none from DHCP.
-echoctl_tls> > echoctl> Looking up echo.example...
-Connecting to server at 192.168.40.50:7 (c0a82832)
+echoctl> Connecting to server at home.example:7
 Done.
 echoctl> \n";
     assert_eq!(shown, expected);
     let targets = [
-        "tls 192.168.40.50:10007 Some(\"echo.example\") Some(\"vm0\")",
+        "tls echo.example:10007 Some(\"echo.example\") Some(\"vm0\")",
         "tls 10.0.2.2:7 Some(\"other.example\") None",
-        "tls 192.168.40.50:7 Some(\"10.0.2.2\") Some(\"vm0\")",
-        "plain 192.168.40.50:7 None None",
+        "tls echo.example:7 Some(\"10.0.2.2\") Some(\"vm0\")",
+        "plain none.example:7 None None",
+        "plain home.example:7 None None",
+    ];
+    assert_eq!(*machine.targets.borrow(), targets);
+    let mut status = String::new();
+    machine.client.write_status(&mut status).unwrap();
+    assert!(
+        status.starts_with("plain echo client connected to home.example:7 (10.0.2.2), in 0 "),
+        "{status}"
+    );
+}
+
+#[test]
+fn ipv6_addresses_may_have_brackets_and_a_zone() {
+    let machine = Machine::new();
+    let shown = machine.piped(
+        "echoctl\nclient connect 2001:DB8::1 7\nclient close\nclient connect [2001:db8::1] 7 vm0\nclient close\n\
+         client connect fe80::1%vm0 7\nserver reverse fe80::1%vm0 7 every 9\nserver reverse stop fe80::1 7\n\
+         client connect fe80::1%vm0 7 vm1\nclient connect 10.0.2.2%vm0 7\nclient connect [::1]:7\n[2001:db8::1]:7\n",
+    );
+    let expected = "\
+> echoctl> Connecting to server at [2001:db8::1]:7
+Done.
+echoctl> Done.
+echoctl> Connecting to server at [2001:db8::1]:7 vm0
+Done.
+echoctl> Done.
+echoctl> Connecting to server at [fe80::1]:7 vm0
+Done.
+echoctl> Starting server (dialling [fe80::1]:7, every 9 s)...
+Done.
+echoctl> Stopping server (dialling [fe80::1]:7)...
+Done.
+echoctl> usage:
+";
+    assert!(shown.starts_with(expected), "{shown}");
+    assert!(
+        shown.contains("'10.0.2.2%vm0' is neither an IP address nor the name of a host.\n"),
+        "{shown}"
+    );
+    let targets = [
+        "plain 2001:db8::1:7 None None",
+        "plain 2001:db8::1:7 None Some(\"vm0\")",
+        "plain fe80::1:7 None Some(\"vm0\")",
     ];
     assert_eq!(*machine.targets.borrow(), targets);
 }
@@ -500,8 +531,7 @@ Failed: no CA is configured: .tls.ca_cert is empty.
 echoctl_tls> Connecting to TLS server at 10.0.2.2:7 (0a000202) vm0
 Through the proxy 10.0.2.2:3128
 Failed: no CA is configured: .tls.ca_cert is empty.
-echoctl_tls> Looking up echo.example...
-Connecting to TLS server at 192.168.40.50:7 (c0a82832)
+echoctl_tls> Connecting to TLS server at echo.example:7
 Failed: no CA is configured: .tls.ca_cert is empty.
 echoctl_tls> Connecting to TLS server at 10.0.2.2:7 (0a000202) vm0
 Failed: no CA is configured: .tls.ca_cert is empty.
@@ -516,7 +546,7 @@ echoctl_tls> 'proxy=on': only 'proxy=off' is allowed; ";
         [
             "tls none.example:7 Some(\"none.example\") None",
             "tls 10.0.2.2:7 None Some(\"vm0\")",
-            "tls 192.168.40.50:7 Some(\"echo.example\") None",
+            "tls echo.example:7 Some(\"echo.example\") None",
             "tls 10.0.2.2:7 Some(\"a\") Some(\"vm0\")",
         ]
     );
@@ -531,7 +561,7 @@ fn invalid_addresses_and_names_are_refused() {
          client connect 10.0.2.2 0\nclient connect 10.0.2.2\nclient connect 10.0.2.2 7 proxy=on\nclient connect 10.0.2.2 7 nome=a\n\nechoctl\nclient connect 10.0.2.2 7 name=a\n",
     );
     for expected in [
-        "'10.0.2' is neither an IPv4 address nor the name of a host.\nusage:\n  client connect <ipaddr> ",
+        "'10.0.2' is neither an IP address nor the name of a host.\nusage:\n  client connect <ipaddr> ",
         "'a..b' is neither",
         "'name=': not a host name or IP address.\nusage:",
         "'name=a': names are verified only over TLS.\nusage:",
@@ -557,7 +587,7 @@ fn wrong_input_is_explained() {
         "> usage:\n  log [N|follow]  ",
         "echoctl> 'status' is not a command; type 'help' for a list, or an empty line to go back.\n",
         "'70000' is not a port (1 to 65535).\nusage:\n  server start <port> [netif]             Start echo server.\n",
-        "'1.2' is neither an IPv4 address nor the name of a host.\nusage:\n  client connect <ipaddr> <port> [netif]  Connect to echo server.\n",
+        "'1.2' is neither an IP address nor the name of a host.\nusage:\n  client connect <ipaddr> <port> [netif]  Connect to echo server.\n",
         "echoctl> usage:\n  server start <port> [netif]             Start echo server.\n  server stop",
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in {shown}");
@@ -934,8 +964,8 @@ fn a_configuration_is_fetched_from_the_host_in_the_arguments() {
         machine.taken.take(),
         [
             "10.0.2.2:443 None None",
-            "192.168.40.50:444 Some(\"echo.example\") Some(\"vm0\")",
-            "192.168.40.50:445 Some(\"a.test\") Some(\"vm1\")",
+            "echo.example:444 Some(\"echo.example\") Some(\"vm0\")",
+            "echo.example:445 Some(\"a.test\") Some(\"vm1\")",
         ]
     );
     assert!(

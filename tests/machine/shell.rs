@@ -117,7 +117,7 @@ fn client_errors_are_shown_at_the_prompt() {
     );
     let answer = shell.command("client connect no.such.name.invalid 7");
     assert!(
-        answer.starts_with("Looking up no.such.name.invalid...\nFailed: "),
+        answer.starts_with("Connecting to server at no.such.name.invalid:7\nFailed: "),
         "{answer}"
     );
 }

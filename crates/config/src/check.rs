@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::error::{Error, Fault};
-use super::host::{is_host, is_mask, is_router};
+use super::host::{is_host, is_host_address, is_host6, is_mask, is_on_link6, is_router, is_router6};
 use super::keys::{Path, Position};
 use postern_tls::pki::cert::Date;
 
@@ -10,7 +10,7 @@ use postern_tls::pki::cert::Date;
 const TELNET: u16 = 23;
 
 impl Config {
-    /// Verifies what [`Config::parse`] has read. The first fault is returned, in the order address, proxy, ports,
+    /// Verifies what [`Config::parse`] has read. The first fault is returned, in the order addresses, proxy, ports,
     /// certificates.
     ///
     /// `now` is the present time, and `built` when the build was, both in seconds since 1970 (UTC). A clock that is
@@ -18,6 +18,7 @@ impl Config {
     /// revocation lists are left to [`Config::check_list_dates`].
     pub fn check(&self, now: u64, built: u64) -> Result<(), Error> {
         self.check_addresses()?;
+        self.check_ip6()?;
         self.check_proxy()?;
         self.check_ports()?;
         self.check_certificates(Date(now), Date(built))
@@ -30,6 +31,15 @@ impl Config {
         }
         if syslog.enable && self.tls.keylog {
             return Err(self.error(Path::Keylog, Fault::KeyLogToSyslog));
+        }
+        let addresses = [
+            (Path::SyslogSrc, syslog.src_ipaddr),
+            (Path::SyslogDst, syslog.dst_ipaddr),
+        ];
+        for (path, address) in addresses.into_iter().filter(|_| syslog.enable) {
+            if address.is_some_and(|address| !is_host_address(address)) {
+                return Err(self.error(path, Fault::NotAHost));
+            }
         }
         let ip = &self.ip;
         if ip.dns.is_some_and(|server| !is_host(server, u32::MAX)) {
@@ -71,6 +81,25 @@ impl Config {
         }
     }
 
+    fn check_ip6(&self) -> Result<(), Error> {
+        let ip = &self.ip6;
+        let fault = match (ip.ipaddr, ip.gateway, ip.dns) {
+            (Some(own), ..) if own.is_unicast_link_local() => Some((Path::Ip6addr, Fault::LinkLocal)),
+            (Some(own), ..) if !is_host6(own, ip.prefix) => Some((Path::Ip6addr, Fault::NotAHost)),
+            (Some(own), Some(gateway), _) if own == gateway => Some((Path::Gateway6, Fault::GatewayIsSelf)),
+            (None, Some(_), _) => Some((Path::Gateway6, Fault::GatewayWithoutAddress)),
+            (own, Some(gateway), _) if !is_router6(gateway, own, ip.prefix) => {
+                Some((Path::Gateway6, Fault::GatewayOutside))
+            }
+            (_, _, Some(server)) if !is_host6(server, 128) => Some((Path::Dns6, Fault::NotAHost)),
+            (own, None, Some(server)) if !ip.use_slaac && !is_on_link6(server, own, ip.prefix) => {
+                Some((Path::Dns6, Fault::NoWayToDns))
+            }
+            _ => None,
+        };
+        fault.map_or(Ok(()), |(path, fault)| Err(self.error(path, fault)))
+    }
+
     fn check_proxy(&self) -> Result<(), Error> {
         let proxy = &self.proxy;
         let (user, password) = (proxy.user.as_bytes(), proxy.password.as_bytes());
@@ -85,7 +114,7 @@ impl Config {
             (None, "", _) => Err(self.error(Path::Proxy, Fault::NoHostToDial)),
             (Some(_), host, _) if !host.is_empty() => Err(self.error(Path::Proxy, Fault::TwoHostsToDial)),
             (_, _, 0) => Err(self.error(Path::Proxy, Fault::NoPortToDial)),
-            (Some(address), ..) if !is_host(address, u32::MAX) => Err(self.error(Path::ProxyIpaddr, Fault::NotAHost)),
+            (Some(address), ..) if !is_host_address(address) => Err(self.error(Path::ProxyIpaddr, Fault::NotAHost)),
             _ => Ok(()),
         }
     }

@@ -101,6 +101,13 @@ pub enum Fault {
     },
     /// A part of an address is not between 0 and 255.
     AddressElement(Name),
+    /// The text is not an address, or not one of a family that the key takes.
+    Address {
+        /// As it is written.
+        word: Name,
+        /// What the key takes.
+        kind: Kind,
+    },
     /// An address has not four parts.
     AddressLength(usize),
     /// The PEM is broken.
@@ -252,12 +259,16 @@ pub enum Fault {
     NoNetmask,
     /// There is an address, and DHCP is not switched off.
     AddressWithDhcp,
-    /// The address is that of a network, a broadcast, the loopback or a multicast group.
+    /// The address is that of a network, a broadcast, the loopback or a multicast group, or an IPv4-mapped one.
     NotAHost,
+    /// The machine's own IPv6 address is link-local.
+    LinkLocal,
     /// The ones of the netmask are not all to the left.
     Netmask,
     /// The gateway is not in the subnet.
     GatewayOutside,
+    /// An IPv6 gateway, and no address of the machine.
+    GatewayWithoutAddress,
     /// The gateway is the machine itself.
     GatewayIsSelf,
     /// The port is taken.

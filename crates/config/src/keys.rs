@@ -31,6 +31,10 @@ pub enum Kind {
     Number(u32, u32, u32),
     /// An IPv4 address, `{ 10, 0, 2, 15 }`; 0.0.0.0 by default.
     Address,
+    /// An IPv6 address in a string, `"2001:db8::15"` (RFC 4291 §2.2); empty by default.
+    Address6,
+    /// An address of either family, `{ 10, 0, 2, 15 }` or in a string; none by default.
+    AnyAddress,
     /// Certificates, as PEM in strings.
     Certificates,
     /// A bundle of certificates, as PEM in strings: more of them than elsewhere.
@@ -68,6 +72,10 @@ impl Kind {
             Self::List => write!(f, "Write `{name} = {{ {{ .{} = ..., }}, }}`", child()),
             Self::Subjects => write!(f, "Write `{name} = {{ \"CN=alice\", }}`"),
             Self::Address => f.write_str("Write it as four numbers in braces: `{ 10, 0, 2, 15 }`"),
+            Self::Address6 => f.write_str("Write it in a string: `\"2001:db8::15\"`, or `\"\"` for none"),
+            Self::AnyAddress => {
+                f.write_str("Write it as four numbers in braces, `{ 10, 0, 2, 2 }`, or in a string, `\"2001:db8::2\"`")
+            }
             Self::Number(..) => f.write_str("Write the plain number, without quotation marks or braces"),
             _ => f.write_str("Put it between quotation marks; adjacent strings are joined"),
         }
@@ -85,6 +93,8 @@ impl fmt::Display for Kind {
             Self::Number(0, 1, _) => f.write_str("0 or 1"),
             Self::Number(min, max, _) => write!(f, "a number from {min} to {max}"),
             Self::Address => f.write_str("an address, like `{ 10, 0, 2, 15 }`"),
+            Self::Address6 => f.write_str("an IPv6 address in a string, like `\"2001:db8::15\"`"),
+            Self::AnyAddress => f.write_str("an address, like `{ 10, 0, 2, 2 }` or `\"2001:db8::2\"`"),
             Self::Choice(words) => {
                 let last = words.len().saturating_sub(1);
                 for (number, word) in words.iter().enumerate() {
@@ -153,8 +163,8 @@ keys! { |config, n|
     TlsDbgsh ".vmm.tls_dbgsh" Kind::PORT => Number(&mut config.vmm.tls_dbgsh);
     TtySyslog ".vmm.tty_syslog" Group => Group;
     SyslogEnable ".vmm.tty_syslog.enable" Kind::OFF => Number(&mut config.vmm.tty_syslog.enable);
-    SyslogSrc ".vmm.tty_syslog.src_ipaddr" Address => Address(&mut config.vmm.tty_syslog.src_ipaddr);
-    SyslogDst ".vmm.tty_syslog.dst_ipaddr" Address => Address(&mut config.vmm.tty_syslog.dst_ipaddr);
+    SyslogSrc ".vmm.tty_syslog.src_ipaddr" AnyAddress => Address(&mut config.vmm.tty_syslog.src_ipaddr);
+    SyslogDst ".vmm.tty_syslog.dst_ipaddr" AnyAddress => Address(&mut config.vmm.tty_syslog.dst_ipaddr);
     PanicReboot ".vmm.panic_reboot" Kind::OFF => Number(&mut config.vmm.panic_reboot);
     Ip ".ip" Group => Group;
     UseDhcp ".ip.use_dhcp" Kind::ON => Number(&mut config.ip.use_dhcp);
@@ -162,8 +172,15 @@ keys! { |config, n|
     Netmask ".ip.netmask" Address => Address(&mut config.ip.netmask);
     Gateway ".ip.gateway" Address => Address(&mut config.ip.gateway);
     Dns ".ip.dns" Address => Address(&mut config.ip.dns);
+    Ip6 ".ip6" Group => Group;
+    Ip6Enable ".ip6.enable" Kind::ON => Number(&mut config.ip6.enable);
+    UseSlaac ".ip6.use_slaac" Kind::ON => Number(&mut config.ip6.use_slaac);
+    Ip6addr ".ip6.ipaddr" Address6 => Address(&mut config.ip6.ipaddr);
+    Prefix ".ip6.prefix" Number(1, 128, 64) => Number(&mut config.ip6.prefix);
+    Gateway6 ".ip6.gateway" Address6 => Address(&mut config.ip6.gateway);
+    Dns6 ".ip6.dns" Address6 => Address(&mut config.ip6.dns);
     Proxy ".proxy" Group => Group;
-    ProxyIpaddr ".proxy.ipaddr" Address => Address(&mut config.proxy.ipaddr);
+    ProxyIpaddr ".proxy.ipaddr" AnyAddress => Address(&mut config.proxy.ipaddr);
     ProxyHost ".proxy.host" Name => Name(&mut config.proxy.host);
     ProxyPort ".proxy.port" Kind::PORT => Number(&mut config.proxy.port);
     ProxyUser ".proxy.user" Text(MAX_USER) => Text(&mut config.proxy.user.0);
@@ -198,7 +215,7 @@ keys! { |config, n|
     // Its default depends on which side has dialled.
     IdleTimeout ".echo.idle_timeout" Number(1, 30 * DAY, 0) => Number(&mut config.echo.idle_timeout);
     Reverse ".echo.reverse" List => Reverses(&mut config.echo.reverse);
-    ReverseIpaddr ".echo.reverse.ipaddr" Address => of_reverse(config, n, |reverse| Address(&mut reverse.ipaddr));
+    ReverseIpaddr ".echo.reverse.ipaddr" AnyAddress => of_reverse(config, n, |reverse| Address(&mut reverse.ipaddr));
     ReverseHost ".echo.reverse.host" Name => of_reverse(config, n, |reverse| Name(&mut reverse.host));
     ReversePort ".echo.reverse.port" Number(1, 65535, 0) => of_reverse(config, n, |reverse| Number(&mut reverse.port));
     ReverseEvery ".echo.reverse.every" Number(1, DAY, 10) => of_reverse(config, n, |reverse| Number(&mut reverse.every));

@@ -97,6 +97,10 @@ impl Fault {
                 f,
                 "{number} does not fit into an address. Each of the four numbers is from 0 to 255"
             ),
+            Self::Address { word, kind } => {
+                write!(f, "expected {kind}, found \"{word}\". ")?;
+                kind.write_help(f, key)
+            }
             Self::AddressLength(count) => {
                 write!(f, "an address has four parts, this one has {count}. ")?;
                 Kind::Address.write_help(f, key)
@@ -263,6 +267,10 @@ impl Fault {
                 }
                 f.write_str("Keep those that are needed: one for each kind of key will do")
             }
+            Self::NoWayToDns if key == Some(Path::Dns6) => f.write_str(
+                "the DNS server is outside the prefix, and there is no router. Set `.ip6.gateway` as well, or \
+                 `.ip6.use_slaac` to 1",
+            ),
             Self::NoWayToDns => f.write_str(
                 "the DNS server is outside the subnet, and there is no gateway. Set `.ip.gateway` as well, or `.ip.dns` \
                  to `{ 0, 0, 0, 0 }` for none",
@@ -276,14 +284,29 @@ impl Fault {
                  meant",
             ),
             Self::NotAHost => write!(f, "a machine cannot have this address. {}", address_remedy(key)),
+            Self::LinkLocal => f.write_str(
+                "this address is valid on its link only, where the machine makes one by itself. Use a global or unique \
+                 local address (RFC 4193), or `\"\"` for none",
+            ),
             Self::Netmask => f.write_str(
                 "the netmask has a hole in it. Write ones, then zeroes, like `{ 255, 255, 255, 0 }`",
             ),
+            Self::GatewayOutside if key == Some(Path::Gateway6) => write!(
+                f,
+                "the gateway is neither link-local nor inside the prefix of `.ip6.ipaddr`. {ROUTER6}"
+            ),
+            Self::GatewayIsSelf if key == Some(Path::Gateway6) => {
+                write!(f, "the gateway is the machine itself. {ROUTER6}")
+            }
             Self::GatewayOutside => write!(
                 f,
                 "the gateway is outside the subnet of `.ip.ipaddr` and `.ip.netmask`. {ROUTER}"
             ),
             Self::GatewayIsSelf => write!(f, "the gateway is the machine itself. {ROUTER}"),
+            Self::GatewayWithoutAddress => f.write_str(
+                "this gateway is not used: without `.ip6.ipaddr` routers are those that advertise themselves. Set \
+                 `.ip6.ipaddr` as well, or `\"\"` for none",
+            ),
             Self::PortTaken { by } => {
                 match by {
                     Path::TelnetDbgsh => f.write_str("port 23 is taken by `.vmm.telnet_dbgsh`. ")?,
@@ -352,6 +375,7 @@ const PEM_ALONE: &str = "Keep only the PEM blocks, without the text between them
 const REISSUE: &str = "Have it reissued by a CA that peers accept";
 const NEWEST: &str = "Use the newest list of that CA";
 const ROUTER: &str = "Use the router's address, or `{ 0, 0, 0, 0 }` for none";
+const ROUTER6: &str = "Use the router's address, or `\"\"` for none";
 const PRINTABLE: &str = "Use the login that the proxy expects: a short text of letters, digits and signs";
 
 impl fmt::Display for FileFault {
@@ -406,7 +430,12 @@ fn blocks_remedy(key: Option<Path>) -> &'static str {
 fn address_remedy(key: Option<Path>) -> &'static str {
     match key {
         Some(Path::Dns) => "Use the address of a DNS server, or `{ 0, 0, 0, 0 }` for none",
+        Some(Path::Dns6) => "Use the address of a DNS server, or `\"\"` for none",
         Some(Path::ProxyIpaddr) => "Use the address of the proxy",
+        Some(Path::SyslogDst) => "Use the address of the syslog server",
+        Some(Path::SyslogSrc) => "Use an address of the machine, or `{ 0, 0, 0, 0 }` for its own",
+        Some(Path::Reverse) => "Use the address of the host to dial",
+        Some(Path::Ip6addr) => "Use a global or unique local address (RFC 4193), or `\"\"` for none",
         _ => "Set `.ip.ipaddr` to the machine's own, or `.ip.use_dhcp` to 1",
     }
 }

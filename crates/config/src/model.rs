@@ -1,6 +1,6 @@
 //! The whole configuration.
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use heapless::{String, Vec};
 
@@ -16,6 +16,8 @@ pub struct Config {
     pub vmm: Vmm,
     /// `.ip`: the address of `vm0`.
     pub ip: Ip,
+    /// `.ip6`: its IPv6 addresses.
+    pub ip6: Ip6,
     /// `.proxy`: the HTTP proxy for outgoing connections.
     pub proxy: Proxy,
     /// `.tls`: certificates and keys.
@@ -54,6 +56,7 @@ impl Config {
                 gateway: None,
                 dns: None,
             },
+            ip6: Ip6::new(),
             proxy: Proxy::new(),
             tls: Tls {
                 srv_cert: Ders::new(),
@@ -140,9 +143,9 @@ pub struct Syslog {
     /// `.enable`.
     pub enable: bool,
     /// `.src_ipaddr`: the address to send from; `None` (0.0.0.0): the interface's own.
-    pub src_ipaddr: Option<Ipv4Addr>,
+    pub src_ipaddr: Option<IpAddr>,
     /// `.dst_ipaddr`: where the syslog server is.
-    pub dst_ipaddr: Option<Ipv4Addr>,
+    pub dst_ipaddr: Option<IpAddr>,
 }
 
 /// `.ip`.
@@ -169,6 +172,42 @@ impl Default for Ip {
             gateway: None,
             dns: None,
         }
+    }
+}
+
+/// `.ip6`.
+#[derive(Debug, Clone)]
+pub struct Ip6 {
+    /// `.enable`: IPv6 at all; without it the machine neither sends nor accepts any.
+    pub enable: bool,
+    /// `.use_slaac`: addresses, router and DNS servers from router advertisements (RFC 4862, RFC 8106).
+    pub use_slaac: bool,
+    /// `.ipaddr`: a static address beside those; `None`: none.
+    pub ipaddr: Option<Ipv6Addr>,
+    /// `.prefix`: the length of its prefix, in bits.
+    pub prefix: u8,
+    /// `.gateway`: the router; `None`: the advertised ones.
+    pub gateway: Option<Ipv6Addr>,
+    /// `.dns`: the server to ask for the addresses of names; `None`: the advertised ones.
+    pub dns: Option<Ipv6Addr>,
+}
+
+impl Ip6 {
+    pub(super) const fn new() -> Self {
+        Self {
+            enable: Path::Ip6Enable.default() != 0,
+            use_slaac: Path::UseSlaac.default() != 0,
+            ipaddr: None,
+            prefix: Path::Prefix.default() as u8,
+            gateway: None,
+            dns: None,
+        }
+    }
+}
+
+impl Default for Ip6 {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -227,7 +266,7 @@ pub struct Echo {
 #[derive(Debug, Clone)]
 pub struct Reverse {
     /// `.ipaddr`: the peer's address.
-    pub ipaddr: Option<Ipv4Addr>,
+    pub ipaddr: Option<IpAddr>,
     /// `.host`: or by name.
     pub host: String<MAX_NAME>,
     /// `.port`: at which port.

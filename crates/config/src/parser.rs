@@ -12,9 +12,10 @@ use zeroize::Zeroize;
 use super::ders::in_file;
 use super::error::{Error, Fault, FileFault, Name, name};
 use super::escape::unescape;
+use super::host::is_host_address;
 use super::keys::{Kind, Path};
 use super::lexer::{Lexer, Token, parse_number};
-use super::value::Slot;
+use super::value::{Slot, specified};
 use super::{Config, MAX_ALLOWED, MAX_REVERSES, MAX_STRING, MAX_TEXT, Places, Reverse};
 use postern_tls::pki::allow::{KEY_HASH_PREFIX, MAX_ALLOWED_SUBJECT};
 
@@ -218,10 +219,10 @@ impl<'a> Parser<'a, '_> {
                 }
                 Ok(())
             }
-            (Kind::Address, Token::Mark(b'{')) => {
+            (Kind::Address | Kind::AnyAddress, Token::Mark(b'{')) => {
                 let address = self.address()?;
                 if let Slot::Address(slot) = self.config.slot(path) {
-                    slot.set(address);
+                    slot.set(specified(address.into()));
                 }
                 Ok(())
             }
@@ -244,7 +245,7 @@ impl<'a> Parser<'a, '_> {
                     false => self.take_strings(path, start),
                 }
             }
-            (Kind::Name | Kind::Text(_) | Kind::Choice(_), Token::Text(_)) => {
+            (Kind::Name | Kind::Text(_) | Kind::Choice(_) | Kind::Address6 | Kind::AnyAddress, Token::Text(_)) => {
                 self.strings()?;
                 self.take_strings(path, start)
             }
@@ -481,6 +482,7 @@ fn incomplete(reverse: &Reverse) -> Option<Fault> {
         (None, "", _) => Some(Fault::NoHostToDial),
         (Some(_), host, _) if !host.is_empty() => Some(Fault::TwoHostsToDial),
         (_, _, 0) => Some(Fault::NoPortToDial),
+        (Some(address), ..) if !is_host_address(address) => Some(Fault::NotAHost),
         _ => None,
     }
 }

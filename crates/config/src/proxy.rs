@@ -1,7 +1,7 @@
 //! The HTTP proxy of a configuration, and the login there.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use heapless::{String, Vec};
 use zeroize::Zeroize;
@@ -17,7 +17,7 @@ pub const MAX_PASSWORD: usize = 128;
 #[derive(Debug, Default)]
 pub struct Proxy {
     /// `.ipaddr`: its address.
-    pub ipaddr: Option<Ipv4Addr>,
+    pub ipaddr: Option<IpAddr>,
     /// `.host`: or its name.
     pub host: String<MAX_NAME>,
     /// `.port`: its port; 0: none.

@@ -1,6 +1,6 @@
 //! The grammar, the keys, and what is said about each fault.
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 use std::boxed::Box;
 use std::format;
 use std::string::{String, ToString};
@@ -124,8 +124,8 @@ fn every_key_reaches_its_field() {
     );
     assert_eq!(config.vmm.tls_dbgsh, 992);
     assert!(config.vmm.telnet_dbgsh && config.vmm.tty_syslog.enable && config.vmm.panic_reboot);
-    assert_eq!(config.vmm.tty_syslog.src_ipaddr, Some(Ipv4Addr::new(1, 2, 3, 4)));
-    assert_eq!(config.vmm.tty_syslog.dst_ipaddr, Some(Ipv4Addr::new(5, 6, 7, 8)));
+    assert_eq!(config.vmm.tty_syslog.src_ipaddr, Some(IpAddr::from([1, 2, 3, 4])));
+    assert_eq!(config.vmm.tty_syslog.dst_ipaddr, Some(IpAddr::from([5, 6, 7, 8])));
     assert!(!config.ip.use_dhcp);
     assert_eq!(config.ip.ipaddr, Ipv4Addr::new(9, 10, 11, 12));
     assert_eq!(config.ip.netmask, Ipv4Addr::new(255, 0, 0, 0));
@@ -154,6 +154,144 @@ fn every_key_reaches_its_field() {
         (config.echo.connections, config.echo.idle_timeout),
         (Some(20), Some(21))
     );
+}
+
+#[test]
+fn addresses_of_ipv6_are_strings() {
+    let address = |text: &str| -> IpAddr { text.parse().unwrap() };
+    let config = read(
+        ".ip6 = { .enable = 1, .use_slaac = 0, .ipaddr = \"2001:db8::15\", .prefix = 48, .gateway = \"fe80::1\", \
+         .dns = \"2001:DB8:0::53\" }, .proxy = { .ipaddr = \"2001:db8::3\", .port = 1 }, \
+         .vmm.tty_syslog = { .src_ipaddr = \"10.0.2.15\", .dst_ipaddr = \"2001:db8::\" \"514\" }, \
+         .echo.reverse = { { .ipaddr = \"fe80::2\", .port = 1 } }",
+    );
+    let ip = &config.ip6;
+    assert_eq!((ip.enable, ip.use_slaac, ip.prefix), (true, false, 48));
+    assert_eq!(
+        [ip.ipaddr, ip.gateway, ip.dns].map(|address| address.map(IpAddr::from)),
+        ["2001:db8::15", "fe80::1", "2001:db8::53"].map(|text| Some(address(text)))
+    );
+    assert_eq!(config.proxy.ipaddr, Some(address("2001:db8::3")));
+    assert_eq!(config.vmm.tty_syslog.src_ipaddr, Some(address("10.0.2.15")));
+    assert_eq!(config.vmm.tty_syslog.dst_ipaddr, Some(address("2001:db8::514")));
+    assert_eq!(config.echo.reverse[0].ipaddr, Some(address("fe80::2")));
+    let config = read(
+        ".ip6 = { .ipaddr = \"::\", .gateway = \"\" }, .proxy.ipaddr = \"::\", .vmm.tty_syslog.dst_ipaddr = \"0.0.0.0\"",
+    );
+    let ip = &config.ip6;
+    assert_eq!((ip.enable, ip.use_slaac, ip.prefix), (true, true, 64));
+    assert_eq!((ip.ipaddr, ip.gateway, ip.dns), (None, None, None));
+    assert_eq!((config.proxy.ipaddr, config.vmm.tty_syslog.dst_ipaddr), (None, None));
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a flat table")]
+fn faults_of_addresses_of_ipv6() {
+    let form = "Write it in a string: `\"2001:db8::15\"`, or `\"\"` for none";
+    let either = "Write it as four numbers in braces, `{ 10, 0, 2, 2 }`, or in a string, `\"2001:db8::2\"`";
+    let own = "Use a global or unique local address (RFC 4193), or `\"\"` for none";
+    let router = "Use the router's address, or `\"\"` for none";
+    let wanted = "expected an IPv6 address in a string, like `\"2001:db8::15\"`";
+    for (text, expected) in [
+        (
+            ".ip6.ipaddr = { 10, 0, 2, 15 }",
+            format!("1:15: .ip6.ipaddr: {wanted}, found `{{`. {form}"),
+        ),
+        (
+            ".ip6.ipaddr = \"10.0.2.15\"",
+            format!("1:15: .ip6.ipaddr: {wanted}, found \"10.0.2.15\". {form}"),
+        ),
+        (
+            ".ip6.gateway = \"fe80::1%vm0\"",
+            format!("1:16: .ip6.gateway: {wanted}, found \"fe80::1%vm0\". {form}"),
+        ),
+        (
+            ".proxy.ipaddr = \"2001:db8:::1\"",
+            format!(
+                "1:17: .proxy.ipaddr: expected an address, like `{{ 10, 0, 2, 2 }}` or `\"2001:db8::2\"`, found \
+                 \"2001:db8:::1\". {either}"
+            ),
+        ),
+        (
+            ".proxy.ipaddr = 10",
+            format!(
+                "1:17: .proxy.ipaddr: expected an address, like `{{ 10, 0, 2, 2 }}` or `\"2001:db8::2\"`, found the \
+                 number 10. {either}"
+            ),
+        ),
+        (
+            ".ip6.prefix = 129",
+            "1:15: .ip6.prefix: 129 is out of range: expected a number from 1 to 128. Choose a number in that range"
+                .into(),
+        ),
+        (
+            ".ip6.ipaddr = \"fe80::15\"",
+            "1:5: .ip6.ipaddr: this address is valid on its link only, where the machine makes one by itself. Use a \
+             global or unique local address (RFC 4193), or `\"\"` for none"
+                .into(),
+        ),
+        (".ip6.ipaddr = \"ff02::1\"", format!("1:5: .ip6.ipaddr: a machine cannot have this address. {own}")),
+        (".ip6.ipaddr = \"::1\"", format!("1:5: .ip6.ipaddr: a machine cannot have this address. {own}")),
+        (
+            ".ip6.ipaddr = \"::ffff:10.0.2.15\"",
+            format!("1:5: .ip6.ipaddr: a machine cannot have this address. {own}"),
+        ),
+        (".ip6.ipaddr = \"2001:db8::\"", format!("1:5: .ip6.ipaddr: a machine cannot have this address. {own}")),
+        (".ip6 = { .ipaddr = \"2001:db8::\", .prefix = 127 }", String::new()),
+        (
+            ".ip6 = { .ipaddr = \"2001:db8::15\", .gateway = \"2001:db8:0:1::1\" }",
+            format!(
+                "1:36: .ip6.gateway: the gateway is neither link-local nor inside the prefix of `.ip6.ipaddr`. {router}"
+            ),
+        ),
+        (".ip6 = { .ipaddr = \"2001:db8::15\", .gateway = \"2001:db8::1\" }", String::new()),
+        (
+            ".ip6 = { .gateway = \"fe80::1\" }",
+            "1:10: .ip6.gateway: this gateway is not used: without `.ip6.ipaddr` routers are those that advertise \
+             themselves. Set `.ip6.ipaddr` as well, or `\"\"` for none"
+                .into(),
+        ),
+        (
+            ".ip6 = { .ipaddr = \"2001:db8::15\",\n.gateway = \"2001:db8::15\" }",
+            format!("2:1: .ip6.gateway: the gateway is the machine itself. {router}"),
+        ),
+        (
+            ".ip6 = { .ipaddr = \"2001:db8::15\",\n.dns = \"ff02::1\" }",
+            "2:1: .ip6.dns: a machine cannot have this address. Use the address of a DNS server, or `\"\"` for none"
+                .into(),
+        ),
+        (
+            ".ip6 = { .use_slaac = 0, .ipaddr = \"2001:db8::15\",\n.dns = \"2001:db8:53::53\" }",
+            "2:1: .ip6.dns: the DNS server is outside the prefix, and there is no router. Set `.ip6.gateway` as well, or \
+             `.ip6.use_slaac` to 1"
+                .into(),
+        ),
+        (
+            ".ip6 = { .use_slaac = 0, .ipaddr = \"2001:db8::15\",\n.dns = \"2001:db8::53\" }",
+            String::new(),
+        ),
+        (
+            ".vmm.tty_syslog = { .enable = 1, .dst_ipaddr = \"ff02::1\" }",
+            "1:34: .vmm.tty_syslog.dst_ipaddr: a machine cannot have this address. Use the address of the syslog server"
+                .into(),
+        ),
+        (
+            ".vmm.tty_syslog = { .enable = 1, .dst_ipaddr = \"fe80::2\", .src_ipaddr = \"::1\" }",
+            "1:59: .vmm.tty_syslog.src_ipaddr: a machine cannot have this address. Use an address of the machine, or \
+             `{ 0, 0, 0, 0 }` for its own"
+                .into(),
+        ),
+        (
+            ".echo.reverse = { { .ipaddr = \"::1\", .port = 1 } }",
+            "1:19: .echo.reverse: a machine cannot have this address. Use the address of the host to dial".into(),
+        ),
+    ] {
+        let expected = match expected.as_str() {
+            "" => String::new(),
+            expected => format!("defconfig:{expected}"),
+        };
+        assert_eq!(fault(text), expected, "{text}");
+    }
 }
 
 #[test]
@@ -227,7 +365,7 @@ fn reverse_connections_are_a_list() {
     let [home, friend] = &config.echo.reverse[..] else {
         panic!("{:?}", config.echo.reverse)
     };
-    assert_eq!((home.ipaddr, home.port), (Some(Ipv4Addr::new(10, 0, 2, 2)), 20001));
+    assert_eq!((home.ipaddr, home.port), (Some(IpAddr::from([10, 0, 2, 2])), 20001));
     assert_eq!(
         (
             home.every,
@@ -526,7 +664,7 @@ fn faults_of_keys() {
         ),
         (
             ".storage = { .keys = 1 }",
-            "defconfig:1:1: .storage: there is no such key. There are `.vmm`, `.ip`, `.proxy`, `.tls`, `.echo`",
+            "defconfig:1:1: .storage: there is no such key. There are `.vmm`, `.ip`, `.ip6`, `.proxy`, `.tls`, `.echo`",
         ),
         (
             ".echo = { .x = 1 }",

@@ -1,6 +1,6 @@
 //! The fields of a configuration, by the form of their values.
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use heapless::string::StringView;
 use heapless::{Vec, VecView};
@@ -54,7 +54,7 @@ impl Slot<'_> {
         match self {
             Self::Group => {}
             Self::Number(number) => number.set(default),
-            Self::Address(address) => address.set(Ipv4Addr::UNSPECIFIED),
+            Self::Address(address) => address.set(None),
             Self::Choice(choice) => choice.reset(),
             Self::Ders(ders) => ders.clear(),
             Self::Bundle(bundle) => *bundle = Bundle::new(),
@@ -86,6 +86,21 @@ impl Slot<'_> {
                     kind,
                 };
                 choice.choose(word).then_some(()).ok_or_else(|| at_start(fault()))
+            }
+            Self::Address(slot) => {
+                let word = word.unwrap_or("?");
+                let address = match (kind, word.parse()) {
+                    _ if word.is_empty() => None,
+                    (Kind::AnyAddress, Ok(address)) | (_, Ok(address @ IpAddr::V6(_))) => specified(address),
+                    _ => {
+                        return Err(at_start(Fault::Address {
+                            word: error::name(word),
+                            kind,
+                        }));
+                    }
+                };
+                slot.set(address);
+                Ok(())
             }
             Self::Name(slot) => {
                 // A dot at the end of a host's name only says that it is complete.
@@ -120,15 +135,15 @@ pub(super) trait Number {
     fn get(&self) -> u32;
 }
 
-macro_rules! number {
-    ($($type:ty: |$number:ident| $set:expr, |$field:ident| $get:expr;)*) => {
-        $(impl Number for $type {
-            fn set(&mut self, $number: u32) {
+macro_rules! fields {
+    ($trait:ident($value:ty) $($type:ty: |$new:ident| $set:expr, |$field:ident| $get:expr;)*) => {
+        $(impl $trait for $type {
+            fn set(&mut self, $new: $value) {
                 *self = $set;
             }
 
             #[cfg(feature = "build")]
-            fn get(&self) -> u32 {
+            fn get(&self) -> $value {
                 let $field = *self;
                 $get
             }
@@ -136,9 +151,10 @@ macro_rules! number {
     };
 }
 
-number! {
+fields! { Number(u32)
     bool: |number| number != 0, |flag| flag.into();
     // Saturation is only a formality: the range of the key has been checked.
+    u8: |number| u8::try_from(number).unwrap_or(u8::MAX), |field| field.into();
     u16: |number| u16::try_from(number).unwrap_or(u16::MAX), |field| field.into();
     u32: |number| number, |field| field;
     Option<u16>: |number| u16::try_from(number).ok().filter(|&number| number != 0), |field| field.unwrap_or(0).into();
@@ -147,34 +163,38 @@ number! {
 
 /// A field that an address sets.
 pub(super) trait Address {
-    /// 0.0.0.0 is `None`, where there is that.
-    fn set(&mut self, address: Ipv4Addr);
+    /// `address` is of the family of the key, and not the unspecified one; `None`: none.
+    fn set(&mut self, address: Option<IpAddr>);
 
     /// The value given to [`Address::set`].
     #[cfg(feature = "build")]
-    fn get(&self) -> Ipv4Addr;
+    fn get(&self) -> Option<IpAddr>;
 }
 
-impl Address for Ipv4Addr {
-    fn set(&mut self, address: Ipv4Addr) {
-        *self = address;
-    }
-
-    #[cfg(feature = "build")]
-    fn get(&self) -> Ipv4Addr {
-        *self
+fn v4(address: Option<IpAddr>) -> Option<Ipv4Addr> {
+    match address {
+        Some(IpAddr::V4(address)) => Some(address),
+        _ => None,
     }
 }
 
-impl Address for Option<Ipv4Addr> {
-    fn set(&mut self, address: Ipv4Addr) {
-        *self = Some(address).filter(|address| !address.is_unspecified());
+fn v6(address: Option<IpAddr>) -> Option<Ipv6Addr> {
+    match address {
+        Some(IpAddr::V6(address)) => Some(address),
+        _ => None,
     }
+}
 
-    #[cfg(feature = "build")]
-    fn get(&self) -> Ipv4Addr {
-        self.unwrap_or(Ipv4Addr::UNSPECIFIED)
-    }
+fields! { Address(Option<IpAddr>)
+    Ipv4Addr: |address| v4(address).unwrap_or(Ipv4Addr::UNSPECIFIED), |field| specified(field.into());
+    Option<Ipv4Addr>: |address| v4(address), |field| field.map(IpAddr::V4);
+    Option<Ipv6Addr>: |address| v6(address), |field| field.map(IpAddr::V6);
+    Option<IpAddr>: |address| address, |field| field;
+}
+
+/// The address, but not the unspecified one, by which none is meant.
+pub(super) fn specified(address: IpAddr) -> Option<IpAddr> {
+    Some(address).filter(|address| !address.is_unspecified())
 }
 
 /// A value that is one of several words.

@@ -1,6 +1,7 @@
 //! Writing a configuration as a defconfig, at build time.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use crate::value::Slot;
 use crate::{Config, Ders, Key, Kind, Path};
@@ -47,11 +48,14 @@ fn write_group(config: &mut Config, (group, n): (Option<Path>, usize), indent: &
                 Kind::Number(min, ..) if number.get() < min => continue,
                 _ => number.get().to_string(),
             },
-            Slot::Address(address) if address.get().is_unspecified() => continue,
-            Slot::Address(address) => {
-                let parts = address.get().octets().map(|part| part.to_string());
-                format!("{{ {} }}", parts.join(", "))
-            }
+            Slot::Address(address) => match address.get() {
+                None => continue,
+                Some(IpAddr::V4(address)) => {
+                    let parts = address.octets().map(|part| part.to_string());
+                    format!("{{ {} }}", parts.join(", "))
+                }
+                Some(IpAddr::V6(address)) => quoted(&address.to_string()),
+            },
             Slot::Choice(choice) => quoted(choice.name()),
             Slot::Name(name) => quoted(name),
             Slot::Text(text) if text.is_empty() => continue,

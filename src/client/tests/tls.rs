@@ -145,7 +145,7 @@ fn with_buffers<T>(
         work(&client, &network),
         vec![
             Box::pin(async {
-                client.run(&networks, Protocol::Tls(tls)).await;
+                client.run(&networks, Protocol::Tls(tls), || 0).await;
             }),
             Box::pin(async {
                 match server {

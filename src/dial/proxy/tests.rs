@@ -4,6 +4,7 @@ use super::testing::configured as proxy;
 use super::*;
 use crate::dial::{DialError, reach};
 use crate::net::fake::{FakeNetwork, Stream, beside, settle};
+use crate::net::{ConnectError, ResolveError};
 use crate::testing::block_on;
 use std::string::{String, ToString};
 
@@ -153,10 +154,15 @@ fn a_proxy_is_asked_by_name_or_address_and_what_follows_its_head_is_the_hosts() 
         ),
         (
             ".host = \"home.example\", .port = 3128, .user = \"Aladdin\", .password = \"open sesame\"".to_string(),
-            Host::Address(Ipv4Addr::new(192, 168, 40, 50)),
+            Host::Address([192, 168, 40, 50].into()),
             // The login is the example of RFC 7617 §2.
             "CONNECT 192.168.40.50:10007 HTTP/1.1\r\nHost: 192.168.40.50:10007\r\n\
              Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n",
+        ),
+        (
+            ".ipaddr = \"fe80::2\", .port = 3128".to_string(),
+            Host::Address("2001:db8::50".parse().unwrap()),
+            "CONNECT [2001:db8::50]:10007 HTTP/1.1\r\nHost: [2001:db8::50]:10007\r\n\r\n",
         ),
     ] {
         let (reached, peer) = through(&keys, host, async |peer, asked| {
@@ -209,7 +215,7 @@ fn an_unreachable_proxy_and_an_unreachable_host_are_distinguished() {
         |proxy: Option<Proxy>, host| block_on(reach(&network, proxy.as_ref(), Host::Name(host), 7, || 0)).map(drop);
     assert_eq!(
         reach(None, "nowhere.example"),
-        Err(DialError::Resolve(ResolveError::NoSuchName))
+        Err(DialError::Open(OpenError::Resolve(ResolveError::NoSuchName)))
     );
     let lost = proxy(".host = \"nowhere.example\", .port = 1");
     let error = reach(lost, "home.example").unwrap_err();
@@ -218,10 +224,8 @@ fn an_unreachable_proxy_and_an_unreachable_host_are_distinguished() {
     };
     assert_eq!(error.to_string(), "cannot resolve the proxy's name: host not found");
     network.refuse(ConnectError::Refused);
-    assert_eq!(
-        reach(None, "home.example"),
-        Err(DialError::Connect(ConnectError::Refused))
-    );
+    let error = reach(None, "home.example").unwrap_err();
+    assert_eq!(error.to_string(), "connection refused (10.0.2.2:7)");
     let error = reach(proxy(PLACE), "home.example").unwrap_err();
     let DialError::Proxy(error) = error else {
         panic!("{error:?}")

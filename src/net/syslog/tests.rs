@@ -52,15 +52,15 @@ fn settings_need_a_server_and_the_switch() {
     let mut syslog = config::Syslog {
         enable: true,
         src_ipaddr: None,
-        dst_ipaddr: Some(Ipv4Addr::new(10, 0, 2, 2)),
+        dst_ipaddr: Some(IpAddr::from([10, 0, 2, 2])),
     };
     assert_eq!(
         Settings::from_config(&syslog).unwrap().destination,
-        Ipv4Addr::new(10, 0, 2, 2)
+        IpAddr::from([10, 0, 2, 2])
     );
-    syslog.dst_ipaddr = Some(Ipv4Addr::UNSPECIFIED);
+    syslog.dst_ipaddr = Some(IpAddr::from([0; 4]));
     assert_eq!(Settings::from_config(&syslog), None);
-    syslog.dst_ipaddr = Some(Ipv4Addr::new(10, 0, 2, 2));
+    syslog.dst_ipaddr = Some(IpAddr::from([10, 0, 2, 2]));
     syslog.enable = false;
     assert_eq!(Settings::from_config(&syslog), None);
 }

@@ -237,8 +237,8 @@ fn syslog_lines_arrive_with_the_configured_source() {
         true
     }));
     let settings = syslog::Settings {
-        source: Some(Ipv4Addr::new(10, 0, 2, 200)),
-        destination: address(1),
+        source: Some(Ipv4Addr::new(10, 0, 2, 200).into()),
+        destination: address(1).into(),
     };
     let netif = world.netif(0);
     let lines = Lines((0..40).map(|_| "Received.").collect());

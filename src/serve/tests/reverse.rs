@@ -6,9 +6,9 @@ use crate::dial::Host;
 use crate::net::ConnectError;
 use crate::serve::REVERSES;
 use embassy_time::Timer;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-pub(super) const HOME: Host<'_> = Host::Address(Ipv4Addr::new(10, 0, 2, 2));
+pub(super) const HOME: Host<'_> = Host::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2)));
 const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) fn to(host: Host<'_>, port: u16) -> ReverseOptions<'_> {
@@ -83,7 +83,7 @@ fn an_unreachable_host_is_reported_and_tried_again() {
             shown.starts_with("plain reverse to home.example:7, every 1 s: next try in 1 s, tries: 1, served: 0\n"),
             "{shown}"
         );
-        assert!(shown.ends_with("s ago: connection refused\n"), "{shown}");
+        assert!(shown.ends_with("s ago: connection refused (10.0.2.2:7)\n"), "{shown}");
         network.admit();
         let peer = dialled(network).await;
         assert_eq!(say(&peer, "echo").await, "echo");
