@@ -1,7 +1,7 @@
 //! Checksum offload: insertion on transmit, verification on receive.
 
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket, checksum,
+    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket, checksum,
 };
 
 use super::ring::RX_EOP;
@@ -33,8 +33,8 @@ pub(super) enum Insert {
     Ipv4,
     /// The IPv4 header checksum and the TCP checksum.
     Ipv4Tcp,
-    /// The TCP checksum, in a segment that begins at [`TCP`].
-    Tcp,
+    /// The TCP checksum, in a segment that begins at this offset.
+    Tcp(usize),
 }
 
 /// The checksums that a card can insert.
@@ -42,14 +42,16 @@ pub(super) enum Insert {
 pub(super) enum Offload {
     /// Nothing.
     Nothing,
-    /// TCP checksums.
+    /// TCP checksums, anywhere.
     Tcp,
-    /// IPv4 header and TCP checksums.
+    /// IPv4 header and TCP checksums, in IPv4 without options.
     Ipv4Tcp,
 }
 
 /// Offset of TCP in a frame with IPv4 and without options.
-pub(super) const TCP: usize = 34;
+const TCP: usize = 34;
+/// Bytes of an IPv6 header.
+const IPV6_HEADER: usize = 40;
 /// Offset of the checksum in TCP.
 pub(super) const TCP_CHECKSUM: usize = 16;
 /// Offset of the checksum in UDP.
@@ -73,13 +75,55 @@ pub(super) enum Verdict {
 ///
 /// The card adds what the TCP checksum field holds already, so that must be the sum of the pseudo header; and it sums up
 /// to the end of the frame. It knows one layout, IPv4 without options and TCP ([`super::ring::TxRing::push_context`]):
-/// in anything else the checksums are computed here. Those are rare and small: DHCP, syslog.
+/// in anything else the checksums are computed here: DHCP, syslog, and IPv6 with the 82574L. Those of TCP and UDP are
+/// computed in IPv6 without extension headers; ICMPv6 is left as it is.
 pub(super) fn prepare(frame: &mut [u8], offload: Offload) -> Insert {
     let mut frame = EthernetFrame::new_unchecked(frame);
-    if frame.check_len().is_err() || frame.ethertype() != EthernetProtocol::Ipv4 {
+    if frame.check_len().is_err() {
         return Insert::Nothing;
     }
-    let Ok(mut packet) = Ipv4Packet::new_checked(frame.payload_mut()) else {
+    match frame.ethertype() {
+        EthernetProtocol::Ipv4 => prepare_ipv4(frame.payload_mut(), offload),
+        EthernetProtocol::Ipv6 => prepare_ipv6(frame.payload_mut(), offload),
+        _ => Insert::Nothing,
+    }
+}
+
+fn prepare_ipv6(packet: &mut [u8], offload: Offload) -> Insert {
+    let Ok(mut packet) = Ipv6Packet::new_checked(packet) else {
+        return Insert::Nothing;
+    };
+    if packet.version() != 6 {
+        return Insert::Nothing;
+    }
+    let (source, destination, protocol) = (packet.src_addr(), packet.dst_addr(), packet.next_header());
+    let exact = packet.total_len() == packet.as_ref().len();
+    match protocol {
+        IpProtocol::Tcp => {
+            let mut tcp = TcpPacket::new_unchecked(packet.payload_mut());
+            if tcp.check_len().is_err() {
+                return Insert::Nothing;
+            }
+            if exact && offload == Offload::Tcp {
+                let len = tcp.as_ref().len() as u32;
+                tcp.set_checksum(checksum::pseudo_header_v6(&source, &destination, protocol, len));
+                return Insert::Tcp(MIN_FRAME + IPV6_HEADER);
+            }
+            tcp.fill_checksum(&IpAddress::Ipv6(source), &IpAddress::Ipv6(destination));
+        }
+        IpProtocol::Udp => {
+            let mut udp = UdpPacket::new_unchecked(packet.payload_mut());
+            if udp.check_len().is_ok() {
+                udp.fill_checksum(&IpAddress::Ipv6(source), &IpAddress::Ipv6(destination));
+            }
+        }
+        _ => {}
+    }
+    Insert::Nothing
+}
+
+fn prepare_ipv4(packet: &mut [u8], offload: Offload) -> Insert {
+    let Ok(mut packet) = Ipv4Packet::new_checked(packet) else {
         return Insert::Nothing;
     };
     if packet.version() != 4 {
@@ -121,7 +165,7 @@ pub(super) fn prepare(frame: &mut [u8], offload: Offload) -> Insert {
     }
     packet.fill_checksum();
     if insert == Insert::Ipv4Tcp {
-        Insert::Tcp
+        Insert::Tcp(TCP)
     } else {
         Insert::Nothing
     }
@@ -153,6 +197,11 @@ pub(super) fn classify_after(frame: &[u8], l4: L4) -> Verdict {
         EthernetProtocol::Ipv4 => {}
         // It carries no checksum.
         EthernetProtocol::Arp => return Verdict::Good { verified: true },
+        EthernetProtocol::Ipv6 => {
+            return classify_ipv6(frame.payload(), |protocol| {
+                is_complete(l4, protocol, MIN_FRAME + IPV6_HEADER)
+            });
+        }
         _ => return Verdict::Good { verified: false },
     }
     let Ok(packet) = Ipv4Packet::new_checked(frame.payload()) else {
@@ -165,17 +214,31 @@ pub(super) fn classify_after(frame: &[u8], l4: L4) -> Verdict {
         return Verdict::WrongChecksum;
     }
     let whole = !packet.more_frags() && packet.frag_offset() == 0;
-    let field = match packet.next_header() {
+    let start = MIN_FRAME + usize::from(packet.header_len());
+    Verdict::Good {
+        verified: whole && is_complete(l4, packet.next_header(), start),
+    }
+}
+
+/// Whether the checksum of a segment or datagram that begins at `start` needs no look.
+fn is_complete(l4: L4, protocol: IpProtocol, start: usize) -> bool {
+    let offset = match protocol {
         IpProtocol::Tcp => TCP_CHECKSUM,
         IpProtocol::Udp => UDP_CHECKSUM,
-        _ => return Verdict::Good { verified: false },
+        _ => return false,
     };
-    let expected = L4::Partial {
-        start: MIN_FRAME + usize::from(packet.header_len()),
-        offset: field,
+    l4 == L4::Verified || l4 == L4::Partial { start, offset }
+}
+
+/// Classifies an IPv6 packet. `verified` is asked for TCP and UDP without extension headers; what else there may be has to
+/// be verified by the stack.
+fn classify_ipv6(packet: &[u8], verified: impl FnOnce(IpProtocol) -> bool) -> Verdict {
+    let Ok(packet) = Ipv6Packet::new_checked(packet) else {
+        return Verdict::Good { verified: false };
     };
+    let protocol = packet.next_header();
     Verdict::Good {
-        verified: whole && (l4 == L4::Verified || l4 == expected),
+        verified: matches!(protocol, IpProtocol::Tcp | IpProtocol::Udp) && verified(protocol),
     }
 }
 
@@ -199,6 +262,7 @@ pub(super) fn classify(frame: &[u8], status: u32) -> Verdict {
         EthernetProtocol::Ipv4 => {}
         // It carries no checksum.
         EthernetProtocol::Arp => return Verdict::Good { verified: true },
+        EthernetProtocol::Ipv6 => return classify_ipv6(frame.payload(), |_| l4),
         _ => return UNVERIFIED,
     }
     // The card does not compare lengths: a packet that was cut on its way, in a frame that was not.

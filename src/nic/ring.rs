@@ -281,7 +281,7 @@ impl TxRing {
             Insert::Nothing => 0,
             Insert::Ipv4 => TX_IXSM,
             Insert::Ipv4Tcp => TX_IXSM | TX_TXSM,
-            Insert::Tcp => TX_TXSM,
+            Insert::Tcp(_) => TX_TXSM,
         };
         let command = TX_DEXT | TX_DTYP_DATA | TX_EOP | TX_IFCS | options;
         self.put(self.buffers.address(self.next), command | len.min(BUFFER_SIZE) as u64);

@@ -37,9 +37,66 @@ fn what_the_card_does_not_insert_is_summed_here() {
     // Of TCP all but its own checksum, which is the sum of the pseudo header.
     let mut good = frames::tcp(b"hello");
     let mut frame = blank(good.clone(), 50);
-    assert_eq!(prepare(&mut frame, Offload::Tcp), Insert::Tcp);
+    assert_eq!(prepare(&mut frame, Offload::Tcp), Insert::Tcp(34));
     good[50..52].copy_from_slice(&(0x0a00 + 0x0202 + 0x0a00 + 0x020f + 6 + 25u16).to_be_bytes());
     assert_eq!(frame, good);
+}
+
+#[test]
+fn ipv6_is_summed_here_but_for_tcp_where_the_card_sums_anywhere() {
+    for (good, at) in [(frames::tcp6(b"hello"), 70), (frames::udp6(b"hello"), 60)] {
+        for offload in [Offload::Nothing, Offload::Ipv4Tcp] {
+            let mut frame = good.clone();
+            frame[at..at + 2].fill(0x55);
+            assert_eq!(prepare(&mut frame, offload), Insert::Nothing);
+            assert_eq!(frame, good);
+        }
+    }
+    let mut good = frames::udp6(b"hello");
+    let mut frame = good.clone();
+    frame[60..62].fill(0x55);
+    assert_eq!(prepare(&mut frame, Offload::Tcp), Insert::Nothing);
+    assert_eq!(frame, good);
+    good = frames::tcp6(b"hello");
+    frame = good.clone();
+    frame[70..72].fill(0x55);
+    assert_eq!(prepare(&mut frame, Offload::Tcp), Insert::Tcp(54));
+    // fe80::2 + fe80::15 + 25 + 6
+    good[70..72].copy_from_slice(&(0xfd01_u16 + 2 + 0x15 + 25 + 6).to_be_bytes());
+    assert_eq!(frame, good);
+    // A hop-by-hop header first, and a packet cut short.
+    let mut other = frames::tcp6(b"hello");
+    other[20] = 0;
+    let before = other.clone();
+    assert_eq!(prepare(&mut other, Offload::Tcp), Insert::Nothing);
+    assert_eq!(other, before);
+    for len in 0..74 {
+        let mut cut = frames::tcp6(b"hello")[..len].to_vec();
+        assert_eq!(prepare(&mut cut, Offload::Tcp), Insert::Nothing);
+    }
+}
+
+#[test]
+fn of_ipv6_only_tcp_and_udp_are_verified_by_a_card() {
+    let good = |verified| Verdict::Good { verified };
+    for (frame, offset) in [(frames::tcp6(b"hello"), 16), (frames::udp6(b"hello"), 6)] {
+        assert_eq!(classify(&frame, DONE | RX_L4CS), good(true));
+        assert_eq!(classify(&frame, DONE), good(false));
+        assert_eq!(classify(&frame, DONE | RX_L4CS | RX_TCPE), Verdict::WrongChecksum);
+        assert_eq!(classify_after(&frame, L4::Verified), good(true));
+        assert_eq!(classify_after(&frame, L4::Partial { start: 54, offset }), good(true));
+        assert_eq!(classify_after(&frame, L4::Partial { start: 34, offset }), good(false));
+        assert_eq!(classify_after(&frame, L4::Unknown), good(false));
+        let mut icmp = frame.clone();
+        icmp[20] = 58;
+        assert_eq!(classify(&icmp, DONE | RX_L4CS), good(false));
+        assert_eq!(classify_after(&icmp, L4::Verified), good(false));
+        // Cut short, for the stack to drop.
+        for len in 14..frame.len() {
+            assert_eq!(classify(&frame[..len], DONE | RX_L4CS), good(false));
+            assert_eq!(classify_after(&frame[..len], L4::Verified), good(false));
+        }
+    }
 }
 
 #[test]

@@ -456,9 +456,9 @@ impl<T: Transport> Card for VirtioNet<T> {
         let frame = frame.get_mut(..len)?;
         let filled = fill(frame);
         header.fill(0);
-        if checksum::prepare(frame, offload) == Insert::Tcp {
+        if let Insert::Tcp(start) = checksum::prepare(frame, offload) {
             header[0] = NEEDS_CSUM;
-            header[6..8].copy_from_slice(&(checksum::TCP as u16).to_le_bytes());
+            header[6..8].copy_from_slice(&(start as u16).to_le_bytes());
             header[8..10].copy_from_slice(&(checksum::TCP_CHECKSUM as u16).to_le_bytes());
         }
         self.tx.lend(id, HEADER + len);
