@@ -1,4 +1,4 @@
-//! The random numbers of the host: a virtio entropy device, on the PCI bus or on MMIO.
+//! The random numbers of the host: a virtio entropy device on PCI or MMIO.
 //!
 //! The driver is that of the `virtio-drivers` crate, except that its own request function waits without end: here a
 //! request stays with the device until it is answered, and is looked at now and then.

@@ -137,6 +137,11 @@ impl FakeVirtio {
         device.config_changed();
     }
 
+    /// The device interrupts, whatever the driver wants.
+    pub(in crate::nic) fn interrupt(&self) {
+        self.0.borrow().interrupt.raise();
+    }
+
     /// The device reports that it has failed.
     pub(in crate::nic) fn need_reset(&self) {
         let mut device = self.0.borrow_mut();

@@ -403,6 +403,30 @@ fn one_interrupt_then_silence_until_armed_again() {
 }
 
 #[test]
+fn a_device_that_interrupts_unasked_is_served_all_the_same() {
+    // As Firecracker's devices do, which ignore the flag.
+    let (mut card, fake) = card(SMALL);
+    let count = Arc::new(Count::default());
+    for _ in 0..100 {
+        fake.deliver(&frames::tcp(b"ping"), DATA_VALID);
+        fake.interrupt();
+        card.service();
+        assert_eq!(drain(&mut card).len(), 1);
+        assert!(send(&mut card, &frames::tcp(b"pong")));
+        card.kick();
+        fake.interrupt();
+        card.arm(&count.clone().into());
+        assert!(card.received().is_none());
+        count.take();
+        fake.deliver(&frames::tcp(b"ping"), DATA_VALID);
+        assert_eq!(count.take(), 1);
+        card.service();
+        assert_eq!(drain(&mut card).len(), 1);
+    }
+    assert_eq!(fake.sent().len(), 100);
+}
+
+#[test]
 fn no_wake_up_is_lost_between_the_last_look_and_arming() {
     let (mut card, fake) = card(SMALL);
     let count = Arc::new(Count::default());
