@@ -66,12 +66,21 @@ enum Network {
     Wire(SocketAddr),
 }
 
-/// A card of the kind that `POSTERN_NIC` selects: `e1000e` if it is not set, or `virtio`.
-fn card(network: Network) -> Card {
-    let kind = match std::env::var("POSTERN_NIC").as_deref() {
-        Err(_) | Ok("e1000e") => CardKind::E1000e,
-        Ok("virtio") => CardKind::Virtio,
+/// Whether `POSTERN_NIC` selects virtio cards: it is `e1000e`, as if it is not set, or `virtio`.
+pub fn nic_is_virtio() -> bool {
+    match std::env::var("POSTERN_NIC").as_deref() {
+        Err(_) | Ok("e1000e") => false,
+        Ok("virtio") => true,
         Ok(other) => panic!("POSTERN_NIC is e1000e or virtio, not {other}"),
+    }
+}
+
+/// A card of the kind that `POSTERN_NIC` selects.
+fn card(network: Network) -> Card {
+    let kind = if nic_is_virtio() {
+        CardKind::Virtio
+    } else {
+        CardKind::E1000e
     };
     Card { kind, network }
 }

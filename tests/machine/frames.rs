@@ -4,7 +4,7 @@ use smoltcp::wire::{EthernetProtocol, Ipv4Packet, TcpControl, TcpPacket};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::common::machine::Setup;
+use super::common::machine::{Setup, nic_is_virtio};
 use super::common::pki::USER_NETWORK;
 use super::common::telnet::Telnet;
 use super::common::wire::Wire;
@@ -31,6 +31,33 @@ fn assert_echoes(wire: &Wire) {
         super::echo::plain(wire.forward(10008), b"still here".to_vec()),
         b"still here"
     );
+}
+
+/// Sends a frame ten times, and waits until that counter has grown by ten.
+fn assert_counted(shell: &mut Telnet, wire: &Wire, what: &str, frame: &[u8], counter: &str) {
+    let before = counters(shell);
+    let mut last = Vec::new();
+    for _ in 0..10 {
+        wire.send(frame);
+    }
+    poll(what, || {
+        let now = counters(shell);
+        let grown = now
+            .into_iter()
+            .map(|(name, count)| (count - before.get(&name).unwrap_or(&0), name));
+        let grown: Vec<_> = grown.filter(|(more, _)| *more > 0).collect();
+        if grown != last {
+            // Shown if the test fails.
+            println!("{what}: {grown:?}");
+        }
+        last = grown;
+        let more = last
+            .iter()
+            .find(|(_, name)| name == counter)
+            .map_or(0, |(more, _)| *more);
+        assert!(more <= 10, "{what}: {counter} grew by {more}");
+        (more == 10).then_some(())
+    });
 }
 
 #[test]
@@ -64,19 +91,30 @@ fn each_kind_of_bad_frame_is_dropped_and_counted() {
     // ICMP: the card looks at the checksum of its header only.
     const ICMP: (usize, u8) = (23, 1);
     let oversized = [&good[..], &vec![0; 1600 - good.len()]].concat();
+    // The 82574L looks at IPv4, TCP and UDP itself. QEMU's virtio device at the end of a cable looks at nothing: its driver
+    // drops what is cut short, and the stack verifies the checksums.
+    let by_card = |e1000e, virtio| if nic_is_virtio() { virtio } else { e1000e };
     for (what, frame, counter) in [
         ("an oversized frame", oversized, "in, damaged"),
         (
             "a wrong checksum in the IPv4 header",
             changed(24, !good[24]),
-            "in, wrong checksum",
+            by_card("in, wrong checksum", "wrong checksum"),
         ),
-        ("a wrong TCP checksum", changed(50, !good[50]), "in, wrong checksum"),
-        ("a segment that is cut short", mended(&[(17, 30)]), "in, wrong checksum"),
+        (
+            "a wrong TCP checksum",
+            changed(50, !good[50]),
+            by_card("in, wrong checksum", "wrong checksum"),
+        ),
+        (
+            "a segment that is cut short",
+            mended(&[(17, 30)]),
+            by_card("in, wrong checksum", "malformed"),
+        ),
         (
             "a header longer than the packet",
             changed(14, 0x4f),
-            "in, wrong checksum",
+            by_card("in, wrong checksum", "in, damaged"),
         ),
         (
             "a packet longer than its frame",
@@ -103,29 +141,7 @@ fn each_kind_of_bad_frame_is_dropped_and_counted() {
         ("a multicast source", all_mended(26, 224), "wrong source"),
         ("another's address", all_mended(33, 99), "not for us"),
     ] {
-        let before = counters(&mut shell);
-        let mut last = Vec::new();
-        for _ in 0..10 {
-            wire.send(&frame);
-        }
-        poll(what, || {
-            let now = counters(&mut shell);
-            let grown = now
-                .into_iter()
-                .map(|(name, count)| (count - before.get(&name).unwrap_or(&0), name));
-            let grown: Vec<_> = grown.filter(|(more, _)| *more > 0).collect();
-            if grown != last {
-                // Shown if the test fails.
-                println!("{what}: {grown:?}");
-            }
-            last = grown;
-            let more = last
-                .iter()
-                .find(|(_, name)| name == counter)
-                .map_or(0, |(more, _)| *more);
-            assert!(more <= 10, "{what}: {counter} grew by {more}");
-            (more == 10).then_some(())
-        });
+        assert_counted(&mut shell, &wire, what, &frame, counter);
     }
     // None of them has opened a connection; the unmodified frame does.
     assert_eq!(
