@@ -676,14 +676,14 @@ fn messages(file: &Path) -> Vec<(String, String)> {
 }
 
 /// The page, as received by OpenSSL's client with this request.
-fn get(machine: &Machine, request: &str, arguments: &[&str]) -> String {
+pub(super) fn get(machine: &Machine, request: &str, arguments: &[&str]) -> String {
     let mut client = s_client(machine.at(443), &baked_ca(), ["-quiet"].iter().chain(arguments));
     client.write(request.as_bytes());
     client.wait();
     client.out.text()
 }
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+pub(super) const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
 fn a_page_shows_the_connection_that_delivers_it() {

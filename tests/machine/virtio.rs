@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use super::common::machine::Setup;
 use super::common::tls::s_client;
 use super::common::{LIMIT, baked_ca, noise};
-use super::{client, echo};
+use super::{client, echo, trace};
 
 /// One message there and back.
 fn assert_echoes(stream: &mut TcpStream) {
@@ -37,8 +37,19 @@ fn echo_and_shell_work() {
 }
 
 #[test]
-fn client_and_reverse_connection_work() {
-    let machine = Setup::new().virtio().ready();
+fn page_client_and_reverse_connection_work() {
+    assert_further_services(Setup::new().virtio());
+}
+
+/// The page, the client and a reverse connection work.
+pub(super) fn assert_further_services(setup: Setup) {
+    let machine = setup.ports(&[443, 23]).ready();
+    machine.wait_for("https server listens on port 443 of vm0");
+    let page = trace::get(&machine, trace::GET, &[]);
+    assert!(
+        page.contains("HTTP/1.1 200 OK\r\n") && page.ends_with("</html>\n\r\n0\r\n\r\n"),
+        "{page}"
+    );
     let [certificate, key] = ["server.pem", "server.key"].map(|name| baked_ca().with_file_name(name));
     let (mut server, port) = client::s_server(certificate, key, &[]);
     let mut shell = client::echoctl_tls(&machine);

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::common::baked_ca;
 use super::common::machine::Setup;
 use super::common::tls;
+use super::virtio;
 
 /// What Firecracker leaves out, beside ACPI tables.
 const FIRECRACKER: &str = "acpi=off,rtc=off,pic=off,pit=off";
@@ -35,6 +36,11 @@ fn a_stand_in_for_firecracker_serves() {
     assert!(!text.contains("serial console is polled"), "{text}");
     let ip = machine.ask("ip");
     assert!(ip.contains("vm0: link up, 1000 Mbit/s, 10.0.2.15/24"), "{ip}");
+}
+
+#[test]
+fn page_client_and_reverse_connection_work_on_a_microvm() {
+    virtio::assert_further_services(Setup::new().microvm(FIRECRACKER).word(&date()));
 }
 
 #[test]
