@@ -156,7 +156,7 @@ targets=(thumbv7em-none-eabihf thumbv6m-none-eabi riscv32imac-unknown-none-elf x
 
 # The features of the engine beside the roles.
 # shellcheck disable=SC2034
-features=(tls12 rsa p384 mlkem ed25519 chacha ocsp trace tables)
+features=(tls12 rsa p384 mlkem ed25519 chacha ocsp request trace tables)
 
 # Whether Rust's core library is there for all targets.
 have_targets() {

@@ -5,8 +5,12 @@ use core::fmt;
 use der::Decode;
 #[cfg(feature = "ed25519")]
 use der::asn1::OctetStringRef;
+#[cfg(feature = "request")]
+use p256::elliptic_curve::Generate as _;
 use p256::elliptic_curve::sec1::ToSec1Point;
 use p256::pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SubjectPublicKeyInfoRef};
+#[cfg(feature = "request")]
+use rand_core::CryptoRng;
 use sec1::{EcParameters, EcPrivateKey};
 
 /// The group secp256r1 (RFC 8422 §5.1.1).
@@ -43,6 +47,7 @@ const UNSUPPORTED: [(ObjectIdentifier, &str); 8] = [
 ];
 
 /// A private key that can sign. The secret is wiped from memory on drop.
+#[derive(Clone)]
 pub enum SigningKey {
     /// ECDSA on P-256.
     EcdsaP256(p256::ecdsa::SigningKey),
@@ -59,6 +64,12 @@ pub enum SigningKey {
 }
 
 impl SigningKey {
+    /// A new key: ECDSA on P-256 (FIPS 186-5 §A.2).
+    #[cfg(feature = "request")]
+    pub fn generate(rng: &mut dyn CryptoRng) -> Self {
+        Self::EcdsaP256(p256::SecretKey::generate_from_rng(rng).into())
+    }
+
     /// Reads a key from the DER inside a PEM block labelled `label`: `PRIVATE KEY` is PKCS#8 (RFC 5208, RFC 5958),
     /// `EC PRIVATE KEY` is SEC 1 (RFC 5915), `RSA PRIVATE KEY` is PKCS#1 (RFC 8017 §A.1.2). A public key inside must
     /// belong to the private one.

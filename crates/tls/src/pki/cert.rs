@@ -107,17 +107,7 @@ impl<'a> Certificate<'a> {
 
     /// The subject's DNS names and IP addresses (subjectAltName, §4.2.1.6). Other names are skipped.
     pub fn alternatives(&self) -> impl Iterator<Item = Alternative<'a>> {
-        let mut reader = SliceReader::new(self.alternatives).ok();
-        core::iter::from_fn(move || {
-            let reader = reader.as_mut()?;
-            while !reader.is_finished() {
-                // `read_extensions` has checked that this succeeds.
-                if let Some(name) = Alternative::read(reader).ok()? {
-                    return Some(name);
-                }
-            }
-            None
-        })
+        each_alternative(self.alternatives).flatten()
     }
 
     /// The extensions (§4.2), in the order of the DER.
@@ -228,7 +218,7 @@ pub struct PublicKey<'a> {
 }
 
 impl<'a> PublicKey<'a> {
-    fn read(reader: &mut SliceReader<'a>) -> der::Result<Self> {
+    pub(super) fn read(reader: &mut SliceReader<'a>) -> der::Result<Self> {
         let der = reader.tlv_bytes()?;
         let (mut inner, _) = outer(der)?;
         let (algorithm, parameter) = algorithm(inner.tlv_bytes()?)?;
@@ -511,7 +501,7 @@ pub(super) fn has_critical(extensions: &mut SliceReader<'_>) -> der::Result<bool
     Ok(critical)
 }
 
-fn basic_constraints(der: &[u8]) -> der::Result<(bool, Option<u32>)> {
+pub(super) fn basic_constraints(der: &[u8]) -> der::Result<(bool, Option<u32>)> {
     let (mut inner, rest) = outer(der)?;
     let ca = Option::<bool>::decode(&mut inner)?.unwrap_or(false);
     let path_length = Option::<u32>::decode(&mut inner)?;
@@ -527,7 +517,7 @@ pub(super) fn key_id(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// Checks GeneralNames and returns the content of their SEQUENCE.
-fn alternatives(der: &[u8]) -> der::Result<&[u8]> {
+pub(super) fn alternatives(der: &[u8]) -> der::Result<&[u8]> {
     let (mut inner, rest) = outer(der)?;
     SliceReader::new(rest)?.finish()?;
     let names = self::rest(&inner)?;
@@ -535,6 +525,15 @@ fn alternatives(der: &[u8]) -> der::Result<&[u8]> {
         Alternative::read(&mut inner)?;
     }
     Ok(names)
+}
+
+/// The names in what [`alternatives`] has returned: it has checked that all can be read.
+pub(super) fn each_alternative(names: &[u8]) -> impl Iterator<Item = Option<Alternative<'_>>> {
+    let mut reader = SliceReader::new(names).ok();
+    core::iter::from_fn(move || {
+        let reader = reader.as_mut().filter(|reader| !reader.is_finished())?;
+        Alternative::read(reader).ok()
+    })
 }
 
 #[cfg(test)]

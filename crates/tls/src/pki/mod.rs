@@ -15,6 +15,8 @@ pub mod own;
 mod path;
 pub mod pem;
 mod pinned;
+#[cfg(feature = "request")]
+pub mod request;
 mod revocation;
 pub mod signed;
 #[cfg(feature = "ocsp")]

@@ -262,6 +262,21 @@ impl<'a> Blocks<'a> {
     }
 }
 
+/// The lines of a block between BEGIN and END: base64 of DER, 64 characters a line (RFC 7468 §3). DER may be displayed in
+/// parts of multiples of 48 bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Encoded<'a>(pub &'a [u8]);
+
+impl fmt::Display for Encoded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in self.0.chunks(CHUNK / 4 * 3) {
+            let mut text = [0; CHUNK];
+            writeln!(f, "{}", Base64::encode(line, &mut text).map_err(|_| fmt::Error)?)?;
+        }
+        Ok(())
+    }
+}
+
 /// A fault in a PEM text, and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PemError {
