@@ -857,4 +857,224 @@ mod tests {
         let config = parse(&text);
         assert!(config.tls.client_auth == ClientAuth::Required && !config.vmm.telnet_dbgsh);
     }
+
+    /// A certificate request made by OpenSSL, in the scratch directory.
+    fn csr(wizard: &Wizard, file: &str, arguments: &str) {
+        let line = format!("req -new -noenc -keyout ../{file}.key -out ../{file} {arguments}");
+        let (status, text) = wizard.openssl(&line);
+        assert_eq!(status, 0, "{text}");
+    }
+
+    const EC: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256";
+
+    #[test]
+    fn requests_are_shown_and_signed() {
+        let wizard = Wizard::init(&[]);
+        csr(
+            &wizard,
+            "r.csr",
+            &format!(
+                "{EC} -subj /O=Example/CN=machine -addext subjectAltName=DNS:echo.example,IP:2001:db8::15 \
+                      -addext keyUsage=keyCertSign -addext extendedKeyUsage=codeSigning"
+            ),
+        );
+        let (_, err) = wizard.run(&["sign", "pki", "m1", "r.csr", "--usage", "server", "--yes"]);
+        let hash = key_hash(&wizard, "m1.pem");
+        for part in [
+            "pki/wizard: r.csr requests a certificate:\n",
+            "pki/wizard:   subject: CN=machine,O=Example\n",
+            "pki/wizard:   names: DNS:echo.example,IP:2001:db8::15\n",
+            &format!("pki/wizard:   key: p256, hash {hash}\n"),
+            "pki/wizard:   signature: valid; purpose and dates are set here, other extensions are ignored\n",
+            "pki/wizard: pki/m1.pem: server 'm1', p256, serial ",
+            "paste the output of `cat pki/m1.pem`, and end with a line containing only \".\"\n",
+        ] {
+            assert!(err.contains(part), "{part} is not in {err}");
+        }
+        let leaf = text(&wizard, "m1.pem");
+        for part in [
+            "Subject: O = Example, CN = machine\n",
+            "DNS:echo.example, IP Address:2001:DB8:0:0:0:0:0:15\n",
+            "X509v3 Extended Key Usage: \n                TLS Web Server Authentication\n",
+            "X509v3 Key Usage: critical\n                Digital Signature\n",
+            "CA:FALSE",
+        ] {
+            assert!(leaf.contains(part), "{part} is not in {leaf}");
+        }
+        let (_, of_key) = wizard.openssl("pkey -in ../r.csr.key -pubout");
+        let (_, of_certificate) = wizard.openssl("x509 -in m1.pem -noout -pubkey");
+        assert_eq!(of_key, of_certificate);
+        assert_eq!(wizard.openssl("verify -x509_strict -CAfile ca.pem m1.pem").0, 0);
+        assert!(wizard.file("m1.csr").exists() && !wizard.file("m1.key").exists());
+        let first = wizard.serial("m1");
+        assert!(row(&wizard, &first).starts_with(&format!("{first} m1 server ")));
+
+        // After a restart, another key of the same name.
+        csr(&wizard, "s.csr", &format!("{EC} -subj /O=Example/CN=machine"));
+        let (_, err) = wizard.run(&[
+            "sign",
+            "pki",
+            "m1",
+            "s.csr",
+            "--usage=peer",
+            "--yes",
+            "--san",
+            "DNS:b.example",
+            "--days=9",
+        ]);
+        assert!(
+            err.contains(&format!(
+                "serial {first} of 'm1' has the same subject and another key\n"
+            )),
+            "{err}"
+        );
+        assert!(err.contains("  names: none\n"), "{err}");
+        assert!(
+            err.contains(&format!("the previous one, serial {first}, is in pki/old; ")),
+            "{err}"
+        );
+        assert!(text(&wizard, "m1.pem").contains("DNS:b.example"));
+        assert!(wizard.file(&format!("old/m1-{first}.csr")).exists());
+        let (_, err) = wizard.run(&["revoke", "pki", &first, "superseded"]);
+        assert!(err.contains("is revoked (reason: superseded)"), "{err}");
+        wizard.run(&["revoke", "pki", "m1"]);
+
+        // Its key is elsewhere.
+        let why = "was signed for the request pki/m1.csr, and its private key is not here: it is where the request was made; \
+                   `pki/wizard sign pki m1 FILE` signs another request";
+        for command in ["rotate", "renew", "defconfig"] {
+            let (status, _, err) = wizard.end(&[command, "pki", "m1"]);
+            assert!(status == 1 && err.contains(why), "{command}: {err}");
+        }
+        wizard.run(&["server", "pki", "own"]);
+        let (status, _, err) = wizard.end(&["sign", "pki", "own", "r.csr", "--usage", "server", "--yes"]);
+        assert!(status == 1 && err.contains("contains a private key of 'own'"), "{err}");
+        let (status, _, err) = wizard.end(&["defconfig", "pki", "own", "--client", "m1"]);
+        assert!(status == 1 && err.contains(why), "{err}");
+    }
+
+    #[test]
+    fn signing_asks_for_purpose_and_confirmation() {
+        let wizard = Wizard::init(&[]);
+        csr(&wizard, "r.csr", &format!("{EC} -subj /CN=machine"));
+        let before = tree(&wizard.file(""));
+        let answer = |input: &str, arguments: &[&str]| {
+            let mut command = wizard.command();
+            command.args(["sign", "pki", "m1", "r.csr"]).args(arguments);
+            let mut process = Process::start(&mut command);
+            process.write(input.as_bytes());
+            drop(process.take_stdin());
+            let status = process.wait();
+            process.err.finish();
+            (status.success(), process.err.text())
+        };
+        let (good, err) = answer("\n\n", &[]);
+        assert!(
+            !good && err.contains("For a server, a client or a peer, which is both [client]: "),
+            "{err}"
+        );
+        assert!(err.contains("Sign it as 'm1', for a client (yes, no) [no]: "), "{err}");
+        assert!(err.ends_with("pki/wizard: not signed; nothing was changed\n"), "{err}");
+        let (good, err) = answer("maybe\n", &["--usage", "peer"]);
+        assert!(!good && err.contains("the answer must be yes or no"), "{err}");
+        assert!(err.contains("input ended at the question"), "{err}");
+        let (good, err) = answer("", &["--yes"]);
+        assert!(!good && err.contains("--yes takes --usage as well"), "{err}");
+        assert!(tree(&wizard.file("")) == before);
+        let (good, err) = answer("yes\n", &["--usage", "client"]);
+        assert!(good, "{err}");
+        assert!(text(&wizard, "m1.pem").contains("TLS Web Client Authentication"));
+        for (arguments, why) in [
+            (
+                &["sign", "pki", "m1"][..],
+                "sign takes a file: pki/wizard sign DIR NAME FILE",
+            ),
+            (
+                &["sign", "pki", "m1", "r.csr", "--usage", "both"],
+                "--usage: the purpose must be server, client or peer, not 'both'",
+            ),
+            (
+                &["sign", "pki", "m1", "r.csr", "--key", "p256"],
+                "sign does not take --key",
+            ),
+            (&["sign", "pki", "m1", "r.csr", "x"], "sign does not take 'x'"),
+            (&["list", "pki", "--yes"], "list does not take --yes"),
+        ] {
+            let (status, _, err) = wizard.end(arguments);
+            assert!(status == 2 && err.contains(why), "{err}");
+        }
+    }
+
+    #[test]
+    fn unsuitable_requests_are_refused() {
+        let wizard = Wizard::init(&[]);
+        let before = tree(&wizard.file(""));
+        let refused = |file: &str| {
+            let (status, _, err) = wizard.end(&["sign", "pki", "m1", file, "--usage", "server", "--yes"]);
+            assert_eq!(status, 1, "{err}");
+            err
+        };
+        for (arguments, why) in [
+            (
+                "-newkey rsa:1024 -subj /CN=a",
+                "the key of the request in 'r.csr' is too weak or of an unsupported type; use one of p256, p384, ed25519, ",
+            ),
+            (
+                "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=a -addext basicConstraints=CA:TRUE",
+                "the request in 'r.csr' asks for a CA, which this wizard does not issue; request a certificate without CA:TRUE",
+            ),
+            (
+                "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=a -addext subjectAltName=email:a@b.example",
+                "asks for a name that is neither a host name nor an IP address; remove it from subjectAltName",
+            ),
+            (
+                "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=a -addext subjectAltName=DNS:a_b",
+                "asks for 'a_b', which is not a valid host name; correct it",
+            ),
+            (
+                "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=a+OU=b",
+                "the subject of the request in 'r.csr' is not supported: CN=a+OU=b; use C, ST, L, O, OU and CN",
+            ),
+            (
+                "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /emailAddress=a@b.example",
+                "the subject of the request in 'r.csr' is not supported: emailAddress=a@b.example; ",
+            ),
+        ] {
+            csr(&wizard, "r.csr", arguments);
+            let err = refused("r.csr");
+            assert!(err.contains(why), "{err}");
+        }
+        // A bit of the signature, and what is no request.
+        let (status, text) = wizard.openssl(&format!(
+            "req -new -noenc -keyout ../k -outform DER -out ../r.der {EC} -subj /CN=a"
+        ));
+        assert_eq!(status, 0, "{text}");
+        let mut der = fs::read(wizard.scratch.path("r.der")).unwrap();
+        *der.last_mut().unwrap() ^= 1;
+        let pem = pem_rfc7468::encode_string("CERTIFICATE REQUEST", pem_rfc7468::LineEnding::LF, &der).unwrap();
+        wizard.scratch.file("r.csr", &pem);
+        let err = refused("r.csr");
+        assert!(
+            err.contains("the request in 'r.csr' is not signed by its own key ("),
+            "{err}"
+        );
+        wizard.scratch.file("cut.csr", &pem[..pem.len() / 2]);
+        wizard.scratch.file(
+            "short.csr",
+            pem_rfc7468::encode_string("CERTIFICATE REQUEST", pem_rfc7468::LineEnding::LF, &der[..99]).unwrap(),
+        );
+        wizard.scratch.file("large.csr", "a".repeat(65 * 1024));
+        for (file, why) in [
+            ("cut.csr", "'cut.csr' contains no certificate request in PEM"),
+            ("short.csr", "the request in 'short.csr' is broken: "),
+            ("large.csr", "'large.csr' is larger than 64 KiB; it is not a request"),
+            ("pki/ca.pem", "'pki/ca.pem' contains no certificate request in PEM"),
+            ("pki", "'pki' is not a file"),
+            ("none", "cannot read 'none': "),
+        ] {
+            let err = refused(file);
+            assert!(err.contains(why), "{err}");
+        }
+        assert!(tree(&wizard.file("")) == before);
+    }
 }

@@ -14,11 +14,12 @@ pub(crate) const USAGE: &str = include_str!("usage.txt");
 /// A command: its name, the name of its argument after DIR, its options.
 pub(crate) struct Command(pub(crate) &'static str, &'static str, &'static [&'static str]);
 
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 11] = [
     Command("init", "", &["--key", "--days", "--name"]),
     Command("server", "NAME", &["--key", "--days", "--san"]),
     Command("client", "NAME", &["--key", "--days", "--san"]),
     Command("peer", "NAME", &["--key", "--days", "--san"]),
+    Command("sign", "NAME FILE", &["--usage", "--days", "--san", "--yes"]),
     Command("rotate", "NAME", &["--key", "--days", "--san"]),
     Command("renew", "NAME", &["--days", "--san"]),
     Command("revoke", "NAME|SERIAL", &["--crl-days"]),
@@ -54,6 +55,8 @@ pub(crate) struct Request {
     /// NAME, SERVER or SERIAL; empty for commands without.
     pub(crate) name: String,
     pub(crate) reason: String,
+    /// FILE; empty for commands without.
+    pub(crate) file: String,
     pub(crate) options: BTreeMap<&'static str, String>,
 }
 
@@ -107,7 +110,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Task> {
             .iter()
             .flat_map(|command| command.2)
             .find(|known| **known == option);
-        let is_flag = matches!(option, "-h" | "--help" | "--ask" | "--telnet" | "--dhcp");
+        let is_flag = matches!(option, "-h" | "--help" | "--ask" | "--telnet" | "--dhcp" | "--yes");
         if is_flag && value.is_some() {
             return misused(format!("{option} takes no value"));
         }
@@ -171,6 +174,14 @@ fn request(words: Vec<String>, options: BTreeMap<&'static str, String>) -> Resul
         reason = words.next().unwrap_or(reason);
         is_reason(&reason).map_err(Stop::Misused)?;
     }
+    let mut file = String::new();
+    if *command == "sign" {
+        let Some(word) = words.next() else {
+            return misused(format!("{command} takes a file: {usage}"));
+        };
+        is_path(&word).map_err(Stop::Misused)?;
+        file = word;
+    }
     match words.next() {
         Some(word) => misused(format!("{command} does not take {}", quote(&word))),
         None => Ok(Request {
@@ -178,6 +189,7 @@ fn request(words: Vec<String>, options: BTreeMap<&'static str, String>) -> Resul
             directory,
             name,
             reason,
+            file,
             options,
         }),
     }
@@ -190,6 +202,7 @@ fn check_option(option: &str, value: &str) -> Check {
         "--name" => is_subject(value),
         "--san" => is_san(value),
         "--client" => is_name(value),
+        "--usage" => is_usage(value),
         "--client-auth" => is_client_auth(value),
         "--verify" => is_verify(value),
         _ => is_path(value),
@@ -301,6 +314,12 @@ pub(crate) fn is_client_auth(word: &str) -> Check {
             "client authentication must be off, optional or required, not {}",
             quote(word)
         )
+    })
+}
+
+pub(crate) fn is_usage(word: &str) -> Check {
+    require(["server", "client", "peer"].contains(&word), || {
+        format!("the purpose must be server, client or peer, not {}", quote(word))
     })
 }
 

@@ -89,7 +89,7 @@ fn unless(good: bool, check: impl FnOnce() -> Check) -> Check {
 }
 
 /// Asks until the answer passes the check. An empty answer selects the default.
-fn question(text: &str, default: &str, check: impl Fn(&str) -> Check) -> Result<String> {
+pub(crate) fn question(text: &str, default: &str, check: impl Fn(&str) -> Check) -> Result<String> {
     loop {
         let mut err = std::io::stderr();
         let _ = write!(err, "{text} [{default}]: ");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use der::{Decode as _, Header, Reader as _, SliceReader, Tag, TagNumber};
-use postern_tls::pki::cert::{Alternative, Certificate, Date};
+use postern_tls::pki::cert::{Alternative, Certificate, Date, PublicKey};
 use postern_tls::pki::crl::Crl;
 use postern_tls::pki::pem;
 use rcgen::{DistinguishedName, DnType, DnValue};
@@ -72,7 +72,7 @@ impl Leaf {
         let identifier = extension(&certificate, SUBJECT_KEY_ID).and_then(|value| elements(value).next());
         Some(Self {
             serial: hex(without_zeros(certificate.serial)),
-            kind: kind(&certificate),
+            kind: kind(&certificate.public_key),
             usage,
             san: san.join(","),
             not_before: certificate.not_before,
@@ -88,35 +88,36 @@ impl Leaf {
         self.not_after.0 <= now()
     }
 
-    /// The subject, as far as rcgen can write it. rcgen takes each type once, so a second attribute of a type gets a custom
-    /// type.
+    /// The subject in rcgen's form.
     pub(crate) fn distinguished_name(&self) -> DistinguishedName {
-        let mut name = DistinguishedName::new();
-        for (_, set) in elements(&self.subject)
+        distinguished_name(&self.subject)
+    }
+}
+
+/// A Name, as far as rcgen can write it. rcgen takes each type once, so a second attribute of a type gets a custom
+/// type.
+pub(crate) fn distinguished_name(der: &[u8]) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    for (_, set) in elements(der).next().into_iter().flat_map(|(_, sets)| elements(sets)) {
+        let mut parts = elements(set)
             .next()
             .into_iter()
-            .flat_map(|(_, sets)| elements(sets))
-        {
-            let mut parts = elements(set)
-                .next()
-                .into_iter()
-                .flat_map(|(_, attribute)| elements(attribute));
-            let (Some((_, kind)), Some((tag, value))) = (parts.next(), parts.next()) else {
-                continue;
-            };
-            let text = String::from_utf8_lossy(value).into_owned();
-            let printable = || text.as_str().try_into().ok().map(DnValue::PrintableString);
-            let value = match tag {
-                Tag::PrintableString => printable(),
-                Tag::Ia5String => text.as_str().try_into().ok().map(DnValue::Ia5String),
-                _ => Some(text.clone().into()),
-            };
-            if let Some(value) = value {
-                push(&mut name, kind, value);
-            }
+            .flat_map(|(_, attribute)| elements(attribute));
+        let (Some((_, kind)), Some((tag, value))) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(value).into_owned();
+        let printable = || text.as_str().try_into().ok().map(DnValue::PrintableString);
+        let value = match tag {
+            Tag::PrintableString => printable(),
+            Tag::Ia5String => text.as_str().try_into().ok().map(DnValue::Ia5String),
+            _ => Some(text.clone().into()),
+        };
+        if let Some(value) = value {
+            push(&mut name, kind, value);
         }
-        name
     }
+    name
 }
 
 /// Adds an attribute whose identifier has the bytes `kind`.
@@ -194,8 +195,8 @@ fn extension<'a>(certificate: &Certificate<'a>, identifier: &[u8]) -> Option<&'a
     })
 }
 
-fn kind(certificate: &Certificate<'_>) -> Option<String> {
-    let key = &certificate.public_key;
+/// The type of a public key as in `--key`; `None` for any other.
+pub(crate) fn kind(key: &PublicKey<'_>) -> Option<String> {
     let parameter = key.parameter.map(|parameter| parameter.to_string());
     match (key.algorithm.to_string().as_str(), parameter.as_deref()) {
         ("1.2.840.10045.2.1", Some("1.2.840.10045.3.1.7")) => Some("p256".into()),

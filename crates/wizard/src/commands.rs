@@ -12,7 +12,7 @@ use crate::files::{self, Stage};
 use crate::issue::{self, Order};
 use crate::key::{self, PrivateKey};
 use crate::pki::Pki;
-use crate::{Result, defconfig, fail, now, print, say};
+use crate::{Result, defconfig, fail, now, print, say, sign};
 
 pub(crate) fn run(request: &Request) -> Result<()> {
     match request.command {
@@ -25,6 +25,7 @@ pub(crate) fn run(request: &Request) -> Result<()> {
             issue::revocation_list(&pki, &key, request.days("--crl-days", 30))
         }
         "list" => list(request),
+        "sign" => sign::sign(request),
         "defconfig" => defconfig::defconfig(request),
         _ => new(request),
     }
@@ -114,6 +115,7 @@ fn new(request: &Request) -> Result<()> {
 fn rotate(request: &Request) -> Result<()> {
     let (mut pki, ca_key) = Pki::write(&request.directory)?;
     let old = pki.leaf(&request.name)?;
+    pki.check_key_is_here(&request.name)?;
     let order = Order {
         usage: old.usage,
         san: &old.san,
@@ -136,6 +138,7 @@ fn renew(request: &Request) -> Result<()> {
     let (mut pki, ca_key) = Pki::write(&request.directory)?;
     let (name, dir) = (&request.name, pki.shown.clone());
     let old = pki.leaf(name)?;
+    pki.check_key_is_here(name)?;
     let Ok(key) = fs::read(pki.path.join(format!("{name}.key"))).map(Zeroizing::new) else {
         fail!("{dir}/{name}.key, the key of the certificate, is missing; `rotate` creates a new one");
     };

@@ -80,6 +80,7 @@ fn check(text: &str) -> Result<()> {
 /// The certificate of `name` and its key, as strings, if the image can use them for `usage`.
 fn identity(pki: &Pki, name: &str, usage: &str) -> Result<[Zeroizing<String>; 2]> {
     let leaf = pki.leaf(name)?;
+    pki.check_key_is_here(name)?;
     let Ok(key) = fs::read_to_string(pki.path.join(format!("{name}.key"))).map(Zeroizing::new) else {
         fail!(
             "{}/{name}.key does not exist or is not readable; `rotate` creates a new one",

@@ -7,7 +7,7 @@ use postern_tls::pki::cert::{Certificate, Date};
 use postern_tls::pki::{crl, own};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, SanType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, PublicKeyData, SanType,
 };
 use zeroize::Zeroizing;
 
@@ -94,7 +94,8 @@ fn key_identifier(ca: &Leaf) -> KeyIdMethod {
 
 /// Issues the requested certificate and stores it with its key in the PKI.
 pub(crate) fn issue(pki: &mut Pki, ca_key: &PrivateKey, request: &Request, order: &Order<'_>) -> Result<()> {
-    let (shown, name, days) = (pki.shown.clone(), &request.name, request.days("--days", 365));
+    let (shown, name) = (pki.shown.clone(), &request.name);
+    let order_key = order.key.as_deref();
     let Some(kind) = request.option("--key").or(order.kind) else {
         fail!("the certificate of '{name}' or of the CA has an unknown key type; use --key");
     };
@@ -105,12 +106,46 @@ pub(crate) fn issue(pki: &mut Pki, ca_key: &PrivateKey, request: &Request, order
     else {
         fail!("{shown}/{name}.key is {NO_KEY}; `rotate` creates a new one");
     };
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, name);
+    let order = Order {
+        usage: order.usage,
+        san: order.san,
+        kind: Some(kind),
+        key: None,
+    };
+    let text = match order_key {
+        Some(text) => text,
+        None => &key.pem(),
+    };
+    certify(
+        pki,
+        ca_key,
+        request,
+        &order,
+        (subject, &key.0),
+        (format!("{name}.key"), text),
+    )
+}
+
+/// Issues the requested certificate with that subject, for that public key, and stores it in the PKI together with another
+/// file.
+pub(crate) fn certify(
+    pki: &mut Pki,
+    ca_key: &PrivateKey,
+    request: &Request,
+    order: &Order<'_>,
+    (subject, key): (DistinguishedName, &impl PublicKeyData),
+    (file, text): (String, &[u8]),
+) -> Result<()> {
+    let (shown, name, days) = (pki.shown.clone(), &request.name, request.days("--days", 365));
+    let kind = order.kind.unwrap_or_default();
     let serial = random_serial()?;
     let mut params = params(&serial, days, pki.ca.not_after.0);
     if now() + days * DAY > pki.ca.not_after.0 {
         say!("the CA expires on {}, and so does the certificate", pki.ca.not_after);
     }
-    params.distinguished_name.push(DnType::CommonName, name);
+    params.distinguished_name = subject;
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
@@ -123,7 +158,7 @@ pub(crate) fn issue(pki: &mut Pki, ca_key: &PrivateKey, request: &Request, order
         ),
     };
     params.subject_alt_names = alternatives(request.option("--san").unwrap_or(order.san))?;
-    let certificate = match params.signed_by(&key.0, &issuer(&pki.ca, ca_key)) {
+    let certificate = match params.signed_by(key, &issuer(&pki.ca, ca_key)) {
         Ok(certificate) => certificate,
         Err(error) => fail!("cannot sign a certificate: {error}"),
     };
@@ -141,15 +176,15 @@ pub(crate) fn issue(pki: &mut Pki, ca_key: &PrivateKey, request: &Request, order
         .then(|| pki.leaf(name))
         .transpose()?
     {
-        for kind in ["pem", "key"] {
-            // The key may not exist.
+        for kind in ["pem", "key", "csr"] {
+            // The key or the request does not exist.
             if let Ok(text) = fs::read(pki.path.join(format!("{name}.{kind}"))).map(Zeroizing::new) {
                 stage.add(&format!("old/{name}-{}.{kind}", old.serial), &text)?;
             }
         }
     }
     stage.add(&format!("ca/issued/{serial}.pem"), pem.as_bytes())?;
-    stage.add(&format!("{name}.key"), order.key.as_ref().unwrap_or(&key.pem()))?;
+    stage.add(&file, text)?;
     stage.add(&format!("{name}.pem"), pem.as_bytes())?;
     pki.database.add(&serial, leaf.not_after, name);
     stage.add("ca/index.txt", pki.database.text().as_bytes())?;

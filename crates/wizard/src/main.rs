@@ -16,6 +16,7 @@ mod files;
 mod issue;
 mod key;
 mod pki;
+mod sign;
 mod signals;
 
 use std::io::Write as _;

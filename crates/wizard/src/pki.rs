@@ -109,6 +109,17 @@ impl Pki {
         Leaf::read(&self.path.join(&file), &format!("{shown}/{file}"))
     }
 
+    /// Fails if the certificate with this name was signed for a request.
+    pub(crate) fn check_key_is_here(&self, name: &str) -> Result<()> {
+        let (shown, dir) = (&self.shown, typed(&self.shown));
+        if self.path.join(format!("{name}.csr")).exists() && !self.path.join(format!("{name}.key")).exists() {
+            fail!(
+                "the certificate of '{name}' was signed for the request {shown}/{name}.csr, and its private key is not here: it is where the request was made; `pki/wizard sign {dir} {name} FILE` signs another request"
+            );
+        }
+        Ok(())
+    }
+
     /// The certificate issued with this serial number.
     pub(crate) fn issued(&self, serial: &str) -> Option<Leaf> {
         let file = format!("ca/issued/{serial}.pem");
