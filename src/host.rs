@@ -112,6 +112,9 @@ impl Machine {
                 writeln!(out, "{} on port {port} of {netif}", kind.server())?;
             }
         }
+        if let Some(why) = self.tls_configs.awaits_certificate() {
+            writeln!(out, "TLS is closed: {why}")?;
+        }
         if let Some(proxy) = self.proxy {
             let login = if proxy.has_login() { ", with a login" } else { "" };
             writeln!(out, "proxy for connections from here: {proxy}{login}")?;
@@ -163,6 +166,7 @@ impl Host for Machine {
             Report::Counters => self.counters(out).await,
             Report::Ip => self.ip(out).await,
             Report::Tls => self.tls_configs.report(out).await,
+            Report::Request(role) => self.tls_configs.write_request(role, out).await,
             Report::Date => out.section(date).await,
             Report::Version => out.section(version).await,
         }

@@ -7,6 +7,7 @@ mod bring_up;
 mod tasks;
 
 use boot::Boot;
+use postern::config::Config;
 use postern::machine::{clock, entropy, executor, fault, interrupts, panic, pci, power, serial, virtio_mmio};
 use postern::settings::{self, TlsConfigs};
 use postern::{crypto, log, nic};
@@ -52,6 +53,8 @@ fn main(boot: Boot) -> ! {
     let cards = nic::probe(&mut functions, &mut devices, &mut arena, info.ram_bytes());
 
     // Keys, then tasks.
+    settings::boot_keys::make(config);
+    let config: &'static Config = config;
     let tls_configs = match TlsConfigs::new(config, boot::symbols::heap, &mut arena) {
         Ok(tls_configs) => tls_configs,
         Err(error) => panic!("{error} (use a larger -m)"),

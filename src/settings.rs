@@ -1,9 +1,10 @@
 //! The configuration, in the forms that the rooms take.
 //!
-//! `boot` reads it at the start. `tls_configs` has the TLS configurations, of which each, a [`TlsConfig`], makes
+//! `boot` reads it at the start, `boot_keys` makes the keys that are in none. `tls_configs` has the TLS configurations, of which each, a [`TlsConfig`], makes
 //! the engine's configurations, its [`Roles`]; `roles` gives them to tasks. `network` has the rest.
 
 mod boot;
+pub mod boot_keys;
 mod network;
 mod report;
 mod roles;

@@ -1,7 +1,11 @@
 //! The tasks of the image.
 
+use core::cell::OnceCell;
+
 use embassy_executor::Spawner;
 use embassy_futures::join::join;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
 use postern::client::{Client, Protocol};
 use postern::config::Config;
 use postern::endpoint::traces::Traces;
@@ -61,19 +65,19 @@ pub(crate) fn spawn(
         })?;
     }
     for (netif, slots) in netifs.iter().zip(prepared.secure_shell) {
-        let port = config.vmm.tls_dbgsh;
-        match netif.listen_reserved(port, RESERVED) {
-            Ok(listener) => {
-                // A slot is for clients that begin a handshake.
-                let (listener, takeover) = (&*arena.value(listener.defer())?, &*arena.value(Takeover::new())?);
-                let mut slots = slots.into_iter();
-                memory::spawn(arena, spawner, "TLS shell", SESSION_SLOTS, |n| {
-                    secure_shell(listener, machine, slots.next(), takeover, n)
-                })?;
-                ::log::info!("debug shell over TLS on port {port} of {}", netif.name());
-            }
-            Err(error) => ::log::error!("debug shell over TLS on port {port} of {}: {error}", netif.name()),
+        let port: &'static SecurePort = arena.value(SecurePort {
+            netif,
+            number: config.vmm.tls_dbgsh,
+            listener: OnceCell::new(),
+            takeover: Takeover::new(),
+        })?;
+        if machine.tls_configs.awaits_certificate().is_none() {
+            port.open();
         }
+        let mut slots = slots.into_iter();
+        memory::spawn(arena, spawner, "TLS shell", SESSION_SLOTS, |n| {
+            secure_shell(port, machine, slots.next(), n)
+        })?;
     }
     let syslog = net::syslog::Settings::from_config(&config.vmm.tty_syslog);
     if let (Some(syslog), Some(&netif)) = (syslog, netifs.first()) {
@@ -86,7 +90,7 @@ pub(crate) fn spawn(
 
 /// The memory of what [`spawn`] and [`interface`] take for so many cards, in bytes: each task once, as it is spawned.
 pub(crate) fn size(config: &Config, cards: usize) -> usize {
-    type Shell = (&'static TcpListener, &'static Machine, &'static Takeover);
+    type Shell = (&'static SecurePort, &'static Machine);
     let once = task_size(&|service: &'static Service<Netif>| service.listen())
         + task_size(&|service: &'static Service<Netif>| service.dial(settings::seed))
         + task_size(&|(client, netifs)| plain_client(client, netifs))
@@ -102,9 +106,8 @@ pub(crate) fn size(config: &Config, cards: usize) -> usize {
         card += task_size(&|(netif, machine)| telnet(netif, machine));
     }
     if config.vmm.tls_dbgsh != 0 {
-        let slot =
-            task_size(&|(listener, machine, takeover): Shell| secure_shell(listener, machine, None, takeover, 0));
-        card += SESSION_SLOTS * slot + size_of::<TcpListener>() + size_of::<Takeover>();
+        let slot = task_size(&|(port, machine): Shell| secure_shell(port, machine, None, 0));
+        card += SESSION_SLOTS * slot + size_of::<SecurePort>();
     }
     once + cards * card
 }
@@ -120,33 +123,31 @@ async fn open(
     let (Some(buffer), Some(mut changes)) = (buffer, tls_configs.changes()) else {
         return;
     };
-    let fit = !config.tls.selftest || {
-        let tls_config = tls_configs.in_use();
-        let roles = tls_config.roles();
-        settings::selftest(&roles, buffer).run(requests).await.failed == 0
-    };
-    for (kind, port) in [
-        (Kind::Tls, config.echo.tls_port),
-        (Kind::Plain, config.echo.plain_port),
-        (Kind::Https, config.echo.https_port),
-    ] {
-        if port == 0 {
-            continue;
-        }
-        if kind != Kind::Plain && !fit {
-            ::log::error!("{} on port {port} not started: the self-test failed", kind.server());
-        } else if let Err(error) = service.start(kind, port, None) {
-            ::log::error!("{} on port {port} not started: {error}", kind.server());
-        }
-    }
+    let mut awaits = tls_configs.awaits_certificate().is_some();
+    let fit = !config.tls.selftest || is_fit(machine, buffer).await;
+    start(machine, config, &[Kind::Tls, Kind::Plain, Kind::Https], fit);
     ::log::info!(
         "ready after {} ms, {} at a time",
         clock::now() / 1000,
         Count::of(connections, "connection")
     );
     log::booted();
-    join(settings::dial(config, machine.netifs, service, fit), async {
+    let certified = Signal::<NoopRawMutex, bool>::new();
+    let dial = async {
+        let netifs = machine.netifs;
+        settings::dial(config, netifs, service, &[Kind::Tls, Kind::Plain], fit).await;
+        let fit = certified.wait().await;
+        settings::dial(config, netifs, service, &[Kind::Tls], fit).await;
+    };
+    join(dial, async {
         loop {
+            // The certificate for a key that was made at boot has come.
+            if awaits && tls_configs.in_use().roles().server().is_ok() {
+                awaits = false;
+                let fit = !config.tls.selftest || is_fit(machine, buffer).await;
+                start(machine, config, &[Kind::Tls, Kind::Https], fit);
+                certified.signal(fit);
+            }
             let tls_config = tls_configs.in_use();
             let roles = tls_config.roles();
             let changed = async {
@@ -156,6 +157,32 @@ async fn open(
         }
     })
     .await;
+}
+
+/// Runs the self-test of the current configuration.
+async fn is_fit(machine: &'static Machine, buffer: &mut [u8]) -> bool {
+    let tls_config = machine.tls_configs.in_use();
+    let roles = tls_config.roles();
+    settings::selftest(&roles, buffer).run(machine.selftest).await.failed == 0
+}
+
+/// Opens the configured ports of these kinds; those with TLS only if that is `fit`.
+fn start(machine: &'static Machine, config: &Config, kinds: &[Kind], fit: bool) {
+    for &kind in kinds {
+        let port = match kind {
+            Kind::Tls => config.echo.tls_port,
+            Kind::Plain => config.echo.plain_port,
+            Kind::Https => config.echo.https_port,
+        };
+        if port == 0 {
+            continue;
+        }
+        if kind != Kind::Plain && !fit {
+            ::log::error!("{} on port {port} not started: the self-test failed", kind.server());
+        } else if let Err(error) = machine.service.start(kind, port, None) {
+            ::log::error!("{} on port {port} not started: {error}", kind.server());
+        }
+    }
 }
 
 /// An interface.
@@ -211,12 +238,39 @@ async fn tls_client(machine: &'static Machine, buffers: Option<BufferPair>) {
 /// Connection slots that are reserved for a debug shell, however many connections the echo servers have.
 const RESERVED: usize = 4;
 
+/// The port of the debug shell over TLS on one interface.
+struct SecurePort {
+    netif: &'static Netif,
+    number: u16,
+    /// Set once there is a certificate; to nothing if the port cannot be opened.
+    listener: OnceCell<Option<TcpListener>>,
+    takeover: Takeover,
+}
+
+impl SecurePort {
+    /// Opens the port, unless it is open.
+    fn open(&self) -> Option<&TcpListener> {
+        let (port, netif) = (self.number, self.netif);
+        let open = || match netif.listen_reserved(port, RESERVED) {
+            Ok(listener) => {
+                ::log::info!("debug shell over TLS on port {port} of {}", netif.name());
+                // A slot is for clients that begin a handshake.
+                Some(listener.defer())
+            }
+            Err(error) => {
+                ::log::error!("debug shell over TLS on port {port} of {}: {error}", netif.name());
+                None
+            }
+        };
+        self.listener.get_or_init(open).as_ref()
+    }
+}
+
 /// A session slot of the debug shell over TLS.
 async fn secure_shell(
-    listener: &'static TcpListener,
+    port: &'static SecurePort,
     machine: &'static Machine,
     buffers: Option<BufferPair>,
-    takeover: &'static Takeover,
     number: usize,
 ) {
     let (Some([inbound, outbound]), Some(mut changes)) = (buffers, machine.tls_configs.changes()) else {
@@ -231,11 +285,15 @@ async fn secure_shell(
         let (config, rng) = match settings::session_slot(&roles) {
             Ok(slot) => slot,
             Err(why) => {
-                ::log::error!("debug shell over TLS: {why}");
+                // That was logged at boot.
+                if machine.tls_configs.awaits_certificate().is_none() {
+                    ::log::error!("debug shell over TLS: {why}");
+                }
                 changed.await;
                 continue;
             }
         };
+        let Some(listener) = port.open() else { return };
         let slot = SessionSlot {
             config,
             clock: settings::now,
@@ -243,7 +301,7 @@ async fn secure_shell(
             inbound: &mut *inbound,
             outbound: &mut *outbound,
         };
-        secure_server(listener, machine, slot, takeover, number, changed).await;
+        secure_server(listener, machine, slot, &port.takeover, number, changed).await;
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use postern::config::{self, Config, Scratch};
 use postern::pki::cert::{Certificate, Date};
 use postern::pki::crl::Crl;
+use postern::pki::own::Role;
 use postern_testing::lists;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
@@ -277,7 +278,7 @@ fn each_fault_of_certificates_stops_the_build() {
     assert_eq!(
         files(&good, "not a key"),
         "defconfig:3:19: .tls.srv_key_file: it contains no PEM private key. \
-         `.tls.srv_key_file` takes PEM blocks that begin with `-----BEGIN PRIVATE KEY-----`"
+         `.tls.srv_key_file` takes PEM blocks that begin with `-----BEGIN PRIVATE KEY-----`, or \"generate\""
     );
     let two = format!("{}{}", key.serialize_pem(), other.serialize_pem());
     assert_eq!(
@@ -557,7 +558,7 @@ fn a_configuration_is_baked_whole() {
     );
     for &path in config::Path::ALL {
         // These are empty, and what is empty is left out.
-        let list = [Some(path), path.parent()].contains(&Some(config::Path::Reverse));
+        let list = [Some(path), path.parent()].contains(&Some(config::Path::Reverse)) || path == config::Path::Names;
         let file = matches!(path.kind(), config::Kind::File(_));
         assert_eq!(baked.places.get(path).is_some(), !file && !list, "{path}");
     }
@@ -885,4 +886,34 @@ fn reverse_connections_survive_the_baking() {
         (None, 1, 10, true, config::Role::Client)
     );
     assert_eq!((friend.host.as_str(), friend.netif.as_str()), ("friend.example", "vm1"));
+}
+
+#[test]
+fn a_key_made_at_boot_leaves_no_private_key_in_the_image() {
+    let build = Build::new();
+    let generate = ".srv_key = \"generate\", .names = { \"echo.example\", \"::1\" }";
+    let text = format!(".tls = {{ {generate}, .cli_key = \"generate\", .subject = \"CN=a,O=b\", .self_signed = 1 }}");
+    let shown = build.accepted(&text);
+    assert!(
+        shown.lines().any(|line| line == "cargo::rustc-env=POSTERN_PKI="),
+        "{shown}"
+    );
+    assert!(!build.pki().exists());
+    // All that the image takes of a configuration.
+    for file in ["defconfig.baked", "throwaway.baked"] {
+        let baked = fs::read_to_string(build.out("debug").join(file)).unwrap();
+        assert!(!baked.contains("PRIVATE") && !baked.contains("BEGIN"), "{baked}");
+    }
+    let baked = build.baked();
+    assert!(baked.is_generated(Role::Server) && baked.is_generated(Role::Client));
+    assert!(baked.server().unwrap().keys.is_empty());
+    assert_eq!(
+        (baked.tls.names.as_str(), baked.tls.subject.as_str()),
+        ("echo.example\n::1\n", "CN=a,O=b")
+    );
+    assert!(baked.tls.self_signed && baked.tls.ca_cert.is_empty());
+    // A client's key alone: the server has the throw-away one.
+    build.accepted(".tls = { .cli_key = \"generate\", .subject = \"CN=a\" }");
+    assert!(build.baked().is_generated(Role::Client) && !build.baked().is_generated(Role::Server));
+    assert!(build.pki().exists());
 }

@@ -20,7 +20,7 @@ const THROW_AWAY: &str = include_str!(concat!(env!("OUT_DIR"), "/throwaway.baked
 ///
 /// # Panics
 /// When the memory does not suffice for any.
-pub fn load(module: Option<&'static [u8]>, arena: &mut Arena) -> &'static Config {
+pub fn load(module: Option<&'static [u8]>, arena: &mut Arena) -> &'static mut Config {
     // Too large for the stack.
     let config = arena.slice(1, |_| Config::new()).map(<[_]>::first_mut);
     let scratch = arena.slice(1, |_| Scratch::new()).map(<[_]>::first_mut);

@@ -17,8 +17,15 @@ use crate::pki::text::Count;
 use crate::serve::Service;
 use crate::serve::reverse;
 
-/// Dials the hosts of `.echo.reverse`, once there is an address to dial from; over TLS only if that is `fit`.
-pub async fn dial(config: &'static Config, netifs: &'static [Netif], service: &'static Service<Netif>, fit: bool) {
+/// Dials the hosts of `.echo.reverse` with these kinds of echo, once there is an address to dial from; over TLS only if that
+/// is `fit`.
+pub async fn dial(
+    config: &'static Config,
+    netifs: &'static [Netif],
+    service: &'static Service<Netif>,
+    kinds: &[Kind],
+    fit: bool,
+) {
     if config.echo.reverse.is_empty() {
         return;
     }
@@ -27,6 +34,9 @@ pub async fn dial(config: &'static Config, netifs: &'static [Netif], service: &'
     }
     for (number, wanted) in (1..).zip(&config.echo.reverse) {
         let kind = if wanted.plain { Kind::Plain } else { Kind::Tls };
+        if !kinds.contains(&kind) {
+            continue;
+        }
         let target = reverse::ReverseOptions {
             host: dial::Host::of(wanted.ipaddr, &wanted.host),
             port: wanted.port,

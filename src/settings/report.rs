@@ -2,13 +2,15 @@
 
 use core::fmt::{self, Display, Write};
 
-use crate::config::Choice as _;
+use crate::config::{Choice as _, Config};
 use crate::pki::cert::{Certificate, Date};
 use crate::pki::crl::Crl;
+use crate::pki::own::Role;
 use crate::pki::text::{Count, Hex};
 
+use super::boot_keys;
 use super::time::now;
-use super::tls_config::{TlsConfig, chains, is_configured};
+use super::tls_config::{AWAITS_CERTIFICATE, TlsConfig, chains, is_configured};
 
 /// `.verify`, `.client_auth`, `.handshake_timeout`.
 pub(super) fn rules(tls_config: &TlsConfig, out: &mut dyn Write) -> fmt::Result {
@@ -24,16 +26,34 @@ pub(super) fn rules(tls_config: &TlsConfig, out: &mut dyn Write) -> fmt::Result 
 
 /// The server's chains.
 pub(super) fn server(tls_config: &TlsConfig, out: &mut dyn Write) -> fmt::Result {
-    let ders = &tls_config.config().tls.srv_cert;
+    let config = tls_config.config();
+    let ders = &config.tls.srv_cert;
+    if config.awaits_certificate() {
+        let why = tls_config.roles().server().err().unwrap_or(AWAITS_CERTIFICATE);
+        writeln!(out, "serves nothing: {why}")?;
+        return boot_key(config, Role::Server, out);
+    }
     if ders.is_empty() {
         return writeln!(out, "serves nothing: no certificate is configured");
     }
     let mut result = Ok(());
     chains(&tls_config.server, ders, &mut |leaf, key, count| {
         let more = MoreIn(count);
-        result = result.and_then(|()| writeln!(out, "serves {}, {}{more}", Whose(leaf), key.algorithm()));
+        let own =
+            config.is_generated(Role::Server) && Certificate::from_der(leaf).is_ok_and(|leaf| leaf.is_self_issued());
+        let own = if own { ", self-signed" } else { "" };
+        result = result.and_then(|()| writeln!(out, "serves {}, {}{own}{more}", Whose(leaf), key.algorithm()));
     });
-    result
+    result?;
+    boot_key(config, Role::Server, out)
+}
+
+/// The hash of a key that was made at boot.
+fn boot_key(config: &Config, role: Role, out: &mut dyn Write) -> fmt::Result {
+    match boot_keys::hash_of(config, role) {
+        Some((_, hash)) => writeln!(out, "{} key made at boot: {hash}", boot_keys::name(role)),
+        None => Ok(()),
+    }
 }
 
 /// The client's chain.
@@ -44,7 +64,8 @@ pub(super) fn client(tls_config: &TlsConfig, out: &mut dyn Write) -> fmt::Result
         let more = MoreIn(count);
         result = result.and_then(|()| writeln!(out, "client shows {}, {}{more}", Whose(leaf), key.algorithm()));
     });
-    result
+    result?;
+    boot_key(tls_config.config(), Role::Client, out)
 }
 
 /// The n-th CA, if there is one.

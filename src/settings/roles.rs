@@ -134,6 +134,10 @@ pub fn secure_shell(
     }
     let flight = match session_slot(&configs.in_use().roles()) {
         Ok((config, _)) => config.flight_len(),
+        Err(why) if configs.awaits_certificate().is_some() && configs.can_change() => {
+            ::log::warn!("debug shell over TLS not started yet: {why}");
+            0
+        }
         Err(why) => {
             ::log::error!("debug shell over TLS not started: {why}");
             return Ok(all);

@@ -74,8 +74,10 @@ impl TlsConfig {
 
     /// Wipes the keys.
     pub(super) fn wipe(&mut self) {
-        if let ConfigRef::Later(config) = &mut self.config {
-            config.reset();
+        match &mut self.config {
+            // Other tasks read it; of its keys only those in no text are secrets of this machine.
+            ConfigRef::First(config) => config.boot_keys.wipe(),
+            ConfigRef::Later(config) => config.reset(),
         }
         (self.server, self.client, self.tickets) = (Err(WIPED), Err(WIPED), None);
     }
@@ -197,6 +199,12 @@ pub struct ClientRole<'a> {
 const _: () = assert!(MAX_CERTIFICATES <= MAX_ANCHORS && config::MAX_CRLS <= MAX_CRLS);
 
 const UNTRUSTED: &str = "a CA certificate or revocation list cannot be used: see the boot log";
+/// Why nothing is served with a key that was made at boot.
+pub(super) const AWAITS_CERTIFICATE: &str =
+    "no certificate for the server's key yet; have the request that `tls csr` prints signed, then use `tls reload`";
+/// Why there is no generator, and no key.
+pub(super) const NO_ENTROPY: &str =
+    "no entropy: use a CPU with RDRAND (-cpu max) or an entropy device (-device virtio-rng-pci)";
 pub(super) const UNUSABLE: &str = "a certificate or private key cannot be used: see the boot log";
 
 /// Puts chains and keys together.
@@ -242,6 +250,9 @@ impl Roles<'_> {
     pub fn server(&self) -> Result<ServerRole<'_>, &'static str> {
         let parts = self.parts.as_ref().map_err(|why| *why)?;
         let (config, trust) = (parts.tls_config.config(), parts.trust.as_ref());
+        if config.awaits_certificate() {
+            return Err(AWAITS_CERTIFICATE);
+        }
         if config.tls.srv_cert.is_empty() {
             return Err("no server certificate is configured: .tls.srv_cert and .tls.srv_key are empty");
         }
@@ -339,8 +350,7 @@ fn log_chain(role: &str, leaf: &[u8], key: &SigningKey) {
 
 /// Random numbers, if there are any; and the clock must be right.
 fn ready() -> Result<entropy::Rng, &'static str> {
-    let rng = entropy::rng()
-        .map_err(|_| "no entropy: use a CPU with RDRAND (-cpu max) or an entropy device (-device virtio-rng-pci)")?;
+    let rng = entropy::rng().map_err(|_| NO_ENTROPY)?;
     match clock::unix_time() {
         Ok(_) => Ok(rng),
         Err(clock::DateError::NoClock) => Err("no date: the machine has no real-time clock"),

@@ -16,15 +16,18 @@ use embassy_sync::watch::{Receiver, Watch};
 use embassy_time::Duration;
 
 use super::boot::usable;
+use super::boot_keys;
 use super::report;
-use super::tls_config::{ConfigRef, Roles, TlsConfig, UNUSABLE};
+use super::tls_config::{AWAITS_CERTIFICATE, ConfigRef, Roles, TlsConfig, UNUSABLE};
 use crate::client::outbound_len;
-use crate::config::{self, Config, Path, Scratch};
+use crate::config::{self, Config, MAX_REQUEST, Path, Scratch};
 use crate::log::SECURITY;
 use crate::machine::clock;
 use crate::machine::memory::{Arena, OutOfMemory};
 use crate::memory::{HeapUse, OUTBOUND};
 use crate::nic;
+use crate::pki::own::Role;
+use crate::pki::pem::Encoded;
 use crate::pki::text::Count;
 use crate::shell::tls::SESSION_SLOTS;
 use crate::shell::{PasteBuffer, Refused, ReportWriter};
@@ -41,6 +44,9 @@ const ENOUGH: usize = 6 * 1024 * 1024;
 const RSA_HEAP: usize = 64 * 1024;
 /// The tasks that wait for a change: the slots of the debug shell over TLS, and the self-test.
 const WAITERS: usize = SESSION_SLOTS * nic::MAX_CARDS + 1;
+
+/// Bytes of DER that are shown in one section, ten lines.
+const SECTION: usize = 480;
 
 /// How long a handshake may take where there is no configuration.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -165,7 +171,16 @@ impl TlsConfigs {
         if let Some(tls_config) = configs.in_use().get() {
             tls_config.roles().announce(tls_config);
         }
+        if config.awaits_certificate() && !configs.can_change() {
+            ::log::error!("tls: a certificate for the key made at boot cannot be loaded: {TOO_SMALL}");
+        }
         Ok(configs)
+    }
+
+    /// Whether there is a key that was made at boot for the server, and no certificate yet; then that is what to do.
+    pub fn awaits_certificate(&'static self) -> Option<&'static str> {
+        let why = self.in_use().roles().server().err();
+        why.filter(|why| *why == AWAITS_CERTIFICATE)
     }
 
     /// Whether the configuration can be replaced.
@@ -289,6 +304,8 @@ impl TlsConfigs {
             config.take_pem(text).map_err(|error| refuse(&error, out))?;
         } else {
             config.parse(text, scratch).map_err(|error| refuse(&error, out))?;
+            let taken = config.take_boot_keys(running.config());
+            taken.map_err(|error| refuse(&error, out))?;
             if config.places.get(Path::Tls).is_none() {
                 let why = "there is no .tls in it, nor a PEM block at the beginning of a line";
                 return Err(refuse(&why, out));
@@ -323,11 +340,19 @@ impl TlsConfigs {
         });
         tls_config.prepare();
         let roles = tls_config.roles();
-        let server = roles.server().map_err(|why| refuse(&why, out))?;
+        // A certificate of the client, or a revocation list, may come before the server's certificate.
+        let served = !running.config().tls.srv_cert.is_empty() || !tls_config.config().tls.srv_cert.is_empty();
+        let server = match roles.server() {
+            Ok(server) => Some(server),
+            Err(why) if served => return Err(refuse(&why, out)),
+            Err(_) => None,
+        };
         // No outbound buffer has less where the configuration can change, and the self-test's buffer is for that much.
-        let mutual = server.mutual.map_or(0, |mutual| mutual.client.flight_len());
+        let mutual = server.and_then(|server| server.mutual.ok());
+        let mutual = mutual.map_or(0, |mutual| mutual.client.flight_len());
+        let served = server.map_or(0, |server| server.config.flight_len());
         let client = roles.client().map_or(0, |client| outbound_len(&client.config));
-        let needed = server.config.flight_len().max(mutual).max(client);
+        let needed = served.max(mutual).max(client);
         if needed > OUTBOUND {
             let why = format_args!(
                 "certificate chains too long: need {needed} bytes, but the buffers allocated at boot hold {OUTBOUND}; \
@@ -372,6 +397,38 @@ impl TlsConfigs {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Writes the certificate request for that role, in PEM (RFC 7468 §7).
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub async fn write_request<W: ReportWriter>(&'static self, role: Role, out: &mut W) -> Result<(), W::Error> {
+        let mut buffer = [0; MAX_REQUEST];
+        let made = {
+            let in_use = self.in_use();
+            let tls_config = in_use.get().ok_or(UNUSABLE);
+            tls_config.and_then(|tls_config| tls_config.request(role, &mut buffer))
+        };
+        let (der, hash) = match made {
+            Ok(made) => made,
+            Err(why) => return out.section(|out| writeln!(out, "Failed: {why}.")).await,
+        };
+        out.section(|out| {
+            writeln!(
+                out,
+                "Request for the {} key of this boot, {hash}.\n\
+                 A restart makes another key. Have this signed, then load the certificate with `tls reload`.\n\
+                 -----BEGIN CERTIFICATE REQUEST-----",
+                boot_keys::name(role)
+            )
+        })
+        .await?;
+        for part in der.chunks(SECTION) {
+            out.section(|out| write!(out, "{}", Encoded(part))).await?;
+        }
+        out.section(|out| out.write_str("-----END CERTIFICATE REQUEST-----\n"))
+            .await
     }
 
     /// Which configuration is current since when, and the users of others.

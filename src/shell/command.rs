@@ -22,6 +22,7 @@ pub(super) enum Action {
     SelfTest,
     Tls,
     TlsReload,
+    TlsCsr,
     Exit,
     ClientConnect,
     ClientSend,
@@ -118,6 +119,15 @@ pub(super) const TOP: &[Spec] = &[
         2,
         4,
     ),
+    Spec {
+        choices: &["client"],
+        ..spec(
+            "tls csr",
+            Action::TlsCsr,
+            "Print a certificate request for a key made at boot.",
+        )
+    }
+    .with("[client]", 0, 1),
     Spec {
         choices: &["status", "reload"],
         ..spec("tls", Action::Tls, "Show certificates, trust and expiry dates.")

@@ -40,6 +40,7 @@ use crate::client::{self, ClientError, ConnectOptions};
 use crate::dial::{self, Proxy};
 use crate::endpoint::traces::Traces;
 use crate::net::Kind;
+use crate::pki::own::Role;
 use crate::serve::request_line::RequestLine;
 use crate::serve::reverse::{self, ReverseError};
 use crate::serve::{StartError, StopError};
@@ -64,6 +65,8 @@ pub enum Report {
     Version,
     /// The certificates and trust of TLS.
     Tls,
+    /// A certificate request for the key of that role.
+    Request(Role),
 }
 
 /// A way to end the machine.
@@ -283,6 +286,7 @@ impl<C: Console, H: Host> Session<'_, C, H> {
             Action::Log => self.log(&request).await?,
             Action::SelfTest => self.selftest().await?,
             Action::Tls => self.tls(&request).await?,
+            Action::TlsCsr => self.tls_csr(&request).await?,
             Action::TlsReload => return self.tls_reload(&request).await,
             Action::EnterPlain => return self.echoctl(Kind::Plain).await,
             Action::EnterTls => return self.echoctl(Kind::Tls).await,

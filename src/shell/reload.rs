@@ -1,4 +1,4 @@
-//! `tls` and `tls reload`: the TLS configuration, and its replacement.
+//! `tls`, `tls csr`, `tls reload`: the TLS configuration, and its replacement.
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::{Mutex, MutexGuard};
@@ -13,6 +13,7 @@ use super::{Exit, Host, Report, Session};
 use crate::client::ConnectOptions;
 use crate::dial::Authority;
 use crate::net::Kind;
+use crate::pki::own::Role;
 use crate::pki::text::Count;
 
 /// How long a paste may pause.
@@ -88,6 +89,15 @@ impl<C: Console, H: Host> Session<'_, C, H> {
     pub(super) async fn tls(&mut self, request: &Request<'_>) -> Result<(), C::Error> {
         match request.argument(0) {
             None | Some("status") => self.report(Report::Tls).await,
+            Some(_) => self.usage(command::TOP, request.spec.words).await,
+        }
+    }
+
+    /// `tls csr`, which shows no secret.
+    pub(super) async fn tls_csr(&mut self, request: &Request<'_>) -> Result<(), C::Error> {
+        match request.argument(0) {
+            None => self.report(Report::Request(Role::Server)).await,
+            Some("client") => self.report(Report::Request(Role::Client)).await,
             Some(_) => self.usage(command::TOP, request.spec.words).await,
         }
     }

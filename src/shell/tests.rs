@@ -979,6 +979,17 @@ fn a_configuration_is_fetched_from_the_host_in_the_arguments() {
     let shown = machine.piped(wrong);
     assert_eq!(shown.matches("usage:\n").count(), 7, "{shown}");
     assert_eq!(machine.piped("tls\ntls status\n"), "> Tls\n> Tls\n> \n");
+    // It shows no secret: on telnet as well.
+    machine.telnet_reload.set(false);
+    assert_eq!(
+        machine.piped("tls csr\ntls csr client\n"),
+        "> Request(Server)\n> Request(Client)\n> \n"
+    );
+    let usage = "usage:\n  tls csr [client]  Print a certificate request for a key made at boot.\n\
+                 \x20 tls [status]      Show certificates, trust and expiry dates.\n";
+    for wrong in ["tls csr server", "tls csr client x"] {
+        assert_eq!(machine.piped(std::format!("{wrong}\n")), std::format!("> {usage}> \n"));
+    }
 }
 
 #[test]
@@ -1099,7 +1110,7 @@ fn words_of_newcomers_are_understood_or_explained() {
         lines[..3],
         [
             "> usage:",
-            "  status          Show uptime, memory, addresses, ports, connections.",
+            "  status            Show uptime, memory, addresses, ports, connections.",
             "> 'server' is a command of 'echoctl_tls' and 'echoctl'; type one of these first, alone."
         ],
         "{said}"

@@ -5,6 +5,7 @@ mod common;
 
 mod abuse;
 mod boot;
+mod boot_keys;
 mod browser;
 mod client;
 mod console;

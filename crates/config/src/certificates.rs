@@ -204,6 +204,7 @@ impl Config {
 
     pub(super) fn check_certificates(&self, now: Date, built: Date) -> Result<(), Error> {
         let tls = &self.tls;
+        self.check_boot_keys()?;
         self.server()?;
         self.client()?;
         for (number, der) in (1..).zip(tls.ca_cert.iter()) {
@@ -223,15 +224,16 @@ impl Config {
             return Err(self.error(Path::Allow, Fault::AllowWithoutAuth));
         }
         if tls.ca_cert.is_empty() {
+            let serves = !tls.srv_cert.is_empty() || self.is_generated(Role::Server);
             // Without a server, no client is asked.
-            if tls.client_auth != ClientAuth::Off && !tls.srv_cert.is_empty() {
+            if tls.client_auth != ClientAuth::Off && serves {
                 return Err(self.error(Path::ClientAuth, Fault::ClientAuthWithoutCa));
             }
             // These ask whatever is configured for the others.
-            if self.vmm.tls_dbgsh != 0 && !tls.srv_cert.is_empty() {
+            if self.vmm.tls_dbgsh != 0 && serves {
                 return Err(self.error(Path::TlsDbgsh, Fault::ClientAuthWithoutCa));
             }
-            if self.echo.reverse.iter().any(|reverse| !reverse.plain) && !tls.srv_cert.is_empty() {
+            if self.echo.reverse.iter().any(|reverse| !reverse.plain) && serves {
                 return Err(self.error(Path::Reverse, Fault::ReverseWithoutCa));
             }
             if !tls.crl.is_empty() && tls.root_certs.is_empty() {
@@ -253,11 +255,22 @@ impl Config {
         let at_key = at.partner().unwrap_or(at);
         self.check_well_formed(at, chain)?;
         let mut found = Identities::new();
-        for (number, key) in (1..).zip(keys) {
+        let role = if at == Path::CliCert {
+            Role::Client
+        } else {
+            Role::Server
+        };
+        let is_generated = self.is_generated(role);
+        for (number, key) in (1..).zip(keys.iter().filter(|key| !key.is_generated())) {
             let number = Some(number).filter(|_| keys.len() > 1);
             let key = SigningKey::from_der(&key.label, &key.der)
                 .map_err(|error| self.error(at_key, Fault::Key(number, error)))?;
             let _ = found.keys.push(key); // there are no more of them than fit
+        }
+        if let Some(key) = self.boot_key(role) {
+            let _ = found.keys.push(key); // it is the only one
+        } else if is_generated && !chain.is_empty() {
+            return Err(self.error(at, Fault::CertificateBeforeKey));
         }
         let owned = |certificate: &Certificate<'_>| {
             let spki = certificate.public_key.der;
@@ -268,11 +281,15 @@ impl Config {
         match (chain.is_empty(), keys.is_empty()) {
             (true, true) => return Ok(found),
             (false, true) => return Err(self.error(at, Fault::CertificateWithoutKey)),
+            (true, false) if is_generated => return Ok(found),
             (true, false) => return Err(self.error(at_key, Fault::KeyWithoutCertificate)),
             (false, false) => {}
         }
         let is_alone = |key: &SigningKey| certificates(chain).all(|leaf| !key.public_key_matches(leaf.public_key.der));
         if let Some(alone) = found.keys.iter().position(is_alone) {
+            if is_generated {
+                return Err(self.error(at, Fault::NotForBootKey));
+            }
             let fault = match keys.len() {
                 1 => Fault::KeyMismatch,
                 _ => Fault::KeyAlone(alone.saturating_add(1)),

@@ -109,7 +109,10 @@ impl<'a> From<&'a Ders> for DerList<'a> {
     }
 }
 
-/// A private key. Wiped from memory on drop.
+/// The value of `.tls.srv_key` and `.tls.cli_key` for a key that is made at boot, and the label of its mark.
+pub(super) const GENERATE: &str = "generate";
+
+/// A private key, or the mark of one that is made at boot. Wiped from memory on drop.
 pub struct Key {
     /// The DER.
     pub der: Vec<u8, MAX_KEY_DER>,
@@ -135,6 +138,18 @@ impl Key {
             der: Vec::new(),
             label: String::new(),
         }
+    }
+
+    /// The mark of a key that is made at boot.
+    pub(super) fn generated() -> Self {
+        let mut key = Self::empty();
+        let _ = key.label.push_str(GENERATE); // it fits
+        key
+    }
+
+    /// Whether this is the mark of a key that is made at boot.
+    pub fn is_generated(&self) -> bool {
+        self.label == GENERATE
     }
 
     /// Takes a private key.

@@ -292,6 +292,26 @@ pub enum Fault {
     TooManyAllowed,
     /// Clients are not asked for the certificates that the list is about.
     AllowWithoutAuth,
+    /// This can be neither a DNS name nor an IP address in a certificate.
+    NotAnAlternative(Name),
+    /// The same name is on the list twice.
+    NameTwice,
+    /// There are more than [`MAX_NAMES`](super::MAX_NAMES) of them, or they are too long together.
+    TooManyNames,
+    /// This cannot be the subject of a request.
+    NotRequestable(Name),
+    /// The server's key is made at boot, and there are no names for its request.
+    RequestWithoutNames,
+    /// The client's key is made at boot, and there is no subject for its request.
+    RequestWithoutSubject,
+    /// What concerns keys made at boot, where there is none.
+    OnlyForBootKey,
+    /// There is a certificate for a key that is yet to be made.
+    CertificateBeforeKey,
+    /// The certificate is not for the key that was made at boot.
+    NotForBootKey,
+    /// A key would have to be made in a running machine.
+    MadeAtBoot,
     /// Neither a host nor an interface can have this name.
     NotAName(Name),
     /// A reverse connection, or the proxy, has neither address nor name.

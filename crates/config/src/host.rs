@@ -2,6 +2,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use postern_tls::pki::cert::Alternative;
+
 /// The longest name, in bytes of its text (RFC 1035 §2.3.4: 255 bytes on the wire).
 pub const MAX_NAME: usize = 253;
 /// The longest part of a name between two dots (RFC 1035 §2.3.4), in bytes.
@@ -20,6 +22,15 @@ pub fn is_name(name: &str) -> bool {
     };
     let last = name.rsplit('.').next().unwrap_or("");
     name.len() <= MAX_NAME && name.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A name for subjectAltName (RFC 5280 §4.2.1.6): a DNS name, whose first part may be `*`, or an IP address.
+pub fn alternative(text: &str) -> Option<Alternative<'_>> {
+    if let Ok(address) = text.parse() {
+        return Some(Alternative::Ip(address));
+    }
+    let host = text.strip_prefix("*.").unwrap_or(text);
+    (is_name(host) && !host.contains('_')).then_some(Alternative::Dns(text))
 }
 
 /// Whether a host can have `address` in the network with this `mask`; [`u32::MAX`] where the network is not known

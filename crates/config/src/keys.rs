@@ -51,6 +51,10 @@ pub enum Kind {
     Name,
     /// Subjects or hashes of keys, each in a string, up to [`MAX_ALLOWED`](super::MAX_ALLOWED), in braces.
     Subjects,
+    /// Names and addresses of hosts, each in a string, up to [`MAX_NAMES`](super::MAX_NAMES), in braces.
+    Hosts,
+    /// A subject, in a string.
+    Subject,
     /// A text of at most so many bytes, in a string.
     Text(usize),
 }
@@ -71,6 +75,7 @@ impl Kind {
             Self::Group => write!(f, "Write `{name} = {{ .{} = ..., }}`", child()),
             Self::List => write!(f, "Write `{name} = {{ {{ .{} = ..., }}, }}`", child()),
             Self::Subjects => write!(f, "Write `{name} = {{ \"CN=alice\", }}`"),
+            Self::Hosts => write!(f, "Write `{name} = {{ \"echo.example\", }}`"),
             Self::Address => f.write_str("Write it as four numbers in braces: `{ 10, 0, 2, 15 }`"),
             Self::Address6 => f.write_str("Write it in a string: `\"2001:db8::15\"`, or `\"\"` for none"),
             Self::AnyAddress => {
@@ -88,6 +93,8 @@ impl fmt::Display for Kind {
             Self::Group => f.write_str("keys in braces, like `{ .name = value, }`"),
             Self::List => f.write_str("groups in braces, like `{ { .name = value, }, }`"),
             Self::Subjects => f.write_str("strings in braces, like `{ \"CN=alice\", }`"),
+            Self::Hosts => f.write_str("strings in braces, like `{ \"echo.example\", }`"),
+            Self::Subject => f.write_str("a subject in a string, like `\"CN=machine,O=Example\"`"),
             Self::Name => f.write_str("a name in a string, like `\"vm0\"`"),
             Self::Text(most) => write!(f, "a text of at most {most} bytes in a string"),
             Self::Number(0, 1, _) => f.write_str("0 or 1"),
@@ -198,8 +205,11 @@ keys! { |config, n|
     CliCertFile ".tls.cli_cert_file" File(Path::CliCert) => Group;
     CliKey ".tls.cli_key" PrivateKeys => Keys(&mut config.tls.cli_key);
     CliKeyFile ".tls.cli_key_file" File(Path::CliKey) => Group;
+    Names ".tls.names" Hosts => Lines(&mut config.tls.names);
+    Subject ".tls.subject" Subject => Subject(&mut config.tls.subject);
+    SelfSigned ".tls.self_signed" Kind::OFF => Number(&mut config.tls.self_signed);
     ClientAuth ".tls.client_auth" Choice(ClientAuth::NAMES) => Choice(&mut config.tls.client_auth);
-    Allow ".tls.allow" Subjects => Subjects(&mut config.tls.allow);
+    Allow ".tls.allow" Subjects => Lines(&mut config.tls.allow);
     Verify ".tls.verify" Choice(Verify::NAMES) => Choice(&mut config.tls.verify);
     Crl ".tls.crl" Crls => Ders(&mut config.tls.crl);
     CrlFile ".tls.crl_file" File(Path::Crl) => Group;

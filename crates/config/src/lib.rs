@@ -22,6 +22,7 @@
 
 #[cfg(feature = "build")]
 pub mod bake;
+mod boot_key;
 mod bundle;
 mod certificates;
 mod check;
@@ -46,11 +47,12 @@ mod write;
 
 use heapless::String;
 
+pub use boot_key::{BootKeys, MAX_REQUEST};
 pub use bundle::Bundle;
 pub use certificates::{Identities, Part};
 pub use ders::{Ders, Key};
 pub use error::{At, Error, Fault, FileFault, Found, Name, PemSource};
-pub use host::{MAX_NAME, is_host, is_host_address, is_host6, is_mask, is_name, is_router, is_router6};
+pub use host::{MAX_NAME, alternative, is_host, is_host_address, is_host6, is_mask, is_name, is_router, is_router6};
 pub use keys::{Kind, Path, Position};
 pub use model::{Config, Echo, Ip, Ip6, Places, Reverse, Syslog, Tls, Vmm};
 pub use parser::{Files, Scratch};
@@ -61,6 +63,12 @@ pub use value::{Choice, ClientAuth, Role, Verify};
 
 /// `.tls.allow`, one client a line: a subject, or `sha256:` and the hash of a key.
 pub type Allowed = String<{ MAX_ALLOWED * (MAX_ALLOWED_SUBJECT + 1) }>;
+
+/// `.tls.names`, one a line.
+pub type Names = String<512>;
+
+/// `.tls.subject`.
+pub type Subject = String<MAX_ALLOWED_SUBJECT>;
 
 /// The most bytes of a defconfig.
 pub const MAX_TEXT: usize = 512 * 1024;
@@ -84,5 +92,7 @@ pub const MAX_KEY_DER: usize = 2560;
 pub const MAX_REVERSES: usize = 8;
 /// The most clients of `.tls.allow`.
 pub const MAX_ALLOWED: usize = 16;
+/// The most names of `.tls.names`.
+pub const MAX_NAMES: usize = 16;
 /// The most bytes of an interface's name.
 pub const MAX_NETIF: usize = 16;

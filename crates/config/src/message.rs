@@ -4,8 +4,9 @@ use core::fmt;
 
 use super::error::{At, Error, Fault, FileFault, Found, PemSource};
 use super::keys::{Kind, Path};
-use super::{MAX_ALLOWED, MAX_DER, MAX_IDENTITIES, MAX_KEY_DER, MAX_STRING, MAX_TEXT};
+use super::{MAX_ALLOWED, MAX_DER, MAX_IDENTITIES, MAX_KEY_DER, MAX_NAMES, MAX_STRING, MAX_TEXT};
 use postern_tls::crypto::key::KeyError;
+use postern_tls::pki::allow::MAX_ALLOWED_SUBJECT;
 use postern_tls::pki::anchor::AnchorFault;
 use postern_tls::pki::cert::Date;
 use postern_tls::pki::crl::MAX_AGE;
@@ -345,6 +346,50 @@ impl Fault {
                 "clients are not asked for certificates. Set `.tls.client_auth = \"required\"` (or \"optional\"), or \
                  remove `.tls.allow`",
             ),
+            Self::NotAnAlternative(name) => write!(
+                f,
+                "\"{name}\" is neither a host name nor an IP address. Write a name of letters, digits, hyphens and dots, or \
+                 an address: `\"echo.example\"`, `\"10.0.2.15\"`, `\"2001:db8::15\"`"
+            ),
+            Self::NameTwice => f.write_str("this name is already on the list. Remove it"),
+            Self::TooManyNames => write!(
+                f,
+                "there are more than {MAX_NAMES} names on the list, or they are too long together. Keep those by which \
+                 clients connect"
+            ),
+            Self::NotRequestable(text) => write!(
+                f,
+                "\"{text}\" cannot be the subject of a request. Write CN, OU, O, L, ST and C, the most specific first, \
+                 without blanks around commas, such as `\"CN=machine,O=Example\"` (at most {MAX_ALLOWED_SUBJECT} bytes)"
+            ),
+            Self::RequestWithoutNames => f.write_str(
+                "there are no names to request the server's certificate for. Set `.tls.names = { \"echo.example\", }` to \
+                 those by which clients connect",
+            ),
+            Self::RequestWithoutSubject => f.write_str(
+                "there is no subject to request the client's certificate for. Set `.tls.subject = \"CN=machine\"`",
+            ),
+            Self::OnlyForBootKey => write!(
+                f,
+                "this concerns only keys that are made at boot. Set `{}` as well, or remove this",
+                match key {
+                    Some(Path::Subject) => ".tls.srv_key` or `.tls.cli_key` to `\"generate\"",
+                    _ => ".tls.srv_key = \"generate\"",
+                }
+            ),
+            Self::CertificateBeforeKey => write!(
+                f,
+                "a certificate cannot be for a key that is yet to be made. Remove it and load the certificate with `tls \
+                 reload` after each boot, or set `{}` to its private key",
+                partner()
+            ),
+            Self::NotForBootKey => f.write_str(
+                "the certificate is not for the key that was made at this boot. Sign the request that `tls csr` prints now",
+            ),
+            Self::MadeAtBoot => f.write_str(
+                "keys are made at boot, and the current configuration has none of these. Restart with this configuration \
+                 as the boot module, or give the private key",
+            ),
             Self::NotAName(name) => write!(
                 f,
                 "\"{name}\" is not a valid name. Write letters, digits, hyphens and dots; an address goes into `.ipaddr`"
@@ -532,5 +577,9 @@ fn pem_remedy(f: &mut fmt::Formatter<'_>, fault: PemFault, source: &PemSource, k
         PemFault::TooLong => return f.write_str("Keep only the certificates and the key that are needed"),
     };
     let path = key.map_or("", Path::as_str);
-    write!(f, "`{path}` takes PEM blocks that begin with `-----BEGIN {label}-----`")
+    write!(f, "`{path}` takes PEM blocks that begin with `-----BEGIN {label}-----`")?;
+    match label {
+        "PRIVATE KEY" => f.write_str(", or \"generate\""),
+        _ => Ok(()),
+    }
 }

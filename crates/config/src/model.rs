@@ -6,7 +6,8 @@ use heapless::{String, Vec};
 
 use super::keys::{Path, Position};
 use super::{
-    Allowed, Bundle, ClientAuth, Ders, Key, MAX_IDENTITIES, MAX_NAME, MAX_NETIF, MAX_REVERSES, Proxy, Role, Verify,
+    Allowed, BootKeys, Bundle, ClientAuth, Ders, Key, MAX_IDENTITIES, MAX_NAME, MAX_NETIF, MAX_REVERSES, Names, Proxy,
+    Role, Subject, Verify,
 };
 
 /// The whole configuration, with every default filled in.
@@ -26,6 +27,8 @@ pub struct Config {
     pub echo: Echo,
     /// Where each key stands in the text.
     pub places: Places,
+    /// The private keys that were made at boot.
+    pub boot_keys: BootKeys,
 }
 
 impl Default for Config {
@@ -65,6 +68,9 @@ impl Config {
                 root_certs: Bundle::new(),
                 cli_cert: Ders::new(),
                 cli_key: Vec::new(),
+                names: Names::new(),
+                subject: Subject::new(),
+                self_signed: false,
                 client_auth: ClientAuth::Off,
                 allow: Allowed::new(),
                 verify: Verify::Pinned,
@@ -83,6 +89,7 @@ impl Config {
                 reverse: Vec::new(),
             },
             places: Places::new(),
+            boot_keys: BootKeys::new(),
         }
     }
 }
@@ -226,6 +233,12 @@ pub struct Tls {
     pub cli_cert: Ders,
     /// `.cli_key`: its private key.
     pub cli_key: Vec<Key, 1>,
+    /// `.names`: the DNS names and addresses for which the server's certificate is requested, one a line.
+    pub names: Names,
+    /// `.subject`: the subject for which certificates are requested; empty: of the server, its first name.
+    pub subject: Subject,
+    /// `.self_signed`: the server has a self-signed certificate until it gets another.
+    pub self_signed: bool,
     /// `.client_auth`: whether the server asks its clients for certificates.
     pub client_auth: ClientAuth,
     /// `.allow`: the subjects of the clients that are allowed, or the hashes of their keys, one a line; empty: every valid

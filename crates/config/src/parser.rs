@@ -16,8 +16,11 @@ use super::host::is_host_address;
 use super::keys::{Kind, Path};
 use super::lexer::{Lexer, Token, parse_number};
 use super::value::{Slot, specified};
-use super::{Config, MAX_ALLOWED, MAX_REVERSES, MAX_STRING, MAX_TEXT, Places, Reverse};
+use super::{
+    Config, MAX_ALLOWED, MAX_NAME, MAX_NAMES, MAX_REVERSES, MAX_STRING, MAX_TEXT, Places, Reverse, alternative,
+};
 use postern_tls::pki::allow::{KEY_HASH_PREFIX, MAX_ALLOWED_SUBJECT};
+use postern_tls::pki::cert::Alternative;
 
 /// Where `_file` keys are read from.
 pub trait Files {
@@ -227,7 +230,7 @@ impl<'a> Parser<'a, '_> {
                 Ok(())
             }
             (Kind::List, Token::Mark(b'{')) => self.list(path),
-            (Kind::Subjects, Token::Mark(b'{')) => self.subjects(path),
+            (Kind::Subjects | Kind::Hosts, Token::Mark(b'{')) => self.lines(path),
             (Kind::Bundle, Token::Text(_)) => {
                 let result = self.config.tls.root_certs.take_strings(&mut self.lexer, self.scratch);
                 self.end = self.lexer.at;
@@ -245,7 +248,10 @@ impl<'a> Parser<'a, '_> {
                     false => self.take_strings(path, start),
                 }
             }
-            (Kind::Name | Kind::Text(_) | Kind::Choice(_) | Kind::Address6 | Kind::AnyAddress, Token::Text(_)) => {
+            (
+                Kind::Name | Kind::Subject | Kind::Text(_) | Kind::Choice(_) | Kind::Address6 | Kind::AnyAddress,
+                Token::Text(_),
+            ) => {
                 self.strings()?;
                 self.take_strings(path, start)
             }
@@ -312,21 +318,25 @@ impl<'a> Parser<'a, '_> {
         })
     }
 
-    /// `{ "CN=alice", "CN=bob" }`.
-    fn subjects(&mut self, path: Path) -> Result<(), Error> {
+    /// `{ "CN=alice", "CN=bob" }`, or names of hosts.
+    fn lines(&mut self, path: Path) -> Result<(), Error> {
+        let is_hosts = path.kind() == Kind::Hosts;
+        let (most, twice, too_many) = match is_hosts {
+            true => (MAX_NAMES, Fault::NameTwice, Fault::TooManyNames),
+            false => (MAX_ALLOWED, Fault::AllowedTwice, Fault::TooManyAllowed),
+        };
         self.elements(|parser, token, start| {
             if !matches!(token, Token::Text(_)) {
                 return Err(parser.expected(token, start, "a string"));
             }
             parser.strings()?;
             let text = core::str::from_utf8(&parser.scratch.bytes).unwrap_or_default();
-            let fault = match (subject(text), parser.config.slot(path)) {
+            let line = if is_hosts { host(text) } else { subject(text) };
+            let fault = match (line, parser.config.slot(path)) {
                 (Err(fault), _) => Some(fault),
-                (Ok(subject), Slot::Subjects(all)) if all.lines().any(|other| other == subject) => {
-                    Some(Fault::AllowedTwice)
-                }
-                (Ok(_), Slot::Subjects(all)) if all.lines().count() == MAX_ALLOWED => Some(Fault::TooManyAllowed),
-                (Ok(subject), Slot::Subjects(all)) => writeln!(all, "{subject}").err().map(|_| Fault::TooManyAllowed),
+                (Ok(line), Slot::Lines(all)) if all.lines().any(|other| other == line) => Some(twice.clone()),
+                (Ok(_), Slot::Lines(all)) if all.lines().count() == most => Some(too_many.clone()),
+                (Ok(line), Slot::Lines(all)) => writeln!(all, "{line}").err().map(|_| too_many.clone()),
                 _ => None, // not of this kind
             };
             parser.scratch.wipe();
@@ -457,9 +467,25 @@ impl<'a> Parser<'a, '_> {
     }
 }
 
+/// One of `.tls.names`: a DNS name in small letters, or an address in its usual form.
+fn host(text: &str) -> Result<String<MAX_NAME>, Fault> {
+    let mut host = String::new();
+    let written = match alternative(text) {
+        Some(Alternative::Dns(name)) => host.write_str(name),
+        Some(Alternative::Ip(address)) => write!(host, "{address}"),
+        None => Err(core::fmt::Error),
+    };
+    host.make_ascii_lowercase();
+    written.map_err(|_| Fault::NotAnAlternative(name(text)))?;
+    Ok(host)
+}
+
 /// One of `.tls.allow`, as it is compared: a subject, or the hash of a key in small letters.
-fn subject(text: &str) -> Result<String<MAX_ALLOWED_SUBJECT>, Fault> {
+fn subject(text: &str) -> Result<String<MAX_NAME>, Fault> {
     let fault = || Fault::NotASubject(name(text));
+    if text.len() > MAX_ALLOWED_SUBJECT {
+        return Err(fault());
+    }
     let subject = String::try_from(text).map_err(|_| fault())?;
     match subject.strip_prefix(KEY_HASH_PREFIX) {
         Some(hash) if hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()) => {

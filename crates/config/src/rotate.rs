@@ -3,7 +3,7 @@
 use super::ders::{self, Located, copy_keys, fill_keys};
 use super::lexer::Lexer;
 use super::value::Slot;
-use super::{Config, Error, Fault, MAX_CERTIFICATES, MAX_CRLS, Path, PemSource, Places};
+use super::{Config, Error, Fault, MAX_CERTIFICATES, MAX_CRLS, MAX_ROOT_DER, Path, PemSource, Places};
 use postern_tls::pki::crl::Crl;
 use postern_tls::pki::pem::{self, PemError, PemFault};
 
@@ -38,15 +38,21 @@ impl Config {
         copy_keys(&mut to.cli_key, &from.cli_key);
         to.root_certs = from.root_certs;
         to.allow.clone_from(&from.allow);
+        to.names.clone_from(&from.names);
+        to.subject.clone_from(&from.subject);
+        to.self_signed = from.self_signed;
         to.client_auth = from.client_auth;
         to.verify = from.verify;
         to.handshake_timeout = from.handshake_timeout;
         to.keylog = from.keylog;
         to.selftest = from.selftest;
+        // It has the same marks.
+        let _ = self.take_boot_keys(other);
     }
 
     /// Takes PEM blocks (RFC 7468) by their labels: certificates become `.tls.srv_cert`, private keys `.tls.srv_key`,
-    /// revocation lists `.tls.crl`. Of what there is no block in `text` nothing is changed.
+    /// revocation lists `.tls.crl`. Certificates of which the first is for the client's key become `.tls.cli_cert`, if that
+    /// key was made at boot. A private key replaces the one that was made at boot, which is wiped. Of what there is no block in `text` nothing is changed.
     ///
     /// # Errors
     /// When a block is broken, of another label, or does not fit; or when there is none.
@@ -79,7 +85,7 @@ impl Config {
         self.places = Places::new();
         type IsOfKind = fn(&str) -> bool;
         let found: [(_, _, IsOfKind); 3] = [
-            (certificates, Path::SrvCert, is_certificate),
+            (certificates, self.path_of_certificates(text), is_certificate),
             (keys, Path::SrvKey, is_key),
             (crls, Path::Crl, is_crl),
         ];
@@ -94,7 +100,19 @@ impl Config {
             };
             filled.map_err(|located| fault(&lexer, Some(path), located))?;
         }
+        self.boot_keys.keep(|role| self.is_generated(role));
         Ok(())
+    }
+
+    /// Whose certificates these are, by the first.
+    fn path_of_certificates(&self, text: &[u8]) -> Path {
+        let mut der = [0; MAX_ROOT_DER];
+        let first = only(text, is_certificate).next().and_then(Result::ok);
+        let length = first.and_then(|block| block.decode(&mut der).ok()).unwrap_or(0);
+        match self.is_for_client(der.get(..length).unwrap_or_default()) {
+            true => Path::CliCert,
+            false => Path::SrvCert,
+        }
     }
 }
 

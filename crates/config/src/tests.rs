@@ -10,6 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 use super::*;
 
+mod boot_key;
 mod bundle;
 mod certificates;
 mod rotate;

@@ -5,11 +5,12 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use heapless::string::StringView;
 use heapless::{Vec, VecView};
 
-use super::ders::{Located, fill_keys};
+use super::ders::{GENERATE, Located, fill_keys};
 use super::error::{self, Fault};
 use super::keys::{Kind, Path};
-use super::{Allowed, Bundle, Config, Ders, Key, MAX_CERTIFICATES, MAX_CRLS, MAX_REVERSES, Places, Reverse, is_name};
+use super::{Bundle, Config, Ders, Key, MAX_CERTIFICATES, MAX_CRLS, MAX_REVERSES, Places, Reverse, is_name};
 use postern_tls::pki::pem;
+use postern_tls::pki::request::is_subject;
 use zeroize::Zeroize;
 
 /// A field of a [`Config`].
@@ -27,7 +28,9 @@ pub(super) enum Slot<'a> {
     /// Empty: none.
     Name(&'a mut StringView),
     /// One a line.
-    Subjects(&'a mut Allowed),
+    Lines(&'a mut StringView),
+    /// Empty: none.
+    Subject(&'a mut StringView),
     /// As much as fits.
     Text(&'a mut VecView<u8>),
     Reverses(&'a mut Vec<Reverse, MAX_REVERSES>),
@@ -46,6 +49,7 @@ impl Config {
             self.slot(path).reset(path.default());
         }
         self.places = Places::new();
+        self.boot_keys.wipe();
     }
 }
 
@@ -60,7 +64,7 @@ impl Slot<'_> {
             Self::Bundle(bundle) => *bundle = Bundle::new(),
             Self::Keys(keys) => keys.clear(),
             Self::Name(name) => name.clear(),
-            Self::Subjects(subjects) => subjects.clear(),
+            Self::Lines(text) | Self::Subject(text) => text.clear(),
             Self::Text(text) => {
                 text.as_mut_slice().zeroize();
                 text.clear();
@@ -78,6 +82,11 @@ impl Slot<'_> {
         match self {
             Self::Ders(ders) if kind == Kind::Crls => ders.fill(pem::crls(text), MAX_CRLS).map_err(in_text),
             Self::Ders(ders) => ders.fill(pem::certificates(text), MAX_CERTIFICATES).map_err(in_text),
+            Self::Keys(keys) if text == GENERATE.as_bytes() => {
+                keys.clear();
+                let _ = keys.push(Key::generated()); // there is space for one
+                Ok(())
+            }
             Self::Keys(keys) => fill_keys(keys, pem::private_keys(text)).map_err(in_text),
             Self::Choice(choice) => {
                 let word = word.unwrap_or_default();
@@ -110,6 +119,13 @@ impl Slot<'_> {
                 let fits = name.is_empty() || (is_name(name) && slot.push_str(name).is_ok());
                 fits.then_some(())
                     .ok_or_else(|| at_start(Fault::NotAName(error::name(name))))
+            }
+            Self::Subject(slot) => {
+                let word = word.unwrap_or("?");
+                slot.clear();
+                let fits = word.is_empty() || (is_subject(word) && slot.push_str(word).is_ok());
+                fits.then_some(())
+                    .ok_or_else(|| at_start(Fault::NotRequestable(error::name(word))))
             }
             Self::Text(slot) => {
                 slot.clear();

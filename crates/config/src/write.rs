@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use crate::ders::GENERATE;
 use crate::value::Slot;
 use crate::{Config, Ders, Key, Kind, Path};
 
@@ -57,11 +58,11 @@ fn write_group(config: &mut Config, (group, n): (Option<Path>, usize), indent: &
                 Some(IpAddr::V6(address)) => quoted(&address.to_string()),
             },
             Slot::Choice(choice) => quoted(choice.name()),
-            Slot::Name(name) => quoted(name),
+            Slot::Name(name) | Slot::Subject(name) => quoted(name),
             Slot::Text(text) if text.is_empty() => continue,
             Slot::Text(text) => quoted(std::str::from_utf8(text).unwrap_or_default()), // it is UTF-8
-            Slot::Subjects(all) if all.is_empty() => continue,
-            Slot::Subjects(all) => {
+            Slot::Lines(all) if all.is_empty() => continue,
+            Slot::Lines(all) => {
                 let all: Vec<_> = all.lines().map(quoted).collect();
                 format!("{{ {} }}", all.join(", "))
             }
@@ -74,6 +75,7 @@ fn write_group(config: &mut Config, (group, n): (Option<Path>, usize), indent: &
                 ders.map(|der| strings("CERTIFICATE", der, indent)).collect()
             }
             Slot::Keys(list) if list.is_empty() => continue,
+            Slot::Keys(list) if list.iter().any(Key::is_generated) => quoted(GENERATE),
             Slot::Keys(list) => keys(list, indent),
         };
         let blank = if value.starts_with('\n') { "" } else { " " };

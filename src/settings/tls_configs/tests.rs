@@ -29,17 +29,17 @@ fn refusal(configs: &'static TlsConfigs, text: &str) -> String {
     why
 }
 
-fn report(configs: &'static TlsConfigs) -> String {
-    struct Sections(String);
+struct Sections(String);
 
-    impl ReportWriter for Sections {
-        type Error = fmt::Error;
+impl ReportWriter for Sections {
+    type Error = fmt::Error;
 
-        async fn section(&mut self, section: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> fmt::Result {
-            section(&mut self.0)
-        }
+    async fn section(&mut self, section: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> fmt::Result {
+        section(&mut self.0)
     }
+}
 
+fn report(configs: &'static TlsConfigs) -> String {
     let mut sections = Sections(String::new());
     block_on(configs.report(&mut sections)).unwrap();
     sections.0
@@ -99,6 +99,34 @@ fn a_reload_is_refused_while_connections_use_all_earlier_configurations() {
     );
     configs.slots[SLOTS].users.set(0);
     assert!(refusal(configs, ".tls = {}").starts_with("there is no .tls.srv_cert"));
+}
+
+/// The output of `tls csr` for a configuration.
+fn request(text: &str) -> String {
+    let config = Box::leak(Box::new(Config::new()));
+    config.parse(text.as_bytes(), &mut Scratch::new()).unwrap();
+    let heap = || HeapUse {
+        used: 0,
+        peak: 0,
+        size: HEAP,
+    };
+    boot_keys::make(config);
+    let configs = TlsConfigs::new(config, heap, &mut Arena::fake(ENOUGH + (1 << 20))).unwrap();
+    let mut sections = Sections(String::new());
+    block_on(configs.write_request(Role::Server, &mut sections)).unwrap();
+    sections.0
+}
+
+#[test]
+fn a_request_needs_a_key_made_at_boot_and_entropy() {
+    assert_eq!(
+        request(".tls = {}"),
+        "Failed: the server's key was not made at boot; set .tls.srv_key = \"generate\" and restart.\n"
+    );
+    assert_eq!(
+        request(".tls = { .srv_key = \"generate\", .names = { \"a.test\" } }"),
+        "Failed: no entropy: use a CPU with RDRAND (-cpu max) or an entropy device (-device virtio-rng-pci).\n"
+    );
 }
 
 #[test]

@@ -81,6 +81,9 @@ fn completion_follows_the_words() {
         words
     };
     assert_eq!(words(TOP, "echo"), ["echoctl", "echoctl_tls"]);
+    assert_eq!(words(TOP, "tls "), ["reload", "csr", "status"]);
+    assert_eq!(words(TOP, "tls c"), ["csr"]);
+    assert_eq!(words(TOP, "tls csr "), ["client"]);
     assert_eq!(words(TOP, "log "), ["follow"]);
     assert_eq!(words(TOP, "log f"), ["follow"]);
     assert_eq!(words(TOP, "status "), [""; 0]);

@@ -94,7 +94,7 @@ fn faults_of_pem() {
     assert_eq!(
         fault(".tls = { .srv_key = \"server.key\" }"),
         "defconfig:1:22: .tls.srv_key: it contains no PEM private key. \
-         `.tls.srv_key` takes PEM blocks that begin with `-----BEGIN PRIVATE KEY-----`"
+         `.tls.srv_key` takes PEM blocks that begin with `-----BEGIN PRIVATE KEY-----`, or \"generate\""
     );
     assert_eq!(
         fault(&format!(".tls = {{ .ca_cert =\n{} }}", strings(&key))),

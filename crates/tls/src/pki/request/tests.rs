@@ -1,7 +1,7 @@
 //! Requests and self-signed certificates: their bytes, and how they are read.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
-use std::string::ToString as _;
+use std::string::{String, ToString as _};
 use std::vec;
 use std::vec::Vec;
 
@@ -194,12 +194,12 @@ fn a_self_signed_certificate_verifies_as_one_of_a_server() {
 fn openssl_reads_requests_and_certificates() {
     let (dir, key) = (Dir::new(), key(6));
     let der = sign(&SERVER, &key);
-    let mut pem = std::string::String::from("-----BEGIN CERTIFICATE REQUEST-----\n");
+    let mut pem = String::from("-----BEGIN CERTIFICATE REQUEST-----\n");
     pem += &Encoded(&der).to_string();
     pem += "-----END CERTIFICATE REQUEST-----\n";
     dir.write("r.pem", pem);
     dir.openssl("req -in r.pem -verify -noout -text -out text");
-    let text = std::string::String::from_utf8(dir.read("text")).unwrap();
+    let text = String::from_utf8(dir.read("text")).unwrap();
     for part in [
         "Subject: C = JP, O = Example, OU = Gates, CN = machine 7",
         "ASN1 OID: prime256v1",
