@@ -564,10 +564,12 @@ fn pinned_applies_only_to_direct_issuance() {
 }
 
 fn only_example() -> NameConstraints {
+    let fec0 = core::net::Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0).octets();
     NameConstraints {
         permitted_subtrees: Vec::from([
             GeneralSubtree::DnsName("example.com".into()),
             GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([10, 0, 2, 0], 24)),
+            GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix(fec0, 64)),
         ]),
         excluded_subtrees: Vec::new(),
     }
@@ -584,8 +586,10 @@ fn constraints_are_enforced() {
         for (name, good) in [
             ("a.example.com", true),
             ("10.0.2.9", true),
+            ("fec0::9", true),
             ("localhost", false),
             ("10.0.3.9", false),
+            ("fec0:0:0:1::9", false),
         ] {
             let leaf = leaf(issuer, |params| {
                 params.subject_alt_names = CertificateParams::new([name.to_string()]).unwrap().subject_alt_names;
