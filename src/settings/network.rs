@@ -109,9 +109,9 @@ pub fn dns(config: &Config, number: usize) -> Option<IpAddr> {
 }
 
 /// The secret of RFC 7217, from the server's private key, since nothing else is both secret and the same at every boot.
-/// Without one the interface identifiers are others at every boot.
+/// Without one, or with one that is made at boot, the interface identifiers are others at every boot.
 fn stable_key(config: &Config) -> [u8; 16] {
-    let Some(private) = config.tls.srv_key.first() else {
+    let Some(private) = config.tls.srv_key.iter().find(|private| !private.is_generated()) else {
         return key();
     };
     let mut hasher = Hasher::new(HashAlgorithm::Sha256);
