@@ -389,6 +389,16 @@ fn interface(netif: &Netif, out: &mut dyn Write) -> fmt::Result {
             DhcpState::Bound => " (DHCP)",
         }
     )?;
+    if let Some((first, prefix)) = status.ipv6.iter().flatten().next() {
+        write!(out, "  IPv6 {first}/{prefix}")?;
+        for (address, prefix) in status.ipv6.iter().flatten().skip(1) {
+            write!(out, ", {address}/{prefix}")?;
+        }
+        match status.router {
+            Some(router) => writeln!(out, ", router {router}")?,
+            None => writeln!(out, ", no router")?,
+        }
+    }
     let card = status.card;
     writeln!(
         out,

@@ -1,4 +1,4 @@
-//! A DNS stub resolver, with the configured server or those of DHCP.
+//! A DNS stub resolver, with the configured server or those of the network.
 //!
 //! RFC 1035 and RFC 3596, over UDP alone: one question at a time for each family of addresses, asked again while no answer
 //! comes. An answer counts if it comes from a server that was asked, to the port and with the number and the name of the
@@ -19,7 +19,7 @@ use smoltcp::wire::{
     DnsFlags, DnsOpcode, DnsPacket, DnsQueryType, DnsQuestion, DnsRcode, DnsRecord, DnsRecordData, DnsRepr, IpEndpoint,
 };
 
-use super::{Arena, Netif, Shared, is_host};
+use super::{Arena, Netif, Shared, ipv6, is_host};
 pub use crate::config::{MAX_NAME, is_name};
 use crate::nic::Link;
 
@@ -77,7 +77,7 @@ const WIRE_NAME: usize = 255;
 pub enum ResolveError {
     /// It is no name that a host can have.
     NotAName,
-    /// No server is configured, and DHCP has named none.
+    /// No server is configured, and neither DHCP nor a router has named one.
     NoServer,
     /// The link is down.
     NoLink,
@@ -132,7 +132,13 @@ impl Netif {
 
     /// The servers that are asked, in this order.
     pub fn dns_servers(&self) -> impl Iterator<Item = IpAddr> {
-        self.shared.resolver.servers()
+        // A configured server takes precedence.
+        let advertised = match self.shared.resolver.configured {
+            Some(_) => [None; ipv6::MAX_SERVERS],
+            None => self.shared.ipv6.get().servers,
+        };
+        let advertised = advertised.into_iter().flatten().map(IpAddr::V6);
+        self.shared.resolver.servers().chain(advertised)
     }
 
     pub(super) async fn resolve_within(
@@ -157,11 +163,7 @@ impl Netif {
         let mut wait = first_wait;
         for &server in servers.iter().cycle().take(ATTEMPTS) {
             let failed = failure.get_or_insert(ResolveError::TimedOut(server));
-            let route = match server {
-                IpAddr::V4(server) => shared.next_hop(server),
-                IpAddr::V6(_) => None,
-            };
-            if route.is_none() {
+            if shared.next_hop(server.into()).is_none() {
                 *failed = ResolveError::Unreachable;
                 continue;
             }
@@ -200,7 +202,7 @@ impl Resolver {
         Self {
             configured: configured.filter(|server| match server {
                 IpAddr::V4(server) => is_host(*server, None),
-                IpAddr::V6(_) => true,
+                IpAddr::V6(server) => ipv6::is_host(*server),
             }),
             leased: Cell::new([None; 3]),
             askers: sockets.map(|socket| Asker {
@@ -229,7 +231,6 @@ impl Resolver {
     }
 
     fn servers(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        // A configured server takes precedence.
         let leased = if self.configured.is_none() {
             self.leased.get()
         } else {
@@ -300,7 +301,9 @@ impl<'a> Question<'a> {
         if let Some(message) = message.get_mut(..repr.buffer_len()) {
             repr.emit(&mut DnsPacket::new_unchecked(&mut *message));
             // Without room the one before is still waiting to go out, and is as good.
-            let _ = self.with(|socket| socket.send_slice(message, IpEndpoint::new(server.into(), PORT)));
+            let mut to = udp::UdpMetadata::from(IpEndpoint::new(server.into(), PORT));
+            to.local_address = self.shared.source(server.into());
+            let _ = self.with(|socket| socket.send_slice(message, to));
             self.shared.common_dirty.set(true);
             self.shared.pool.wake();
         }

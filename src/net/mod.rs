@@ -7,7 +7,8 @@
 //! ```text
 //!   card ─▶ filter ─▶ table ─▶ guard ─▶ slot: SocketSet of one TCP socket ◀─ TcpStream
 //!              │        └─▶ half-open table      ▲ timers, dirty list
-//!              └──▶ common SocketSet: ARP, ICMP, DHCP, syslog
+//!              ├──▶ common SocketSet: ARP, ICMP, DHCP, DNS, syslog
+//!              └──▶ ipv6: neighbour discovery
 //! ```
 //!
 //! What smoltcp leaves open is closed here where that is possible from outside: neighbours are asked for at once, DHCP
@@ -18,17 +19,21 @@
 //! Initial sequence numbers are those of RFC 6528: a clock and a keyed hash (SipHash-2-4 with [`Config::key`]) of the
 //! connection. Ephemeral ports are drawn at random from the whole range (RFC 6056), and DHCP transaction IDs from a
 //! generator that is reseeded for each message. Segments go out with "don't fragment"; a connection whose packet was
-//! too big for its path, as an ICMP error that quotes a segment under way reports, goes on without it (RFC 1191 §3).
+//! too big for its path, as an ICMP error that quotes a segment under way reports, goes on without it (RFC 1191 §3), or
+//! over IPv6 with smaller segments (RFC 8201).
 
+mod address;
 mod arp;
 mod device;
 mod dhcp;
 pub mod dns;
+mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod filter;
 mod flow;
 mod guard;
+mod ipv6;
 mod runner;
 mod slots;
 mod status;
@@ -40,125 +45,28 @@ mod transport;
 mod tests;
 
 use core::cell::{Cell, RefCell};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use embassy_time::Duration;
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 use smoltcp::socket::udp;
-use smoltcp::wire::Ipv4Cidr;
+use smoltcp::wire::{IpAddress, Ipv4Cidr};
 
 use crate::config;
 use crate::nic::{Card, Link};
+pub use address::{Address, AddressError, Ipv6, Ipv6Config, Ipv6Static};
 pub use dns::{Addresses, Family, ResolveError};
+pub use error::{ConnectError, Error, ListenError};
 pub use flow::{End, Flow};
 use guard::{HalfOpen, MAX_HALF_OPEN, MIN_HALF_OPEN, Offer, Secret, Table};
+use ipv6::Ipv6State;
 pub use runner::Runner;
 use slots::{Class, NONE, Pool, TcpSlot, Waiter};
 pub use smoltcp::socket::tcp::State;
 pub use status::{ConnectionInfo, Counters, DhcpState, ListenerInfo, Status};
 pub use tcp::{ReadHalf, TcpListener, TcpStream, WriteHalf};
 pub use transport::{Kind, Listener, Network, Transport, find_network};
-
-/// How an interface gets its address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Address {
-    /// From a DHCP server.
-    Dhcp,
-    /// A fixed one.
-    Static {
-        /// The address.
-        address: Ipv4Addr,
-        /// The length of the network's prefix in bits, 0 to 32.
-        prefix: u8,
-        /// The router; `None`: no way out of the network.
-        gateway: Option<Ipv4Addr>,
-    },
-}
-
-/// How an interface gets its IPv6 addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Ipv6 {
-    /// It has none: IPv6 is neither sent nor accepted.
-    #[default]
-    Off,
-    /// It has a link-local address, and those of [`Ipv6Config`].
-    On(Ipv6Config),
-}
-
-/// The addresses of an interface beside its link-local one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ipv6Config {
-    /// Whether it takes addresses, routers and DNS servers from router advertisements (RFC 4862, RFC 4861, RFC 8106).
-    pub slaac: bool,
-    /// A fixed address.
-    pub fixed: Option<Ipv6Static>,
-    /// The secret of RFC 7217 §5 from which, with the card's address and the network, interface identifiers are made. The
-    /// same secret gives the same addresses at every boot.
-    pub stable_key: [u8; 16],
-}
-
-/// A fixed IPv6 address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ipv6Static {
-    /// The address.
-    pub address: Ipv6Addr,
-    /// The length of the network's prefix in bits, 0 to 128.
-    pub prefix: u8,
-    /// The router; `None`: those that advertise themselves, if [`Ipv6Config::slaac`] is set.
-    pub gateway: Option<Ipv6Addr>,
-}
-
-/// Why an address cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddressError {
-    /// The address is no host's: unspecified, broadcast, multicast or loopback.
-    NotAHost,
-    /// The netmask has a one after a zero.
-    NotAMask,
-    /// The gateway is not in the network, is no host's address, or is the address itself.
-    Gateway,
-}
-
-impl core::fmt::Display for AddressError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::NotAHost => "ipaddr is not the address of a host",
-            Self::NotAMask => "netmask has a one after a zero, or none",
-            Self::Gateway => "gateway is not the address of another host in the network",
-        })
-    }
-}
-
-impl core::error::Error for AddressError {}
-
-impl Address {
-    /// The address that the configuration asks for.
-    pub fn from_config(ip: &config::Ip) -> Result<Self, AddressError> {
-        if ip.use_dhcp {
-            return Ok(Self::Dhcp);
-        }
-        let mask = u32::from(ip.netmask);
-        if !config::is_mask(mask) {
-            return Err(AddressError::NotAMask);
-        }
-        let prefix = mask.count_ones() as u8;
-        if !config::is_host(ip.ipaddr, mask) {
-            return Err(AddressError::NotAHost);
-        }
-        if ip
-            .gateway
-            .is_some_and(|gateway| !config::is_router(gateway, ip.ipaddr, mask))
-        {
-            return Err(AddressError::Gateway);
-        }
-        Ok(Self::Static {
-            address: ip.ipaddr,
-            prefix,
-            gateway: ip.gateway,
-        })
-    }
-}
 
 /// Whether a host can have `address`, be it in `network` or elsewhere.
 fn is_host(address: Ipv4Addr, network: Option<Ipv4Cidr>) -> bool {
@@ -413,6 +321,7 @@ fn shared(config: &Config, plan: Plan, arena: &mut impl Arena) -> Option<&'stati
         link: Cell::new(Link::Down),
         address: Cell::new(None),
         gateway: Cell::new(None),
+        ipv6: Cell::new(Ipv6State::new(config.ipv6 != Ipv6::Off)),
         dhcp_state: Cell::new(if dhcp.is_some() {
             DhcpState::Searching
         } else {
@@ -451,6 +360,7 @@ struct Shared {
     link: Cell<Link>,
     address: Cell<Option<Ipv4Cidr>>,
     gateway: Cell<Option<Ipv4Addr>>,
+    ipv6: Cell<Ipv6State>,
     dhcp_state: Cell<DhcpState>,
     configured: RefCell<embassy_sync::waitqueue::MultiWakerRegistration<4>>,
     counters: RefCell<Counters>,
@@ -467,12 +377,64 @@ impl Shared {
     }
 
     /// Where a packet to `remote` goes first; `None` without a route.
-    fn next_hop(&self, remote: Ipv4Addr) -> Option<Ipv4Addr> {
-        let cidr = self.address.get()?;
-        if cidr.contains_addr(&remote) {
-            Some(remote)
-        } else {
-            self.gateway.get()
+    fn next_hop(&self, remote: IpAddress) -> Option<IpAddress> {
+        match remote {
+            IpAddress::Ipv4(remote) => {
+                let cidr = self.address.get()?;
+                let hop = if cidr.contains_addr(&remote) {
+                    remote
+                } else {
+                    self.gateway.get()?
+                };
+                Some(hop.into())
+            }
+            IpAddress::Ipv6(remote) => self.ipv6.get().next_hop(remote).map(IpAddress::Ipv6),
+        }
+    }
+
+    /// The address from which `remote` is reached; `None` if there is none, or no host can have `remote`.
+    fn source(&self, remote: IpAddress) -> Option<IpAddress> {
+        match remote {
+            IpAddress::Ipv4(remote) => {
+                let cidr = self.address.get()?;
+                is_host(remote, Some(cidr)).then_some(cidr.address().into())
+            }
+            IpAddress::Ipv6(remote) => {
+                let source = self.ipv6.get().source(remote).filter(|_| ipv6::is_host(remote))?;
+                Some(source.into())
+            }
+        }
+    }
+
+    /// The largest packet that goes out from this address, in bytes.
+    fn mtu(&self, local: IpAddress) -> u16 {
+        match local {
+            IpAddress::Ipv4(_) => ipv6::MAX_MTU,
+            IpAddress::Ipv6(_) => self.ipv6.get().mtu,
+        }
+    }
+
+    /// Whether the interface has this address.
+    fn is_own(&self, address: IpAddress) -> bool {
+        self.number(address).is_some()
+    }
+
+    /// The number of an address of the interface: see [`guard::Flow::number`].
+    fn number(&self, address: IpAddress) -> Option<u8> {
+        match address {
+            IpAddress::Ipv4(address) => (self.address.get()?.address() == address).then_some(0),
+            IpAddress::Ipv6(address) => self.ipv6.get().number(address).map(|number| number as u8 + 1),
+        }
+    }
+
+    /// The address with this number.
+    fn numbered(&self, number: u8) -> Option<IpAddress> {
+        match number.checked_sub(1) {
+            None => self.address.get().map(|cidr| cidr.address().into()),
+            Some(place) => {
+                let assigned = self.ipv6.get().addresses.get(usize::from(place)).copied().flatten()?;
+                Some(assigned.address.into())
+            }
         }
     }
 }
@@ -510,7 +472,7 @@ impl Netif {
     pub fn has_address(&self, family: Family) -> bool {
         match family {
             Family::V4 => self.address().is_some(),
-            Family::V6 => false,
+            Family::V6 => self.shared.ipv6.get().is_configured(),
         }
     }
 
@@ -540,103 +502,5 @@ impl Netif {
     /// How many connection slots there are.
     pub fn slots(&self) -> usize {
         self.shared.pool.len()
-    }
-}
-
-/// Why a port cannot be listened on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListenError {
-    /// The port has a listener already.
-    InUse,
-    /// Port 0.
-    InvalidPort,
-    /// The table of listening ports is full, or there are fewer slots than are reserved by now.
-    TooMany,
-}
-
-impl core::fmt::Display for ListenError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            ListenError::InUse => "port in use",
-            ListenError::InvalidPort => "invalid port",
-            ListenError::TooMany => "too many listening ports",
-        })
-    }
-}
-
-impl core::error::Error for ListenError {}
-
-/// Why a connection could not be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectError {
-    /// The peer answered with RST.
-    Refused,
-    /// No answer in time.
-    TimedOut,
-    /// The interface has no address yet, or no route to the host.
-    Unreachable,
-    /// No answer to ARP or neighbour discovery in time: neither the host nor, if it is beyond one, the gateway.
-    NoNeighbor,
-    /// The address is an IPv6 one, and IPv6 is off.
-    NoIpv6,
-    /// All connection slots are taken.
-    NoSlot,
-    /// The link is down.
-    NoLink,
-}
-
-impl core::fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            ConnectError::Refused => "connection refused",
-            ConnectError::TimedOut => "connection timed out",
-            ConnectError::Unreachable => "host unreachable",
-            ConnectError::NoNeighbor => "no answer to ARP",
-            ConnectError::NoIpv6 => "IPv6 is off",
-            ConnectError::NoSlot => "too many connections",
-            ConnectError::NoLink => "link down",
-        })
-    }
-}
-
-impl core::error::Error for ConnectError {}
-
-/// An error of an open connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Error {
-    /// The peer sent RST.
-    Reset,
-    /// The peer vanished: keepalives or retransmissions were not answered.
-    TimedOut,
-    /// We have closed the write side, or aborted.
-    Closed,
-    /// The slot was needed for another connection before this one was marked as established.
-    Evicted,
-    /// The interface has lost the address that the connection used.
-    AddressLost,
-}
-
-impl core::fmt::Display for Error {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Error::Reset => "connection reset by peer",
-            Error::TimedOut => "connection timed out",
-            Error::Closed => "connection closed",
-            Error::Evicted => "connection evicted for a newer one",
-            Error::AddressLost => "local address lost",
-        })
-    }
-}
-
-impl core::error::Error for Error {}
-
-impl embedded_io_async::Error for Error {
-    fn kind(&self) -> embedded_io_async::ErrorKind {
-        match self {
-            Error::Reset => embedded_io_async::ErrorKind::ConnectionReset,
-            Error::TimedOut => embedded_io_async::ErrorKind::TimedOut,
-            Error::Closed => embedded_io_async::ErrorKind::NotConnected,
-            Error::Evicted | Error::AddressLost => embedded_io_async::ErrorKind::ConnectionAborted,
-        }
     }
 }

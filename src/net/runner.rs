@@ -1,10 +1,10 @@
 //! The interface's task: frames in, frames out, timers, and sleep.
 
 mod address;
+mod discovery;
 mod handshake;
 
 use core::future::{pending, poll_fn};
-use core::net::Ipv4Addr;
 use core::task::Poll;
 
 use embassy_futures::select::select;
@@ -13,13 +13,14 @@ use embassy_time::{Duration, Timer};
 use smoltcp::iface::{Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
-use smoltcp::wire::EthernetAddress;
+use smoltcp::wire::{EthernetAddress, IpAddress};
 
 use super::device::{Egress, OneFrame, Scratch};
 use super::filter::{self, LocalAddr, Segment, Verdict};
 use super::guard::{Offer, Table};
+use super::ipv6::{self, Discovery};
 use super::slots::{Class, CloseReason, ConnectRequest, NEVER, Taken, TcpSlot};
-use super::{Config, Shared, arp, dhcp};
+use super::{Config, Ipv6, Shared, arp, dhcp};
 use crate::log::Limiter;
 use crate::nic::{Card, Link, MAX_FRAME};
 
@@ -57,6 +58,10 @@ pub struct Runner<C: Card> {
     dhcp: dhcp::Guard,
     /// The limit on log lines about DHCP servers.
     dhcp_faults: Limiter,
+    /// IPv6, if it is on.
+    discovery: Option<Discovery>,
+    /// When `discovery` has something to do.
+    discovery_at: i64,
 }
 
 /// The result of a poll.
@@ -131,6 +136,11 @@ impl<C: Card> Runner<C> {
             grace: NEVER,
             dhcp: dhcp::Guard::default(),
             dhcp_faults: Limiter::new(DHCP_FAULTS.0, DHCP_FAULTS.1),
+            discovery: match config.ipv6 {
+                Ipv6::Off => None,
+                Ipv6::On(settings) => Some(Discovery::new(shared.name, mac, settings)),
+            },
+            discovery_at: NEVER,
         })
     }
 
@@ -140,6 +150,9 @@ impl<C: Card> Runner<C> {
         shared.now.set(now);
         self.card.service();
         self.watch_link(now);
+        if self.discovery_at <= now {
+            self.discover(now);
+        }
         let mut frames = 0;
         while frames < BATCH && self.ingress(now) {
             frames += 1;
@@ -154,7 +167,7 @@ impl<C: Card> Runner<C> {
         }
         shared.card.set(self.card.stats());
         let mut next = shared.pool.next_timer.get().min(self.common_at).min(self.grace);
-        next = next.min(self.half_open.sweep_at());
+        next = next.min(self.half_open.sweep_at()).min(self.discovery_at);
         let up = matches!(shared.link.get(), Link::Up(_));
         if full {
             next = next.min(now + if up { RETRY } else { RETRY_NO_LINK });
@@ -197,10 +210,12 @@ impl<C: Card> Runner<C> {
         let Some(frame) = self.card.received() else {
             return false;
         };
+        let ipv6 = self.shared.ipv6.get();
         let local = LocalAddr {
             mac: self.mac,
             address: self.shared.address.get(),
             dhcp: self.shared.dhcp.is_some(),
+            ipv6: &ipv6,
         };
         let verdict = filter::classify(frame.bytes, frame.verified, &local);
         self.shared.count(|counters| counters.frames += 1);
@@ -211,9 +226,12 @@ impl<C: Card> Runner<C> {
             }
             Verdict::Arp(from) => {
                 self.feed_common(now);
-                self.unblock(from);
+                self.unblock(from.into());
             }
             Verdict::Common => self.feed_common(now),
+            Verdict::Discovery => self.discovery_message(now),
+            Verdict::MldQuery => self.mld_query(now),
+            Verdict::Echo => self.echo(),
             Verdict::Dhcp(server) => self.dhcp_reply(server, now),
             Verdict::TooBig(report) => {
                 self.too_big(&report);
@@ -239,17 +257,19 @@ impl<C: Card> Runner<C> {
             reply = device.reply();
         }
         self.card.release();
-        self.reply(reply);
+        self.reply(reply, now);
     }
 
     /// Sends an immediate answer of smoltcp's, of `len` bytes; 0: there is none.
-    fn reply(&mut self, len: usize) {
-        if len > 0
-            && let Some(answer) = self.scratch.get(..len)
-            && self.card.send(len, |buffer| buffer.copy_from_slice(answer)).is_none()
-        {
+    fn reply(&mut self, len: usize, now: i64) {
+        if len == 0 {
+            return;
+        }
+        let Some(answer) = self.scratch.get(..len) else { return };
+        if self.card.send(len, |buffer| buffer.copy_from_slice(answer)).is_none() {
             self.shared.count(|counters| counters.no_buffer += 1);
         }
+        self.solicited(ipv6::solicited(answer), now);
     }
 
     /// Takes the slot from its connection, and notifies the peer where that is of use: not in TIME_WAIT, and not in a
@@ -268,14 +288,14 @@ impl<C: Card> Runner<C> {
         self.shared.count(|counters| counters.evict(class));
     }
 
-    /// An ARP answer came from `neighbour`: connections that waited for it go on.
-    fn unblock(&self, neighbour: Ipv4Addr) {
+    /// An answer came from `neighbour`: connections that waited for it go on.
+    fn unblock(&self, neighbour: IpAddress) {
         let pool = &self.shared.pool;
         if pool.blocked.get() == 0 {
             return;
         }
         for (index, slot) in pool.iter().filter(|(_, slot)| slot.blocked.get()) {
-            if slot.key.get().and_then(|key| self.shared.next_hop(*key.remote.ip())) == Some(neighbour) {
+            if slot.key.get().and_then(|key| self.shared.next_hop(key.remote.addr)) == Some(neighbour) {
                 pool.mark_quietly(index);
             }
         }
@@ -362,13 +382,14 @@ impl<C: Card> Runner<C> {
                 break;
             }
         }
-        let sent = device.dhcp;
+        let (sent, solicited) = (device.dhcp, device.solicited);
         let change = shared.dhcp.and_then(|handle| dhcp::poll(set.get_mut(handle)));
         self.common_at = match self.iface.poll_at(timestamp, &set) {
             Some(at) => at.total_micros().max(now.saturating_add(RETRY)),
             None => NEVER,
         };
         drop(set);
+        self.solicited(solicited, now);
         if let Some(sent) = sent {
             self.dhcp.sent(sent);
             // The next transaction ID shall not follow from this one.
@@ -408,6 +429,7 @@ impl<C: Card> Runner<C> {
         }
         let mut device = Egress::new(&mut self.card, &mut self.scratch);
         device.identification = slot.identification.get();
+        device.longest = slot.longest();
         let mut more = true;
         {
             let mut set = slot.set.borrow_mut();
@@ -424,13 +446,15 @@ impl<C: Card> Runner<C> {
             asked,
             full,
             identification,
+            solicited,
             ..
         } = device;
         slot.identification.set(identification);
+        self.solicited(solicited, now);
         if wanted > sent {
             shared.pool.set_blocked(slot, true);
             if asked == 0 {
-                self.ask_for(slot);
+                self.ask_for(slot, now);
             }
         } else if sent > 0 {
             shared.pool.set_blocked(slot, false);
@@ -453,14 +477,17 @@ impl<C: Card> Runner<C> {
     }
 
     /// smoltcp may not ask for another neighbour yet: we do. (Without a route there is no neighbour to ask for.)
-    fn ask_for(&mut self, slot: &TcpSlot) {
+    fn ask_for(&mut self, slot: &TcpSlot, now: i64) {
         let shared = self.shared;
-        if let Some(cidr) = shared.address.get()
-            && let Some(key) = slot.key.get()
-            && let Some(hop) = shared.next_hop(*key.remote.ip())
-            && arp::request(&mut self.card, cidr.address(), hop)
-        {
-            shared.count(|counters| counters.arp_requests += 1);
+        let hop = slot.key.get().and_then(|key| shared.next_hop(key.remote.addr));
+        match hop {
+            Some(IpAddress::Ipv4(hop)) => {
+                let own = shared.address.get();
+                let sent = own.is_some_and(|cidr| arp::request(&mut self.card, cidr.address(), hop));
+                shared.count(|counters| counters.arp_requests += u64::from(sent));
+            }
+            Some(IpAddress::Ipv6(hop)) => self.solicit(hop, now),
+            None => {}
         }
     }
 

@@ -70,7 +70,6 @@ pub(super) enum CloseReason {
 /// A connection that the runner is to open.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConnectRequest {
-    pub(super) key: ConnectionKey,
     /// How long the handshake may take, in microseconds.
     pub(super) timeout: i64,
 }
@@ -226,6 +225,7 @@ impl Pool {
         slot.bytes_out.set(0);
         slot.challenge_at.set(0);
         slot.identification.set(None);
+        slot.path_mtu.set(u16::MAX);
         if let Some(listener) = self.listener(listener) {
             listener.used.set(listener.used.get() + 1);
         }

@@ -1,11 +1,12 @@
 //! The status of an interface, for the debug shell.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use smoltcp::socket::tcp::State;
 
 use super::Netif;
 use super::filter::Reason;
+use super::ipv6::MAX_ADDRESSES;
 use super::slots::Class;
 use crate::nic::{Link, Stats};
 
@@ -31,6 +32,10 @@ pub struct Status {
     pub address: Option<(Ipv4Addr, u8)>,
     /// The router.
     pub gateway: Option<Ipv4Addr>,
+    /// Its IPv6 addresses, and the lengths of their networks' prefixes in bits; 128 if no network is on the link.
+    pub ipv6: [Option<(Ipv6Addr, u8)>; MAX_ADDRESSES],
+    /// The IPv6 router.
+    pub router: Option<Ipv6Addr>,
     /// Where DHCP stands.
     pub dhcp: DhcpState,
     /// Connection slots, all of them.
@@ -100,10 +105,14 @@ pub struct Counters {
     pub too_long: u64,
     /// For another Ethernet or IP address.
     pub not_for_us: u64,
-    /// Neither ARP nor IPv4.
+    /// Neither ARP nor IP, or a protocol above IPv6 that is not spoken here.
     pub protocol: u64,
     /// With a header that is cut short or contradicts itself.
     pub malformed: u64,
+    /// IPv6 packets with extension headers.
+    pub extension: u64,
+    /// Messages of neighbour discovery that are not valid or were not asked for, and redirects.
+    pub discovery: u64,
     /// With a wrong checksum.
     pub checksum: u64,
     /// Fragments.
@@ -142,6 +151,8 @@ pub struct Counters {
     pub timed_out: u64,
     /// ARP requests sent because a connection waited for its neighbour.
     pub arp_requests: u64,
+    /// Neighbour solicitations sent because a connection waited for its neighbour.
+    pub solicitations: u64,
     /// Datagrams that did not fit into the queue.
     pub udp_dropped: u64,
     /// RSTs without the exact sequence number that were not answered.
@@ -150,7 +161,8 @@ pub struct Counters {
     pub challenges: u64,
     /// Challenge ACKs not sent: at most one a second goes out for each connection.
     pub challenges_withheld: u64,
-    /// Connections that go on without "don't fragment" because a packet was too big for its path.
+    /// Connections that go on without "don't fragment", or with smaller segments, because a packet was too big for its
+    /// path.
     pub path_mtu: u64,
     /// Reports of a too big packet that was not under way.
     pub path_mtu_ignored: u64,
@@ -166,6 +178,8 @@ impl Counters {
             ("not for us", self.not_for_us),
             ("unknown protocol", self.protocol),
             ("malformed", self.malformed),
+            ("extension headers", self.extension),
+            ("neighbour discovery refused", self.discovery),
             ("wrong checksum", self.checksum),
             ("fragments", self.fragment),
             ("wrong source", self.source),
@@ -185,6 +199,7 @@ impl Counters {
             ("reset by peer", self.reset),
             ("timed out", self.timed_out),
             ("ARP requests", self.arp_requests),
+            ("neighbour solicitations", self.solicitations),
             ("datagrams dropped", self.udp_dropped),
             ("RST ignored", self.rst_ignored),
             ("challenge ACKs", self.challenges),
@@ -203,6 +218,8 @@ impl Counters {
             self.not_for_us,
             self.protocol,
             self.malformed,
+            self.extension,
+            self.discovery,
             self.checksum,
             self.fragment,
             self.source,
@@ -231,6 +248,8 @@ impl Counters {
             Reason::Fragment => &mut self.fragment,
             Reason::Source => &mut self.source,
             Reason::Dhcp(_) => &mut self.dhcp,
+            Reason::Extension => &mut self.extension,
+            Reason::Discovery => &mut self.discovery,
         } += 1;
     }
 }
@@ -245,11 +264,16 @@ impl Netif {
     pub fn status(&self) -> Status {
         let shared = self.shared;
         let count = |class| shared.pool.count(class);
+        let ipv6 = shared.ipv6.get();
         Status {
             name: shared.name,
             link: shared.link.get(),
             address: shared.address.get().map(|cidr| (cidr.address(), cidr.prefix_len())),
             gateway: shared.gateway.get(),
+            ipv6: ipv6
+                .addresses
+                .map(|assigned| Some((assigned?.address, assigned?.prefix))),
+            router: ipv6.router,
             dhcp: shared.dhcp_state.get(),
             slots: shared.pool.len(),
             free: count(Class::FreeLarge) + count(Class::FreeSmall),
@@ -287,7 +311,7 @@ impl Netif {
                 slot.with(|socket| (socket.state(), socket.recv_queue(), socket.send_queue()));
             f(ConnectionInfo {
                 slot: index,
-                local_port: key.local_port,
+                local_port: key.local.port,
                 peer: key.remote.into(),
                 state,
                 established: slot.class() == Class::Marked,

@@ -89,7 +89,10 @@ async fn send(netif: Netif, settings: Settings, packet: &[u8]) {
             return Poll::Pending;
         }
         let mut to = udp::UdpMetadata::from(IpEndpoint::new(settings.destination.into(), PORT));
-        to.local_address = settings.source.map(Into::into);
+        to.local_address = match settings.source {
+            Some(source) => Some(source.into()),
+            None => shared.source(settings.destination.into()),
+        };
         match socket.send_slice(packet, to) {
             // Room for the packet's place in the queue, but not for its bytes.
             Err(udp::SendError::BufferFull) => {

@@ -4,7 +4,7 @@ mod connect;
 mod listener;
 
 use core::future::poll_fn;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use core::task::{Context, Poll};
 
 use embedded_io_async::{ErrorType, Read, Write};
@@ -106,23 +106,14 @@ impl TcpStream {
 
     /// The stream of a slot whose handshake is finished. The slot is owned from now on.
     fn of(shared: &'static Shared, index: u16, slot: &TcpSlot) -> Option<Self> {
-        let peer = slot.key.get()?;
-        let local = slot.with(|socket| socket.local_endpoint());
-        let address = match local {
-            Some(endpoint) => endpoint.addr.into(),
-            None => shared
-                .address
-                .get()
-                .map_or(Ipv4Addr::UNSPECIFIED, |cidr| cidr.address())
-                .into(),
-        };
+        let key = slot.key.get()?;
         slot.owned.set(true);
         Some(Self {
             shared,
             index,
             generation: slot.generation.get(),
-            local: SocketAddr::new(address, peer.local_port),
-            peer: peer.remote.into(),
+            local: key.local.into(),
+            peer: key.remote.into(),
         })
     }
 

@@ -81,7 +81,8 @@ fn snd_end(slot: &TcpSlot) -> u32 {
     slot.iss.get().wrapping_add(1).wrapping_add(slot.bytes_out.get() as u32)
 }
 
-/// A router's report that a packet of ours was too big (ICMP "fragmentation needed", RFC 1191 §4).
+/// A router's report that a packet of ours was too big (ICMP "fragmentation needed", RFC 1191 §4; ICMPv6 "packet too
+/// big", RFC 8201).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::net) struct TooBig {
     /// The connection of the quoted packet.
@@ -89,9 +90,9 @@ pub(in crate::net) struct TooBig {
     /// Its sequence number.
     pub(in crate::net) seq: u32,
     /// Its length.
-    pub(in crate::net) len: u16,
+    pub(in crate::net) len: u32,
     /// The MTU of the next network; 0 from an old router (RFC 1191 §5).
-    pub(in crate::net) mtu: u16,
+    pub(in crate::net) mtu: u32,
 }
 
 /// Whether the report is of a packet that is under way on this connection (RFC 5927 §4.1, §7.2): a blind spoofer would

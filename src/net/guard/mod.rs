@@ -6,7 +6,7 @@
 //! it answered the SYN. Sequence numbers and ports come from a [`Secret`]. Segments of open connections pass without a
 //! further lookup: only RST and SYN are looked at ([`check`]).
 //!
-//! Everything here is keyed by `IpAddress`, so another address family needs no second table.
+//! Everything here is keyed by `IpAddress`: both families share one table.
 
 mod check;
 mod packet;
@@ -19,7 +19,7 @@ pub(super) mod tests;
 use smoltcp::wire::{EthernetAddress, IpEndpoint};
 
 pub(super) use check::{Action, TooBig, check, is_in_flight, rcv_nxt, snd_max, snd_una};
-pub(super) use packet::{MAX_LEN, Offer, SynOptions, probe, syn_ack};
+pub(super) use packet::{MAX_LEN, Offer, SynOptions, probe, reset, syn_ack};
 pub(super) use replay::{connect, replay};
 pub(super) use secret::{Flow, Secret, after};
 
@@ -60,6 +60,8 @@ pub(super) struct HalfOpen {
     pub(super) options: SynOptions,
     /// How often the SYN-ACK was sent again.
     resent: u8,
+    /// The number of our address: see [`Flow::number`].
+    pub(super) number: u8,
 }
 
 impl HalfOpen {
@@ -74,6 +76,7 @@ impl HalfOpen {
             born: millis(now),
             options,
             resent: 0,
+            number: flow.number,
         }
     }
 
@@ -91,6 +94,7 @@ impl HalfOpen {
             born: 0,
             options: SynOptions::NONE,
             resent: 0,
+            number: 0,
         }
     }
 
@@ -240,5 +244,5 @@ impl Table {
 }
 
 fn is_of(entry: &HalfOpen, flow: &Flow) -> bool {
-    entry.local_port == flow.local.port && entry.remote == flow.remote
+    entry.local_port == flow.local.port && entry.number == flow.number && entry.remote == flow.remote
 }

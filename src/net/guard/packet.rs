@@ -3,7 +3,7 @@
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpEndpoint, IpProtocol, IpRepr,
-    Ipv4Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
 };
 
 use super::{Flow, HalfOpen};
@@ -13,8 +13,8 @@ use crate::nic::MAX_FRAME;
 pub(super) const ETHERNET: usize = 14;
 /// The largest IP packet of an interface.
 pub(super) const MTU: usize = MAX_FRAME - ETHERNET;
-/// The most bytes of a frame made here: Ethernet, IPv4, TCP and its options of a SYN.
-pub(in crate::net) const MAX_LEN: usize = ETHERNET + 20 + 20 + 12;
+/// The most bytes of a frame made here: Ethernet, IPv6, TCP and its options of a SYN.
+pub(in crate::net) const MAX_LEN: usize = ETHERNET + 40 + 20 + 12;
 /// A hop limit that crosses any network (RFC 1700).
 const HOP_LIMIT: u8 = 64;
 
@@ -45,9 +45,7 @@ impl SynOptions {
     /// malformed option, or no station's address.
     pub(in crate::net) fn of(frame: &[u8]) -> Option<(EthernetAddress, Self)> {
         let frame = EthernetFrame::new_checked(frame).ok()?;
-        let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
-        let segment = TcpPacket::new_checked(packet.payload()).ok()?;
-        let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
+        let (from, to, segment) = parse(&frame)?;
         let syn = TcpRepr::parse(&segment, &from, &to, &ChecksumCapabilities::ignored()).ok()?;
         let options = Self {
             mss: syn.max_seg_size.unwrap_or(0),
@@ -92,6 +90,49 @@ impl Offer {
     pub(in crate::net) fn window(&self) -> u32 {
         self.window.into()
     }
+}
+
+/// The addresses and the TCP segment in a frame.
+fn parse<'a>(frame: &EthernetFrame<&'a [u8]>) -> Option<(IpAddress, IpAddress, TcpPacket<&'a [u8]>)> {
+    let (from, to, segment) = match frame.ethertype() {
+        EthernetProtocol::Ipv6 => {
+            let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
+            (packet.src_addr().into(), packet.dst_addr().into(), packet.payload())
+        }
+        _ => {
+            let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
+            (packet.src_addr().into(), packet.dst_addr().into(), packet.payload())
+        }
+    };
+    Some((from, to, TcpPacket::new_checked(segment).ok()?))
+}
+
+/// The RST that answers the segment in a frame (RFC 9293 §3.10.7.1), to where that came from; its length. `None` if it is
+/// one itself.
+pub(in crate::net) fn reset(bytes: &mut [u8; MAX_LEN], received: &[u8]) -> Option<usize> {
+    let received = EthernetFrame::new_checked(received).ok()?;
+    let (from, to, stray) = parse(&received)?;
+    if stray.rst() || !received.src_addr().is_unicast() {
+        return None;
+    }
+    let (own, peer) = (
+        IpEndpoint::new(to, stray.dst_port()),
+        IpEndpoint::new(from, stray.src_port()),
+    );
+    let mut reset = segment(own, peer, 0);
+    reset.control = TcpControl::Rst;
+    if stray.ack() {
+        reset.seq_number = stray.ack_number();
+    } else {
+        reset.ack_number = Some(stray.seq_number() + stray.segment_len());
+    }
+    Some(frame(
+        bytes,
+        (received.dst_addr(), received.src_addr()),
+        to,
+        from,
+        &reset,
+    ))
 }
 
 fn segment(from: IpEndpoint, to: IpEndpoint, seq: u32) -> TcpRepr<'static> {
@@ -158,13 +199,15 @@ pub(super) fn syn(bytes: &mut [u8], flow: &Flow, entry: &HalfOpen, scale: bool) 
     emit(bytes, flow.remote.addr, flow.local.addr, &syn)
 }
 
-/// The answer to the SYN of `entry`, as a frame: what smoltcp would answer; its length.
+/// The answer to the SYN of `entry`, as a frame: what smoltcp would answer; its length. `mtu`: the largest packet that the
+/// link carries.
 pub(in crate::net) fn syn_ack(
     bytes: &mut [u8; MAX_LEN],
     mac: EthernetAddress,
     local: IpAddress,
     entry: &HalfOpen,
     offer: Offer,
+    mtu: u16,
 ) -> usize {
     let options = entry.options;
     let from = IpEndpoint::new(local, entry.local_port);
@@ -174,7 +217,11 @@ pub(in crate::net) fn syn_ack(
     answer.window_len = offer.window;
     answer.window_scale = options.scale().and(offer.shift);
     answer.sack_permitted = options.sack;
-    answer.max_seg_size = Some((MTU - 40) as u16);
+    let headers = match local {
+        IpAddress::Ipv4(_) => 20 + 20,
+        IpAddress::Ipv6(_) => 40 + 20,
+    };
+    answer.max_seg_size = Some(mtu - headers);
     frame(bytes, (mac, entry.mac), local, entry.remote.addr, &answer)
 }
 

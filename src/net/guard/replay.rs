@@ -8,7 +8,7 @@ use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{ConnectError, Socket};
 use smoltcp::time::Instant;
-use smoltcp::wire::{HardwareAddress, IpCidr};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
 use super::super::device::Scratch;
 use super::{Flow, HalfOpen, packet};
@@ -80,7 +80,11 @@ pub(in crate::net) fn replay(
     let then = Instant::from_micros(now.saturating_sub(entry.age(now)));
     let mut interface = interface(entry.iss, &mut device, then);
     interface.update_ip_addrs(|addresses| {
-        let _ = addresses.push(IpCidr::new(flow.local.addr, 32));
+        let bits = match flow.local.addr {
+            IpAddress::Ipv4(_) => 32,
+            IpAddress::Ipv6(_) => 128,
+        };
+        let _ = addresses.push(IpCidr::new(flow.local.addr, bits));
     });
     interface.poll_ingress_single(then, &mut device, set);
     interface.poll_egress(then, &mut device, set);

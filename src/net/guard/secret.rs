@@ -40,6 +40,7 @@ impl Secret {
         Flow {
             local,
             remote,
+            number: 0,
             hash: self.hash(Purpose::Flow, (local, remote)),
         }
     }
@@ -59,6 +60,8 @@ pub(in crate::net) struct Flow {
     pub(in crate::net) local: IpEndpoint,
     /// The peer's.
     pub(in crate::net) remote: IpEndpoint,
+    /// The number of our address: 0 is IPv4, and from 1 on those of IPv6.
+    pub(in crate::net) number: u8,
     hash: u64,
 }
 

@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use smoltcp::iface::{Config as InterfaceConfig, Interface};
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, Ipv4Cidr, Ipv6Cidr};
 
 use super::super::device::{Egress, Scratch};
 use super::super::filter::Reason;
@@ -35,6 +35,7 @@ impl<C: Card> Runner<C> {
             self.announce();
         }
         if came_up {
+            self.link_up(now);
             if let Some(handle) = self.shared.dhcp {
                 self.shared
                     .common
@@ -64,12 +65,7 @@ impl<C: Card> Runner<C> {
         shared.gateway.set(gateway);
         self.update_address();
         if before.map(|cidr| cidr.address()) != cidr.map(|cidr| cidr.address()) {
-            self.half_open.clear();
-            // smoltcp closes them when it next wants to send and finds the address gone.
-            for (index, slot) in shared.pool.iter().filter(|(_, slot)| !slot.is_free()) {
-                slot.end.set(CloseReason::Down);
-                shared.pool.mark_quietly(index);
-            }
+            self.close_all(|local| matches!(local, IpAddress::Ipv4(_)));
         }
         if let Some(cidr) = cidr {
             match gateway {
@@ -81,13 +77,30 @@ impl<C: Card> Runner<C> {
         }
     }
 
-    /// Sets smoltcp's address and route to the current ones.
-    fn update_address(&mut self) {
+    /// Ends the connections of the local addresses that are `gone`.
+    pub(super) fn close_all(&mut self, gone: impl Fn(IpAddress) -> bool) {
+        let pool = &self.shared.pool;
+        self.half_open.clear();
+        // smoltcp closes them when it next wants to send and finds the address gone.
+        for (index, slot) in pool.iter() {
+            if slot.key.get().is_some_and(|key| gone(key.local.addr)) {
+                slot.end.set(CloseReason::Down);
+                pool.mark_quietly(index);
+            }
+        }
+    }
+
+    /// Sets smoltcp's addresses and routes to the current ones.
+    pub(super) fn update_address(&mut self) {
         let shared = self.shared;
+        let ipv6 = shared.ipv6.get();
         self.iface.update_ip_addrs(|addresses| {
             addresses.clear();
             if let Some(cidr) = shared.address.get() {
                 let _ = addresses.push(cidr.into());
+            }
+            for assigned in ipv6.iter() {
+                let _ = addresses.push(Ipv6Cidr::new(assigned.address, assigned.prefix).into());
             }
         });
         match shared.gateway.get() {
@@ -96,6 +109,14 @@ impl<C: Card> Runner<C> {
             }
             None => {
                 let _ = self.iface.routes_mut().remove_default_ipv4_route();
+            }
+        }
+        match ipv6.router {
+            Some(router) => {
+                let _ = self.iface.routes_mut().add_default_ipv6_route(router);
+            }
+            None => {
+                let _ = self.iface.routes_mut().remove_default_ipv6_route();
             }
         }
     }

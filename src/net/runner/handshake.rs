@@ -2,7 +2,7 @@
 
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
-use smoltcp::wire::IpEndpoint;
+use smoltcp::wire::IpAddress;
 
 use super::super::guard::{self, Action, Due, Flow, HalfOpen, SynOptions, TooBig};
 use super::{Card, Cause, Class, ConnectRequest, OneFrame, Runner, Segment, Taken, TcpSlot};
@@ -64,15 +64,18 @@ impl<C: Card> Runner<C> {
             false
         };
         if !answered {
-            // No TCP socket is there: smoltcp answers with RST, unless it is one.
-            self.feed_common(now);
+            match segment.key.remote.addr {
+                // No TCP socket is there: smoltcp answers with RST, unless it is one.
+                IpAddress::Ipv4(_) => self.feed_common(now),
+                IpAddress::Ipv6(_) => self.reset(),
+            }
         }
     }
 
     /// Answers a SYN. False if it is to be refused.
     fn syn(&mut self, segment: &Segment, floor: Option<u32>, now: i64) -> bool {
         let shared = self.shared;
-        let Some(listener) = shared.pool.listener_at(segment.key.local_port) else {
+        let Some(listener) = shared.pool.listener_at(segment.key.local.port) else {
             shared.count(|counters| counters.no_listener += 1);
             return false;
         };
@@ -101,14 +104,18 @@ impl<C: Card> Runner<C> {
     }
 
     fn flow(&self, segment: &Segment) -> Flow {
-        let local = IpEndpoint::new(segment.local.into(), segment.key.local_port);
-        self.shared.secret.flow(local, segment.key.remote.into())
+        let key = segment.key;
+        let mut flow = self.shared.secret.flow(key.local, key.remote);
+        flow.number = self.shared.number(key.local.addr).unwrap_or(0);
+        flow
     }
 
     fn syn_ack(&mut self, entry: &HalfOpen) {
-        let Some(cidr) = self.shared.address.get() else { return };
+        let Some(local) = self.shared.numbered(entry.number) else {
+            return;
+        };
         let mut frame = [0; guard::MAX_LEN];
-        let len = guard::syn_ack(&mut frame, self.mac, cidr.address().into(), entry, self.offer);
+        let len = guard::syn_ack(&mut frame, self.mac, local, entry, self.offer, self.shared.mtu(local));
         if self.send(frame.get(..len).unwrap_or_default()) {
             self.turned = true;
         }
@@ -157,7 +164,7 @@ impl<C: Card> Runner<C> {
             return true;
         }
         self.half_open.remove(&flow);
-        let Some(listener) = shared.pool.listener_at(segment.key.local_port) else {
+        let Some(listener) = shared.pool.listener_at(segment.key.local.port) else {
             return false;
         };
         let index = match shared.pool.take(listener) {
@@ -196,6 +203,8 @@ impl<C: Card> Runner<C> {
         pool.enlist(index, Class::Unmarked, listener, segment.key, now);
         slot.irs.set(entry.irs);
         slot.iss.set(entry.iss);
+        slot.path_mtu.set(shared.mtu(segment.key.local.addr));
+        self.learn_peer(segment.key.remote.addr, entry.mac, now);
         self.feed(now, &mut slot.set.borrow_mut());
         let state = slot.with(|socket| socket.state());
         if matches!(state, State::Established | State::CloseWait) {
@@ -230,11 +239,11 @@ impl<C: Card> Runner<C> {
         self.iface
             .poll_ingress_single(Instant::from_micros(now), &mut device, &mut slot.set.borrow_mut());
         let reply = device.reply();
-        self.reply(reply);
+        self.reply(reply, now);
     }
 
     /// Follows a router's report that a packet was too big: the connection goes on without the "don't fragment" bit, as
-    /// RFC 1191 §3 allows. (smoltcp's segment size cannot be changed.)
+    /// RFC 1191 §3 allows, or over IPv6 with its segments split. (smoltcp's segment size cannot be changed.)
     pub(super) fn too_big(&self, report: &TooBig) {
         let shared = self.shared;
         let slot = shared
@@ -242,13 +251,18 @@ impl<C: Card> Runner<C> {
             .find(report.key)
             .and_then(|index| shared.pool.slot(index))
             .filter(|slot| guard::is_in_flight(slot, report));
-        match slot {
-            Some(slot) if slot.identification.get().is_none() => {
+        match (slot, report.key.remote.addr) {
+            (Some(slot), IpAddress::Ipv6(_)) => {
+                // It is no more than a packet's length, and no less than the least MTU of IPv6.
+                slot.path_mtu.set(slot.path_mtu.get().min(report.mtu as u16));
+                shared.count(|counters| counters.path_mtu += 1);
+            }
+            (Some(slot), _) if slot.identification.get().is_none() => {
                 slot.identification.set(Some(shared.secret.draw() as u16));
                 shared.count(|counters| counters.path_mtu += 1);
             }
-            Some(_) => {}
-            None => shared.count(|counters| counters.path_mtu_ignored += 1),
+            (Some(_), _) => {}
+            (None, _) => shared.count(|counters| counters.path_mtu_ignored += 1),
         }
     }
 
@@ -270,11 +284,11 @@ impl<C: Card> Runner<C> {
 
     /// Begins a connection of ours.
     pub(super) fn begin(&mut self, slot: &TcpSlot, request: ConnectRequest, now: i64) {
-        let ConnectRequest { key, timeout } = request;
-        let local = self.shared.address.get().map(|cidr| cidr.address());
-        let begun = local.is_some_and(|local| {
-            let local = IpEndpoint::new(local.into(), key.local_port);
-            let flow = self.shared.secret.flow(local, key.remote.into());
+        let ConnectRequest { timeout } = request;
+        let key = slot.key.get().filter(|key| self.shared.is_own(key.local.addr));
+        let begun = key.is_some_and(|key| {
+            slot.path_mtu.set(self.shared.mtu(key.local.addr));
+            let flow = self.shared.secret.flow(key.local, key.remote);
             slot.iss.set(flow.iss(now, None));
             slot.with(|socket| guard::connect(socket, &flow, slot.iss.get(), &mut self.scratch, now))
                 .is_ok()

@@ -7,6 +7,7 @@ use smoltcp::socket::{Socket, tcp};
 
 use super::list::Links;
 use super::{Class, CloseReason, ConnectRequest, ConnectionKey, NEVER, NO_LISTENER, NONE};
+use crate::nic::MAX_FRAME;
 
 /// A connection slot.
 pub(in crate::net) struct TcpSlot {
@@ -37,7 +38,7 @@ pub(in crate::net) struct TcpSlot {
     pub(in crate::net) shut: Cell<bool>,
     pub(in crate::net) end: Cell<CloseReason>,
     pub(in crate::net) request: Cell<Option<ConnectRequest>>,
-    /// Whether it waits for an ARP answer.
+    /// Whether it waits for an answer of its neighbour.
     pub(in crate::net) blocked: Cell<bool>,
     /// When the socket wants to be polled, in microseconds.
     pub(in crate::net) poll_at: Cell<i64>,
@@ -59,6 +60,8 @@ pub(in crate::net) struct TcpSlot {
     pub(in crate::net) challenge_at: Cell<i64>,
     /// The last IPv4 identification; `None` while packets must not be fragmented.
     pub(in crate::net) identification: Cell<Option<u16>>,
+    /// The largest IPv6 packet that its path carries, in bytes.
+    pub(in crate::net) path_mtu: Cell<u16>,
 }
 
 impl TcpSlot {
@@ -101,12 +104,19 @@ impl TcpSlot {
             iss: Cell::new(0),
             challenge_at: Cell::new(0),
             identification: Cell::new(None),
+            path_mtu: Cell::new(u16::MAX),
         }
     }
 
     /// Runs `f` on the socket. `f` must not come back here for the same slot.
     pub(in crate::net) fn with<R>(&self, f: impl FnOnce(&mut tcp::Socket<'static>) -> R) -> R {
         f(self.set.borrow_mut().get_mut::<tcp::Socket<'_>>(self.handle))
+    }
+
+    /// The longest frame that may go out.
+    pub(in crate::net) fn longest(&self) -> usize {
+        // An Ethernet header comes before the packet.
+        MAX_FRAME.min(14 + usize::from(self.path_mtu.get()))
     }
 
     pub(in crate::net) fn class(&self) -> Class {

@@ -1,15 +1,15 @@
 //! The hash table from a connection's addresses to its slot.
 
 use core::cell::Cell;
-use core::net::SocketAddrV4;
+use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use super::{NONE, Pool};
 
-/// The key of a connection. It has no local address: an interface has one.
+/// The key of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::net) struct ConnectionKey {
-    pub(in crate::net) remote: SocketAddrV4,
-    pub(in crate::net) local_port: u16,
+    pub(in crate::net) remote: IpEndpoint,
+    pub(in crate::net) local: IpEndpoint,
 }
 
 impl Pool {
@@ -58,14 +58,22 @@ impl Pool {
     }
 
     fn bucket(&self, key: ConnectionKey) -> Option<&Cell<u16>> {
-        // Multiply and fold, twice (as in splitmix64): enough where the seed is unknown to the peer.
-        let mut hash = u64::from(u32::from(*key.remote.ip()))
-            | u64::from(key.remote.port()) << 32
-            | u64::from(key.local_port) << 48;
-        hash ^= self.seed;
-        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        hash ^= hash >> 31;
+        let ports = u64::from(key.remote.port) << 32 | u64::from(key.local.port) << 48;
+        let hash = match key.remote.addr {
+            IpAddress::Ipv4(address) => mix(self.seed ^ (u64::from(u32::from(address)) | ports)),
+            IpAddress::Ipv6(address) => {
+                let bits = address.to_bits();
+                let [high, low] = [(bits >> 64) as u64, bits as u64];
+                mix(mix(mix(self.seed ^ high) ^ low) ^ ports)
+            }
+        };
         self.buckets.get(hash as usize & self.buckets.len().wrapping_sub(1))
     }
+}
+
+/// Multiplies and folds, twice (as in splitmix64): enough where the seed is unknown to the peer.
+fn mix(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
 }

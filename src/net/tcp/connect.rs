@@ -1,13 +1,14 @@
 //! Outgoing TCP connections.
 
 use core::future::poll_fn;
-use core::net::{SocketAddr, SocketAddrV4};
+use core::net::SocketAddr;
 use core::task::Poll;
 
 use embassy_time::Duration;
+use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use super::super::slots::{Class, CloseReason, ConnectRequest, ConnectionKey, NEVER, NO_LISTENER, Taken};
-use super::super::{ConnectError, Shared, is_host};
+use super::super::{ConnectError, Shared};
 use super::TcpStream;
 use crate::nic::Link;
 
@@ -20,18 +21,15 @@ pub(in crate::net) async fn connect(
     remote: SocketAddr,
     timeout: Duration,
 ) -> Result<TcpStream, ConnectError> {
-    let SocketAddr::V4(remote) = remote else {
-        return Err(ConnectError::NoIpv6);
-    };
     if !matches!(shared.link.get(), Link::Up(_)) {
         return Err(ConnectError::NoLink);
     }
-    let network = shared.address.get().ok_or(ConnectError::Unreachable)?;
-    if remote.port() == 0
-        || !is_host(*remote.ip(), Some(network))
-        || *remote.ip() == network.address()
-        || shared.next_hop(*remote.ip()).is_none()
-    {
+    if remote.is_ipv6() && !shared.ipv6.get().on {
+        return Err(ConnectError::NoIpv6);
+    }
+    let remote = IpEndpoint::from(remote);
+    let local = shared.source(remote.addr).ok_or(ConnectError::Unreachable)?;
+    if remote.port == 0 || shared.is_own(remote.addr) || shared.next_hop(remote.addr).is_none() {
         return Err(ConnectError::Unreachable);
     }
     let pool = &shared.pool;
@@ -45,14 +43,13 @@ pub(in crate::net) async fn connect(
         Taken::Victim(..) | Taken::Full => return Err(ConnectError::NoSlot),
     };
     let slot = pool.slot(index).ok_or(ConnectError::NoSlot)?;
-    let key = free_key(shared, remote).ok_or(ConnectError::NoSlot)?;
+    let key = free_key(shared, local, remote).ok_or(ConnectError::NoSlot)?;
     pool.enlist(index, Class::Connecting, NO_LISTENER, key, shared.now.get());
     slot.request.set(Some(ConnectRequest {
-        key,
         timeout: i64::try_from(timeout.as_micros()).unwrap_or(NEVER),
     }));
     // From here on a dropped future gives the slot back.
-    let mut stream = TcpStream::of(shared, index, slot).ok_or(ConnectError::NoSlot)?;
+    let stream = TcpStream::of(shared, index, slot).ok_or(ConnectError::NoSlot)?;
     pool.mark(index);
     poll_fn(|context| {
         let Some(slot) = stream.slot() else {
@@ -73,18 +70,18 @@ pub(in crate::net) async fn connect(
         }
     })
     .await?;
-    if let Some(local) = slot.with(|socket| socket.local_endpoint()) {
-        stream.local.set_ip(local.addr.into());
-    }
     Ok(stream)
 }
 
 /// A local port from which there is no connection to `remote` yet: the first after one drawn at random (RFC 6056 §3.3.1).
-fn free_key(shared: &Shared, remote: SocketAddrV4) -> Option<ConnectionKey> {
+fn free_key(shared: &Shared, local: IpAddress, remote: IpEndpoint) -> Option<ConnectionKey> {
     let count = u16::MAX - EPHEMERAL;
     let first = (shared.secret.draw() % (u64::from(count) + 1)) as u16;
     let ports = (first..=count).chain(0..first).map(|number| EPHEMERAL + number);
     ports
-        .map(|local_port| ConnectionKey { remote, local_port })
-        .find(|&key| shared.pool.find(key).is_none() && shared.pool.listener_at(key.local_port).is_none())
+        .map(|port| ConnectionKey {
+            remote,
+            local: IpEndpoint::new(local, port),
+        })
+        .find(|&key| shared.pool.find(key).is_none() && shared.pool.listener_at(key.local.port).is_none())
 }

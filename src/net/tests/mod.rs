@@ -9,10 +9,11 @@ mod dns;
 mod faults;
 mod frames;
 mod guard;
+mod ipv6;
 mod pool;
 mod streams;
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv6Addr, SocketAddrV4};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket};
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket};
 
 use super::*;
 use crate::nic::{Frame, MAX_FRAME, Stats};
@@ -113,6 +114,18 @@ impl Card for FakeCard {
 
 pub(super) fn insert_checksums(frame: &mut [u8]) {
     let mut frame = EthernetFrame::new_unchecked(frame);
+    if frame.ethertype() == EthernetProtocol::Ipv6 {
+        let Ok(mut packet) = Ipv6Packet::new_checked(frame.payload_mut()) else {
+            return;
+        };
+        let (from, to, protocol) = (packet.src_addr().into(), packet.dst_addr().into(), packet.next_header());
+        match protocol {
+            IpProtocol::Tcp => TcpPacket::new_unchecked(packet.payload_mut()).fill_checksum(&from, &to),
+            IpProtocol::Udp => UdpPacket::new_unchecked(packet.payload_mut()).fill_checksum(&from, &to),
+            _ => {}
+        }
+        return;
+    }
     if frame.ethertype() != EthernetProtocol::Ipv4 {
         return;
     }

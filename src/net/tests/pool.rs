@@ -1,7 +1,7 @@
 //! Slots under pressure: floods, evictions, reservations, TIME_WAIT.
 
 use embedded_io_async::{Read, Write};
-use smoltcp::wire::{ArpOperation, TcpControl};
+use smoltcp::wire::{ArpOperation, IpEndpoint, TcpControl};
 
 use super::frames::{SYN_ACK, arp, handshake, handshake_from, lonely, segments, tcp};
 use super::slots::ConnectionKey;
@@ -548,9 +548,14 @@ fn the_table_finds_what_is_in_it_and_nothing_else() {
         ..PLAN
     }]);
     let pool = &world.netif(0).shared.pool;
+    // Of both families.
+    let peer = |number: u32| match number % 2 {
+        0 => IpAddress::from(Ipv4Addr::from(0x0a00_0000 + number)),
+        _ => IpAddress::from(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number as u16)),
+    };
     let key = |number: u32| ConnectionKey {
-        remote: SocketAddrV4::new(Ipv4Addr::from(0x0a00_0000 + number / 7), (number % 7) as u16),
-        local_port: 7,
+        remote: IpEndpoint::new(peer(number / 7), (number % 7) as u16),
+        local: IpEndpoint::new(address(0).into(), 7),
     };
     let mut present = std::collections::HashMap::new();
     for step in 0..20_000 {
