@@ -422,7 +422,7 @@ mod tests {
         let subject = "--name: the name of a CA must look like 'CN=my session,O=Example'";
         let cases: &[(&[&str], &str)] = &[
             (&[], "no command given, and standard input is not a terminal; use --ask"),
-            (&["sign", "pki"], "unknown command 'sign'"),
+            (&["issue", "pki"], "unknown command 'issue'"),
             (&["--fast"], "unknown option '--fast'"),
             (&["--key"], "--key takes a value"),
             (&["--dhcp=yes"], "--dhcp takes no value"),
