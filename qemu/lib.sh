@@ -195,6 +195,39 @@ target_directory() {
 	cargo_here metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }
 
+# ---- the disk for UEFI ----------------------------------------------------------------------------------------------
+
+# fill_disk DIRECTORY IMAGE [DEFCONFIG]: GRUB where the firmware looks for it, its commands, the image, the configuration.
+fill_disk() {
+	local disk=$1 image=$2 defconfig=${3-} modules='configfile echo fat multiboot2 normal part_gpt part_msdos search test'
+	mkdir -p "$disk/EFI/BOOT"
+	# The commands built into GRUB: find the disk with the image and run its configuration.
+	local commands
+	commands=$(mktemp)
+	cat >"$commands" <<-'END'
+		search --no-floppy --file --set=root /postern.elf
+		configfile /grub.cfg
+	END
+	"$grub_mkstandalone" -O x86_64-efi -o "$disk/EFI/BOOT/BOOTX64.EFI" --modules="$modules" --install-modules="$modules" \
+		--locales= --fonts= --themes= "boot/grub/grub.cfg=$commands" || die "$grub_mkstandalone failed"
+	rm -f -- "$commands"
+	cat >"$disk/grub.cfg" <<-'END'
+		# Written by qemu/run and qemu/release. The image uses the first module as its configuration instead of the built-in one.
+		multiboot2 /postern.elf
+		if [ -f /defconfig ]; then
+		    module2 /defconfig
+		fi
+		echo "Postern's console is the serial port; the screen shows nothing more."
+		boot
+	END
+	cp -- "$image" "$disk/postern.elf"
+	if [[ -z $defconfig ]]; then
+		rm -f -- "$disk/defconfig"
+	elif [[ ! $defconfig -ef $disk/defconfig ]]; then
+		cp -- "$defconfig" "$disk/defconfig"
+	fi
+}
+
 # ---- the machine ----------------------------------------------------------------------------------------------------
 
 # Whether KVM can be used: CPU support and access to /dev/kvm. A /dev/kvm alone proves nothing.
