@@ -13,6 +13,7 @@ mod dbgsh;
 mod defconfig;
 mod dhcp;
 mod echo;
+mod families;
 mod faults;
 mod frames;
 mod guide;
