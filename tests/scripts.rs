@@ -618,7 +618,7 @@ mod tests {
             .split_whitespace()
             .next()
             .unwrap();
-        run.out.wait_for("port 10007");
+        run.out.wait_for("vm0: address ");
         let pin = format!(
             "{line} </dev/null 2>/dev/null | openssl x509 -pubkey -noout | openssl pkey -pubin -outform DER | sha256sum"
         );
