@@ -70,9 +70,12 @@ pub(crate) fn services(
     let proxy = settings::proxy(config, arena)?;
     // What is taken after the division.
     let rest = size_of::<Netifs>() + size_of::<Service<Netif>>() + size_of::<Machine>();
+    let tasks = tasks::demand(config, cards.len());
+    // The buffers are in the largest piece; the tasks use up the others.
+    let beside = arena.beside(tasks.largest).min(tasks.total);
     let plan = Plan::of(
-        arena.largest(),
-        tasks::size(config, cards.len()) + rest,
+        arena.largest() + beside,
+        tasks.total + rest,
         config.echo.connections,
         cards.len(),
         settings::worker_outbound(tls_configs),

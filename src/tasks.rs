@@ -88,28 +88,52 @@ pub(crate) fn spawn(
     })
 }
 
-/// The memory of what [`spawn`] and [`interface`] take for so many cards, in bytes: each task once, as it is spawned.
-pub(crate) fn size(config: &Config, cards: usize) -> usize {
+/// What [`spawn`] and [`interface`] request of the memory, in bytes.
+pub(crate) struct Demand {
+    /// All of it.
+    pub(crate) total: usize,
+    /// The largest request.
+    pub(crate) largest: usize,
+}
+
+/// The demand of the tasks for so many cards: each once, as it is spawned.
+pub(crate) fn demand(config: &Config, cards: usize) -> Demand {
     type Shell = (&'static SecurePort, &'static Machine);
-    let once = task_size(&|service: &'static Service<Netif>| service.listen())
-        + task_size(&|service: &'static Service<Netif>| service.dial(settings::seed))
-        + task_size(&|(client, netifs)| plain_client(client, netifs))
-        + task_size(&|(machine, buffers)| tls_client(machine, buffers))
-        + task_size(&|machine: &'static Machine| shell::serial(serial::Console, machine))
-        + task_size(&|()| clock::maintain())
-        + task_size(&|()| serial::poll())
-        + task_size(&|()| entropy::keep_fresh())
-        + task_size(&|(netif, settings)| settings::send_log(netif, settings))
-        + task_size(&|(machine, config, buffer)| open(machine, config, buffer, 0));
-    let mut card = task_size(&interface);
+    let (mut total, mut largest) = (0, 0);
+    let mut request = |count: usize, size: usize| {
+        total += count * size;
+        largest = largest.max(size);
+    };
+    request(1, task_size(&|service: &'static Service<Netif>| service.listen()));
+    request(
+        1,
+        task_size(&|service: &'static Service<Netif>| service.dial(settings::seed)),
+    );
+    request(1, task_size(&|(client, netifs)| plain_client(client, netifs)));
+    request(1, task_size(&|(machine, buffers)| tls_client(machine, buffers)));
+    request(
+        1,
+        task_size(&|machine: &'static Machine| shell::serial(serial::Console, machine)),
+    );
+    request(1, task_size(&|()| clock::maintain()));
+    request(1, task_size(&|()| serial::poll()));
+    request(1, task_size(&|()| entropy::keep_fresh()));
+    request(1, task_size(&|(netif, settings)| settings::send_log(netif, settings)));
+    request(
+        1,
+        task_size(&|(machine, config, buffer)| open(machine, config, buffer, 0)),
+    );
+    request(cards, task_size(&interface));
     if config.vmm.telnet_dbgsh {
-        card += task_size(&|(netif, machine)| telnet(netif, machine));
+        // One request for all cards.
+        request(1, cards * task_size(&|(netif, machine)| telnet(netif, machine)));
     }
     if config.vmm.tls_dbgsh != 0 {
         let slot = task_size(&|(port, machine): Shell| secure_shell(port, machine, None, 0));
-        card += SESSION_SLOTS * slot + size_of::<SecurePort>();
+        request(cards, SESSION_SLOTS * slot);
+        request(cards, size_of::<SecurePort>());
     }
-    once + cards * card
+    Demand { total, largest }
 }
 
 /// Opens the configured ports and dials, after a self-test if one is configured; then tests whenever the shell asks.

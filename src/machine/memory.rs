@@ -199,6 +199,14 @@ impl Arena {
         self.free.iter().map(|range| range.len() as usize).max().unwrap_or(0)
     }
 
+    /// The least bytes that requests of at most `request` bytes each, enough of them, take from the pieces beside the
+    /// largest one: they go there as long as they fit.
+    pub fn beside(&self, request: usize) -> usize {
+        let usable = |range: &Range| (range.len() as usize).saturating_sub(request);
+        let largest = self.free.iter().max_by_key(|range| range.len());
+        self.free.iter().map(usable).sum::<usize>() - largest.map_or(0, usable)
+    }
+
     fn take(&mut self, len: usize, align: usize) -> Result<&'static mut [MaybeUninit<u8>], OutOfMemory> {
         debug_assert!(align.is_power_of_two());
         let mask = (align.max(1) as u64).wrapping_sub(1);

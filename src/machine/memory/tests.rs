@@ -55,6 +55,36 @@ fn a_small_piece_serves_small_requests_and_a_large_one_large_requests() {
 }
 
 #[test]
+fn small_requests_use_up_what_is_beside_the_largest_piece() {
+    let all = ram(16);
+    let pieces = [
+        Range::new(all.start, all.start + 0x1000),
+        Range::new(all.start + 0x2000, all.start + 0x5000),
+        Range::new(all.start + 0x6000, all.end),
+    ];
+    for request in [1, 48, 0x300, 0x1000, 0x3000, 0x8000] {
+        // SAFETY: leaked memory of this test alone, and nothing is written to it.
+        let mut arena = unsafe { Arena::new(&pieces, &[]) };
+        let promised = arena.beside(request);
+        let (left, largest) = (arena.left(), arena.largest());
+        let mut requested = 0;
+        while arena.largest() == largest {
+            arena.bytes(request, 1).unwrap();
+            requested += request;
+        }
+        // The last one was of the largest piece.
+        assert!(
+            requested - request >= promised,
+            "{request:#x}: {requested:#x} {promised:#x}"
+        );
+        assert!(promised <= left - largest);
+    }
+    // SAFETY: as above.
+    let arena = unsafe { Arena::new(&pieces, &[]) };
+    assert_eq!(arena.beside(0x300), 0x1000 + 0x3000 - 2 * 0x300);
+}
+
+#[test]
 fn what_is_taken_is_never_handed_out() {
     let all = ram(8);
     let module = Range::new(all.start + 0x2010, all.start + 0x2020);
