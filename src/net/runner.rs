@@ -451,8 +451,8 @@ impl<C: Card> Runner<C> {
         } = device;
         slot.identification.set(identification);
         self.solicited(solicited, now);
-        if wanted > sent {
-            shared.pool.set_blocked(slot, true);
+        let blocked = wanted > sent;
+        if blocked {
             if asked == 0 {
                 self.ask_for(slot, now);
             }
@@ -463,6 +463,10 @@ impl<C: Card> Runner<C> {
         self.turned |= sent > 0 && slot.state.get() != State::Established;
         if slot.is_free() {
             return full;
+        }
+        // Not before: an RST waits for a neighbour once, since smoltcp forgets all of them when an address is new.
+        if blocked {
+            shared.pool.set_blocked(slot, true);
         }
         if more {
             shared.pool.mark_quietly(index);
