@@ -134,8 +134,13 @@ fn each_kind_of_bad_frame_is_dropped_and_counted() {
         ),
         ("a fragment", mended(&[(20, 0x20)]), "fragments"),
         (
-            "IPv6",
+            "an IPv6 packet longer than its frame",
             wire.frame(EthernetProtocol::Ipv6, &[0x60; 40]),
+            "malformed",
+        ),
+        (
+            "neither IP nor ARP",
+            wire.frame(EthernetProtocol::Unknown(0x88cc), &[0x60; 40]),
             "unknown protocol",
         ),
         ("a multicast source", all_mended(26, 224), "wrong source"),
