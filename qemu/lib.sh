@@ -57,6 +57,7 @@ declare -A packages_of=(
 	[gnutls-cli]="gnutls-bin|gnutls-utils|gnutls"
 	["$grub_mkstandalone"]="grub-common|grub2-tools-extra|grub"
 	["$grub_efi"]="grub-efi-amd64-bin|grub2-efi-x64-modules|grub"
+	[ip]="iproute2|iproute|iproute2"
 	[openssl]="openssl|openssl|openssl"
 	["$ovmf"]="ovmf|edk2-ovmf|edk2-ovmf"
 	[qemu-system-arm]="qemu-system-arm|qemu-system-arm|qemu-system-arm"

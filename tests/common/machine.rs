@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -64,6 +64,8 @@ enum Network {
     User,
     /// A UDP socket, with one frame in each datagram.
     Wire(SocketAddr),
+    /// The tap device of a namespace: see [`super::tap`].
+    Tap,
 }
 
 /// Whether `POSTERN_NIC` selects virtio cards: it is `e1000e`, as if it is not set, or `virtio`.
@@ -194,6 +196,12 @@ impl Setup {
         self
     }
 
+    /// Connects the last card to the tap device of this namespace.
+    pub fn tap(mut self) -> Self {
+        self.cards.last_mut().expect("a card").network = Network::Tap;
+        self
+    }
+
     /// Lets a restart of the machine restart it instead of ending QEMU.
     pub fn restarts(mut self) -> Self {
         self.restarts = true;
@@ -258,6 +266,10 @@ impl Setup {
                     format!("user,id=net{number},net={a}.{b}.{c}.0/24,host={a}.{b}.{c}.2")
                 }
                 Network::Wire(peer) => format!("socket,id=net{number},udp={peer},localaddr=127.0.0.1:0"),
+                Network::Tap => format!(
+                    "tap,id=net{number},ifname={},script=no,downscript=no",
+                    super::tap::DEVICE
+                ),
             };
             if let (0, Network::User) = (number, &card.network) {
                 for port in &self.ports {
@@ -281,6 +293,7 @@ impl Setup {
             process,
             monitor: BufReader::new(stream),
             forwarded: Vec::new(),
+            direct: None,
             unread_console: None,
             _scratch: scratch,
         };
@@ -312,6 +325,8 @@ pub struct Machine {
     monitor: BufReader<UnixStream>,
     /// Port of the machine, port of this host.
     forwarded: Vec<(u16, u16)>,
+    /// See [`Machine::reach`].
+    direct: Option<IpAddr>,
     unread_console: Option<UnixStream>,
     _scratch: Scratch,
 }
@@ -341,8 +356,16 @@ impl Machine {
         }
     }
 
-    /// The address on this host of a port of the machine.
+    /// Without a user network: the address of the machine by which it is reached from now on.
+    pub fn reach(&mut self, address: IpAddr) {
+        self.direct = Some(address);
+    }
+
+    /// The address by which this host reaches a port of the machine.
     pub fn at(&self, port: u16) -> SocketAddr {
+        if let Some(address) = self.direct {
+            return (address, port).into();
+        }
         let found = self.forwarded.iter().find(|(guest, _)| *guest == port);
         let (_, host) = found.unwrap_or_else(|| panic!("port {port} is not forwarded"));
         (Ipv4Addr::LOCALHOST, *host).into()

@@ -4,9 +4,11 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub mod dhcp;
+pub mod dns;
 pub mod machine;
 pub mod pki;
 pub mod process;
+pub mod tap;
 pub mod telnet;
 pub mod tls;
 pub mod wire;

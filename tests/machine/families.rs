@@ -1,7 +1,7 @@
 //! IPv6 through QEMU's user network: client, reverse connections, proxy.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,6 +12,8 @@ use super::common::machine::{Machine, Setup};
 use super::common::pki::{Session, USER_NETWORK, strings};
 use super::common::process::Process;
 use super::common::{Scratch, accept, poll};
+
+const LOOPBACK: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// A ready machine with an address by router advertisement, which `ip` shows.
 fn machine(more: &str) -> Machine {
@@ -25,11 +27,18 @@ fn machine(more: &str) -> Machine {
     machine
 }
 
-/// `openssl s_server` at the loopback address of IPv6, and its port.
-fn s_server(certificate: PathBuf, key: PathBuf, arguments: &[&str]) -> (Process, u16) {
+/// `openssl s_server` at an address of this host, and its port.
+pub(super) fn s_server(at: IpAddr, certificate: PathBuf, key: PathBuf, arguments: &[&str]) -> (Process, u16) {
     let mut command = Command::new("openssl");
+    let family = if at.is_ipv6() { "-6" } else { "-4" };
     command
-        .args(["s_server", "-6", "-accept", "[::1]:0", "-cert"])
+        .args([
+            "s_server",
+            family,
+            "-accept",
+            &SocketAddr::new(at, 0).to_string(),
+            "-cert",
+        ])
         .arg(certificate);
     let server = Process::start(command.arg("-key").arg(key).args(arguments));
     let port = server.out.wait_until("the port", |bytes| {
@@ -75,7 +84,7 @@ fn an_ipv6_address_must_be_in_the_certificate() {
         ),
     ] {
         let (certificate, key) = issue(name, address);
-        let (server, port) = s_server(certificate, key, &["-tlsextdebug"]);
+        let (server, port) = s_server(LOOPBACK, certificate, key, &["-tlsextdebug"]);
         let answer = shell.command(&format!("client connect fec0::2 {port}"));
         let start = format!("Connecting to TLS server at [fec0::2]:{port}\n{end}");
         assert!(answer.starts_with(&start), "{answer}");
@@ -109,7 +118,7 @@ fn the_machine_dials_home_over_ipv6() {
     };
     let ca = session.ca();
     let required = ["-CAfile", ca.to_str().unwrap(), "-Verify", "1", "-verify_return_error"];
-    let (mut home, port) = s_server(certificate.into(), key.into(), &required);
+    let (mut home, port) = s_server(LOOPBACK, certificate.into(), key.into(), &required);
     let machine = machine(&format!(
         "{}.echo.reverse = {{ {{ .ipaddr = \"fec0::2\", .port = {port}, .every = 1 }} }},\n",
         session.tls("")

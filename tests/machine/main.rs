@@ -19,6 +19,7 @@ mod frames;
 mod guide;
 mod hello;
 mod identities;
+mod ipv6;
 mod occupy;
 mod paraq;
 mod pki;

@@ -8,10 +8,10 @@ use super::common::tls;
 use super::virtio;
 
 /// What Firecracker leaves out, beside ACPI tables.
-const FIRECRACKER: &str = "acpi=off,rtc=off,pic=off,pit=off";
+pub(super) const FIRECRACKER: &str = "acpi=off,rtc=off,pic=off,pit=off";
 
 /// A date for machines without a clock.
-fn date() -> String {
+pub(super) fn date() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     format!("date={}", now.as_secs())
 }
