@@ -262,23 +262,20 @@ struct Question<'a> {
     name: &'a [u8],
     family: Family,
     number: u16,
+    /// Where answers are sent.
+    port: u16,
 }
 
 impl<'a> Question<'a> {
     fn open(shared: &'static Shared, name: &'a [u8], family: Family, nonce: u64) -> Self {
         const EPHEMERAL: u16 = 0xc000;
-        let question = Self {
+        Self {
             shared,
             name,
             family,
             number: (nonce >> 16) as u16,
-        };
-        question.with(|socket| {
-            socket.close();
-            // The port is not 0, and the socket is closed.
-            let _ = socket.bind(EPHEMERAL | nonce as u16);
-        });
-        question
+            port: EPHEMERAL | nonce as u16,
+        }
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut udp::Socket<'static>) -> R) -> R {
@@ -300,10 +297,15 @@ impl<'a> Question<'a> {
         let mut message = [0; MESSAGE];
         if let Some(message) = message.get_mut(..repr.buffer_len()) {
             repr.emit(&mut DnsPacket::new_unchecked(&mut *message));
-            // Without room the one before is still waiting to go out, and is as good.
             let mut to = udp::UdpMetadata::from(IpEndpoint::new(server.into(), PORT));
             to.local_address = self.shared.source(server.into());
-            let _ = self.with(|socket| socket.send_slice(message, to));
+            self.with(|socket| {
+                // The message to a server whose neighbour does not answer would block this one.
+                socket.close();
+                // The port is not 0, the socket is closed, and there is room.
+                let _ = socket.bind(self.port);
+                let _ = socket.send_slice(message, to);
+            });
             self.shared.common_dirty.set(true);
             self.shared.pool.wake();
         }
