@@ -1,4 +1,4 @@
-//! A DNS stub resolver, with the configured server or those of the network.
+//! A DNS stub resolver, with the configured servers or those of the network.
 //!
 //! RFC 1035 and RFC 3596, over UDP alone: one question at a time for each family of addresses, asked again while no answer
 //! comes. An answer counts if it comes from a server that was asked, to the port and with the number and the name of the
@@ -97,7 +97,9 @@ impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ResolveError::NotAName => f.write_str("invalid host name"),
-            ResolveError::NoServer => f.write_str("no DNS server: none in .ip.dns, and none from DHCP"),
+            ResolveError::NoServer => {
+                f.write_str("no DNS server: none in .ip.dns or .ip6.dns, and none from DHCP or a router")
+            }
             ResolveError::NoLink => f.write_str("the link is down"),
             ResolveError::Unreachable => f.write_str("no address yet, or no route to the DNS server"),
             ResolveError::NoSuchName => f.write_str("host not found"),
@@ -132,13 +134,16 @@ impl Netif {
 
     /// The servers that are asked, in this order.
     pub fn dns_servers(&self) -> impl Iterator<Item = IpAddr> {
-        // A configured server takes precedence.
-        let advertised = match self.shared.resolver.configured {
-            Some(_) => [None; ipv6::MAX_SERVERS],
-            None => self.shared.ipv6.get().servers,
+        let resolver = &self.shared.resolver;
+        // Configured servers take precedence.
+        let (leased, advertised) = match resolver.configured {
+            [None, None] => (resolver.leased.get(), self.shared.ipv6.get().servers),
+            _ => ([None; 3], [None; ipv6::MAX_SERVERS]),
         };
+        let leased = leased.into_iter().flatten().map(IpAddr::V4);
         let advertised = advertised.into_iter().flatten().map(IpAddr::V6);
-        self.shared.resolver.servers().chain(advertised)
+        let configured = resolver.configured.into_iter().flatten();
+        configured.chain(leased).chain(advertised)
     }
 
     pub(super) async fn resolve_within(
@@ -162,16 +167,18 @@ impl Netif {
         let mut failure = None;
         let mut wait = first_wait;
         for &server in servers.iter().cycle().take(ATTEMPTS) {
-            let failed = failure.get_or_insert(ResolveError::TimedOut(server));
             if shared.next_hop(server.into()).is_none() {
-                *failed = ResolveError::Unreachable;
+                failure.get_or_insert(ResolveError::Unreachable);
                 continue;
             }
             match with_timeout(wait, question.ask(server, &servers)).await {
                 Ok(Ok(addresses)) => return Ok(addresses),
                 // Another server may do better.
-                Ok(Err(error @ ResolveError::Failed(..))) => *failed = error,
+                Ok(Err(error @ ResolveError::Failed(..))) => failure = Some(error),
                 Ok(Err(error)) => return Err(error),
+                Err(_) if matches!(failure, None | Some(ResolveError::Unreachable)) => {
+                    failure = Some(ResolveError::TimedOut(server));
+                }
                 Err(_) => {}
             }
             wait += first_wait;
@@ -182,8 +189,8 @@ impl Netif {
 
 /// The parts of an interface that resolve names.
 pub(super) struct Resolver {
-    /// The configured server.
-    configured: Option<IpAddr>,
+    /// The configured servers.
+    configured: [Option<IpAddr>; 2],
     /// The servers from DHCP.
     leased: Cell<Servers>,
     /// For IPv4 and IPv6 addresses.
@@ -198,12 +205,13 @@ struct Asker {
 }
 
 impl Resolver {
-    pub(super) fn new(configured: Option<IpAddr>, sockets: [SocketHandle; 2]) -> Self {
+    pub(super) fn new(configured: [Option<IpAddr>; 2], sockets: [SocketHandle; 2]) -> Self {
+        let usable = |server: &IpAddr| match server {
+            IpAddr::V4(server) => is_host(*server, None),
+            IpAddr::V6(server) => ipv6::is_host(*server),
+        };
         Self {
-            configured: configured.filter(|server| match server {
-                IpAddr::V4(server) => is_host(*server, None),
-                IpAddr::V6(server) => ipv6::is_host(*server),
-            }),
+            configured: configured.map(|server| server.filter(usable)),
             leased: Cell::new([None; 3]),
             askers: sockets.map(|socket| Asker {
                 socket,
@@ -228,17 +236,6 @@ impl Resolver {
     #[cfg(test)]
     pub(super) fn socket(&self, family: Family) -> SocketHandle {
         self.asker(family).socket
-    }
-
-    fn servers(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        let leased = if self.configured.is_none() {
-            self.leased.get()
-        } else {
-            [None; 3]
-        };
-        self.configured
-            .into_iter()
-            .chain(leased.into_iter().flatten().map(IpAddr::V4))
     }
 }
 

@@ -320,6 +320,7 @@ impl Network for FakeNetwork {
         match (name, family) {
             ("home.example", Family::V4) => Ok(Addresses::from_iter([PEER])),
             ("home.example", Family::V6) => Err(ResolveError::NoAddress(family)),
+            ("silent.example", _) => Err(ResolveError::NoServer),
             _ => Err(ResolveError::NoSuchName),
         }
     }

@@ -85,8 +85,8 @@ pub struct Config {
     pub address: Address,
     /// How it gets its IPv6 addresses, if it has any.
     pub ipv6: Ipv6,
-    /// The DNS server; `None`: those from DHCP and router advertisements, if any.
-    pub dns: Option<IpAddr>,
+    /// The DNS servers, in the order in which they are asked; without any, those from DHCP and router advertisements.
+    pub dns: [Option<IpAddr>; 2],
     /// The secret for sequence numbers, ephemeral ports and DHCP transaction IDs: 16 bytes of the entropy source.
     pub key: [u8; 16],
     /// The interval of keep-alive probes to an idle peer.
@@ -111,7 +111,7 @@ impl Config {
             name,
             address,
             ipv6: Ipv6::Off,
-            dns: None,
+            dns: [None; 2],
             key,
             keepalive: Duration::from_secs(20),
             timeout: Duration::from_secs(65),

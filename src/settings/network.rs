@@ -102,10 +102,11 @@ pub fn ipv6(config: &Config, number: usize) -> net::Ipv6 {
     })
 }
 
-/// The DNS server of the card with that number: only the first has a configured one.
-pub fn dns(config: &Config, number: usize) -> Option<IpAddr> {
+/// The DNS servers of the card with that number, in the order in which they are asked: only the first card has configured
+/// ones.
+pub fn dns(config: &Config, number: usize) -> [Option<IpAddr>; 2] {
     let v6 = config.ip6.dns.filter(|_| config.ip6.enable).map(IpAddr::V6);
-    config.ip.dns.map(IpAddr::V4).or(v6).filter(|_| number == 0)
+    [config.ip.dns.map(IpAddr::V4), v6].map(|server| server.filter(|_| number == 0))
 }
 
 /// The secret of RFC 7217, from the server's private key, since nothing else is both secret and the same at every boot.

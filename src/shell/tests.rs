@@ -442,7 +442,7 @@ fn hosts_are_dialled_by_name_and_names_expected() {
     let shown = machine.piped(
         "echoctl_tls\nclient connect echo.example. 10007 vm0\nclient connect 10.0.2.2 7 name=other.example\n\
          client connect echo.example 7 name=10.0.2.2 vm0\n\necho\nechoctl\nclient connect none.example 7\n\
-         client connect home.example 7\n",
+         client connect silent.example 7\nclient connect home.example 7\n",
     );
     let expected = "\
 > echoctl_tls> Connecting to TLS server at echo.example:10007 vm0
@@ -454,6 +454,8 @@ Failed: no CA is configured: .tls.ca_cert is empty.
 echoctl_tls> > 'echo' is not a command; type 'help' for a list.
 > echoctl> Connecting to server at none.example:7
 Failed: host not found.
+echoctl> Connecting to server at silent.example:7
+Failed: no DNS server: none in .ip.dns or .ip6.dns, and none from DHCP or a router.
 echoctl> Connecting to server at home.example:7
 Done.
 echoctl> \n";
@@ -463,6 +465,7 @@ echoctl> \n";
         "tls 10.0.2.2:7 Some(\"other.example\") None",
         "tls echo.example:7 Some(\"10.0.2.2\") Some(\"vm0\")",
         "plain none.example:7 None None",
+        "plain silent.example:7 None None",
         "plain home.example:7 None None",
     ];
     assert_eq!(*machine.targets.borrow(), targets);

@@ -159,7 +159,9 @@ fn both_families_serve_and_race_with_an_82574l_on_q35() {
         return;
     }
     let _services = Services::new();
-    let text = ".ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 2, 15 }, .netmask = { 255, 255, 255, 0 }, },\n";
+    // Nothing answers at the first DNS server.
+    let text = ".ip = { .use_dhcp = 0, .ipaddr = { 10, 0, 2, 15 }, .netmask = { 255, 255, 255, 0 }, .dns = { 10, 0, 2, 99 } },\n\
+                .ip6 = { .dns = \"2001:db8:7::1\" },\n";
     let mut machine = Setup::new()
         .e1000e()
         .tap()

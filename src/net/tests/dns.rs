@@ -54,7 +54,7 @@ struct Network {
 impl Network {
     fn new(dns: Option<Ipv4Addr>) -> Self {
         let mut world = World::new(&[]);
-        let dns = dns.map(Into::into);
+        let dns = [dns.map(Into::into), None];
         world.add(Config { dns, ..config(0) }, PLAN);
         Network {
             world,
@@ -241,7 +241,7 @@ fn every_failure_has_its_own_words() {
     };
     lost.world.add(
         Config {
-            dns: far.map(Into::into),
+            dns: [far.map(Into::into), None],
             address,
             ..config(0)
         },

@@ -724,3 +724,15 @@ fn an_address_that_expires_takes_its_connections_with_it_and_no_others() {
     assert_eq!(host.addresses(), [link_local]);
     assert_eq!(open(&host), [IpAddr::from(FRIEND)]);
 }
+
+#[test]
+fn configured_dns_servers_of_both_families_take_precedence() {
+    let servers = [IpAddr::V4(Ipv4Addr::new(10, 0, 2, 3)), IpAddr::V6(FRIEND)];
+    let mut host = Lonely::new(Config {
+        dns: servers.map(Some),
+        ..settings(0, true)
+    });
+    host.world.pass(2 * SECOND);
+    host.deliver(usual());
+    assert!(host.world.netif(0).dns_servers().eq(servers));
+}
