@@ -48,7 +48,7 @@ impl core::fmt::Display for ConnectError {
             ConnectError::Refused => "connection refused",
             ConnectError::TimedOut => "connection timed out",
             ConnectError::Unreachable => "host unreachable",
-            ConnectError::NoNeighbor => "no answer to ARP",
+            ConnectError::NoNeighbor => "no answer to ARP or neighbor discovery",
             ConnectError::NoIpv6 => "IPv6 is off",
             ConnectError::NoSlot => "too many connections",
             ConnectError::NoLink => "link down",
