@@ -1,0 +1,260 @@
+//! A hostile host on the link.
+
+use super::*;
+
+#[test]
+fn advertisements_that_are_not_valid_change_nothing() {
+    let mut host = Lonely::ready(true);
+    let good = prefix(PREFIX, 64, 0xc0, DAY, DAY);
+    let head = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    let whole = [&head[..], &good].concat();
+    let mut wrong_sum = icmp(ROUTER, ALL_NODES, 255, &whole);
+    wrong_sum[56] ^= 1;
+    let mut code = whole.clone();
+    code[1] = 1;
+    let empty_option = [&whole[..], &[1, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let long_option = [&whole[..], &[1, 2, 0, 0, 0, 0, 0, 0]].concat();
+    for frame in [
+        icmp(ROUTER, ALL_NODES, 254, &whole),
+        icmp(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), ALL_NODES, 255, &whole),
+        icmp(ROUTER, ALL_NODES, 255, &code),
+        icmp(ROUTER, ALL_NODES, 255, &empty_option),
+        icmp(ROUTER, ALL_NODES, 255, &long_option),
+        icmp(ROUTER, ALL_NODES, 255, &whole[..12]),
+        wrong_sum,
+    ] {
+        assert!(host.deliver(frame).is_empty());
+        assert_eq!(host.world.netif(0).status().router, None);
+    }
+    assert_eq!(host.counters().dropped(), 7);
+    // A valid one whose options are of no use.
+    let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+    let multicast = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0);
+    for option in [
+        prefix(PREFIX, 48, 0xc0, DAY, DAY),
+        prefix(PREFIX, 64, 0x80, DAY, DAY),
+        prefix(PREFIX, 64, 0xc0, 60, 61),
+        prefix(PREFIX, 64, 0xc0, 0, 0),
+        prefix(link_local, 64, 0xc0, DAY, DAY),
+        prefix(multicast, 64, 0xc0, DAY, DAY),
+        prefix(Ipv6Addr::UNSPECIFIED, 64, 0xc0, DAY, DAY),
+        [5, 1, 0, 0, 0, 0, 4, 0].to_vec(),
+        [5, 1, 0, 0, 0, 1, 0, 0].to_vec(),
+        [25, 1, 0, 0, 0, 0, 0, 9].to_vec(),
+        [31, 2, 0, 0, 0, 0, 0, 9, 1, b'x', 0, 0, 0, 0, 0, 0].to_vec(),
+    ] {
+        host.deliver(advertisement(ROUTER, 1800, core::slice::from_ref(&option)));
+        host.world.pass(2 * SECOND);
+        assert_eq!(host.addresses().len(), 1, "{option:?}");
+        assert_eq!(host.world.netif(0).shared.ipv6.get().mtu, 1500);
+    }
+}
+
+#[test]
+fn what_routers_can_claim_is_bounded() {
+    let mut host = Lonely::ready(true);
+    for round in 0..200_u16 {
+        let router = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, round);
+        let prefixes: Vec<_> = (0..20)
+            .map(|number| {
+                prefix(
+                    Ipv6Addr::new(0x2001, 0xdb8, round, number, 0, 0, 0, 0),
+                    64,
+                    0xc0,
+                    DAY,
+                    DAY,
+                )
+            })
+            .collect();
+        let servers: Vec<u8> = (0..10)
+            .flat_map(|number| Ipv6Addr::new(0x2001, 0xdb8, 9, round, 0, 0, 0, number).octets())
+            .collect();
+        let dns = [&[25, 21, 0, 0, 0, 0, 9, 9][..], &servers].concat();
+        host.deliver(advertisement(router, 1800, &[prefixes.concat(), dns]));
+    }
+    host.world.pass(3 * SECOND);
+    assert_eq!(host.addresses().len(), 3);
+    assert_eq!(host.world.netif(0).dns_servers().count(), 3);
+    // The first stay.
+    let status = host.world.netif(0).status();
+    assert_eq!(status.router, Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 0)));
+    assert_eq!(status.ipv6[2].unwrap().0.segments()[2..4], [0, 0]);
+}
+
+#[test]
+fn a_lifetime_is_not_shortened_below_two_hours() {
+    let mut host = Lonely::ready(true);
+    let advertise = |host: &mut Lonely, valid| {
+        host.deliver(advertisement(ROUTER, 1800, &[prefix(PREFIX, 64, 0xc0, valid, 0)]));
+        host.world.pass(2 * SECOND);
+    };
+    advertise(&mut host, DAY);
+    assert_eq!(host.addresses().len(), 2);
+    // An attack: at once is in two hours.
+    advertise(&mut host, 1);
+    host.world.pass(7100 * SECOND);
+    assert_eq!(host.addresses().len(), 2);
+    // And not later than that if it is repeated.
+    advertise(&mut host, 1);
+    host.world.pass(100 * SECOND);
+    assert_eq!(host.addresses().len(), 1);
+    // Longer counts.
+    advertise(&mut host, 10);
+    advertise(&mut host, 7000);
+    host.world.pass(6900 * SECOND);
+    assert_eq!(host.addresses().len(), 2);
+}
+
+#[test]
+fn a_duplicate_address_is_replaced_twice_and_then_given_up() {
+    // Each kind of objection.
+    for (objections, expected) in [(1, 1), (2, 1), (3, 0)] {
+        let mut host = Lonely::new(settings(0, false));
+        let mut tried = Vec::new();
+        for round in 0..objections {
+            let frames = core::mem::take(&mut *host.sent.borrow_mut());
+            let probe = frames
+                .iter()
+                .filter_map(|frame| message(frame))
+                .rfind(|(_, body)| body[0] == 135);
+            let (group, body) = probe.unwrap();
+            let target = Ipv6Addr::from(<[u8; 16]>::try_from(&body[8..24]).unwrap());
+            tried.push(target);
+            let objection = match round {
+                0 => neighbor_advertisement(target, ALL_NODES, target, PEER, 0x20),
+                _ => neighbor_solicitation(Ipv6Addr::UNSPECIFIED, group, target),
+            };
+            // Not deliver: it forgets what is sent.
+            host.world.hosts[0].port.deliver(objection);
+            host.world.settle();
+        }
+        host.world.pass(3 * SECOND);
+        assert_eq!(host.addresses().len(), expected, "{objections}");
+        assert!(host.addresses().iter().all(|address| !tried.contains(address)));
+        tried.dedup();
+        assert_eq!(tried.len(), objections);
+    }
+}
+
+#[test]
+fn solicitations_are_answered_and_teach_nothing() {
+    let mut host = Lonely::ready(false);
+    let own = host.own();
+    let answers = host.deliver(neighbor_solicitation(FRIEND, own, own));
+    let (to, body) = message(&answers[0]).unwrap();
+    assert_eq!((to, body[0], body[4]), (FRIEND, 136, 0x60));
+    assert_eq!(answers[0][..6], PEER);
+    // Another host probes the address: it is told, and all with it.
+    let group = Ipv6Addr::from_bits(0xff02_0000_0000_0000_0000_0001_ff00_0000 | own.to_bits() & 0xff_ffff);
+    let answers = host.deliver(neighbor_solicitation(Ipv6Addr::UNSPECIFIED, group, own));
+    assert_eq!(message(&answers[0]).unwrap().0, ALL_NODES);
+    assert!(host.deliver(neighbor_solicitation(FRIEND, group, FRIEND)).is_empty());
+    let mut far = neighbor_solicitation(FRIEND, own, own);
+    far[21] = 254;
+    assert!(host.deliver(far).is_empty());
+    // A flood of other neighbours leaves the one alone that is talked to.
+    let (seq, ack) = host.handshake(FRIEND, 4000, own);
+    for number in 0..500 {
+        let other = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 2, number);
+        assert_eq!(host.deliver(neighbor_solicitation(other, own, own)).len(), 1);
+    }
+    let answers = host.deliver(tcp(FRIEND, 4000, own, TcpControl::Psh, seq, Some(ack), b"x"));
+    assert_eq!(kinds(&answers), [0; 0]);
+    assert!(
+        answers
+            .iter()
+            .filter_map(|frame| segment(frame))
+            .any(|(_, parsed)| parsed.3 == b"x")
+    );
+}
+
+#[test]
+fn advertisements_that_nothing_asked_for_move_no_neighbour() {
+    const OTHER: [u8; 6] = [2, 0, 0, 0, 6, 6];
+    let mut host = Lonely::ready(false);
+    let own = host.own();
+    let (seq, ack) = host.handshake(FRIEND, 4000, own);
+    for flags in [0, 0x20, 0x60] {
+        host.deliver(neighbor_advertisement(FRIEND, own, FRIEND, OTHER, flags));
+    }
+    host.deliver(neighbor_advertisement(FRIEND, ALL_NODES, FRIEND, OTHER, 0x20));
+    // A redirect.
+    let body = [
+        &[137, 0, 0, 0, 0, 0, 0, 0][..],
+        &ROUTER.octets(),
+        &FRIEND.octets(),
+        &[2, 1],
+        &OTHER,
+    ]
+    .concat();
+    host.deliver(icmp(ROUTER, own, 255, &body));
+    assert_eq!(host.counters().discovery, 5);
+    let answers = host.deliver(tcp(FRIEND, 4000, own, TcpControl::Psh, seq, Some(ack), b"x"));
+    assert!(
+        answers
+            .iter()
+            .filter_map(|frame| segment(frame))
+            .all(|(to, _)| to == PEER)
+    );
+    // One that was asked for counts, but not twice.
+    let netif = host.world.netif(0);
+    let absent = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x77);
+    let remote = SocketAddr::new(absent.into(), 9);
+    host.world.spawn(async move {
+        let _ = netif.connect(remote, Duration::from_secs(3)).await;
+    });
+    host.world.settle();
+    let answers = host.deliver(neighbor_advertisement(absent, own, absent, OTHER, 0x60));
+    assert!(
+        answers
+            .iter()
+            .filter_map(|frame| segment(frame))
+            .any(|(to, parsed)| to == OTHER && parsed.0.0)
+    );
+    host.deliver(neighbor_advertisement(absent, own, absent, PEER, 0x60));
+    assert_eq!(host.counters().discovery, 6);
+}
+
+#[test]
+fn extension_headers_and_fragments_are_dropped_and_counted() {
+    let mut host = Lonely::ready(false);
+    let own = host.own();
+    for protocol in [
+        IpProtocol::HopByHop,
+        IpProtocol::Ipv6Route,
+        IpProtocol::Ipv6Opts,
+        IpProtocol::Ipv6Frag,
+    ] {
+        let payload = [58, 0, 1, 4, 0, 0, 0, 0, 128, 0, 0, 0, 0, 0, 0, 0];
+        assert!(host.deliver(ipv6(FRIEND, own, protocol, 64, &payload)).is_empty());
+    }
+    let counters = host.counters();
+    assert_eq!((counters.extension, counters.fragment), (3, 1));
+    // An MLD query is the exception, answered once a second.
+    let mut body = [&[130, 0, 0, 0, 0, 0, 0, 0][..], &[0; 20]].concat();
+    Icmpv6Packet::new_unchecked(&mut body[..]).fill_checksum(&ROUTER, &ALL_NODES);
+    let query = [&[58, 0, 5, 2, 0, 0, 1, 0][..], &body].concat();
+    let query = ipv6(ROUTER, ALL_NODES, IpProtocol::HopByHop, 1, &query);
+    let answers = host.deliver(query.clone());
+    assert_eq!((answers.len(), answers[0][62], answers[0][20]), (1, 143, 0));
+    assert!(host.deliver(query).is_empty());
+}
+
+#[test]
+fn a_flood_of_syns_leaves_a_handshake_its_place() {
+    let mut host = Lonely::ready(false);
+    let own = host.own();
+    for number in 0..20_000_u32 {
+        let from = Ipv6Addr::from_bits(FRIEND.to_bits() + (1 << 40) + u128::from(number));
+        host.world.hosts[0]
+            .port
+            .deliver(tcp(from, 9, own, TcpControl::Syn, 7, None, b""));
+        if number % 50 == 0 {
+            host.world.settle();
+        }
+    }
+    host.world.settle();
+    host.handshake(FRIEND, 4000, own);
+    assert_eq!(host.counters().accepted, 1);
+    assert_eq!(host.counters().solicitations, 0, "none of them is asked for");
+}
