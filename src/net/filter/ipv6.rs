@@ -24,9 +24,13 @@ pub(super) fn inspect(payload: &[u8], verified: bool, local: &Ipv6State) -> Resu
         return Err(Reason::Malformed);
     }
     let (from, to) = (packet.src_addr(), packet.dst_addr());
-    // Only duplicate address detection has no source (RFC 4862 §5.4.2), and only in a solicitation.
-    let probe = from.is_unspecified() && packet.next_header() == IpProtocol::Icmpv6 && to.is_multicast();
-    if !is_host(from) && !probe || local.has(from) {
+    // Only duplicate address detection has no source, in a solicitation (RFC 4862 §5.4.2), or ours, in an advertisement.
+    let detection = packet.next_header() == IpProtocol::Icmpv6 && to.is_multicast();
+    let acceptable = match from.is_unspecified() || local.has(from) {
+        true => detection,
+        false => is_host(from),
+    };
+    if !acceptable {
         return Err(Reason::Source);
     }
     let ours = local.has(to);
@@ -59,9 +63,10 @@ fn icmp(packet: &Ipv6Packet<&[u8]>, ours: bool, local: &Ipv6State) -> Result<Ver
     }
     match message.msg_type() {
         // Its target may be an address that is not in use yet.
-        Icmpv6Message::NeighborSolicit => Ok(Verdict::Discovery),
-        _ if from.is_unspecified() => Err(Reason::Source),
-        Icmpv6Message::NeighborAdvert | Icmpv6Message::RouterAdvert => Ok(Verdict::Discovery),
+        Icmpv6Message::NeighborSolicit if !local.has(from) => Ok(Verdict::Discovery),
+        Icmpv6Message::NeighborAdvert if !from.is_unspecified() => Ok(Verdict::Discovery),
+        _ if from.is_unspecified() || local.has(from) => Err(Reason::Source),
+        Icmpv6Message::RouterAdvert => Ok(Verdict::Discovery),
         Icmpv6Message::Redirect => Err(Reason::Discovery),
         _ if !ours => Err(Reason::NotForUs),
         Icmpv6Message::EchoRequest => Ok(Verdict::Echo),

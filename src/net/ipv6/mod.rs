@@ -65,8 +65,18 @@ enum Progress {
     /// In use if nothing objects before this time, in microseconds.
     Tentative(i64),
     Assigned,
+    /// In use, and its probe is to be sent again: the link may be another one.
+    Stale,
+    /// In use unless something objects before this time, in microseconds.
+    Probed(i64),
     /// Another host has it. It stays here so that the prefix does not begin anew.
     Duplicate,
+}
+
+impl Progress {
+    fn in_use(self) -> bool {
+        matches!(self, Self::Assigned | Self::Stale | Self::Probed(_))
+    }
 }
 
 /// An address and its lifetime.
@@ -132,13 +142,11 @@ impl Discovery {
     pub(super) fn state(&self, now: i64) -> Ipv6State {
         let mut state = Ipv6State::new(true);
         for (place, entry) in state.addresses.iter_mut().zip(self.entries) {
-            *place = entry
-                .filter(|entry| entry.progress == Progress::Assigned)
-                .map(|entry| Assigned {
-                    address: entry.address,
-                    prefix: entry.prefix,
-                    preferred: now < entry.preferred,
-                });
+            *place = entry.filter(|entry| entry.progress.in_use()).map(|entry| Assigned {
+                address: entry.address,
+                prefix: entry.prefix,
+                preferred: now < entry.preferred,
+            });
         }
         let fixed = self.config.fixed.and_then(|fixed| fixed.gateway);
         state.router = fixed.or(self.routers.into_iter().flatten().map(|(router, _)| router).next());
@@ -147,7 +155,8 @@ impl Discovery {
         state
     }
 
-    /// The link came up: addresses are probed, the first time, and routers solicited.
+    /// The link came up: addresses are probed, and routers solicited. Addresses in use stay so meanwhile: connections
+    /// outlive a cable that was pulled for a moment.
     pub(super) fn link_up(&mut self, now: i64, send: Send<'_>) {
         if self.entries.iter().all(Option::is_none) {
             self.put(LINK_LOCAL, self.identify(LINK_LOCAL_PREFIX, 0), 64, (NEVER, NEVER));
@@ -156,7 +165,28 @@ impl Discovery {
             if let Some(Ipv6Static { address, prefix, .. }) = self.config.fixed.filter(usable) {
                 self.put(FIXED, address, prefix, (NEVER, NEVER));
             }
-        } else if self.link_local().is_some() {
+            return;
+        }
+        for place in 0..MAX_ADDRESSES {
+            let Some(mut entry) = self.entries.get(place).copied().flatten() else {
+                continue;
+            };
+            match entry.progress {
+                progress if progress.in_use() => entry.progress = Progress::Stale,
+                Progress::Duplicate => {
+                    entry.progress = Progress::New;
+                    entry.attempt = 0;
+                    if place != FIXED {
+                        entry.address = self.identify(entry.address.to_bits() >> 64, 0);
+                    }
+                }
+                _ => entry.progress = Progress::New,
+            }
+            if let Some(place) = self.entries.get_mut(place) {
+                *place = Some(entry);
+            }
+        }
+        if self.link_local().is_some() {
             self.solicit(now);
             self.report(send);
         }
@@ -170,8 +200,12 @@ impl Discovery {
                 continue;
             };
             match entry.progress {
-                Progress::New => {
-                    entry.progress = Progress::Tentative(now.saturating_add(DAD_TIME));
+                Progress::New | Progress::Stale => {
+                    let until = now.saturating_add(DAD_TIME);
+                    entry.progress = match entry.progress {
+                        Progress::New => Progress::Tentative(until),
+                        _ => Progress::Probed(until),
+                    };
                     let target = entry.address;
                     self.report(send);
                     send(message::neighbor_solicitation(self.mac, None, target).bytes());
@@ -184,6 +218,7 @@ impl Discovery {
                         self.report(send);
                     }
                 }
+                Progress::Probed(until) if until <= now => entry.progress = Progress::Assigned,
                 _ => {}
             }
         }
@@ -203,8 +238,8 @@ impl Discovery {
     pub(super) fn next(&self, now: i64) -> i64 {
         let entries = self.entries.iter().flatten().map(|entry| {
             let progress = match entry.progress {
-                Progress::New => now,
-                Progress::Tentative(until) => until,
+                Progress::New | Progress::Stale => now,
+                Progress::Tentative(until) | Progress::Probed(until) => until,
                 Progress::Assigned | Progress::Duplicate => NEVER,
             };
             // Past its preferred time only the end counts.
@@ -288,7 +323,7 @@ impl Discovery {
         }
         let (place, progress) = self.place(target).ok_or(Reason::NotForUs)?;
         match progress {
-            Progress::Assigned => {
+            progress if progress.in_use() => {
                 let to = (!probe).then_some(received.from);
                 send(message::neighbor_advertisement((self.mac, received.mac), target, to).bytes());
             }
@@ -307,11 +342,12 @@ impl Discovery {
             return Err(Reason::Discovery);
         }
         if let Some((place, progress)) = self.place(target) {
-            if matches!(progress, Progress::New | Progress::Tentative(_)) {
-                self.duplicate(place);
-                return Ok(None);
+            // The answer to a probe counts, but for the machine's own, sent back to it.
+            if matches!(progress, Progress::Assigned | Progress::Duplicate) || received.mac == self.mac {
+                return Err(Reason::Discovery);
             }
-            return Err(Reason::Discovery);
+            self.duplicate(place);
+            return Ok(None);
         }
         let answered = |place: &&mut Expiring| place.is_some_and(|(other, until)| other == target && now <= until);
         let asked = self.asked.iter_mut().find(answered).ok_or(Reason::Discovery)?;
@@ -492,7 +528,7 @@ impl Discovery {
 
     fn link_local(&self) -> Option<Ipv6Addr> {
         let entry = self.entries.get(LINK_LOCAL)?.as_ref()?;
-        (entry.progress == Progress::Assigned).then_some(entry.address)
+        entry.progress.in_use().then_some(entry.address)
     }
 
     fn solicit(&mut self, now: i64) {

@@ -233,6 +233,11 @@ fn message(frame: &[u8]) -> Option<(Ipv6Addr, Vec<u8>)> {
     Some((to, packet.payload().to_vec()))
 }
 
+/// The target of a solicitation.
+fn target(message: &[u8]) -> Ipv6Addr {
+    Ipv6Addr::from(<[u8; 16]>::try_from(&message[8..24]).unwrap())
+}
+
 fn kinds(frames: &[Vec<u8>]) -> Vec<u8> {
     frames.iter().filter_map(|frame| Some(message(frame)?.1[0])).collect()
 }
@@ -468,6 +473,62 @@ fn an_address_that_expires_takes_its_connections_with_it_and_no_others() {
     host.world.pass(30 * SECOND);
     assert_eq!(host.addresses(), [link_local]);
     assert_eq!(open(&host), [IpAddr::from(FRIEND)]);
+}
+
+#[test]
+fn addresses_are_probed_again_when_the_link_comes_back_and_stay_in_use() {
+    let mut host = Lonely::ready(true);
+    host.deliver(usual());
+    host.world.pass(2 * SECOND);
+    let [link_local, global] = host.addresses().try_into().unwrap();
+    let (seq, ack) = host.handshake(FRIEND, 4000, link_local);
+    let replug = |host: &mut Lonely| {
+        host.world.hosts[0].port.link.set(Link::Down);
+        host.world.settle();
+        host.sent.borrow_mut().clear();
+        host.world.hosts[0].port.link.set(Link::Up(1000));
+        host.world.settle();
+    };
+    let probed = |frames: &[Vec<u8>]| -> Vec<Ipv6Addr> {
+        let probes = frames.iter().filter(|frame| frame[22..38] == [0; 16]);
+        probes.filter_map(|frame| Some(target(&message(frame)?.1))).collect()
+    };
+    replug(&mut host);
+    assert_eq!(probed(&host.sent.borrow()), [link_local, global]);
+    let answers = host.deliver(tcp(FRIEND, 4000, link_local, TcpControl::Psh, seq, Some(ack), b"x"));
+    assert!(
+        answers
+            .iter()
+            .filter_map(|frame| segment(frame))
+            .any(|(_, parsed)| parsed.3 == b"x")
+    );
+    // It is defended against one who probes it, and its own probe may come back.
+    let answers = host.deliver(neighbor_solicitation(FRIEND, link_local, link_local));
+    assert_eq!(kinds(&answers), [136]);
+    let mut own = neighbor_advertisement(link_local, ALL_NODES, link_local, PEER, 0x20);
+    own[6..12].copy_from_slice(&mac(0));
+    host.deliver(own);
+    host.world.pass(2 * SECOND);
+    // Afterwards no advertisement takes an address away.
+    host.deliver(neighbor_advertisement(global, ALL_NODES, global, PEER, 0x20));
+    assert_eq!(host.addresses(), [link_local, global]);
+    // Another host of the new link has one of them.
+    replug(&mut host);
+    host.deliver(neighbor_advertisement(link_local, ALL_NODES, link_local, PEER, 0x20));
+    assert_eq!(host.addresses(), [global]);
+    host.world.pass(2 * SECOND);
+    let [other, same] = host.addresses().try_into().unwrap();
+    assert!(other.is_unicast_link_local() && other != link_local && same == global);
+    // And the others that are tried: there is none, until the link is another one.
+    replug(&mut host);
+    let answers = host.deliver(neighbor_advertisement(other, ALL_NODES, other, PEER, 0x20));
+    let third = probed(&answers)[0];
+    host.deliver(neighbor_advertisement(third, ALL_NODES, third, PEER, 0x20));
+    host.world.pass(2 * SECOND);
+    assert_eq!(host.addresses(), [global]);
+    replug(&mut host);
+    host.world.pass(2 * SECOND);
+    assert_eq!(host.addresses(), [link_local, global]);
 }
 
 #[test]
