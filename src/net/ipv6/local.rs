@@ -44,7 +44,7 @@ impl Ipv6State {
         }
     }
 
-    pub(in crate::net) fn iter(&self) -> impl Iterator<Item = Assigned> {
+    pub(in crate::net) fn iter(&self) -> impl Iterator<Item = Assigned> + Clone + use<> {
         self.addresses.into_iter().flatten()
     }
 

@@ -429,7 +429,8 @@ impl Discovery {
         let advertised = self.entries.iter_mut().skip(ADVERTISED).flatten();
         for entry in advertised {
             if entry.address.to_bits() >> 64 == network {
-                entry.prefix = on_link;
+                // Without the flag the option says nothing about the link (RFC 4861 §4.6.2).
+                entry.prefix = entry.prefix.min(on_link);
                 entry.preferred = preferred_until;
                 let left = entry.valid.saturating_sub(now);
                 if valid_until > now.saturating_add(TWO_HOURS) || valid_until > entry.valid {

@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use smoltcp::iface::{Config as InterfaceConfig, Interface};
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, Ipv4Cidr, Ipv6Cidr};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::super::device::{Egress, Scratch};
 use super::super::filter::Reason;
@@ -94,15 +94,20 @@ impl<C: Card> Runner<C> {
     pub(super) fn update_address(&mut self) {
         let shared = self.shared;
         let ipv6 = shared.ipv6.get();
-        self.iface.update_ip_addrs(|addresses| {
-            addresses.clear();
-            if let Some(cidr) = shared.address.get() {
-                let _ = addresses.push(cidr.into());
-            }
-            for assigned in ipv6.iter() {
-                let _ = addresses.push(Ipv6Cidr::new(assigned.address, assigned.prefix).into());
-            }
-        });
+        let v4 = shared.address.get().map(IpCidr::Ipv4).into_iter();
+        let v6 = ipv6
+            .iter()
+            .map(|assigned| Ipv6Cidr::new(assigned.address, assigned.prefix).into());
+        let current = v4.chain(v6);
+        // smoltcp forgets its neighbours with this: not for each advertisement of a router.
+        if !current.clone().eq(self.iface.ip_addrs().iter().copied()) {
+            self.iface.update_ip_addrs(|addresses| {
+                addresses.clear();
+                for cidr in current {
+                    let _ = addresses.push(cidr); // there are five at most
+                }
+            });
+        }
         match shared.gateway.get() {
             Some(gateway) => {
                 let _ = self.iface.routes_mut().add_default_ipv4_route(gateway);

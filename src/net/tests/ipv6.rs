@@ -329,6 +329,8 @@ fn a_router_gives_addresses_servers_and_a_route() {
     assert_eq!(reports, 2);
     host.deliver(usual());
     assert!(host.world.netif(0).dns_servers().eq([IpAddr::V6(DNS)]));
+    // Without the flag that the prefix is on the link: it stays so.
+    host.deliver(advertisement(ROUTER, 1800, &[prefix(PREFIX, 64, 0x40, DAY, 3600)]));
     assert_eq!(host.addresses().len(), 1, "still tentative");
     host.world.pass(2 * SECOND);
     let status = host.world.netif(0).status();

@@ -258,3 +258,43 @@ fn a_flood_of_syns_leaves_a_handshake_its_place() {
     assert_eq!(host.counters().accepted, 1);
     assert_eq!(host.counters().solicitations, 0, "none of them is asked for");
 }
+
+#[test]
+fn a_flood_of_advertisements_that_contradict_each_other_loses_no_neighbour() {
+    let mut host = Lonely::ready(true);
+    host.deliver(usual());
+    host.world.pass(2 * SECOND);
+    let global = host.addresses()[1];
+    let near = Ipv6Addr::from_bits(PREFIX.to_bits() | 9);
+    let (mut seq, mut ack) = host.handshake(near, 4000, global);
+    let server = |last, lifetime: u32| {
+        let server = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, last);
+        [&[25, 3, 0, 0][..], &lifetime.to_be_bytes(), &server.octets()].concat()
+    };
+    for round in 0..1000_u16 {
+        let odd = u32::from(round % 2);
+        let answers = host.deliver(advertisement(
+            ROUTER,
+            (odd * 1800) as u16,
+            &[
+                prefix(PREFIX, 64, if odd == 1 { 0xc0 } else { 0x40 }, odd * DAY, odd * 60),
+                [5, 1, 0, 0, 0, 0, 5, 0x78 + odd as u8].to_vec(),
+                server(round, odd * 60),
+                server(round.wrapping_sub(1), 0),
+            ],
+        ));
+        assert!(answers.is_empty(), "{round}: {answers:?}");
+        if round % 100 == 0 {
+            let answers = host.deliver(tcp(near, 4000, global, TcpControl::Psh, seq, Some(ack), b"x"));
+            assert_eq!(kinds(&answers), [0; 0], "no neighbour is asked for");
+            let echoed = answers
+                .iter()
+                .filter_map(|frame| segment(frame))
+                .any(|(_, parsed)| parsed.3 == b"x");
+            assert!(echoed, "{round}");
+            (seq, ack) = (seq + 1, ack + 1);
+        }
+    }
+    assert_eq!(host.addresses().len(), 2);
+    assert!(host.world.netif(0).dns_servers().count() <= 3);
+}
