@@ -118,7 +118,7 @@ fn a_duplicate_address_is_replaced_twice_and_then_given_up() {
                 .filter_map(|frame| message(frame))
                 .rfind(|(_, body)| body[0] == 135);
             let (group, body) = probe.unwrap();
-            let target = Ipv6Addr::from(<[u8; 16]>::try_from(&body[8..24]).unwrap());
+            let target = target(&body);
             tried.push(target);
             let objection = match round {
                 0 => neighbor_advertisement(target, ALL_NODES, target, PEER, 0x20),
@@ -260,6 +260,32 @@ fn a_flood_of_syns_leaves_a_handshake_its_place() {
 }
 
 #[test]
+fn the_known_router_stays_where_it_is() {
+    const OTHER: [u8; 6] = [2, 0, 0, 0, 6, 6];
+    let mut host = Lonely::ready(true);
+    host.deliver(usual());
+    host.world.pass(2 * SECOND);
+    let global = host.addresses()[1];
+    // Again: smoltcp forgets its neighbours when an address is new.
+    host.deliver(usual());
+    let far = Ipv6Addr::new(0x2001, 0xdb8, 0xff, 0, 0, 0, 0, 7);
+    let (seq, ack) = host.handshake(far, 4000, global);
+    let solicitation = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &global.octets(), &[1, 1], &OTHER].concat();
+    for mut frame in [
+        advertisement(ROUTER, 1800, &[[&[1, 1][..], &OTHER].concat()]),
+        neighbor_advertisement(ROUTER, global, ROUTER, OTHER, 0x60),
+        neighbor_advertisement(ROUTER, ALL_NODES, ROUTER, OTHER, 0xa0),
+        icmp(ROUTER, global, 255, &solicitation),
+    ] {
+        frame[6..12].copy_from_slice(&OTHER);
+        host.deliver(frame);
+    }
+    let answers = host.deliver(tcp(far, 4000, global, TcpControl::Psh, seq, Some(ack), b"x"));
+    let places: Vec<_> = answers.iter().filter_map(|frame| Some(segment(frame)?.0)).collect();
+    assert!(!places.is_empty() && places.iter().all(|to| *to == PEER), "{places:?}");
+}
+
+#[test]
 fn a_flood_of_advertisements_that_contradict_each_other_loses_no_neighbour() {
     let mut host = Lonely::ready(true);
     host.deliver(usual());
@@ -297,4 +323,154 @@ fn a_flood_of_advertisements_that_contradict_each_other_loses_no_neighbour() {
     }
     assert_eq!(host.addresses().len(), 2);
     assert!(host.world.netif(0).dns_servers().count() <= 3);
+}
+
+#[test]
+fn an_objection_to_every_probe_leaves_no_address_and_ends() {
+    let mut host = Lonely::new(settings(0, true));
+    let mut probes = 0;
+    for round in 0..600 {
+        let frames = core::mem::take(&mut *host.sent.borrow_mut());
+        for (group, body) in frames
+            .iter()
+            .filter_map(|frame| message(frame))
+            .filter(|(_, body)| body[0] == 135)
+        {
+            probes += 1;
+            let target = target(&body);
+            let objection = match probes % 2 {
+                0 => neighbor_advertisement(target, ALL_NODES, target, PEER, 0x20),
+                _ => neighbor_solicitation(Ipv6Addr::UNSPECIFIED, group, target),
+            };
+            host.world.hosts[0].port.deliver(objection);
+            host.world.settle();
+        }
+        // A prefix does not begin anew either.
+        host.world.hosts[0].port.deliver(usual());
+        host.world.settle();
+        if round % 10 == 0 {
+            host.world.pass(SECOND / 2);
+        }
+    }
+    assert_eq!((probes, host.addresses().len()), (3, 0));
+    // A prefix whose addresses are all objected to.
+    let mut host = Lonely::ready(true);
+    let mut probes = 0;
+    for round in 0..100_u16 {
+        let network = Ipv6Addr::new(0x2001, 0xdb8, 0, round, 0, 0, 0, 0);
+        let mut frames = host.deliver(advertisement(ROUTER, 1800, &[prefix(network, 64, 0xc0, DAY, DAY)]));
+        host.world.pass(SECOND / 100);
+        frames.extend(core::mem::take(&mut *host.sent.borrow_mut()));
+        for _ in 0..4 {
+            let targets: Vec<_> = core::mem::take(&mut frames)
+                .iter()
+                .filter_map(|frame| message(frame))
+                .filter(|(_, body)| body[0] == 135)
+                .map(|(_, body)| target(&body))
+                .collect();
+            for target in targets {
+                probes += 1;
+                frames.extend(host.deliver(neighbor_advertisement(target, ALL_NODES, target, PEER, 0x20)));
+                host.world.pass(SECOND / 100);
+                frames.extend(core::mem::take(&mut *host.sent.borrow_mut()));
+            }
+        }
+    }
+    assert_eq!(
+        (probes, host.addresses().len()),
+        (6, 1),
+        "two places, three identifiers each"
+    );
+}
+
+#[test]
+fn messages_of_the_link_with_another_hop_limit_change_nothing() {
+    let mut host = Lonely::new(settings(0, true));
+    let probe = host.sent.borrow().iter().find_map(|frame| message(frame)).unwrap();
+    let own = target(&probe.1);
+    let deliver = |host: &mut Lonely, mut frame: Vec<u8>| {
+        for hop_limit in [0, 1, 64, 254] {
+            let dropped = host.counters().dropped();
+            frame[21] = hop_limit;
+            host.deliver(frame.clone());
+            assert_eq!(host.counters().dropped(), dropped + 1);
+        }
+    };
+    deliver(&mut host, neighbor_solicitation(Ipv6Addr::UNSPECIFIED, probe.0, own));
+    deliver(&mut host, neighbor_advertisement(own, ALL_NODES, own, PEER, 0x20));
+    host.world.pass(2 * SECOND);
+    assert_eq!(host.addresses(), [own]);
+    deliver(&mut host, neighbor_solicitation(FRIEND, own, own));
+    deliver(&mut host, usual());
+    host.world.pass(2 * SECOND);
+    assert_eq!((host.addresses().len(), host.world.netif(0).status().router), (1, None));
+}
+
+#[test]
+fn chains_of_headers_and_atomic_fragments_are_dropped_whatever_they_carry() {
+    let mut host = Lonely::ready(true);
+    let own = host.own();
+    let syn = tcp(FRIEND, 4000, own, TcpControl::Syn, 1000, None, b"");
+    let advertisement = usual();
+    for (upper, from, to, packet) in [(6, FRIEND, own, &syn), (58, ROUTER, ALL_NODES, &advertisement)] {
+        // The same message, behind headers of each kind: 0 hop-by-hop, 43 routing, 44 fragment, 51 authentication,
+        // 60 destination, 135 mobility, 139 HIP, 140 shim6, 59 none.
+        for chain in [
+            &[44][..],
+            &[0],
+            &[60],
+            &[43],
+            &[51],
+            &[59],
+            &[135],
+            &[139],
+            &[140],
+            &[0, 43, 60, 44],
+            &[60; 100],
+        ] {
+            let kinds = chain.iter().skip(1).chain([&upper]);
+            // Of 8 bytes each; a fragment header with offset 0 and no more to come is an atomic fragment (RFC 6946).
+            let headers: Vec<u8> = kinds.flat_map(|&next| [next, 0, 0, 0, 0, 0, 0, 0]).collect();
+            let payload = [&headers, &packet[54..]].concat();
+            let frame = ipv6(from, to, IpProtocol::from(chain[0]), 255, &payload);
+            assert!(host.deliver(frame).is_empty(), "{chain:?}");
+        }
+    }
+    host.world.pass(2 * SECOND);
+    let status = host.world.netif(0).status();
+    assert_eq!((status.half_open, status.router, host.addresses().len()), (0, None, 1));
+    let counters = host.counters();
+    assert_eq!((counters.fragment, counters.dropped()), (2, 22));
+}
+
+#[test]
+fn a_flood_of_everything_leaves_an_echo_its_place() {
+    let mut host = Lonely::ready(true);
+    host.deliver(usual());
+    host.world.pass(2 * SECOND);
+    let own = host.own();
+    let (seq, ack) = host.handshake(FRIEND, 4000, own);
+    let mut sent = 0;
+    for number in 0..2000_u16 {
+        let other = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 7, number);
+        for frame in [
+            neighbor_solicitation(other, own, own),
+            neighbor_solicitation(other, own, FRIEND),
+            neighbor_advertisement(other, own, other, PEER, 0x60),
+            advertisement(other, 1800, &[prefix(other, 64, 0xc0, DAY, DAY)]),
+            icmp(other, own, 255, &[137; 40]),
+            icmp(other, own, 255, &[1; 60]),
+        ] {
+            sent += host.deliver(frame).len();
+        }
+    }
+    assert_eq!(sent, 2000, "an answer to each solicitation, and nothing else");
+    let answers = host.deliver(tcp(FRIEND, 4000, own, TcpControl::Psh, seq, Some(ack), b"x"));
+    assert_eq!(kinds(&answers), [0; 0]);
+    assert!(
+        answers
+            .iter()
+            .filter_map(|frame| segment(frame))
+            .any(|(_, parsed)| parsed.3 == b"x")
+    );
 }
