@@ -41,7 +41,7 @@ first_of() {
 
 # What it takes to boot by UEFI: the firmware, and GRUB with its modules. Distributions have them under different names.
 ovmf=$(first_of /usr/share/ovmf/OVMF.fd /usr/share/edk2/ovmf/OVMF_CODE.fd /usr/share/edk2/x64/OVMF.4m.fd)
-grub_mkstandalone=$(first_of grub-mkstandalone grub2-mkstandalone)
+grub_mkimage=$(first_of grub-mkimage grub2-mkimage)
 grub_efi=/usr/lib/grub/x86_64-efi/moddep.lst
 
 # The syslog server of the tests. Only root's PATH contains its directory.
@@ -55,7 +55,7 @@ declare -A packages_of=(
 	[gdb]="gdb|gdb|gdb"
 	[git]="git|git|git"
 	[gnutls-cli]="gnutls-bin|gnutls-utils|gnutls"
-	["$grub_mkstandalone"]="grub-common|grub2-tools-extra|grub"
+	["$grub_mkimage"]="grub-common|grub2-tools|grub"
 	["$grub_efi"]="grub-efi-amd64-bin|grub2-efi-x64-modules|grub"
 	[ip]="iproute2|iproute|iproute2"
 	[openssl]="openssl|openssl|openssl"
@@ -200,17 +200,18 @@ target_directory() {
 
 # fill_disk DIRECTORY IMAGE [DEFCONFIG]: GRUB where the firmware looks for it, its commands, the image, the configuration.
 fill_disk() {
-	local disk=$1 image=$2 defconfig=${3-} modules='configfile echo fat multiboot2 normal part_gpt part_msdos search test'
+	local disk=$1 image=$2 defconfig=${3-}
+	local modules=(echo fat multiboot2 normal part_gpt part_msdos search test)
 	mkdir -p "$disk/EFI/BOOT"
 	# The commands built into GRUB: find the disk with the image and run its configuration.
 	local commands
 	commands=$(mktemp)
 	cat >"$commands" <<-'END'
 		search --no-floppy --file --set=root /postern.elf
-		configfile /grub.cfg
+		normal /grub.cfg
 	END
-	"$grub_mkstandalone" -O x86_64-efi -o "$disk/EFI/BOOT/BOOTX64.EFI" --modules="$modules" --install-modules="$modules" \
-		--locales= --fonts= --themes= "boot/grub/grub.cfg=$commands" || die "$grub_mkstandalone failed"
+	# Not by grub-mkstandalone: its archive contains the time of the build.
+	"$grub_mkimage" -O x86_64-efi -p / -c "$commands" -o "$disk/EFI/BOOT/BOOTX64.EFI" "${modules[@]}" || die "$grub_mkimage failed"
 	rm -f -- "$commands"
 	cat >"$disk/grub.cfg" <<-'END'
 		# Written by qemu/run and qemu/release. The image uses the first module as its configuration instead of the built-in one.
