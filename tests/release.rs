@@ -9,7 +9,7 @@ mod tests {
     use std::process::{Command, Output};
 
     use super::common::process::Process;
-    use super::common::machine;
+    use super::common::{baked_ca, image, machine};
 
     fn script(name: &str) -> Command {
         Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu").join(name))
@@ -99,6 +99,63 @@ mod tests {
             assert!(bom.contains(&format!("\"name\": \"{name}\"")), "{name}");
         }
         assert!(!bom.contains("\"rcgen\"") && third.contains("\nsmoltcp 0."), "{third}");
+    }
+
+    /// How a private key begins that is in `bytes`: as PEM (RFC 7468), or as DER (RFC 5915, RFC 8017, RFC 8410).
+    fn private_key(bytes: &[u8]) -> Option<&'static str> {
+        let pem = |at: &[u8]| {
+            let line = at.strip_prefix(b"-----BEGIN ").unwrap_or_default();
+            line.iter()
+                .position(|byte| *byte == b'-')
+                .is_some_and(|end| line[..end].ends_with(b"PRIVATE KEY"))
+        };
+        let ders: [(&[u8], &str); 4] = [
+            (&[2, 1, 1, 4, 32], "a P-256 key"),
+            (&[2, 1, 1, 4, 48], "a P-384 key"),
+            (&[2, 1, 0, 2, 0x82], "an RSA key"),
+            (&[6, 3, 0x2b, 0x65, 0x70, 4, 34, 4, 32], "an Ed25519 key"),
+        ];
+        (0..bytes.len()).map(|start| &bytes[start..]).find_map(|at| {
+            let der = ders.iter().find(|(beginning, _)| at.starts_with(beginning));
+            der.map(|(_, name)| *name).or(pem(at).then_some("a key in PEM"))
+        })
+    }
+
+    #[test]
+    fn a_private_key_is_found_in_an_image_and_in_any_form() {
+        assert_eq!(private_key(&fs::read(image()).unwrap()), Some("a key in PEM"));
+        for (algorithm, name) in [
+            (&["EC", "-pkeyopt", "ec_paramgen_curve:P-256"][..], "a P-256 key"),
+            (&["EC", "-pkeyopt", "ec_paramgen_curve:P-384"], "a P-384 key"),
+            (&["RSA"], "an RSA key"),
+            (&["ED25519"], "an Ed25519 key"),
+        ] {
+            let mut command = Command::new("openssl");
+            command
+                .args(["genpkey", "-outform", "DER", "-algorithm"])
+                .args(algorithm);
+            assert_eq!(private_key(&command.output().unwrap().stdout), Some(name));
+        }
+        assert_eq!(private_key(&fs::read(baked_ca()).unwrap()), None);
+    }
+
+    #[test]
+    #[ignore = "qemu/test release makes the release and runs this"]
+    fn a_release_has_no_private_key() {
+        let mut directories = vec![release()];
+        let mut files = 0;
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    assert_eq!(private_key(&fs::read(&path).unwrap()), None, "{}", path.display());
+                    files += 1;
+                }
+            }
+        }
+        assert!(files >= 9, "{files}");
     }
 
     #[test]
