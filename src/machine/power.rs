@@ -68,6 +68,9 @@ pub fn poweroff() -> ! {
     // Firecracker has nothing else, and ends by it.
     if ways().sleep.is_none() {
         out8(KEYBOARD, PULSE_RESET);
+    }
+    // QEMU ends a moment after these writes, on a busy host a longer one.
+    for _ in 0..100 {
         wait();
     }
     serial::write("The machine cannot switch itself off. It has stopped: end it from outside.\n");
