@@ -192,6 +192,10 @@ mod tests {
                 &["--listen=1.2.3.256"],
                 "--listen takes an IPv4 address of this host, not '1.2.3.256'",
             ),
+            (
+                &["--listen=198.51.100.7"],
+                "--listen takes an IPv4 address of this host, not '198.51.100.7'",
+            ),
             (&["--uefi=yes"], "--uefi takes no value"),
             (&["--uefi", "--machine", "microvm"], "--uefi needs the machine q35"),
             (
