@@ -42,7 +42,10 @@ pub enum Error {
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Error::NotFound => f.write_str("no network card (8086:10d3): add `-nic user,model=e1000e` to QEMU"),
+            Error::NotFound => f.write_str(
+                "no network card: add `-nic user,model=e1000e` to QEMU, on microvm \
+                 `-netdev user,id=net0 -device virtio-net-device,netdev=net0 -global virtio-mmio.force-legacy=false`",
+            ),
             Error::NoRegisters => f.write_str("the network card does not answer at BAR 0: power-cycle the machine"),
             Error::ResetTimedOut => f.write_str("the network card did not finish its reset: power-cycle the machine"),
             Error::NoMac => f.write_str(
