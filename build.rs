@@ -27,8 +27,8 @@ fn link_image() {
         "-Wl,-z,noexecstack".to_owned(),
         format!("-Wl,-T,{script}"),
     ];
-    // Symbols are for the debugger, and would be half of the file.
-    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+    // Symbols are for debugger and profiler, and would be half of the file.
+    if std::env::var("DEBUG").is_ok_and(|debug| debug == "false") {
         arguments.push("-Wl,--strip-all".to_owned());
     }
     for argument in arguments {
