@@ -166,7 +166,8 @@ pub struct Ip {
     pub netmask: Ipv4Addr,
     /// `.gateway`; `None` (0.0.0.0): no way out of the subnet.
     pub gateway: Option<Ipv4Addr>,
-    /// `.dns`: the server to ask for the addresses of names; `None` (0.0.0.0): the one that DHCP names, if any.
+    /// `.dns`: a server to ask for the addresses of names, in turn with [`Ip6::dns`]; if there is neither (0.0.0.0), those that
+    /// DHCP and the routers name.
     pub dns: Option<Ipv4Addr>,
 }
 
@@ -195,7 +196,7 @@ pub struct Ip6 {
     pub prefix: u8,
     /// `.gateway`: the router; `None`: the advertised ones.
     pub gateway: Option<Ipv6Addr>,
-    /// `.dns`: the server to ask for the addresses of names; `None`: the advertised ones.
+    /// `.dns`: a server to ask for the addresses of names, after [`Ip::dns`].
     pub dns: Option<Ipv6Addr>,
 }
 
