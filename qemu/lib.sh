@@ -47,17 +47,31 @@ grub_efi=/usr/lib/grub/x86_64-efi/moddep.lst
 # The syslog server of the tests. Only root's PATH contains its directory.
 rsyslogd=/usr/sbin/rsyslogd
 
+# What it takes to build the Linux of qemu/bench: headers, and the sources, which only Debian and Ubuntu have as a package.
+libelf=/usr/include/libelf.h
+libssl=/usr/include/openssl/ssl.h
+linux_source=/usr/share/doc/linux-source
+
 # The packages of these programs and files: Debian and Ubuntu | Fedora | Arch.
 declare -A packages_of=(
+	[addr2line]="binutils|binutils|binutils"
+	[bc]="bc|bc|bc"
+	[bison]="bison|bison|bison"
 	[cc]="gcc libc6-dev|gcc glibc-devel|gcc"
 	[certutil]="libnss3-tools|nss-tools|nss"
 	[chromium]="chromium fonts-liberation|chromium liberation-fonts|chromium ttf-liberation"
+	[cpio]="cpio|cpio|cpio"
+	[flex]="flex|flex|flex"
 	[gdb]="gdb|gdb|gdb"
 	[git]="git|git|git"
 	[gnutls-cli]="gnutls-bin|gnutls-utils|gnutls"
 	["$grub_mkimage"]="grub-common|grub2-tools|grub"
 	["$grub_efi"]="grub-efi-amd64-bin|grub2-efi-x64-modules|grub"
 	[ip]="iproute2|iproute|iproute2"
+	["$libelf"]="libelf-dev|elfutils-libelf-devel|libelf"
+	["$libssl"]="libssl-dev|openssl-devel|openssl"
+	["$linux_source"]="linux-source||"
+	[make]="make|make|make"
 	[openssl]="openssl|openssl|openssl"
 	["$ovmf"]="ovmf|edk2-ovmf|edk2-ovmf"
 	[qemu-system-arm]="qemu-system-arm|qemu-system-arm|qemu-system-arm"
@@ -68,6 +82,7 @@ declare -A packages_of=(
 	[telnet]="telnet|telnet|inetutils"
 	[tinyproxy]="tinyproxy-bin|tinyproxy|tinyproxy"
 	[tshark]="tshark|wireshark-cli|wireshark-cli"
+	[xz]="xz-utils|xz|xz"
 )
 
 # packages FIELD PROGRAM-OR-FILE...: their packages in a distribution, each once; FIELD is 1 for Debian, 2 for Fedora, 3 for Arch.
@@ -228,6 +243,50 @@ fill_disk() {
 	elif [[ ! $defconfig -ef $disk/defconfig ]]; then
 		cp -- "$defconfig" "$disk/defconfig"
 	fi
+}
+
+# ---- measurements ---------------------------------------------------------------------------------------------------
+
+# make_keys DIRECTORY: certificates and keys for image and peer, ECDSA and RSA, unless they are there.
+make_keys() {
+	local kind algorithm
+	for kind in ec rsa; do
+		[[ ! -s $1/$kind.crt ]] || continue
+		algorithm=(rsa:2048)
+		[[ $kind == rsa ]] || algorithm=(ec -pkeyopt ec_paramgen_curve:P-256)
+		openssl req -x509 -newkey "${algorithm[@]}" -noenc -keyout "$1/$kind.key" -out "$1/$kind.crt" -days 3650 \
+			-subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null || die "openssl failed"
+	done
+}
+
+# build_kernel DIRECTORY: the peer's kernel as DIRECTORY/bzImage.
+build_kernel() {
+	local sources=(/usr/src/linux-source-*.tar.xz) build
+	build=$(mktemp -d "$1/linux.XXXXXX")
+	say "building $(basename "${sources[-1]}" .tar.xz), which takes some minutes"
+	{
+		tar -x -f "${sources[-1]}" -C "$build" --strip-components 1 &&
+			cp -- "$root/benches/peer/kernel.config" "$build/.config" &&
+			make -s -C "$build" olddefconfig >&2 && make -s -C "$build" -j"$(nproc)" bzImage >&2 &&
+			mv -- "$build/arch/x86/boot/bzImage" "$1/bzImage"
+	} || die "the peer's kernel cannot be built in $build"
+	rm -rf -- "$build"
+}
+
+# build_initrd DIRECTORY: the peer's initial file system as DIRECTORY/initrd, with its program and the keys.
+build_initrd() {
+	local files
+	files=$(mktemp -d)
+	mkdir -p "$files/dev" "$files/proc" "$files/sys"
+	cc -O2 -Wall -static -s -o "$files/init" "$root/benches/peer/peer.c" -lssl -lcrypto 2>/dev/null || die "the peer cannot be compiled"
+	cp -- "$1"/{ec,rsa}.{crt,key} "$files"
+	(cd "$files" && find . | cpio --quiet -o -H newc | gzip) >"$1/initrd" || die "the peer's initrd cannot be written"
+	rm -rf -- "$files"
+}
+
+# bench_program: builds the program behind qemu/bench and qemu/profile, and prints its path.
+bench_program() {
+	cargo_here build --locked -p postern-bench >&2 && echo "$(target_directory)/debug/postern-bench"
 }
 
 # ---- the machine ----------------------------------------------------------------------------------------------------

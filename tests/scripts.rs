@@ -1,4 +1,4 @@
-//! Correct and incorrect use of `qemu/run` and `qemu/test`.
+//! Correct and incorrect use of the scripts in `qemu`.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -97,6 +97,56 @@ mod tests {
         assert!(status == 2 && err.contains("a suite is missing"), "{err}");
         let (status, _, err) = end(limbo().args(["limbo", "/nowhere"]));
         assert!(status == 1 && err.contains("cannot read /nowhere"), "{err}");
+    }
+
+    #[test]
+    fn measurements_explain_themselves_and_refuse_wrong_options() {
+        for (name, options) in [
+            (
+                "bench",
+                &["--rounds", "--seconds", "--nic", "--accel", "--memory", "--smallest"][..],
+            ),
+            ("profile", &["--samples", "--nic"]),
+        ] {
+            let (status, out, _) = end(script(name).arg("--help"));
+            assert_eq!(status, 0);
+            for option in options {
+                assert!(out.contains(&format!("\n  {option} ")), "{name} {option}");
+            }
+        }
+        for (name, arguments, why) in [
+            (
+                "bench",
+                &["--rounds", "0"][..],
+                "--rounds takes a number above 0, not '0'",
+            ),
+            (
+                "bench",
+                &["--seconds", "0.0"],
+                "--seconds takes a number above 0, not '0.0'",
+            ),
+            ("bench", &["--nic=ne2000"], "--nic takes e1000e or virtio, not 'ne2000'"),
+            ("bench", &["--accel", "fast"], "--accel takes kvm or tcg, not 'fast'"),
+            ("bench", &["--memory"], "--memory takes a value"),
+            ("bench", &["--smallest", "9", "boot"], "--smallest takes no rows"),
+            ("bench", &["--all"], "unknown option '--all'"),
+            (
+                "profile",
+                &["--samples", "many"],
+                "--samples takes a number above 0, not 'many'",
+            ),
+            ("profile", &["--nic"], "--nic takes e1000e or virtio, not ''"),
+            (
+                "profile",
+                &["tcp", "bulk"],
+                "there is one load at a time, not 'bulk' too",
+            ),
+            ("profile", &["--all"], "unknown option '--all'"),
+        ] {
+            let (status, out, err) = end(script(name).args(arguments));
+            assert_eq!((status, &out[..]), (2, ""), "{name} {arguments:?}");
+            assert!(err.starts_with(&format!("qemu/{name}: {why}\n")), "{err}");
+        }
     }
 
     #[test]
