@@ -8,21 +8,10 @@ mod tests {
     use std::net::TcpListener;
     use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
-    use std::process::{Command, Output};
+    use std::process::Command;
 
-    use super::common::process::Process;
+    use super::common::process::{Process, end, script};
     use super::common::{Scratch, baked_ca, image, machine, telnet};
-
-    fn script(name: &str) -> Command {
-        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu").join(name))
-    }
-
-    /// Runs it to its end: exit status, standard output, standard error.
-    fn end(command: &mut Command) -> (i32, String, String) {
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
-    }
 
     /// What `qemu/run --dry-run` would run.
     fn dry_run(arguments: &[&str]) -> String {

@@ -1,11 +1,24 @@
 //! A program that runs beside the test, with recorded output to wait for.
 
 use std::io::{Read, Write};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use super::{LIMIT, poll};
+
+/// A script of the directory `qemu`.
+pub fn script(name: &str) -> Command {
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu").join(name))
+}
+
+/// Runs a program to its end: exit status, standard output, standard error.
+pub fn end(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
 
 /// A running program, killed on drop; if the test fails, its output is shown.
 pub struct Process {

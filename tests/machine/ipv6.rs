@@ -144,7 +144,7 @@ fn ipv6_alone_suffices_with_virtio_on_a_microvm() {
     let listener = TcpListener::bind((HOST, 0)).unwrap();
     let (answer, _) = dial(&machine, "v6.example", &listener);
     assert!(answer.contains("\nDone.\n"), "{answer}");
-    // Nobody asks for addresses that cannot be used.
+    // Addresses of a family that the machine does not have are not requested.
     assert_eq!(services.dns.asked(), [("v6.example".to_owned(), 28)]);
     let counters = machine.ask("counters");
     for name in ["in, damaged", "in, wrong checksum", "wrong checksum"] {
